@@ -1,0 +1,134 @@
+"""The entry point of zpp-image: finds the command, and turns errors into exit codes.
+
+A command's module is imported only when the command is asked for, so `--version` and
+`--help` cost little more than click. To add a command: a module in efi_image/commands
+whose click command is named `command`, and a line in COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from types import FrameType
+from typing import NoReturn
+
+import click
+
+from efi_image import __version__
+from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
+
+# name → one line of help, as the command's own docstring begins
+COMMANDS: dict[str, str] = {
+    "make": "Make a bootable image with the hypervisor on it.",
+    "run": "Boot an image in an emulator.",
+    "rig": "Install, check or remove the Bochs emulator's root.",
+    "config": "Show the merged configuration.",
+}
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(
+    f"  {code.value:3}  {text}" for code, text in EXIT_CODES.items()
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"efi_image.commands.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show a traceback with every error."
+)
+def cli() -> None:
+    """Make and boot media that carry the zpp hypervisor."""
+
+
+class _Terminated(BaseException):
+    """SIGTERM as an exception, so that what is half done is undone."""
+
+
+def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise _Terminated
+
+
+def _say(line: str) -> None:
+    click.echo(f"zpp-image: {line}", err=True)
+
+
+def _usage_line(error: click.ClickException) -> str:
+    line = printable(error.format_message().strip())
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        line += f" (see {error.ctx.command_path} --help)"
+    return line
+
+
+def _invoke(arguments: Sequence[str] | None) -> int:
+    code = cli.main(args=arguments, prog_name="zpp-image", standalone_mode=False)
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def _report(error: BaseException, debug: bool) -> int:
+    """Say in one line what went wrong; the exit code that stands for it."""
+    if debug:
+        traceback.print_exception(error)
+    match error:
+        case ZppError():
+            _say(str(error))
+            for line in error.details:
+                click.echo(line, err=True)
+            return error.exit_code
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            return ExitCode.USAGE
+        case click.ClickException():
+            _say(_usage_line(error))
+            return ExitCode.USAGE
+        case click.Abort() | KeyboardInterrupt():
+            _say("interrupted")
+            return ExitCode.INTERRUPTED
+        case _Terminated():
+            _say("terminated")
+            return ExitCode.TERMINATED
+        case BrokenPipeError():
+            # the reader of our output went away; let the last flush fail in silence
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.OUTPUT
+    if not debug:
+        traceback.print_exception(error)
+    _say(f"internal error: {type(error).__name__}: {printable(str(error))}")
+    return ExitCode.INTERNAL
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run zpp-image and return its exit code."""
+    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    previous = signal.signal(signal.SIGTERM, _on_sigterm)
+    try:
+        return int(_invoke(arguments))
+    except (Exception, KeyboardInterrupt, _Terminated) as error:
+        return int(_report(error, debug))
+    finally:
+        signal.signal(signal.SIGTERM, previous)

@@ -1,0 +1,163 @@
+"""What can go wrong, as a tree of exceptions; the leaves are what the library raises.
+
+    ZppError
+    ├── ExpectationFailed    1   the guest ran, but its verdict was not the expected one
+    ├── UsageError           2   options that do not go together, a value out of range
+    │   └── ConfigError      2   environment.config, environment.local or a variable
+    ├── InputError           3   an input file is missing, unreadable or not what it should be
+    │   ├── PeError          3   … a PE file UEFI would not load, or not at this place
+    │   ├── ConfError        3   … a zpp.conf with a fault
+    │   └── FatNameError     3   … a name that FAT cannot hold
+    ├── OutputError          4   the output cannot be written
+    ├── DoesNotFitError      5   the image is too small (or too large) for what it shall hold
+    ├── MissingError         6   something has to be installed first
+    │   ├── EngineMissing    6   … an emulator or its root
+    │   └── FirmwareMissing  6   … UEFI firmware for the machine
+    ├── EngineFailed         7   the emulator failed, or was killed
+    └── TimedOut             8   the time limit passed
+
+The number is the exit code of `zpp-image` (table EXIT_CODES). An error says what is
+wrong and where in one line, and, where one can know it, how to mend it.
+
+Standard library only: efi_image.config is used before anything is installed.
+"""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """Exit codes of `zpp-image`; documented in `zpp-image --help`."""
+
+    OK = 0
+    VERDICT = 1
+    USAGE = 2
+    INPUT = 3
+    OUTPUT = 4
+    DOES_NOT_FIT = 5
+    MISSING = 6
+    ENGINE = 7
+    TIMEOUT = 8
+    INTERNAL = 70
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+EXIT_CODES: dict[ExitCode, str] = {
+    ExitCode.OK: "done; with `run`, the expected was seen",
+    ExitCode.VERDICT: "the guest ran, but the expected text was not seen",
+    ExitCode.USAGE: "usage or configuration",
+    ExitCode.INPUT: "an input file is missing or bad, or has a name FAT cannot hold",
+    ExitCode.OUTPUT: "the output cannot be written",
+    ExitCode.DOES_NOT_FIT: "the files do not fit into the image",
+    ExitCode.MISSING: "an emulator or firmware is missing",
+    ExitCode.ENGINE: "the emulator failed or was killed",
+    ExitCode.TIMEOUT: "the time limit passed",
+    ExitCode.INTERNAL: "a fault of zpp-image itself",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left",
+    ExitCode.TERMINATED: "terminated (SIGTERM); no half-written file is left",
+}
+
+
+def printable(text: str) -> str:
+    """The text on one line: control characters, line ends and lone surrogates escaped."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class ZppError(Exception):
+    """Anything that zpp-image tells its user in one line.
+
+    `where` names the file (with `:line` where known), option or device; `hint` says how
+    to mend it; `details` are further lines for people, such as a command line and the
+    tail of a log.
+    """
+
+    exit_code = ExitCode.INTERNAL
+
+    def __init__(
+        self, what: str, *, where: str = "", hint: str = "", details: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(what)
+        self.what = what
+        self.where = where
+        self.hint = hint
+        self.details = details
+
+    def __str__(self) -> str:
+        line = f"{self.where}: {self.what}" if self.where else self.what
+        if self.hint:
+            line += f"; {self.hint}"
+        return printable(line)
+
+
+class ExpectationFailed(ZppError):
+    """The guest ran to its end, but the expected text was not seen."""
+
+    exit_code = ExitCode.VERDICT
+
+
+class UsageError(ZppError):
+    """Options that do not go together, or a value out of range."""
+
+    exit_code = ExitCode.USAGE
+
+
+class ConfigError(UsageError):
+    """A fault in environment.config, environment.local or a variable of the environment."""
+
+
+class InputError(ZppError):
+    """An input file is missing, unreadable, or not what it should be."""
+
+    exit_code = ExitCode.INPUT
+
+
+class PeError(InputError):
+    """A PE file that UEFI would not load, or not at this place."""
+
+
+class ConfError(InputError):
+    """A zpp.conf with a fault."""
+
+
+class FatNameError(InputError):
+    """A name or path that FAT cannot hold."""
+
+
+class OutputError(ZppError):
+    """The output cannot be written."""
+
+    exit_code = ExitCode.OUTPUT
+
+
+class DoesNotFitError(ZppError):
+    """The image is too small (or too large) for what it shall hold."""
+
+    exit_code = ExitCode.DOES_NOT_FIT
+
+
+class MissingError(ZppError):
+    """Something has to be installed first."""
+
+    exit_code = ExitCode.MISSING
+
+
+class EngineMissing(MissingError):
+    """No emulator, or the emulator's root is not installed."""
+
+
+class FirmwareMissing(MissingError):
+    """No UEFI firmware for the machine."""
+
+
+class EngineFailed(ZppError):
+    """The emulator did not start, failed, or was killed."""
+
+    exit_code = ExitCode.ENGINE
+
+
+class TimedOut(ZppError):
+    """The time limit passed."""
+
+    exit_code = ExitCode.TIMEOUT
