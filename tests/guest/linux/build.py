@@ -1,0 +1,191 @@
+#!/usr/bin/env python3
+"""Makes the small Linux guest: Debian's cloud kernel and a busybox initramfs.
+
+``fetch`` downloads the Debian packages and takes the kernel and busybox out of them; nothing is
+installed on the machine. ``build`` compiles the guest's own program and packs the initramfs.
+Only the standard library is needed, so this runs before the Python environment is there.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import cpio
+
+HERE = Path(__file__).resolve().parent
+REPOSITORY = HERE.parents[2]
+META_PACKAGE = "linux-image-cloud-amd64"
+BUSYBOX_PACKAGE = "busybox-static"
+APPLETS = (
+    "cat cttyhack dmesg echo grep kill ls mkdir mount nproc poweroff ps reboot setsid sh sleep"
+).split()
+
+
+class GuestError(Exception):
+    """A step that cannot be done, in one line with a hint."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=("fetch", "build"))
+    parser.add_argument("--cache", type=Path, required=True, help="where downloads are kept")
+    parser.add_argument("--out", type=Path, help="build: where vmlinuz and initrd.img go")
+    parser.add_argument("--toolchain", type=Path, default=Path("/usr/lib/llvm-19/bin"))
+    arguments = parser.parse_args()
+    try:
+        if arguments.step == "fetch":
+            fetch(arguments.cache)
+        elif arguments.out is None:
+            parser.error("build needs --out")
+        else:
+            build(arguments.cache, arguments.out, arguments.toolchain)
+    except GuestError as error:
+        print(f"linux-guest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fetch(cache: Path) -> None:
+    """Leaves ``vmlinuz``, ``busybox`` and ``packages`` (their versions) in ``cache``."""
+    cache.mkdir(parents=True, exist_ok=True)
+    if all((cache / name).exists() for name in ("vmlinuz", "busybox", "packages")):
+        return
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        folder = Path(scratch)
+        kernel = download(kernel_package(), folder)
+        busybox = download(BUSYBOX_PACKAGE, folder)
+        extract(kernel, lambda name: name.startswith("./boot/vmlinuz-"), cache / "vmlinuz")
+        extract(busybox, lambda name: name in ("./bin/busybox", "./usr/bin/busybox"), cache / "busybox")
+        replace(cache / "packages", "".join(f"{p.name}\n" for p in (kernel, busybox)).encode())
+
+
+def kernel_package() -> str:
+    """The package that the meta package of the machine's Debian stands for."""
+    name = depends_on_kernel()
+    if name is None:
+        update_package_lists()
+        name = depends_on_kernel()
+    if name is None:
+        raise GuestError(f"apt knows no {META_PACKAGE}; does its configuration name a Debian mirror?")
+    return name
+
+
+def depends_on_kernel() -> str | None:
+    result = subprocess.run(
+        ["apt-cache", "depends", "--important", META_PACKAGE],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for line in result.stdout.splitlines():
+        relation, _, package = line.strip().partition(": ")
+        if relation == "Depends" and package.startswith("linux-image-"):
+            return package
+    return None
+
+
+def update_package_lists() -> None:
+    print("linux-guest: updating apt's package lists", flush=True)
+    root = [] if os.geteuid() == 0 else ["sudo"]
+    subprocess.run([*root, "apt-get", "update", "-qq"], stdin=subprocess.DEVNULL, check=False)
+
+
+def download(package: str, folder: Path) -> Path:
+    """apt checks the file against the signed package lists."""
+    print(f"linux-guest: downloading {package}", flush=True)
+    before = set(folder.iterdir())
+    result = subprocess.run(
+        ["apt-get", "download", "-qq", "-o", "APT::Sandbox::User=root", package],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    new = set(folder.iterdir()) - before
+    if result.returncode != 0 or len(new) != 1:
+        reason = (result.stderr.strip().splitlines() or ["no file came"])[-1]
+        raise GuestError(f"apt-get download {package}: {reason} (try 'apt-get update' first)")
+    return new.pop()
+
+
+def extract(package: Path, wanted: Callable[[str], bool], target: Path) -> None:
+    """Copies the first file with a wanted name out of a .deb."""
+    with subprocess.Popen(
+        ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    ) as unpacker:
+        try:
+            with tarfile.open(fileobj=unpacker.stdout, mode="r|") as archive:
+                for member in archive:
+                    data = archive.extractfile(member) if wanted(member.name) else None
+                    if data is not None:
+                        replace(target, data.read())
+                        return
+        except tarfile.TarError as error:
+            raise GuestError(f"{package.name} cannot be unpacked: {error}") from error
+        finally:
+            unpacker.kill()
+    raise GuestError(f"{package.name} has no {target.name}")
+
+
+def replace(target: Path, data: bytes) -> None:
+    """Writes the file whole or not at all."""
+    scratch = target.with_name(target.name + ".new")
+    scratch.write_bytes(data)
+    scratch.replace(target)
+
+
+def build(cache: Path, out: Path, toolchain: Path) -> None:
+    """Leaves ``vmlinuz`` and ``initrd.img`` in ``out``."""
+    for name in ("vmlinuz", "busybox"):
+        if not (cache / name).exists():
+            raise GuestError(f"{cache / name} is missing (run 'make setup')")
+    out.mkdir(parents=True, exist_ok=True)
+    program = compile_program(out, toolchain)
+    replace(out / "initrd.img", cpio.archive(initramfs((cache / "busybox").read_bytes(), program)))
+    scratch = out / "vmlinuz.new"
+    shutil.copyfile(cache / "vmlinuz", scratch)
+    scratch.replace(out / "vmlinuz")
+
+
+def compile_program(out: Path, toolchain: Path) -> bytes:
+    target = out / "zpp-guest"
+    command = [
+        toolchain / "clang",
+        "--target=x86_64-linux-gnu",
+        *"-std=c17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector".split(),
+        *"-fno-pic -static -nostdlib -Wl,--build-id=none -Wl,-s".split(),
+        f"--ld-path={toolchain / 'ld.lld'}",
+        f"-I{REPOSITORY / 'hypervisor/include'}",
+        HERE / "zpp-guest.c",
+        "-o",
+        target,
+    ]
+    try:
+        result = subprocess.run(command, check=False)
+    except FileNotFoundError as error:
+        raise GuestError(f"{error.filename} is missing (run 'make setup' or set TOOLCHAIN)") from error
+    if result.returncode != 0:
+        raise GuestError("zpp-guest.c does not compile")
+    return target.read_bytes()
+
+
+def initramfs(busybox: bytes, program: bytes) -> list[cpio.Entry]:
+    return [
+        *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys")),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.file("bin/busybox", busybox),
+        *(cpio.symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
+        cpio.file("bin/zpp-guest", program),
+        cpio.file("init", (HERE / "init").read_bytes()),
+    ]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
