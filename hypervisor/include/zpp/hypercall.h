@@ -1,0 +1,73 @@
+/*
+ * What a guest can see of zpp and ask of it. Plain C: shared by the core, the loaders and the tests.
+ *
+ * CPUID (public on purpose; everything else is as on the bare machine):
+ *   CPUID.1:ECX[31] = 1
+ *   CPUID.40000000H: EAX = 40000001H, EBX:ECX:EDX = "ZppZppZppZpp"
+ *   CPUID.40000001H: EAX = version, EBX = feature bits, ECX = this CPU's index, EDX = CPUs held
+ *
+ * Hypercalls: VMCALL (VT-x) or VMMCALL (AMD-V) at CPL 0 in 64-bit mode with
+ *   RAX = ZPP_HYPERCALL(number), RBX, RCX = arguments
+ * and on return RAX = enum zpp_hypercall_status, RBX, RCX, RDX, RSI = results. Without the magic
+ * in RAX, or outside CPL 0, the instruction gives #UD as on a machine without a hypervisor.
+ */
+#ifndef ZPP_HYPERCALL_H
+#define ZPP_HYPERCALL_H
+
+#define ZPP_VERSION_MAJOR 0
+#define ZPP_VERSION_MINOR 1
+#define ZPP_VERSION_PATCH 0
+#define ZPP_VERSION ((ZPP_VERSION_MAJOR << 16) | (ZPP_VERSION_MINOR << 8) | ZPP_VERSION_PATCH)
+
+#define ZPP_CPUID_SIGNATURE_LEAF 0x40000000u
+#define ZPP_CPUID_VERSION_LEAF 0x40000001u
+
+/* "ZppZppZppZpp" as CPUID gives it, little-endian. */
+#define ZPP_SIGNATURE_EBX 0x5a70705au /* "ZppZ" */
+#define ZPP_SIGNATURE_ECX 0x705a7070u /* "ppZp" */
+#define ZPP_SIGNATURE_EDX 0x70705a70u /* "pZpp" */
+
+/* CPUID.40000001H:EBX */
+#define ZPP_FEATURE_VTX 0x1u  /* held with Intel VT-x */
+#define ZPP_FEATURE_AMDV 0x2u /* held with AMD-V */
+
+#define ZPP_HYPERCALL_MAGIC 0x007a707000000000ull /* "zpp" above the number's 32 bits */
+#define ZPP_HYPERCALL(number) (ZPP_HYPERCALL_MAGIC | (number))
+
+/* Raised when a call changes its meaning; new calls do not raise it. */
+#define ZPP_HYPERCALL_INTERFACE 1
+
+enum zpp_hypercall {
+    /* -> RBX = ZPP_HYPERCALL_INTERFACE, RCX = ZPP_VERSION */
+    ZPP_HYPERCALL_VERSION = 0,
+    /* -> RBX = CPUs held */
+    ZPP_HYPERCALL_CPU_COUNT = 1,
+    /* RBX = CPU index, RCX = exit reason (VT-x: basic exit reason, SDM Vol. 3D App. C)
+     * -> RBX = VM exits of that reason on that CPU since launch */
+    ZPP_HYPERCALL_EXIT_COUNT = 2,
+    /* RBX = byte position in the log since the start
+     * -> RBX, RCX, RDX, RSI = 32 bytes of log from there (zeros past the end); RAX = status.
+     *    A position that the ring no longer holds is ZPP_HYPERCALL_GONE with RBX = the oldest one. */
+    ZPP_HYPERCALL_READ_LOG = 3,
+    /* -> RBX = 4 KiB pages the core keeps */
+    ZPP_HYPERCALL_MEMORY = 4,
+    /* Leaves VMX or SVM operation on this CPU. For the loader's own trampoline only: other code
+     * gets ZPP_HYPERCALL_REFUSED. */
+    ZPP_HYPERCALL_DEVIRTUALIZE = 5,
+    /* From the loader on a CPU it has just launched: the core logs that it holds this CPU.
+     * -> RBX = this CPU's index. Refused after commit. */
+    ZPP_HYPERCALL_CONFIRM = 6,
+    /* From the loader when every CPU is held: the point of no return. After it CONFIRM, COMMIT and
+     * DEVIRTUALIZE are refused. */
+    ZPP_HYPERCALL_COMMIT = 7,
+};
+
+enum zpp_hypercall_status {
+    ZPP_HYPERCALL_OK = 0,
+    ZPP_HYPERCALL_UNKNOWN = 1,      /* no such call */
+    ZPP_HYPERCALL_BAD_ARGUMENT = 2, /* an argument is out of range */
+    ZPP_HYPERCALL_GONE = 3,         /* the log position was overwritten */
+    ZPP_HYPERCALL_REFUSED = 4,      /* not for this caller */
+};
+
+#endif

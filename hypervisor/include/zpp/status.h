@@ -1,0 +1,40 @@
+/*
+ * What a phase of the core or a step of a loader can answer. Plain C: shared by the core and by
+ * every loader. Zero is success.
+ */
+#ifndef ZPP_STATUS_H
+#define ZPP_STATUS_H
+
+enum zpp_status {
+    ZPP_OK = 0,
+    ZPP_BAD_ELF,            /* hypervisor.elf is not the static PIE the loader expects */
+    ZPP_BAD_BOOT_INFO,      /* magic, version or size of boot_info differ: loader and core do not match */
+    ZPP_NO_MEMORY,          /* the memory ranges hold fewer pages than zpp_loader_pages() asked for */
+    ZPP_NO_VIRTUALIZATION,  /* CPUID shows neither VT-x nor AMD-V */
+    ZPP_LOCKED_BY_FIRMWARE, /* VT-x or AMD-V is there, but locked off by the firmware */
+    ZPP_IN_USE,             /* another hypervisor holds this CPU's VT-x or AMD-V already */
+    ZPP_MISSING_FEATURE,    /* the CPU lacks a control that zpp needs; boot_info.detail names it */
+    ZPP_ENTRY_FAILED,       /* VM entry was refused; boot_info.detail has the VM-instruction error */
+    ZPP_BAD_CALL,           /* a phase was called out of order, or for a CPU that is not there */
+    ZPP_STATUS_COUNT
+};
+
+/* One short English phrase for each status, for a line such as "zpp: no hypervisor: <phrase>". */
+static inline const char *zpp_status_text(enum zpp_status status)
+{
+    static const char *const text[ZPP_STATUS_COUNT] = {
+        "success",
+        "hypervisor.elf is damaged or not for this loader",
+        "the loader and hypervisor.elf are of different versions",
+        "not enough memory for the hypervisor",
+        "this CPU has neither VT-x nor AMD-V",
+        "the firmware has locked virtualization off (enable it in the firmware's setup)",
+        "another hypervisor already uses this CPU's virtualization",
+        "this CPU lacks a virtualization feature that zpp needs",
+        "the CPU refused the VM entry",
+        "the hypervisor was called out of order",
+    };
+    return (unsigned)status < ZPP_STATUS_COUNT ? text[status] : "unknown status";
+}
+
+#endif

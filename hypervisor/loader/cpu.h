@@ -1,0 +1,36 @@
+/* What a loader asks of the CPU it runs on. */
+#ifndef ZPP_LOADER_CPU_H
+#define ZPP_LOADER_CPU_H
+
+#include "zpp/boot_info.h"
+
+/* CPUID.80000008H:EAX[7:0], 36 where that leaf is missing. */
+unsigned zpp_cpu_physical_address_bits(void);
+
+/* Whether nested paging on this CPU has 1 GiB pages (IA32_VMX_EPT_VPID_CAP[17]; AMD-V: CPUID). */
+int zpp_cpu_has_large_nested_pages(void);
+
+/* Paging levels in use: CR4.LA57 ? 5 : 4. */
+unsigned zpp_cpu_paging_levels(void);
+
+/* IA32_EFER.NXE is switched on by the trampoline; this says whether the CPU has it. */
+int zpp_cpu_has_no_execute(void);
+
+/* Everything of struct zpp_cpu_state but rsp, rip and rflags, which the trampoline fills in.
+ * Interrupts must be off until the CPU has left the trampoline. */
+void zpp_cpu_capture(struct zpp_cpu_state *state);
+
+/* After leaving VMX or SVM operation: the registers that the trampoline does not restore. */
+void zpp_cpu_restore(const struct zpp_cpu_state *state);
+
+/* RFLAGS before; then interrupts are off. */
+uint64_t zpp_cpu_interrupts_off(void);
+void zpp_cpu_interrupts_restore(uint64_t rflags);
+
+/* A hypercall without arguments; its status (enum zpp_hypercall_status). Only under zpp. */
+uint64_t zpp_cpu_hypercall(uint32_t number);
+
+/* Whether CPUID shows zpp's signature. */
+int zpp_cpu_is_held(void);
+
+#endif

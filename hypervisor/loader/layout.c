@@ -1,0 +1,43 @@
+#include "layout.h"
+#include "cpu.h"
+
+enum {
+    /* MSR bitmap, log, and the tables of nested paging for the first GiBs, where memory types
+     * and the hidden memory want 4 KiB pages: each split GiB costs one, each split 2 MiB one. */
+    HEAP_BASE_PAGES = 64,
+    /* Tables for the trampoline (it may straddle two of each level) and the upper levels. */
+    UPPER_TABLE_PAGES = 12,
+};
+
+/* Nested paging maps the whole physical address space: a page-directory-pointer table for each
+ * 512 GiB, and without 1 GiB pages a page directory for each GiB. */
+static uint64_t nested_paging_pages(void)
+{
+    unsigned width = zpp_cpu_physical_address_bits();
+    uint64_t pointer_tables = width > 39 ? 1ull << (width - 39) : 1;
+    uint64_t top_tables = width > 48 ? 1 + (1ull << (width - 48)) : 1;
+    uint64_t directories = zpp_cpu_has_large_nested_pages() ? 0
+                           : width > 30                     ? 1ull << (width - 30)
+                                                            : 1;
+    return top_tables + pointer_tables + directories;
+}
+
+struct zpp_layout zpp_layout_of(const struct elf_header *elf, uint32_t cpu_count)
+{
+    struct zpp_layout layout;
+    layout.image_pages = zpp_elf_pages(elf);
+    layout.heap_pages = HEAP_BASE_PAGES + nested_paging_pages();
+    uint64_t cpu_pages = (uint64_t)cpu_count * ZPP_CPU_BLOCK_PAGES;
+    uint64_t content = layout.image_pages + layout.heap_pages + cpu_pages;
+    layout.table_pages = UPPER_TABLE_PAGES + content / 512 + 2;
+    layout.boot_info_page = layout.image_pages;
+    layout.tables_page = layout.boot_info_page + 1;
+    layout.heap_page = layout.tables_page + layout.table_pages;
+    uint64_t heap_end = layout.heap_page + layout.heap_pages;
+    layout.cpu_blocks_page =
+        (heap_end + ZPP_CPU_BLOCK_PAGES - 1) / ZPP_CPU_BLOCK_PAGES * ZPP_CPU_BLOCK_PAGES;
+    layout.heap_pages += layout.cpu_blocks_page - heap_end;
+    layout.calls_page = layout.cpu_blocks_page + cpu_pages;
+    layout.total_pages = layout.calls_page + cpu_count / ZPP_CALLS_PER_PAGE + 1;
+    return layout;
+}
