@@ -1,0 +1,200 @@
+# zpp: build, set-up and tests. `make help` lists the targets; results are in out/.
+#
+# The configuration comes from environment.config through efi_image/config.py, which checks it.
+# `make run`, `make test`, `make check` and `make bench` do the set-up themselves: after it they
+# start make again, because on a new machine not even Python was there when this file was read.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+MAKEFLAGS += --no-print-directory
+.SUFFIXES:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := all
+
+CACHE := .cache
+PYTHON := .venv/bin/python
+ZPP_IMAGE := .venv/bin/zpp-image
+LOGS := out/test-logs
+
+# Without -j, independent steps of set-up and build still run side by side.
+PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
+AGAIN = +@$(MAKE) $(PARALLEL)
+
+# ---- configuration
+
+WITHOUT_CONFIGURATION := help setup packages clean distclean
+AFTER_SETUP := run test check bench
+GOALS := $(or $(MAKECMDGOALS),all)
+
+ifneq ($(filter-out $(WITHOUT_CONFIGURATION),$(GOALS)),)
+ifneq ($(shell command -v python3),)
+define NEWLINE
+
+
+endef
+SEPARATOR := $(shell printf '\001')
+QUOTED = '$(subst ','\'',$(1))'
+OVERRIDES := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword \
+    $(origin $(name)))),$(call QUOTED,$(name)=$(value $(name)))))
+SETTINGS := $(shell python3 -m efi_image.config --make -- $(OVERRIDES) 2>&1 | tr '\n' '\001')
+ifneq ($(.SHELLSTATUS),0)
+$(error $(subst $(SEPARATOR),,$(SETTINGS)))
+endif
+$(eval $(subst $(SEPARATOR),$(NEWLINE),$(SETTINGS)))
+OUT := out/$(CONFIGURATION)/$(SELECTED_ARCHITECTURE)
+else ifneq ($(filter-out $(WITHOUT_CONFIGURATION) $(AFTER_SETUP),$(GOALS)),)
+$(error python3 is missing: run 'make setup' first)
+endif
+endif
+
+# ---- help
+
+.PHONY: help
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@printf '\nVariables (see environment.config): make CONFIGURATION=debug …\n'
+
+# ---- set-up
+
+.PHONY: setup packages setup-steps setup-venv setup-rig setup-edk2 setup-guest
+setup: ## Install what is missing: packages, .venv, EDK2, Bochs, the Linux guest
+setup: packages
+	$(AGAIN) setup-steps
+
+packages:
+	@setup/packages.sh
+
+setup-steps: setup-venv setup-rig setup-edk2 setup-guest
+
+setup-venv:
+	@setup/venv.sh
+
+setup-rig: setup-venv
+	@$(ZPP_IMAGE) rig install
+
+setup-edk2:
+	@EDK2_ROOT='$(EDK2_ROOT)' python3 uefi/edk2.py --cache $(CACHE)
+
+setup-guest:
+	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
+	@echo "setup: Linux guest is ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
+
+.PHONY: ready
+ready:
+	@[ -x $(TOOLCHAIN)/clang ] && [ -x $(PYTHON) ] && [ -n '$(EDK2_ROOT)' -o -d $(CACHE)/edk2 ] || \
+	    { echo "make: not everything is installed: run 'make setup' first" >&2; exit 1; }
+
+# ---- build
+
+IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
+IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
+    HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
+
+.PHONY: all core uefi linux-guest efi-guest
+all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
+all: core $(BUILD_DRIVERS)
+
+core: ready
+	@$(MAKE) -C hypervisor $(IN)
+
+uefi: core
+	@$(MAKE) -C uefi $(IN_UEFI)
+
+efi-guest: uefi
+	@$(MAKE) -C uefi $(IN_UEFI) tests
+
+linux-guest: ready $(OUT)/linux-guest/initrd.img
+
+GUEST_SOURCES := $(wildcard tests/guest/linux/*) hypervisor/include/zpp/hypercall.h
+$(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
+	@echo "linux-guest: building"
+	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
+	    --toolchain $(TOOLCHAIN)
+
+# ---- images
+
+.PHONY: image guest-image
+image: ## Make out/…/esp.img, a bootable image with the hypervisor
+image: all
+	@$(ZPP_IMAGE) make $(OUT)/esp.img
+
+guest-image: all linux-guest
+	@$(ZPP_IMAGE) make $(OUT)/linux-guest/esp.img --kernel $(OUT)/linux-guest/vmlinuz \
+	    --initrd $(OUT)/linux-guest/initrd.img --cmdline 'console=ttyS0 quiet cryptomgr.notests'
+
+# ---- run, test, check, measure
+
+.PHONY: $(AFTER_SETUP) $(AFTER_SETUP:%=%-now)
+run: ## Set up, build, and boot the small Linux guest on the hypervisor
+test: ## Set up, build, and run all tests
+check: ## Check formats, types, spelling and headers
+bench: ## Measure, and print JSON
+$(AFTER_SETUP): setup
+	$(AGAIN) $@-now
+
+run-now: guest-image
+	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img
+
+TESTS := tests
+test-now: all linux-guest efi-guest
+	@mkdir -p $(LOGS)
+	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
+	    $(if $(TERM),$(shell [ -t 1 ] && echo --color=yes)) | tee $(LOGS)/pytest.log
+
+bench-now: all linux-guest
+	@$(PYTHON) -m tests.bench --out $(OUT)
+
+CXX_FILES = $(shell git ls-files 'hypervisor/*.[ch]' 'hypervisor/*.[ch]pp' 'tests/*.[ch]' 'tests/*.[ch]pp')
+CORE_HEADERS = $(shell git ls-files 'hypervisor/*.h' 'hypervisor/*.hpp')
+PYTHON_FILES = $(shell git ls-files '*.py')
+SHELL_FILES = setup/packages.sh setup/venv.sh tests/guest/linux/init .ci/run
+
+check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
+
+.PHONY: check-format check-headers check-tidy check-python check-spelling check-shell check-names
+check-format:
+	@echo "check: clang-format"
+	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(CXX_FILES)
+
+check-headers:
+	@echo "check: each header compiles alone"
+	@$(PYTHON) setup/check_headers.py $(TOOLCHAIN)/clang $(CORE_HEADERS)
+
+check-tidy: compile_commands.json
+	@echo "check: clang-tidy"
+	@$(PYTHON) setup/check_tidy.py $(TOOLCHAIN)/clang-tidy
+
+check-python:
+	@echo "check: ruff, mypy"
+	@.venv/bin/ruff check --quiet .
+	@.venv/bin/mypy --no-error-summary
+
+check-spelling:
+	@echo "check: codespell"
+	@git ls-files -z | xargs -0 codespell --config setup/codespell.ini
+
+check-shell:
+	@echo "check: shellcheck"
+	@shellcheck $(SHELL_FILES)
+
+check-names:
+	@echo "check: no names of hosts or of this machine's folders"
+	@setup/check-names.sh
+
+# ---- distribution and cleaning
+
+.PHONY: dist clean distclean
+dist: ## Make a wheel and a source tarball in out/dist/
+dist: ready
+	@mkdir -p out/dist
+	@.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir out/dist .
+	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
+	    git archive --format=tar --prefix="zpp-$$version/" HEAD | gzip -n9 >"out/dist/zpp-$$version.tar.gz"
+	@ls out/dist/*
+
+clean: ## Remove what was built; downloads stay
+	@rm -rf out compile_commands.json
+
+distclean: ## Remove downloads and the Python environment too (the Bochs root: zpp-image rig remove)
+distclean: clean
+	@rm -rf $(CACHE) .venv

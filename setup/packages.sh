@@ -1,0 +1,73 @@
+#!/bin/bash
+# Installs the Debian packages that setup/packages lists and that are missing; nothing else.
+# The first step of set-up, so it needs nothing but bash and apt.
+set -euo pipefail
+cd "$(dirname "$0")"
+
+list() { sed -e 's/#.*//' packages | awk -v column="$1" 'NF { print $column }'; }
+
+fail() {
+    printf 'setup: %s\nhint: %s\n' "$1" "$2" >&2
+    exit 1
+}
+
+without_apt() {
+    local missing=()
+    for command in $(list 2 | grep -v '^-$'); do
+        command -v "$command" >/dev/null || missing+=("$command")
+    done
+    if [ ${#missing[@]} -eq 0 ]; then
+        echo "setup: no apt on this machine, but the commands are there"
+        return
+    fi
+    fail "this is not a Debian system, and these commands are missing: ${missing[*]}" \
+        "install them, or use Debian 12 or later (setup/packages lists the packages)"
+}
+
+missing_packages() {
+    local package
+    local -A installed=()
+    # The architecture suffix (libc6-dev:amd64) is no part of the list's names.
+    while read -r status package; do
+        [ "$status" = installed ] && installed[${package%%:*}]=1
+    done < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null)
+    for package in $(list 1); do
+        [ -n "${installed[$package]-}" ] || echo "$package"
+    done
+}
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then
+        "$@"
+    elif command -v sudo >/dev/null; then
+        sudo "$@"
+    else
+        fail "installing packages needs root, and sudo is missing" \
+            "run as root: apt-get install --no-install-recommends ${missing[*]}"
+    fi
+}
+
+if ! command -v apt-get >/dev/null || ! command -v dpkg-query >/dev/null; then
+    without_apt
+    exit 0
+fi
+
+mapfile -t missing < <(missing_packages)
+if [ ${#missing[@]} -eq 0 ]; then
+    echo "setup: Debian packages are all there"
+    exit 0
+fi
+
+echo "setup: installing ${#missing[@]} Debian packages: ${missing[*]}"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+export DEBIAN_FRONTEND=noninteractive
+if ! {
+    as_root apt-get update -qq &&
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends \
+            -o DPkg::Lock::Timeout=300 "${missing[@]}"
+} </dev/null >"$log" 2>&1; then
+    tail -n 15 "$log" >&2
+    fail "apt could not install the packages" \
+        "the lines above say why; Debian 12 or later has them all (check the network and apt's sources)"
+fi

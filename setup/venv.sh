@@ -1,0 +1,26 @@
+#!/bin/bash
+# Makes or renews .venv: zpp-image from this checkout, and the tools that the tests and checks need.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+stamp=.venv/.pyproject.toml # a copy of what is installed
+
+if .venv/bin/python -c '' 2>/dev/null && cmp -s pyproject.toml "$stamp"; then
+    echo "setup: Python environment is ready"
+    exit 0
+fi
+
+if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
+    printf 'setup: python3 is too old\nhint: zpp-image needs Python 3.11 or later\n' >&2
+    exit 1
+fi
+
+echo "setup: making the Python environment .venv"
+.venv/bin/python -c '' 2>/dev/null || rm -rf .venv
+[ -x .venv/bin/pip ] || python3 -m venv .venv
+if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'; then
+    printf 'setup: pip could not install the Python packages\n' >&2
+    printf 'hint: check the network and the configuration of pip (pip config list)\n' >&2
+    exit 1
+fi
+cp pyproject.toml "$stamp"
