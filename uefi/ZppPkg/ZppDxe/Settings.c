@@ -1,0 +1,116 @@
+/** @file
+  What the user may set about the hypervisor.
+**/
+#include "Settings.h"
+
+#include <Library/BaseLib.h>
+#include <Library/BaseMemoryLib.h>
+#include <Library/PcdLib.h>
+
+#define LOAD_OPTIONS_MAX  64
+
+/**
+  Reads a whole word as a number, decimal or 0x-prefixed hexadecimal.
+
+  @param[in]  Text   The word; ends at a blank or at the end of the string.
+  @param[out] Value  The number.
+
+  @retval EFI_SUCCESS            The word is a number.
+  @retval EFI_INVALID_PARAMETER  It is not.
+**/
+STATIC
+EFI_STATUS
+ReadNumber (
+  IN  CONST CHAR16  *Text,
+  OUT UINT64        *Value
+  )
+{
+  CHAR16         *End;
+  RETURN_STATUS  Status;
+
+  if ((Text[0] == L'0') && ((Text[1] == L'x') || (Text[1] == L'X'))) {
+    Status = StrHexToUint64S (Text, &End, Value);
+  } else {
+    Status = StrDecimalToUint64S (Text, &End, Value);
+  }
+
+  if (RETURN_ERROR (Status) || (End == Text) || ((*End != L'\0') && (*End != L' '))) {
+    return EFI_INVALID_PARAMETER;
+  }
+
+  return EFI_SUCCESS;
+}
+
+/**
+  Finds a word's value: the text right after Name in Text.
+
+  @param[in] Text  The load options.
+  @param[in] Name  Name of a setting with its '='.
+
+  @return The value, or NULL if the setting is absent.
+**/
+STATIC
+CONST CHAR16 *
+FindValue (
+  IN CONST CHAR16  *Text,
+  IN CONST CHAR16  *Name
+  )
+{
+  CONST CHAR16  *Found;
+
+  Found = StrStr (Text, Name);
+  while ((Found != NULL) && (Found != Text) && (Found[-1] != L' ')) {
+    Found = StrStr (Found + 1, Name);
+  }
+
+  return Found == NULL ? NULL : Found + StrLen (Name);
+}
+
+/**
+  Reads the settings from a driver's load options, such as L"serial=0x2f8".
+
+  Words that are no setting are ignored: a Driver#### option may carry anything.
+
+  @param[in]  LoadOptions      The load options, UTF-16; may be NULL.
+  @param[in]  LoadOptionsSize  Their size in bytes.
+  @param[out] Settings         The build's defaults, overridden by the load options.
+
+  @retval EFI_SUCCESS            The settings are complete.
+  @retval EFI_INVALID_PARAMETER  A setting's value is not valid.
+**/
+EFI_STATUS
+ZppReadSettings (
+  IN  CONST VOID    *LoadOptions OPTIONAL,
+  IN  UINTN         LoadOptionsSize,
+  OUT ZPP_SETTINGS  *Settings
+  )
+{
+  CHAR16        Text[LOAD_OPTIONS_MAX];
+  UINTN         Length;
+  CONST CHAR16  *Value;
+  UINT64        Number;
+
+  Settings->SerialPort      = FixedPcdGet16 (PcdZppSerialPort);
+  Settings->WaitForDebugger = FixedPcdGetBool (PcdZppWaitForDebugger);
+
+  if ((LoadOptions == NULL) || (LoadOptionsSize >= sizeof (Text))) {
+    return EFI_SUCCESS;
+  }
+
+  // Nothing says that load options are aligned or end with a zero.
+  Length = LoadOptionsSize / sizeof (CHAR16);
+  CopyMem (Text, LoadOptions, Length * sizeof (CHAR16));
+  Text[Length] = L'\0';
+
+  Value = FindValue (Text, L"serial=");
+  if (Value == NULL) {
+    return EFI_SUCCESS;
+  }
+
+  if (EFI_ERROR (ReadNumber (Value, &Number)) || (Number > MAX_UINT16)) {
+    return EFI_INVALID_PARAMETER;
+  }
+
+  Settings->SerialPort = (UINT16)Number;
+  return EFI_SUCCESS;
+}

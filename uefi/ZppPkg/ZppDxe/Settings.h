@@ -1,0 +1,33 @@
+/** @file
+  What the user may set about the hypervisor.
+**/
+#ifndef ZPP_DXE_SETTINGS_H_
+#define ZPP_DXE_SETTINGS_H_
+
+#include <Uefi.h>
+
+typedef struct {
+  UINT16     SerialPort;      ///< I/O port of the log's 16550 UART, 0 for none.
+  BOOLEAN    WaitForDebugger; ///< The core waits for a debugger before the first launch.
+} ZPP_SETTINGS;
+
+/**
+  Reads the settings from a driver's load options, such as L"serial=0x2f8".
+
+  Words that are no setting are ignored: a Driver#### option may carry anything.
+
+  @param[in]  LoadOptions      The load options, UTF-16; may be NULL.
+  @param[in]  LoadOptionsSize  Their size in bytes.
+  @param[out] Settings         The build's defaults, overridden by the load options.
+
+  @retval EFI_SUCCESS            The settings are complete.
+  @retval EFI_INVALID_PARAMETER  A setting's value is not valid.
+**/
+EFI_STATUS
+ZppReadSettings (
+  IN  CONST VOID    *LoadOptions OPTIONAL,
+  IN  UINTN         LoadOptionsSize,
+  OUT ZPP_SETTINGS  *Settings
+  );
+
+#endif

@@ -1,0 +1,241 @@
+#!/usr/bin/env python3
+"""Fetches EDK2, the UEFI development kit, and builds the one host tool a driver build needs.
+
+The source is the upstream tarball of Debian's package ``edk2``, taken from the Debian mirror that
+apt on this machine is configured for, by apt's own downloader (proxies included). Its SHA-256 is
+pinned here, so neither the mirror nor the transport is trusted. Nothing of the machine's apt
+configuration is changed, and no package index is downloaded.
+
+Run by ``make setup``; a second run does nothing. Standard library only: it runs before the
+project's Python environment exists.
+
+    edk2.py [--cache DIR] [--root DIR]
+
+``--root`` (or the environment variable EDK2_ROOT) names an EDK2 tree of your own: it is checked,
+and its GenFw is built if it is missing. Exit codes: 0 ready, 1 failed (one line says why), 2 usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+APT_HELPER = Path("/usr/lib/apt/apt-helper")
+STAMP_NAME = ".zpp-edk2"
+
+
+class Edk2Error(Exception):
+    """EDK2 cannot be made ready; ``hint`` says what to do about it."""
+
+    def __init__(self, message: str, hint: str) -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+@dataclass(frozen=True)
+class Release:
+    """An EDK2 release as Debian's pool holds it."""
+
+    version: str
+    pool_path: str
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        """The tarball's name, without its folder."""
+        return self.pool_path.rpartition("/")[2]
+
+    @property
+    def top_folder(self) -> str:
+        """The single folder inside the tarball."""
+        return f"edk2-{self.version}"
+
+
+RELEASE = Release(
+    version="2022.11",
+    pool_path="pool/main/e/edk2/edk2_2022.11.orig.tar.xz",
+    sha256="64257dd8a2778c969b8a869cd3b6eda2db2a346bfcf24dc729859745968f1fd6",
+)
+
+
+def debian_mirrors() -> list[str]:
+    """The Debian archives apt is configured for, best first (one-line and deb822 sources alike)."""
+    listing = run_quietly(
+        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"],
+        "cannot ask apt for its mirrors",
+        "this needs Debian with apt; or set EDK2_ROOT to an EDK2 tree of your own",
+    )
+    ranked: dict[str, int] = {}
+    for line in listing.splitlines():
+        *names, uri = line.split(" ")
+        # Before the first `apt-get update` origin and label are not known yet: any archive will do.
+        rank = 0 if names == ["Debian", "Debian"] else 1 if "Debian" in names else 2
+        if "://" in uri or uri.startswith("file:"):
+            ranked[uri] = min(rank, ranked.get(uri, rank))
+    return sorted(ranked, key=lambda uri: ranked[uri])
+
+
+def sha256_of(path: Path) -> str:
+    """The file's SHA-256 in hexadecimal."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def download(release: Release, target: Path) -> None:
+    """Puts the release's tarball at ``target``, its digest checked; keeps a good one it finds."""
+    if target.exists() and sha256_of(target) == release.sha256:
+        return
+    mirrors = debian_mirrors()
+    if not mirrors or not APT_HELPER.exists():
+        raise Edk2Error(
+            "apt on this machine knows no Debian mirror",
+            "this needs Debian with apt; or set EDK2_ROOT to an EDK2 tree of your own",
+        )
+    reasons: list[str] = []
+    partial = target.with_name(target.name + ".partial")
+    for mirror in mirrors:
+        partial.unlink(missing_ok=True)
+        url = f"{mirror.rstrip('/')}/{release.pool_path}"
+        result = subprocess.run(
+            [str(APT_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(partial)],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode != 0:
+            reasons.append(last_line(result.stderr) or f"apt-helper failed on {url}")
+            continue
+        found = sha256_of(partial)
+        if found == release.sha256:
+            partial.replace(target)
+            return
+        reasons.append(f"SHA-256 of {url} is {found}, expected {release.sha256}")
+        partial.unlink()
+    raise Edk2Error(
+        f"cannot download {release.file_name}: {reasons[0]}",
+        f"check the network and apt's proxy settings, or put the file at {target} yourself",
+    )
+
+
+def unpack(release: Release, tarball: Path, root: Path) -> None:
+    """Unpacks the tarball to ``root``, which appears only when it is whole."""
+    staging = root.with_name(root.name + ".new")
+    shutil.rmtree(staging, ignore_errors=True)
+    with tarfile.open(tarball) as archive:
+        archive.extractall(staging)
+    shutil.rmtree(root, ignore_errors=True)
+    (staging / release.top_folder).rename(root)
+    staging.rmdir()
+
+
+def check_tree(root: Path) -> None:
+    """Raises unless ``root`` looks like an EDK2 source tree."""
+    for part in ("BaseTools/Source/Python/build/build.py", "MdePkg/MdePkg.dec", "UefiCpuPkg/UefiCpuPkg.dec"):
+        if not (root / part).exists():
+            raise Edk2Error(f"{root} is no EDK2 tree: {part} is missing", "correct or unset EDK2_ROOT")
+
+
+def build_tools(root: Path) -> None:
+    """Builds GenFw, which turns a linked DLL into an EFI file, unless it is there already."""
+    source = root / "BaseTools/Source/C"
+    if (source / "bin/GenFw").exists():
+        return
+    for folder in ("libs", "bin"):
+        (source / folder).mkdir(exist_ok=True)
+    jobs = f"-j{os.cpu_count() or 1}"
+    # Common first: make inside GenFw only links its library.
+    for part in ("Common", "GenFw"):
+        run_quietly(
+            ["make", "-C", str(source / part), jobs, "HOST_ARCH=X64"],
+            f"cannot build EDK2's BaseTools ({part})",
+            "a C and C++ compiler, make and uuid-dev are needed: run `make setup`",
+        )
+
+
+def run_quietly(command: Sequence[str], failure: str, hint: str) -> str:
+    """Runs a command and returns what it prints; a failure carries its last line."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment["LC_ALL"] = "C"
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+    except FileNotFoundError as error:
+        raise Edk2Error(f"{failure}: {command[0]} is not installed", hint) from error
+    if result.returncode != 0:
+        raise Edk2Error(f"{failure}: {last_error(result.stderr) or last_line(result.stdout)}", hint)
+    return result.stdout
+
+
+def last_line(text: str) -> str:
+    """The last line that is not blank."""
+    return next((line.strip() for line in reversed(text.splitlines()) if line.strip()), "")
+
+
+def last_error(text: str) -> str:
+    """The first line that names an error, or else the last one: compilers end with a summary."""
+    return next((line.strip() for line in text.splitlines() if "error:" in line), last_line(text))
+
+
+def prepare(cache: Path, release: Release = RELEASE) -> Path:
+    """Makes EDK2 ready under ``cache`` and returns its root."""
+    root = cache / "edk2"
+    stamp = root / STAMP_NAME
+    if not (stamp.exists() and stamp.read_text() == release.sha256):
+        cache.mkdir(parents=True, exist_ok=True)
+        tarball = cache / release.file_name
+        print(f"edk2: fetching EDK2 {release.version}", flush=True)
+        download(release, tarball)
+        unpack(release, tarball, root)
+        build_tools(root)
+        stamp.write_text(release.sha256)
+        tarball.unlink()
+    build_tools(root)
+    return root
+
+
+def prepare_own(root: Path) -> Path:
+    """Checks an EDK2 tree of the user's and builds its GenFw if need be."""
+    check_tree(root)
+    build_tools(root)
+    return root
+
+
+def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description="Fetch EDK2 and build the host tool a driver build needs.")
+    default_cache = Path(__file__).resolve().parent.parent / ".cache"
+    parser.add_argument("--cache", type=Path, default=default_cache, help="folder that gets edk2/ (default: .cache)")
+    own = os.environ.get("EDK2_ROOT")
+    parser.add_argument(
+        "--root", type=Path, default=Path(own) if own else None, help="use this EDK2 tree (default: EDK2_ROOT)"
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command-line entry; returns the exit code."""
+    options = parse_arguments(arguments)
+    try:
+        root = prepare_own(options.root) if options.root else prepare(options.cache)
+    except Edk2Error as error:
+        print(f"edk2: {error}\nhint: {error.hint}", file=sys.stderr)
+        return 1
+    except (OSError, tarfile.TarError) as error:
+        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
+        hint = "EDK2 needs 250 MB: free some space" if full else "run again; remove .cache/ if it fails again"
+        print(f"edk2: {error}\nhint: {hint}", file=sys.stderr)
+        return 1
+    print(f"edk2: ready in {root}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
