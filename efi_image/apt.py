@@ -1,0 +1,68 @@
+"""What this machine's own apt knows: the Debian mirror it uses, and how it reaches it.
+
+apt itself is asked, so one-line and deb822 sources, proxies and configuration snippets
+all count, and no host name has to be written down here.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from efi_image.errors import MissingError
+
+_TARGET_FORMAT = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(LABEL)"
+_FORWARDED = re.compile(r"^Acquire::(https?::(Proxy|Timeout)|Check-Valid-Until|ForceIPv[46])\b", re.I)
+
+
+@dataclass(frozen=True)
+class _Source:
+    uri: str
+    suite: str
+    component: str
+    label: str
+
+    @property
+    def rank(self) -> int | None:
+        """How surely this is Debian's main archive (0 is surest), or None if it is not."""
+        scheme, _, path = self.uri.partition(":")
+        if scheme in ("cdrom", "file", "copy") or self.component != "main":
+            return None
+        if re.search(r"[-/](security|updates|backports)$", self.suite):
+            return None
+        if self.label:  # known once `apt-get update` has run
+            return 0 if self.label == "Debian" else None
+        return 1 if urlsplit(path).path.rstrip("/").endswith("/debian") else None
+
+
+def _ask(*command: str) -> str:
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise MissingError(
+            f"{command[0]} is not installed", hint="the Bochs root needs a Debian machine"
+        ) from None
+    if done.returncode != 0:
+        raise MissingError(f"{command[0]} failed: {done.stderr.strip() or done.returncode}")
+    return done.stdout
+
+
+def debian_mirror() -> str:
+    """The URI of Debian's archive in apt's own configuration; MissingError if there is none."""
+    lines = _ask("apt-get", "indextargets", "--format", _TARGET_FORMAT, "Created-By: Packages")
+    sources = [_Source(*line.split("\t")) for line in lines.splitlines()]
+    ranked = [(rank, source.uri) for source in sources if (rank := source.rank) is not None]
+    if not ranked:
+        raise MissingError(
+            "apt's configuration has no source of Debian's main archive",
+            hint="give a mirror with --mirror URI",
+        )
+    return min(ranked, key=lambda pair: pair[0])[1].rstrip("/")
+
+
+def network_options() -> list[str]:
+    """apt's settings for reaching the network, as lines of apt.conf."""
+    lines = _ask("apt-config", "dump").splitlines()
+    return [line for line in lines if _FORWARDED.match(line) and not line.endswith('"";')]

@@ -1,0 +1,175 @@
+/*
+ * Preload library for Debian's Bochs 3.1: mends two of its faults while it runs.
+ *
+ * The guest's 64-bit IDIV. The package's long_idiv() was miscompiled (it reads its 128-bit
+ * temporaries through pointers of another type), so the quotient is garbage; Linux panics with a
+ * divide error in its first milliseconds. It is replaced by the compiler's own 128-bit division.
+ *
+ * A broadcast SIPI. BX_CPU_C::deliver_SIPI() on a CPU in VMX non-root operation makes a VM exit,
+ * and a VM exit ends in a longjmp. Bochs runs all its CPUs in one thread, so that jump also leaves
+ * the loop of the *sender*, which would have gone on to the next CPU: only the first guest starts.
+ * The wrapper here catches the jump and returns to the loop.
+ *
+ * Both functions are exported by bochs-bin for its plugins, so they are found by name, and their
+ * first bytes become a jump into this library. A Bochs without these names is not the one that
+ * was examined, and is refused. The line printed at the start is what `zpp-image rig check` and
+ * the Bochs engine look for; with ZPP_BOCHS_FIX_TEST=1 Bochs ends there, after a division through
+ * the replaced function.
+ *
+ * Build: cc -O2 -shared -fPIC -o bochs_fix.so bochs_fix.c -ldl
+ */
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <setjmp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define LONG_IDIV "_Z9long_idivP7Bit128sPlPKS_l"
+#define DELIVER_SIPI "_ZN8BX_CPU_C12deliver_SIPIEj"
+
+typedef void (*deliver_sipi_function)(void *cpu, unsigned vector);
+typedef void (*long_idiv_function)(void *quotient, int64_t *remainder, const void *dividend,
+                                   int64_t divisor);
+typedef void (*longjmp_function)(jmp_buf, int);
+
+/* movabs rax, target; jmp rax */
+struct __attribute__((packed)) far_jump {
+    uint8_t movabs[2];
+    uint64_t target;
+    uint8_t jmp[2];
+};
+_Static_assert(sizeof(struct far_jump) == 12, "as the CPU decodes it");
+
+struct hook {
+    void *function;
+    struct far_jump original;
+    struct far_jump replacement;
+};
+
+static struct hook idiv_hook;
+static struct hook sipi_hook;
+
+/* The delivery under way; Bochs's CPUs share one thread, so one is enough. */
+static jmp_buf delivery;
+static volatile bool delivering;
+
+_Noreturn static void die(const char *reason)
+{
+    fprintf(stderr, "bochs_fix: %s\n", reason);
+    _exit(127);
+}
+
+static void *find(const char *symbol)
+{
+    return dlsym(RTLD_DEFAULT, symbol);
+}
+
+static void write_code(void *where, const struct far_jump *code)
+{
+    const uintptr_t page_mask = ~((uintptr_t)sysconf(_SC_PAGESIZE) - 1);
+    const uintptr_t first = (uintptr_t)where & page_mask;
+    const uintptr_t end = (uintptr_t)where + sizeof(*code);
+
+    if (mprotect((void *)first, end - first, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
+        die("Bochs's code cannot be made writable");
+    memcpy(where, code, sizeof(*code));
+}
+
+static void install(struct hook *hook, const char *symbol, uintptr_t target)
+{
+    hook->function = find(symbol);
+    if (hook->function == NULL)
+        die("this Bochs lacks a function to mend; it is not Debian's 3.1");
+    memcpy(&hook->original, hook->function, sizeof(hook->original));
+    hook->replacement = (struct far_jump){{0x48, 0xb8}, target, {0xff, 0xe0}};
+    write_code(hook->function, &hook->replacement);
+}
+
+/* Bochs has refused a divisor of 0 and the one dividend that overflows 128 bits. */
+static void mended_long_idiv(void *quotient, int64_t *remainder, const void *dividend,
+                             int64_t divisor)
+{
+    __int128 value;
+    __int128 result;
+
+    memcpy(&value, dividend, sizeof(value));
+    result = value / divisor;
+    *remainder = (int64_t)(value - result * divisor);
+    memcpy(quotient, &result, sizeof(result));
+}
+
+static void mended_deliver_sipi(void *cpu, unsigned vector)
+{
+    write_code(sipi_hook.function, &sipi_hook.original);
+    if (_setjmp(delivery) == 0) {
+        delivering = true;
+        ((deliver_sipi_function)sipi_hook.function)(cpu, vector);
+    }
+    delivering = false;
+    write_code(sipi_hook.function, &sipi_hook.replacement);
+}
+
+_Noreturn static void jump(const char *name, jmp_buf environment, int value)
+{
+    longjmp_function next;
+
+    if (delivering) {
+        environment = delivery;
+        value = 1;
+    }
+    next = (longjmp_function)dlsym(RTLD_NEXT, name);
+    if (next == NULL)
+        die("the C library has no longjmp");
+    next(environment, value);
+    abort();
+}
+
+/* The names a longjmp has in programs built with and without _FORTIFY_SOURCE. */
+void longjmp(jmp_buf environment, int value)
+{
+    jump("longjmp", environment, value);
+}
+
+void _longjmp(jmp_buf environment, int value)
+{
+    jump("_longjmp", environment, value);
+}
+
+void __longjmp_chk(jmp_buf environment, int value);
+void __longjmp_chk(jmp_buf environment, int value)
+{
+    /* Not the checked one: a VM exit may also jump up the stack, which the check would refuse. */
+    jump("longjmp", environment, value);
+}
+
+/* -(2^64 + 3) / 7: needs all 128 bits and both signs. */
+static void test_division(long_idiv_function divide)
+{
+    const __int128 dividend = -(((__int128)1 << 64) + 3);
+    __int128 quotient = 0;
+    int64_t remainder = 0;
+
+    divide(&quotient, &remainder, &dividend, 7);
+    if (quotient != dividend / 7 || remainder != (int64_t)(dividend % 7))
+        die("the division is still wrong");
+    fprintf(stderr, "bochs_fix: tested\n");
+    _exit(0);
+}
+
+__attribute__((constructor)) static void mend(void)
+{
+    const char *test = getenv("ZPP_BOCHS_FIX_TEST");
+
+    if (find("_ZN8BX_CPU_C8cpu_loopEv") == NULL)
+        return; /* another program in the same environment, not Bochs */
+    install(&idiv_hook, LONG_IDIV, (uintptr_t)mended_long_idiv);
+    install(&sipi_hook, DELIVER_SIPI, (uintptr_t)mended_deliver_sipi);
+    fprintf(stderr, "bochs_fix: 64-bit IDIV and broadcast SIPI mended\n");
+    if (test != NULL && strcmp(test, "1") == 0)
+        test_division((long_idiv_function)idiv_hook.function);
+}
