@@ -1,0 +1,149 @@
+"""Names on FAT: what it can hold, long-name records, and 8.3 aliases."""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterable
+
+from efi_image.errors import FatNameError
+
+MAX_UNITS = 255  # UTF-16 units in a long name
+UNITS_PER_RECORD = 13
+ATTRIBUTE_LONG_NAME = 0x0F
+LAST_RECORD = 0x40
+
+_SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
+_SHORT = re.compile(rf"([{_SHORT_CHARACTERS}]{{1,8}})(?:\.([{_SHORT_CHARACTERS}]{{1,3}}))?")
+_NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
+_FORBIDDEN = frozenset(':*?"<>|\\/')
+_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?", re.I)
+_RECORD = struct.Struct("<B10sBBB12sH4s")
+
+
+def fault_of(name: str) -> str:
+    """Why FAT cannot hold this name of a file or directory; '' if it can."""
+    if not name:
+        return "is empty"
+    try:
+        units = len(name.encode("utf-16-le")) // 2
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    if units > MAX_UNITS:
+        return f"is longer than {MAX_UNITS} UTF-16 units"
+    bad = next((c for c in name if c in _FORBIDDEN or ord(c) < 0x20 or ord(c) == 0x7F), None)
+    if bad is not None:
+        return f"contains {bad!r}"
+    if name[-1] in ". ":
+        return "ends with a dot or a blank"
+    if _DEVICE.fullmatch(name):
+        return "is reserved for a device"
+    return ""
+
+
+def parse_path(text: str) -> tuple[str, ...]:
+    """The names of a path with `\\` or `/` between them; raises FatNameError."""
+    names = text.replace("\\", "/").strip("/").split("/")
+    for name in names:
+        fault = fault_of(name)
+        if fault:
+            raise FatNameError(f"FAT cannot hold the name '{name}': it {fault}", where=text)
+    return tuple(names)
+
+
+def fold(name: str) -> str:
+    """Equal for names that some system takes for the same."""
+    return name.upper().casefold()
+
+
+def _exact(name: str) -> str | None:
+    """`BASE    EXT` if the name, its case aside, is an 8.3 name."""
+    match = _SHORT.fullmatch(name.upper()) if name.isascii() else None
+    return f"{match[1]:8}{match[2] or '':3}" if match else None
+
+
+def _basis(name: str) -> tuple[str, str]:
+    """The characters of a long name that its alias is made from: base and extension."""
+    stripped = name.lstrip(". ").replace(" ", "")
+    base, dot, extension = stripped.rpartition(".")
+    if not dot:
+        base, extension = stripped, ""
+    base = _NOT_SHORT.sub("_", base.replace(".", "").upper())
+    extension = _NOT_SHORT.sub("_", extension.upper())
+    return base[:8] or "_", extension[:3]
+
+
+class _Tails:
+    """Hands out `BASE~1.EXT`, `BASE~2.EXT` … that nobody uses, without searching twice."""
+
+    def __init__(self, used: set[str]) -> None:
+        self._used = used
+        self._next: dict[tuple[str, str, int], int] = {}
+
+    def claim(self, base: str, extension: str) -> str:
+        for digits in range(1, 7):
+            prefix = base[: 7 - digits]
+            key = (prefix, extension, digits)
+            for number in range(self._next.get(key, 10 ** (digits - 1)), 10**digits):
+                short = f"{f'{prefix}~{number}':8}{extension:3}"
+                if short not in self._used:
+                    self._next[key] = number + 1
+                    self._used.add(short)
+                    return short
+            self._next[key] = 10**digits
+        raise AssertionError("a directory has fewer names than there are aliases")
+
+
+def aliases(names: Iterable[str]) -> dict[str, bytes]:
+    """Name → its 11 bytes of 8.3 name, for all names of one directory.
+
+    The names differ also when case is ignored. Names that are 8.3 names themselves keep
+    them; the others get numbered tails in the order given.
+    """
+    listed = list(names)
+    exact = {name: short for name in listed if (short := _exact(name))}
+    tails = _Tails(set(exact.values()))
+    return {
+        name: (exact.get(name) or tails.claim(*_basis(name))).encode("ascii") for name in listed
+    }
+
+
+def display(short: bytes) -> str:
+    """An 8.3 name as it is written: `BASE.EXT`."""
+    base, extension = short[:8].decode("ascii").rstrip(), short[8:].decode("ascii").rstrip()
+    return f"{base}.{extension}" if extension else base
+
+
+def record_count(name: str, short: bytes) -> int:
+    """How many directory entries hold the long name (0 if the 8.3 name says it all)."""
+    if display(short) == name:
+        return 0
+    return -(-len(name.encode("utf-16-le")) // (2 * UNITS_PER_RECORD))
+
+
+def checksum(short: bytes) -> int:
+    """The checksum of an 8.3 name that ties long-name records to it."""
+    total = 0
+    for byte in short:
+        total = ((total >> 1) | (total << 7 & 0x80)) + byte & 0xFF
+    return total
+
+
+def long_records(name: str, short: bytes) -> bytes:
+    """The directory entries of a long name, last part first; empty if none are needed."""
+    count = record_count(name, short)
+    if not count:
+        return b""
+    text = name.encode("utf-16-le")
+    size = count * UNITS_PER_RECORD * 2
+    if len(text) < size:
+        text = (text + b"\0\0").ljust(size, b"\xff")
+    tie = checksum(short)
+    records = []
+    for number in range(count, 0, -1):
+        part = text[(number - 1) * 26 : number * 26]
+        order = number | (LAST_RECORD if number == count else 0)
+        records.append(
+            _RECORD.pack(order, part[:10], ATTRIBUTE_LONG_NAME, 0, tie, part[10:22], 0, part[22:26])
+        )
+    return b"".join(records)

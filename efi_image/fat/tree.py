@@ -1,0 +1,95 @@
+"""Directories and files of a volume, before they have a place on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from efi_image.errors import DoesNotFitError, FatNameError
+from efi_image.fat.names import fold
+from efi_image.source import Source
+
+MAX_FILE = 0xFFFFFFFF
+
+
+@dataclass(slots=True)
+class File:
+    """A file; `first_cluster` is set when the volume is planned (0: no bytes)."""
+
+    name: str
+    source: Source
+    first_cluster: int = 0
+
+    @property
+    def size(self) -> int:
+        """Bytes in all."""
+        return self.source.size
+
+
+@dataclass(slots=True)
+class Directory:
+    """A directory; what it holds is keyed by the names' folded form."""
+
+    name: str
+    children: dict[str, Directory | File] = field(default_factory=dict)
+    first_cluster: int = 0
+
+    def sorted(self) -> list[Directory | File]:
+        """What it holds, in the order of the folded names."""
+        return [self.children[key] for key in sorted(self.children)]
+
+
+def _show(path: Sequence[str]) -> str:
+    return "\\" + "\\".join(path)
+
+
+class Tree:
+    """The root directory and all below it."""
+
+    def __init__(self) -> None:
+        self.root = Directory("")
+
+    def directory(self, path: Sequence[str]) -> Directory:
+        """The directory at that path, made if it is not there."""
+        here = self.root
+        for depth, name in enumerate(path, 1):
+            key = fold(name)
+            child = here.children.get(key)
+            if child is None:
+                child = here.children[key] = Directory(name)
+            if isinstance(child, File):
+                raise FatNameError("is a file and a directory at once", where=_show(path[:depth]))
+            here = child
+        return here
+
+    def add(self, path: Sequence[str], source: Source) -> None:
+        """Put a file at that path (checked names, as parse_path gives them)."""
+        if source.size > MAX_FILE:
+            raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
+        parent = self.directory(path[:-1])
+        key = fold(path[-1])
+        if key in parent.children:
+            fault = (
+                "differs only in case from another"
+                if (parent.children[key].name != path[-1])
+                else "is there already"
+            )
+            raise FatNameError(fault, where=_show(path), hint=f"second file: {source.name}")
+        parent.children[key] = File(path[-1], source)
+
+    def directories(self) -> Iterator[tuple[Directory, Directory]]:
+        """Every directory with its parent, the root (its own parent) first."""
+        waiting = [(self.root, self.root)]
+        for directory, parent in waiting:
+            yield directory, parent
+            waiting.extend((c, directory) for c in directory.sorted() if isinstance(c, Directory))
+
+    def files(self) -> Iterator[tuple[tuple[str, ...], File]]:
+        """Every file with its path, in the order they have on a volume."""
+        waiting: list[tuple[tuple[str, ...], Directory]] = [((), self.root)]
+        for path, directory in waiting:
+            for child in directory.sorted():
+                if isinstance(child, Directory):
+                    waiting.append(((*path, child.name), child))
+                else:
+                    yield (*path, child.name), child

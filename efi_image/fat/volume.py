@@ -1,0 +1,275 @@
+"""A FAT volume: planned as a whole, then written once, front to back.
+
+Every chain is contiguous: directories first, then files. So a FAT is a function of the
+chains' lengths alone and is made piece by piece as it is written.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from efi_image.errors import DoesNotFitError
+from efi_image.fat import layout as layouts
+from efi_image.fat.layout import DIRECTORY_ENTRY, FATS, FIRST_CLUSTER, MEDIA, FatType, Layout
+from efi_image.fat.names import aliases, long_records, record_count
+from efi_image.fat.tree import Directory, File, Tree
+from efi_image.sink import Sink
+
+ATTRIBUTE_LABEL = 0x08
+ATTRIBUTE_DIRECTORY = 0x10
+ATTRIBUTE_ARCHIVE = 0x20
+MAX_DIRECTORY_ENTRIES = 0x10000
+MAX_LABEL = 11
+FAT_CHUNK = 1 << 16  # entries made at a time
+
+_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
+_LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
+_ENTRY = struct.Struct("<11sBBBHHHHHHHI")
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """A date and time as FAT has them: in steps of two seconds, from 1980 to 2107."""
+
+    date: int
+    time: int
+
+    @classmethod
+    def of(cls, seconds: int) -> Stamp:
+        """Seconds since 1970 (UTC), moved into FAT's range."""
+        clamped = min(max(seconds, int(_EARLIEST.timestamp())), int(_LATEST.timestamp()))
+        at = datetime.fromtimestamp(clamped, UTC)
+        return cls(
+            (at.year - 1980) << 9 | at.month << 5 | at.day,
+            at.hour << 11 | at.minute << 5 | at.second // 2,
+        )
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What tells a volume from another: serial number, label, time, place on the disk."""
+
+    serial: int
+    label: str
+    seconds: int
+    hidden: int = 0
+
+    @property
+    def label_bytes(self) -> bytes:
+        """The label as a directory entry holds it."""
+        return self.label.encode("ascii").ljust(MAX_LABEL)
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """A directory and the 8.3 names in it."""
+
+    directory: Directory
+    parent: Directory
+    shorts: dict[str, bytes]
+    entries: int
+
+    @property
+    def size(self) -> int:
+        return self.entries * DIRECTORY_ENTRY
+
+
+def _listing(directory: Directory, parent: Directory) -> _Listing:
+    names = [child.name for child in directory.sorted()]
+    shorts = aliases(names)
+    own = 1 if directory is parent else 2  # the root has the label, others `.` and `..`
+    entries = own + sum(1 + record_count(name, shorts[name]) for name in names)
+    if entries > MAX_DIRECTORY_ENTRIES:
+        raise DoesNotFitError(
+            f"needs {entries} directory entries; FAT's limit is {MAX_DIRECTORY_ENTRIES}",
+            where="\\" + directory.name,
+            hint="use shorter names or more directories",
+        )
+    return _Listing(directory, parent, shorts, entries)
+
+
+class Demand:
+    """What a tree asks of a volume, whatever the volume's layout."""
+
+    def __init__(self, tree: Tree) -> None:
+        self.listings = [_listing(*pair) for pair in tree.directories()]
+        self.files = [file for _, file in tree.files()]
+        self._clusters: dict[tuple[int, bool], int] = {}
+
+    def chains(self, layout: Layout) -> Iterator[int]:
+        """The lengths of all chains in clusters, in their order on the volume."""
+        size = layout.cluster_size
+        with_root = layout.kind is FatType.FAT32
+        for listing in self.listings if with_root else self.listings[1:]:
+            yield -(-listing.size // size)
+        for file in self.files:
+            if file.size:
+                yield -(-file.size // size)
+
+    def clusters(self, layout: Layout) -> int:
+        """The clusters needed on a volume of that layout."""
+        key = (layout.cluster_size, layout.kind is FatType.FAT32)
+        if key not in self._clusters:
+            self._clusters[key] = sum(self.chains(layout))
+        return self._clusters[key]
+
+    def fits(self, layout: Layout) -> bool:
+        """Whether a volume of that layout holds it all."""
+        if layout.root_entries and self.listings[0].entries > layout.root_entries:
+            return False
+        return self.clusters(layout) <= layout.clusters
+
+
+@dataclass(frozen=True)
+class Volume:
+    """A planned volume, ready to be written."""
+
+    layout: Layout
+    identity: Identity
+    demand: Demand
+
+    @property
+    def used(self) -> int:
+        """Clusters in use."""
+        return self.demand.clusters(self.layout)
+
+    def write(self, sink: Sink) -> None:
+        """Write all of it at the sink's position."""
+        end = sink.position + self.layout.size
+        start = sink.position
+        self._write_reserved(sink, start)
+        for number in range(FATS):
+            sink.skip_to(
+                start
+                + (self.layout.reserved + number * self.layout.fat_sectors)
+                * self.layout.sector_size
+            )
+            for chunk in _fat(self.layout.kind, self.demand.chains(self.layout)):
+                sink.write(chunk)
+        sink.skip_to(
+            start + (self.layout.data_start - self.layout.root_sectors) * self.layout.sector_size
+        )
+        self._write_directories(sink, start)
+        for file in self.demand.files:
+            if file.size:
+                sink.skip_to(start + self._offset(file.first_cluster))
+                for piece in file.source.chunks():
+                    sink.write(piece)
+        sink.skip_to(end)
+
+    def _offset(self, cluster: int) -> int:
+        index = cluster - FIRST_CLUSTER
+        return self.layout.data_start * self.layout.sector_size + index * self.layout.cluster_size
+
+    def _write_reserved(self, sink: Sink, start: int) -> None:
+        place = self.identity
+        boot = layouts.boot_sector(self.layout, place.hidden, place.serial, place.label_bytes)
+        if self.layout.kind is not FatType.FAT32:
+            sink.write(boot)
+            return
+        pair = boot + layouts.fsinfo_sector(self.layout, self.used)
+        sink.write(pair)
+        sink.skip_to(start + layouts.BACKUP_BOOT_SECTOR * self.layout.sector_size)
+        sink.write(pair)
+
+    def _write_directories(self, sink: Sink, start: int) -> None:
+        for listing in self.demand.listings:
+            if listing.directory.first_cluster:
+                sink.skip_to(start + self._offset(listing.directory.first_cluster))
+            sink.write(b"".join(self._entries(listing)))
+
+    def _entries(self, listing: _Listing) -> Iterator[bytes]:
+        stamp = Stamp.of(self.identity.seconds)
+        if listing.directory is listing.parent:
+            label = self.identity.label_bytes
+            yield _entry(label, ATTRIBUTE_LABEL, stamp, 0, 0)
+        else:
+            is_top = listing.parent is self.demand.listings[0].directory
+            above = 0 if is_top else listing.parent.first_cluster
+            own = listing.directory.first_cluster
+            yield _entry(b".".ljust(11), ATTRIBUTE_DIRECTORY, stamp, own, 0)
+            yield _entry(b"..".ljust(11), ATTRIBUTE_DIRECTORY, stamp, above, 0)
+        for child in listing.directory.sorted():
+            short = listing.shorts[child.name]
+            yield long_records(child.name, short)
+            if isinstance(child, File):
+                yield _entry(short, ATTRIBUTE_ARCHIVE, stamp, child.first_cluster, child.size)
+            else:
+                yield _entry(short, ATTRIBUTE_DIRECTORY, stamp, child.first_cluster, 0)
+
+
+def _entry(short: bytes, attribute: int, stamp: Stamp, cluster: int, size: int) -> bytes:
+    date, time = stamp.date, stamp.time
+    high, low = cluster >> 16, cluster & 0xFFFF
+    return _ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
+
+
+def _fat_entries(kind: FatType, chains: Iterable[int]) -> Iterator[array[int]]:
+    """The entries of a FAT up to the last one in use, in pieces of about FAT_CHUNK."""
+    end = kind.end_of_chain
+    code = "I" if kind is FatType.FAT32 else "H"
+    piece = array(code, [end & ~0xFF | MEDIA, end])
+    cluster = FIRST_CLUSTER
+    for length in chains:
+        last = cluster + length - 1
+        while cluster < last:
+            count = min(last - cluster, FAT_CHUNK - len(piece) % FAT_CHUNK)
+            piece.extend(range(cluster + 1, cluster + 1 + count))
+            cluster += count
+            if len(piece) >= FAT_CHUNK:
+                yield piece
+                piece = array(code)
+        piece.append(end)
+        cluster += 1
+    yield piece
+
+
+def _fat(kind: FatType, chains: Iterable[int]) -> Iterator[bytes]:
+    """The bytes of a FAT up to the last entry in use."""
+    for piece in _fat_entries(kind, chains):
+        if kind is FatType.FAT12:
+            yield _packed12(piece)
+        else:
+            if sys.byteorder == "big":
+                piece.byteswap()
+            yield piece.tobytes()
+
+
+def _packed12(entries: array[int]) -> bytes:
+    """Two entries in three bytes."""
+    padded = [*entries, 0] if len(entries) % 2 else list(entries)
+    pairs = zip(padded[::2], padded[1::2], strict=True)
+    return b"".join((low | high << 12).to_bytes(3, "little") for low, high in pairs)
+
+
+def _place(demand: Demand, layout: Layout) -> None:
+    """Give every directory and file its first cluster, in the order of Demand.chains."""
+    cluster = FIRST_CLUSTER
+    chains = demand.chains(layout)
+    with_root = layout.kind is FatType.FAT32
+    demand.listings[0].directory.first_cluster = 0
+    for listing in demand.listings if with_root else demand.listings[1:]:
+        listing.directory.first_cluster = cluster
+        cluster += next(chains)
+    for file in demand.files:
+        file.first_cluster = cluster if file.size else 0
+        cluster += next(chains) if file.size else 0
+
+
+def plan(
+    demand: Demand,
+    identity: Identity,
+    *,
+    sectors: int,
+    sector_size: int = 512,
+    kind: FatType | None = None,
+) -> Volume:
+    """Place a tree on a volume of that size; raises DoesNotFitError."""
+    layout = layouts.choose(sectors, sector_size, demand.fits, kind)
+    _place(demand, layout)
+    return Volume(layout, identity, demand)
