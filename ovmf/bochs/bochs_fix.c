@@ -143,11 +143,11 @@ void _longjmp(jmp_buf environment, int value)
 void __longjmp_chk(jmp_buf environment, int value);
 void __longjmp_chk(jmp_buf environment, int value)
 {
-    /* Not the checked one: a VM exit may also jump up the stack, which the check would refuse. */
+    /* The check refuses a jump down the stack; a VM exit of another CPU may be one. */
     jump("longjmp", environment, value);
 }
 
-/* -(2^64 + 3) / 7: needs all 128 bits and both signs. */
+/* -(2^64 + 3) / 7: needs both halves and the sign. */
 static void test_division(long_idiv_function divide)
 {
     const __int128 dividend = -(((__int128)1 << 64) + 3);
