@@ -7,8 +7,18 @@ volume    the plan of a volume, and its writing
 """
 
 from efi_image.fat.layout import FatType, Layout
-from efi_image.fat.names import parse_path
+from efi_image.fat.names import parse_path, show_path
 from efi_image.fat.tree import Tree
 from efi_image.fat.volume import Demand, Identity, Volume, plan
 
-__all__ = ["Demand", "FatType", "Identity", "Layout", "Tree", "Volume", "parse_path", "plan"]
+__all__ = [
+    "Demand",
+    "FatType",
+    "Identity",
+    "Layout",
+    "Tree",
+    "Volume",
+    "parse_path",
+    "plan",
+    "show_path",
+]

@@ -51,6 +51,11 @@ def parse_path(text: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def show_path(path: Iterable[str]) -> str:
+    """A path as UEFI writes it: `\\EFI\\BOOT`."""
+    return "\\" + "\\".join(path)
+
+
 def fold(name: str) -> str:
     """Equal for names that some system takes for the same."""
     return name.upper().casefold()

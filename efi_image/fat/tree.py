@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from efi_image.errors import DoesNotFitError, FatNameError
-from efi_image.fat.names import fold
+from efi_image.fat.names import fold, show_path
 from efi_image.source import Source
 
 MAX_FILE = 0xFFFFFFFF
@@ -39,10 +39,6 @@ class Directory:
         return [self.children[key] for key in sorted(self.children)]
 
 
-def _show(path: Sequence[str]) -> str:
-    return "\\" + "\\".join(path)
-
-
 class Tree:
     """The root directory and all below it."""
 
@@ -58,7 +54,9 @@ class Tree:
             if child is None:
                 child = here.children[key] = Directory(name)
             if isinstance(child, File):
-                raise FatNameError("is a file and a directory at once", where=_show(path[:depth]))
+                raise FatNameError(
+                    "is a file and a directory at once", where=show_path(path[:depth])
+                )
             here = child
         return here
 
@@ -74,7 +72,7 @@ class Tree:
                 if (parent.children[key].name != path[-1])
                 else "is there already"
             )
-            raise FatNameError(fault, where=_show(path), hint=f"second file: {source.name}")
+            raise FatNameError(fault, where=show_path(path), hint=f"second file: {source.name}")
         parent.children[key] = File(path[-1], source)
 
     def directories(self) -> Iterator[tuple[Directory, Directory]]:

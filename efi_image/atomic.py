@@ -1,0 +1,75 @@
+"""An output file that is either whole or not there."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from efi_image.errors import OutputError
+
+_KINDS = (
+    (stat.S_ISDIR, "is a directory", "give the name of a file in it"),
+    (stat.S_ISBLK, "is a device", "make an image file, then write it to the device"),
+    (stat.S_ISCHR, "is a device", "give the name of a file"),
+    (stat.S_ISFIFO, "is a FIFO", "give the name of a file"),
+    (stat.S_ISSOCK, "is a socket", "give the name of a file"),
+)
+
+
+def _failed(output: Path, error: OSError) -> OutputError:
+    return OutputError(f"cannot be written: {error.strerror}", where=str(output))
+
+
+def check_output(output: Path) -> Path:
+    """The file that is meant, links followed; raises OutputError if it cannot be written."""
+    try:
+        real = Path(os.path.realpath(output))
+        mode = real.stat().st_mode
+    except FileNotFoundError:
+        if not real.parent.is_dir():
+            raise OutputError("its directory does not exist", where=str(output)) from None
+        return real
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutputError(f"cannot be written: {reason}", where=str(output)) from None
+    for is_kind, what, hint in _KINDS:
+        if is_kind(mode):
+            raise OutputError(what, where=str(output), hint=hint)
+    if not os.access(real, os.W_OK):
+        raise OutputError("is write-protected", where=str(output))
+    return real
+
+
+@contextmanager
+def atomic(output: Path) -> Iterator[int]:
+    """A descriptor of a new file that takes the place of `output` when the block ends well.
+
+    When it does not, `output` is as it was, and nothing else is left.
+    """
+    real = check_output(output)
+    # the name is known before the file is, so that no signal can leave it behind
+    temporary = real.with_name(f".{real.name[:200]}.{secrets.token_hex(6)}.tmp")
+    descriptor = -1
+    try:
+        try:
+            descriptor = os.open(
+                temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
+            )
+        except OSError as error:
+            raise _failed(output, error) from None
+        yield descriptor
+        try:
+            os.close(descriptor)
+            descriptor = -1
+            temporary.replace(real)
+        except OSError as error:
+            raise _failed(output, error) from None
+    finally:
+        if descriptor >= 0:
+            with suppress(OSError):
+                os.close(descriptor)
+        temporary.unlink(missing_ok=True)

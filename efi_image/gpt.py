@@ -1,0 +1,127 @@
+"""A GUID partition table with one partition: UEFI specification, chapter 5."""
+
+from __future__ import annotations
+
+import struct
+import uuid
+import zlib
+from dataclasses import dataclass
+
+from efi_image.errors import DoesNotFitError
+
+ESP_TYPE = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
+
+ENTRIES = 128
+ENTRY_SIZE = 128
+HEADER_SIZE = 92
+ALIGNMENT = 1 << 20  # bytes; what flash media and firmware like
+MBR_SIZE = 512
+
+_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+_ENTRY = struct.Struct("<16s16sQQQ72s")
+
+
+@dataclass(frozen=True)
+class Gpt:
+    """The table of a disk of `sectors` sectors whose only partition is as large as can be.
+
+    The partition begins and ends at a multiple of ALIGNMENT.
+    """
+
+    sectors: int
+    sector_size: int
+    disk_guid: uuid.UUID
+    partition_guid: uuid.UUID
+    name: str
+
+    @property
+    def entry_sectors(self) -> int:
+        """Sectors of the entry array."""
+        return ENTRIES * ENTRY_SIZE // self.sector_size
+
+    @property
+    def first_lba(self) -> int:
+        """The partition's first sector."""
+        return first_lba(self.sector_size)
+
+    @property
+    def partition_sectors(self) -> int:
+        """Sectors in the partition."""
+        return partition_sectors(self.sectors, self.sector_size)
+
+    @property
+    def last_usable(self) -> int:
+        """The last sector that a partition may have."""
+        return self.sectors - self.entry_sectors - 2
+
+    def primary(self) -> bytes:
+        """The disk's first sectors: protective MBR, header, entries."""
+        entries = self._entries()
+        mbr = protective_mbr(self.sectors).ljust(self.sector_size, b"\0")
+        return mbr + self._header(1, self.sectors - 1, 2, entries) + entries
+
+    @property
+    def backup_start(self) -> int:
+        """The first sector of `backup`."""
+        return self.sectors - 1 - self.entry_sectors
+
+    def backup(self) -> bytes:
+        """The disk's last sectors: entries, header."""
+        entries = self._entries()
+        return entries + self._header(self.sectors - 1, 1, self.backup_start, entries)
+
+    def _entries(self) -> bytes:
+        entry = _ENTRY.pack(
+            ESP_TYPE.bytes_le,
+            self.partition_guid.bytes_le,
+            self.first_lba,
+            self.first_lba + self.partition_sectors - 1,
+            0,
+            self.name.encode("utf-16-le"),
+        )
+        return entry.ljust(ENTRIES * ENTRY_SIZE, b"\0")
+
+    def _header(self, own_lba: int, other_lba: int, entries_lba: int, entries: bytes) -> bytes:
+        def pack(crc: int) -> bytes:
+            return _HEADER.pack(
+                b"EFI PART",
+                0x00010000,
+                HEADER_SIZE,
+                crc,
+                0,
+                own_lba,
+                other_lba,
+                2 + self.entry_sectors,
+                self.last_usable,
+                self.disk_guid.bytes_le,
+                entries_lba,
+                ENTRIES,
+                ENTRY_SIZE,
+                zlib.crc32(entries),
+            )
+
+        return pack(zlib.crc32(pack(0))).ljust(self.sector_size, b"\0")
+
+
+def first_lba(sector_size: int) -> int:
+    """The first sector of the partition."""
+    return ALIGNMENT // sector_size
+
+
+def partition_sectors(sectors: int, sector_size: int) -> int:
+    """Sectors in the partition of a disk of `sectors`; raises DoesNotFitError if none."""
+    end = sectors - ENTRIES * ENTRY_SIZE // sector_size - 1
+    end -= end % first_lba(sector_size)
+    count = end - first_lba(sector_size)
+    if count <= 0:
+        raise DoesNotFitError(
+            f"a disk of {sectors * sector_size} bytes has no room for a partition"
+        )
+    return count
+
+
+def protective_mbr(sectors: int) -> bytes:
+    """The MBR that keeps tools that know no GPT away: one partition over all the disk."""
+    size = min(sectors - 1, 0xFFFFFFFF)
+    record = struct.pack("<B3sB3sII", 0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, size)
+    return bytes(446) + record + bytes(3 * 16) + b"\x55\xaa"

@@ -1,0 +1,228 @@
+"""PE files as UEFI loads them: what kind one is, and whether it can stand where it shall.
+
+pefile is imported only when a file is looked at.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+from typing import Any
+
+from efi_image.errors import InputError, PeError
+from efi_image.fat.names import fold, show_path
+from efi_image.source import FileSource, Source
+
+PE32_PLUS = 0x20B
+RELOCS_STRIPPED = 0x0001
+DIRECTORY_SECURITY = 4
+DIRECTORY_BASERELOC = 5
+
+
+class Machine(IntEnum):
+    """Machines of UEFI, with PE's numbers."""
+
+    IA32 = 0x014C
+    ARM = 0x01C2
+    RISCV64 = 0x5064
+    LOONGARCH64 = 0x6264
+    X64 = 0x8664
+    AA64 = 0xAA64
+
+
+class Subsystem(IntEnum):
+    """Kinds of UEFI program, with PE's numbers."""
+
+    APPLICATION = 10
+    BOOT_DRIVER = 11
+    RUNTIME_DRIVER = 12
+
+
+MACHINE_TEXT = {
+    Machine.IA32: "x86 (32 bits)",
+    Machine.ARM: "Arm (32 bits)",
+    Machine.RISCV64: "RISC-V (64 bits)",
+    Machine.LOONGARCH64: "LoongArch (64 bits)",
+    Machine.X64: "x86-64",
+    Machine.AA64: "Arm (64 bits)",
+}
+SUBSYSTEM_TEXT = {
+    Subsystem.APPLICATION: "UEFI application",
+    Subsystem.BOOT_DRIVER: "UEFI boot-service driver",
+    Subsystem.RUNTIME_DRIVER: "UEFI runtime driver",
+}
+_64_BITS = frozenset({Machine.RISCV64, Machine.LOONGARCH64, Machine.X64, Machine.AA64})
+
+
+class Role(Enum):
+    """What a PE file has to be."""
+
+    APPLICATION = "UEFI application"
+    DRIVER = "UEFI driver"
+
+
+@dataclass(frozen=True)
+class PeInfo:
+    """What matters of a PE file."""
+
+    machine: Machine
+    subsystem: Subsystem
+
+
+def _hex(value: int) -> str:
+    return f"0x{value:x}"
+
+
+def _parse(source: Source) -> Any:
+    import pefile  # noqa: PLC0415
+
+    try:
+        if isinstance(source, FileSource):
+            return pefile.PE(source.name, fast_load=True)
+        return pefile.PE(data=b"".join(bytes(c) for c in source.chunks()), fast_load=True)
+    except pefile.PEFormatError as error:
+        reason = str(error).strip("'\"").rstrip(".")
+        raise PeError(f"is no PE file, or a truncated one: {reason}", where=source.name) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}", where=source.name) from None
+
+
+def _check_complete(pe: Any, source: Source) -> None:
+    """Refuse a file that ends before what its headers announce."""
+    ends = [pe.OPTIONAL_HEADER.SizeOfHeaders]
+    for section in pe.sections:
+        if section.SizeOfRawData:
+            ends.append(section.PointerToRawData + section.SizeOfRawData)
+    directories = pe.OPTIONAL_HEADER.DATA_DIRECTORY
+    if len(directories) > DIRECTORY_SECURITY:
+        # the only directory whose address is a file offset
+        security = directories[DIRECTORY_SECURITY]
+        if security.Size:
+            ends.append(security.VirtualAddress + security.Size)
+    if len(pe.sections) != pe.FILE_HEADER.NumberOfSections:
+        raise PeError("is truncated within its section table", where=source.name)
+    if max(ends) > source.size:
+        raise PeError(
+            f"is truncated: {source.size} bytes, its headers speak of {max(ends)}",
+            where=source.name,
+        )
+
+
+def _machine(pe: Any, name: str) -> Machine:
+    number = pe.FILE_HEADER.Machine
+    try:
+        machine = Machine(number)
+    except ValueError:
+        raise PeError(
+            f"is for machine {_hex(number)}, which UEFI does not know", where=name
+        ) from None
+    magic = pe.OPTIONAL_HEADER.Magic
+    if (magic == PE32_PLUS) != (machine in _64_BITS):
+        raise PeError(
+            f"has an optional header ({_hex(magic)}) that does not go with its machine", where=name
+        )
+    return machine
+
+
+def _subsystem(pe: Any, name: str) -> Subsystem:
+    number = pe.OPTIONAL_HEADER.Subsystem
+    try:
+        return Subsystem(number)
+    except ValueError:
+        raise PeError(f"is no UEFI program (subsystem {number})", where=name) from None
+
+
+def _check_relocations(pe: Any, name: str) -> None:
+    """Refuse what can only run at its link address.
+
+    An empty relocation directory is fine: position-independent code has nothing to relocate.
+    """
+    if pe.FILE_HEADER.Characteristics & RELOCS_STRIPPED:
+        raise PeError(
+            "has its relocations stripped, so UEFI can load it at one address only",
+            where=name,
+            hint="link it without /FIXED",
+        )
+    directories = pe.OPTIONAL_HEADER.DATA_DIRECTORY
+    if len(directories) > DIRECTORY_BASERELOC:
+        table = directories[DIRECTORY_BASERELOC]
+        if table.VirtualAddress + table.Size > pe.OPTIONAL_HEADER.SizeOfImage:
+            raise PeError("has its relocations outside of the image", where=name)
+
+
+def inspect(source: Source) -> PeInfo:
+    """What kind of UEFI program that is; raises PeError if UEFI would not load it."""
+    pe = _parse(source)
+    try:
+        _check_complete(pe, source)
+        machine = _machine(pe, source.name)
+        subsystem = _subsystem(pe, source.name)
+        _check_relocations(pe, source.name)
+        return PeInfo(machine, subsystem)
+    finally:
+        pe.close()
+
+
+def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:
+    """Check a PE file for its role on an image for that machine; raises PeError."""
+    info = inspect(source)
+    if info.machine is not machine:
+        raise PeError(
+            f"is for {MACHINE_TEXT[info.machine]}, not {MACHINE_TEXT[machine]}", where=source.name
+        )
+    is_driver = info.subsystem is not Subsystem.APPLICATION
+    if is_driver != (role is Role.DRIVER):
+        raise PeError(
+            f"is a {SUBSYSTEM_TEXT[info.subsystem]}, not a {role.value}", where=source.name
+        )
+    return info
+
+
+# ---- name and place
+
+_BOOT_NAME = re.compile(r"BOOT(IA32|X64|ARM|AA64|RISCV64|LOONGARCH64)\.EFI", re.I)
+
+
+def boot_machine(path: Sequence[str]) -> Machine | None:
+    """The machine whose firmware starts that path of a removable medium by itself, if any."""
+    if len(path) != 3 or [fold(name) for name in path[:2]] != ["efi", "boot"]:
+        return None
+    match = _BOOT_NAME.fullmatch(path[2])
+    return Machine[match[1].upper()] if match else None
+
+
+def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]) -> None:
+    """Check a file that shall stand at that path, if its name says that it is a UEFI program.
+
+    `machines` are those that the image boots on.
+    """
+    boots = boot_machine(path)
+    if not path[-1].upper().endswith(".EFI"):
+        return
+    if boots and any(name != name.upper() for name in path):
+        raise PeError(
+            "some firmware finds it in upper case only",
+            where=show_path(path),
+            hint=f"name it {show_path(path).upper()}",
+        )
+    info = inspect(source)
+    allowed = {boots} if boots else set(machines)
+    if info.machine not in allowed:
+        wanted = " or ".join(sorted(MACHINE_TEXT[machine] for machine in allowed))
+        raise PeError(
+            f"is for {MACHINE_TEXT[info.machine]}, not {wanted} as {show_path(path)} has to be",
+            where=source.name,
+        )
+    if boots and info.subsystem is not Subsystem.APPLICATION:
+        raise PeError(
+            f"is a {SUBSYSTEM_TEXT[info.subsystem]}; the firmware starts an application there",
+            where=source.name,
+        )
+
+
+def is_linux(source: Source) -> bool:
+    """Whether it is a Linux kernel for x86 (its setup header has a magic number)."""
+    first = next(source.chunks(), memoryview(b""))
+    return bytes(first[0x202:0x206]) == b"HdrS"
