@@ -1,0 +1,25 @@
+/** @file
+  Starts the hypervisor.
+**/
+#ifndef ZPP_BOOT_HYPERVISOR_H_
+#define ZPP_BOOT_HYPERVISOR_H_
+
+#include <Uefi.h>
+
+#include "Conf.h"
+
+/**
+  Starts the hypervisor's driver, and says in one line what came of it.
+
+  @param[in] ParentImage  This program's image.
+  @param[in] Device       The volume's device.
+  @param[in] Conf         What zpp.conf says.
+**/
+VOID
+ZppStartHypervisor (
+  IN EFI_HANDLE      ParentImage,
+  IN EFI_HANDLE      Device,
+  IN CONST ZPP_CONF  *Conf
+  );
+
+#endif

@@ -1,0 +1,201 @@
+/** @file
+  Files of the volume that ZppBoot was started from.
+**/
+#include "Volume.h"
+
+#include <Guid/FileInfo.h>
+#include <Library/MemoryAllocationLib.h>
+#include <Library/UefiBootServicesTableLib.h>
+#include <Library/UefiLib.h>
+
+/**
+  Asks for a file's size.
+
+  @param[in]  File  The open file.
+  @param[out] Size  Its size in bytes.
+
+  @retval EFI_SUCCESS    The size is known.
+  @retval EFI_NOT_FOUND  It is a folder.
+  @retval other          What the file system returned.
+**/
+STATIC
+EFI_STATUS
+GetSize (
+  IN  EFI_FILE_PROTOCOL  *File,
+  OUT UINT64             *Size
+  )
+{
+  EFI_FILE_INFO  *Information;
+  UINTN          InformationSize;
+  EFI_STATUS     Status;
+
+  InformationSize = 0;
+  Status          = File->GetInfo (File, &gEfiFileInfoGuid, &InformationSize, NULL);
+  if (Status != EFI_BUFFER_TOO_SMALL) {
+    return EFI_ERROR (Status) ? Status : EFI_DEVICE_ERROR;
+  }
+
+  Information = AllocatePool (InformationSize);
+  if (Information == NULL) {
+    return EFI_OUT_OF_RESOURCES;
+  }
+
+  Status = File->GetInfo (File, &gEfiFileInfoGuid, &InformationSize, Information);
+  if (!EFI_ERROR (Status)) {
+    Status = (Information->Attribute & EFI_FILE_DIRECTORY) != 0 ? EFI_NOT_FOUND : EFI_SUCCESS;
+    *Size  = Information->FileSize;
+  }
+
+  FreePool (Information);
+  return Status;
+}
+
+/**
+  Opens a file for reading.
+
+  @param[in]  Device  The volume's device.
+  @param[in]  Path    The file's path.
+  @param[out] File    The open file.
+  @param[out] Size    Its size in bytes.
+
+  @retval EFI_SUCCESS    The file is open.
+  @retval EFI_NOT_FOUND  There is no such file, or it is a folder.
+  @retval other          What the file system returned.
+**/
+EFI_STATUS
+ZppOpenFile (
+  IN  EFI_HANDLE         Device,
+  IN  CONST CHAR16       *Path,
+  OUT EFI_FILE_PROTOCOL  **File,
+  OUT UINT64             *Size
+  )
+{
+  EFI_SIMPLE_FILE_SYSTEM_PROTOCOL  *Volume;
+  EFI_FILE_PROTOCOL                *Root;
+  EFI_STATUS                       Status;
+
+  Status = gBS->HandleProtocol (Device, &gEfiSimpleFileSystemProtocolGuid, (VOID **)&Volume);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  Status = Volume->OpenVolume (Volume, &Root);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  Status = Root->Open (Root, File, (CHAR16 *)Path, EFI_FILE_MODE_READ, 0);
+  Root->Close (Root);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  Status = GetSize (*File, Size);
+  if (EFI_ERROR (Status)) {
+    (*File)->Close (*File);
+  }
+
+  return Status;
+}
+
+/**
+  Reads a whole file with one read.
+
+  @param[in]  Device   The volume's device.
+  @param[in]  Path     The file's path.
+  @param[in]  MaxSize  The most that the file may hold, in bytes.
+  @param[out] Buffer   The content; the caller frees it with FreePool().
+  @param[out] Size     Its size in bytes.
+
+  @retval EFI_SUCCESS          The file was read.
+  @retval EFI_BAD_BUFFER_SIZE  It is larger than MaxSize.
+  @retval other                What the file system returned.
+**/
+EFI_STATUS
+ZppReadFile (
+  IN  EFI_HANDLE    Device,
+  IN  CONST CHAR16  *Path,
+  IN  UINT64        MaxSize,
+  OUT VOID          **Buffer,
+  OUT UINTN         *Size
+  )
+{
+  EFI_FILE_PROTOCOL  *File;
+  UINT64             FileSize;
+  EFI_STATUS         Status;
+
+  Status = ZppOpenFile (Device, Path, &File, &FileSize);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  *Buffer = NULL;
+  *Size   = (UINTN)FileSize;
+  if (FileSize > MaxSize) {
+    Status = EFI_BAD_BUFFER_SIZE;
+  } else {
+    // AllocatePool() of nothing may fail.
+    *Buffer = AllocatePool (*Size + 1);
+    Status  = *Buffer == NULL ? EFI_OUT_OF_RESOURCES : File->Read (File, Size, *Buffer);
+  }
+
+  if (EFI_ERROR (Status) && (*Buffer != NULL)) {
+    FreePool (*Buffer);
+  }
+
+  File->Close (File);
+  return Status;
+}
+
+/**
+  Makes a zero-terminated UTF-16 string of a piece of zpp.conf.
+
+  @param[in] Text  The text, ASCII.
+
+  @return The string, which the caller frees with FreePool(), or NULL without memory.
+**/
+CHAR16 *
+ZppWiden (
+  IN ZPP_TEXT  Text
+  )
+{
+  CHAR16  *Wide;
+  UINTN   Index;
+
+  Wide = AllocatePool ((Text.Length + 1) * sizeof (CHAR16));
+  if (Wide == NULL) {
+    return NULL;
+  }
+
+  for (Index = 0; Index < Text.Length; Index++) {
+    Wide[Index] = (UINT8)Text.Start[Index];
+  }
+
+  Wide[Index] = L'\0';
+  return Wide;
+}
+
+/**
+  Makes a file's path of a piece of zpp.conf: as ZppWiden(), with '\' for '/'.
+
+  @param[in] Text  The text, ASCII.
+
+  @return The path, which the caller frees with FreePool(), or NULL without memory.
+**/
+CHAR16 *
+ZppWidenPath (
+  IN ZPP_TEXT  Text
+  )
+{
+  CHAR16  *Path;
+  UINTN   Index;
+
+  Path = ZppWiden (Text);
+  for (Index = 0; (Path != NULL) && (Path[Index] != L'\0'); Index++) {
+    if (Path[Index] == L'/') {
+      Path[Index] = L'\\';
+    }
+  }
+
+  return Path;
+}
