@@ -120,7 +120,7 @@ image: all
 
 guest-image: all linux-guest
 	@$(ZPP_IMAGE) make $(OUT)/linux-guest/esp.img --kernel $(OUT)/linux-guest/vmlinuz \
-	    --initrd $(OUT)/linux-guest/initrd.img --cmdline 'console=ttyS0 quiet cryptomgr.notests'
+	    --initrd $(OUT)/linux-guest/initrd.img --cmdline 'console=ttyS0,115200 quiet cryptomgr.notests'
 
 # ---- run, test, check, measure
 

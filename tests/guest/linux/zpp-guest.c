@@ -6,6 +6,7 @@
  *   zpp-guest tsc               the TSC: ticks since reset, where nobody changed it
  *   zpp-guest cpuid-ticks       the fewest ticks that one CPUID takes
  *   zpp-guest stress CPU SECS   CPUID, page faults and migrations, starting on CPU
+ *   zpp-guest drain             waits until the serial port has sent everything
  *   zpp-guest booted            0 the first time since power-on, then 1 (a byte of CMOS)
  */
 #include <zpp/hypercall.h>
@@ -18,6 +19,7 @@ enum {
     SYS_WRITE = 1,
     SYS_MMAP = 9,
     SYS_MUNMAP = 11,
+    SYS_IOCTL = 16,
     SYS_SCHED_YIELD = 24,
     SYS_EXIT = 60,
     SYS_IOPL = 172,
@@ -261,6 +263,13 @@ static int stress(u32 first_cpu, u64 duration)
     return 0;
 }
 
+/* tcdrain() of standard output: the power goes off faster than a serial port sends. */
+static int drain(void)
+{
+    enum { TCSBRK = 0x5409, STANDARD_OUTPUT = 1 };
+    return syscall3(SYS_IOCTL, STANDARD_OUTPUT, TCSBRK, 1) == 0 ? 0 : -1;
+}
+
 static u8 cmos_read(u8 index)
 {
     u8 value;
@@ -313,9 +322,11 @@ static int run(long argc, char **argv)
         return show_cpuid_ticks();
     if (argc == 4 && same(argv[1], "stress"))
         return stress((u32)parse(argv[2]), parse(argv[3]));
+    if (argc == 2 && same(argv[1], "drain"))
+        return drain();
     if (argc == 2 && same(argv[1], "booted"))
         return booted();
-    text("usage: zpp-guest cpus [N] | tsc | cpuid-ticks | stress CPU SECONDS | booted");
+    text("usage: zpp-guest cpus [N] | tsc | cpuid-ticks | stress CPU SECONDS | drain | booted");
     end_line();
     return 2;
 }
