@@ -1,0 +1,62 @@
+// What the guest gets from the instructions that leave it. Shared by the vendors: they decode the
+// exit and carry out the Outcome.
+#pragma once
+#include "vcpu.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/instructions.hpp"
+#include "zpp/hypercall.h"
+
+namespace zpp {
+
+enum class Outcome {
+    advance,            // emulated: go on after the instruction
+    retry,              // let the CPU run the same instruction again
+    undefined_opcode,   // #UD in the guest
+    general_protection, // #GP(0) in the guest
+};
+
+// read_cr4(): the CR4 that the guest sees.
+template <class ReadCr4> inline void emulate_cpuid(GuestRegisters& registers, ReadCr4 read_cr4);
+
+// CPUID leaves that are not those of the bare CPU; changes `result` where needed.
+void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);
+
+[[nodiscard]] Outcome emulate_rdmsr(GuestRegisters& registers);
+[[nodiscard]] Outcome emulate_wrmsr(const GuestRegisters& registers);
+
+// Calls intercept(context, first, last, read, write) for each range of MSRs whose access must
+// leave the guest.
+void for_each_intercepted_msr(void (*intercept)(void* context, u32 first, u32 last, bool read,
+                                                bool write),
+                              void* context);
+
+[[nodiscard]] Outcome emulate_xsetbv(const GuestRegisters& registers, unsigned cpl);
+
+// MOV to CR0 and CR4: what the CPU itself would refuse, checked before the read shadow follows.
+// `hidden`: bits of CR4 that the guest must not set since zpp hides their feature.
+[[nodiscard]] bool cr0_is_valid(u64 value);
+[[nodiscard]] bool cr4_is_valid(u64 value, u64 hidden);
+
+// VMCALL or VMMCALL with the magic, at CPL 0.
+[[nodiscard]] Outcome emulate_hypercall(GuestRegisters& registers);
+
+inline bool is_hypercall(const GuestRegisters& registers)
+{
+    return registers.rax >> 32 == ZPP_HYPERCALL_MAGIC >> 32;
+}
+
+// The hot path: most VM exits of a running OS are CPUID, most of those untouched leaves.
+template <class ReadCr4> inline void emulate_cpuid(GuestRegisters& registers, ReadCr4 read_cr4)
+{
+    const auto leaf = static_cast<u32>(registers.rax);
+    const auto subleaf = static_cast<u32>(registers.rcx);
+    x86::CpuidResult result = x86::cpuid(leaf, subleaf);
+    if (leaf == 1 || leaf == 7 || leaf >> 28 == 4) [[unlikely]]
+        change_cpuid_leaf(leaf, subleaf, read_cr4(), result);
+    registers.rax = result.eax;
+    registers.rbx = result.ebx;
+    registers.rcx = result.ecx;
+    registers.rdx = result.edx;
+}
+
+} // namespace zpp

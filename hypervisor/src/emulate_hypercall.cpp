@@ -1,0 +1,92 @@
+#include "emulate.hpp"
+#include "log.hpp"
+#include "machine.hpp"
+#include "virt.hpp"
+
+namespace zpp {
+namespace {
+
+zpp_hypercall_status read_log(GuestRegisters& registers)
+{
+    const u64 position = registers.rbx;
+    if (position > log::end())
+        return ZPP_HYPERCALL_BAD_ARGUMENT;
+    if (position < log::begin()) {
+        registers.rbx = log::begin();
+        return ZPP_HYPERCALL_GONE;
+    }
+    u64 text[4];
+    log::read(position, reinterpret_cast<char*>(text), sizeof text);
+    registers.rbx = text[0];
+    registers.rcx = text[1];
+    registers.rdx = text[2];
+    registers.rsi = text[3];
+    return ZPP_HYPERCALL_OK;
+}
+
+zpp_hypercall_status count_exits(GuestRegisters& registers)
+{
+    if (registers.rbx >= machine.cpu_count() || registers.rcx >= Vcpu::exit_counters)
+        return ZPP_HYPERCALL_BAD_ARGUMENT;
+    registers.rbx = machine.vcpu(static_cast<u32>(registers.rbx)).exits[registers.rcx];
+    return ZPP_HYPERCALL_OK;
+}
+
+zpp_hypercall_status confirm(GuestRegisters& registers)
+{
+    if (machine.committed())
+        return ZPP_HYPERCALL_REFUSED;
+    const Vcpu& vcpu = current_vcpu();
+    log::line("zpp: CPU {} (APIC ID {}) held with {}", vcpu.index, vcpu.apic_id, vendor().name);
+    registers.rbx = vcpu.index;
+    return ZPP_HYPERCALL_OK;
+}
+
+zpp_hypercall_status commit()
+{
+    if (machine.committed())
+        return ZPP_HYPERCALL_REFUSED;
+    for (u32 index = 0; index < machine.cpu_count(); ++index)
+        if (!machine.vcpu(index).launched)
+            return ZPP_HYPERCALL_REFUSED;
+    machine.commit();
+    return ZPP_HYPERCALL_OK;
+}
+
+zpp_hypercall_status answer(GuestRegisters& registers)
+{
+    switch (static_cast<u32>(registers.rax)) {
+    case ZPP_HYPERCALL_VERSION:
+        registers.rbx = ZPP_HYPERCALL_INTERFACE;
+        registers.rcx = ZPP_VERSION;
+        return ZPP_HYPERCALL_OK;
+    case ZPP_HYPERCALL_CPU_COUNT:
+        registers.rbx = machine.cpu_count();
+        return ZPP_HYPERCALL_OK;
+    case ZPP_HYPERCALL_EXIT_COUNT:
+        return count_exits(registers);
+    case ZPP_HYPERCALL_READ_LOG:
+        return read_log(registers);
+    case ZPP_HYPERCALL_MEMORY:
+        registers.rbx = machine.pages();
+        return ZPP_HYPERCALL_OK;
+    case ZPP_HYPERCALL_DEVIRTUALIZE: // granted by the vendor's exit handler, never here
+        return ZPP_HYPERCALL_REFUSED;
+    case ZPP_HYPERCALL_CONFIRM:
+        return confirm(registers);
+    case ZPP_HYPERCALL_COMMIT:
+        return commit();
+    default:
+        return ZPP_HYPERCALL_UNKNOWN;
+    }
+}
+
+} // namespace
+
+Outcome emulate_hypercall(GuestRegisters& registers)
+{
+    registers.rax = answer(registers);
+    return Outcome::advance;
+}
+
+} // namespace zpp

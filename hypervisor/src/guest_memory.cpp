@@ -1,0 +1,59 @@
+#include "guest_memory.hpp"
+#include "lib/spinlock.hpp"
+#include "log.hpp"
+#include "machine.hpp"
+#include "x86/instructions.hpp"
+#include "x86/msr.hpp"
+
+namespace zpp::guest_memory {
+namespace {
+
+constinit Spinlock lock;
+constinit Mtrrs mtrrs;
+constinit NestedPaging tables;
+constinit u64 tables_generation = 1;
+
+void* allocate() { return machine.allocate_page(); }
+u64 physical_of(const void* page) { return machine.physical_of(page).value; }
+void* virtual_of(u64 physical) { return machine.virtual_of({physical}); }
+
+bool mtrrs_present() { return (x86::cpuid(1).edx & bit(12)) != 0; }
+
+void hide(void* all_hidden, HostPhysical first, u64 pages)
+{
+    *static_cast<bool*>(all_hidden) &= tables.hide(first.value, pages);
+}
+
+} // namespace
+
+Result build(const NestedPaging::Format& format)
+{
+    bool all_hidden = true;
+    machine.for_each_hidden_range(hide, &all_hidden);
+    tables.set_format(format);
+    tables.set_pages({allocate, physical_of, virtual_of});
+    mtrrs.refresh(mtrrs_present(), x86::rdmsr);
+    if (!all_hidden || !tables.build(mtrrs))
+        return {ZPP_NO_MEMORY, "nested paging"};
+    return {};
+}
+
+u64 root() { return tables.root(); }
+
+void follow_mtrrs()
+{
+    const LockGuard guard(lock);
+    if ((x86::rdmsr(x86::msr::mtrr_default_type) & Mtrrs::enable) == 0)
+        return;
+    if (!mtrrs.refresh(true, x86::rdmsr))
+        return;
+    if (!tables.build(mtrrs))
+        log::line("zpp: no memory to split nested paging; some of it is uncacheable now");
+    __atomic_add_fetch(&tables_generation, 1, __ATOMIC_RELEASE);
+}
+
+u64 generation() { return __atomic_load_n(&tables_generation, __ATOMIC_ACQUIRE); }
+
+unsigned variable_mtrrs() { return mtrrs.variable_count(); }
+
+} // namespace zpp::guest_memory

@@ -1,0 +1,22 @@
+// The guest's physical memory: nested paging shared by all CPUs, following the MTRRs.
+#pragma once
+#include "nested_paging.hpp"
+#include "result.hpp"
+
+namespace zpp::guest_memory {
+
+// Once, at PREPARE: hides the core's memory and builds the tables from this CPU's MTRRs.
+Result build(const NestedPaging::Format& format);
+
+// Host-physical address of the top-level table.
+u64 root();
+
+// After a guest's write to an MTRR of this CPU. The tables change when the first CPU has switched
+// its new MTRRs on; the generation tells every CPU that its cached translations are old.
+void follow_mtrrs();
+u64 generation();
+
+// IA32_MTRRCAP.VCNT, 0 without MTRRs.
+unsigned variable_mtrrs();
+
+} // namespace zpp::guest_memory

@@ -1,0 +1,30 @@
+// A lock between CPUs. Host code runs with interrupts off; the NMI handler takes no lock.
+#pragma once
+
+namespace zpp {
+
+class Spinlock {
+  public:
+    void lock()
+    {
+        while (__atomic_test_and_set(&held_, __ATOMIC_ACQUIRE))
+            asm volatile("pause");
+    }
+    void unlock() { __atomic_clear(&held_, __ATOMIC_RELEASE); }
+
+  private:
+    bool held_ = false;
+};
+
+class LockGuard {
+  public:
+    explicit LockGuard(Spinlock& lock) : lock_(lock) { lock_.lock(); }
+    ~LockGuard() { lock_.unlock(); }
+    LockGuard(const LockGuard&) = delete;
+    LockGuard& operator=(const LockGuard&) = delete;
+
+  private:
+    Spinlock& lock_;
+};
+
+} // namespace zpp

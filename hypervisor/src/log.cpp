@@ -1,0 +1,65 @@
+#include "log.hpp"
+#include "lib/spinlock.hpp"
+#include "x86/instructions.hpp"
+
+namespace zpp::log {
+namespace {
+
+constinit Spinlock lock;
+constinit char ring[ring_size] = {};
+constinit u64 written = 0;
+constinit u16 serial_port = 0;
+
+// PC16550D data sheet: line status register, transmitter holding register empty.
+constexpr u16 line_status = 5;
+constexpr u8 transmitter_empty = 0x20;
+
+void send(char character)
+{
+    // A UART that is not there reads as all ones; one that hangs must not hang the host.
+    for (unsigned tries = 0; tries < 100'000; ++tries)
+        if (x86::in8(serial_port + line_status) & transmitter_empty)
+            break;
+    x86::out8(serial_port, static_cast<u8>(character));
+}
+
+void put(void*, char character)
+{
+    ring[written % ring_size] = character;
+    __atomic_store_n(&written, written + 1, __ATOMIC_RELEASE);
+    if (serial_port == 0)
+        return;
+    if (character == '\n')
+        send('\r');
+    send(character);
+}
+
+} // namespace
+
+void set_serial_port(u16 port) { serial_port = port; }
+
+void write_line(const char* pattern, const FormatArgument* arguments, std::size_t count)
+{
+    const LockGuard guard(lock);
+    format(put, nullptr, pattern, arguments, count);
+    put(nullptr, '\n');
+}
+
+void break_lock() { lock.unlock(); }
+
+u64 end() { return __atomic_load_n(&written, __ATOMIC_ACQUIRE); }
+
+u64 begin()
+{
+    const u64 last = end();
+    return last > ring_size ? last - ring_size : 0;
+}
+
+void read(u64 position, char* to, std::size_t size)
+{
+    const u64 last = end();
+    for (std::size_t i = 0; i < size; ++i)
+        to[i] = position + i < last ? ring[(position + i) % ring_size] : '\0';
+}
+
+} // namespace zpp::log

@@ -1,0 +1,93 @@
+// The core's entry: the phases of boot_info.h.
+#include "log.hpp"
+#include "machine.hpp"
+#include "virt.hpp"
+#include "x86/exceptions.hpp"
+#include "x86/instructions.hpp"
+
+// Set by the debugger to let the core go on (HYPERVISOR_WAIT_FOR_DEBUGGER).
+extern "C" {
+[[gnu::used]] volatile int gdb_attached = 0;
+}
+
+namespace zpp {
+namespace {
+
+void wait_for_debugger()
+{
+    while (gdb_attached == 0)
+        x86::pause();
+}
+
+void build_vcpus()
+{
+    for (u32 index = 0; index < machine.cpu_count(); ++index) {
+        Vcpu& vcpu = machine.vcpu(index);
+        vcpu.index = index;
+        vcpu.tss.ist[0] = vcpu.fault_stack_top();
+        vcpu.tss.io_map_base = sizeof(x86::Tss);
+        vcpu.gdt.build(vcpu.tss);
+    }
+}
+
+Result prepare(const zpp_boot_info* info)
+{
+    if (!machine.adopt(info))
+        return {ZPP_BAD_BOOT_INFO};
+    build_vcpus();
+    x86::build_idt();
+    current_vcpu().gdt.load();
+    x86::load_idt();
+    log::set_serial_port(info->serial_port);
+    if (info->wait_for_debugger != 0)
+        wait_for_debugger();
+    const Vendor* found = find_vendor();
+    return found != nullptr ? found->prepare() : Result{ZPP_NO_VIRTUALIZATION};
+}
+
+u32 apic_id()
+{
+    constexpr u32 extended_topology = 0xb;
+    if (x86::cpuid(0).eax >= extended_topology && x86::cpuid(extended_topology).ebx != 0)
+        return x86::cpuid(extended_topology).edx;
+    return x86::cpuid(1).ebx >> 24;
+}
+
+Result launch(zpp_cpu_call* call)
+{
+    Vcpu& vcpu = current_vcpu();
+    vcpu.call = call;
+    vcpu.apic_id = apic_id();
+    vcpu.gdt.load();
+    x86::load_idt();
+    if (!vendor().present())
+        return {ZPP_NO_VIRTUALIZATION};
+    return vendor().launch(vcpu);
+}
+
+void tell(zpp_cpu_call* call, const Result& result)
+{
+    call->status = result.status;
+    std::size_t i = 0;
+    for (; result.detail[i] != '\0' && i + 1 < sizeof call->detail; ++i)
+        call->detail[i] = result.detail[i];
+    call->detail[i] = '\0';
+}
+
+} // namespace
+
+extern "C" [[gnu::used]] void zpp_core_entry(zpp_cpu_call* call);
+
+void zpp_core_entry(zpp_cpu_call* call)
+{
+    switch (call->phase) {
+    case ZPP_PHASE_PREPARE:
+        return tell(call, prepare(reinterpret_cast<const zpp_boot_info*>(call->boot_info)));
+    case ZPP_PHASE_LAUNCH:
+        return tell(call, launch(call));
+    default:
+        return tell(call, {ZPP_BAD_CALL});
+    }
+}
+
+} // namespace zpp

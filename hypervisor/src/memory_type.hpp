@@ -1,0 +1,55 @@
+// Memory types and the MTRRs that give them to physical addresses (SDM Vol. 3A, 12.11; AMD APM
+// Vol. 2, 7.7). Pure logic: the MSRs are read through a function, so it runs on any machine.
+#pragma once
+#include "lib/types.hpp"
+#include <optional>
+
+namespace zpp {
+
+enum class MemoryType : u8 {
+    uncacheable = 0,
+    write_combining = 1,
+    write_through = 4,
+    write_protected = 5,
+    write_back = 6,
+};
+
+class Mtrrs {
+  public:
+    using ReadMsr = u64 (*)(u32 msr);
+
+    // Reads the MTRRs of this CPU. Returns whether they differ from those held so far.
+    // present: CPUID.1:EDX[12]; without MTRRs all memory is write-back (there is no UC to honour).
+    bool refresh(bool present, ReadMsr read);
+
+    // IA32_MTRR_DEF_TYPE.E; a CPU in the middle of changing its MTRRs has it off.
+    static constexpr u64 enable = bit(11);
+
+    // The type of all `size` bytes from `base`, or nothing if they differ in type.
+    // size: a power of two from 4096 on; base: a multiple of it.
+    std::optional<MemoryType> type_of(u64 base, u64 size) const;
+
+    // Whether a WRMSR to `msr` changes what refresh() reads.
+    static bool is_mtrr(u32 msr, unsigned variable_count);
+    unsigned variable_count() const { return variable_count_; }
+
+  private:
+    struct Variable {
+        u64 base, mask;
+        bool operator==(const Variable&) const = default;
+    };
+    static constexpr unsigned max_variables = 255; // MTRRCAP.VCNT has 8 bits
+    static constexpr unsigned fixed_registers = 11;
+
+    bool set(u64& field, u64 value);
+    MemoryType fixed_type(u64 address) const;
+    std::optional<MemoryType> variable_type(u64 base, u64 size) const;
+
+    bool present_ = false, enabled_ = false;
+    unsigned variable_count_ = 0;
+    u64 default_type_ = 0;
+    u64 fixed_[fixed_registers] = {};
+    Variable variable_[max_variables] = {};
+};
+
+} // namespace zpp

@@ -1,0 +1,76 @@
+#include "nested_paging.hpp"
+
+namespace zpp {
+
+bool NestedPaging::hide(u64 first, u64 pages)
+{
+    if (hidden_count_ == max_hidden)
+        return false;
+    hidden_[hidden_count_++] = {first, first + pages * page_size};
+    return true;
+}
+
+NestedPaging::Hidden NestedPaging::hidden(u64 base, u64 size) const
+{
+    for (unsigned i = 0; i < hidden_count_; ++i) {
+        if (base >= hidden_[i].end || hidden_[i].first >= base + size)
+            continue;
+        const bool whole = hidden_[i].first <= base && base + size <= hidden_[i].end;
+        return whole ? Hidden::all : Hidden::some;
+    }
+    return Hidden::none;
+}
+
+bool NestedPaging::build(const Mtrrs& mtrrs)
+{
+    mtrrs_ = &mtrrs;
+    if (root_ == nullptr) {
+        root_ = static_cast<u64*>(pages_.allocate());
+        scratch_ = pages_.allocate();
+        if (root_ == nullptr || scratch_ == nullptr)
+            return false;
+    }
+    return fill(root_, format_.levels, 0, std::nullopt);
+}
+
+// known: the type of everything below, where the level above has found it uniform.
+bool NestedPaging::fill(u64* table, unsigned level, u64 base, std::optional<MemoryType> known)
+{
+    const u64 size = size_of(level);
+    const u64 end = u64{1} << format_.address_bits;
+    for (unsigned i = 0; i < 512 && base + i * size < end; ++i)
+        if (!fill_entry(table[i], level, base + i * size, known))
+            return false;
+    return true;
+}
+
+bool NestedPaging::fill_entry(u64& entry, unsigned level, u64 base,
+                              std::optional<MemoryType> known)
+{
+    const u64 size = size_of(level);
+    const Hidden covered = hidden(base, size);
+    if (level == 1 && covered == Hidden::all) {
+        entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, level);
+        return true;
+    }
+    const auto type = known ? known : mtrrs_->type_of(base, size);
+    const bool has_table = entry != 0 && level > 1 && format_.is_table(entry, level);
+    if (type && covered == Hidden::none && level <= format_.largest_leaf && !has_table) {
+        entry = format_.leaf(base, *type, level);
+        return true;
+    }
+    const bool first_time = entry == 0;
+    u64* table = has_table ? static_cast<u64*>(pages_.virtual_of(entry & 0x000ffffffffff000))
+                           : static_cast<u64*>(pages_.allocate());
+    if (table == nullptr) {
+        entry = format_.leaf(base, MemoryType::uncacheable, level);
+        return !first_time && level <= format_.largest_leaf;
+    }
+    // A new table is whole before the guest's walks can see it.
+    const bool filled = fill(table, level - 1, base, type);
+    if (!has_table)
+        __atomic_store_n(&entry, format_.table(pages_.physical_of(table)), __ATOMIC_RELEASE);
+    return filled;
+}
+
+} // namespace zpp

@@ -1,0 +1,64 @@
+// Nested page tables over the whole physical address space: every guest-physical address is the
+// same host-physical one, with the memory type of the MTRRs, but for the hidden ranges, which all
+// lead to one scratch page. EPT and NPT differ in the format of an entry only.
+#pragma once
+#include "lib/address.hpp"
+#include "memory_type.hpp"
+
+namespace zpp {
+
+class NestedPaging {
+  public:
+    // How one vendor writes an entry. Addresses are host-physical.
+    struct Format {
+        unsigned levels;           // 4 or 5
+        unsigned largest_leaf;     // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
+        unsigned address_bits;     // MAXPHYADDR; what is beyond the reach of `levels` stays unmapped
+        u64 (*leaf)(u64 address, MemoryType type, unsigned level);
+        u64 (*table)(u64 address);
+        bool (*is_table)(u64 entry, unsigned level); // of a present entry
+    };
+
+    // Where tables come from. allocate() gives a zeroed page, or nullptr.
+    struct Pages {
+        void* (*allocate)();
+        u64 (*physical_of)(const void* page);
+        void* (*virtual_of)(u64 physical);
+    };
+
+    static constexpr unsigned max_hidden = 64;
+
+    void set_format(const Format& format) { format_ = format; }
+    void set_pages(const Pages& pages) { pages_ = pages; }
+
+    // Only before build(). False if there is no room for one more range.
+    [[nodiscard]] bool hide(u64 first, u64 pages);
+
+    // Builds the tables, or brings them up to date after the MTRRs have changed: tables are only
+    // ever added. False if there was no memory for the first build; a later one maps what it
+    // cannot split as uncacheable, which is slow and right.
+    [[nodiscard]] bool build(const Mtrrs& mtrrs);
+
+    u64 root() const { return pages_.physical_of(root_); }
+
+  private:
+    struct Range {
+        u64 first, end; // bytes
+    };
+    enum class Hidden { none, some, all };
+
+    bool fill(u64* table, unsigned level, u64 base, std::optional<MemoryType> known);
+    bool fill_entry(u64& entry, unsigned level, u64 base, std::optional<MemoryType> known);
+    Hidden hidden(u64 base, u64 size) const;
+    static constexpr u64 size_of(unsigned level) { return page_size << (9 * (level - 1)); }
+
+    Format format_{};
+    Pages pages_{};
+    const Mtrrs* mtrrs_ = nullptr;
+    Range hidden_[max_hidden] = {};
+    unsigned hidden_count_ = 0;
+    u64* root_ = nullptr;
+    void* scratch_ = nullptr;
+};
+
+} // namespace zpp

@@ -1,0 +1,60 @@
+// One CPU of the machine and its guest context: the first page of the CPU's block (boot_info.h).
+#pragma once
+#include "lib/address.hpp"
+#include "x86/segments.hpp"
+#include "zpp/boot_info.h"
+
+namespace zpp {
+
+// General registers of the guest in the order the exit stubs push them, lowest address first.
+// RSP belongs to the control block.
+struct GuestRegisters {
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+};
+static_assert(sizeof(GuestRegisters) == 15 * 8);
+
+struct alignas(page_size) Vcpu {
+    static constexpr unsigned exit_counters = 96; // VT-x has 79 exit reasons so far
+
+    u32 index;
+    u32 apic_id;
+    bool launched;             // this CPU runs as a guest
+    volatile bool nmi_pending; // an NMI waits for the guest to take it
+    u64 nested_paging_generation;
+    u32 failed_field; // VMCS field that could not be read or written, 0 for none
+    zpp_cpu_call* call; // not to be read after commit
+
+    u64 exits[exit_counters];
+
+    // The last exits before a crash: where the guest was and why it left.
+    static constexpr unsigned history_length = 16;
+    struct {
+        u64 rip;
+        u64 reason;
+    } history[history_length];
+    u32 history_next;
+
+    x86::Tss tss;
+    x86::Gdt gdt;
+
+    // The two pages after this one: VMXON region and VMCS, or host save area and VMCB.
+    void* control_block_1() { return this + 1; }
+    void* control_block_2() { return this + 2; }
+
+    u64 fault_stack_top()
+    {
+        return reinterpret_cast<u64>(this) + (ZPP_CPU_FAULT_GUARD_PAGE + 2) * page_size;
+    }
+    u64 stack_top() { return reinterpret_cast<u64>(this) + ZPP_CPU_BLOCK_SIZE; }
+};
+static_assert(sizeof(Vcpu) == page_size);
+
+// The block is aligned to its size, so the stack pointer leads to it. Valid in all host code.
+inline Vcpu& current_vcpu()
+{
+    u64 rsp;
+    asm("mov %%rsp, %0" : "=r"(rsp));
+    return *reinterpret_cast<Vcpu*>(rsp & ~(ZPP_CPU_BLOCK_SIZE - 1));
+}
+
+} // namespace zpp

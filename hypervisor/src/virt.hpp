@@ -1,0 +1,36 @@
+// The interface where VT-x and AMD-V meet. One binary holds both; the CPU decides at PREPARE.
+#pragma once
+#include "result.hpp"
+#include "vcpu.hpp"
+
+namespace zpp {
+
+struct Vendor {
+    const char* name; // as the log says it
+    u32 feature;      // ZPP_FEATURE_VTX or ZPP_FEATURE_AMDV
+
+    // Whether CPUID shows this vendor's extension.
+    bool (*present)();
+
+    // Once, on the CPU of PREPARE: checks what the CPU can do, builds what all CPUs share.
+    Result (*prepare)();
+
+    // On each CPU. Comes back only if it failed; else the OS goes on as a guest from
+    // vcpu.call->os, and VM exits arrive at the vendor's exit handler.
+    Result (*launch)(Vcpu& vcpu);
+
+    // Leave the guest as soon as it can take an NMI. Called by the host's NMI handler too, so it
+    // may come between any two instructions of the exit handler.
+    void (*request_nmi_window)();
+
+    // The guest's state, for a crash report.
+    void (*dump)();
+};
+
+// Chooses by CPUID; nullptr if the CPU has neither.
+const Vendor* find_vendor();
+
+// The chosen one. Not before find_vendor() found it.
+const Vendor& vendor();
+
+} // namespace zpp

@@ -1,0 +1,25 @@
+// What this CPU's VMX can do (SDM Vol. 3D, App. A), and the controls that follow. Pure logic: the
+// MSRs are read through a function.
+#pragma once
+#include "lib/types.hpp"
+#include "result.hpp"
+
+namespace zpp::vmx {
+
+struct Capabilities {
+    u32 revision; // VMCS revision identifier
+    u32 pin, primary, secondary, exit, entry;
+    u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    bool vpid;
+    bool ept_1g_pages;
+    bool ept_5_levels;
+
+    using ReadMsr = u64 (*)(u32 msr);
+
+    // Fills everything in. ZPP_LOCKED_BY_FIRMWARE, or ZPP_MISSING_FEATURE with the control's name.
+    Result read(ReadMsr read_msr);
+
+    bool operator==(const Capabilities&) const = default;
+};
+
+} // namespace zpp::vmx

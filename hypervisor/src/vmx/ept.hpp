@@ -1,0 +1,38 @@
+// The format of EPT entries and of the EPT pointer (SDM Vol. 3C, 29.3.2 and 25.6.11).
+#pragma once
+#include "nested_paging.hpp"
+
+namespace zpp::vmx::ept {
+
+constexpr u64 access_all = 7; // read, write, execute
+constexpr u64 large_page = bit(7);
+
+inline u64 leaf(u64 address, MemoryType type, unsigned level)
+{
+    return address | access_all | u64{static_cast<u8>(type)} << 3 | (level > 1 ? large_page : 0);
+}
+
+inline u64 table(u64 address) { return address | access_all; }
+
+inline bool is_table(u64 entry, unsigned level)
+{
+    return level > 3 || (level > 1 && (entry & large_page) == 0);
+}
+
+constexpr NestedPaging::Format format(unsigned address_bits, bool pages_1g, bool five_levels)
+{
+    const bool five = five_levels && address_bits > 48;
+    return {.levels = five ? 5u : 4u,
+            .largest_leaf = pages_1g ? 3u : 2u,
+            .address_bits = five || address_bits <= 48 ? address_bits : 48u,
+            .leaf = leaf,
+            .table = table,
+            .is_table = is_table};
+}
+
+constexpr u64 pointer(u64 root, unsigned levels)
+{
+    return root | static_cast<u8>(MemoryType::write_back) | (levels - 1) << 3;
+}
+
+} // namespace zpp::vmx::ept

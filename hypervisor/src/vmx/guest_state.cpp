@@ -1,0 +1,186 @@
+#include "vmx/guest_state.hpp"
+#include "log.hpp"
+#include "vmx/controls.hpp"
+#include "vmx/shared.hpp"
+#include "vmx/vmcs.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/instructions.hpp"
+#include "x86/msr.hpp"
+#include <initializer_list>
+
+namespace zpp::vmx {
+namespace {
+
+namespace msr = x86::msr;
+
+struct NamedSegment {
+    SegmentFields fields;
+    zpp_segment zpp_cpu_state::* state;
+};
+
+constexpr NamedSegment segments[] = {
+    {guest_es, &zpp_cpu_state::es}, {guest_cs, &zpp_cpu_state::cs},
+    {guest_ss, &zpp_cpu_state::ss}, {guest_ds, &zpp_cpu_state::ds},
+    {guest_fs, &zpp_cpu_state::fs}, {guest_gs, &zpp_cpu_state::gs},
+    {guest_ldtr, &zpp_cpu_state::ldtr}, {guest_tr, &zpp_cpu_state::tr},
+};
+
+void write_segment(const SegmentFields& fields, u16 selector, u64 base, u32 limit, u32 rights)
+{
+    vmcs::write(fields.selector, selector);
+    vmcs::write(fields.base, base);
+    vmcs::write(fields.limit, limit);
+    vmcs::write(fields.rights, rights);
+}
+
+void write_control_registers(u64 cr0, u64 cr3, u64 cr4, u64 efer)
+{
+    vmcs::write(FieldNatural::guest_cr0, real_cr0(cr0));
+    vmcs::write(FieldNatural::cr0_shadow, cr0);
+    vmcs::write(FieldNatural::guest_cr3, cr3);
+    vmcs::write(FieldNatural::guest_cr4, real_cr4(cr4));
+    vmcs::write(FieldNatural::cr4_shadow, cr4);
+    vmcs::write(Field64::guest_efer, efer);
+    const u32 entry = shared.capabilities.entry;
+    vmcs::write(Field32::entry_controls,
+                (efer & msr::efer_lma) != 0 ? entry | entry_ia32e_guest : entry);
+}
+
+void write_table(FieldNatural base_field, Field32 limit_field, u64 base, u32 limit)
+{
+    vmcs::write(base_field, base);
+    vmcs::write(limit_field, limit);
+}
+
+void write_activity(u32 activity)
+{
+    vmcs::write(Field32::guest_activity, activity);
+    vmcs::write(Field32::guest_interruptibility, 0);
+    vmcs::write(FieldNatural::guest_pending_debug, 0);
+    vmcs::write(Field32::entry_interruption_information, 0);
+}
+
+constexpr u32 rights_data = 0x93;
+constexpr u32 rights_code = 0x9b;
+constexpr u32 rights_ldt = 0x82;
+constexpr u32 rights_busy_tss = 0x8b;
+constexpr u32 limit_64k = 0xffff;
+
+bool is_bsp()
+{
+    constexpr u32 apic_base = 0x1b;
+    return (x86::rdmsr(apic_base) & bit(8)) != 0;
+}
+
+} // namespace
+
+void write_guest_state(const zpp_cpu_state& os)
+{
+    write_control_registers(os.cr0, os.cr3, os.cr4, os.efer);
+    for (const auto& [fields, member] : segments) {
+        const zpp_segment& segment = os.*member;
+        write_segment(fields, segment.selector, segment.base, segment.limit, segment.access_rights);
+    }
+    write_table(FieldNatural::guest_gdtr_base, Field32::guest_gdtr_limit, os.gdtr.base,
+                os.gdtr.limit);
+    write_table(FieldNatural::guest_idtr_base, Field32::guest_idtr_limit, os.idtr.base,
+                os.idtr.limit);
+    vmcs::write(FieldNatural::guest_rsp, os.rsp);
+    vmcs::write(FieldNatural::guest_rip, os.rip);
+    vmcs::write(FieldNatural::guest_rflags, os.rflags);
+    vmcs::write(FieldNatural::guest_dr7, x86::read_dr7());
+    vmcs::write(Field64::guest_debug_control, x86::rdmsr(msr::debug_control));
+    vmcs::write(Field64::guest_pat, x86::rdmsr(msr::pat));
+    vmcs::write(Field32::guest_sysenter_cs, static_cast<u32>(x86::rdmsr(msr::sysenter_cs)));
+    vmcs::write(FieldNatural::guest_sysenter_esp, x86::rdmsr(msr::sysenter_esp));
+    vmcs::write(FieldNatural::guest_sysenter_eip, x86::rdmsr(msr::sysenter_eip));
+    vmcs::write(Field64::vmcs_link_pointer, ~u64{0});
+    write_activity(activity_active);
+}
+
+void write_init_state(GuestRegisters& registers)
+{
+    registers = {};
+    registers.rdx = x86::cpuid(1).eax;
+    const u64 kept = vmcs::read(FieldNatural::guest_cr0) & (x86::cr0_cd | x86::cr0_nw);
+    write_control_registers(x86::cr0_et | kept, 0, 0, 0);
+    for (const SegmentFields* fields : {&guest_es, &guest_ss, &guest_ds, &guest_fs, &guest_gs})
+        write_segment(*fields, 0, 0, limit_64k, rights_data);
+    write_segment(guest_cs, 0xf000, 0xffff0000, limit_64k, rights_code);
+    write_segment(guest_ldtr, 0, 0, limit_64k, rights_ldt);
+    write_segment(guest_tr, 0, 0, limit_64k, rights_busy_tss);
+    write_table(FieldNatural::guest_gdtr_base, Field32::guest_gdtr_limit, 0, limit_64k);
+    write_table(FieldNatural::guest_idtr_base, Field32::guest_idtr_limit, 0, limit_64k);
+    vmcs::write(FieldNatural::guest_rsp, 0);
+    vmcs::write(FieldNatural::guest_rip, 0xfff0);
+    vmcs::write(FieldNatural::guest_rflags, x86::rflags_fixed);
+    vmcs::write(FieldNatural::guest_dr7, x86::dr7_at_reset);
+    x86::write_cr2(0);
+    x86::write_dr6(x86::dr6_at_reset);
+    x86::clear_breakpoint_addresses();
+    write_activity(is_bsp() ? activity_active : activity_wait_for_sipi);
+    flush_guest_tlb();
+}
+
+void write_sipi_state(u8 vector)
+{
+    vmcs::write(guest_cs.selector, static_cast<u16>(vector << 8));
+    vmcs::write(guest_cs.base, u64{vector} << 12);
+    vmcs::write(FieldNatural::guest_rip, 0);
+    vmcs::write(Field32::guest_activity, activity_active);
+}
+
+void restore_to_cpu(zpp_cpu_state& os)
+{
+    os.cr0 = (vmcs::read(FieldNatural::guest_cr0) & ~cr0_mask()) |
+             (vmcs::read(FieldNatural::cr0_shadow) & cr0_mask());
+    os.cr3 = vmcs::read(FieldNatural::guest_cr3);
+    os.cr4 = (vmcs::read(FieldNatural::guest_cr4) & ~cr4_mask()) |
+             (vmcs::read(FieldNatural::cr4_shadow) & cr4_mask());
+    os.efer = vmcs::read(Field64::guest_efer);
+    for (const auto& [fields, member] : segments) {
+        (os.*member).selector = vmcs::read(fields.selector);
+        (os.*member).base = vmcs::read(fields.base);
+    }
+    os.gdtr.base = vmcs::read(FieldNatural::guest_gdtr_base);
+    os.gdtr.limit = static_cast<u16>(vmcs::read(Field32::guest_gdtr_limit));
+    os.idtr.base = vmcs::read(FieldNatural::guest_idtr_base);
+    os.idtr.limit = static_cast<u16>(vmcs::read(Field32::guest_idtr_limit));
+    x86::write_dr7(vmcs::read(FieldNatural::guest_dr7));
+    x86::wrmsr(msr::debug_control, vmcs::read(Field64::guest_debug_control));
+    x86::wrmsr(msr::pat, vmcs::read(Field64::guest_pat));
+    x86::wrmsr(msr::sysenter_cs, vmcs::read(Field32::guest_sysenter_cs));
+    x86::wrmsr(msr::sysenter_esp, vmcs::read(FieldNatural::guest_sysenter_esp));
+    x86::wrmsr(msr::sysenter_eip, vmcs::read(FieldNatural::guest_sysenter_eip));
+}
+
+void dump()
+{
+    const auto natural = [](FieldNatural field) { return vmcs::read(field); };
+    log::line("zpp:   exit reason {x} qualification {x} instruction length {}",
+              vmcs::read(Field32::exit_reason), natural(FieldNatural::exit_qualification),
+              vmcs::read(Field32::exit_instruction_length));
+    log::line("zpp:   interruption {x} idt vectoring {x} instruction error {}",
+              vmcs::read(Field32::exit_interruption_information),
+              vmcs::read(Field32::idt_vectoring_information),
+              vmcs::read(Field32::instruction_error));
+    log::line("zpp:   guest physical {x} linear {x}", vmcs::read(Field64::guest_physical_address),
+              natural(FieldNatural::guest_linear_address));
+    log::line("zpp:   rip {x} rsp {x} rflags {x}", natural(FieldNatural::guest_rip),
+              natural(FieldNatural::guest_rsp), natural(FieldNatural::guest_rflags));
+    log::line("zpp:   cr0 {x} cr3 {x} cr4 {x} efer {x}", natural(FieldNatural::guest_cr0),
+              natural(FieldNatural::guest_cr3), natural(FieldNatural::guest_cr4),
+              vmcs::read(Field64::guest_efer));
+    log::line("zpp:   entry controls {x} activity {} interruptibility {x}",
+              vmcs::read(Field32::entry_controls), vmcs::read(Field32::guest_activity),
+              vmcs::read(Field32::guest_interruptibility));
+    static constexpr const char* names[] = {"es", "cs", "ss", "ds", "fs", "gs", "ldtr", "tr"};
+    for (unsigned i = 0; i < 8; ++i) {
+        const SegmentFields& fields = segments[i].fields;
+        log::line("zpp:   {} {x} base {x} limit {x} rights {x}", names[i],
+                  vmcs::read(fields.selector), vmcs::read(fields.base), vmcs::read(fields.limit),
+                  vmcs::read(fields.rights));
+    }
+}
+
+} // namespace zpp::vmx

@@ -1,0 +1,67 @@
+// The VMX instructions (SDM Vol. 3C, ch. 32). `true`: it succeeded (CF = ZF = 0).
+#pragma once
+#include "lib/address.hpp"
+
+namespace zpp::vmx {
+
+[[nodiscard]] inline bool vmxon(HostPhysical region)
+{
+    bool failed;
+    asm volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.value) : "memory");
+    return !failed;
+}
+
+inline void vmxoff() { asm volatile("vmxoff" : : : "cc", "memory"); }
+
+[[nodiscard]] inline bool vmclear(HostPhysical vmcs)
+{
+    bool failed;
+    asm volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs.value) : "memory");
+    return !failed;
+}
+
+[[nodiscard]] inline bool vmptrld(HostPhysical vmcs)
+{
+    bool failed;
+    asm volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.value) : "memory");
+    return !failed;
+}
+
+[[nodiscard]] inline bool vmread(u64 field, u64& value)
+{
+    bool failed;
+    asm volatile("vmread %2, %1" : "=@ccbe"(failed), "=r"(value) : "r"(field));
+    return !failed;
+}
+
+[[nodiscard]] inline bool vmwrite(u64 field, u64 value)
+{
+    bool failed;
+    asm volatile("vmwrite %2, %1" : "=@ccbe"(failed) : "r"(field), "r"(value));
+    return !failed;
+}
+
+enum class Invalidation : u64 { single_context = 1, all_contexts = 2 };
+
+struct InvalidationDescriptor {
+    u64 tag; // EPTP, or VPID
+    u64 address;
+};
+
+[[nodiscard]] inline bool invept(Invalidation type, u64 eptp)
+{
+    const InvalidationDescriptor descriptor{eptp, 0};
+    bool failed;
+    asm volatile("invept %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
+    return !failed;
+}
+
+[[nodiscard]] inline bool invvpid(Invalidation type, u16 tag)
+{
+    const InvalidationDescriptor descriptor{tag, 0};
+    bool failed;
+    asm volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(descriptor), "r"(type) : "memory");
+    return !failed;
+}
+
+} // namespace zpp::vmx

@@ -1,0 +1,9 @@
+// Intel VT-x behind the interface of virt.hpp.
+#pragma once
+#include "virt.hpp"
+
+namespace zpp::vmx {
+
+extern const Vendor vendor;
+
+} // namespace zpp::vmx

@@ -1,0 +1,29 @@
+// The host's own IDT. A fault in a safe.hpp instruction is mended, an NMI is noted for the guest,
+// anything else is a crash of the core.
+#pragma once
+#include "lib/types.hpp"
+
+namespace zpp::x86 {
+
+constexpr u8 vector_nmi = 2;
+constexpr u8 vector_undefined_opcode = 6;
+constexpr u8 vector_double_fault = 8;
+constexpr u8 vector_general_protection = 13;
+
+// What exceptions.S leaves on the stack, lowest address first.
+struct ExceptionFrame {
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    u64 vector, error_code;
+    u64 rip, cs, rflags, rsp, ss;
+};
+static_assert(sizeof(ExceptionFrame) == 22 * 8);
+
+// Fills the IDT that all CPUs share. Once, before any of the others.
+void build_idt();
+void load_idt();
+u64 idt_base();
+
+// Ends the blocking of NMIs that an NMI VM exit leaves in the host (SDM Vol. 3A, 7.7.1).
+void unblock_nmi();
+
+} // namespace zpp::x86

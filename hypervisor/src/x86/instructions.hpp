@@ -1,0 +1,75 @@
+// Raw instruction wrappers, named as in the manuals. Nothing here decides anything.
+#pragma once
+#include "lib/types.hpp"
+
+namespace zpp::x86 {
+
+struct CpuidResult {
+    u32 eax, ebx, ecx, edx;
+};
+
+inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
+{
+    CpuidResult r;
+    asm volatile("cpuid"
+                 : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                 : "a"(leaf), "c"(subleaf));
+    return r;
+}
+
+inline u64 rdmsr(u32 msr)
+{
+    u32 low, high;
+    asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
+    return low | u64{high} << 32;
+}
+
+inline void wrmsr(u32 msr, u64 value)
+{
+    asm volatile("wrmsr"
+                 :
+                 : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32))
+                 : "memory");
+}
+
+#define ZPP_CONTROL_REGISTER(name)                                                                 \
+    inline u64 read_##name()                                                                       \
+    {                                                                                              \
+        u64 value;                                                                                 \
+        asm volatile("mov %%" #name ", %0" : "=r"(value));                                         \
+        return value;                                                                              \
+    }                                                                                              \
+    inline void write_##name(u64 value) { asm volatile("mov %0, %%" #name : : "r"(value) : "memory"); }
+
+ZPP_CONTROL_REGISTER(cr0)
+ZPP_CONTROL_REGISTER(cr2)
+ZPP_CONTROL_REGISTER(cr3)
+ZPP_CONTROL_REGISTER(cr4)
+ZPP_CONTROL_REGISTER(dr6)
+ZPP_CONTROL_REGISTER(dr7)
+#undef ZPP_CONTROL_REGISTER
+
+inline void clear_breakpoint_addresses()
+{
+    asm volatile("mov %0, %%dr0\n mov %0, %%dr1\n mov %0, %%dr2\n mov %0, %%dr3" : : "r"(u64{0}));
+}
+
+inline u8 in8(u16 port)
+{
+    u8 value;
+    asm volatile("inb %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
+
+inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
+inline void pause() { asm volatile("pause"); }
+
+[[noreturn]] inline void halt_forever()
+{
+    for (;;)
+        asm volatile("cli; hlt");
+}
+
+} // namespace zpp::x86

@@ -1,0 +1,50 @@
+// Instructions with a guest's operands, run by the host without trusting them: a fault in one of
+// these becomes `false`, through the fixup table that the exception handler consults.
+#pragma once
+#include "lib/types.hpp"
+
+// If the instruction at label 1 faults, execution goes on at label 2 (see exceptions.cpp).
+#define ZPP_FIXUP                                                                                  \
+    "2:\n"                                                                                         \
+    ".pushsection .zpp.fixups, \"a\", @progbits\n"                                                 \
+    ".long 1b - .\n"                                                                             \
+    ".long 2b - .\n"                                                                             \
+    ".popsection\n"
+
+namespace zpp::x86 {
+
+[[nodiscard]] inline bool safe_rdmsr(u32 msr, u64& value)
+{
+    u32 low = 0, high = 0;
+    bool faulted = true;
+    asm volatile("1: rdmsr\n"
+                 "movb $0, %2\n" ZPP_FIXUP
+                 : "+a"(low), "+d"(high), "+r"(faulted)
+                 : "c"(msr));
+    value = low | u64{high} << 32;
+    return !faulted;
+}
+
+[[nodiscard]] inline bool safe_wrmsr(u32 msr, u64 value)
+{
+    bool faulted = true;
+    asm volatile("1: wrmsr\n"
+                 "movb $0, %0\n" ZPP_FIXUP
+                 : "+r"(faulted)
+                 : "c"(msr), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32))
+                 : "memory");
+    return !faulted;
+}
+
+[[nodiscard]] inline bool safe_xsetbv(u32 index, u64 value)
+{
+    bool faulted = true;
+    asm volatile("1: xsetbv\n"
+                 "movb $0, %0\n" ZPP_FIXUP
+                 : "+r"(faulted)
+                 : "c"(index), "a"(static_cast<u32>(value)), "d"(static_cast<u32>(value >> 32))
+                 : "memory");
+    return !faulted;
+}
+
+} // namespace zpp::x86
