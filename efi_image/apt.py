@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from efi_image.errors import MissingError
 
 _TARGET_FORMAT = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(LABEL)"
-_FORWARDED = re.compile(r"^Acquire::(https?::(Proxy|Timeout)|Check-Valid-Until|ForceIPv[46])\b", re.I)
+_FORWARDED = re.compile(r"Acquire::(https?::(Proxy|Timeout)|Check-Valid-Until|ForceIPv[46])\b")
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from efi_image import apt
+from efi_image import apt, config
 from efi_image.errors import (
     EngineFailed,
     EngineMissing,
@@ -34,6 +34,7 @@ from efi_image.errors import (
     UsageError,
 )
 
+LAYOUT = 2  # another number: roots made by an older zpp-image are made anew
 SUITE = "forky"
 PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf")
 MARKER = "zpp/rig.json"
@@ -49,8 +50,9 @@ _FIRMWARE = "usr/share/ovmf/OVMF.fd"
 _VGA_BIOS = "usr/share/bochs/VGABIOS-lgpl-latest"
 _NEEDED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
 _SPACE = 1200 * 1024 * 1024  # 530 MB unpacked, the packages beside them meanwhile
-# Bochs loads every plugin it finds to learn its kind; these pull in a desktop's libraries
-_UNUSED_PLUGINS = re.compile(r"libbx_(wx_gui|sound|eth_(slirp|vde|vnet|tuntap|socket|linux))")
+# Bochs loads every plugin it finds to learn its kind. These pull in a desktop's libraries; without
+# some of the others (sounddummy, gameport) it crashes.
+_UNUSED_PLUGINS = re.compile(r"libbx_(wx_gui|sound(?!dummy)|eth_(?!null))")
 _PRUNED = ("var", "tmp", "dev", "etc", "usr/share/doc", "usr/share/locale", "usr/share/icons",
            "usr/share/man", "usr/share/fonts", "usr/lib/systemd")  # fmt: skip
 _FIX_LINE = "bochs_fix: 64-bit IDIV and broadcast SIPI mended"
@@ -63,6 +65,7 @@ Progress = Callable[[str], None]
 class RigVersion:
     """What a root was made of; kept in its marker file."""
 
+    layout: int
     suite: str
     packages: Mapping[str, str]
     sources: str  # digest of the project's own parts in it
@@ -105,10 +108,11 @@ class Rig:
         }
 
 
-def default_root(configured: str = "") -> Path:
+def default_root() -> Path:
     """The root's place: as configured (BOCHS_ROOT), else in the user's cache folder."""
+    configured = config.load().bochs_root
     if configured:
-        return Path(configured)
+        return configured
     cache = os.environ.get("XDG_CACHE_HOME", "")
     base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
     return base / "zpp" / "bochs"
@@ -119,11 +123,17 @@ def find(root: Path) -> Rig:
     try:
         version = RigVersion(**json.loads((root / MARKER).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise EngineMissing("the Bochs root is missing", where=str(root), hint=INSTALL_HINT) from None
+        raise EngineMissing(
+            "the Bochs root is missing", where=str(root), hint=INSTALL_HINT
+        ) from None
     except (OSError, ValueError, TypeError) as error:
         raise EngineMissing(
             f"the Bochs root cannot be used ({error})", where=str(root), hint=INSTALL_HINT
         ) from None
+    if version.layout != LAYOUT:
+        raise EngineMissing(
+            "the Bochs root is of another zpp-image", where=str(root), hint=INSTALL_HINT
+        )
     for name in _NEEDED:
         if not (root / name).exists():
             raise EngineMissing(f"{name} is missing", where=str(root), hint=INSTALL_HINT)
@@ -233,7 +243,9 @@ def _scratch_beside(root: Path) -> Iterator[Path]:
     try:
         yield scratch
     except OSError as error:
-        raise OutputError(f"cannot be written ({error.strerror})", where=str(root.parent)) from error
+        raise OutputError(
+            f"cannot be written ({error.strerror})", where=str(root.parent)
+        ) from error
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -331,7 +343,7 @@ def _add_own_parts(root: Path, scratch: Path, packages: Mapping[str, str]) -> Ri
         data_file("divide.S"), root / _DIVIDE, scratch,
         ("-nostdlib", "-static", "-no-pie", "-Wl,--oformat=binary,-Ttext=0,-e,0,--build-id=none"),
     )  # fmt: skip
-    version = RigVersion(SUITE, packages, _sources_digest())
+    version = RigVersion(LAYOUT, SUITE, packages, _sources_digest())
     (root / MARKER).write_text(json.dumps(asdict(version), indent=2) + "\n", encoding="utf-8")
     return Rig(root, version)
 

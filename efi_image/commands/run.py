@@ -1,0 +1,134 @@
+"""`zpp-image run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from efi_image.engine import BootResult, Debug, EngineKind, RunRequest, boot, choose
+
+_CPU_MODEL_HELP = (
+    "MODEL[,+FEATURE][,-FEATURE]; Bochs: corei7_haswell_4770, without VT-x: "
+    "corei7_haswell_4770,-vmx; QEMU: as in its -cpu."
+)
+
+
+@click.command("run")
+@click.argument("image", type=click.Path(path_type=Path))
+@click.option(
+    "--engine",
+    type=click.Choice([kind.value for kind in EngineKind]),
+    default=EngineKind.AUTO.value,
+    show_default=True,
+    help="The emulator; auto takes the first that can show the hypervisor.",
+)
+@click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the machine.")
+@click.option("--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory.")
+@click.option("--cpu-model", default="", metavar="MODEL", help=_CPU_MODEL_HELP)
+@click.option("--timeout", type=float, default=0, metavar="SECONDS", help="Time limit; 0: none.")
+@click.option(
+    "--expect",
+    multiple=True,
+    metavar="REGEX",
+    help="Text to be seen on the serial port; the run ends when all was seen. Repeatable.",
+)
+@click.option("--until-power-off", is_flag=True, help="Go on when all expected text was seen.")
+@click.option(
+    "--log",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Keep the serial text in FILE, its bytes in FILE.raw, Bochs's own log in FILE.emulator.",
+)
+@click.option(
+    "--firmware",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="UEFI firmware in one file (default: OVMF of the system or of the Bochs root).",
+)
+@click.option(
+    "--bochs-root",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="The Bochs root (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
+)
+@click.option("--deterministic", is_flag=True, help="The same run every time (with one CPU).")
+@click.option("--keep-work", is_flag=True, help="Leave the run's work directory behind.")
+@click.option("--extra", multiple=True, metavar="WORD", help="QEMU argument or bochsrc line.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show the serial port.")
+def command(
+    image: Path,
+    engine: str,
+    cpus: int,
+    memory: int,
+    cpu_model: str,
+    timeout: float,
+    expect: tuple[str, ...],
+    until_power_off: bool,
+    log: Path | None,
+    firmware: Path | None,
+    bochs_root: Path | None,
+    deterministic: bool,
+    keep_work: bool,
+    extra: tuple[str, ...],
+    quiet: bool,
+) -> None:
+    """Boot an image in an emulator.
+
+    The serial port is shown on the terminal. The run ends when the machine powers off, when
+    all expected text was seen, or at the time limit. The image is not changed.
+
+    The exit code is 0 if all expected text was seen (without --expect: if the machine powered
+    off), 1 if the machine powered off before, 8 at the time limit.
+    """
+    request = RunRequest(
+        image=image,
+        cpus=cpus,
+        memory=memory,
+        cpu_model=cpu_model,
+        timeout=timeout,
+        expect=expect,
+        until_power_off=until_power_off,
+        log=log,
+        firmware=firmware,
+        debug=Debug(deterministic=deterministic, keep_work=keep_work, extra=extra),
+    )
+    request.check_files()
+    chosen = choose(EngineKind(engine), bochs_root)
+    say(f"{image} on {chosen.description}, {cpus} CPU{'s' if cpus > 1 else ''}")
+    show = _Terminal(shown=not quiet)
+    result = boot(request, chosen, show)
+    show.finish_line()
+    for line in result.problems:
+        say(f"{result.engine}: {line}")
+    result.require()
+    say(_summary(result))
+
+
+def say(line: str) -> None:
+    """A line that is not the guest's."""
+    click.secho(f"zpp-image: {line}", err=True, dim=True)
+
+
+def _summary(result: BootResult) -> str:
+    count = len(result.request.expect)
+    seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
+    code = f" {result.guest_code}" if result.guest_code is not None else ""
+    return f"{result.reason.value}{code}{seen} ({result.seconds:.1f} s)"
+
+
+class _Terminal:
+    """The serial text as it comes; notes that a line is unfinished."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._unfinished = False
+
+    def __call__(self, text: str) -> None:
+        if self._shown:
+            click.echo(text, nl=False)
+            self._unfinished = not text.endswith("\n")
+
+    def finish_line(self) -> None:
+        if self._unfinished:
+            click.echo()

@@ -1,0 +1,27 @@
+"""Emulators that boot an image: `boot(RunRequest(image, cpus=4, timeout=60)).require()`."""
+
+from __future__ import annotations
+
+from efi_image.engine.base import BootResult, Debug, Engine, ExitReason, RunRequest
+from efi_image.engine.choice import EngineKind, choose
+from efi_image.engine.runner import Terminal, run
+
+__all__ = [
+    "BootResult",
+    "Debug",
+    "Engine",
+    "EngineKind",
+    "ExitReason",
+    "RunRequest",
+    "boot",
+    "choose",
+]
+
+
+def boot(
+    request: RunRequest,
+    engine: Engine | None = None,
+    terminal: Terminal = lambda _text: None,
+) -> BootResult:
+    """Boot an image, by default on the first engine that can show the hypervisor."""
+    return run(request, engine or choose(), terminal)

@@ -1,0 +1,113 @@
+"""QEMU with OVMF: by KVM where that runs, else TCG, which emulates AMD-V but no VT-x."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from efi_image import firmware
+from efi_image.engine.base import End, ExitReason, Launch, RunRequest, guard
+from efi_image.engine.probe import DEBUG_EXIT, Extension, probe
+from efi_image.errors import EngineMissing
+
+PROGRAM = "qemu-system-x86_64"
+MACHINE = "q35"
+_TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
+
+
+class Accelerator(Enum):
+    """How QEMU runs a guest, and the CPU model that shows most."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+    @property
+    def model(self) -> str:
+        return "host" if self is Accelerator.KVM else "max"
+
+
+@dataclass(frozen=True)
+class QemuEngine:
+    """QEMU with an accelerator that was seen running, and what its guests can use."""
+
+    program: str
+    accelerator: Accelerator
+    extensions: Extension
+
+    @property
+    def name(self) -> str:
+        return "qemu"
+
+    @property
+    def description(self) -> str:
+        shown = [name for name, flag in _NAMES if flag in self.extensions]
+        what = f"shows {' and '.join(shown)}" if shown else "shows neither VT-x nor AMD-V"
+        return f"QEMU by {self.accelerator.name}, which {what} to guests"
+
+    def prepare(self, request: RunRequest, work: Path) -> Launch:
+        if request.firmware:
+            flash = firmware.Flash(request.firmware.absolute(), firmware.Format.RAW)
+            found = firmware.Firmware(Path(), "as given", flash, None, frozenset())
+        else:
+            found = firmware.find_firmware(firmware.Need(machine=MACHINE))
+        image = str(request.image.absolute()).replace(",", ",,")
+        return Launch(
+            command=(
+                *(self.program, "-machine", f"{MACHINE},accel={self.accelerator.value}"),
+                *("-cpu", request.cpu_model or self.accelerator.model),
+                *("-smp", str(request.cpus), "-m", str(request.memory)),
+                *("-nodefaults", "-no-user-config", "-display", "none"),
+                *found.copied(work).arguments,
+                *("-drive", f"if=none,id=image,snapshot=on,format=raw,file={image}"),
+                *("-device", "virtio-blk-pci,drive=image,bootindex=0"),
+                *("-serial", "file:serial", "-device", DEBUG_EXIT),
+                *self._deterministic(request),
+                *request.debug.extra,
+            ),
+            work=work,
+            environment={"TMPDIR": str(work)},  # where the image's snapshot goes
+            log="emulator.out",
+            guard=guard(),
+        )
+
+    def _deterministic(self, request: RunRequest) -> tuple[str, ...]:
+        """The TSC counts instructions; time does not pass while the guest waits."""
+        if not request.debug.deterministic or self.accelerator is not Accelerator.TCG:
+            return ()
+        return ("-icount", "shift=0,sleep=off", "-rtc", "base=2023-11-14T22:13:20,clock=vm")
+
+    def end(self, status: int, log: str) -> End:
+        """0 after a power-off; the debug-exit device gives 2 * code + 1, 1 is a failure."""
+        if status == 0:
+            # a signal is a clean end for QEMU, but not for the run
+            killed = "terminating on signal" in log
+            return End(None if killed else ExitReason.POWER_OFF)
+        if status >= 3 and status % 2:
+            return End(ExitReason.GUEST_CODE, status // 2)
+        return End(None)
+
+    def problems(self, log: str) -> tuple[str, ...]:
+        return tuple(line for line in log.splitlines() if _TELLING.search(line))
+
+
+_NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))
+
+
+def find_qemus() -> list[QemuEngine]:
+    """The QEMUs that run here, the fastest first; EngineMissing if there is none."""
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise EngineMissing(
+            f"{PROGRAM} is not installed", hint="install Debian's package qemu-system-x86"
+        )
+    found = []
+    for accelerator in Accelerator:
+        extensions = probe(program, accelerator.value, accelerator.model)
+        if extensions is not None:
+            found.append(QemuEngine(program, accelerator, extensions))
+    if not found:
+        raise EngineMissing(f"{program} runs neither with KVM nor with TCG")
+    return found
