@@ -236,7 +236,7 @@ def _check_value(name: str, value: str, place: str) -> None:
 
 def _read_lines(path: Path) -> list[str]:
     try:
-        return path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
+        return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         raise _fault(path.name, "is not UTF-8 text") from None
     except OSError as error:

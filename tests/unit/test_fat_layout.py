@@ -1,0 +1,72 @@
+"""The geometry of FAT volumes, above all at the limits between the types."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.fat.layout import MARGIN, MIB, FatType, Layout, candidates, choose
+
+
+def best(sectors: int, sector_size: int = 512) -> Layout:
+    return choose(sectors, sector_size, lambda _layout: True)
+
+
+@pytest.mark.parametrize(
+    ("mib", "sector_size", "kind"),
+    [
+        (1, 512, FatType.FAT12),
+        (16, 512, FatType.FAT16),
+        (33, 512, FatType.FAT32),
+        (64, 512, FatType.FAT32),
+        (64, 4096, FatType.FAT16),
+        (299, 4096, FatType.FAT32),
+        (2 * 1024 * 1024 - 1, 512, FatType.FAT32),
+    ],
+)
+def test_the_largest_type_that_a_size_allows(mib: int, sector_size: int, kind: FatType) -> None:
+    assert best(mib * MIB // sector_size, sector_size).kind is kind
+
+
+@given(st.integers(40, 1 << 32), st.sampled_from([512, 1024, 2048, 4096]))
+def test_every_layout_keeps_the_rules(sectors: int, sector_size: int) -> None:
+    for layout in candidates(sectors, sector_size):
+        # what a reader computes from the boot sector alone, as the specification says
+        data = layout.sectors - layout.reserved - 2 * layout.fat_sectors - layout.root_sectors
+        clusters = data // layout.sectors_per_cluster
+        assert clusters == layout.clusters
+        by_count = (
+            FatType.FAT12
+            if clusters < 4085
+            else FatType.FAT16
+            if clusters < 65525
+            else FatType.FAT32
+        )
+        assert by_count is layout.kind
+        assert all(abs(clusters - limit) >= MARGIN for limit in (4085, 65525))
+        entries = layout.fat_sectors * sector_size * 8 // layout.kind.value
+        assert entries >= clusters + 2
+        assert layout.cluster_size <= 32 * 1024
+        assert layout.sectors_per_cluster & (layout.sectors_per_cluster - 1) == 0
+
+
+def test_clusters_grow_with_the_volume() -> None:
+    sizes = [best(mib * MIB // 512).cluster_size for mib in (64, 1024, 12 * 1024, 100 * 1024)]
+    assert sizes == [512, 4096, 8192, 32768]
+
+
+def test_smaller_clusters_are_taken_where_only_they_hold_it() -> None:
+    assert choose(1024 * MIB // 512, 512, lambda la: la.cluster_size < 4096).cluster_size == 2048
+
+
+@pytest.mark.parametrize("sectors", [0, 1, 10, 1 << 33])
+def test_no_volume_of_that_size(sectors: int) -> None:
+    with pytest.raises(DoesNotFitError):
+        best(sectors)
+
+
+def test_sector_sizes_that_fat_does_not_know() -> None:
+    with pytest.raises(UsageError):
+        best(1 << 20, 8192)
