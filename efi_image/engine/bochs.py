@@ -19,11 +19,9 @@ DEFAULT_MODEL = "corei7_haswell_4770"
 _EXCLUDED = ("mwait", "mwaitx")
 _UNREPEATABLE = ("rdrand", "rdseed")
 _POWER_OFF = ">>PANIC<< ACPI control: soft power off"
-_TELLING = re.compile(
-    r"VMENTER FAIL|VMFAIL|VM-?entry|VMABORT|VMX abort|VMexit.*(?:error|fail)|triple fault"
-    r"|>>PANIC<<|shutdown state|3rd \(\d+\) exception",
-    re.IGNORECASE,
-)
+# VM entries that failed, faults that end a CPU, and what Bochs itself gave up for
+_TELLING = re.compile(r"VMENTER FAIL|VMFAIL|VMABORT|VMX abort|3rd \(\d+\) exception|>>PANIC<<")
+_STOPPED = re.compile(r">>PANIC<< (ACPI control: soft power off|SIGNAL \d+ caught)")
 _MOST_PROBLEMS = 20
 
 
@@ -99,7 +97,9 @@ class BochsEngine:
 
     def problems(self, log: str) -> tuple[str, ...]:
         found = [
-            line for line in log.splitlines() if _TELLING.search(line) and _POWER_OFF not in line
+            line
+            for line in log.splitlines()
+            if _TELLING.search(line) and not _STOPPED.search(line)
         ]
         return tuple(found[:_MOST_PROBLEMS])
 
