@@ -67,10 +67,10 @@ def cli() -> None:
 
 
 class _Terminated(BaseException):
-    """SIGTERM as an exception, so that what is half done is undone."""
+    """SIGTERM or SIGHUP as an exception, so that what is half done is undone."""
 
 
-def _on_sigterm(_number: int, _frame: FrameType | None) -> NoReturn:
+def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
     raise _Terminated
 
 
@@ -86,7 +86,16 @@ def _usage_line(error: click.ClickException) -> str:
 
 
 def _invoke(arguments: Sequence[str] | None) -> int:
-    code = cli.main(args=arguments, prog_name="zpp-image", standalone_mode=False)
+    """Do what the arguments say; errors pass through, as click's own `main` would not let them."""
+    if "_ZPP_IMAGE_COMPLETE" in os.environ:  # a shell asks for completions
+        cli.main(args=arguments, prog_name="zpp-image", complete_var="_ZPP_IMAGE_COMPLETE")
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        with cli.make_context("zpp-image", words) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    sys.stdout.flush()
     return code if isinstance(code, int) else ExitCode.OK
 
 
@@ -125,10 +134,11 @@ def _report(error: BaseException, debug: bool) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
-    previous = signal.signal(signal.SIGTERM, _on_sigterm)
+    previous = {n: signal.signal(n, _terminate) for n in (signal.SIGTERM, signal.SIGHUP)}
     try:
         return int(_invoke(arguments))
     except (Exception, KeyboardInterrupt, _Terminated) as error:
         return int(_report(error, debug))
     finally:
-        signal.signal(signal.SIGTERM, previous)
+        for number, handler in previous.items():
+            signal.signal(number, handler)

@@ -56,7 +56,7 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.TIMEOUT: "the time limit passed",
     ExitCode.INTERNAL: "a fault of zpp-image itself",
     ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left",
-    ExitCode.TERMINATED: "terminated (SIGTERM); no half-written file is left",
+    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); no half-written file is left",
 }
 
 

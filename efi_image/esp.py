@@ -35,7 +35,7 @@ class Addition:
         if not colon or not source:
             raise UsageError("expected SOURCE:TARGET", where=text)
         if not target.strip("\\/") or target[-1] in "\\/":
-            target += "/" + Path(source).name
+            target = target.rstrip("\\/") + "/" + Path(source).name
         return cls(source, target)
 
 

@@ -1,0 +1,28 @@
+"""What several unit tests share."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from makepe import BOOT_DRIVER, make_pe
+
+from efi_image.config import VARIABLES
+
+
+@pytest.fixture(autouse=True)
+def own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The caller's environment does not change what the tests see."""
+    for name in [*VARIABLES, "SOURCE_DATE_EPOCH"]:
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def build_dir(tmp_path: Path) -> Path:
+    """A build directory with programs that UEFI would load."""
+    folder = tmp_path / "build"
+    folder.mkdir()
+    (folder / "ZppBoot.efi").write_bytes(make_pe(text=os.urandom(5000)))
+    (folder / "ZppDxe.efi").write_bytes(make_pe(subsystem=BOOT_DRIVER, text=os.urandom(30000)))
+    return folder

@@ -1,0 +1,114 @@
+"""An output is whole or not there."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from efi_image.atomic import atomic, check_output
+from efi_image.errors import OutputError
+
+
+def put(output: Path, data: bytes) -> None:
+    with atomic(output) as descriptor:
+        os.write(descriptor, data)
+
+
+def test_new_and_replaced(tmp_path: Path) -> None:
+    output = tmp_path / "a.img"
+    put(output, b"one")
+    assert output.read_bytes() == b"one"
+    put(output, b"two")
+    assert output.read_bytes() == b"two"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])
+def test_failure_leaves_the_old_file_and_nothing_else(
+    tmp_path: Path, error: type[BaseException]
+) -> None:
+    output = tmp_path / "a.img"
+    output.write_bytes(b"old")
+
+    def fail() -> None:
+        with atomic(output) as descriptor:
+            os.write(descriptor, b"half")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert output.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [output]
+
+
+def test_permissions_follow_the_umask(tmp_path: Path) -> None:
+    previous = os.umask(0o027)
+    try:
+        put(tmp_path / "a.img", b"")
+    finally:
+        os.umask(previous)
+    assert (tmp_path / "a.img").stat().st_mode & 0o777 == 0o640
+
+
+def test_links_are_followed(tmp_path: Path) -> None:
+    real = tmp_path / "folder" / "real.img"
+    real.parent.mkdir()
+    link = tmp_path / "link.img"
+    link.symlink_to(real)
+    put(link, b"new")
+    assert link.is_symlink()
+    assert real.read_bytes() == b"new"
+
+
+def test_long_names(tmp_path: Path) -> None:
+    output = tmp_path / ("x" * 255)
+    put(output, b"new")
+    assert output.read_bytes() == b"new"
+    with pytest.raises(OutputError, match="File name too long"):
+        put(tmp_path / ("x" * 256), b"new")
+
+
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        ("", "is a directory"),
+        ("fifo", "is a FIFO"),
+        ("socket", "is a socket"),
+        ("device", "is a device"),
+        ("none/a.img", "its directory does not exist"),
+        ("file/a.img", "cannot be written: Not a directory"),
+        ("loop", "cannot be written: Too many levels of symbolic links"),
+        ("a\0b", "cannot be written: embedded null byte"),
+    ],
+)
+def test_outputs_that_are_refused(tmp_path: Path, name: str, what: str) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "device").symlink_to("/dev/null")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(tmp_path / "socket"))
+    before = sorted(tmp_path.iterdir())
+    with pytest.raises(OutputError) as caught:
+        put(tmp_path / name, b"x")
+    assert what in str(caught.value)
+    assert caught.value.exit_code == 4
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_place_where_nobody_can_create_files() -> None:
+    with pytest.raises(OutputError, match="cannot be written: "):
+        put(Path("/proc/zpp.img"), b"x")
+
+
+def test_write_protected_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    output = tmp_path / "a.img"
+    output.write_bytes(b"old")
+    output.chmod(0o444)
+    if os.geteuid() == 0:  # root may write everything
+        monkeypatch.setattr(os, "access", lambda _path, _mode: False)
+    with pytest.raises(OutputError, match="is write-protected"):
+        check_output(output)

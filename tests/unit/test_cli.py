@@ -1,0 +1,148 @@
+"""The frame of zpp-image: help, versions, errors, and what is not imported."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import types
+
+import click
+import pytest
+
+from efi_image import __version__, cli
+from efi_image.cli import COMMANDS, main
+from efi_image.errors import EXIT_CODES, EngineFailed, ExitCode
+
+Capture = pytest.CaptureFixture[str]
+
+
+def test_version_is_fast_for_it_imports_no_command() -> None:
+    code = (
+        "import sys\nfrom efi_image.cli import main\ncode = main(['--version'])\n"
+        "heavy = {'pefile', 'lief', 'pyfatfs', 'efi_image.image', 'efi_image.config'}\n"
+        "sys.exit(code or sorted(heavy & set(sys.modules)) or 0)"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False
+    )
+    assert (result.returncode, result.stderr) == (0, "")
+    assert result.stdout == f"zpp-image {__version__}\n"
+
+
+def test_help_documents_every_command_and_exit_code(capsys: Capture) -> None:
+    assert main(["--help"]) == 0
+    out = capsys.readouterr().out
+    for code, text in EXIT_CODES.items():
+        assert f"{code.value}  {text}" in out
+    for name, text in COMMANDS.items():
+        assert f"{name} " in out
+        assert text in out
+
+
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_line_of_help_is_the_commands_own(name: str) -> None:
+    group = cli.cli
+    context = click.Context(group)
+    command = group.get_command(context, name)
+    assert command is not None
+    assert command.get_short_help_str(200) == COMMANDS[name]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        (["frobnicate"], "zpp-image: No such command 'frobnicate'. (see zpp-image --help)"),
+        (["config", "--bad"], "zpp-image: No such option '--bad'. (see zpp-image config --help)"),
+    ],
+)
+def test_usage_errors_are_one_line(arguments: list[str], line: str, capsys: Capture) -> None:
+    assert main(arguments) == 2
+    assert capsys.readouterr() == ("", line + "\n")
+
+
+def test_without_arguments_help_is_shown(capsys: Capture) -> None:
+    assert main([]) == 2
+    assert "Commands:" in capsys.readouterr().err
+
+
+def test_shell_completion() -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "efi_image"],
+        env={**os.environ, "_ZPP_IMAGE_COMPLETE": "bash_complete", "COMP_WORDS": "zpp-image ma",
+             "COMP_CWORD": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert result.stdout == "plain,make\n"
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
+    """A command that raises what the test sets."""
+    holder = types.SimpleNamespace(error=None)
+
+    @click.command()
+    def command() -> None:
+        raise holder.error
+
+    module = types.ModuleType("efi_image.commands.failing")
+    module.command = command  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    monkeypatch.setitem(COMMANDS, "failing", "Fail.")
+    return holder
+
+
+def test_details_follow_the_line(failing: types.SimpleNamespace, capsys: Capture) -> None:
+    failing.error = EngineFailed("was killed", where="bochs", details=("$ bochs -q", "panic"))
+    assert main(["failing"]) == ExitCode.ENGINE
+    assert capsys.readouterr().err == "zpp-image: bochs: was killed\n$ bochs -q\npanic\n"
+
+
+def test_debug_shows_a_traceback(failing: types.SimpleNamespace, capsys: Capture) -> None:
+    failing.error = EngineFailed("was killed")
+    assert main(["--debug", "failing"]) == ExitCode.ENGINE
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_a_fault_of_its_own_is_told_from_all_others(
+    failing: types.SimpleNamespace, capsys: Capture
+) -> None:
+    failing.error = ZeroDivisionError("oops")
+    assert main(["failing"]) == ExitCode.INTERNAL
+    err = capsys.readouterr().err
+    assert "Traceback" in err
+    assert err.endswith("zpp-image: internal error: ZeroDivisionError: oops\n")
+
+
+def test_reader_that_goes_away() -> None:
+    read, write = os.pipe()
+    os.close(read)
+    result = subprocess.run(
+        [sys.executable, "-m", "efi_image", "config"],
+        stdout=write,
+        stderr=subprocess.PIPE,
+        check=False,
+    )
+    os.close(write)
+    assert result.stderr == b""
+    assert result.returncode == ExitCode.OUTPUT
+
+
+def test_config_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_PASSWORD", "hunter2")
+    monkeypatch.setenv("CONFIGURATION", "debug")
+    assert main(["config"]) == 0
+    assert main(["config", "--json"]) == 0
+    out = capsys.readouterr().out
+    assert "hunter2" not in out
+    assert "debug" in out
+    assert "environment.config:" in out
+
+
+def test_config_fault(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONFIGURATION", "fast")
+    assert main(["config"]) == 2
+    expected = "zpp-image: environment: CONFIGURATION must be debug or release, not 'fast'\n"
+    assert capsys.readouterr() == ("", expected)

@@ -1,0 +1,165 @@
+"""Whole images: sizes, tables, sameness."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import oracles
+import pytest
+
+from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.fat import parse_path
+from efi_image.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
+from efi_image.source import BytesSource
+
+MIB = 1 << 20
+FILES = {"EFI/BOOT/BOOTX64.EFI": b"x" * 100_000, "EFI/zpp/zpp.conf": b"hypervisor = on\n"}
+
+
+def items(files: dict[str, bytes]) -> list[Item]:
+    return [Item(parse_path(path), BytesSource(path, data)) for path, data in files.items()]
+
+
+def make(output: Path, files: dict[str, bytes] = FILES, **options: object) -> Report:
+    return build(items(files), ImageOptions(**options), output)  # type: ignore[arg-type]
+
+
+def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
+    assert image.stat().st_size == report.size
+    assert hashlib.sha256(image.read_bytes()).hexdigest() == report.sha256
+    offset = MIB if report.partitioned else 0
+    size = (report.size - 1) // MIB * MIB - offset
+    oracles.check_fat(image, offset, size)
+    assert oracles.pyfatfs_files(image, offset) == files
+    assert oracles.mtools_paths(image, offset) == set(files)
+    if report.partitioned and report.sector_size == 512:
+        oracles.check_gpt(image)
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize("size", [None, 3 * MIB, 20 * MIB, 64 * MIB + 4096])
+def test_images(tmp_path: Path, size: int | None, partitioned: bool, sector_size: int) -> None:
+    image = tmp_path / "esp.img"
+    report = make(image, size=size, partitioned=partitioned, sector_size=sector_size)
+    assert report.size == (size or DEFAULT_SIZE)
+    assert {file.path: file.size for file in report.files} == {
+        "\\EFI\\BOOT\\BOOTX64.EFI": 100_000,
+        "\\EFI\\zpp\\zpp.conf": 16,
+    }
+    judge(image, report, FILES)
+
+
+def test_default_image_is_fat32_and_sparse(tmp_path: Path) -> None:
+    report = make(tmp_path / "esp.img")
+    assert report.fat == "FAT32"
+    assert (tmp_path / "esp.img").stat().st_blocks * 512 < 4 * MIB
+
+
+@pytest.mark.parametrize("partitioned", [True, False])
+def test_image_grows_with_its_files(tmp_path: Path, partitioned: bool) -> None:
+    files = {"BIG.BIN": os.urandom(90 * MIB)}
+    report = make(tmp_path / "esp.img", files, partitioned=partitioned)
+    assert 90 * MIB < report.size < 110 * MIB
+    assert report.size % MIB == 0
+    assert report.free > 2 * MIB
+    judge(tmp_path / "esp.img", report, files)
+
+
+@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize("amount", [0, 1, 3 * MIB, 31 * MIB, 40 * MIB, 70 * MIB])
+def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, partitioned: bool) -> None:
+    files = {"BIG.BIN": bytes(amount), "B": b"b"}
+    with pytest.raises(DoesNotFitError) as caught:
+        make(tmp_path / "esp.img", files, size=8192, partitioned=partitioned)
+    enough = int(caught.value.hint.removesuffix("M is enough"))
+    assert amount <= enough * MIB <= amount + amount // 32 + 4 * MIB
+    make(tmp_path / "esp.img", files, size=enough * MIB, partitioned=partitioned)
+
+
+def test_sizes_that_cannot_be(tmp_path: Path) -> None:
+    image = tmp_path / "esp.img"
+    for size, what in (
+        (64 * MIB + 1, UsageError),
+        (0, DoesNotFitError),
+        (1 << 50, DoesNotFitError),
+    ):
+        with pytest.raises(what):
+            make(image, size=size)
+    with pytest.raises(UsageError):
+        make(image, sector_size=777)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_huge_image_is_made_at_once_and_sparse(tmp_path: Path) -> None:
+    image = tmp_path / "esp.img"
+    report = make(image, size=1 << 40)
+    assert report.sha256 == ""
+    assert image.stat().st_blocks * 512 < 4 * MIB
+    assert report.fat == "FAT32"
+    oracles.check_gpt(image)
+    assert oracles.mtools_paths(image, MIB) == set(FILES)
+
+
+def test_digest_can_be_chosen(tmp_path: Path) -> None:
+    assert make(tmp_path / "esp.img", digest=False).sha256 == ""
+
+
+def test_same_inputs_same_bytes(tmp_path: Path) -> None:
+    first = make(tmp_path / "a.img")
+    assert make(tmp_path / "b.img", dict(reversed(FILES.items()))).sha256 == first.sha256
+    for other in (
+        make(tmp_path / "b.img", seconds=1_700_000_000),
+        make(tmp_path / "b.img", size=65 * MIB),
+        make(tmp_path / "b.img", {**FILES, "EFI/zpp/zpp.conf": b"hypervisor = no\n"}),
+        make(tmp_path / "b.img", {**FILES, "EFI/MORE": b""}),
+    ):
+        assert other.sha256 != first.sha256
+        assert other.serial != first.serial
+
+
+def test_same_bytes_in_another_process(tmp_path: Path) -> None:
+    """Neither hash seeds nor the time of day show in an image."""
+    code = (
+        "import sys, test_image, pathlib\nprint(test_image.make(pathlib.Path(sys.argv[1])).sha256)"
+    )
+    digests = {
+        subprocess.run(
+            [sys.executable, "-c", code, tmp_path / "x.img"],
+            env={**os.environ, "PYTHONHASHSEED": seed, "TZ": zone},
+            cwd=Path(__file__).parent,
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout
+        for seed, zone in (("1", "UTC"), ("2", "Asia/Tokyo"))
+    }
+    assert digests == {make(tmp_path / "y.img").sha256 + "\n"}
+
+
+def test_identities_of_disk_and_partition_differ(tmp_path: Path) -> None:
+    make(tmp_path / "esp.img")
+    data = (tmp_path / "esp.img").read_bytes()
+    assert data[512 + 56 : 512 + 72] != data[1024 + 16 : 1024 + 32]
+
+
+def test_volume_knows_its_place_on_the_disk(tmp_path: Path) -> None:
+    make(tmp_path / "esp.img", sector_size=4096)
+    assert (tmp_path / "esp.img").read_bytes()[MIB + 28 : MIB + 32] == (256).to_bytes(4, "little")
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "now", "\u0661", "9" * 30])
+def test_bad_source_date(text: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        source_date({"SOURCE_DATE_EPOCH": text})
+    assert str(caught.value).startswith("SOURCE_DATE_EPOCH: ")
+    assert caught.value.exit_code == 2
+
+
+def test_source_date() -> None:
+    assert source_date({}) == 0
+    assert source_date({"SOURCE_DATE_EPOCH": "1700000000"}) == 1_700_000_000

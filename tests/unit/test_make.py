@@ -1,0 +1,425 @@
+"""`zpp-image make` as its user meets it: what it makes, what it refuses, what it leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import oracles
+import pytest
+from makepe import BOOT_DRIVER, make_pe
+
+from efi_image.cli import main
+from efi_image.conf import BootEntry, ZppConf, parse
+from efi_image.errors import UsageError
+from efi_image.esp import Addition
+
+MIB = 1 << 20
+Capture = pytest.CaptureFixture[str]
+
+
+def make(build_dir: Path, *arguments: str | Path) -> int:
+    return main(["make", "--build-dir", str(build_dir), *map(str, arguments)])
+
+
+def made(build_dir: Path, image: Path, *arguments: str | Path) -> dict[str, bytes]:
+    """The files of an image that is made without a fault."""
+    assert make(build_dir, image, *arguments) == 0
+    return oracles.pyfatfs_files(image, 0 if "--plain-fat" in arguments else MIB)
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(make_pe(reloc_size=0, text=os.urandom(20000)))
+    return path
+
+
+def test_default_image(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    image = tmp_path / "esp.img"
+    files = made(build_dir, image)
+    assert set(files) == {"EFI/BOOT/BOOTX64.EFI", "EFI/zpp/ZppDxe.efi", "EFI/zpp/zpp.conf"}
+    assert files["EFI/BOOT/BOOTX64.EFI"] == (build_dir / "ZppBoot.efi").read_bytes()
+    assert files["EFI/zpp/ZppDxe.efi"] == (build_dir / "ZppDxe.efi").read_bytes()
+    assert parse(files["EFI/zpp/zpp.conf"]) == ZppConf()
+    oracles.check_gpt(image)
+    oracles.check_fat(image, MIB, image.stat().st_size - 2 * MIB)
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith(f"{image}: 64.0 MiB, GPT image with a FAT32 ESP, ")
+    assert "\\EFI\\zpp\\ZppDxe.efi" in out
+    assert out.splitlines()[-1].startswith("sha256 ")
+
+
+def test_output_is_in_the_build_directory_if_not_named(build_dir: Path) -> None:
+    assert make(build_dir) == 0
+    oracles.check_gpt(build_dir / "esp.img")
+
+
+def test_plain_fat(build_dir: Path, tmp_path: Path) -> None:
+    image = tmp_path / "esp.img"
+    assert "EFI/BOOT/BOOTX64.EFI" in made(build_dir, image, "--plain-fat", "--size", "2M")
+    assert image.stat().st_size == 2 * MIB
+    oracles.check_fat(image)
+
+
+def test_kernel(build_dir: Path, tmp_path: Path, kernel: Path) -> None:
+    (tmp_path / "initrd").write_bytes(b"initrd")
+    files = made(
+        build_dir, tmp_path / "esp.img", "--kernel", kernel, "--initrd", tmp_path / "initrd",
+        "--cmdline", " console=ttyS0 quiet ",
+    )  # fmt: skip
+    assert files["EFI/zpp/kernel.efi"] == kernel.read_bytes()
+    assert files["EFI/zpp/initrd.img"] == b"initrd"
+    assert parse(files["EFI/zpp/zpp.conf"]) == ZppConf(
+        default="kernel",
+        entries=(
+            BootEntry(
+                "kernel", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "console=ttyS0 quiet"
+            ),
+        ),
+    )
+
+
+def test_without_hypervisor_only_the_configuration_differs(
+    build_dir: Path, tmp_path: Path, kernel: Path
+) -> None:
+    image = tmp_path / "esp.img"
+    with_it = made(build_dir, image, "--kernel", kernel)
+    without = made(build_dir, image, "--kernel", kernel, "--no-hypervisor")
+    assert not parse(without.pop("EFI/zpp/zpp.conf")).hypervisor
+    assert parse(with_it.pop("EFI/zpp/zpp.conf")).hypervisor
+    assert with_it == without
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "port"),
+    [((), "", 0x3F8), ((), "0x2f8", 0x2F8), (("--serial", "0"), "0x2f8", 0),
+     (("--serial", "0x3E8"), "", 0x3E8), (("--serial", "760"), "", 760)],
+)  # fmt: skip
+def test_serial_port(
+    build_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...], environ: str, port: int,
+) -> None:  # fmt: skip
+    if environ:
+        monkeypatch.setenv("SERIAL_PORT", environ)
+    files = made(build_dir, tmp_path / "esp.img", *arguments)
+    assert parse(files["EFI/zpp/zpp.conf"]).serial == port
+
+
+def test_added_files_and_folders(build_dir: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "colon:folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "a.txt").write_bytes(b"a")
+    (folder / "link.txt").symlink_to(folder / "sub" / "a.txt")
+    (tmp_path / "shell.efi").write_bytes(make_pe())
+    (tmp_path / "arm.efi").write_bytes(make_pe(0xAA64))
+    files = made(
+        build_dir, tmp_path / "esp.img",
+        "--add", f"{folder}:\\data",
+        "--add", f"{tmp_path / 'shell.efi'}:/efi/TOOLS/",
+        "--add", f"{tmp_path / 'shell.efi'}:/",
+        "--add", f"{tmp_path / 'arm.efi'}:/EFI/BOOT/BOOTAA64.EFI",
+        "--add", f"{tmp_path / 'arm.efi'}:/arm.efi",
+    )  # fmt: skip
+    assert files["data/sub/a.txt"] == files["data/link.txt"] == b"a"
+    assert {"EFI/TOOLS/shell.efi", "shell.efi", "EFI/BOOT/BOOTAA64.EFI"} <= set(files)
+
+
+@pytest.mark.parametrize("text", ["", "a", ":b", ":"])
+def test_addition_without_source_or_target(text: str) -> None:
+    with pytest.raises(UsageError):
+        Addition.parse(text)
+
+
+def test_size(build_dir: Path, tmp_path: Path) -> None:
+    for text, size in (
+        ("3M", 3 * MIB),
+        ("2097152", 2 * MIB),
+        ("1GiB", 1 << 30),
+        ("2048kb", 2 * MIB),
+    ):
+        assert make(build_dir, tmp_path / "esp.img", "--plain-fat", "--size", text) == 0
+        assert (tmp_path / "esp.img").stat().st_size == size
+
+
+def test_json(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    assert make(build_dir, tmp_path / "esp.img", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["output"] == str(tmp_path / "esp.img")
+    assert report["size"] == 64 * MIB
+    assert report["files"][0]["path"] == "\\EFI\\BOOT\\BOOTX64.EFI"
+
+
+def test_source_date_is_all_that_the_time_changes(
+    build_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
+    made(build_dir, tmp_path / "a.img")
+    os.utime(build_dir / "ZppBoot.efi", (1, 1))
+    made(build_dir, tmp_path / "b.img")
+    assert (tmp_path / "a.img").read_bytes() == (tmp_path / "b.img").read_bytes()
+    listing = oracles.run("mdir", "-i", f"{tmp_path / 'a.img'}@@1M", "::/EFI/zpp")
+    assert "2023-11-14" in listing
+
+
+# ---- what is refused
+
+
+def bad_missing(build_dir: Path, _tmp: Path) -> list[str]:
+    (build_dir / "ZppDxe.efi").unlink()
+    return []
+
+
+def bad_truncated(build_dir: Path, _tmp: Path) -> list[str]:
+    os.truncate(build_dir / "ZppDxe.efi", 1000)
+    return []
+
+
+def bad_empty(build_dir: Path, _tmp: Path) -> list[str]:
+    os.truncate(build_dir / "ZppBoot.efi", 0)
+    return []
+
+
+def bad_machine(build_dir: Path, _tmp: Path) -> list[str]:
+    (build_dir / "ZppBoot.efi").write_bytes(make_pe(0xAA64))
+    return []
+
+
+def bad_swapped(build_dir: Path, _tmp: Path) -> list[str]:
+    (build_dir / "ZppBoot.efi").replace(build_dir / "ZppDxe.efi")
+    (build_dir / "ZppBoot.efi").write_bytes(make_pe(subsystem=BOOT_DRIVER))
+    return []
+
+
+def bad_kernel(_build: Path, tmp: Path) -> list[str]:
+    (tmp / "bzImage").write_bytes(b"MZ" + bytes(0x200) + b"HdrS" + bytes(1000))
+    return ["--kernel", str(tmp / "bzImage")]
+
+
+def bad_kernel_folder(_build: Path, tmp: Path) -> list[str]:
+    return ["--kernel", str(tmp)]
+
+
+def bad_initrd_alone(_build: Path, tmp: Path) -> list[str]:
+    return ["--initrd", str(tmp / "initrd")]
+
+
+def bad_cmdline_alone(_build: Path, _tmp: Path) -> list[str]:
+    return ["--cmdline", "quiet"]
+
+
+def bad_cmdline(build_dir: Path, _tmp: Path) -> list[str]:
+    return ["--kernel", str(build_dir / "ZppBoot.efi"), "--cmdline", "a\nb"]
+
+
+def bad_name(build_dir: Path, _tmp: Path) -> list[str]:
+    return ["--add", f"{build_dir / 'ZppBoot.efi'}:/EFI/what?.efi"]
+
+
+def bad_name_in_folder(_build: Path, tmp: Path) -> list[str]:
+    (tmp / "folder").mkdir()
+    (tmp / "folder" / "a:b").write_bytes(b"")
+    return ["--add", f"{tmp / 'folder'}:/data"]
+
+
+def bad_unicode_name(_build: Path, tmp: Path) -> list[str]:
+    (tmp / "folder").mkdir()
+    (Path(os.fsdecode(os.fsencode(tmp / "folder") + b"/\xff"))).write_bytes(b"")
+    return ["--add", f"{tmp / 'folder'}:/data"]
+
+
+def bad_twice(build_dir: Path, _tmp: Path) -> list[str]:
+    return ["--add", f"{build_dir / 'ZppBoot.efi'}:/EFI/BOOT/BOOTX64.EFI"]
+
+
+def bad_fifo(_build: Path, tmp: Path) -> list[str]:
+    (tmp / "folder").mkdir()
+    os.mkfifo(tmp / "folder" / "fifo")
+    return ["--add", f"{tmp / 'folder'}:/data"]
+
+
+def bad_link(_build: Path, tmp: Path) -> list[str]:
+    (tmp / "folder").mkdir()
+    (tmp / "folder" / "loop").symlink_to(tmp / "folder")
+    return ["--add", f"{tmp / 'folder'}:/data"]
+
+
+def bad_no_colon(_build: Path, _tmp: Path) -> list[str]:
+    return ["--add", "file"]
+
+
+def bad_too_small(_build: Path, _tmp: Path) -> list[str]:
+    return ["--size", "1M"]
+
+
+def bad_size(_build: Path, _tmp: Path) -> list[str]:
+    return ["--size", "big"]
+
+
+def bad_huge_size(_build: Path, _tmp: Path) -> list[str]:
+    return ["--size", "4T"]
+
+
+def bad_port(_build: Path, _tmp: Path) -> list[str]:
+    return ["--serial", "com1"]
+
+
+def bad_option(_build: Path, _tmp: Path) -> list[str]:
+    return ["--sizes", "1M"]
+
+
+def bad_sector(_build: Path, _tmp: Path) -> list[str]:
+    return ["--sector-size", "520"]
+
+
+Bad = Callable[[Path, Path], list[str]]
+
+
+@pytest.mark.parametrize("old", [True, False], ids=["old", "new"])
+@pytest.mark.parametrize(
+    ("prepare", "code", "what"),
+    [
+        (bad_missing, 3, "ZppDxe.efi: does not exist; `make` builds it"),
+        (bad_truncated, 3, "ZppDxe.efi: is truncated: 1000 bytes"),
+        (bad_empty, 3, "ZppBoot.efi: is no PE file, or a truncated one"),
+        (bad_machine, 3, "ZppBoot.efi: is for Arm (64 bits), not x86-64"),
+        (bad_swapped, 3, "is a UEFI boot-service driver, not a UEFI application"),
+        (bad_kernel, 3, "a Linux kernel needs its EFI stub"),
+        (bad_kernel_folder, 3, "is a directory"),
+        (bad_initrd_alone, 2, "--initrd: is of use only with --kernel"),
+        (bad_cmdline_alone, 2, "--cmdline: is of use only with --kernel"),
+        (bad_cmdline, 2, "cmdline: 'a\\nb' cannot stand in zpp.conf"),
+        (bad_name, 3, "/EFI/what?.efi: FAT cannot hold the name 'what?.efi': it contains '?'"),
+        (bad_name_in_folder, 3, "FAT cannot hold the name 'a:b'"),
+        (bad_unicode_name, 3, "is not valid Unicode"),
+        (bad_twice, 3, "\\EFI\\BOOT\\BOOTX64.EFI: is there already"),
+        (bad_fifo, 3, "fifo: is not a regular file"),
+        (bad_link, 3, "loop: is a link to a directory"),
+        (bad_no_colon, 2, "file: expected SOURCE:TARGET"),
+        (bad_too_small, 5, "--size: 1048576 bytes are too few for these files; 3M is enough"),
+        (bad_size, 2, "--size: expected a size such as 64M or 1G, not 'big'"),
+        (bad_huge_size, 5, "are more than a FAT volume can have"),
+        (bad_port, 2, "--serial: expected an I/O port"),
+        (bad_option, 2, "No such option"),
+        (bad_sector, 2, "520"),
+    ],
+)
+def test_bad_input(
+    build_dir: Path, tmp_path: Path, capsys: Capture, prepare: Bad, code: int, what: str, old: bool
+) -> None:
+    arguments = prepare(build_dir, tmp_path)
+    folder = tmp_path / "output"
+    folder.mkdir()
+    image = folder / "esp.img"
+    if old:
+        image.write_bytes(b"old")
+    assert make(build_dir, image, *arguments) == code
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("zpp-image: ")
+    assert err.endswith("\n")
+    assert err.removesuffix("\n").isprintable()
+    assert what in err
+    assert list(folder.iterdir()) == ([image] if old else [])
+    assert not old or image.read_bytes() == b"old"
+
+
+@pytest.mark.parametrize(
+    ("output", "what"),
+    [
+        (".", "is a directory; "),
+        ("fifo", "is a FIFO"),
+        ("/dev/null", "is a device; "),
+        ("none/esp.img", "its directory does not exist"),
+        ("/proc/esp.img", "cannot be written: "),
+    ],
+)
+def test_bad_output(
+    build_dir: Path, tmp_path: Path, capsys: Capture, output: str, what: str
+) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    before = sorted(tmp_path.iterdir())
+    assert make(build_dir, tmp_path / output) == 4
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("zpp-image: ")
+    assert what in err
+    assert len(err.splitlines()) == 1
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_block_device_is_refused(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    device = tmp_path / "disk"
+    try:
+        os.mknod(device, 0o60600, os.makedev(7, 255))
+    except PermissionError:
+        device = next((p for p in Path("/dev").iterdir() if p.is_block_device()), device)
+    assert device.is_block_device(), "this test needs root, or a block device in /dev"
+    assert make(build_dir, device) == 4
+    assert "is a device; make an image file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "word"),
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 143, "terminated"),
+    ],
+)
+def test_signal_leaves_no_half_written_file(
+    build_dir: Path, tmp_path: Path, number: signal.Signals, code: int, word: str
+) -> None:
+    big = tmp_path / "big.bin"
+    big.touch()
+    os.truncate(big, 300 << 20)  # holes, but they are read and hashed all the same
+    folder = tmp_path / "output"
+    folder.mkdir()
+    image = folder / "esp.img"
+    image.write_bytes(b"old")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "efi_image", "make", "--build-dir", build_dir, image,
+         "--add", f"{big}:/big.bin", "--digest"],
+        stderr=subprocess.PIPE,
+        text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        assert process.poll() is None, "it ended before it was seen to write"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (code, f"zpp-image: {word}\n")
+    assert list(folder.iterdir()) == [image]
+    assert image.read_bytes() == b"old"
+
+
+def test_full_disk(build_dir: Path, tmp_path: Path) -> None:
+    """A limit on the size of files stands for a full disk."""
+    folder = tmp_path / "output"
+    folder.mkdir()
+    code = (
+        "import resource, signal, sys\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "from efi_image.cli import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code, "make", "--build-dir", build_dir, folder / "esp.img"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 4
+    assert "esp.img: cannot be written: File too large" in result.stderr
+    assert len(result.stderr.splitlines()) == 1
+    assert list(folder.iterdir()) == []

@@ -1,0 +1,112 @@
+"""Reading input files and writing the image: what goes wrong is said, holes stay holes."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from efi_image.errors import InputError, OutputError
+from efi_image.sink import Sink
+from efi_image.source import CHUNK, BytesSource, FileSource, sha256
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
+def test_sources_give_all_bytes(tmp_path: Path, size: int) -> None:
+    data = os.urandom(size)
+    path = tmp_path / "a"
+    path.write_bytes(data)
+    for source in (FileSource.open(path), BytesSource("a", data)):
+        assert source.size == size
+        assert b"".join(bytes(chunk) for chunk in source.chunks()) == data
+        assert sha256(source) == hashlib.sha256(data).hexdigest()
+
+
+def test_what_is_no_readable_file(tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    for path, what in (
+        (tmp_path / "none", "does not exist"),
+        (tmp_path, "is a directory"),
+        (fifo, "is not a regular file"),
+        (Path("/dev/null"), "is not a regular file"),
+        (tmp_path / "a\0b", "cannot be read: embedded null byte"),
+        (Path("/dev/null/x"), "cannot be read: Not a directory"),
+    ):
+        with pytest.raises(InputError, match=what):
+            FileSource.open(path)
+
+
+def test_changed_files_are_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"one")
+    source = FileSource.open(path)
+    path.write_bytes(b"more than one")
+    with pytest.raises(InputError, match="changed while it was used"):
+        list(source.chunks())
+    path.unlink()
+    with pytest.raises(InputError, match="does not exist"):
+        list(source.chunks())
+
+
+def test_file_that_shrinks_while_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(bytes(3 * CHUNK))
+    chunks = FileSource.open(path).chunks()
+    next(chunks)
+    os.truncate(path, CHUNK + 10)
+    with pytest.raises(InputError, match="became shorter"):
+        list(chunks)
+
+
+PIECES = st.lists(
+    st.one_of(st.binary(max_size=2000), st.integers(0, 5000).map(lambda n: n)), max_size=12
+)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(PIECES)
+def test_sink_writes_what_it_is_given(tmp_path: Path, pieces: list[bytes | int]) -> None:
+    expected = b"".join(p if isinstance(p, bytes) else bytes(p) for p in pieces)
+    path = tmp_path / "out"
+    with path.open("wb") as file:
+        sink = Sink(file.fileno(), "out")
+        for piece in pieces:
+            sink.write(piece) if isinstance(piece, bytes) else sink.skip(piece)
+        assert sink.position == len(expected)
+        digest = sink.finish()
+    assert path.read_bytes() == expected
+    assert digest == hashlib.sha256(expected).hexdigest()
+
+
+def test_sink_leaves_holes_and_can_do_without_a_digest(tmp_path: Path) -> None:
+    path = tmp_path / "out"
+    with path.open("wb") as file:
+        sink = Sink(file.fileno(), "out", digest=False)
+        sink.write(bytes(1 << 20))
+        sink.skip_to(1 << 40)
+        sink.write(b"end")
+        assert sink.finish() == ""
+    assert path.stat().st_size == (1 << 40) + 3
+    assert path.stat().st_blocks < 1000
+
+
+def test_sink_never_goes_back(tmp_path: Path) -> None:
+    with (tmp_path / "out").open("wb") as file:
+        sink = Sink(file.fileno(), "out")
+        sink.skip(10)
+        with pytest.raises(ValueError, match="cannot go back"):
+            sink.skip_to(9)
+
+
+def test_full_disk_is_an_output_error() -> None:
+    descriptor = os.open("/dev/full", os.O_WRONLY)
+    try:
+        with pytest.raises(OutputError, match="big\\.img: cannot be written: No space left"):
+            Sink(descriptor, "big.img").write(b"x" * 100)
+    finally:
+        os.close(descriptor)
