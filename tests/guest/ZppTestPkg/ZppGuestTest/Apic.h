@@ -1,0 +1,87 @@
+/** @file
+  The local APIC of the CPU that runs it, in either mode.
+**/
+#ifndef ZPP_TEST_APIC_H_
+#define ZPP_TEST_APIC_H_
+
+#include <Uefi.h>
+
+#define APIC_ID       0x20
+#define APIC_VERSION  0x30
+#define APIC_TPR      0x80
+#define APIC_EOI      0xb0
+
+/**
+  Tells whether the local APIC is in x2APIC mode.
+
+  @retval TRUE   It is.
+  @retval FALSE  Its registers are in memory.
+**/
+BOOLEAN
+ZppApicIsX2 (
+  VOID
+  );
+
+/**
+  The address of the EOI register.
+
+  @return Its address, or 0 in x2APIC mode.
+**/
+UINT64
+ZppApicEoiAddress (
+  VOID
+  );
+
+/**
+  Reads a register.
+
+  @param[in] Register  Its offset in memory.
+
+  @return Its value.
+**/
+UINT32
+ZppApicRead (
+  IN UINT32  Register
+  );
+
+/**
+  Writes a register.
+
+  @param[in] Register  Its offset in memory.
+  @param[in] Value     Its new value.
+**/
+VOID
+ZppApicWrite (
+  IN UINT32  Register,
+  IN UINT32  Value
+  );
+
+/**
+  This CPU's local APIC ID.
+
+  @return The ID.
+**/
+UINT32
+ZppApicId (
+  VOID
+  );
+
+/**
+  Sends an interrupt to this CPU, and waits until it has been sent.
+
+  @param[in] Vector  The vector.
+**/
+VOID
+ZppApicInterruptSelf (
+  IN UINT8  Vector
+  );
+
+/**
+  Sends an NMI to this CPU, and waits until it has been sent.
+**/
+VOID
+ZppApicNmiSelf (
+  VOID
+  );
+
+#endif

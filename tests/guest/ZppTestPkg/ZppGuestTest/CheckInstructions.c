@@ -1,0 +1,118 @@
+/** @file
+  Instructions that give #UD without VMX, SVM and SMX, and cache instructions.
+**/
+#include "Checks.h"
+#include "Primitives.h"
+
+/// Memory operand of the VMX instructions, never read.
+STATIC UINT64  mOperand[2];
+
+/// A function that is one instruction.
+#define INSTRUCTION(Name, Text) \
+  STATIC VOID EFIAPI Name (IN OUT VOID *Argument) { \
+    __asm__ volatile (Text : : [m] "m" (mOperand), [r] "r" (0ull), "a" (0), "c" (0), "d" (0) : "memory", "rbx", "cc"); \
+  }
+
+INSTRUCTION (DoVmxon, "vmxon %[m]")
+INSTRUCTION (DoVmxoff, "vmxoff")
+INSTRUCTION (DoVmclear, "vmclear %[m]")
+INSTRUCTION (DoVmptrld, "vmptrld %[m]")
+INSTRUCTION (DoVmptrst, "vmptrst %[m]")
+INSTRUCTION (DoVmread, "vmread %[r], %%rbx")
+INSTRUCTION (DoVmwrite, "vmwrite %[r], %%rbx")
+INSTRUCTION (DoVmlaunch, "vmlaunch")
+INSTRUCTION (DoVmresume, "vmresume")
+INSTRUCTION (DoInvept, "invept %[m], %[r]")
+INSTRUCTION (DoInvvpid, "invvpid %[m], %[r]")
+INSTRUCTION (DoVmfunc, "vmfunc")
+INSTRUCTION (DoVmcall, "vmcall")
+INSTRUCTION (DoVmmcall, "vmmcall")
+INSTRUCTION (DoVmrun, "vmrun %%rax")
+INSTRUCTION (DoVmload, "vmload %%rax")
+INSTRUCTION (DoVmsave, "vmsave %%rax")
+INSTRUCTION (DoStgi, "stgi")
+INSTRUCTION (DoClgi, "clgi")
+INSTRUCTION (DoInvlpga, "invlpga %%rax, %%ecx")
+INSTRUCTION (DoGetsec, "getsec")
+INSTRUCTION (DoUd2, "ud2")
+
+typedef struct {
+  CONST CHAR8    *Name;
+  ZPP_GUARDED    Function;
+} INSTRUCTION_CHECK;
+
+STATIC CONST INSTRUCTION_CHECK  mUndefined[] = {
+  { "UD2",                       DoUd2      },
+  { "VMXON",                     DoVmxon    },
+  { "VMXOFF",                    DoVmxoff   },
+  { "VMCLEAR",                   DoVmclear  },
+  { "VMPTRLD",                   DoVmptrld  },
+  { "VMPTRST",                   DoVmptrst  },
+  { "VMREAD",                    DoVmread   },
+  { "VMWRITE",                   DoVmwrite  },
+  { "VMLAUNCH",                  DoVmlaunch },
+  { "VMRESUME",                  DoVmresume },
+  { "INVEPT",                    DoInvept   },
+  { "INVVPID",                   DoInvvpid  },
+  { "VMFUNC",                    DoVmfunc   },
+  { "VMCALL without the magic",  DoVmcall   },
+  { "VMMCALL without the magic", DoVmmcall  },
+  { "VMRUN",                     DoVmrun    },
+  { "VMLOAD",                    DoVmload   },
+  { "VMSAVE",                    DoVmsave   },
+  { "STGI",                      DoStgi     },
+  { "CLGI",                      DoClgi     },
+  { "INVLPGA",                   DoInvlpga  },
+  { "GETSEC",                    DoGetsec   },
+};
+
+STATIC
+VOID
+UndefinedInstructions (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINTN  Index;
+
+  for (Index = 0; Index < ARRAY_SIZE (mUndefined); Index++) {
+    ZppExpect (
+      Cpu,
+      mUndefined[Index].Name,
+      VECTOR_UD,
+      ZppGuardedCall (Cpu->Faults, mUndefined[Index].Function, NULL)
+      );
+  }
+}
+
+STATIC
+VOID
+CacheInstructions (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  volatile UINT64  Line[64];
+  UINTN            Index;
+
+  for (Index = 0; Index < ARRAY_SIZE (Line); Index++) {
+    Line[Index] = 0x5a70705a00000000ull + Index;
+  }
+
+  AsmWbinvd ();
+  // On a bare machine INVD throws dirty lines away, the firmware's too.
+  if (ZppIsHeld (Cpu->Test)) {
+    Line[0] = 1;
+    AsmInvd ();
+    ZppExpect (Cpu, "a line that was dirty before INVD", 1, Line[0]);
+    Line[0] = 0x5a70705a00000000ull;
+  }
+
+  for (Index = 0; Index < ARRAY_SIZE (Line); Index++) {
+    ZppExpect (Cpu, "memory after it", 0x5a70705a00000000ull + Index, Line[Index]);
+  }
+}
+
+CONST ZPP_CHECK  gZppInstructionChecks[] = {
+  { "VMX, SVM and SMX instructions give #UD", CheckAlways, UndefinedInstructions },
+  { "WBINVD and INVD keep memory",            CheckAlways, CacheInstructions     },
+  { NULL }
+};

@@ -1,0 +1,217 @@
+/** @file
+  MSRs: hidden, missing, and passed through.
+**/
+#include "Checks.h"
+#include "Primitives.h"
+
+#include <Library/PrintLib.h>
+
+#define MSR_FEATURE_CONTROL    0x3a
+#define MSR_UCODE_TRIGGER      0x79
+#define MSR_UCODE_REVISION     0x8b
+#define MSR_MTRR_CAP           0xfe
+#define MSR_MTRR_PHYS_BASE0    0x200
+#define MSR_PAT                0x277
+#define MSR_MTRR_DEF_TYPE      0x2ff
+#define MSR_VMX_FIRST          0x480
+#define MSR_VMX_LAST           0x491
+#define MSR_EFER               0xc0000080
+#define MSR_STAR               0xc0000081
+
+#define FEATURE_CONTROL_LOCK   BIT0
+#define FEATURE_CONTROL_VMX    (BIT1 | BIT2)
+#define EFER_LME               BIT8
+#define EFER_LMA               BIT10
+#define EFER_NXE               BIT11
+#define EFER_SVME              BIT12
+#define EFER_RESERVED          BIT1
+#define CPUID_1_EDX_MTRR       BIT12
+#define CPUID_80000001_EDX_NX  BIT20
+
+/// Exist on no CPU: reserved for software, inside and outside what MSR bitmaps cover.
+STATIC CONST UINT32  mMissing[] = {
+  0x1fff,     0x2000,     0x3fffffff, 0x40000000, 0x40000001, 0x400000ff,
+  0xbfffffff, 0xc0001fff, 0xc0002000, 0xc0012000, 0xdead0000, 0xffffffff
+};
+
+STATIC CONST UINT32  mFixedMtrrs[] = {
+  0x250, 0x258, 0x259, 0x268, 0x269, 0x26a, 0x26b, 0x26c, 0x26d, 0x26e, 0x26f
+};
+
+STATIC
+VOID
+FeatureControl (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Value;
+
+  ZppExpect (Cpu, "fault on reading", VECTOR_NONE, ZppReadMsr (Cpu, MSR_FEATURE_CONTROL, &Value));
+  ZppExpect (Cpu, "lock", FEATURE_CONTROL_LOCK, Value & FEATURE_CONTROL_LOCK);
+  ZppExpect (Cpu, "VMX enables", 0, Value & FEATURE_CONTROL_VMX);
+  ZppExpect (Cpu, "fault on writing", VECTOR_GP, ZppWriteMsr (Cpu, MSR_FEATURE_CONTROL, Value | FEATURE_CONTROL_VMX));
+}
+
+STATIC
+VOID
+VmxMsrs (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT32  Index;
+  UINT64  Value;
+
+  for (Index = MSR_VMX_FIRST; Index <= MSR_VMX_LAST; Index++) {
+    ZppExpect (Cpu, "fault on reading", VECTOR_GP, ZppReadMsr (Cpu, Index, &Value));
+    ZppExpect (Cpu, "fault on writing", VECTOR_GP, ZppWriteMsr (Cpu, Index, 0));
+  }
+}
+
+STATIC
+VOID
+MissingMsrs (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINTN   Index;
+  UINT64  Value;
+  CHAR8   What[ZPP_TEXT_MAX];
+
+  for (Index = 0; Index < ARRAY_SIZE (mMissing); Index++) {
+    AsciiSPrint (What, sizeof (What), "fault on reading MSR 0x%x", mMissing[Index]);
+    ZppExpect (Cpu, What, VECTOR_GP, ZppReadMsr (Cpu, mMissing[Index], &Value));
+    AsciiSPrint (What, sizeof (What), "fault on writing MSR 0x%x", mMissing[Index]);
+    ZppExpect (Cpu, What, VECTOR_GP, ZppWriteMsr (Cpu, mMissing[Index], 0));
+  }
+}
+
+STATIC
+VOID
+Efer (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Efer;
+  UINT64  Value;
+
+  ZppExpect (Cpu, "fault on reading", VECTOR_NONE, ZppReadMsr (Cpu, MSR_EFER, &Efer));
+  ZppExpect (Cpu, "LME and LMA", EFER_LME | EFER_LMA, Efer & (EFER_LME | EFER_LMA));
+  ZppExpect (Cpu, "fault on writing it back", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_EFER, Efer));
+  ZppReadMsr (Cpu, MSR_EFER, &Value);
+  ZppExpect (Cpu, "value after writing it back", Efer, Value);
+
+  if ((ZppCpuid (0x80000001, 0).Rdx & CPUID_80000001_EDX_NX) != 0) {
+    ZppExpect (Cpu, "fault on setting NXE", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_EFER, Efer | EFER_NXE));
+    ZppReadMsr (Cpu, MSR_EFER, &Value);
+    ZppExpect (Cpu, "value with NXE", Efer | EFER_NXE, Value);
+    ZppWriteMsr (Cpu, MSR_EFER, Efer);
+  }
+}
+
+STATIC
+VOID
+EferRefuses (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Efer;
+  UINT64  Value;
+
+  ZppReadMsr (Cpu, MSR_EFER, &Efer);
+  ZppExpect (Cpu, "fault on a reserved bit", VECTOR_GP, ZppWriteMsr (Cpu, MSR_EFER, Efer | EFER_RESERVED));
+  ZppExpect (Cpu, "fault on clearing LME", VECTOR_GP, ZppWriteMsr (Cpu, MSR_EFER, Efer & ~(UINT64)EFER_LME));
+  ZppExpect (Cpu, "fault on SVME", VECTOR_GP, ZppWriteMsr (Cpu, MSR_EFER, Efer | EFER_SVME));
+  ZppReadMsr (Cpu, MSR_EFER, &Value);
+  ZppExpect (Cpu, "value after all that", Efer, Value);
+}
+
+STATIC
+VOID
+Mtrrs (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Capabilities;
+  UINT64  Value;
+  UINT32  Index;
+
+  if ((ZppCpuid (1, 0).Rdx & CPUID_1_EDX_MTRR) == 0) {
+    ZppSkip (Cpu);
+    return;
+  }
+
+  ZppExpect (Cpu, "fault on MTRRCAP", VECTOR_NONE, ZppReadMsr (Cpu, MSR_MTRR_CAP, &Capabilities));
+  for (Index = 0; Index < 2 * (Capabilities & 0xff); Index++) {
+    ZppExpect (Cpu, "fault on a variable range", VECTOR_NONE, ZppReadMsr (Cpu, MSR_MTRR_PHYS_BASE0 + Index, &Value));
+  }
+
+  for (Index = 0; Index < ARRAY_SIZE (mFixedMtrrs); Index++) {
+    ZppExpect (Cpu, "fault on a fixed range", VECTOR_NONE, ZppReadMsr (Cpu, mFixedMtrrs[Index], &Value));
+  }
+
+  ZppExpect (Cpu, "fault on the default type", VECTOR_NONE, ZppReadMsr (Cpu, MSR_MTRR_DEF_TYPE, &Value));
+  ZppExpect (Cpu, "fault on writing it back", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_MTRR_DEF_TYPE, Value));
+}
+
+/**
+  Checks that an MSR keeps what is written.
+
+  @param[in,out] Cpu    The CPU.
+  @param[in]     Index  The MSR.
+  @param[in]     Flip   Bits to change.
+**/
+STATIC
+VOID
+KeepsValue (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     UINT32        Index,
+  IN     UINT64        Flip
+  )
+{
+  UINT64  Value;
+  UINT64  Changed;
+
+  ZppExpect (Cpu, "fault on reading", VECTOR_NONE, ZppReadMsr (Cpu, Index, &Value));
+  ZppExpect (Cpu, "fault on writing", VECTOR_NONE, ZppWriteMsr (Cpu, Index, Value ^ Flip));
+  ZppReadMsr (Cpu, Index, &Changed);
+  ZppExpect (Cpu, "the value written", Value ^ Flip, Changed);
+  ZppWriteMsr (Cpu, Index, Value);
+}
+
+STATIC
+VOID
+PassThrough (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  // PAT entry 7, which the firmware's page tables do not use.
+  KeepsValue (Cpu, MSR_PAT, LShiftU64 (1, 56));
+  KeepsValue (Cpu, MSR_STAR, LShiftU64 (0x1234, 32));
+}
+
+STATIC
+VOID
+Microcode (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Before;
+  UINT64  After;
+
+  ZppExpect (Cpu, "fault on the revision", VECTOR_NONE, ZppReadMsr (Cpu, MSR_UCODE_REVISION, &Before));
+  ZppExpect (Cpu, "fault on an update", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_UCODE_TRIGGER, 0));
+  ZppReadMsr (Cpu, MSR_UCODE_REVISION, &After);
+  ZppExpect (Cpu, "the revision after an update", Before, After);
+}
+
+CONST ZPP_CHECK  gZppMsrChecks[] = {
+  { "IA32_FEATURE_CONTROL is locked without VMX",  CheckVtxHeld, FeatureControl },
+  { "VMX MSRs give #GP",                           CheckVtxHeld, VmxMsrs        },
+  { "missing MSRs give #GP",                       CheckHeld,    MissingMsrs    },
+  { "EFER keeps its value",                        CheckAlways,  Efer           },
+  { "EFER refuses what hardware refuses",          CheckHeld,    EferRefuses    },
+  { "MTRRs can be read",                           CheckAlways,  Mtrrs          },
+  { "PAT and STAR keep their values",              CheckAlways,  PassThrough    },
+  { "a microcode update is swallowed",             CheckVtxHeld, Microcode      },
+  { NULL }
+};

@@ -1,0 +1,108 @@
+/** @file
+  CPUs that are started, stopped and started again by the firmware, by INIT and SIPI.
+**/
+#include "Checks.h"
+#include "Primitives.h"
+
+#include <Library/SynchronizationLib.h>
+
+#include <zpp/hypercall.h>
+
+#define AP_TIMEOUT_US  (60 * 1000 * 1000)
+
+STATIC volatile UINT32  mRuns;
+
+/**
+  Counts a run, on an AP that zpp must still hold.
+
+  @param[in,out] Buffer  The ZPP_TEST.
+**/
+STATIC
+VOID
+EFIAPI
+CountRun (
+  IN OUT VOID  *Buffer
+  )
+{
+  BOOLEAN  Held;
+
+  Held = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0).Rbx == ZPP_SIGNATURE_EBX;
+  if (Held == ZppIsHeld (Buffer)) {
+    InterlockedIncrement ((UINT32 *)&mRuns);
+  }
+}
+
+/**
+  Starts all APs again and again.
+
+  @param[in,out] Test  The test.
+**/
+STATIC
+VOID
+StartAll (
+  IN OUT ZPP_TEST  *Test
+  )
+{
+  UINTN       Round;
+  EFI_STATUS  Status;
+
+  mRuns  = 0;
+  Status = EFI_SUCCESS;
+  for (Round = 0; (Round < Test->Options.Rounds) && !EFI_ERROR (Status); Round++) {
+    Status = Test->Mp->StartupAllAPs (Test->Mp, CountRun, FALSE, NULL, AP_TIMEOUT_US, Test, NULL);
+  }
+
+  ZppReport (Test, "APs are started again and again", EFI_SUCCESS, Status);
+  ZppReport (Test, "each AP ran in each round", (Test->CpuCount - 1) * Test->Options.Rounds, mRuns);
+}
+
+/**
+  Disables, enables and starts each AP.
+
+  @param[in,out] Test  The test.
+**/
+STATIC
+VOID
+DisableAndEnable (
+  IN OUT ZPP_TEST  *Test
+  )
+{
+  UINTN       Cpu;
+  UINTN       Good;
+  EFI_STATUS  WhileDisabled;
+
+  mRuns = 0;
+  Good  = 0;
+  for (Cpu = 0; Cpu < Test->CpuCount; Cpu++) {
+    if ((Cpu == Test->Bsp) || EFI_ERROR (Test->Mp->EnableDisableAP (Test->Mp, Cpu, FALSE, NULL))) {
+      continue;
+    }
+
+    WhileDisabled = Test->Mp->StartupThisAP (Test->Mp, CountRun, Cpu, NULL, AP_TIMEOUT_US, Test, NULL);
+    if ((WhileDisabled == EFI_INVALID_PARAMETER) &&
+        !EFI_ERROR (Test->Mp->EnableDisableAP (Test->Mp, Cpu, TRUE, NULL)) &&
+        !EFI_ERROR (Test->Mp->StartupThisAP (Test->Mp, CountRun, Cpu, NULL, AP_TIMEOUT_US, Test, NULL)))
+    {
+      Good++;
+    }
+  }
+
+  ZppReport (Test, "APs are disabled and enabled", Test->CpuCount - 1, Good);
+  ZppReport (Test, "each AP ran once enabled", Test->CpuCount - 1, mRuns);
+}
+
+/**
+  Checks that CPUs can be started, stopped and started again. Runs on the BSP.
+
+  @param[in,out] Test  The test.
+**/
+VOID
+ZppCheckProcessors (
+  IN OUT ZPP_TEST  *Test
+  )
+{
+  if (Test->CpuCount > 1) {
+    StartAll (Test);
+    DisableAndEnable (Test);
+  }
+}

@@ -1,0 +1,38 @@
+/** @file
+  What the test is told to expect, by its command line: "expect=vtx cpus=4".
+**/
+#ifndef ZPP_TEST_OPTIONS_H_
+#define ZPP_TEST_OPTIONS_H_
+
+#include <Uefi.h>
+
+typedef enum {
+  ExpectBare, ///< "expect=bare": no zpp.
+  ExpectVtx,  ///< "expect=vtx": zpp with Intel VT-x.
+  ExpectAmdv, ///< "expect=amdv": zpp with AMD-V.
+} ZPP_EXPECT;
+
+typedef struct {
+  ZPP_EXPECT    Expect;
+  UINTN         Cpus;   ///< "cpus=4": how many CPUs there are, 0 if not told.
+  UINTN         Rounds; ///< "rounds=50": how many rounds of MP calls.
+} ZPP_OPTIONS;
+
+/**
+  Reads the command line.
+
+  @param[in]  LoadOptions      The command line, UTF-16; may be NULL.
+  @param[in]  LoadOptionsSize  Its size in bytes.
+  @param[out] Options          The options.
+
+  @retval EFI_SUCCESS            The options are complete.
+  @retval EFI_INVALID_PARAMETER  A word is not understood, or "expect=" is missing.
+**/
+EFI_STATUS
+ZppReadOptions (
+  IN  CONST CHAR16  *LoadOptions OPTIONAL,
+  IN  UINTN         LoadOptionsSize,
+  OUT ZPP_OPTIONS   *Options
+  );
+
+#endif

@@ -1,0 +1,116 @@
+/** @file
+  Single privileged instructions that may fault, and CPUID with whole registers.
+**/
+#ifndef ZPP_TEST_PRIMITIVES_H_
+#define ZPP_TEST_PRIMITIVES_H_
+
+#include "Test.h"
+
+typedef struct {
+  UINT64    Rax;
+  UINT64    Rbx;
+  UINT64    Rcx;
+  UINT64    Rdx;
+} ZPP_CPUID;
+
+/**
+  CPUID with whole 64-bit registers going in and coming out.
+
+  @param[in] Rax  The leaf.
+  @param[in] Rcx  The sub-leaf.
+
+  @return The registers.
+**/
+ZPP_CPUID
+ZppCpuid (
+  IN UINT64  Rax,
+  IN UINT64  Rcx
+  );
+
+/**
+  Reads an MSR that may not be there.
+
+  @param[in,out] Cpu    The CPU.
+  @param[in]     Index  The MSR.
+  @param[out]    Value  Its value.
+
+  @return The vector of the fault, or VECTOR_NONE.
+**/
+UINT64
+ZppReadMsr (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     UINT32        Index,
+  OUT    UINT64        *Value
+  );
+
+/**
+  Writes an MSR that may refuse it.
+
+  @param[in,out] Cpu    The CPU.
+  @param[in]     Index  The MSR.
+  @param[in]     Value  Its new value.
+
+  @return The vector of the fault, or VECTOR_NONE.
+**/
+UINT64
+ZppWriteMsr (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     UINT32        Index,
+  IN     UINT64        Value
+  );
+
+/**
+  Writes CR0 with a value that it may refuse.
+
+  @param[in,out] Cpu    The CPU.
+  @param[in]     Value  Its new value.
+
+  @return The vector of the fault, or VECTOR_NONE.
+**/
+UINT64
+ZppWriteCr0 (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     UINT64        Value
+  );
+
+/**
+  Writes CR4 with a value that it may refuse.
+
+  @param[in,out] Cpu    The CPU.
+  @param[in]     Value  Its new value.
+
+  @return The vector of the fault, or VECTOR_NONE.
+**/
+UINT64
+ZppWriteCr4 (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     UINT64        Value
+  );
+
+/**
+  XSETBV with a value that it may refuse.
+
+  @param[in,out] Cpu    The CPU.
+  @param[in]     Index  The extended control register.
+  @param[in]     Value  Its new value.
+
+  @return The vector of the fault, or VECTOR_NONE.
+**/
+UINT64
+ZppXsetbv (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     UINT32        Index,
+  IN     UINT64        Value
+  );
+
+/**
+  XGETBV of XCR0. CR4.OSXSAVE must be set.
+
+  @return XCR0.
+**/
+UINT64
+ZppXgetbv (
+  VOID
+  );
+
+#endif

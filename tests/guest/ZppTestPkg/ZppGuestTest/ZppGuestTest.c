@@ -1,0 +1,148 @@
+/** @file
+  Checks on every CPU what a guest of zpp must see.
+
+  Prints "ok: name" or "FAIL: name (CPU n): ..." for each check, then "ZPP-TEST: PASS" or
+  "ZPP-TEST: FAIL n", and turns the machine off. Started with "expect=bare" on a machine without
+  zpp it checks the same behaviour there, so a check that fails in both places is itself wrong.
+**/
+#include "Checks.h"
+
+#include <Library/BaseLib.h>
+#include <Library/UefiBootServicesTableLib.h>
+#include <Library/UefiLib.h>
+#include <Library/UefiRuntimeServicesTableLib.h>
+#include <Protocol/LoadedImage.h>
+
+/// Checks of memory come late: what they break shows in all the others if they come first.
+STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
+  gZppCpuidChecks,
+  gZppHypercallChecks,
+  gZppMsrChecks,
+  gZppControlChecks,
+  gZppXcr0Checks,
+  gZppInstructionChecks,
+  gZppTrapChecks,
+  gZppMemoryChecks,
+};
+
+/**
+  Reads the command line and finds the CPUs.
+
+  @param[in]  ImageHandle  This program's image.
+  @param[out] Test         The test.
+
+  @retval EFI_SUCCESS  The checks can run.
+  @retval other        Why not, which has been printed.
+**/
+STATIC
+EFI_STATUS
+Prepare (
+  IN  EFI_HANDLE  ImageHandle,
+  OUT ZPP_TEST    *Test
+  )
+{
+  EFI_LOADED_IMAGE_PROTOCOL  *Image;
+  EFI_STATUS                 Status;
+  UINTN                      Enabled;
+
+  *Test  = (ZPP_TEST) { 0 };
+  Status = gBS->HandleProtocol (ImageHandle, &gEfiLoadedImageProtocolGuid, (VOID **)&Image);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  Status = ZppReadOptions (Image->LoadOptions, Image->LoadOptionsSize, &Test->Options);
+  if (EFI_ERROR (Status)) {
+    Print (L"usage: expect=bare|vtx|amdv [cpus=N] [rounds=N]\n");
+    return Status;
+  }
+
+  Status = gBS->LocateProtocol (&gEfiMpServiceProtocolGuid, NULL, (VOID **)&Test->Mp);
+  if (!EFI_ERROR (Status)) {
+    Status = Test->Mp->GetNumberOfProcessors (Test->Mp, &Test->CpuCount, &Enabled);
+  }
+
+  if (!EFI_ERROR (Status)) {
+    Status = Test->Mp->WhoAmI (Test->Mp, &Test->Bsp);
+  }
+
+  if (!EFI_ERROR (Status)) {
+    Status = ZppPrepareCpus (Test);
+  }
+
+  if (EFI_ERROR (Status)) {
+    Print (L"cannot find the CPUs: %r\n", Status);
+  }
+
+  return Status;
+}
+
+/**
+  Runs all checks.
+
+  @param[in,out] Test  The test.
+**/
+STATIC
+VOID
+RunAll (
+  IN OUT ZPP_TEST  *Test
+  )
+{
+  CONST ZPP_CHECK  *Check;
+  UINTN            Table;
+
+  if (Test->Options.Cpus != 0) {
+    ZppReport (Test, "number of CPUs", Test->Options.Cpus, Test->CpuCount);
+  }
+
+  // Nothing else makes sense on another machine than the one expected.
+  ZppRunCheck (Test, ZppIsHeld (Test) ? &gZppCpuidChecks[0] : &gZppCpuidChecks[1]);
+  if (Test->Failures != 0) {
+    return;
+  }
+
+  ZppPrepareMemoryChecks (Test);
+  for (Table = 0; Table < ARRAY_SIZE (mTables); Table++) {
+    for (Check = mTables[Table]; Check->Name != NULL; Check++) {
+      ZppRunCheck (Test, Check);
+    }
+  }
+
+  ZppCheckProcessors (Test);
+  ZppMeasureCost ();
+}
+
+/**
+  The program's entry point.
+
+  @param[in] ImageHandle  This program's image.
+  @param[in] SystemTable  The system table.
+
+  @retval EFI_ABORTED  The checks could not run.
+**/
+EFI_STATUS
+EFIAPI
+ZppGuestTestEntryPoint (
+  IN EFI_HANDLE        ImageHandle,
+  IN EFI_SYSTEM_TABLE  *SystemTable
+  )
+{
+  ZPP_TEST  Test;
+
+  if (EFI_ERROR (Prepare (ImageHandle, &Test))) {
+    Test.Failures = 1;
+  } else {
+    RunAll (&Test);
+  }
+
+  if (Test.Failures == 0) {
+    Print (L"ZPP-TEST: PASS\n");
+  } else {
+    Print (L"ZPP-TEST: FAIL %d\n", Test.Failures);
+  }
+
+  // Long enough for a serial port to send the last line.
+  gBS->Stall (200 * 1000);
+  gRT->ResetSystem (EfiResetShutdown, EFI_SUCCESS, 0, NULL);
+  return EFI_ABORTED;
+}
