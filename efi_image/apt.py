@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from efi_image.errors import MissingError
@@ -32,7 +32,7 @@ class _Source:
             return None
         if re.search(r"[-/](security|updates|backports)$", self.suite):
             return None
-        if self.label:  # known once `apt-get update` has run
+        if self.label:
             return 0 if self.label == "Debian" else None
         return 1 if urlsplit(path).path.rstrip("/").endswith("/debian") else None
 
@@ -49,10 +49,19 @@ def _ask(*command: str) -> str:
     return done.stdout
 
 
+def _sources(*options: str) -> list[_Source]:
+    command = ("apt-get", "indextargets", *options, "--format", _TARGET_FORMAT)
+    lines = _ask(*command, "Created-By: Packages").splitlines()
+    return [_Source(*line.split("\t")) for line in lines]
+
+
 def debian_mirror() -> str:
     """The URI of Debian's archive in apt's own configuration; MissingError if there is none."""
-    lines = _ask("apt-get", "indextargets", "--format", _TARGET_FORMAT, "Created-By: Packages")
-    sources = [_Source(*line.split("\t")) for line in lines.splitlines()]
+    sources = _sources()  # only what `apt-get update` has downloaded; apt knows whose that is
+    known = {source.uri for source in sources}
+    for source in _sources("--no-release-info"):
+        if source.uri not in known:
+            sources.append(replace(source, label=""))
     ranked = [(rank, source.uri) for source in sources if (rank := source.rank) is not None]
     if not ranked:
         raise MissingError(

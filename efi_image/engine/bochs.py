@@ -97,9 +97,7 @@ class BochsEngine:
 
     def problems(self, log: str) -> tuple[str, ...]:
         found = [
-            line
-            for line in log.splitlines()
-            if _TELLING.search(line) and not _STOPPED.search(line)
+            line for line in log.splitlines() if _TELLING.search(line) and not _STOPPED.search(line)
         ]
         return tuple(found[:_MOST_PROBLEMS])
 
@@ -122,7 +120,7 @@ class BochsEngine:
 
 def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
     size = firmware.stat().st_size
-    if size > 16 << 20 or size % 0x10000:
+    if not 0 < size <= 16 << 20 or size % 0x10000:
         raise InputError("is not a firmware of up to 16 MiB", where=str(firmware))
     template = Template(rigs.data_file("bochsrc").read_text(encoding="utf-8"))
     text = template.substitute(

@@ -120,7 +120,7 @@ def test_time_limit_kills_the_emulator_and_its_children(request_: RunRequest, de
 
 def test_time_limit_without_expectation(request_: RunRequest) -> None:
     result = boot(replace(request_, timeout=0.3), FakeEngine(HELLO, linger=60))
-    with pytest.raises(TimedOut, match="did not power off within 0.3 s"):
+    with pytest.raises(TimedOut, match=r"did not power off within 0\.3 s"):
         result.require()
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -35,7 +37,7 @@ def test_readable(data: bytes, text: str) -> None:
 def test_pieces_make_no_difference(cuts: list[int]) -> None:
     readable = SerialText()
     edges = [0, *sorted(cuts), len(SAMPLE)]
-    pieces = [SAMPLE[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    pieces = [SAMPLE[a:b] for a, b in itertools.pairwise(edges)]
     text = "".join(readable.feed(piece) for piece in pieces) + readable.feed(b"", final=True)
     assert text == TEXT
 
