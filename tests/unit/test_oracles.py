@@ -1,0 +1,58 @@
+"""The oracles themselves: a missing one fails the test, and a bad image does not pass."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import oracles
+import pytest
+
+from efi_image.fat import parse_path
+from efi_image.image import ImageOptions, Item, build
+from efi_image.source import BytesSource
+
+MIB = 1 << 20
+
+
+def test_missing_oracle_fails_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda _tool, path: None)
+    with pytest.raises(pytest.fail.Exception, match="apt-get install dosfstools"):
+        oracles.run("fsck.fat")
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    path = tmp_path / "esp.img"
+    build([Item(parse_path("a.txt"), BytesSource("a", b"a" * 5000))], ImageOptions(), path)
+    return path
+
+
+def spoil(image: Path, offset: int) -> None:
+    data = bytearray(image.read_bytes())
+    data[offset] ^= 0x01
+    image.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    "offset",
+    [
+        11,  # bytes per sector
+        6 * 512 + 39,  # the backup boot sector
+        512 + 488,  # FSInfo's count of free clusters
+        32 * 512 + 14,  # a link of the first FAT
+    ],
+)
+def test_fsck_sees_damage(image: Path, offset: int) -> None:
+    oracles.check_fat(image, MIB, 62 * MIB)
+    spoil(image, MIB + offset)
+    with pytest.raises((pytest.fail.Exception, AssertionError)):
+        oracles.check_fat(image, MIB, 62 * MIB)
+
+
+@pytest.mark.parametrize("offset", [512 + 72, 1024 + 32, 64 * MIB - 512 + 16])
+def test_gpt_tools_see_damage(image: Path, offset: int) -> None:
+    oracles.check_gpt(image)
+    spoil(image, offset)
+    with pytest.raises((pytest.fail.Exception, AssertionError)):
+        oracles.check_gpt(image)
