@@ -134,7 +134,9 @@ def _report(error: BaseException, debug: bool) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
     debug = "--debug" in (sys.argv if arguments is None else arguments)
-    previous = {n: signal.signal(n, _terminate) for n in (signal.SIGTERM, signal.SIGHUP)}
+    # what is ignored stays ignored: nohup does that
+    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    previous = {number: signal.signal(number, _terminate) for number in caught}
     try:
         return int(_invoke(arguments))
     except (Exception, KeyboardInterrupt, _Terminated) as error:

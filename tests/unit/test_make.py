@@ -366,6 +366,43 @@ def test_block_device_is_refused(build_dir: Path, tmp_path: Path, capsys: Captur
     assert "is a device; make an image file" in capsys.readouterr().err
 
 
+def start_make(
+    build_dir: Path, image: Path, big: Path, handler: signal.Handlers
+) -> subprocess.Popen[str]:
+    """zpp-image at work on a large file; signals are as the caller wants, not as inherited."""
+
+    def set_signals() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, handler)
+
+    return subprocess.Popen(
+        [sys.executable, "-m", "efi_image", "make", "--build-dir", build_dir, image,
+         "--add", f"{big}:/big.bin", "--digest"],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=set_signals,  # noqa: PLW1509
+    )  # fmt: skip
+
+
+def wait_for_second_file(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait until the process writes its temporary file."""
+    deadline = time.monotonic() + 60
+    while len(list(folder.iterdir())) < 2:
+        assert process.poll() is None, "it ended before it was seen to write"
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+@pytest.fixture
+def big(tmp_path: Path) -> Path:
+    """A file of holes, which are read and hashed all the same."""
+    path = tmp_path / "big.bin"
+    path.touch()
+    os.truncate(path, 300 * MIB)
+    return path
+
+
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [
@@ -375,31 +412,31 @@ def test_block_device_is_refused(build_dir: Path, tmp_path: Path, capsys: Captur
     ],
 )
 def test_signal_leaves_no_half_written_file(
-    build_dir: Path, tmp_path: Path, number: signal.Signals, code: int, word: str
+    build_dir: Path, tmp_path: Path, big: Path, number: signal.Signals, code: int, word: str
 ) -> None:
-    big = tmp_path / "big.bin"
-    big.touch()
-    os.truncate(big, 300 << 20)  # holes, but they are read and hashed all the same
     folder = tmp_path / "output"
     folder.mkdir()
     image = folder / "esp.img"
     image.write_bytes(b"old")
-    process = subprocess.Popen(
-        [sys.executable, "-m", "efi_image", "make", "--build-dir", build_dir, image,
-         "--add", f"{big}:/big.bin", "--digest"],
-        stderr=subprocess.PIPE,
-        text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 60
-    while len(list(folder.iterdir())) < 2:
-        assert process.poll() is None, "it ended before it was seen to write"
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
+    process = start_make(build_dir, image, big, signal.SIG_DFL)
+    wait_for_second_file(process, folder)
     process.send_signal(number)
     _, err = process.communicate(timeout=60)
     assert (process.returncode, err) == (code, f"zpp-image: {word}\n")
     assert list(folder.iterdir()) == [image]
     assert image.read_bytes() == b"old"
+
+
+def test_ignored_signals_stay_ignored(build_dir: Path, tmp_path: Path, big: Path) -> None:
+    folder = tmp_path / "output"
+    folder.mkdir()
+    (folder / "esp.img").touch()
+    process = start_make(build_dir, folder / "esp.img", big, signal.SIG_IGN)
+    wait_for_second_file(process, folder)
+    process.send_signal(signal.SIGHUP)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, err) == (0, "")
+    assert (folder / "esp.img").stat().st_size > 300 * MIB
 
 
 def test_full_disk(build_dir: Path, tmp_path: Path) -> None:
