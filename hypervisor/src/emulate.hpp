@@ -15,10 +15,11 @@ enum class Outcome {
     general_protection, // #GP(0) in the guest
 };
 
-// read_cr4(): the CR4 that the guest sees.
-template <class ReadCr4> inline void emulate_cpuid(GuestRegisters& registers, ReadCr4 read_cr4);
+// guest_cr4: the CR4 that the guest sees.
+void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4);
 
-// CPUID leaves that are not those of the bare CPU; changes `result` where needed.
+// CPUID leaves that are not those of the bare CPU, and how they differ.
+constexpr bool is_changed_leaf(u32 leaf) { return leaf == 1 || leaf == 7 || leaf >> 28 == 4; }
 void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);
 
 [[nodiscard]] Outcome emulate_rdmsr(GuestRegisters& registers);
@@ -43,20 +44,6 @@ void for_each_intercepted_msr(void (*intercept)(void* context, u32 first, u32 la
 inline bool is_hypercall(const GuestRegisters& registers)
 {
     return registers.rax >> 32 == ZPP_HYPERCALL_MAGIC >> 32;
-}
-
-// The hot path: most VM exits of a running OS are CPUID, most of those untouched leaves.
-template <class ReadCr4> inline void emulate_cpuid(GuestRegisters& registers, ReadCr4 read_cr4)
-{
-    const auto leaf = static_cast<u32>(registers.rax);
-    const auto subleaf = static_cast<u32>(registers.rcx);
-    x86::CpuidResult result = x86::cpuid(leaf, subleaf);
-    if (leaf == 1 || leaf == 7 || leaf >> 28 == 4) [[unlikely]]
-        change_cpuid_leaf(leaf, subleaf, read_cr4(), result);
-    registers.rax = result.eax;
-    registers.rbx = result.ebx;
-    registers.rcx = result.ecx;
-    registers.rdx = result.edx;
 }
 
 } // namespace zpp

@@ -15,6 +15,19 @@ void mirror(u32& reg, u32 flag, bool set) { reg = set ? reg | flag : reg & ~flag
 
 } // namespace
 
+void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4)
+{
+    const auto leaf = static_cast<u32>(registers.rax);
+    const auto subleaf = static_cast<u32>(registers.rcx);
+    x86::CpuidResult result = x86::cpuid(leaf, subleaf);
+    if (is_changed_leaf(leaf))
+        change_cpuid_leaf(leaf, subleaf, guest_cr4, result);
+    registers.rax = result.eax;
+    registers.rbx = result.ebx;
+    registers.rcx = result.ecx;
+    registers.rdx = result.edx;
+}
+
 void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result)
 {
     switch (leaf) {

@@ -9,8 +9,6 @@ namespace {
 zpp_hypercall_status read_log(GuestRegisters& registers)
 {
     const u64 position = registers.rbx;
-    if (position > log::end())
-        return ZPP_HYPERCALL_BAD_ARGUMENT;
     if (position < log::begin()) {
         registers.rbx = log::begin();
         return ZPP_HYPERCALL_GONE;

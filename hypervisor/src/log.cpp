@@ -58,8 +58,9 @@ u64 begin()
 void read(u64 position, char* to, std::size_t size)
 {
     const u64 last = end();
+    const u64 left = position < last ? last - position : 0;
     for (std::size_t i = 0; i < size; ++i)
-        to[i] = position + i < last ? ring[(position + i) % ring_size] : '\0';
+        to[i] = i < left ? ring[(position + i) % ring_size] : '\0';
 }
 
 } // namespace zpp::log

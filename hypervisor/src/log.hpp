@@ -26,8 +26,7 @@ void break_lock();
 u64 end();
 u64 begin();
 
-// Copies up to `size` bytes from `position` on, zeros past the end.
-// Precondition: begin() <= position <= end().
+// Copies `size` bytes from `position` on, zeros past the end. Precondition: position >= begin().
 void read(u64 position, char* to, std::size_t size);
 
 } // namespace zpp::log

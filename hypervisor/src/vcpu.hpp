@@ -6,12 +6,17 @@
 
 namespace zpp {
 
-// General registers of the guest in the order the exit stubs push them, lowest address first.
-// RSP belongs to the control block.
+// General registers of the guest in the order the exit stubs push them, lowest address first: what
+// a C++ function may change (and RBX, for CPUID), and all of them. RSP is in the control block.
+struct ScratchRegisters {
+    u64 r11, r10, r9, r8, rdi, rsi, rbx, rdx, rcx, rax;
+};
 struct GuestRegisters {
-    u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    u64 r15, r14, r13, r12, rbp;
+    u64 r11, r10, r9, r8, rdi, rsi, rbx, rdx, rcx, rax;
 };
 static_assert(sizeof(GuestRegisters) == 15 * 8);
+static_assert(sizeof(GuestRegisters) - offsetof(GuestRegisters, r11) == sizeof(ScratchRegisters));
 
 struct alignas(page_size) Vcpu {
     static constexpr unsigned exit_counters = 96; // VT-x has 79 exit reasons so far

@@ -1,34 +1,40 @@
 /* Into the guest and out of it. The order of the registers is that of GuestRegisters (vcpu.hpp). */
-    .macro push_registers
+    .macro push_scratch_registers
     pushq %rax
     pushq %rcx
     pushq %rdx
     pushq %rbx
-    pushq %rbp
     pushq %rsi
     pushq %rdi
     pushq %r8
     pushq %r9
     pushq %r10
     pushq %r11
+    .endm
+
+    .macro push_other_registers
+    pushq %rbp
     pushq %r12
     pushq %r13
     pushq %r14
     pushq %r15
     .endm
 
-    .macro pop_registers
+    .macro pop_other_registers
     popq %r15
     popq %r14
     popq %r13
     popq %r12
+    popq %rbp
+    .endm
+
+    .macro pop_scratch_registers
     popq %r11
     popq %r10
     popq %r9
     popq %r8
     popq %rdi
     popq %rsi
-    popq %rbp
     popq %rbx
     popq %rdx
     popq %rcx
@@ -37,22 +43,40 @@
 
     .text
 
-/* HOST_RIP. HOST_RSP is 8 below the top of the host stack, so that the call below is aligned. */
+/* HOST_RIP. HOST_RSP is the 16-byte aligned top of the host stack. The fast handler answers whether
+ * it has dealt with the exit. */
     .globl zpp_vmx_exit
     .type zpp_vmx_exit, @function
     .p2align 4
 zpp_vmx_exit:
     .cfi_startproc
     .cfi_undefined rip
-    push_registers
-    .cfi_def_cfa_offset 128
+    push_scratch_registers
+    .cfi_def_cfa_offset 88
     movq %rsp, %rdi
-    call zpp_vmx_on_exit
-    pop_registers
+    call zpp_vmx_on_fast_exit
+    testb %al, %al
+    jz 1f
+    pop_scratch_registers
     .cfi_def_cfa_offset 8
     vmresume
-    push_registers
+    jmp 2f
+1:  .cfi_def_cfa_offset 88
+    push_other_registers
+    .cfi_def_cfa_offset 128
     movq %rsp, %rdi
+    subq $8, %rsp /* keeps the stack aligned for the call */
+    .cfi_def_cfa_offset 136
+    call zpp_vmx_on_exit
+    addq $8, %rsp
+    pop_other_registers
+    pop_scratch_registers
+    .cfi_def_cfa_offset 8
+    vmresume
+2:  push_scratch_registers
+    push_other_registers
+    movq %rsp, %rdi
+    subq $8, %rsp
     call zpp_vmx_on_failed_resume
     ud2
     .cfi_endproc
@@ -65,7 +89,8 @@ zpp_vmx_exit:
     .p2align 4
 zpp_vmx_launch:
     .cfi_startproc
-    push_registers
+    push_scratch_registers
+    push_other_registers
     .cfi_adjust_cfa_offset 120
     xorl %eax, %eax
     xorl %ecx, %ecx
@@ -83,7 +108,8 @@ zpp_vmx_launch:
     xorl %r14d, %r14d
     xorl %r15d, %r15d
     vmlaunch
-    pop_registers
+    pop_other_registers
+    pop_scratch_registers
     .cfi_adjust_cfa_offset -120
     retq
     .cfi_endproc

@@ -111,7 +111,11 @@ Outcome on_control_register(const GuestRegisters& registers)
         vmcs::write(FieldNatural::cr0_shadow, value);
         return Outcome::retry;
     }
-    // Of CR4 the host owns VMXE, SMXE and the reserved bits, and the guest may set none of them.
+    // The guest may clear what the OS had set before the launch (SMXE), but set none of them.
+    if (number == 4 && cr4_is_valid(value, cr4_mask())) {
+        vmcs::write(FieldNatural::cr4_shadow, value);
+        return Outcome::retry;
+    }
     return Outcome::general_protection;
 }
 
@@ -212,6 +216,9 @@ void record(Vcpu& vcpu, u32 reason)
 Outcome dispatch(GuestRegisters& registers, ExitReason reason)
 {
     switch (reason) {
+    case ExitReason::cpuid:
+        emulate_cpuid(registers, guest_visible_cr4());
+        return Outcome::advance;
     case ExitReason::rdmsr:
         return emulate_rdmsr(registers);
     case ExitReason::wrmsr:
@@ -279,10 +286,6 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
     Vcpu& vcpu = current_vcpu();
     const u32 basic = static_cast<u16>(reason);
     ++vcpu.exits[basic < Vcpu::exit_counters ? basic : Vcpu::exit_counters - 1];
-    if (reason == static_cast<u32>(ExitReason::cpuid)) [[likely]] {
-        emulate_cpuid(registers, guest_visible_cr4);
-        return advance();
-    }
     record(vcpu, reason);
     carry_out(dispatch(registers, static_cast<ExitReason>(basic)));
 }

@@ -196,7 +196,7 @@ void write_host_state(Vcpu& vcpu)
     vmcs::write(Field32::host_sysenter_cs, 0);
     vmcs::write(FieldNatural::host_sysenter_esp, 0);
     vmcs::write(FieldNatural::host_sysenter_eip, 0);
-    vmcs::write(FieldNatural::host_rsp, vcpu.stack_top() - 8); // see entry.S
+    vmcs::write(FieldNatural::host_rsp, vcpu.stack_top());
     vmcs::write(FieldNatural::host_rip, reinterpret_cast<u64>(&zpp_vmx_exit));
 }
 

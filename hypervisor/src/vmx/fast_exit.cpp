@@ -1,0 +1,53 @@
+// The hot path: CPUID of an untouched leaf in straight-line 64-bit code, most exits of a running
+// OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
+// afresh. Calls nothing, so that the entry stub need save only half of the registers.
+#include "emulate.hpp"
+#include "vcpu.hpp"
+#include "vmx/controls.hpp"
+#include "vmx/vmcs.hpp"
+
+namespace zpp::vmx {
+namespace {
+
+[[nodiscard]] bool read(FieldNatural field, u64& value)
+{
+    return vmread(static_cast<u32>(field), value);
+}
+
+[[nodiscard]] bool read(Field32 field, u64& value)
+{
+    return vmread(static_cast<u32>(field), value);
+}
+
+} // namespace
+
+extern "C" bool zpp_vmx_on_fast_exit(ScratchRegisters& registers);
+
+bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
+{
+    constexpr auto reason_cpuid = static_cast<u64>(ExitReason::cpuid);
+    const auto leaf = static_cast<u32>(registers.rax);
+    u64 reason, rip, length, rflags, interruptibility;
+    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid || is_changed_leaf(leaf))
+        return false;
+    if (!read(FieldNatural::guest_rflags, rflags) || (rflags & x86::rflags_tf) != 0)
+        return false;
+    if (!read(Field32::guest_interruptibility, interruptibility) || interruptibility != 0)
+        return false;
+    if (!read(FieldNatural::guest_rip, rip) || !read(Field32::exit_instruction_length, length))
+        return false;
+    const u64 next = rip + length;
+    if ((rip ^ next) >> 16 != 0) // RIP may have to wrap
+        return false;
+    if (!vmwrite(static_cast<u32>(FieldNatural::guest_rip), next))
+        return false;
+    ++current_vcpu().exits[reason_cpuid];
+    const x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
+    registers.rax = result.eax;
+    registers.rbx = result.ebx;
+    registers.rcx = result.ecx;
+    registers.rdx = result.edx;
+    return true;
+}
+
+} // namespace zpp::vmx
