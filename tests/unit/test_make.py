@@ -427,6 +427,16 @@ def test_signal_leaves_no_half_written_file(
     assert image.read_bytes() == b"old"
 
 
+def test_memory_does_not_grow_with_the_files(build_dir: Path, tmp_path: Path, big: Path) -> None:
+    process = start_make(build_dir, tmp_path / "esp.img", big, signal.SIG_DFL)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    assert process.stderr is not None
+    process.stderr.close()
+    assert process.returncode == 0
+    assert usage.ru_maxrss < 60 * 1024  # KiB; the file has 300 MiB
+
+
 def test_ignored_signals_stay_ignored(build_dir: Path, tmp_path: Path, big: Path) -> None:
     folder = tmp_path / "output"
     folder.mkdir()
