@@ -135,9 +135,13 @@ OsxsaveMirrorsCr4 (
   AsmWriteCr4 (Cr4);
 }
 
+CONST ZPP_CHECK  gZppIdentityChecks[] = {
+  { "CPUID shows zpp's signature",         CheckHeld, SignatureIsThere  },
+  { "CPUID does not show zpp's signature", CheckBare, SignatureIsAbsent },
+  { NULL }
+};
+
 CONST ZPP_CHECK  gZppCpuidChecks[] = {
-  { "CPUID shows zpp's signature",             CheckHeld,   SignatureIsThere       },
-  { "CPUID does not show zpp's signature",     CheckBare,   SignatureIsAbsent      },
   { "CPUID version leaf",                      CheckHeld,   VersionLeaf            },
   { "CPUID hides VMX, SMX and SVM",            CheckHeld,   VirtualizationIsHidden },
   { "CPUID takes EAX and gives 32-bit values", CheckAlways, LeafIsEaxOnly          },

@@ -109,6 +109,7 @@ ReadLog (
 
   ZppExpect (Cpu, "the log has an end", TRUE, Position < LOG_BYTES_MAX);
   Result = ZppCall (Cpu->Test, ZPP_HYPERCALL_READ_LOG, MAX_UINT64, 0);
+  ZppExpect (Cpu, "status far behind the end", ZPP_HYPERCALL_OK, Result.Rax);
   ZppExpect (Cpu, "text far behind the end", 0, Result.Rbx | Result.Rcx | Result.Rdx | Result.Rsi);
 }
 

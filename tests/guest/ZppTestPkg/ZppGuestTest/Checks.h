@@ -7,6 +7,7 @@
 #include "Test.h"
 
 /// A table of checks, ended by one without a name.
+extern CONST ZPP_CHECK  gZppIdentityChecks[];
 extern CONST ZPP_CHECK  gZppCpuidChecks[];
 extern CONST ZPP_CHECK  gZppMsrChecks[];
 extern CONST ZPP_CHECK  gZppControlChecks[];

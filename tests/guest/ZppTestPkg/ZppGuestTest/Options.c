@@ -73,7 +73,8 @@ ReadWord (
     }
   }
 
-  return ReadNumber (Word, L"cpus=", &Options->Cpus) || ReadNumber (Word, L"rounds=", &Options->Rounds);
+  return ReadNumber (Word, L"cpus=", &Options->Cpus) || ReadNumber (Word, L"rounds=", &Options->Rounds) ||
+         ReadNumber (Word, L"strict-msrs=", &Options->StrictMsrs);
 }
 
 /**

@@ -53,7 +53,7 @@ Prepare (
 
   Status = ZppReadOptions (Image->LoadOptions, Image->LoadOptionsSize, &Test->Options);
   if (EFI_ERROR (Status)) {
-    Print (L"usage: expect=bare|vtx|amdv [cpus=N] [rounds=N]\n");
+    Print (L"usage: expect=bare|vtx|amdv [cpus=N] [rounds=N] [strict-msrs=1]\n");
     return Status;
   }
 
@@ -78,6 +78,24 @@ Prepare (
 }
 
 /**
+  Runs the checks of a table.
+
+  @param[in,out] Test   The test.
+  @param[in]     Check  The first one.
+**/
+STATIC
+VOID
+RunTable (
+  IN OUT ZPP_TEST         *Test,
+  IN     CONST ZPP_CHECK  *Check
+  )
+{
+  for ( ; Check->Name != NULL; Check++) {
+    ZppRunCheck (Test, Check);
+  }
+}
+
+/**
   Runs all checks.
 
   @param[in,out] Test  The test.
@@ -88,24 +106,21 @@ RunAll (
   IN OUT ZPP_TEST  *Test
   )
 {
-  CONST ZPP_CHECK  *Check;
-  UINTN            Table;
+  UINTN  Table;
 
   if (Test->Options.Cpus != 0) {
     ZppReport (Test, "number of CPUs", Test->Options.Cpus, Test->CpuCount);
   }
 
   // Nothing else makes sense on another machine than the one expected.
-  ZppRunCheck (Test, ZppIsHeld (Test) ? &gZppCpuidChecks[0] : &gZppCpuidChecks[1]);
+  RunTable (Test, gZppIdentityChecks);
   if (Test->Failures != 0) {
     return;
   }
 
   ZppPrepareMemoryChecks (Test);
   for (Table = 0; Table < ARRAY_SIZE (mTables); Table++) {
-    for (Check = mTables[Table]; Check->Name != NULL; Check++) {
-      ZppRunCheck (Test, Check);
-    }
+    RunTable (Test, mTables[Table]);
   }
 
   ZppCheckProcessors (Test);
