@@ -11,7 +11,7 @@ typedef struct {
   ZPP_CONF           *Conf;
   ZPP_CONF_ENTRY     *Entry;     ///< The current section's; NULL before the first section.
   ZPP_TEXT           Section;
-  unsigned           SectionLine;
+  unsigned           SectionLine; ///< 0: the section's own line is faulty, and was reported.
   unsigned           Seen;       ///< One bit for each key of mKeys given in this section.
   ZPP_CONF_REPORT    Report;
   void               *Context;
@@ -226,6 +226,7 @@ TakeDefault (
   ZPP_TEXT  Value
   )
 {
+  Reader->Conf->DefaultLine = Reader->Line;
   return TakeText (&Reader->Conf->Default, Value);
 }
 
@@ -320,7 +321,7 @@ EndSection (
 {
   unsigned  Line;
 
-  if ((Reader->Entry != NULL) && (Reader->Entry->Path.Start == NULL)) {
+  if ((Reader->Entry != NULL) && (Reader->Entry->Path.Start == NULL) && (Reader->SectionLine != 0)) {
     Line         = Reader->Line;
     Reader->Line = Reader->SectionLine;
     Complain (Reader, "this section has no path:", Reader->Section);
@@ -343,7 +344,8 @@ BeginSection (
   Reader->Section     = Line;
   if ((Line.Length < 3) || (Line.Start[Line.Length - 1] != ']')) {
     Complain (Reader, "a section is [name], not", Line);
-    Reader->Section = (ZPP_TEXT) { Line.Start, 0 };
+    Reader->SectionLine = 0;
+    Reader->Section     = (ZPP_TEXT) { Line.Start, 0 };
     return;
   }
 

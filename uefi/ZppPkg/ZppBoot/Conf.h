@@ -27,6 +27,7 @@ typedef struct {
   bool        HasSerial;    ///< "serial" was given.
   uint16_t    Serial;       ///< Its I/O port, 0 for none.
   ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
+  unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;
 
 /// A section: something to boot.

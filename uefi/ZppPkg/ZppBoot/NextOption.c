@@ -95,7 +95,7 @@ IsBootable (
   @param[in] ParentImage  This program's image.
   @param[in] Option       The option.
 
-  @retval EFI_NOT_FOUND  No program of this option can be loaded, or it is this program.
+  @retval EFI_NOT_FOUND  No program of this option can be loaded, or it is a copy of this one.
   @retval other          What the program returned.
 **/
 STATIC
@@ -134,7 +134,7 @@ StartOption (
     FreePool (Previous);
   }
 
-  return Status;
+  return Status == EFI_ALREADY_STARTED ? EFI_NOT_FOUND : Status;
 }
 
 /**
@@ -198,7 +198,7 @@ StartBootOrder (
   @param[in] Volume       The volume.
   @param[in] Path         The loader's path.
 
-  @retval EFI_NOT_FOUND  It cannot be loaded, or it is this program.
+  @retval EFI_NOT_FOUND  It cannot be loaded, or it is a copy of this program.
   @retval other          What the loader returned.
 **/
 STATIC
@@ -227,7 +227,7 @@ StartLoader (
   Print (L"zpp: starting %s of another disk\n", Path);
   Status = ZppStartProgram (Program, NULL, 0);
   Print (L"zpp: %s came back: %r\n", Path, Status);
-  return Status;
+  return Status == EFI_ALREADY_STARTED ? EFI_NOT_FOUND : Status;
 }
 
 /**

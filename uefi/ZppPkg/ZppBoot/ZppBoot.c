@@ -101,7 +101,7 @@ StartDefaultEntry (
   }
 
   if (!ZppConfFindEntry (Conf->Text, Conf->Size, Conf->Keys.Default, &Entry)) {
-    ReportFault (NULL, 0, "default names no section with a path:", Conf->Keys.Default);
+    ReportFault (NULL, Conf->Keys.DefaultLine, "default names no section with a path:", Conf->Keys.Default);
     return EFI_NOT_FOUND;
   }
 
