@@ -166,10 +166,15 @@ int zpp_cpu_is_held(void)
            leaf.edx == ZPP_SIGNATURE_EDX;
 }
 
+int zpp_cpu_is_amd(void)
+{
+    return (cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0;
+}
+
 uint64_t zpp_cpu_hypercall(uint32_t number)
 {
     uint64_t rax = ZPP_HYPERCALL(number), rbx = 0, rcx = 0, rdx = 0, rsi = 0;
-    if (cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV)
+    if (zpp_cpu_is_amd())
         __asm__ volatile("vmmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
     else
         __asm__ volatile("vmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");

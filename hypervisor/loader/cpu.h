@@ -30,6 +30,9 @@ void zpp_cpu_interrupts_restore(uint64_t rflags);
 /* A hypercall without arguments; its status (enum zpp_hypercall_status). Only under zpp. */
 uint64_t zpp_cpu_hypercall(uint32_t number);
 
+/* Under zpp: whether it holds this CPU with AMD-V, so that the hypercall is VMMCALL. */
+int zpp_cpu_is_amd(void);
+
 /* Whether CPUID shows zpp's signature. */
 int zpp_cpu_is_held(void);
 

@@ -202,6 +202,7 @@ static void fill_calls(const struct placement *placement, const struct zpp_loade
     for (uint32_t cpu = 0; cpu < placement->request->cpu_count; ++cpu) {
         struct zpp_cpu_call *call = call_of(loader, cpu);
         call->cpu = cpu;
+        call->apic_id = placement->request->apic_ids[cpu];
         call->entry = ZPP_CORE_BASE + placement->elf->entry;
         call->core_cr3 = placement->paging.root;
         call->core_stack = blocks + (cpu + 1ull) * ZPP_CPU_BLOCK_SIZE;
@@ -286,8 +287,10 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
     if (cpu >= loader->cpu_count)
         return ZPP_BAD_CALL;
     struct zpp_cpu_call *call = call_of(loader, cpu);
-    if (!call->launched)
+    /* A CPU that an INIT has taken from the core is free already. */
+    if (!call->launched || !zpp_cpu_is_held())
         return ZPP_OK;
+    call->amd = zpp_cpu_is_amd();
     uint64_t rflags = zpp_cpu_interrupts_off();
     uint64_t status = zpp_trampoline_devirtualize(call);
     if (status == ZPP_HYPERCALL_OK) {

@@ -6,7 +6,7 @@
  *   pages = zpp_loader_pages(elf, size, cpus);              // 1. how much memory
  *   ... allocate it: reserved from the OS for ever, 4 KiB aligned, any number of ranges
  *   zpp_loader_prepare(&loader, &request);                  // 2. once
- *   ... on each CPU n, at once or in turn, the BSP last:
+ *   ... on the BSP, then on each other CPU n, at once or in turn:
  *   zpp_loader_launch(&loader, n);                          // 3.
  *   zpp_loader_commit();                                    // 4. once, on any CPU
  *
@@ -37,7 +37,8 @@ struct zpp_loader_request {
     const struct zpp_memory_range *ranges;
     uint32_t range_count; /* at most ZPP_MEMORY_RANGES_MAX */
     uint32_t cpu_count;
-    uint16_t serial_port; /* 16550 I/O port, 0 for none */
+    const uint32_t *apic_ids; /* of each CPU, by its index */
+    uint16_t serial_port;     /* 16550 I/O port, 0 for none */
     uint8_t wait_for_debugger;
 };
 

@@ -85,7 +85,11 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    .globl zpp_trampoline_devirtualize\n"
         "zpp_trampoline_devirtualize:\n" SAVE_REGISTERS
         "    movabsq %[devirtualize], %%rax\n"
+        "    cmpl $0, %c[amd](%%rdi)\n"
+        "    jne 7f\n"
         "    vmcall\n" /* does not come back here unless it is refused */
+        "    jmp .Lzpp_resume\n"
+        "7:  vmmcall\n"
         "    jmp .Lzpp_resume\n"
         "    .globl zpp_trampoline_end\n"
         "zpp_trampoline_end:\n"
@@ -97,6 +101,6 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
           [ss] "i"(CALL(os.ss.selector)), [ds] "i"(CALL(os.ds.selector)),
           [es] "i"(CALL(os.es.selector)), [entry] "i"(CALL(entry)),
           [core_cr3] "i"(CALL(core_cr3)), [core_call] "i"(CALL(core_call)), [core_stack] "i"(CALL(core_stack)),
-          [os_call] "i"(CALL(os_call)), [status] "i"(CALL(status)), [cr4_on] "i"(~CR4_OFF),
+          [os_call] "i"(CALL(os_call)), [status] "i"(CALL(status)), [amd] "i"(CALL(amd)), [cr4_on] "i"(~CR4_OFF),
           [devirtualize] "i"(ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE)));
 }

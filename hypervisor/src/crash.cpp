@@ -47,7 +47,7 @@ void report_backtrace(u64 rbp)
 void report_guest(const char* why, const GuestRegisters& registers)
 {
     const Vcpu& vcpu = current_vcpu();
-    log::line("zpp: CPU {} (APIC ID {}): {}", vcpu.index, vcpu.apic_id, why);
+    log::line("zpp: CPU {} (APIC ID {}): {}", vcpu.index, vcpu.apic.id, why);
     report_registers(registers);
     vendor().dump();
     report_history(vcpu);

@@ -19,7 +19,10 @@ enum class Outcome {
 void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4);
 
 // CPUID leaves that are not those of the bare CPU, and how they differ.
-constexpr bool is_changed_leaf(u32 leaf) { return leaf == 1 || leaf == 7 || leaf >> 28 == 4; }
+constexpr bool is_changed_leaf(u32 leaf)
+{
+    return leaf == 1 || leaf == 7 || leaf >> 28 == 4 || leaf == 0x80000001 || leaf == 0x8000000a;
+}
 void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);
 
 [[nodiscard]] Outcome emulate_rdmsr(GuestRegisters& registers);

@@ -10,6 +10,8 @@ constexpr u32 leaf1_ecx_smx = 1u << 6;
 constexpr u32 leaf1_ecx_osxsave = 1u << 27;
 constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
 constexpr u32 leaf7_ecx_ospke = 1u << 4;
+constexpr u32 leaf80000001_ecx_svm = 1u << 2;
+constexpr u32 leaf80000001_ecx_skinit = 1u << 12;
 
 void mirror(u32& reg, u32 flag, bool set) { reg = set ? reg | flag : reg & ~flag; }
 
@@ -45,6 +47,12 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& r
         break;
     case ZPP_CPUID_VERSION_LEAF:
         result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
+        break;
+    case 0x80000001:
+        result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit);
+        break;
+    case 0x8000000a: // SVM's own leaf is reserved without SVM
+        result = {};
         break;
     default:
         break;

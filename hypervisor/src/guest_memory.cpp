@@ -26,13 +26,17 @@ void hide(void* all_hidden, HostPhysical first, u64 pages)
 
 } // namespace
 
-Result build(const NestedPaging::Format& format)
+void protect(GuestPhysical page) { tables.protect(page.value); }
+
+bool is_hidden(GuestPhysical address) { return machine.virtual_of({address.value}) != nullptr; }
+
+Result build(const NestedPaging::Format& format, Types types)
 {
     bool all_hidden = true;
     machine.for_each_hidden_range(hide, &all_hidden);
     tables.set_format(format);
     tables.set_pages({allocate, physical_of, virtual_of});
-    mtrrs.refresh(mtrrs_present(), x86::rdmsr);
+    mtrrs.refresh(types == Types::from_mtrrs && mtrrs_present(), x86::rdmsr);
     if (!all_hidden || !tables.build(mtrrs))
         return {ZPP_NO_MEMORY, "nested paging"};
     return {};

@@ -5,8 +5,18 @@
 
 namespace zpp::guest_memory {
 
-// Once, at PREPARE: hides the core's memory and builds the tables from this CPU's MTRRs.
-Result build(const NestedPaging::Format& format);
+// Whether the tables carry the memory types of the MTRRs (EPT), or the CPU applies the MTRRs
+// itself (NPT).
+enum class Types { from_mtrrs, by_cpu };
+
+// Once, at PREPARE: hides the core's memory and builds the tables.
+Result build(const NestedPaging::Format& format, Types types);
+
+// Before build(): a page that the guest may read but not write.
+void protect(GuestPhysical page);
+
+// Whether the address is one of the core's own, which the guest must not see.
+bool is_hidden(GuestPhysical address);
 
 // Host-physical address of the top-level table.
 u64 root();

@@ -1,6 +1,7 @@
 // The core's entry: the phases of boot_info.h.
 #include "log.hpp"
 #include "machine.hpp"
+#include "own_paging.hpp"
 #include "virt.hpp"
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
@@ -19,11 +20,18 @@ void wait_for_debugger()
         x86::pause();
 }
 
-void build_vcpus()
+const zpp_cpu_call& call_of(const zpp_boot_info& info, u32 index)
+{
+    return reinterpret_cast<const zpp_cpu_call*>(ZPP_CORE_BASE + info.calls_page * page_size)[index];
+}
+
+void build_vcpus(const zpp_boot_info& info)
 {
     for (u32 index = 0; index < machine.cpu_count(); ++index) {
         Vcpu& vcpu = machine.vcpu(index);
         vcpu.index = index;
+        vcpu.apic = {.id = call_of(info, index).apic_id, .logical = 0, .format = 0xffffffff};
+        vcpu.window_entry = own_page_entry(vcpu.window());
         vcpu.tss.ist[0] = vcpu.fault_stack_top();
         vcpu.tss.io_map_base = sizeof(x86::Tss);
         vcpu.gdt.build(vcpu.tss);
@@ -34,7 +42,7 @@ Result prepare(const zpp_boot_info* info)
 {
     if (!machine.adopt(info))
         return {ZPP_BAD_BOOT_INFO};
-    build_vcpus();
+    build_vcpus(*info);
     x86::build_idt();
     current_vcpu().gdt.load();
     x86::load_idt();
@@ -57,7 +65,7 @@ Result launch(zpp_cpu_call* call)
 {
     Vcpu& vcpu = current_vcpu();
     vcpu.call = call;
-    vcpu.apic_id = apic_id();
+    vcpu.apic.id = apic_id();
     vcpu.gdt.load();
     x86::load_idt();
     if (!vendor().present())

@@ -50,20 +50,22 @@ bool NestedPaging::fill_entry(u64& entry, unsigned level, u64 base,
     const u64 size = size_of(level);
     const Hidden covered = hidden(base, size);
     if (level == 1 && covered == Hidden::all) {
-        entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, level);
+        entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, level, true);
         return true;
     }
     const auto type = known ? known : mtrrs_->type_of(base, size);
     const bool has_table = entry != 0 && level > 1 && format_.is_table(entry, level);
-    if (type && covered == Hidden::none && level <= format_.largest_leaf && !has_table) {
-        entry = format_.leaf(base, *type, level);
+    const bool writable = !is_protected(base, size);
+    if (type && covered == Hidden::none && (writable || level == 1) &&
+        level <= format_.largest_leaf && !has_table) {
+        entry = format_.leaf(base, *type, level, writable);
         return true;
     }
     const bool first_time = entry == 0;
     u64* table = has_table ? static_cast<u64*>(pages_.virtual_of(entry & 0x000ffffffffff000))
                            : static_cast<u64*>(pages_.allocate());
     if (table == nullptr) {
-        entry = format_.leaf(base, MemoryType::uncacheable, level);
+        entry = format_.leaf(base, MemoryType::uncacheable, level, true);
         return !first_time && level <= format_.largest_leaf;
     }
     // A new table is whole before the guest's walks can see it.

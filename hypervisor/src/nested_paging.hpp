@@ -14,7 +14,7 @@ class NestedPaging {
         unsigned levels;           // 4 or 5
         unsigned largest_leaf;     // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
         unsigned address_bits;     // MAXPHYADDR; what is beyond the reach of `levels` stays unmapped
-        u64 (*leaf)(u64 address, MemoryType type, unsigned level);
+        u64 (*leaf)(u64 address, MemoryType type, unsigned level, bool writable);
         u64 (*table)(u64 address);
         bool (*is_table)(u64 entry, unsigned level); // of a present entry
     };
@@ -34,6 +34,9 @@ class NestedPaging {
     // Only before build(). False if there is no room for one more range.
     [[nodiscard]] bool hide(u64 first, u64 pages);
 
+    // One page that the guest may read but not write. Only before build().
+    void protect(u64 page) { protected_ = page; }
+
     // Builds the tables, or brings them up to date after the MTRRs have changed: tables are only
     // ever added. False if there was no memory for the first build; a later one maps what it
     // cannot split as uncacheable, which is slow and right.
@@ -50,6 +53,7 @@ class NestedPaging {
     bool fill(u64* table, unsigned level, u64 base, std::optional<MemoryType> known);
     bool fill_entry(u64& entry, unsigned level, u64 base, std::optional<MemoryType> known);
     Hidden hidden(u64 base, u64 size) const;
+    bool is_protected(u64 base, u64 size) const { return protected_ - base < size; }
     static constexpr u64 size_of(unsigned level) { return page_size << (9 * (level - 1)); }
 
     Format format_{};
@@ -57,6 +61,7 @@ class NestedPaging {
     const Mtrrs* mtrrs_ = nullptr;
     Range hidden_[max_hidden] = {};
     unsigned hidden_count_ = 0;
+    u64 protected_ = ~u64{0};
     u64* root_ = nullptr;
     void* scratch_ = nullptr;
 };

@@ -1,5 +1,6 @@
 // One CPU of the machine and its guest context: the first page of the CPU's block (boot_info.h).
 #pragma once
+#include "apic.hpp"
 #include "lib/address.hpp"
 #include "x86/segments.hpp"
 #include "zpp/boot_info.h"
@@ -19,10 +20,9 @@ static_assert(sizeof(GuestRegisters) == 15 * 8);
 static_assert(sizeof(GuestRegisters) - offsetof(GuestRegisters, r11) == sizeof(ScratchRegisters));
 
 struct alignas(page_size) Vcpu {
-    static constexpr unsigned exit_counters = 96; // VT-x has 79 exit reasons so far
+    static constexpr unsigned exit_counters = 192; // see exit_counter() of each vendor
 
     u32 index;
-    u32 apic_id;
     bool launched;             // this CPU runs as a guest
     volatile bool nmi_pending; // an NMI waits for the guest to take it
     u64 nested_paging_generation;
@@ -42,9 +42,23 @@ struct alignas(page_size) Vcpu {
     x86::Tss tss;
     x86::Gdt gdt;
 
-    // The two pages after this one: VMXON region and VMCS, or host save area and VMCB.
+    // AMD-V: what the other CPUs have sent to this one.
+    u32 startup;  // svm/startup.hpp
+    u32 kicks;    // NMIs that only mean "look at startup"
+    bool entered;    // the first VMRUN went well
+    bool nmi_masked; // the guest is in its NMI handler
+    u64 iret_rip;    // the IRET that ends it, until it has run
+    ApicIdentity apic;
+
+    // Page table entry of the window page.
+    u64* window_entry;
+
+    // The pages after this one: VMXON region and VMCS; or host save area, VMCB, and what VMSAVE
+    // keeps for the host.
     void* control_block_1() { return this + 1; }
     void* control_block_2() { return this + 2; }
+    void* control_block_3() { return this + 3; }
+    void* window() { return this + 4; }
 
     u64 fault_stack_top()
     {

@@ -1,4 +1,5 @@
 #include "virt.hpp"
+#include "svm/svm.hpp"
 #include "vmx/vmx.hpp"
 
 namespace zpp {
@@ -10,7 +11,7 @@ constinit const Vendor* chosen = nullptr;
 
 const Vendor* find_vendor()
 {
-    static const Vendor* const all[] = {&vmx::vendor};
+    static const Vendor* const all[] = {&vmx::vendor, &svm::vendor};
     for (const Vendor* candidate : all)
         if (candidate->present())
             return chosen = candidate;

@@ -19,9 +19,13 @@ struct Vendor {
     // vcpu.call->os, and VM exits arrive at the vendor's exit handler.
     Result (*launch)(Vcpu& vcpu);
 
-    // Leave the guest as soon as it can take an NMI. Called by the host's NMI handler too, so it
-    // may come between any two instructions of the exit handler.
-    void (*request_nmi_window)();
+    // An NMI in the host, on a launched CPU: the guest must get it as soon as it can take it.
+    // Called by the host's NMI handler, so it may come between any two instructions.
+    void (*on_host_nmi)(Vcpu& vcpu);
+
+    // #SX in the host (AMD-V: an INIT that VM_CR.R_INIT has turned into it). Whether it was dealt
+    // with.
+    bool (*on_security_exception)(Vcpu& vcpu);
 
     // The guest's state, for a crash report.
     void (*dump)();

@@ -21,7 +21,8 @@
  * and ends with ZPP_HYPERCALL_COMMIT, the point of no return: from then on the core refuses to
  * leave, and reads no struct zpp_cpu_call any more.
  *
- * Before COMMIT any failure is rolled back with ZPP_HYPERCALL_DEVIRTUALIZE on each launched CPU,
+ * The BSP is launched first: on AMD-V an INIT must not reach a launched CPU past the core, so
+ * whoever starts the others must be a guest already. Before COMMIT any failure is rolled back with ZPP_HYPERCALL_DEVIRTUALIZE on each launched CPU,
  * and the machine goes on as if nothing had happened. The core never calls the loader or the OS.
  */
 #ifndef ZPP_BOOT_INFO_H
@@ -45,14 +46,15 @@
 #define ZPP_CORE_BASE 0xffffa00000000000ull
 
 #define ZPP_BOOT_INFO_MAGIC 0x746f6f422d70707aull /* "zpp-Boot" */
-#define ZPP_BOOT_INFO_VERSION 1u
+#define ZPP_BOOT_INFO_VERSION 2u
 
-/* A CPU's block, in pages: 0 its vCPU, 1 and 2 control blocks, 3 guard, 4 the double-fault stack,
- * 5 guard, 6 to 15 the host stack. The loader leaves the guards unmapped. */
+/* A CPU's block, in pages: 0 its vCPU, 1 to 3 control blocks, 4 the window through which the core
+ * looks at one page of the guest, 5 guard, 6 the double-fault stack, 7 guard, 8 to 15 the host
+ * stack. The loader leaves the guards unmapped. */
 #define ZPP_CPU_BLOCK_SIZE 0x10000ull
 #define ZPP_CPU_BLOCK_PAGES (ZPP_CPU_BLOCK_SIZE / ZPP_PAGE_SIZE)
-#define ZPP_CPU_FAULT_GUARD_PAGE 3u
-#define ZPP_CPU_STACK_GUARD_PAGE 5u
+#define ZPP_CPU_FAULT_GUARD_PAGE 5u
+#define ZPP_CPU_STACK_GUARD_PAGE 7u
 
 enum zpp_phase { ZPP_PHASE_PREPARE = 0, ZPP_PHASE_LAUNCH = 1 };
 
@@ -132,10 +134,12 @@ struct zpp_cpu_call {
     uint32_t cpu;       /* 0 .. cpu_count - 1 */
     uint32_t status;    /* enum zpp_status, written by the core */
     uint32_t launched;  /* 1 while this CPU is a guest; kept by the loader */
+    uint32_t apic_id;   /* of the local APIC (x2APIC ID where it has more than 8 bits) */
+    uint32_t amd;       /* the loader's: the hypercall is VMMCALL */
 
     /* Written by the core: what a failing status is about, such as "unrestricted guest".
      * Zero-terminated ASCII, often empty. */
-    char detail[168];
+    char detail[160];
 };
 
 #define ZPP_CALLS_PER_PAGE (ZPP_PAGE_SIZE / sizeof(struct zpp_cpu_call))

@@ -42,7 +42,8 @@ enum zpp_hypercall {
     ZPP_HYPERCALL_VERSION = 0,
     /* -> RBX = CPUs held */
     ZPP_HYPERCALL_CPU_COUNT = 1,
-    /* RBX = CPU index, RCX = exit reason (VT-x: basic exit reason, SDM Vol. 3D App. C)
+    /* RBX = CPU index, RCX = exit reason (VT-x: basic exit reason, SDM Vol. 3D App. C;
+     * AMD-V: exit code, APM Vol. 2 App. C, with A8H for a nested page fault)
      * -> RBX = VM exits of that reason on that CPU since launch */
     ZPP_HYPERCALL_EXIT_COUNT = 2,
     /* RBX = byte position in the log since the start

@@ -1,45 +1,5 @@
 /* Into the guest and out of it. The order of the registers is that of GuestRegisters (vcpu.hpp). */
-    .macro push_scratch_registers
-    pushq %rax
-    pushq %rcx
-    pushq %rdx
-    pushq %rbx
-    pushq %rsi
-    pushq %rdi
-    pushq %r8
-    pushq %r9
-    pushq %r10
-    pushq %r11
-    .endm
-
-    .macro push_other_registers
-    pushq %rbp
-    pushq %r12
-    pushq %r13
-    pushq %r14
-    pushq %r15
-    .endm
-
-    .macro pop_other_registers
-    popq %r15
-    popq %r14
-    popq %r13
-    popq %r12
-    popq %rbp
-    .endm
-
-    .macro pop_scratch_registers
-    popq %r11
-    popq %r10
-    popq %r9
-    popq %r8
-    popq %rdi
-    popq %rsi
-    popq %rbx
-    popq %rdx
-    popq %rcx
-    popq %rax
-    .endm
+#include "x86/registers.S"
 
     .text
 
@@ -114,13 +74,5 @@ zpp_vmx_launch:
     retq
     .cfi_endproc
     .size zpp_vmx_launch, . - zpp_vmx_launch
-
-/* [[noreturn]] void zpp_vmx_jump_to_loader(call, target): after VMXOFF, R12 = call. */
-    .globl zpp_vmx_jump_to_loader
-    .type zpp_vmx_jump_to_loader, @function
-zpp_vmx_jump_to_loader:
-    movq %rdi, %r12
-    jmpq *%rsi
-    .size zpp_vmx_jump_to_loader, . - zpp_vmx_jump_to_loader
 
     .section .note.GNU-stack, "", @progbits

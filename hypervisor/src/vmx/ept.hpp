@@ -5,11 +5,13 @@
 namespace zpp::vmx::ept {
 
 constexpr u64 access_all = 7; // read, write, execute
+constexpr u64 access_write = 2;
 constexpr u64 large_page = bit(7);
 
-inline u64 leaf(u64 address, MemoryType type, unsigned level)
+inline u64 leaf(u64 address, MemoryType type, unsigned level, bool writable)
 {
-    return address | access_all | u64{static_cast<u8>(type)} << 3 | (level > 1 ? large_page : 0);
+    return address | (writable ? access_all : access_all & ~access_write) |
+           u64{static_cast<u8>(type)} << 3 | (level > 1 ? large_page : 0);
 }
 
 inline u64 table(u64 address) { return address | access_all; }

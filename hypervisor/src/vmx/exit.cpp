@@ -138,7 +138,7 @@ Outcome on_vmcall(GuestRegisters& registers)
     return emulate_hypercall(registers);
 }
 
-extern "C" [[noreturn]] void zpp_vmx_jump_to_loader(zpp_cpu_call* call, u64 target);
+extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
 
 void leave_for_good(Vcpu& vcpu, zpp_cpu_call& call)
 {
@@ -148,7 +148,7 @@ void leave_for_good(Vcpu& vcpu, zpp_cpu_call& call)
     const u64 target = machine.info().trampoline_leave;
     vmxoff();
     x86::write_cr4(x86::read_cr4() & ~x86::cr4_vmxe);
-    zpp_vmx_jump_to_loader(&call, target);
+    zpp_jump_to_loader(&call, target);
 }
 
 Outcome on_wrmsr(const GuestRegisters& registers)

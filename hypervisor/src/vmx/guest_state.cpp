@@ -68,8 +68,7 @@ constexpr u32 limit_64k = 0xffff;
 
 bool is_bsp()
 {
-    constexpr u32 apic_base = 0x1b;
-    return (x86::rdmsr(apic_base) & bit(8)) != 0;
+    return (x86::rdmsr(msr::apic_base) & msr::apic_base_bsp) != 0;
 }
 
 } // namespace

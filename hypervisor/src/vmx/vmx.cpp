@@ -90,7 +90,7 @@ Result prepare()
         return result;
     const auto format = ept::format(physical_address_bits(), shared.capabilities.ept_1g_pages,
                                     shared.capabilities.ept_5_levels);
-    result = guest_memory::build(format);
+    result = guest_memory::build(format, guest_memory::Types::from_mtrrs);
     if (!result.ok())
         return result;
     shared.eptp = ept::pointer(guest_memory::root(), format.levels);
@@ -202,6 +202,12 @@ void write_host_state(Vcpu& vcpu)
 
 extern "C" void zpp_vmx_launch();
 
+void on_host_nmi(Vcpu& vcpu)
+{
+    vcpu.nmi_pending = true;
+    vmcs::write(Field32::primary_controls, shared.capabilities.primary | primary_nmi_window);
+}
+
 Result enter_guest(Vcpu& vcpu)
 {
     write_controls();
@@ -214,7 +220,7 @@ Result enter_guest(Vcpu& vcpu)
     flush_guest_tlb();
     vcpu.launched = true;
     if (vcpu.nmi_pending)
-        vendor.request_nmi_window();
+        on_host_nmi(vcpu);
     zpp_vmx_launch();
     vcpu.launched = false;
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};
@@ -233,10 +239,7 @@ Result launch(Vcpu& vcpu)
     return result;
 }
 
-void request_nmi_window()
-{
-    vmcs::write(Field32::primary_controls, shared.capabilities.primary | primary_nmi_window);
-}
+bool on_security_exception(Vcpu&) { return false; }
 
 } // namespace
 
@@ -245,7 +248,8 @@ constinit const Vendor vendor = {.name = "Intel VT-x",
                                  .present = present,
                                  .prepare = prepare,
                                  .launch = launch,
-                                 .request_nmi_window = request_nmi_window,
+                                 .on_host_nmi = on_host_nmi,
+                                 .on_security_exception = on_security_exception,
                                  .dump = dump};
 
 } // namespace zpp::vmx

@@ -13,6 +13,7 @@ constexpr u64 cr0_nw = bit(29);
 constexpr u64 cr0_cd = bit(30);
 constexpr u64 cr0_pg = bit(31);
 
+constexpr u64 cr4_pse = bit(4);
 constexpr u64 cr4_pae = bit(5);
 constexpr u64 cr4_mce = bit(6);
 constexpr u64 cr4_la57 = bit(12);

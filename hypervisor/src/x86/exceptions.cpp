@@ -41,9 +41,9 @@ namespace {
 
 void note_nmi(Vcpu& vcpu)
 {
-    vcpu.nmi_pending = true;
     if (vcpu.launched)
-        vendor().request_nmi_window();
+        return vendor().on_host_nmi(vcpu);
+    vcpu.nmi_pending = true;
 }
 
 bool mend(ExceptionFrame& frame)
@@ -63,6 +63,8 @@ void zpp_on_exception(ExceptionFrame& frame)
     if (frame.vector == vector_nmi)
         return note_nmi(current_vcpu());
     if (frame.vector == vector_general_protection && mend(frame))
+        return;
+    if (frame.vector == vector_security && vendor().on_security_exception(current_vcpu()))
         return;
     crash_on_exception(frame);
 }

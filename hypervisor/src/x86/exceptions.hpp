@@ -5,10 +5,12 @@
 
 namespace zpp::x86 {
 
+constexpr u8 vector_debug = 1;
 constexpr u8 vector_nmi = 2;
 constexpr u8 vector_undefined_opcode = 6;
 constexpr u8 vector_double_fault = 8;
 constexpr u8 vector_general_protection = 13;
+constexpr u8 vector_security = 30; // #SX, AMD
 
 // What exceptions.S leaves on the stack, lowest address first.
 struct ExceptionFrame {

@@ -4,6 +4,11 @@
 
 namespace zpp::x86::msr {
 
+constexpr u32 apic_base = 0x1b; // IA32_APIC_BASE
+constexpr u64 apic_base_bsp = bit(8);
+constexpr u64 apic_base_x2apic = bit(10);
+constexpr u64 apic_base_address = 0x000ffffffffff000;
+
 constexpr u32 feature_control = 0x3a; // IA32_FEATURE_CONTROL
 constexpr u64 feature_control_lock = bit(0);
 constexpr u64 feature_control_vmx_in_smx = bit(1);
@@ -26,12 +31,25 @@ constexpr u32 pat = 0x277;
 constexpr u32 vmx_first = 0x480; // IA32_VMX_BASIC
 constexpr u32 vmx_last = 0x493;  // IA32_VMX_EXIT_CTLS2
 
+constexpr u32 x2apic_icr = 0x830;
+
 constexpr u32 efer = 0xc0000080;
+constexpr u64 efer_sce = bit(0);
 constexpr u64 efer_lme = bit(8);
 constexpr u64 efer_lma = bit(10);
 constexpr u64 efer_nxe = bit(11);
+constexpr u64 efer_svme = bit(12);
 constexpr u32 fs_base = 0xc0000100;
 constexpr u32 gs_base = 0xc0000101;
+
+// AMD
+constexpr u32 patch_loader = 0xc0010020;
+constexpr u32 vm_cr = 0xc0010114;
+constexpr u64 vm_cr_r_init = bit(1);
+constexpr u64 vm_cr_lock = bit(3);
+constexpr u64 vm_cr_svmdis = bit(4);
+constexpr u32 vm_hsave_pa = 0xc0010117;
+constexpr u32 svm_key = 0xc0010118;
 
 // Power-on value of IA32_PAT (SDM Vol. 3A, 12.12.4): entry 0 is WB.
 constexpr u64 pat_at_power_on = 0x0007040600070406;

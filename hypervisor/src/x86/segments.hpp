@@ -33,6 +33,13 @@ struct Gdt {
         entry[host_tr / 8 + 1] = base >> 32;
     }
 
+    // Loads TR; the descriptor becomes busy.
+    void load_tr()
+    {
+        entry[host_tr / 8] &= ~bit(41);
+        asm volatile("ltr %0" : : "r"(host_tr) : "memory");
+    }
+
     // Loads GDTR, CS, SS, DS and ES; not TR, whose old value could not be restored if it is null.
     void load() const
     {

@@ -1,0 +1,80 @@
+// The local APIC's interrupt command register and whom it addresses (SDM Vol. 3A, 11.6; AMD APM
+// Vol. 2, 16.5). Pure logic.
+#pragma once
+#include "lib/types.hpp"
+
+namespace zpp {
+
+// Offsets in the xAPIC's page.
+constexpr u32 apic_id_register = 0x20;
+constexpr u32 apic_logical_destination = 0xd0;
+constexpr u32 apic_destination_format = 0xe0;
+constexpr u32 apic_icr_low = 0x300;
+constexpr u32 apic_icr_high = 0x310;
+
+// What a local APIC answers to.
+struct ApicIdentity {
+    u32 id;
+    u32 logical; // logical destination register
+    u32 format;  // destination format register, xAPIC only
+};
+
+enum class DeliveryMode : u8 { fixed = 0, lowest = 1, smi = 2, nmi = 4, init = 5, startup = 6 };
+
+class Icr {
+  public:
+    static Icr xapic(u32 low, u32 high) { return {u64{high >> 24} << 32 | low, false}; }
+    static Icr x2apic(u64 value) { return {value, true}; }
+
+    DeliveryMode delivery() const { return static_cast<DeliveryMode>((value_ >> 8) & 7); }
+    u8 vector() const { return static_cast<u8>(value_); }
+    u32 destination() const { return static_cast<u32>(value_ >> 32); }
+
+    // The INIT level de-assert of old software, which present CPUs ignore.
+    bool is_deassert() const { return (value_ & bit(14)) == 0 && (value_ & bit(15)) != 0; }
+
+    // Whether the CPU `target` is meant; same: it is the sender itself.
+    bool addresses(const ApicIdentity& target, bool same) const
+    {
+        switch ((value_ >> 18) & 3) {
+        case 1:
+            return same;
+        case 2:
+            return true;
+        case 3:
+            return !same;
+        default:
+            return (value_ & bit(11)) != 0 ? matches_logical(target) : matches_physical(target);
+        }
+    }
+
+  private:
+    Icr(u64 value, bool x2apic) : value_(value), x2apic_(x2apic) {}
+
+    u32 broadcast() const { return x2apic_ ? 0xffffffff : 0xff; }
+
+    bool matches_physical(const ApicIdentity& target) const
+    {
+        return destination() == broadcast() || destination() == target.id;
+    }
+
+    bool matches_logical(const ApicIdentity& target) const
+    {
+        const u32 to = destination();
+        if (to == broadcast())
+            return true;
+        if (x2apic_) {
+            const u32 logical = (target.id >> 4) << 16 | 1u << (target.id & 15);
+            return to >> 16 == logical >> 16 && (to & logical & 0xffff) != 0;
+        }
+        const u32 logical = target.logical >> 24;
+        if (target.format >> 28 == 0xf) // flat model
+            return (to & logical) != 0;
+        return to >> 4 == logical >> 4 && (to & logical & 0xf) != 0;
+    }
+
+    u64 value_;
+    bool x2apic_;
+};
+
+} // namespace zpp

@@ -1,0 +1,17 @@
+// The bytes of the guest's code at an instruction, read through the CPU's window page.
+#pragma once
+#include "decode.hpp"
+#include "guest_walk.hpp"
+#include "vcpu.hpp"
+
+namespace zpp {
+
+struct GuestCode {
+    u8 bytes[max_instruction_length];
+    unsigned count; // fewer than the maximum where the next page could not be read
+};
+
+// linear: linear address of the instruction.
+GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, u64 linear);
+
+} // namespace zpp

@@ -1,0 +1,63 @@
+#include "guest_walk.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/msr.hpp"
+
+namespace zpp {
+namespace {
+
+struct Format {
+    unsigned levels, index_bits, entry_size;
+    unsigned highest_leaf; // level whose entries may map a large page
+};
+
+constexpr u64 present = bit(0);
+constexpr u64 large = bit(7);
+constexpr u64 address_mask = 0x000ffffffffff000;
+
+Format format_of(const GuestPaging& paging)
+{
+    if ((paging.efer & x86::msr::efer_lma) != 0)
+        return {(paging.cr4 & x86::cr4_la57) != 0 ? 5u : 4u, 9, 8, 3};
+    if ((paging.cr4 & x86::cr4_pae) != 0)
+        return {3, 9, 8, 2};
+    return {2, 10, 4, (paging.cr4 & x86::cr4_pse) != 0 ? 2u : 1u};
+}
+
+u64 root_of(const GuestPaging& paging, const Format& format)
+{
+    return format.levels == 3 ? paging.cr3 & 0xffffffe0 : paging.cr3 & address_mask;
+}
+
+GuestPhysical leaf_address(u64 entry, u64 linear, unsigned shift, const Format& format)
+{
+    const u64 offset = linear & (bit(shift) - 1);
+    u64 base = entry & address_mask & ~(bit(shift) - 1);
+    if (format.entry_size == 4 && shift > 12) // PSE-36: bits 20:13 are address bits 39:32
+        base = (entry & 0xffc00000) | ((entry >> 13) & 0xff) << 32;
+    return {base | offset};
+}
+
+} // namespace
+
+std::optional<GuestPhysical> walk(const GuestPaging& paging, u64 linear, ReadGuest read,
+                                  void* context)
+{
+    if ((paging.cr0 & x86::cr0_pg) == 0)
+        return GuestPhysical{static_cast<u32>(linear)};
+    const Format format = format_of(paging);
+    if (format.levels <= 3)
+        linear = static_cast<u32>(linear);
+    u64 table = root_of(paging, format);
+    for (unsigned level = format.levels;; --level) {
+        const unsigned shift = 12 + format.index_bits * (level - 1);
+        const u64 index = (linear >> shift) & (bit(format.index_bits) - 1);
+        const auto entry = read(context, {table + index * format.entry_size}, format.entry_size);
+        if (!entry || (*entry & present) == 0)
+            return std::nullopt;
+        if (level == 1 || (level <= format.highest_leaf && (*entry & large) != 0))
+            return leaf_address(*entry, linear, shift, format);
+        table = *entry & address_mask;
+    }
+}
+
+} // namespace zpp

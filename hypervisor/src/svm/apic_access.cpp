@@ -1,0 +1,62 @@
+#include "svm/apic_access.hpp"
+#include "apic.hpp"
+#include "machine.hpp"
+#include "own_paging.hpp"
+#include "x86/instructions.hpp"
+#include "x86/msr.hpp"
+
+namespace zpp::svm::apic_access {
+namespace {
+
+namespace msr = x86::msr;
+
+constexpr u32 icr_delivery_pending = 1u << 12;
+
+constinit volatile u8* registers = nullptr;
+constinit GuestPhysical physical{0};
+
+void wait_until_idle()
+{
+    while ((read(apic_icr_low) & icr_delivery_pending) != 0)
+        x86::pause();
+}
+
+} // namespace
+
+Result prepare()
+{
+    physical = {x86::rdmsr(msr::apic_base) & msr::apic_base_address};
+    void* mapping = machine.allocate_page();
+    if (mapping == nullptr)
+        return {ZPP_NO_MEMORY, "a mapping of the local APIC"};
+    point(own_page_entry(mapping), mapping, {physical.value}, Caching::uncacheable, true);
+    registers = static_cast<volatile u8*>(mapping);
+    return {};
+}
+
+GuestPhysical page() { return physical; }
+
+u32 read(u32 offset) { return *reinterpret_cast<const volatile u32*>(registers + offset); }
+
+void write(u32 offset, u32 value)
+{
+    *reinterpret_cast<volatile u32*>(registers + offset) = value;
+}
+
+bool is_x2apic() { return (x86::rdmsr(msr::apic_base) & msr::apic_base_x2apic) != 0; }
+
+void send(u32 apic_id, u32 low)
+{
+    if (is_x2apic()) {
+        x86::wrmsr(msr::x2apic_icr, u64{apic_id} << 32 | low);
+        return;
+    }
+    const u32 high = read(apic_icr_high);
+    wait_until_idle();
+    write(apic_icr_high, apic_id << 24);
+    write(apic_icr_low, low);
+    wait_until_idle();
+    write(apic_icr_high, high);
+}
+
+} // namespace zpp::svm::apic_access

@@ -1,0 +1,76 @@
+/* The guest runs in a loop around VMRUN. The order of the registers is that of GuestRegisters
+ * (vcpu.hpp); the guest's RAX is in the VMCB, its slot on the stack is filled by the handlers. */
+#include "x86/registers.S"
+
+    .text
+
+/* bool zpp_svm_run(u64 guest_vmcb, u64 host_vmcb), physical addresses: runs the guest, for ever
+ * unless the general handler says that the first VMRUN was refused. GIF must be clear. */
+    .globl zpp_svm_run
+    .type zpp_svm_run, @function
+    .p2align 4
+zpp_svm_run:
+    .cfi_startproc
+    push_other_registers
+    pushq %rbx
+    .cfi_adjust_cfa_offset 48
+    pushq %rsi
+    pushq %rdi
+    .cfi_adjust_cfa_offset 16
+    xorl %ebx, %ebx
+    xorl %ecx, %ecx
+    xorl %edx, %edx
+    xorl %esi, %esi
+    xorl %edi, %edi
+    xorl %ebp, %ebp
+    xorl %r8d, %r8d
+    xorl %r9d, %r9d
+    xorl %r10d, %r10d
+    xorl %r11d, %r11d
+    xorl %r12d, %r12d
+    xorl %r13d, %r13d
+    xorl %r14d, %r14d
+    xorl %r15d, %r15d
+    .p2align 4
+1:  movq (%rsp), %rax
+    vmload %rax
+    vmrun %rax
+    vmsave %rax
+    movq 8(%rsp), %rax
+    vmload %rax
+    push_scratch_registers
+    .cfi_adjust_cfa_offset 80
+    movq %rsp, %rdi
+    subq $8, %rsp /* keeps the stack aligned for the call */
+    .cfi_adjust_cfa_offset 8
+    call zpp_svm_on_fast_exit
+    addq $8, %rsp
+    .cfi_adjust_cfa_offset -8
+    testb %al, %al
+    jz 2f
+    pop_scratch_registers
+    .cfi_adjust_cfa_offset -80
+    jmp 1b
+2:  .cfi_adjust_cfa_offset 80
+    push_other_registers
+    .cfi_adjust_cfa_offset 40
+    movq %rsp, %rdi
+    call zpp_svm_on_exit
+    testb %al, %al
+    pop_other_registers
+    .cfi_adjust_cfa_offset -40
+    jz 3f
+    pop_scratch_registers
+    .cfi_adjust_cfa_offset -80
+    jmp 1b
+3:  .cfi_adjust_cfa_offset 80
+    addq $96, %rsp
+    .cfi_adjust_cfa_offset -96
+    popq %rbx
+    pop_other_registers
+    .cfi_adjust_cfa_offset -48
+    retq
+    .cfi_endproc
+    .size zpp_svm_run, . - zpp_svm_run
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,36 @@
+// The format of nested page table entries: that of long mode, always user pages (AMD APM Vol. 2,
+// 15.25.5). The type is that of the guest's PAT and the MTRRs; entry 0 of the host's PAT is WB.
+#pragma once
+#include "nested_paging.hpp"
+
+namespace zpp::svm::npt {
+
+constexpr u64 access = bit(0) | bit(2) | bit(5); // present, user, accessed
+constexpr u64 writable = bit(1) | bit(6);        // and dirty
+constexpr u64 large_page = bit(7);
+
+inline u64 leaf(u64 address, MemoryType, unsigned level, bool may_write)
+{
+    return address | access | (may_write ? writable : 0) | (level > 1 ? large_page : 0);
+}
+
+inline u64 table(u64 address) { return address | access | bit(1); }
+
+inline bool is_table(u64 entry, unsigned level)
+{
+    return level > 3 || (level > 1 && (entry & large_page) == 0);
+}
+
+// levels: those of the host's paging mode, which NPT shares (hCR4.LA57).
+constexpr NestedPaging::Format format(unsigned address_bits, bool pages_1g, unsigned levels)
+{
+    const unsigned reach = levels == 5 ? 57 : 48;
+    return {.levels = levels,
+            .largest_leaf = pages_1g ? 3u : 2u,
+            .address_bits = address_bits < reach ? address_bits : reach,
+            .leaf = leaf,
+            .table = table,
+            .is_table = is_table};
+}
+
+} // namespace zpp::svm::npt

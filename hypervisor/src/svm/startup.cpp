@@ -1,0 +1,119 @@
+#include "svm/startup.hpp"
+#include "machine.hpp"
+#include "svm/apic_access.hpp"
+#include "x86/instructions.hpp"
+#include "x86/msr.hpp"
+
+namespace zpp::svm::startup {
+namespace {
+
+// Vcpu::startup: a state, and a SIPI that was posted on top of it.
+constexpr u32 running = 0;
+constexpr u32 init_sent = 1; // INIT sent, not yet taken
+constexpr u32 waiting = 2;   // in wait-for-SIPI
+constexpr u32 state_mask = 3;
+constexpr u32 sipi_posted = 0x100;
+constexpr unsigned vector_shift = 16;
+
+u32 load(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup, __ATOMIC_ACQUIRE); }
+
+bool change(Vcpu& vcpu, u32& from, u32 to)
+{
+    return __atomic_compare_exchange_n(&vcpu.startup, &from, to, false, __ATOMIC_ACQ_REL,
+                                       __ATOMIC_ACQUIRE);
+}
+
+// An INIT drops a SIPI that was not yet taken. Returns whether the target still runs its guest.
+bool post_init(Vcpu& target)
+{
+    u32 old = load(target);
+    u32 next;
+    do
+        next = (old & state_mask) == waiting ? waiting : init_sent;
+    while (!change(target, old, next));
+    return (old & state_mask) == running;
+}
+
+// A SIPI counts only in wait-for-SIPI, and only the first one.
+void post_sipi(Vcpu& target, u8 vector)
+{
+    u32 old = load(target);
+    while ((old & state_mask) != running && (old & sipi_posted) == 0)
+        if (change(target, old, old | sipi_posted | u32{vector} << vector_shift))
+            return;
+}
+
+// Makes the target leave its guest: an NMI, which it intercepts.
+void kick(Vcpu& target)
+{
+    __atomic_add_fetch(&target.kicks, 1, __ATOMIC_ACQ_REL);
+    apic_access::send(target.apic.id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+}
+
+void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
+{
+    const bool init = icr.delivery() == DeliveryMode::init;
+    if (!__atomic_load_n(&target.launched, __ATOMIC_ACQUIRE)) {
+        // Not launched yet, or given back: the CPU itself knows what to do.
+        apic_access::send(target.apic.id, static_cast<u32>(icr.delivery()) << 8 | 1u << 14 |
+                                              (init ? 0u : icr.vector()));
+        return;
+    }
+    if (!init)
+        post_sipi(target, icr.vector());
+    else if (post_init(target) && &target != &sender)
+        kick(target);
+}
+
+bool is_bsp() { return (x86::rdmsr(x86::msr::apic_base) & x86::msr::apic_base_bsp) != 0; }
+
+} // namespace
+
+bool intercept(Vcpu& sender, const Icr& icr)
+{
+    if (icr.delivery() != DeliveryMode::init && icr.delivery() != DeliveryMode::startup)
+        return false;
+    if (icr.delivery() == DeliveryMode::init && icr.is_deassert())
+        return true;
+    bool known = false;
+    for (u32 index = 0; index < machine.cpu_count(); ++index) {
+        Vcpu& target = machine.vcpu(index);
+        if (!icr.addresses(target.apic, &target == &sender))
+            continue;
+        known = true;
+        deliver(sender, target, icr);
+    }
+    return known; // a CPU that the loader did not know of is not ours
+}
+
+void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
+{
+    u32 seen = load(vcpu);
+    if ((seen & state_mask) == running)
+        return;
+    actions.reset(registers);
+    if (is_bsp()) {
+        __atomic_store_n(&vcpu.startup, running, __ATOMIC_RELEASE);
+        return;
+    }
+    while (!change(vcpu, seen, (seen & ~state_mask) | waiting))
+        ;
+    while ((load(vcpu) & sipi_posted) == 0)
+        x86::pause();
+    const u32 posted = __atomic_exchange_n(&vcpu.startup, running, __ATOMIC_ACQ_REL);
+    actions.start(static_cast<u8>(posted >> vector_shift));
+}
+
+void init_arrived(Vcpu& vcpu) { (void)post_init(vcpu); }
+
+bool take_kick(Vcpu& vcpu)
+{
+    u32 kicks = __atomic_load_n(&vcpu.kicks, __ATOMIC_ACQUIRE);
+    while (kicks != 0)
+        if (__atomic_compare_exchange_n(&vcpu.kicks, &kicks, kicks - 1, false, __ATOMIC_ACQ_REL,
+                                        __ATOMIC_ACQUIRE))
+            return true;
+    return false;
+}
+
+} // namespace zpp::svm::startup
