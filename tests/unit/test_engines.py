@@ -68,7 +68,7 @@ def test_bochs_command_line(engine: BochsEngine, image: Path, work: Path) -> Non
     lines = options((work / "bochsrc").read_text())
     assert lines["cpu"] == (
         'model=corei7_haswell_4770, count=4, exclude_features="mwait,mwaitx", '
-        "ips=100000000, reset_on_triple_fault=0"
+        "ips=100000000, cpuid_freq=ips, reset_on_triple_fault=0"
     )
     assert lines["memory"] == "guest=768, host=768"
     assert lines["romimage"] == "file=firmware.fd, address=0xfffe0000"
