@@ -96,6 +96,7 @@ all: core $(BUILD_DRIVERS)
 
 core: ready
 	@$(MAKE) -C hypervisor $(IN)
+	@python3 setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -135,18 +136,21 @@ $(AFTER_SETUP): setup
 run-now: guest-image
 	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img
 
-TESTS := tests
-test-now: all linux-guest efi-guest
+# TESTS=tests/boot runs a part of them.
+TESTS := tests/unit tests/boot
+.PHONY: test-host
+test-host: core
+	@$(MAKE) -C tests/host $(IN)
+
+test-now: all linux-guest efi-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
-	    $(if $(TERM),$(shell [ -t 1 ] && echo --color=yes)) | tee $(LOGS)/pytest.log
+	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
 
 bench-now: all linux-guest
-	@$(PYTHON) -m tests.bench --out $(OUT)
+	@PYTHONPATH=tests/boot $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) $(TOOLCHAIN)
 
 CXX_FILES = $(shell git ls-files 'hypervisor/*.[ch]' 'hypervisor/*.[ch]pp' 'tests/*.[ch]' 'tests/*.[ch]pp')
-CORE_HEADERS = $(shell git ls-files 'hypervisor/*.h' 'hypervisor/*.hpp')
-PYTHON_FILES = $(shell git ls-files '*.py')
 SHELL_FILES = setup/packages.sh setup/venv.sh tests/guest/linux/init .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
@@ -156,13 +160,13 @@ check-format:
 	@echo "check: clang-format"
 	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(CXX_FILES)
 
-check-headers:
+check-headers: core
 	@echo "check: each header compiles alone"
-	@$(PYTHON) setup/check_headers.py $(TOOLCHAIN)/clang $(CORE_HEADERS)
+	@$(PYTHON) setup/check_c.py headers $(TOOLCHAIN)
 
-check-tidy: compile_commands.json
+check-tidy: core
 	@echo "check: clang-tidy"
-	@$(PYTHON) setup/check_tidy.py $(TOOLCHAIN)/clang-tidy
+	@$(PYTHON) setup/check_c.py tidy $(TOOLCHAIN)
 
 check-python:
 	@echo "check: ruff, mypy"
