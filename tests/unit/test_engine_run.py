@@ -179,8 +179,8 @@ def test_interrupted_run_ends_the_emulator_and_keeps_the_logs(
         raise KeyboardInterrupt
 
     log = tmp_path / "boot.log"
+    engine = FakeEngine(HELLO, log="words\n", pause=0.3, linger=60)
     with pytest.raises(KeyboardInterrupt):
-        engine = FakeEngine(HELLO, log="words\n", pause=0.3, linger=60)
         boot(replace(request_, log=log), engine, interrupt)
     assert "first" in log.read_text()
     assert "words" in (tmp_path / "boot.log.emulator").read_text()
