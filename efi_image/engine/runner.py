@@ -155,19 +155,20 @@ class _Process:
 
     def __enter__(self) -> _Process:
         launch = self._launch
-        command = [*launch.guard, *launch.command]
         try:
             with (launch.work / _OUTPUT).open("wb") as output:
                 self._process = subprocess.Popen(
-                    command, cwd=launch.work, env={**os.environ, **launch.environment},
+                    launch.command, cwd=launch.work, env={**os.environ, **launch.environment},
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     start_new_session=True,
                 )  # fmt: skip
         except FileNotFoundError:
-            raise EngineMissing(f"{command[0]} is not installed", details=(launch.line,)) from None
+            raise EngineMissing(
+                f"{launch.command[0]} is not installed", details=(launch.line,)
+            ) from None
         except OSError as error:
             raise EngineFailed(
-                f"{command[0]} cannot be started ({error.strerror})", details=(launch.line,)
+                f"{launch.command[0]} cannot be started ({error.strerror})", details=(launch.line,)
             ) from None
         return self
 

@@ -203,7 +203,8 @@ from efi_image.commands import run
 class Engine(fake.FakeEngine):
     def prepare(self, request, work):
         from dataclasses import replace
-        return replace(super().prepare(request, work), guard=base.guard())
+        launch = super().prepare(request, work)
+        return replace(launch, command=(*base.guard(), *launch.command))
 
 run.choose = lambda *_: Engine((b"started\\n",), linger=60)
 sys.exit(cli.main(["run", {str(request_.image)!r}, "--log", {str(log)!r}, "--keep-work"]))
