@@ -131,7 +131,7 @@ test: ## Set up, build, and run all tests
 check: ## Check formats, types, spelling and headers
 bench: ## Measure, and print JSON
 $(AFTER_SETUP): setup
-	$(AGAIN) $@-now
+	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
 
 run-now: guest-image
 	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img
@@ -150,15 +150,22 @@ test-now: all linux-guest efi-guest test-host
 bench-now: all linux-guest
 	@PYTHONPATH=tests/boot $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) $(TOOLCHAIN)
 
-CXX_FILES = $(shell git ls-files 'hypervisor/*.[ch]' 'hypervisor/*.[ch]pp' 'tests/*.[ch]' 'tests/*.[ch]pp')
-SHELL_FILES = setup/packages.sh setup/venv.sh tests/guest/linux/init .ci/run
+# What EDK2 builds follows EDK2's style.
+C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
+    tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+SHELL_FILES = setup/packages.sh setup/venv.sh setup/check-names.sh tests/guest/linux/init .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
+
+.PHONY: format
+format: ## Format the C, C++ and Python sources
+	@$(TOOLCHAIN)/clang-format -i $(C_FILES)
+	@.venv/bin/ruff format --quiet .
 
 .PHONY: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 check-format:
 	@echo "check: clang-format"
-	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(CXX_FILES)
+	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(C_FILES)
 
 check-headers: core
 	@echo "check: each header compiles alone"
@@ -171,7 +178,10 @@ check-tidy: core
 check-python:
 	@echo "check: ruff, mypy"
 	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
+	@MYPYPATH=tests/boot .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/bench.py setup/*.py
+	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
 
 check-spelling:
 	@echo "check: codespell"

@@ -186,14 +186,9 @@ def compile_program(folder: Path, edk2: Path, toolchain: Path) -> Path:
         " -mno-red-zone -fno-stack-protector -fshort-wchar -nostdlib -fuse-ld=lld"
         " -Wl,-subsystem:efi_application,-entry:efi_main,-dynamicbase"
     ).split()
-    includes = [
-        f"-I{ROOT / 'hypervisor/include'}",
-        "-isystem",
-        include,
-        "-isystem",
-        include / "X64",
-    ]
-    command = [toolchain / "clang", *flags, *includes, ROOT / "tests/bench/ticks.c", "-o", target]
+    includes = [f"-I{ROOT / 'hypervisor/include'}", f"-isystem{include}", f"-isystem{include}/X64"]
+    source = str(ROOT / "tests/bench/ticks.c")
+    command = [str(toolchain / "clang"), *flags, *includes, source, "-o", str(target)]
     if subprocess.run(command, check=False).returncode != 0:
         raise BenchError("tests/bench/ticks.c does not compile")
     return target

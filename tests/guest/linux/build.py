@@ -161,15 +161,15 @@ def build(cache: Path, out: Path, toolchain: Path) -> None:
 def compile_program(out: Path, toolchain: Path) -> bytes:
     target = out / "zpp-guest"
     command = [
-        toolchain / "clang",
+        str(toolchain / "clang"),
         "--target=x86_64-linux-gnu",
         *"-std=c17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector".split(),
         *"-fno-pic -static -nostdlib -Wl,--build-id=none -Wl,-s".split(),
         f"--ld-path={toolchain / 'ld.lld'}",
         f"-I{REPOSITORY / 'hypervisor/include'}",
-        HERE / "zpp-guest.c",
+        str(HERE / "zpp-guest.c"),
         "-o",
-        target,
+        str(target),
     ]
     try:
         result = subprocess.run(command, check=False)
