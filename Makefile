@@ -96,6 +96,7 @@ all: core $(BUILD_DRIVERS)
 
 core: ready
 	@$(MAKE) -C hypervisor $(IN)
+	@python3 setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -130,44 +131,57 @@ test: ## Set up, build, and run all tests
 check: ## Check formats, types, spelling and headers
 bench: ## Measure, and print JSON
 $(AFTER_SETUP): setup
-	$(AGAIN) $@-now
+	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
 
 run-now: guest-image
 	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img
 
-TESTS := tests
-test-now: all linux-guest efi-guest
+# TESTS=tests/boot runs a part of them.
+TESTS := tests/unit tests/boot
+.PHONY: test-host
+test-host: core
+	@$(MAKE) -C tests/host $(IN)
+
+test-now: all linux-guest efi-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
-	    $(if $(TERM),$(shell [ -t 1 ] && echo --color=yes)) | tee $(LOGS)/pytest.log
+	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
 
 bench-now: all linux-guest
-	@$(PYTHON) -m tests.bench --out $(OUT)
+	@PYTHONPATH=tests/boot $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) $(TOOLCHAIN)
 
-CXX_FILES = $(shell git ls-files 'hypervisor/*.[ch]' 'hypervisor/*.[ch]pp' 'tests/*.[ch]' 'tests/*.[ch]pp')
-CORE_HEADERS = $(shell git ls-files 'hypervisor/*.h' 'hypervisor/*.hpp')
-PYTHON_FILES = $(shell git ls-files '*.py')
-SHELL_FILES = setup/packages.sh setup/venv.sh tests/guest/linux/init .ci/run
+# What EDK2 builds follows EDK2's style.
+C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
+    tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+SHELL_FILES = setup/packages.sh setup/venv.sh setup/check-names.sh tests/guest/linux/init .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
+
+.PHONY: format
+format: ## Format the C, C++ and Python sources
+	@$(TOOLCHAIN)/clang-format -i $(C_FILES)
+	@.venv/bin/ruff format --quiet .
 
 .PHONY: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 check-format:
 	@echo "check: clang-format"
-	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(CXX_FILES)
+	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(C_FILES)
 
-check-headers:
+check-headers: core
 	@echo "check: each header compiles alone"
-	@$(PYTHON) setup/check_headers.py $(TOOLCHAIN)/clang $(CORE_HEADERS)
+	@$(PYTHON) setup/check_c.py headers $(TOOLCHAIN)
 
-check-tidy: compile_commands.json
+check-tidy: core
 	@echo "check: clang-tidy"
-	@$(PYTHON) setup/check_tidy.py $(TOOLCHAIN)/clang-tidy
+	@$(PYTHON) setup/check_c.py tidy $(TOOLCHAIN)
 
 check-python:
 	@echo "check: ruff, mypy"
 	@.venv/bin/ruff check --quiet .
+	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
+	@MYPYPATH=tests/boot .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/bench.py setup/*.py
+	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
 
 check-spelling:
 	@echo "check: codespell"

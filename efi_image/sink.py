@@ -11,7 +11,7 @@ _ZEROS = bytes(1 << 20)
 
 
 def _is_zero(view: memoryview) -> bool:
-    if not view or view[0] or view[-1] or len(view) > len(_ZEROS):
+    if not view or view[0] or view[-1]:
         return not view
     return bytes(view) == _ZEROS[: len(view)]
 

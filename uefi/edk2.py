@@ -30,7 +30,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 APT_HELPER = Path("/usr/lib/apt/apt-helper")
+REPOSITORY = Path(__file__).resolve().parent.parent
 STAMP_NAME = ".zpp-edk2"
+TREE_PARTS = (
+    "BaseTools/Source/Python/build/build.py",
+    "MdePkg/MdePkg.dec",
+    "MdeModulePkg/MdeModulePkg.dec",
+)
 
 
 class Edk2Error(Exception):
@@ -67,21 +73,19 @@ RELEASE = Release(
 )
 
 
-def debian_mirrors() -> list[str]:
-    """The Debian archives apt is configured for, best first (one-line and deb822 sources alike)."""
-    listing = run_quietly(
-        ["apt-get", "indextargets", "--format", "$(ORIGIN) $(LABEL) $(REPO_URI)", "Created-By: Packages"],
-        "cannot ask apt for its mirrors",
-        "this needs Debian with apt; or set EDK2_ROOT to an EDK2 tree of your own",
-    )
-    ranked: dict[str, int] = {}
-    for line in listing.splitlines():
-        *names, uri = line.split(" ")
-        # Before the first `apt-get update` origin and label are not known yet: any archive will do.
-        rank = 0 if names == ["Debian", "Debian"] else 1 if "Debian" in names else 2
-        if "://" in uri or uri.startswith("file:"):
-            ranked[uri] = min(rank, ranked.get(uri, rank))
-    return sorted(ranked, key=lambda uri: ranked[uri])
+def debian_mirror() -> str:
+    """The Debian archive that apt is configured for."""
+    # As a script this file sees its own folder only.
+    sys.path.insert(0, str(REPOSITORY))
+    from efi_image.apt import debian_mirror as mirror  # noqa: PLC0415
+    from efi_image.errors import ZppError  # noqa: PLC0415
+
+    try:
+        return mirror()
+    except ZppError as error:
+        raise Edk2Error(
+            str(error), "this needs Debian; or set EDK2_ROOT to an EDK2 tree of your own"
+        ) from error
 
 
 def sha256_of(path: Path) -> str:
@@ -94,36 +98,21 @@ def download(release: Release, target: Path) -> None:
     """Puts the release's tarball at ``target``, its digest checked; keeps a good one it finds."""
     if target.exists() and sha256_of(target) == release.sha256:
         return
-    mirrors = debian_mirrors()
-    if not mirrors or not APT_HELPER.exists():
-        raise Edk2Error(
-            "apt on this machine knows no Debian mirror",
-            "this needs Debian with apt; or set EDK2_ROOT to an EDK2 tree of your own",
-        )
-    reasons: list[str] = []
+    hint = f"check the network and apt's proxy settings, or put the file at {target} yourself"
+    url = f"{debian_mirror()}/{release.pool_path}"
     partial = target.with_name(target.name + ".partial")
-    for mirror in mirrors:
-        partial.unlink(missing_ok=True)
-        url = f"{mirror.rstrip('/')}/{release.pool_path}"
-        result = subprocess.run(
-            [str(APT_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(partial)],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if result.returncode != 0:
-            reasons.append(last_line(result.stderr) or f"apt-helper failed on {url}")
-            continue
-        found = sha256_of(partial)
-        if found == release.sha256:
-            partial.replace(target)
-            return
-        reasons.append(f"SHA-256 of {url} is {found}, expected {release.sha256}")
-        partial.unlink()
-    raise Edk2Error(
-        f"cannot download {release.file_name}: {reasons[0]}",
-        f"check the network and apt's proxy settings, or put the file at {target} yourself",
+    partial.unlink(missing_ok=True)
+    # Without the sandbox user: it may not write here.
+    run_quietly(
+        [str(APT_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(partial)],
+        f"cannot download {url}",
+        hint,
     )
+    found = sha256_of(partial)
+    if found != release.sha256:
+        partial.unlink()
+        raise Edk2Error(f"{url} has the SHA-256 {found}, expected {release.sha256}", hint)
+    partial.replace(target)
 
 
 def unpack(release: Release, tarball: Path, root: Path) -> None:
@@ -131,7 +120,7 @@ def unpack(release: Release, tarball: Path, root: Path) -> None:
     staging = root.with_name(root.name + ".new")
     shutil.rmtree(staging, ignore_errors=True)
     with tarfile.open(tarball) as archive:
-        archive.extractall(staging)
+        archive.extractall(staging)  # noqa: S202 (its digest is pinned)
     shutil.rmtree(root, ignore_errors=True)
     (staging / release.top_folder).rename(root)
     staging.rmdir()
@@ -139,9 +128,9 @@ def unpack(release: Release, tarball: Path, root: Path) -> None:
 
 def check_tree(root: Path) -> None:
     """Raises unless ``root`` looks like an EDK2 source tree."""
-    for part in ("BaseTools/Source/Python/build/build.py", "MdePkg/MdePkg.dec", "UefiCpuPkg/UefiCpuPkg.dec"):
+    for part in TREE_PARTS:
         if not (root / part).exists():
-            raise Edk2Error(f"{root} is no EDK2 tree: {part} is missing", "correct or unset EDK2_ROOT")
+            raise Edk2Error(f"{root} is no EDK2 tree: {part} is missing", "correct EDK2_ROOT")
 
 
 def build_tools(root: Path) -> None:
@@ -166,7 +155,9 @@ def run_quietly(command: Sequence[str], failure: str, hint: str) -> str:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     environment["LC_ALL"] = "C"
     try:
-        result = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
+        result = subprocess.run(
+            command, capture_output=True, text=True, check=False, env=environment
+        )
     except FileNotFoundError as error:
         raise Edk2Error(f"{failure}: {command[0]} is not installed", hint) from error
     if result.returncode != 0:
@@ -210,14 +201,27 @@ def prepare_own(root: Path) -> Path:
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Fetch EDK2 and build the host tool a driver build needs.")
-    default_cache = Path(__file__).resolve().parent.parent / ".cache"
-    parser.add_argument("--cache", type=Path, default=default_cache, help="folder that gets edk2/ (default: .cache)")
-    own = os.environ.get("EDK2_ROOT")
+    parser = argparse.ArgumentParser(description="Make EDK2 ready for building drivers.")
     parser.add_argument(
-        "--root", type=Path, default=Path(own) if own else None, help="use this EDK2 tree (default: EDK2_ROOT)"
+        "--cache",
+        type=Path,
+        default=REPOSITORY / ".cache",
+        help="folder that gets edk2/ (default: .cache)",
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        default=os.environ.get("EDK2_ROOT") or None,
+        help="use this EDK2 tree (default: EDK2_ROOT)",
     )
     return parser.parse_args(arguments)
+
+
+def hint_for(error: Exception) -> str:
+    """What to do about a file that cannot be written or unpacked."""
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return "EDK2 needs 250 MB: free some space"
+    return "run it again; if it fails again, remove .cache/edk2*"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -229,9 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"edk2: {error}\nhint: {error.hint}", file=sys.stderr)
         return 1
     except (OSError, tarfile.TarError) as error:
-        full = isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
-        hint = "EDK2 needs 250 MB: free some space" if full else "run again; remove .cache/ if it fails again"
-        print(f"edk2: {error}\nhint: {hint}", file=sys.stderr)
+        print(f"edk2: {error}\nhint: {hint_for(error)}", file=sys.stderr)
         return 1
     print(f"edk2: ready in {root}")
     return 0

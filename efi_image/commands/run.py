@@ -97,8 +97,10 @@ def command(
     chosen = choose(EngineKind(engine), bochs_root)
     say(f"{image} on {chosen.description}, {cpus} CPU{'s' if cpus > 1 else ''}")
     show = _Terminal(shown=not quiet)
-    result = boot(request, chosen, show)
-    show.finish_line()
+    try:
+        result = boot(request, chosen, show)
+    finally:
+        show.finish_line()
     for line in result.problems:
         say(f"{result.engine}: {line}")
     result.require()

@@ -21,7 +21,7 @@ __all__ = [
 def boot(
     request: RunRequest,
     engine: Engine | None = None,
-    terminal: Terminal = lambda _text: None,
+    terminal: Terminal | None = None,
 ) -> BootResult:
     """Boot an image, by default on the first engine that can show the hypervisor."""
     return run(request, engine or choose(), terminal)

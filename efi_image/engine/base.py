@@ -97,8 +97,6 @@ class Launch:
     serial: str = "serial"
     log: str = "emulator.log"
     stop_signal: signal.Signals = signal.SIGTERM
-    # another prefix than for copy and paste: it ties the emulator to this process
-    guard: tuple[str, ...] = ()
 
     @property
     def line(self) -> str:

@@ -84,11 +84,10 @@ class BochsEngine:
         (work / "bochsrc").write_text(_bochsrc(request, model, firmware), encoding="utf-8")
         root = Path("root")
         return Launch(
-            command=(*isolation(), *self.rig.command("-q", "-f", "bochsrc", root=root)),
+            command=(*isolation(), *guard(), *self.rig.command("-q", "-f", "bochsrc", root=root)),
             work=work,
             environment=self.rig.environment(root),
             stop_signal=signal.SIGINT,  # Bochs then logs the state of every CPU
-            guard=guard(),
         )
 
     def end(self, status: int, log: str) -> End:

@@ -56,7 +56,7 @@ class QemuEngine:
         image = str(request.image.absolute()).replace(",", ",,")
         return Launch(
             command=(
-                *(self.program, "-machine", f"{MACHINE},accel={self.accelerator.value}"),
+                *(*guard(), self.program, "-machine", f"{MACHINE},accel={self.accelerator.value}"),
                 *("-cpu", request.cpu_model or self.accelerator.model),
                 *("-smp", str(request.cpus), "-m", str(request.memory)),
                 *("-nodefaults", "-no-user-config", "-display", "none"),
@@ -70,7 +70,6 @@ class QemuEngine:
             work=work,
             environment={"TMPDIR": str(work)},  # where the image's snapshot goes
             log="emulator.out",
-            guard=guard(),
         )
 
     def _deterministic(self, request: RunRequest) -> tuple[str, ...]:

@@ -35,7 +35,7 @@ _OVERLAP = 4096  # characters before a new piece that an expression may reach ba
 _OUTPUT = "emulator.out"
 
 
-def run(request: RunRequest, engine: Engine, terminal: Terminal = lambda _text: None) -> BootResult:
+def run(request: RunRequest, engine: Engine, terminal: Terminal | None = None) -> BootResult:
     """Boot `request.image`; `terminal` gets the readable serial text as it comes.
 
     A power-off, the expected text and a passed time limit are results; EngineFailed says that
@@ -45,12 +45,17 @@ def run(request: RunRequest, engine: Engine, terminal: Terminal = lambda _text: 
     with _work_directory(request) as work, _Logs(request.log) as logs:
         launch = engine.prepare(request, work)
         started = time.monotonic()
-        watch = _Watch(request, launch, logs, terminal)
-        with _Process(launch, logs) as process:
-            reason, status = watch.until_end(process)
-        watch.drain(final=True)
-        log = _read(work / launch.log)
-        logs.write_emulator(log + _read(work / _OUTPUT))
+        watch = _Watch(request, launch, logs, terminal or _nowhere)
+        try:
+            with _Process(launch) as process:
+                reason, status = watch.until_end(process)
+        except BaseException:
+            watch.terminal = _nowhere  # it may be the terminal that failed
+            raise
+        finally:
+            watch.drain(final=True)
+            log = _read(work / launch.log)
+            logs.write_emulator(log, _read(work / _OUTPUT))
         end = End(reason) if reason else engine.end(status, log)
         if end.reason is None:
             raise _failure(engine, launch, status, watch.text, log)
@@ -80,6 +85,10 @@ def _failure(engine: Engine, launch: Launch, status: int, serial: str, log: str)
     )
 
 
+def _nowhere(_text: str) -> None:
+    """No terminal."""
+
+
 class _Watch:
     """The serial port while the emulator runs: text, logs, and what was seen of the expected."""
 
@@ -91,7 +100,7 @@ class _Watch:
         self._request = request
         self._path = launch.work / launch.serial
         self._logs = logs
-        self._terminal = terminal
+        self.terminal = terminal
         self._offset = 0
         self._readable = SerialText()
 
@@ -124,7 +133,7 @@ class _Watch:
         text = self._readable.feed(data, final=final)
         self._logs.write(data, text)
         if text:
-            self._terminal(text)
+            self.terminal(text)
             self._look_at(text)
 
     def _look_at(self, new: str) -> None:
@@ -141,25 +150,25 @@ class _Watch:
 class _Process:
     """The emulator with all its children; gone when the block ends."""
 
-    def __init__(self, launch: Launch, logs: _Logs) -> None:
+    def __init__(self, launch: Launch) -> None:
         self._launch = launch
-        self._logs = logs
 
     def __enter__(self) -> _Process:
         launch = self._launch
-        command = [*launch.guard, *launch.command]
         try:
             with (launch.work / _OUTPUT).open("wb") as output:
                 self._process = subprocess.Popen(
-                    command, cwd=launch.work, env={**os.environ, **launch.environment},
+                    launch.command, cwd=launch.work, env={**os.environ, **launch.environment},
                     stdin=subprocess.DEVNULL, stdout=output, stderr=output,
                     start_new_session=True,
                 )  # fmt: skip
         except FileNotFoundError:
-            raise EngineMissing(f"{command[0]} is not installed", details=(launch.line,)) from None
+            raise EngineMissing(
+                f"{launch.command[0]} is not installed", details=(launch.line,)
+            ) from None
         except OSError as error:
             raise EngineFailed(
-                f"{command[0]} cannot be started ({error.strerror})", details=(launch.line,)
+                f"{launch.command[0]} cannot be started ({error.strerror})", details=(launch.line,)
             ) from None
         return self
 
@@ -225,9 +234,10 @@ class _Logs:
                 file.write(piece)
                 file.flush()
 
-    def write_emulator(self, log: str) -> None:
+    def write_emulator(self, log: str, output: str) -> None:
         if self._path is not None:
-            _beside(self._path, "emulator").write_text(log, encoding="utf-8")
+            text = log if log == output else log + output
+            _beside(self._path, "emulator").write_text(text, encoding="utf-8")
 
 
 def _beside(path: Path, ending: str) -> Path:

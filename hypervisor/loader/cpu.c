@@ -1,6 +1,8 @@
 #include "cpu.h"
 #include "zpp/hypercall.h"
 
+#define MSR_PROCBASED_CTLS 0x482u
+#define MSR_PROCBASED_CTLS2 0x48bu
 #define MSR_EPT_VPID_CAP 0x48cu
 #define MSR_EFER 0xc0000080u
 #define MSR_FS_BASE 0xc0000100u
@@ -39,10 +41,17 @@ unsigned zpp_cpu_physical_address_bits(void)
     return cpuid(0x80000000u).eax >= 0x80000008u ? cpuid(0x80000008u).eax & 0xff : 36;
 }
 
+/* MSR_EPT_VPID_CAP exists only with EPT, a secondary control (SDM Vol. 3D, A.10). */
+static int has_ept(void)
+{
+    const uint64_t secondary_controls = 1ull << 63, ept = 1ull << 33; /* their allowed-1 bits */
+    return (rdmsr(MSR_PROCBASED_CTLS) & secondary_controls) && (rdmsr(MSR_PROCBASED_CTLS2) & ept);
+}
+
 int zpp_cpu_has_large_nested_pages(void)
 {
     if (cpuid(1).ecx & (1u << 5)) /* VMX */
-        return (rdmsr(MSR_EPT_VPID_CAP) >> 17) & 1;
+        return has_ept() && (rdmsr(MSR_EPT_VPID_CAP) >> 17) & 1;
     return cpuid(0x80000000u).eax >= 0x80000001u && (cpuid(0x80000001u).edx >> 26) & 1;
 }
 

@@ -172,12 +172,18 @@ def test_emulator_that_is_not_installed(request_: RunRequest) -> None:
         boot(request_, Absent())
 
 
-def test_emulator_ends_with_an_exception_of_the_terminal(request_: RunRequest) -> None:
+def test_interrupted_run_ends_the_emulator_and_keeps_the_logs(
+    request_: RunRequest, tmp_path: Path
+) -> None:
     def interrupt(_text: str) -> None:
         raise KeyboardInterrupt
 
+    log = tmp_path / "boot.log"
+    engine = FakeEngine(HELLO, log="words\n", pause=0.3, linger=60)
     with pytest.raises(KeyboardInterrupt):
-        boot(request_, FakeEngine(HELLO, linger=60), interrupt)
+        boot(replace(request_, log=log), engine, interrupt)
+    assert "first" in log.read_text()
+    assert "words" in (tmp_path / "boot.log.emulator").read_text()
     assert left_behind(request_) == []
 
 
@@ -197,7 +203,8 @@ from efi_image.commands import run
 class Engine(fake.FakeEngine):
     def prepare(self, request, work):
         from dataclasses import replace
-        return replace(super().prepare(request, work), guard=base.guard())
+        launch = super().prepare(request, work)
+        return replace(launch, command=(*base.guard(), *launch.command))
 
 run.choose = lambda *_: Engine((b"started\\n",), linger=60)
 sys.exit(cli.main(["run", {str(request_.image)!r}, "--log", {str(log)!r}, "--keep-work"]))

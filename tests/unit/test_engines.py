@@ -45,6 +45,7 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BochsEngine:
     rig.firmware.parent.mkdir(parents=True)
     rig.firmware.write_bytes(bytes(0x20000))
     monkeypatch.setattr(bochs, "isolation", lambda: ("unshare", "--net"))
+    monkeypatch.setattr(bochs, "guard", lambda: ("setpriv", "--pdeathsig", "KILL"))
     monkeypatch.setattr(BochsEngine, "models", lambda _self: ["corei7_haswell_4770", "ryzen"])
     return BochsEngine(rig)
 
@@ -57,7 +58,9 @@ def options(bochsrc: str) -> dict[str, str]:
 def test_bochs_command_line(engine: BochsEngine, image: Path, work: Path) -> None:
     launch = engine.prepare(RunRequest(image, cpus=4, memory=768), work)
     assert launch.command == (
-        "unshare", "--net", "root/usr/lib64/ld-linux-x86-64.so.2",
+        "unshare", "--net",
+        "setpriv", "--pdeathsig", "KILL",  # last: new credentials would undo it
+        "root/usr/lib64/ld-linux-x86-64.so.2",
         "--preload", "root/zpp/bochs_fix.so",
         "--library-path", "root/usr/lib/x86_64-linux-gnu",
         "root/usr/bin/bochs-bin", "-q", "-f", "bochsrc",
@@ -68,7 +71,7 @@ def test_bochs_command_line(engine: BochsEngine, image: Path, work: Path) -> Non
     lines = options((work / "bochsrc").read_text())
     assert lines["cpu"] == (
         'model=corei7_haswell_4770, count=4, exclude_features="mwait,mwaitx", '
-        "ips=100000000, reset_on_triple_fault=0"
+        "ips=100000000, cpuid_freq=ips, reset_on_triple_fault=0"
     )
     assert lines["memory"] == "guest=768, host=768"
     assert lines["romimage"] == "file=firmware.fd, address=0xfffe0000"

@@ -65,6 +65,9 @@ def test_headers_as_firmware_checks_them(tmp_path: Path, sector_size: int) -> No
         assert len(entries) >= 16 * 1024
         assert zlib.crc32(entries) == entries_crc
         start, end = struct.unpack_from("<QQ", entries, 32)
+        entry_sectors = 16 * 1024 // sector_size
+        assert (first, final) == (2 + entry_sectors, last - entry_sectors - 1)
+        assert entries_lba == (2 if own == 1 else last - entry_sectors)
         assert first <= start < end <= final
         assert start * sector_size % MIB == (end + 1) * sector_size % MIB == 0
         assert end - start + 1 == gpt.partition_sectors

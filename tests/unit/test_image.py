@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import NoReturn
 
 import oracles
 import pytest
 
-from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.errors import DoesNotFitError, OutputError, UsageError
 from efi_image.fat import parse_path
 from efi_image.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
 from efi_image.source import BytesSource
@@ -93,6 +94,21 @@ def test_sizes_that_cannot_be(tmp_path: Path) -> None:
     with pytest.raises(UsageError):
         make(image, sector_size=777)
     assert list(tmp_path.iterdir()) == []
+
+
+class _Unread:
+    """A source that may not be read yet."""
+
+    name = "unread"
+    size = 1
+
+    def chunks(self) -> NoReturn:
+        raise AssertionError("was read before the output was checked")
+
+
+def test_output_is_checked_before_long_work(tmp_path: Path) -> None:
+    with pytest.raises(OutputError):
+        build([Item(("A",), _Unread())], ImageOptions(), tmp_path)
 
 
 def test_huge_image_is_made_at_once_and_sparse(tmp_path: Path) -> None:

@@ -61,7 +61,9 @@ def fetch(cache: Path) -> None:
         kernel = download(kernel_package(), folder)
         busybox = download(BUSYBOX_PACKAGE, folder)
         extract(kernel, lambda name: name.startswith("./boot/vmlinuz-"), cache / "vmlinuz")
-        extract(busybox, lambda name: name in ("./bin/busybox", "./usr/bin/busybox"), cache / "busybox")
+        extract(
+            busybox, lambda name: name in ("./bin/busybox", "./usr/bin/busybox"), cache / "busybox"
+        )
         replace(cache / "packages", "".join(f"{p.name}\n" for p in (kernel, busybox)).encode())
 
 
@@ -72,7 +74,9 @@ def kernel_package() -> str:
         update_package_lists()
         name = depends_on_kernel()
     if name is None:
-        raise GuestError(f"apt knows no {META_PACKAGE}; does its configuration name a Debian mirror?")
+        raise GuestError(
+            f"apt knows no {META_PACKAGE}; does its configuration name a Debian mirror?"
+        )
     return name
 
 
@@ -157,20 +161,22 @@ def build(cache: Path, out: Path, toolchain: Path) -> None:
 def compile_program(out: Path, toolchain: Path) -> bytes:
     target = out / "zpp-guest"
     command = [
-        toolchain / "clang",
+        str(toolchain / "clang"),
         "--target=x86_64-linux-gnu",
         *"-std=c17 -O2 -Wall -Wextra -Werror -ffreestanding -fno-stack-protector".split(),
         *"-fno-pic -static -nostdlib -Wl,--build-id=none -Wl,-s".split(),
         f"--ld-path={toolchain / 'ld.lld'}",
         f"-I{REPOSITORY / 'hypervisor/include'}",
-        HERE / "zpp-guest.c",
+        str(HERE / "zpp-guest.c"),
         "-o",
-        target,
+        str(target),
     ]
     try:
         result = subprocess.run(command, check=False)
     except FileNotFoundError as error:
-        raise GuestError(f"{error.filename} is missing (run 'make setup' or set TOOLCHAIN)") from error
+        raise GuestError(
+            f"{error.filename} is missing (run 'make setup' or set TOOLCHAIN)"
+        ) from error
     if result.returncode != 0:
         raise GuestError("zpp-guest.c does not compile")
     return target.read_bytes()

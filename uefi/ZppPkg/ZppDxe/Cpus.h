@@ -4,7 +4,7 @@
 #ifndef ZPP_DXE_CPUS_H_
 #define ZPP_DXE_CPUS_H_
 
-#include <Uefi.h>
+#include <PiDxe.h>
 #include <Protocol/MpService.h>
 
 typedef struct {

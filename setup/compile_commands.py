@@ -1,0 +1,57 @@
+"""Writes compile_commands.json at the root of the repository, for clangd and clang-tidy.
+
+    compile_commands.py TOOLCHAIN BUILD_FOLDER
+
+The core's commands are what its compiler noted beside each object (clang's -MJ); the loader's C,
+which EDK2 compiles, and the C of the tests get the flags that matter to a reader.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+TARGET = ROOT / "compile_commands.json"
+C_SOURCES = {
+    "hypervisor/loader/*.c": ["--target=x86_64-linux-gnu", "-ffreestanding"],
+    "tests/guest/linux/*.c": ["--target=x86_64-linux-gnu", "-ffreestanding"],
+}
+
+
+def noted(build: Path) -> list[dict[str, Any]]:
+    """clang writes each entry with a comma behind it."""
+    texts = [path.read_text().rstrip().rstrip(",") for path in sorted(build.rglob("*.o.json"))]
+    entries: list[dict[str, Any]] = [json.loads(text) for text in texts]
+    return [entry for entry in entries if (Path(entry["directory"]) / entry["file"]).exists()]
+
+
+def derived(toolchain: str) -> list[dict[str, Any]]:
+    return [
+        {
+            "directory": str(ROOT),
+            "file": str(path.relative_to(ROOT)),
+            "arguments": [
+                f"{toolchain}/clang",
+                *flags,
+                "-std=c17",
+                "-Wall",
+                "-Wextra",
+                "-Ihypervisor/include",
+                "-c",
+                str(path.relative_to(ROOT)),
+            ],
+        }
+        for pattern, flags in C_SOURCES.items()
+        for path in sorted(ROOT.glob(pattern))
+    ]
+
+
+def main(toolchain: str, build: str) -> None:
+    text = json.dumps(noted(Path(build)) + derived(toolchain), indent=1) + "\n"
+    if not TARGET.exists() or TARGET.read_text() != text:
+        TARGET.write_text(text)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,69 @@
+"""Boots an image with the small Linux guest and says in one line what was shown: `make run`.
+
+show.py IMAGE [CPUS]
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+from view import SIGNATURE, View, read
+
+from efi_image.engine import EngineKind, ExitReason, RunRequest, boot, choose
+from efi_image.errors import ZppError
+
+CPUS = 4
+TIME_LIMIT = 300.0  # seconds; it takes 15 to 30
+
+
+def shown(view: View, cpus: int) -> bool:
+    """Whether the hypervisor held every CPU, and Linux ran on all of them and saw it."""
+    every = set(range(cpus))
+    held = view.held.keys() == every and view.cpus == cpus and view.seen.keys() == every
+    seen = all(name.startswith(SIGNATURE) for name in view.seen.values())
+    return held and seen and view.done and not view.failures
+
+
+def summary(view: View, cpus: int, engine: str, seconds: float) -> str:
+    """One line that a newcomer understands."""
+    where = f"{engine}, in {seconds:.0f} s"
+    if view.held:
+        vendor = " and ".join(sorted(set(view.held.values())))
+        what = f"zpp held {len(view.held)} of {cpus} CPUs with {vendor}"
+    else:
+        what = f"zpp held no CPU ({view.no_hypervisor or 'it said nothing'})"
+    linux = f"Linux {view.release}" if view.release else "no Linux"
+    return f"{what} and {linux} ran on {view.cpus} of them, on {where}."
+
+
+def show(image: Path, cpus: int) -> int:
+    """Boots, with the serial port on the terminal; the exit code."""
+    engine = choose(EngineKind.AUTO)
+    print(f"Booting {image} with {cpus} CPUs on {engine.description}", flush=True)
+    request = RunRequest(image, cpus=cpus, timeout=TIME_LIMIT)
+    result = boot(request, engine, lambda text: print(text, end="", flush=True))
+    view = read(result.serial)
+    line = summary(view, cpus, engine.description.partition(" ")[0], result.seconds)
+    if result.reason is ExitReason.POWER_OFF and shown(view, cpus):
+        print(f"\nShown: {line}")
+        return 0
+    print(f"\nNot shown: {line} {result.reason.value.capitalize()}.", file=sys.stderr)
+    for problem in result.problems:
+        print(f"  {problem}", file=sys.stderr)
+    print("hint: docs/guide.md, 'When a boot fails'", file=sys.stderr)
+    return 1
+
+
+def main() -> int:
+    image = Path(sys.argv[1])
+    cpus = int(sys.argv[2]) if len(sys.argv) > 2 else CPUS
+    try:
+        return show(image, cpus)
+    except ZppError as error:
+        print(f"make run: {error}", *error.details, sep="\n", file=sys.stderr)
+        return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

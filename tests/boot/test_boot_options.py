@@ -1,0 +1,24 @@
+"""An image without a kernel: ZppBoot starts the firmware's next boot option."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from lab import Lab
+
+from efi_image.engine import Debug
+from efi_image.engine.rig_test import RIGHT
+
+
+def test_next_boot_option_starts_on_the_hypervisor(lab: Lab) -> None:
+    other = lab.bare_disk(lab.rig().divide)
+    slave = f"ata0-slave: type=disk, path={other}, mode=volatile, journal=slave.journal"
+    request = replace(lab.machine(lab.image()), expect=(RIGHT,), debug=Debug(extra=(slave,)))
+    serial = lab.boot(request).serial
+    assert "zpp: CPU 0 (APIC ID 0) held with Intel VT-x" in serial
+    assert "zpp: starting the firmware's next boot option " in serial
+
+
+def test_nothing_to_start_is_said(lab: Lab) -> None:
+    request = replace(lab.machine(lab.image()), expect=(r"^zpp: nothing to start: .+$",))
+    assert "zpp: CPU 0 (APIC ID 0) held with Intel VT-x" in lab.boot(request).serial

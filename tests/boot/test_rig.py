@@ -1,0 +1,56 @@
+"""The rig itself: the library that mends Bochs, and what goes wrong is said, never passed over."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from lab import Lab
+
+from efi_image.engine import EngineKind, ExitReason, boot, choose
+from efi_image.engine.rig_test import boot_divide
+from efi_image.errors import EngineFailed, EngineMissing, TimedOut
+
+
+def test_library_mends_the_division(lab: Lab) -> None:
+    assert boot_divide(lab.rig()).reason is ExitReason.POWER_OFF
+
+
+def test_missing_rig_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(EngineMissing, match="Bochs root is missing.*rig install"):
+        choose(EngineKind.BOCHS, tmp_path / "nothing")
+
+
+def test_time_limit_shows_the_tail(lab: Lab) -> None:
+    request = replace(lab.machine(lab.image()), expect=("never said",), timeout=20.0)
+    with pytest.raises(TimedOut, match=r"'never said' within 20 s") as caught:
+        lab.attempt(request, choose(EngineKind.BOCHS)).require()
+    assert "the serial port's last lines:" in caught.value.details
+    assert lab.log.read_text() != ""
+
+
+def test_killed_emulator_shows_the_tail(lab: Lab) -> None:
+    seen: list[str] = []
+
+    def kill_when_held(text: str) -> None:
+        seen.append(text)
+        if "held with Intel VT-x\n" in "".join(seen):
+            os.kill(_only_child(), signal.SIGKILL)
+
+    request = lab.prepared(lab.machine(lab.linux()))
+    with pytest.raises(EngineFailed, match="was killed by SIGKILL") as caught:
+        boot(request, choose(EngineKind.BOCHS), kill_when_held)
+    assert any("held with Intel VT-x" in line for line in caught.value.details)
+
+
+def _only_child() -> int:
+    children = {
+        int(pid)
+        for task in Path("/proc/self/task").iterdir()
+        for pid in (task / "children").read_text().split()
+    }
+    (child,) = children
+    return child

@@ -1,0 +1,119 @@
+"""`zpp-image run`: output and exit codes, with an engine that plays a guest."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from efi_image import cli
+from efi_image.commands import run
+from efi_image.engine import EngineKind
+from efi_image.engine.fake import FakeEngine
+from efi_image.errors import ExitCode
+
+
+@dataclass(frozen=True)
+class Outcome:
+    code: int
+    out: str
+    err: str
+
+
+class Tool:
+    """The command on an image, with `engine` whatever is chosen."""
+
+    def __init__(
+        self, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        self.image = image
+        self.engine = FakeEngine((b"zpp: \x1b[31mCPU 0\x1b[0m held\r\n", b"unfinished"))
+        self.chosen: list[tuple[EngineKind, Path | None]] = []
+        self._capsys = capsys
+        monkeypatch.setattr(run, "choose", self._choose)
+
+    def _choose(self, kind: EngineKind, root: Path | None) -> FakeEngine:
+        self.chosen.append((kind, root))
+        return self.engine
+
+    def __call__(self, *options: str) -> Outcome:
+        code = cli.main(["run", str(self.image), *options])
+        return Outcome(code, *self._capsys.readouterr())
+
+
+@pytest.fixture
+def tool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Tool:
+    image = tmp_path / "esp.img"
+    image.write_bytes(bytes(512))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    return Tool(image, monkeypatch, capsys)
+
+
+def test_power_off_without_expectation(tool: Tool) -> None:
+    outcome = tool()
+    assert outcome.code == ExitCode.OK
+    assert outcome.out == "zpp: CPU 0 held\nunfinished\n"
+    assert "no emulator, 1 CPU\n" in outcome.err
+    assert "the machine powered off" in outcome.err
+
+
+def test_quiet(tool: Tool) -> None:
+    assert tool("--quiet").out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "code", "words"),
+    [
+        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "1 expected text seen"),
+        (["--expect", "CPU 0", "--expect", "CPU 1"], ExitCode.VERDICT, "not seen: 'CPU 1'"),
+        (["--expect", "("], ExitCode.USAGE, "not a regular expression"),
+        (["--cpus", "0"], ExitCode.USAGE, "at least 1 CPU"),
+        (["--cpus", "many"], ExitCode.USAGE, "--cpus"),
+        (["--engine", "vmware"], ExitCode.USAGE, "'vmware' is not one of"),
+        (["--firmware", "/no/such.fd"], ExitCode.INPUT, "/no/such.fd: cannot be read"),
+        (["--log", "/"], ExitCode.OUTPUT, "cannot be written"),
+    ],
+)
+def test_exit_codes(tool: Tool, options: list[str], code: ExitCode, words: str) -> None:
+    outcome = tool(*options)
+    assert outcome.code == code
+    assert words in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_time_limit(tool: Tool) -> None:
+    tool.engine = FakeEngine((b"hello\n",), linger=60)
+    outcome = tool("--timeout", "0.5", "--expect", "never")
+    assert outcome.code == ExitCode.TIMEOUT
+    assert "not seen: 'never' within 0.5 s" in outcome.err
+
+
+def test_failed_emulator(tool: Tool) -> None:
+    tool.engine = FakeEngine((b"hello",), log="VMENTER FAIL: guest CR0\n", status=9)
+    outcome = tool()
+    assert outcome.code == ExitCode.ENGINE
+    assert outcome.out == "hello\n"
+    assert "zpp-image: fake failed with exit status 9\n" in outcome.err
+    assert "  VMENTER FAIL: guest CR0\n" in outcome.err
+    assert "the command line was:" in outcome.err
+
+
+def test_missing_image(tool: Tool) -> None:
+    tool.image.unlink()
+    assert tool().code == ExitCode.INPUT
+    assert tool.chosen == []
+
+
+def test_options_reach_the_choice(tool: Tool, tmp_path: Path) -> None:
+    tool("--engine", "bochs", "--bochs-root", str(tmp_path))
+    assert tool.chosen == [(EngineKind.BOCHS, tmp_path)]
+
+
+def test_missing_rig(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    outcome = tool("--engine", "bochs", "--bochs-root", str(tmp_path / "none"))
+    assert outcome.code == ExitCode.MISSING
+    assert "the Bochs root is missing; install it with `zpp-image rig install`" in outcome.err
