@@ -132,12 +132,13 @@ RunOnDisabledAps (
 }
 
 /**
-  Runs a function on every CPU: on all APs at once, then on this one, the BSP.
+  Runs a function on every CPU: on all APs at once, and on this one, the BSP.
 
   APs that the firmware had disabled are woken for it, since an OS can wake them too, and
   disabled again.
 
   @param[in]     Cpus      The machine's CPUs.
+  @param[in]     Order     Whether the BSP comes before the APs or after them.
   @param[in]     Function  What to run.
   @param[in,out] Context   Given to Function.
 
@@ -148,6 +149,7 @@ RunOnDisabledAps (
 EFI_STATUS
 ZppRunOnEveryCpu (
   IN     CONST ZPP_CPUS    *Cpus,
+  IN     ZPP_CPU_ORDER     Order,
   IN     ZPP_CPU_FUNCTION  Function,
   IN OUT VOID              *Context
   )
@@ -158,6 +160,10 @@ ZppRunOnEveryCpu (
   Call.Cpus     = Cpus;
   Call.Function = Function;
   Call.Context  = Context;
+
+  if (Order == ZppBspFirst) {
+    Function (Context, Cpus->Bsp);
+  }
 
   if (Cpus->Count > 1) {
     Status = Cpus->Services->StartupAllAPs (
@@ -180,6 +186,40 @@ ZppRunOnEveryCpu (
     }
   }
 
-  Function (Context, Cpus->Bsp);
+  if (Order == ZppBspLast) {
+    Function (Context, Cpus->Bsp);
+  }
+
+  return EFI_SUCCESS;
+}
+
+/**
+  Finds the APIC IDs of all CPUs.
+
+  @param[in]  Cpus     The machine's CPUs.
+  @param[out] ApicIds  Gets Count IDs, by the CPUs' numbers.
+
+  @retval EFI_SUCCESS  They are known.
+  @retval other        What the MP services returned.
+**/
+EFI_STATUS
+ZppFindApicIds (
+  IN  CONST ZPP_CPUS  *Cpus,
+  OUT UINT32          *ApicIds
+  )
+{
+  EFI_STATUS                 Status;
+  EFI_PROCESSOR_INFORMATION  Information;
+  UINTN                      Cpu;
+
+  for (Cpu = 0; Cpu < Cpus->Count; Cpu++) {
+    Status = Cpus->Services->GetProcessorInfo (Cpus->Services, Cpu, &Information);
+    if (EFI_ERROR (Status)) {
+      return Status;
+    }
+
+    ApicIds[Cpu] = (UINT32)Information.ProcessorId;
+  }
+
   return EFI_SUCCESS;
 }

@@ -13,6 +13,11 @@ typedef struct {
   UINTN                       Bsp;   ///< This CPU's number.
 } ZPP_CPUS;
 
+typedef enum {
+  ZppBspFirst, ///< A launch: from then on the core sees the INITs that wake the APs (AMD-V).
+  ZppBspLast   ///< A roll-back, for the same reason.
+} ZPP_CPU_ORDER;
+
 /**
   Runs on one CPU. It must not call boot services.
 
@@ -41,12 +46,13 @@ ZppFindCpus (
   );
 
 /**
-  Runs a function on every CPU: on all APs at once, then on this one, the BSP.
+  Runs a function on every CPU: on all APs at once, and on this one, the BSP.
 
   APs that the firmware had disabled are woken for it, since an OS can wake them too, and
   disabled again.
 
   @param[in]     Cpus      The machine's CPUs.
+  @param[in]     Order     Whether the BSP comes before the APs or after them.
   @param[in]     Function  What to run.
   @param[in,out] Context   Given to Function.
 
@@ -57,8 +63,24 @@ ZppFindCpus (
 EFI_STATUS
 ZppRunOnEveryCpu (
   IN     CONST ZPP_CPUS    *Cpus,
+  IN     ZPP_CPU_ORDER     Order,
   IN     ZPP_CPU_FUNCTION  Function,
   IN OUT VOID              *Context
+  );
+
+/**
+  Finds the APIC IDs of all CPUs.
+
+  @param[in]  Cpus     The machine's CPUs.
+  @param[out] ApicIds  Gets Count IDs, by the CPUs' numbers.
+
+  @retval EFI_SUCCESS  They are known.
+  @retval other        What the MP services returned.
+**/
+EFI_STATUS
+ZppFindApicIds (
+  IN  CONST ZPP_CPUS  *Cpus,
+  OUT UINT32          *ApicIds
   );
 
 #endif

@@ -25,6 +25,7 @@ typedef struct {
   ZPP_MEMORY           Memory;
   struct zpp_loader    Loader;
   enum zpp_status      *CpuStatus; ///< What each CPU's launch answered.
+  UINT32               *ApicIds;   ///< Each CPU's.
   CHAR8                Detail[sizeof (((struct zpp_cpu_call *)0)->detail)];
 } ZPP_LAUNCH;
 
@@ -104,7 +105,12 @@ LaunchCpu (
 {
   ZPP_LAUNCH  *Launch;
 
-  Launch                 = Context;
+  Launch = Context;
+  // Without the BSP, which comes first, no AP may be launched.
+  if ((Cpu != Launch->Cpus.Bsp) && (Launch->CpuStatus[Launch->Cpus.Bsp] != ZPP_OK)) {
+    return;
+  }
+
   Launch->CpuStatus[Cpu] = zpp_loader_launch (&Launch->Loader, (UINT32)Cpu);
 }
 
@@ -142,6 +148,10 @@ FirstFailure (
   )
 {
   UINTN  Cpu;
+
+  if (Launch->CpuStatus[Launch->Cpus.Bsp] != ZPP_OK) {
+    return Launch->CpuStatus[Launch->Cpus.Bsp];
+  }
 
   for (Cpu = 0; Cpu < Launch->Cpus.Count; Cpu++) {
     if (Launch->CpuStatus[Cpu] != ZPP_OK) {
@@ -206,6 +216,7 @@ Prepare (
     .ranges            = Launch->Memory.Ranges,
     .range_count       = Launch->Memory.Count,
     .cpu_count         = (UINT32)Launch->Cpus.Count,
+    .apic_ids          = Launch->ApicIds,
     .serial_port       = Settings->SerialPort,
     .wait_for_debugger = Settings->WaitForDebugger,
   };
@@ -231,7 +242,7 @@ LaunchAll (
   enum zpp_status  Status;
   EFI_STATUS       Devirtualized;
 
-  *EfiStatus = ZppRunOnEveryCpu (&Launch->Cpus, LaunchCpu, Launch);
+  *EfiStatus = ZppRunOnEveryCpu (&Launch->Cpus, ZppBspFirst, LaunchCpu, Launch);
   Status     = EFI_ERROR (*EfiStatus) ? ZPP_OK : FirstFailure (Launch);
   if (!EFI_ERROR (*EfiStatus) && (Status == ZPP_OK)) {
     Status = zpp_loader_commit ();
@@ -240,7 +251,7 @@ LaunchAll (
     }
   }
 
-  Devirtualized = ZppRunOnEveryCpu (&Launch->Cpus, DevirtualizeCpu, Launch);
+  Devirtualized = ZppRunOnEveryCpu (&Launch->Cpus, ZppBspLast, DevirtualizeCpu, Launch);
   if (EFI_ERROR (*EfiStatus) || EFI_ERROR (Devirtualized)) {
     // A CPU did not answer: it may still be in the hypervisor, which therefore keeps its memory.
     Launch->Memory.Count = 0;
@@ -280,8 +291,14 @@ Run (
   }
 
   Launch->CpuStatus = AllocatePool (Launch->Cpus.Count * sizeof (*Launch->CpuStatus));
-  if (Launch->CpuStatus == NULL) {
+  Launch->ApicIds   = AllocatePool (Launch->Cpus.Count * sizeof (*Launch->ApicIds));
+  if ((Launch->CpuStatus == NULL) || (Launch->ApicIds == NULL)) {
     return ZppExit (ImageHandle, EFI_OUT_OF_RESOURCES, zpp_status_text (ZPP_NO_MEMORY), "");
+  }
+
+  EfiStatus = ZppFindApicIds (&Launch->Cpus, Launch->ApicIds);
+  if (EFI_ERROR (EfiStatus)) {
+    return ZppExit (ImageHandle, EfiStatus, "the firmware does not know its CPUs", "");
   }
 
   // Stays for a CPU that the firmware never ran.
@@ -297,6 +314,7 @@ Run (
   }
 
   FreePool (Launch->CpuStatus);
+  FreePool (Launch->ApicIds);
   if ((Status == ZPP_OK) && !EFI_ERROR (EfiStatus)) {
     return EFI_SUCCESS;
   }

@@ -44,6 +44,7 @@ typedef struct {
   struct zpp_loader    Loader;
   UINTN                LeftOut; ///< The CPU that is not launched, or NO_CPU.
   CPU_RESULT           *Results;
+  UINT32               *ApicIds;
   UINTN                Failures;
 } ROLLBACK_TEST;
 
@@ -209,6 +210,7 @@ Launch (
     .ranges      = Test->Memory.Ranges,
     .range_count = Test->Memory.Count,
     .cpu_count   = (UINT32)Test->Cpus.Count,
+    .apic_ids    = Test->ApicIds,
     .serial_port = SERIAL,
   };
   Status = zpp_loader_prepare (&Test->Loader, &Request);
@@ -225,7 +227,7 @@ Launch (
     Test->Results[Cpu].Devirtualized = NOT_RUN;
   }
 
-  Expect (Test, Test->Cpus.Bsp, "MP services", EFI_SUCCESS, ZppRunOnEveryCpu (&Test->Cpus, LaunchCpu, Test));
+  Expect (Test, Test->Cpus.Bsp, "MP services", EFI_SUCCESS, ZppRunOnEveryCpu (&Test->Cpus, ZppBspFirst, LaunchCpu, Test));
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
     Expect (Test, Cpu, "launch", Cpu == LeftOut ? NOT_RUN : ZPP_OK, Test->Results[Cpu].Launched);
     Expect (Test, Cpu, "held after launch", Cpu != LeftOut, Test->Results[Cpu].Held);
@@ -251,7 +253,7 @@ RollBack (
   VOID    *Start;
   UINTN   Size;
 
-  Expect (Test, Test->Cpus.Bsp, "MP services", EFI_SUCCESS, ZppRunOnEveryCpu (&Test->Cpus, DevirtualizeCpu, Test));
+  Expect (Test, Test->Cpus.Bsp, "MP services", EFI_SUCCESS, ZppRunOnEveryCpu (&Test->Cpus, ZppBspLast, DevirtualizeCpu, Test));
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
     Expect (Test, Cpu, "devirtualize", ZPP_OK, Test->Results[Cpu].Devirtualized);
     Expect (Test, Cpu, "held after roll-back", FALSE, Test->Results[Cpu].Held);
@@ -326,7 +328,7 @@ LaunchForGood (
   }
 
   Expect (Test, Test->Cpus.Bsp, "commit", ZPP_OK, zpp_loader_commit ());
-  ZppRunOnEveryCpu (&Test->Cpus, DevirtualizeCpu, Test);
+  ZppRunOnEveryCpu (&Test->Cpus, ZppBspLast, DevirtualizeCpu, Test);
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
     Expect (Test, Cpu, "devirtualize after commit", ZPP_BAD_CALL, Test->Results[Cpu].Devirtualized);
     Expect (Test, Cpu, "held after commit", TRUE, Test->Results[Cpu].Held);
@@ -353,8 +355,10 @@ ZppRollbackTestEntryPoint (
   ZeroMem (&Test, sizeof (Test));
   Expect (&Test, 0, "finding the CPUs", EFI_SUCCESS, ZppFindCpus (&Test.Cpus));
   Test.Results = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Results));
+  Test.ApicIds = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.ApicIds));
+  Expect (&Test, 0, "finding the APIC IDs", EFI_SUCCESS, ZppFindApicIds (&Test.Cpus, Test.ApicIds));
   Expect (&Test, 0, "zpp is there already", FALSE, IsHeld ());
-  if ((Test.Failures == 0) && (Test.Results != NULL)) {
+  if ((Test.Failures == 0) && (Test.Results != NULL) && (Test.ApicIds != NULL)) {
     RunRounds (&Test);
   }
 
