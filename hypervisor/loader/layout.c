@@ -29,7 +29,8 @@ struct zpp_layout zpp_layout_of(const struct elf_header *elf, uint32_t cpu_count
     layout.heap_pages = HEAP_BASE_PAGES + nested_paging_pages();
     uint64_t cpu_pages = (uint64_t)cpu_count * ZPP_CPU_BLOCK_PAGES;
     uint64_t content = layout.image_pages + layout.heap_pages + cpu_pages;
-    layout.table_pages = UPPER_TABLE_PAGES + content / 512 + 2;
+    /* A table maps 512 pages: content, and what comes with it (tables, calls, rounding). */
+    layout.table_pages = UPPER_TABLE_PAGES + content / 504 + 2;
     layout.boot_info_page = layout.image_pages;
     layout.tables_page = layout.boot_info_page + 1;
     layout.heap_page = layout.tables_page + layout.table_pages;

@@ -1,10 +1,37 @@
 #include "crash.hpp"
+#include "lib/spinlock.hpp"
 #include "log.hpp"
 #include "virt.hpp"
 #include "x86/instructions.hpp"
 
 namespace zpp {
 namespace {
+
+// Reports come one after the other; a CPU that crashes in its own report stops at once.
+constinit Spinlock report_lock;
+constinit const Vcpu* volatile reporting = nullptr;
+
+void begin_report()
+{
+    if (reporting == &current_vcpu())
+        x86::halt_forever();
+    report_lock.lock();
+    reporting = &current_vcpu();
+    log::break_lock();
+}
+
+void end_report()
+{
+    reporting = nullptr;
+    report_lock.unlock();
+}
+
+[[noreturn]] void stop()
+{
+    log::line("zpp: CPU {} stopped", current_vcpu().index);
+    end_report();
+    x86::halt_forever();
+}
 
 // GuestRegisters and ExceptionFrame name their registers alike.
 template <class Registers> void report_registers(const Registers& r)
@@ -30,9 +57,10 @@ void report_backtrace(u64 rbp)
 {
     const auto start = reinterpret_cast<u64>(zpp_image_start);
     const auto end = reinterpret_cast<u64>(zpp_image_end);
+    constexpr u64 stack_size = ZPP_CPU_BLOCK_SIZE - (ZPP_CPU_STACK_GUARD_PAGE + 1) * page_size;
     const auto top = current_vcpu().stack_top();
     for (unsigned depth = 0; depth < 32; ++depth) {
-        if (rbp < top - 10 * page_size || rbp > top - 16 || rbp % 8 != 0)
+        if (rbp < top - stack_size || rbp > top - 16 || rbp % 8 != 0)
             return;
         const u64* frame = reinterpret_cast<const u64*>(rbp);
         if (frame[1] < start || frame[1] >= end)
@@ -42,9 +70,7 @@ void report_backtrace(u64 rbp)
     }
 }
 
-} // namespace
-
-void report_guest(const char* why, const GuestRegisters& registers)
+void write_guest_report(const char* why, const GuestRegisters& registers)
 {
     const Vcpu& vcpu = current_vcpu();
     log::line("zpp: CPU {} (APIC ID {}): {}", vcpu.index, vcpu.apic.id, why);
@@ -53,17 +79,25 @@ void report_guest(const char* why, const GuestRegisters& registers)
     report_history(vcpu);
 }
 
+} // namespace
+
+void report_guest(const char* why, const GuestRegisters& registers)
+{
+    begin_report();
+    write_guest_report(why, registers);
+    end_report();
+}
+
 void crash_on_exit(const char* why, const GuestRegisters& registers)
 {
-    log::break_lock();
-    report_guest(why, registers);
-    log::line("zpp: CPU {} stopped", current_vcpu().index);
-    x86::halt_forever();
+    begin_report();
+    write_guest_report(why, registers);
+    stop();
 }
 
 void crash_on_exception(const x86::ExceptionFrame& frame)
 {
-    log::break_lock();
+    begin_report();
     const Vcpu& vcpu = current_vcpu();
     log::line("zpp: CPU {}: exception {} in the host, error code {x}, cr2 {x}", vcpu.index,
               frame.vector, frame.error_code, x86::read_cr2());
@@ -72,16 +106,15 @@ void crash_on_exception(const x86::ExceptionFrame& frame)
     report_registers(frame);
     report_backtrace(frame.rbp);
     report_history(vcpu);
-    log::line("zpp: CPU {} stopped", vcpu.index);
-    x86::halt_forever();
+    stop();
 }
 
 void crash(const char* why, u64 value)
 {
-    log::break_lock();
+    begin_report();
     log::line("zpp: CPU {}: {} ({x})", current_vcpu().index, why, value);
     report_backtrace(reinterpret_cast<u64>(__builtin_frame_address(0)));
-    x86::halt_forever();
+    stop();
 }
 
 } // namespace zpp

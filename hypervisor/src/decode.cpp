@@ -234,4 +234,14 @@ unsigned decode_length(const u8* bytes, unsigned count, CodeSize size)
     return reader.ok() ? reader.position() : 0;
 }
 
+bool is_mov_to_cr4(const u8* bytes, unsigned count, CodeSize size)
+{
+    Reader reader(bytes, count);
+    const Prefixes prefixes = read_prefixes(reader, size);
+    if (reader.next() != 0x0f || reader.next() != 0x22)
+        return false;
+    const u8 modrm = reader.next();
+    return reader.ok() && ((modrm >> 3) & 7) == 4 && (prefixes.rex & rex_r) == 0;
+}
+
 } // namespace zpp

@@ -28,4 +28,7 @@ std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size
 // without operands, prefixes included. 0 if it is none of them.
 unsigned decode_length(const u8* bytes, unsigned count, CodeSize size);
 
+// Whether the instruction is MOV to CR4.
+bool is_mov_to_cr4(const u8* bytes, unsigned count, CodeSize size);
+
 } // namespace zpp

@@ -30,7 +30,9 @@ bool NestedPaging::build(const Mtrrs& mtrrs)
         if (root_ == nullptr || scratch_ == nullptr)
             return false;
     }
-    return fill(root_, format_.levels, 0, std::nullopt);
+    complete_ = true;
+    built_ = fill(root_, format_.levels, 0, std::nullopt) || built_;
+    return complete_;
 }
 
 // known: the type of everything below, where the level above has found it uniform.
@@ -61,12 +63,12 @@ bool NestedPaging::fill_entry(u64& entry, unsigned level, u64 base,
         entry = format_.leaf(base, *type, level, writable);
         return true;
     }
-    const bool first_time = entry == 0;
     u64* table = has_table ? static_cast<u64*>(pages_.virtual_of(entry & 0x000ffffffffff000))
                            : static_cast<u64*>(pages_.allocate());
     if (table == nullptr) {
         entry = format_.leaf(base, MemoryType::uncacheable, level, true);
-        return !first_time && level <= format_.largest_leaf;
+        complete_ = false;
+        return built_; // a later build goes on: all else must follow the MTRRs, and stay mapped
     }
     // A new table is whole before the guest's walks can see it.
     const bool filled = fill(table, level - 1, base, type);

@@ -38,8 +38,8 @@ class NestedPaging {
     void protect(u64 page) { protected_ = page; }
 
     // Builds the tables, or brings them up to date after the MTRRs have changed: tables are only
-    // ever added. False if there was no memory for the first build; a later one maps what it
-    // cannot split as uncacheable, which is slow and right.
+    // ever added. False if there was not enough memory: after the first build the tables are of no
+    // use then; a later one has mapped what it could not split as uncacheable, slow and right.
     [[nodiscard]] bool build(const Mtrrs& mtrrs);
 
     u64 root() const { return pages_.physical_of(root_); }
@@ -64,6 +64,8 @@ class NestedPaging {
     u64 protected_ = ~u64{0};
     u64* root_ = nullptr;
     void* scratch_ = nullptr;
+    bool built_ = false;    // the first build is done
+    bool complete_ = false; // this build had the memory it needed
 };
 
 } // namespace zpp

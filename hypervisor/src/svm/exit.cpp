@@ -344,6 +344,16 @@ Outcome dispatch(Vcpu& vcpu, Vmcb& vmcb, GuestRegisters& registers)
 
 } // namespace
 
+// QEMU's TCG gives VMEXIT_INVALID, not #GP, when the guest sets a reserved bit of CR4. If it was
+// VMRUN that failed, an injected #GP is still there.
+bool refuses_reserved_cr4(Vcpu& vcpu, const Vmcb& vmcb)
+{
+    if ((vmcb.event_injection & event_valid) != 0)
+        return false;
+    const GuestCode code = code_at_rip(vcpu, vmcb);
+    return is_mov_to_cr4(code.bytes, code.count, code_size(vmcb));
+}
+
 extern "C" bool zpp_svm_on_exit(GuestRegisters& registers);
 
 // False: the CPU refused the first VMRUN, the launch has failed.
@@ -352,10 +362,13 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     Vcpu& vcpu = current_vcpu();
     Vmcb& vmcb = vmcb_of(vcpu);
     registers.rax = vmcb.rax;
-    if (vmcb.exit_code == static_cast<u64>(ExitCode::invalid)) {
+    if (static_cast<std::int32_t>(vmcb.exit_code) == exit_invalid) {
         if (!vcpu.entered)
             return false;
-        crash_on_exit("VMRUN refused the VMCB", registers);
+        if (!refuses_reserved_cr4(vcpu, vmcb))
+            crash_on_exit("VMRUN refused the VMCB", registers);
+        inject_exception(vmcb, x86::vector_general_protection);
+        return true;
     }
     vcpu.entered = true;
     vmcb.clean = clean_all;

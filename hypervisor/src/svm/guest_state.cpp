@@ -4,6 +4,7 @@
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
+#include "x86/safe.hpp"
 #include <initializer_list>
 
 namespace zpp::svm {
@@ -54,7 +55,7 @@ void write_guest_state(Vmcb& vmcb, const zpp_cpu_state& os)
     vmcb.rsp = os.rsp;
     vmcb.rax = 0; // ZPP_OK for the trampoline
     vmcb.pat = x86::rdmsr(msr::pat);
-    vmcb.debug_control = x86::rdmsr(msr::debug_control);
+    vmcb.debug_control = x86::rdmsr_or_zero(msr::debug_control);
 }
 
 void write_init_state(Vmcb& vmcb, GuestRegisters& registers)

@@ -132,8 +132,10 @@ enum class ExitCode : u64 {
     clgi = 0x85,
     skinit = 0x86,
     nested_page_fault = 0x400,
-    invalid = ~u64{0},
 };
+
+// VMEXIT_INVALID, of which QEMU's TCG writes the lower half only.
+constexpr std::int32_t exit_invalid = -1;
 
 // A nested page fault's exit_info_1.
 constexpr u64 fault_write = bit(1);

@@ -109,12 +109,13 @@ Result Capabilities::read(ReadMsr read_msr)
     if ((misc & misc_wait_for_sipi) == 0)
         return {ZPP_MISSING_FEATURE, "the activity state wait-for-SIPI"};
 
-    const Controls secondary_controls(read_msr(vmx_secondary));
     Result result = Controls(read_msr(vmx_true_pin)).require(pin_required, pin);
     if (result.ok())
         result = Controls(read_msr(vmx_true_primary)).require(primary_required, primary);
-    if (result.ok())
-        result = secondary_controls.require(secondary_required, secondary);
+    if (!result.ok())
+        return result;
+    const Controls secondary_controls(read_msr(vmx_secondary)); // there only with the control
+    result = secondary_controls.require(secondary_required, secondary);
     if (result.ok())
         result = Controls(read_msr(vmx_true_exit)).require(exit_required, exit);
     if (result.ok())

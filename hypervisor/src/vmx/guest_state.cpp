@@ -6,6 +6,7 @@
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
+#include "x86/safe.hpp"
 #include <initializer_list>
 
 namespace zpp::vmx {
@@ -88,7 +89,7 @@ void write_guest_state(const zpp_cpu_state& os)
     vmcs::write(FieldNatural::guest_rip, os.rip);
     vmcs::write(FieldNatural::guest_rflags, os.rflags);
     vmcs::write(FieldNatural::guest_dr7, x86::read_dr7());
-    vmcs::write(Field64::guest_debug_control, x86::rdmsr(msr::debug_control));
+    vmcs::write(Field64::guest_debug_control, x86::rdmsr_or_zero(msr::debug_control));
     vmcs::write(Field64::guest_pat, x86::rdmsr(msr::pat));
     vmcs::write(Field32::guest_sysenter_cs, static_cast<u32>(x86::rdmsr(msr::sysenter_cs)));
     vmcs::write(FieldNatural::guest_sysenter_esp, x86::rdmsr(msr::sysenter_esp));
@@ -146,7 +147,8 @@ void restore_to_cpu(zpp_cpu_state& os)
     os.idtr.base = vmcs::read(FieldNatural::guest_idtr_base);
     os.idtr.limit = static_cast<u16>(vmcs::read(Field32::guest_idtr_limit));
     x86::write_dr7(vmcs::read(FieldNatural::guest_dr7));
-    x86::wrmsr(msr::debug_control, vmcs::read(Field64::guest_debug_control));
+    if (const u64 debug_control = vmcs::read(Field64::guest_debug_control); debug_control != 0)
+        x86::wrmsr(msr::debug_control, debug_control);
     x86::wrmsr(msr::pat, vmcs::read(Field64::guest_pat));
     x86::wrmsr(msr::sysenter_cs, vmcs::read(Field32::guest_sysenter_cs));
     x86::wrmsr(msr::sysenter_esp, vmcs::read(FieldNatural::guest_sysenter_esp));

@@ -25,6 +25,13 @@ namespace zpp::x86 {
     return !faulted;
 }
 
+// The MSR's value, 0 if this CPU does not have it.
+inline u64 rdmsr_or_zero(u32 msr)
+{
+    u64 value = 0;
+    return safe_rdmsr(msr, value) ? value : 0;
+}
+
 [[nodiscard]] inline bool safe_wrmsr(u32 msr, u64 value)
 {
     bool faulted = true;

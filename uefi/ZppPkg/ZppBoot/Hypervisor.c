@@ -165,38 +165,76 @@ LoadDriver (
 }
 
 /**
-  Starts the loaded driver, and says in one line what came of it.
+  Says why there is no hypervisor.
 
-  @param[in] Driver  The driver's image.
-
-  @retval TRUE   The hypervisor holds the machine.
-  @retval FALSE  It does not.
+  @param[in] Status  What the driver returned.
+  @param[in] Reason  Its exit data; may be NULL.
 **/
 STATIC
-BOOLEAN
-StartDriver (
-  IN EFI_HANDLE  Driver
+VOID
+PrintFailure (
+  IN EFI_STATUS    Status,
+  IN CONST CHAR16  *Reason OPTIONAL
   )
 {
-  EFI_STATUS  Status;
-  CHAR16      *Reason;
-  UINTN       ReasonSize;
-
-  Reason = NULL;
-  Status = gBS->StartImage (Driver, &ReasonSize, &Reason);
-  if (!EFI_ERROR (Status)) {
-    PrintHeld ();
-  } else if (Reason != NULL) {
+  if (Reason != NULL) {
     Print (L"zpp: no hypervisor: %s\n", Reason);
   } else {
     Print (L"zpp: no hypervisor: the driver failed: %r\n", Status);
+  }
+}
+
+/**
+  Loads and starts the driver, and says what came of it.
+
+  @param[in] ParentImage  This program's image.
+  @param[in] Device       The volume's device.
+  @param[in] Path         The driver's path.
+  @param[in] Conf         What zpp.conf says.
+**/
+STATIC
+VOID
+RunDriver (
+  IN EFI_HANDLE      ParentImage,
+  IN EFI_HANDLE      Device,
+  IN CONST CHAR16    *Path,
+  IN CONST ZPP_CONF  *Conf
+  )
+{
+  EFI_STATUS  Status;
+  EFI_HANDLE  Driver;
+  CHAR16      *Reason;
+  UINTN       ReasonSize;
+  UINT64      Start;
+  UINT64      Loaded;
+  UINT64      Launched;
+
+  Start  = AsmReadTsc ();
+  Status = LoadDriver (ParentImage, Device, Path, &Driver);
+  if (EFI_ERROR (Status)) {
+    Print (L"zpp: no hypervisor: cannot load %s: %r\n", Path, Status);
+    return;
+  }
+
+  Loaded = AsmReadTsc ();
+  Reason = NULL;
+  SetLoadOptions (Driver, Conf);
+  Status   = gBS->StartImage (Driver, &ReasonSize, &Reason);
+  Launched = AsmReadTsc ();
+  if (EFI_ERROR (Status)) {
+    PrintFailure (Status, Reason);
+  } else {
+    PrintHeld ();
+    Print (
+      L"zpp: loaded and launched in %ld TSC ticks (%ld reading the driver)\n",
+      Launched - Start,
+      Loaded - Start
+      );
   }
 
   if (Reason != NULL) {
     FreePool (Reason);
   }
-
-  return !EFI_ERROR (Status);
 }
 
 /**
@@ -213,36 +251,16 @@ ZppStartHypervisor (
   IN CONST ZPP_CONF  *Conf
   )
 {
-  EFI_STATUS    Status;
-  EFI_HANDLE    Driver;
-  CHAR16        *ConfPath;
-  CONST CHAR16  *Path;
-  UINT64        Start;
-  UINT64        Loaded;
-  UINT64        End;
+  CHAR16  *Path;
 
   if (IsHeld ()) {
     PrintHeld ();
     return;
   }
 
-  ConfPath = Conf->Driver.Start != NULL ? ZppWidenPath (Conf->Driver) : NULL;
-  Path     = ConfPath != NULL ? ConfPath : DEFAULT_DRIVER;
-
-  Start  = AsmReadTsc ();
-  Status = LoadDriver (ParentImage, Device, Path, &Driver);
-  Loaded = AsmReadTsc ();
-  if (EFI_ERROR (Status)) {
-    Print (L"zpp: no hypervisor: cannot load %s: %r\n", Path, Status);
-  } else {
-    SetLoadOptions (Driver, Conf);
-    if (StartDriver (Driver)) {
-      End = AsmReadTsc ();
-      Print (L"zpp: loaded and launched in %ld TSC ticks (%ld reading the driver)\n", End - Start, Loaded - Start);
-    }
-  }
-
-  if (ConfPath != NULL) {
-    FreePool (ConfPath);
+  Path = Conf->Driver.Start != NULL ? ZppWidenPath (Conf->Driver) : NULL;
+  RunDriver (ParentImage, Device, Path != NULL ? Path : DEFAULT_DRIVER, Conf);
+  if (Path != NULL) {
+    FreePool (Path);
   }
 }

@@ -7,7 +7,7 @@
 #include <Library/BaseMemoryLib.h>
 #include <Library/PcdLib.h>
 
-#define LOAD_OPTIONS_MAX  64
+#define LOAD_OPTIONS_MAX  256
 
 /**
   Reads a whole word as a number, decimal or 0x-prefixed hexadecimal.

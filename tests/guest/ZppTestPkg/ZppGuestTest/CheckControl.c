@@ -176,11 +176,11 @@ Cr3AndCr8 (
 }
 
 CONST ZPP_CHECK  gZppControlChecks[] = {
-  { "CR0 bits read as written",          CheckAlways, Cr0Toggles   },
-  { "CR0 refuses what hardware refuses", CheckHeld,   Cr0Refuses   },
+  { "CR0 bits read as written",          CheckAlways,  Cr0Toggles  },
+  { "CR0 refuses what hardware refuses", CheckVtxHeld, Cr0Refuses  },
   { "CLTS, LMSW and SMSW",               CheckAlways, CltsLmswSmsw },
   { "CR4 bits read as written",          CheckAlways, Cr4Toggles   },
-  { "CR4 refuses what hardware refuses", CheckHeld,   Cr4Refuses   },
+  { "CR4 refuses what hardware refuses", CheckVtxHeld, Cr4Refuses  },
   { "CR4.VMXE reads 0 and gives #GP",    CheckHeld,   Cr4HidesVmx  },
   { "CR3 and CR8 read as written",       CheckAlways, Cr3AndCr8    },
   { NULL }

@@ -253,7 +253,7 @@ CONST ZPP_CHECK  gZppMsrChecks[] = {
   { "EFER keeps its value",                        CheckAlways,  Efer           },
   { "EFER refuses what hardware refuses",          CheckHeld,    EferRefuses    },
   { "MTRRs can be read",                           CheckAlways,  Mtrrs          },
-  { "MTRRs refuse invalid values",                 CheckHeld,    MtrrsRefuse    },
+  { "MTRRs refuse invalid values",                 CheckVtxHeld,   MtrrsRefuse    },
   { "PAT and STAR keep their values",              CheckAlways,  PassThrough    },
   { "a microcode update is swallowed",             CheckVtxHeld, Microcode      },
   { NULL }

@@ -279,7 +279,72 @@ RollBack (
 }
 
 /**
-  Launches and rolls back, with another CPU left out each time.
+  Has the firmware disable or enable the last CPU, which is not the BSP; if there is only the BSP,
+  does nothing.
+
+  @param[in,out] Test    The test.
+  @param[in]     Enable  TRUE to enable it.
+**/
+STATIC
+VOID
+EnableLastCpu (
+  IN OUT ROLLBACK_TEST  *Test,
+  IN     BOOLEAN        Enable
+  )
+{
+  UINTN                      Last;
+  EFI_PROCESSOR_INFORMATION  Information;
+
+  Last = Test->Cpus.Count - 1;
+  if (Last == Test->Cpus.Bsp) {
+    return;
+  }
+
+  if (Enable) {
+    Test->Cpus.Services->GetProcessorInfo (Test->Cpus.Services, Last, &Information);
+    Expect (Test, Last, "still disabled", 0, Information.StatusFlag & PROCESSOR_ENABLED_BIT);
+  }
+
+  Expect (
+    Test,
+    Last,
+    "EnableDisableAP",
+    EFI_SUCCESS,
+    Test->Cpus.Services->EnableDisableAP (Test->Cpus.Services, Last, Enable, NULL)
+    );
+}
+
+/**
+  Launches and rolls back once.
+
+  @param[in,out] Test     The test.
+  @param[in]     LeftOut  The CPU that is not launched, or NO_CPU.
+
+  @retval TRUE   The launch was possible.
+  @retval FALSE  It was not; a failure is noted.
+**/
+STATIC
+BOOLEAN
+LaunchAndRollBack (
+  IN OUT ROLLBACK_TEST  *Test,
+  IN     UINTN          LeftOut
+  )
+{
+  if (!Launch (Test, LeftOut)) {
+    return FALSE;
+  }
+
+  if ((LeftOut != NO_CPU) && (LeftOut != Test->Cpus.Bsp)) {
+    Expect (Test, Test->Cpus.Bsp, "commit without a CPU", ZPP_BAD_CALL, zpp_loader_commit ());
+  }
+
+  RollBack (Test);
+  return TRUE;
+}
+
+/**
+  Launches and rolls back, with another CPU left out each time, and once with one that the
+  firmware has disabled.
 
   @param[in,out] Test  The test.
 **/
@@ -295,18 +360,20 @@ RunRounds (
   for (Round = 0; Round < ROUNDS; Round++) {
     // The first round leaves nobody out: a failure after the last launch.
     LeftOut = Round == 0 ? NO_CPU : (Test->Cpus.Count - Round % Test->Cpus.Count) % Test->Cpus.Count;
-    if (!Launch (Test, LeftOut)) {
+    if (!LaunchAndRollBack (Test, LeftOut)) {
       return;
     }
 
-    if ((LeftOut != NO_CPU) && (LeftOut != Test->Cpus.Bsp)) {
-      Expect (Test, Test->Cpus.Bsp, "commit without a CPU", ZPP_BAD_CALL, zpp_loader_commit ());
-    }
-
-    RollBack (Test);
     if (Test->Failures == 0) {
       Print (L"ok: roll-back %d\n", Round);
     }
+  }
+
+  EnableLastCpu (Test, FALSE);
+  LaunchAndRollBack (Test, NO_CPU);
+  EnableLastCpu (Test, TRUE);
+  if (Test->Failures == 0) {
+    Print (L"ok: roll-back with a disabled CPU\n");
   }
 }
 

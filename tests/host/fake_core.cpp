@@ -1,0 +1,45 @@
+#include "fake_core.hpp"
+#include "guest_memory.hpp"
+#include "virt.hpp"
+#include "zpp/hypercall.h"
+
+namespace zpp {
+
+const Vendor& vendor()
+{
+    static const Vendor fake{.name = "a test",
+                             .feature = ZPP_FEATURE_VTX,
+                             .present = nullptr,
+                             .prepare = nullptr,
+                             .launch = nullptr,
+                             .request_nmi_window = nullptr,
+                             .dump = nullptr};
+    return fake;
+}
+
+unsigned guest_memory::variable_mtrrs() { return test::fake_core.variable_mtrrs; }
+void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
+
+namespace test {
+
+FakeCore fake_core;
+
+zpp_boot_info boot_info()
+{
+    zpp_boot_info info{};
+    info.magic = ZPP_BOOT_INFO_MAGIC;
+    info.version = ZPP_BOOT_INFO_VERSION;
+    info.size = sizeof info;
+    info.cpu_count = 1;
+    info.range_count = 1;
+    info.heap_page = 10;
+    info.heap_pages = 16;
+    info.cpu_blocks_page = 32;
+    info.calls_page = 48;
+    info.total_pages = 49;
+    info.ranges[0] = {0x7000000, 49};
+    return info;
+}
+
+} // namespace test
+} // namespace zpp

@@ -1,0 +1,19 @@
+// The parts of the core that need a CPU in VMX operation, replaced: the vendor, and the guest's
+// memory.
+#pragma once
+#include "lib/types.hpp"
+#include "zpp/boot_info.h"
+
+namespace zpp::test {
+
+struct FakeCore {
+    unsigned variable_mtrrs = 8;
+    unsigned followed_mtrrs = 0; // calls of guest_memory::follow_mtrrs()
+};
+
+extern FakeCore fake_core;
+
+// A boot_info that the core accepts: one CPU, one range of memory.
+zpp_boot_info boot_info();
+
+} // namespace zpp::test

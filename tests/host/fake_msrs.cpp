@@ -1,0 +1,23 @@
+#include "fake_msrs.hpp"
+#include <doctest/doctest.h>
+
+namespace zpp::test {
+namespace {
+
+Msrs current;
+
+} // namespace
+
+void use_msrs(const Msrs& msrs) { current = msrs; }
+
+u64 read_msr(u32 msr)
+{
+    const auto found = current.find(msr);
+    if (found == current.end()) {
+        FAIL_CHECK("RDMSR of an MSR that does not exist: ", msr);
+        return 0;
+    }
+    return found->second;
+}
+
+} // namespace zpp::test

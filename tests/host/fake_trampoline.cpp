@@ -1,0 +1,40 @@
+#include "fake_trampoline.hpp"
+#include "fake_cpu.hpp"
+#include <doctest/doctest.h>
+
+extern "C" {
+#include "loader/trampoline.h"
+}
+
+asm(".pushsection .text\n"
+    ".balign 4096\n"
+    ".skip 4096 - 100\n"
+    ".globl zpp_trampoline_start, zpp_trampoline_leave, zpp_trampoline_end\n"
+    "zpp_trampoline_start: .skip 70\n"
+    "zpp_trampoline_leave: .skip 130\n"
+    "zpp_trampoline_end:\n"
+    ".popsection\n");
+
+namespace zpp::test {
+
+FakeTrampoline fake_trampoline;
+
+} // namespace zpp::test
+
+using namespace zpp::test;
+
+extern "C" {
+
+uint64_t zpp_trampoline_call(zpp_cpu_call* call)
+{
+    CHECK(fake_cpu.rflags == FakeCpu::interrupts_off);
+    return fake_trampoline.call(*call);
+}
+
+uint64_t zpp_trampoline_devirtualize(zpp_cpu_call* call)
+{
+    CHECK(fake_cpu.rflags == FakeCpu::interrupts_off);
+    return fake_trampoline.devirtualize(*call);
+}
+
+} // extern "C"

@@ -1,0 +1,205 @@
+// ZppBoot's reader of zpp.conf (uefi/ZppPkg/ZppBoot/Conf.c).
+#include <doctest/doctest.h>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+extern "C" {
+#include "Conf.h"
+}
+
+namespace zpp::test {
+namespace {
+
+std::optional<std::string> text(const ZPP_TEXT& t)
+{
+    return t.Start != nullptr ? std::optional(std::string(t.Start, t.Length)) : std::nullopt;
+}
+
+// The bytes alone, without a terminating zero.
+struct Exact {
+    explicit Exact(const std::string& conf) : bytes(new char[conf.size()])
+    {
+        conf.copy(bytes.get(), conf.size());
+    }
+    std::unique_ptr<char[]> bytes;
+};
+
+struct Parsed {
+    bool hypervisor;
+    std::optional<std::string> driver, default_entry;
+    std::optional<unsigned> serial;
+    std::vector<std::string> faults; // "line: message what"
+};
+
+Parsed parse(const std::string& conf)
+{
+    Parsed parsed{};
+    ZPP_CONF result;
+    const auto report = [](void* context, unsigned line, const char* message, ZPP_TEXT what) {
+        static_cast<Parsed*>(context)->faults.push_back(std::to_string(line) + ": " + message +
+                                                        " " + std::string(what.Start, what.Length));
+    };
+    const Exact exact(conf);
+    ZppConfParse(exact.bytes.get(), conf.size(), &result, report, &parsed);
+    parsed.hypervisor = result.Hypervisor;
+    parsed.driver = text(result.Driver);
+    parsed.default_entry = text(result.Default);
+    if (result.HasSerial)
+        parsed.serial = result.Serial;
+    return parsed;
+}
+
+struct Entry {
+    std::optional<std::string> path, initrd, command_line;
+    bool operator==(const Entry&) const = default;
+};
+
+std::optional<Entry> find(const std::string& conf, const std::string& name)
+{
+    ZPP_CONF_ENTRY entry;
+    const Exact exact(conf);
+    if (!ZppConfFindEntry(exact.bytes.get(), conf.size(), {name.data(), name.size()}, &entry))
+        return std::nullopt;
+    return Entry{text(entry.Path), text(entry.Initrd), text(entry.CommandLine)};
+}
+
+const std::string whole = "# written by hand\n"
+                          "\n"
+                          "hypervisor = on\n"
+                          "driver = \\EFI\\zpp\\ZppDxe.efi\n"
+                          "serial = 0x3f8\n"
+                          "default = linux\n"
+                          "\n"
+                          "[linux]\n"
+                          "path = \\EFI\\zpp\\kernel.efi\n"
+                          "initrd = \\EFI\\zpp\\initrd.img\n"
+                          "cmdline = console=ttyS0 quiet # not a comment\n"
+                          "[shell]\n"
+                          "path = \\shell.efi\n";
+
+TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
+{
+    std::string crlf;
+    for (const char c : whole)
+        crlf += c == '\n' ? std::string("\r\n") : std::string(1, c);
+    for (const std::string& conf : {whole, crlf, whole.substr(0, whole.size() - 1)}) {
+        const Parsed parsed = parse(conf);
+        CHECK(parsed.faults == std::vector<std::string>{});
+        CHECK(parsed.hypervisor);
+        CHECK(parsed.driver == "\\EFI\\zpp\\ZppDxe.efi");
+        CHECK(parsed.serial == 0x3f8);
+        CHECK(parsed.default_entry == "linux");
+        CHECK(find(conf, "linux") == Entry{"\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img",
+                                           "console=ttyS0 quiet # not a comment"});
+        CHECK(find(conf, "shell") == Entry{"\\shell.efi", std::nullopt, std::nullopt});
+        CHECK(find(conf, "Linux") == std::nullopt);
+        CHECK(find(conf, "lin") == std::nullopt);
+        CHECK(find(conf, "linux2") == std::nullopt);
+    }
+}
+
+TEST_CASE("zpp.conf: an empty file gives the defaults")
+{
+    for (const char* conf : {"", "\n", "\r\n", "# nothing\n", "   \n\t\n"}) {
+        const Parsed parsed = parse(conf);
+        CHECK(parsed.hypervisor);
+        CHECK(parsed.driver == std::nullopt);
+        CHECK(parsed.serial == std::nullopt);
+        CHECK(parsed.default_entry == std::nullopt);
+        CHECK(parsed.faults.empty());
+    }
+}
+
+TEST_CASE("zpp.conf: spaces are dropped around keys and values, kept inside")
+{
+    CHECK(parse("  driver\t=  a b  \t\n").driver == "a b");
+    CHECK(parse("driver=a=b").driver == "a=b");
+    CHECK(find(" [ my linux ]\npath=p", "my linux") == Entry{"p", std::nullopt, std::nullopt});
+    CHECK(find("[l]\npath=p\ncmdline =\n", "l") == Entry{"p", std::nullopt, ""});
+    CHECK(find("[l]\npath=p\ncmdline=\"a  b\"\n", "l") == Entry{"p", std::nullopt, "\"a  b\""});
+}
+
+TEST_CASE("zpp.conf: ports")
+{
+    struct {
+        const char* value;
+        std::optional<unsigned> port;
+    } const cases[] = {
+        {"0", 0u},           {"0x3f8", 0x3f8u},   {"0X2F8", 0x2f8u},   {"1016", 1016u},
+        {"65535", 65535u},   {"0xffff", 0xffffu}, {"00", 0u},          {"65536", {}},
+        {"0x10000", {}},     {"0x", {}},          {"x", {}},           {"", {}},
+        {"3f8", {}},         {"-1", {}},          {"0x3f8 0x2f8", {}}, {"99999999999999999999", {}},
+        {"0x100000000", {}}, {"4294967296", {}},
+    };
+    for (const auto& c : cases) {
+        INFO(std::string(c.value));
+        const Parsed parsed = parse(std::string("serial = ") + c.value + "\n");
+        CHECK(parsed.serial == c.port);
+        CHECK(parsed.faults.empty() == c.port.has_value());
+    }
+}
+
+TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
+{
+    struct {
+        const char* conf;
+        std::vector<std::string> faults;
+    } const cases[] = {
+        {"hypervisor = off\nhypervisor = on\n", {"2: this key was given before: hypervisor"}},
+        {"\nhypervisor = yes\n", {"2: hypervisor must be on or off, not yes"}},
+        {"hypervisor = ON\n", {"1: hypervisor must be on or off, not ON"}},
+        {"hypervisor =\n", {"1: hypervisor must be on or off, not hypervisor"}},
+        {"Driver = x\n", {"1: no such key: Driver"}},
+        {"path = x\n", {"1: no such key: path"}},
+        {"= x\n", {"1: no such key: "}},
+        {"driver\n", {"1: a line is key = value, not driver"}},
+        {"driver =\n", {"1: a value is missing: driver"}},
+        {"[l]\npath = p\ndriver = x\n", {"3: no such key in a section: driver"}},
+        {"[l]\n\npath = p\npath = q\n", {"4: this key was given before: path"}},
+        {"\n[l]\ncmdline = x\n\n", {"2: this section has no path: l"}},
+        {"[a]\n[b]\npath = p\n", {"1: this section has no path: a"}},
+        {"[l\npath = p\n", {"1: a section is [name], not [l"}},
+        {"[]\npath = p\n", {"1: a section is [name], not []"}},
+        {"driver = \xc3\xa4\n", {"1: only ASCII text is allowed here "}},
+        {"serial = 0x\n\r\nfoo = 1\r\n",
+         {"1: serial must be an I/O port such as 0x3f8, or 0 for none, not 0x",
+          "3: no such key: foo"}},
+    };
+    for (const auto& c : cases) {
+        INFO(std::string(c.conf));
+        CHECK(parse(c.conf).faults == c.faults);
+    }
+    CHECK_FALSE(parse("hypervisor = off\nhypervisor = on\n").hypervisor);
+    CHECK(parse("hypervisor = yes\n").hypervisor);
+    CHECK(parse("driver = \xc3\xa4\ndriver = b\n").driver == "b");
+}
+
+TEST_CASE("zpp.conf: a zero byte is no text")
+{
+    const std::string conf("driver = a\0b\nserial = 0\n", 24);
+    const Parsed parsed = parse(conf);
+    CHECK(parsed.driver == std::nullopt);
+    CHECK(parsed.serial == 0u);
+    CHECK(parsed.faults == std::vector<std::string>{"1: only ASCII text is allowed here "});
+}
+
+TEST_CASE("zpp.conf: a section without a path is none")
+{
+    CHECK(find("[l]\ninitrd = i\n", "l") == std::nullopt);
+    CHECK(find("[l]\npath =\n", "l") == std::nullopt);
+    CHECK(find("path = p\n", "l") == std::nullopt);
+}
+
+TEST_CASE("zpp.conf: truncated anywhere it stays within the text")
+{
+    for (std::size_t size = 0; size <= whole.size(); ++size) {
+        const Parsed parsed = parse(whole.substr(0, size));
+        CHECK(parsed.faults.size() <= 2);
+        (void)find(whole.substr(0, size), "linux");
+    }
+}
+
+} // namespace
+} // namespace zpp::test

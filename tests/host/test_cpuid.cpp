@@ -1,0 +1,108 @@
+// CPUID as the guest sees it: the bare CPU's answer but for what hypercall.h makes public, what
+// zpp hides, and the bits that mirror the guest's CR4 (SDM Vol. 2A, CPUID).
+#include "emulate.hpp"
+#include "fake_core.hpp"
+#include "fake_cpu.hpp"
+#include "machine.hpp"
+#include <cstring>
+#include <doctest/doctest.h>
+#include <string>
+
+namespace zpp::test {
+namespace {
+
+constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
+constexpr u32 ospke = 1u << 4;
+constexpr u64 cr4_osxsave = bit(18), cr4_pke = bit(22);
+
+struct Case {
+    const char* name;
+    u32 leaf, subleaf;
+    u64 cr4;
+    u32 bare, seen; // ECX
+};
+
+constexpr Case cases[] = {
+    {"leaf 1: VMX and SMX are hidden, the hypervisor shows", 1, 0, 0, vmx | smx | 1,
+     hypervisor | 1},
+    {"leaf 1: a subleaf changes nothing", 1, 7, 0, vmx | 1, hypervisor | 1},
+    {"leaf 1: OSXSAVE as in the guest's CR4: set", 1, 0, cr4_osxsave, 0, hypervisor | osxsave},
+    {"leaf 1: OSXSAVE as in the guest's CR4: clear", 1, 0, ~cr4_osxsave, osxsave, hypervisor},
+    {"leaf 1: everything else stays", 1, 0, cr4_osxsave, ~0u, ~(vmx | smx)},
+    {"leaf 7: OSPKE set", 7, 0, cr4_pke, 0, ospke},
+    {"leaf 7: OSPKE clear", 7, 0, ~cr4_pke, ~0u, ~ospke},
+    {"leaf 7.1 is the bare CPU's", 7, 1, cr4_pke, 0, 0},
+    {"leaf 7.1 is the bare CPU's: bit 4 stays", 7, 1, 0, ospke, ospke},
+    {"leaf 0 is the bare CPU's", 0, 0, 0, ~0u, ~0u},
+    {"leaf 0DH is the bare CPU's", 0xd, 0, 0, ~0u, ~0u},
+    {"leaf 80000001H is the bare CPU's", 0x80000001, 0, 0, ~0u, ~0u},
+    {"leaf 40000002H is the bare CPU's", 0x40000002, 0, 0, 0x1234, 0x1234},
+};
+
+TEST_CASE("CPUID: ECX of leaves")
+{
+    for (const Case& c : cases) {
+        INFO(std::string(c.name));
+        x86::CpuidResult result{0x11111111, 0x22222222, c.bare, 0x44444444};
+        change_cpuid_leaf(c.leaf, c.subleaf, c.cr4, result);
+        CHECK(result.ecx == c.seen);
+        CHECK(result.eax == 0x11111111);
+        CHECK(result.ebx == 0x22222222);
+        CHECK(result.edx == 0x44444444);
+    }
+}
+
+TEST_CASE("CPUID: the signature leaf")
+{
+    x86::CpuidResult result{};
+    change_cpuid_leaf(0x40000000, 0, 0, result);
+    CHECK(result.eax == 0x40000001);
+    char text[13] = {};
+    std::memcpy(text, &result.ebx, 4);
+    std::memcpy(text + 4, &result.ecx, 4);
+    std::memcpy(text + 8, &result.edx, 4);
+    CHECK(std::string(text) == "ZppZppZppZpp");
+}
+
+TEST_CASE("CPUID: the version leaf")
+{
+    zpp_boot_info info = boot_info();
+    info.cpu_count = 6;
+    REQUIRE(machine.adopt(&info));
+    CpuBlock cpu;
+    cpu.vcpu().index = 4;
+    x86::CpuidResult result{};
+    cpu.run([&] { change_cpuid_leaf(0x40000001, 0, 0, result); });
+    CHECK(result.eax == ZPP_VERSION);
+    CHECK(result.ebx == ZPP_FEATURE_VTX);
+    CHECK(result.ecx == 4);
+    CHECK(result.edx == 6);
+}
+
+TEST_CASE("CPUID: the leaf is EAX, the subleaf ECX, whatever is above bit 31")
+{
+    GuestRegisters registers{};
+    registers.rax = 0xdeadbeef40000000;
+    registers.rcx = 0xffffffff00000000;
+    registers.rsi = 0x1234;
+    emulate_cpuid(registers, 0);
+    CHECK(registers.rax == 0x40000001);
+    CHECK(registers.rbx == ZPP_SIGNATURE_EBX);
+    CHECK(registers.rcx == ZPP_SIGNATURE_ECX);
+    CHECK(registers.rdx == ZPP_SIGNATURE_EDX);
+    CHECK(registers.rsi == 0x1234);
+}
+
+TEST_CASE("CPUID: the bare CPU's own leaf 0")
+{
+    GuestRegisters registers{};
+    const x86::CpuidResult bare = x86::cpuid(0);
+    emulate_cpuid(registers, 0);
+    CHECK(registers.rax == bare.eax);
+    CHECK(registers.rbx == bare.ebx);
+    CHECK(registers.rcx == bare.ecx);
+    CHECK(registers.rdx == bare.edx);
+}
+
+} // namespace
+} // namespace zpp::test
