@@ -23,7 +23,7 @@ AGAIN = +@$(MAKE) $(PARALLEL)
 # ---- configuration
 
 WITHOUT_CONFIGURATION := help setup packages clean distclean
-AFTER_SETUP := run test check bench
+AFTER_SETUP := run test check
 GOALS := $(or $(MAKECMDGOALS),all)
 
 ifneq ($(filter-out $(WITHOUT_CONFIGURATION),$(GOALS)),)
@@ -42,7 +42,7 @@ $(error $(subst $(SEPARATOR),,$(SETTINGS)))
 endif
 $(eval $(subst $(SEPARATOR),$(NEWLINE),$(SETTINGS)))
 OUT := out/$(CONFIGURATION)/$(SELECTED_ARCHITECTURE)
-else ifneq ($(filter-out $(WITHOUT_CONFIGURATION) $(AFTER_SETUP),$(GOALS)),)
+else ifneq ($(filter-out $(WITHOUT_CONFIGURATION) $(AFTER_SETUP) bench,$(GOALS)),)
 $(error python3 is missing: run 'make setup' first)
 endif
 endif
@@ -70,10 +70,10 @@ setup-venv:
 	@setup/venv.sh
 
 setup-rig: setup-venv
-	@$(ZPP_IMAGE) rig install
+	@$(ZPP_IMAGE) rig install | sed -u 's/^/setup: /'
 
 setup-edk2:
-	@EDK2_ROOT='$(EDK2_ROOT)' python3 uefi/edk2.py --cache $(CACHE)
+	@EDK2_ROOT='$(EDK2_ROOT)' python3 uefi/edk2.py --cache $(CACHE) | sed -u 's/^/setup: /'
 
 setup-guest:
 	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
@@ -129,7 +129,6 @@ guest-image: all linux-guest
 run: ## Set up, build, and boot the small Linux guest on the hypervisor
 test: ## Set up, build, and run all tests
 check: ## Check formats, types, spelling and headers
-bench: ## Measure, and print JSON
 $(AFTER_SETUP): setup
 	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
 
@@ -147,8 +146,18 @@ test-now: all linux-guest efi-guest test-host
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
 
-bench-now: all linux-guest
-	@PYTHONPATH=tests/boot $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) $(TOOLCHAIN)
+# Only the JSON goes to standard output.
+.PHONY: bench bench-build bench-now
+bench: ## Measure, and print JSON
+	+@$(MAKE) setup >&2
+	$(AGAIN) bench-build >&2
+	+@$(MAKE) bench-now
+
+bench-build: all linux-guest
+
+bench-now:
+	@PYTHONPATH=tests/boot $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) \
+	    $(TOOLCHAIN)
 
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
