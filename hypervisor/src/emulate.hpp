@@ -23,6 +23,7 @@ constexpr bool is_changed_leaf(u32 leaf)
 {
     return leaf == 1 || leaf == 7 || leaf >> 28 == 4 || leaf == 0x80000001 || leaf == 0x8000000a;
 }
+inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result);
 void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);
 
 [[nodiscard]] Outcome emulate_rdmsr(GuestRegisters& registers);
@@ -47,6 +48,14 @@ void for_each_intercepted_msr(void (*intercept)(void* context, u32 first, u32 la
 inline bool is_hypercall(const GuestRegisters& registers)
 {
     return registers.rax >> 32 == ZPP_HYPERCALL_MAGIC >> 32;
+}
+
+// Inline for the fast paths: Linux asks for leaf 1 more than for any other.
+inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result)
+{
+    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
+    const u32 mirrored = (guest_cr4 & x86::cr4_osxsave) != 0 ? osxsave : 0;
+    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | hypervisor | mirrored;
 }
 
 } // namespace zpp

@@ -5,15 +5,11 @@
 namespace zpp {
 namespace {
 
-constexpr u32 leaf1_ecx_vmx = 1u << 5;
-constexpr u32 leaf1_ecx_smx = 1u << 6;
-constexpr u32 leaf1_ecx_osxsave = 1u << 27;
-constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
 constexpr u32 leaf7_ecx_ospke = 1u << 4;
 constexpr u32 leaf80000001_ecx_svm = 1u << 2;
 constexpr u32 leaf80000001_ecx_skinit = 1u << 12;
 
-void mirror(u32& reg, u32 flag, bool set) { reg = set ? reg | flag : reg & ~flag; }
+constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
 } // namespace
 
@@ -34,13 +30,11 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& r
 {
     switch (leaf) {
     case 1:
-        result.ecx &= ~(leaf1_ecx_vmx | leaf1_ecx_smx);
-        result.ecx |= leaf1_ecx_hypervisor;
-        mirror(result.ecx, leaf1_ecx_osxsave, (guest_cr4 & x86::cr4_osxsave) != 0);
+        change_cpuid_leaf_1(guest_cr4, result);
         break;
     case 7:
         if (subleaf == 0)
-            mirror(result.ecx, leaf7_ecx_ospke, (guest_cr4 & x86::cr4_pke) != 0);
+            result.ecx = with(result.ecx, leaf7_ecx_ospke, (guest_cr4 & x86::cr4_pke) != 0);
         break;
     case ZPP_CPUID_SIGNATURE_LEAF:
         result = {ZPP_CPUID_VERSION_LEAF, ZPP_SIGNATURE_EBX, ZPP_SIGNATURE_ECX, ZPP_SIGNATURE_EDX};

@@ -95,6 +95,15 @@ void write_sipi_state(Vmcb& vmcb, u8 vector)
     vmcb.rip = 0;
 }
 
+void redirect_init(bool on)
+{
+    u64 vm_cr = 0;
+    if (!x86::safe_rdmsr(msr::vm_cr, vm_cr))
+        return;
+    vm_cr = on ? vm_cr | msr::vm_cr_r_init : vm_cr & ~msr::vm_cr_r_init;
+    (void)x86::safe_wrmsr(msr::vm_cr, vm_cr); // refused where the CPU has no such bit
+}
+
 void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& os)
 {
     os.cr0 = vmcb.cr0;
@@ -119,6 +128,7 @@ void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& 
     x86::write_dr6(vmcb.dr6);
     x86::write_dr7(vmcb.dr7);
     x86::wrmsr(msr::pat, vmcb.pat);
+    redirect_init(false);
     vmload(vmcb_address);
 }
 

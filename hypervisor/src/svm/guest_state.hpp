@@ -18,6 +18,10 @@ void write_init_state(Vmcb& vmcb, GuestRegisters& registers);
 // As a SIPI starts a CPU: real mode at vector * 4096.
 void write_sipi_state(Vmcb& vmcb, u8 vector);
 
+// On: a physical INIT becomes #SX in the host, on CPUs that can do so (VM_CR.R_INIT). Off: as the
+// OS has it.
+void redirect_init(bool on);
+
 // What VM exits have loaded with the host's values is given back to the OS, and `os` gets what the
 // loader's trampoline restores.
 void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& os);

@@ -136,15 +136,6 @@ void write_controls(Vmcb& vmcb)
     vmcb.nested_cr3 = shared.nested_cr3;
 }
 
-// A stray INIT becomes #SX in the host, where the CPU has it. Others reset the CPU for good.
-void redirect_init()
-{
-    u64 vm_cr = 0;
-    if (!x86::safe_rdmsr(msr::vm_cr, vm_cr) ||
-        !x86::safe_wrmsr(msr::vm_cr, vm_cr | msr::vm_cr_r_init))
-        return;
-}
-
 extern "C" void zpp_svm_run(u64 guest_vmcb, u64 host_vmcb);
 
 Result launch(Vcpu& vcpu)
@@ -157,7 +148,7 @@ Result launch(Vcpu& vcpu)
         return {ZPP_IN_USE};
     x86::wrmsr(msr::efer, efer | msr::efer_svme);
     x86::wrmsr(msr::vm_hsave_pa, machine.physical_of(vcpu.control_block_1()).value);
-    redirect_init();
+    redirect_init(true);
 
     Vmcb& vmcb = vmcb_of(vcpu);
     const HostPhysical guest = machine.physical_of(&vmcb);
@@ -178,6 +169,7 @@ Result launch(Vcpu& vcpu)
     // The CPU refused the very first VMRUN.
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
     vmload(guest);
+    redirect_init(false);
     stgi();
     x86::wrmsr(msr::efer, efer);
     return {ZPP_ENTRY_FAILED, "VMRUN refused the VMCB"};

@@ -1,4 +1,4 @@
-// The hot path: CPUID of an untouched leaf in straight-line 64-bit code, most exits of a running
+// The hot path: CPUID of leaf 1 or an untouched one in straight-line 64-bit code, most exits of a running
 // OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
 // afresh. Calls nothing, so that the entry stub need save only half of the registers.
 #include "emulate.hpp"
@@ -27,9 +27,15 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
 {
     constexpr auto reason_cpuid = static_cast<u64>(ExitReason::cpuid);
     const auto leaf = static_cast<u32>(registers.rax);
-    u64 reason, rip, length, rflags, interruptibility;
-    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid || is_changed_leaf(leaf))
+    u64 reason, rip, length, rflags, interruptibility, cr4 = 0;
+    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid)
         return false;
+    if (leaf == 1) {
+        if (!read(FieldNatural::guest_cr4, cr4))
+            return false;
+    } else if (is_changed_leaf(leaf)) {
+        return false;
+    }
     if (!read(FieldNatural::guest_rflags, rflags) || (rflags & x86::rflags_tf) != 0)
         return false;
     if (!read(Field32::guest_interruptibility, interruptibility) || interruptibility != 0)
@@ -42,7 +48,9 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     if (!vmwrite(static_cast<u32>(FieldNatural::guest_rip), next))
         return false;
     ++current_vcpu().exits[reason_cpuid];
-    const x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
+    x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
+    if (leaf == 1)
+        change_cpuid_leaf_1(cr4, result);
     registers.rax = result.eax;
     registers.rbx = result.ebx;
     registers.rcx = result.ecx;
