@@ -20,7 +20,9 @@ struct cpuid {
 static struct cpuid cpuid(uint32_t leaf)
 {
     struct cpuid r;
-    __asm__ volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(0));
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                     : "a"(leaf), "c"(0));
     return r;
 }
 
@@ -33,7 +35,10 @@ static uint64_t rdmsr(uint32_t msr)
 
 static void wrmsr(uint32_t msr, uint64_t value)
 {
-    __asm__ volatile("wrmsr" : : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32)) : "memory");
+    __asm__ volatile("wrmsr"
+                     :
+                     : "c"(msr), "a"((uint32_t)value), "d"((uint32_t)(value >> 32))
+                     : "memory");
 }
 
 unsigned zpp_cpu_physical_address_bits(void)
@@ -134,7 +139,8 @@ void zpp_cpu_capture(struct zpp_cpu_state *state)
 
 static void restore_tr(const struct zpp_cpu_state *state)
 {
-    uint64_t cr0, *descriptor = (uint64_t *)(uintptr_t)(state->gdtr.base + (state->tr.selector & ~7u));
+    uint64_t cr0,
+        *descriptor = (uint64_t *)(uintptr_t)(state->gdtr.base + (state->tr.selector & ~7u));
     /* LTR wants an available TSS; the OS may have mapped its GDT read-only. */
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~CR0_WP) : "memory");
@@ -175,17 +181,20 @@ int zpp_cpu_is_held(void)
            leaf.edx == ZPP_SIGNATURE_EDX;
 }
 
-int zpp_cpu_is_amd(void)
-{
-    return (cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0;
-}
+int zpp_cpu_is_amd(void) { return (cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0; }
 
 uint64_t zpp_cpu_hypercall(uint32_t number)
 {
     uint64_t rax = ZPP_HYPERCALL(number), rbx = 0, rcx = 0, rdx = 0, rsi = 0;
     if (zpp_cpu_is_amd())
-        __asm__ volatile("vmmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
+        __asm__ volatile("vmmcall"
+                         : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
+                         :
+                         : "memory");
     else
-        __asm__ volatile("vmcall" : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi) : : "memory");
+        __asm__ volatile("vmcall"
+                         : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
+                         :
+                         : "memory");
     return rax;
 }

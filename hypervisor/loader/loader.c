@@ -26,7 +26,8 @@ struct placement {
     uint64_t next_table;
 };
 
-static uint64_t physical_of_page(const struct zpp_memory_range *ranges, uint32_t count, uint64_t page)
+static uint64_t physical_of_page(const struct zpp_memory_range *ranges, uint32_t count,
+                                 uint64_t page)
 {
     for (uint32_t i = 0; i < count; ++i) {
         if (page < ranges[i].pages)
@@ -64,10 +65,7 @@ static int ranges_hold(const struct zpp_loader_request *request, uint64_t pages)
     return sum >= pages;
 }
 
-static uint64_t smaller(uint64_t a, uint64_t b)
-{
-    return a < b ? a : b;
-}
+static uint64_t smaller(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static void place_segment(const struct placement *placement, const struct elf_segment *segment)
 {
@@ -301,7 +299,4 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
     return status == ZPP_HYPERCALL_OK ? ZPP_OK : ZPP_BAD_CALL;
 }
 
-const char *zpp_loader_detail(const struct zpp_loader *loader)
-{
-    return loader->detail;
-}
+const char *zpp_loader_detail(const struct zpp_loader *loader) { return loader->detail; }

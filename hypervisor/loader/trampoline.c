@@ -18,7 +18,7 @@
     "    movq (%%rsp), %%rax\n"                                                                    \
     "    movq %%rax, %c[rflags](%%rdi)\n"                                                          \
     "    movq %%rsp, %c[rsp](%%rdi)\n"                                                             \
-    "    leaq .Lzpp_resume(%%rip), %%rax\n"                                                                  \
+    "    leaq .Lzpp_resume(%%rip), %%rax\n"                                                        \
     "    movq %%rax, %c[rip](%%rdi)\n"
 
 __attribute__((naked, used, noinline)) static void trampoline(void)
@@ -27,8 +27,7 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    .globl zpp_trampoline_start\n"
         "    .globl zpp_trampoline_call\n"
         "zpp_trampoline_start:\n"
-        "zpp_trampoline_call:\n" SAVE_REGISTERS
-        "    movq %c[core_call](%%rdi), %%r12\n"
+        "zpp_trampoline_call:\n" SAVE_REGISTERS "    movq %c[core_call](%%rdi), %%r12\n"
         "    movq %c[core_cr3](%%rdi), %%rbx\n"
         "    movq %c[cr4](%%rdi), %%rax\n"
         "    andq %[cr4_on], %%rax\n"
@@ -83,8 +82,7 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    retq\n"
 
         "    .globl zpp_trampoline_devirtualize\n"
-        "zpp_trampoline_devirtualize:\n" SAVE_REGISTERS
-        "    movabsq %[devirtualize], %%rax\n"
+        "zpp_trampoline_devirtualize:\n" SAVE_REGISTERS "    movabsq %[devirtualize], %%rax\n"
         "    cmpl $0, %c[amd](%%rdi)\n"
         "    jne 7f\n"
         "    vmcall\n" /* does not come back here unless it is refused */
@@ -99,8 +97,8 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
           [efer] "i"(CALL(os.efer)), [gdtr] "i"(CALL(os.gdtr.limit)),
           [idtr] "i"(CALL(os.idtr.limit)), [cs] "i"(CALL(os.cs.selector)),
           [ss] "i"(CALL(os.ss.selector)), [ds] "i"(CALL(os.ds.selector)),
-          [es] "i"(CALL(os.es.selector)), [entry] "i"(CALL(entry)),
-          [core_cr3] "i"(CALL(core_cr3)), [core_call] "i"(CALL(core_call)), [core_stack] "i"(CALL(core_stack)),
-          [os_call] "i"(CALL(os_call)), [status] "i"(CALL(status)), [amd] "i"(CALL(amd)), [cr4_on] "i"(~CR4_OFF),
-          [devirtualize] "i"(ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE)));
+          [es] "i"(CALL(os.es.selector)), [entry] "i"(CALL(entry)), [core_cr3] "i"(CALL(core_cr3)),
+          [core_call] "i"(CALL(core_call)), [core_stack] "i"(CALL(core_stack)),
+          [os_call] "i"(CALL(os_call)), [status] "i"(CALL(status)), [amd] "i"(CALL(amd)),
+          [cr4_on] "i"(~CR4_OFF), [devirtualize] "i"(ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE)));
 }

@@ -22,7 +22,7 @@ struct ApicIdentity {
 enum class DeliveryMode : u8 { fixed = 0, lowest = 1, smi = 2, nmi = 4, init = 5, startup = 6 };
 
 class Icr {
-  public:
+public:
     static Icr xapic(u32 low, u32 high) { return {u64{high >> 24} << 32 | low, false}; }
     static Icr x2apic(u64 value) { return {value, true}; }
 
@@ -48,7 +48,7 @@ class Icr {
         }
     }
 
-  private:
+private:
     Icr(u64 value, bool x2apic) : value_(value), x2apic_(x2apic) {}
 
     u32 broadcast() const { return x2apic_ ? 0xffffffff : 0xff; }

@@ -5,7 +5,7 @@ namespace {
 
 // Reads bytes in order; past the end everything is zero and `ok` is false for ever.
 class Reader {
-  public:
+public:
     Reader(const u8* bytes, unsigned count) : bytes_(bytes), count_(count) {}
 
     u8 next()
@@ -35,7 +35,7 @@ class Reader {
     unsigned position() const { return at_; }
     bool ok() const { return ok_; }
 
-  private:
+private:
     const u8* bytes_;
     unsigned count_;
     unsigned at_ = 0;

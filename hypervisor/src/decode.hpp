@@ -13,10 +13,10 @@ constexpr unsigned max_instruction_length = 15;
 
 // An instruction that writes 32 bits to memory, and maybe reads them back into a register.
 struct Store {
-    unsigned length;     // bytes
-    bool from_register;  // else the value is `immediate`
-    bool exchange;       // XCHG: the register gets the old value
-    unsigned source;     // register number, 0 = RAX ... 15 = R15
+    unsigned length;    // bytes
+    bool from_register; // else the value is `immediate`
+    bool exchange;      // XCHG: the register gets the old value
+    unsigned source;    // register number, 0 = RAX ... 15 = R15
     u32 immediate;
 };
 

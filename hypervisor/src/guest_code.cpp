@@ -32,7 +32,9 @@ GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, u64 linear)
     GuestCode code{};
     while (code.count < max_instruction_length) {
         const auto physical = walk(paging, linear + code.count, read, &vcpu);
-        const u8* bytes = physical ? look_at(vcpu, *physical) : nullptr;
+        if (!physical)
+            return code;
+        const u8* bytes = look_at(vcpu, *physical);
         if (bytes == nullptr)
             return code;
         const u64 on_page = page_size - physical->value % page_size;

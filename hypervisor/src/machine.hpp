@@ -8,7 +8,7 @@
 namespace zpp {
 
 class Machine {
-  public:
+public:
     // Takes over boot_info, which lies in the core's own memory. False if it is not of this version.
     [[nodiscard]] bool adopt(const zpp_boot_info* info);
 
@@ -31,7 +31,7 @@ class Machine {
     bool committed() const { return __atomic_load_n(&committed_, __ATOMIC_ACQUIRE); }
     void commit() { __atomic_store_n(&committed_, true, __ATOMIC_RELEASE); }
 
-  private:
+private:
     const zpp_boot_info* info_ = nullptr;
     u64 heap_used_ = 0;
     bool committed_ = false;

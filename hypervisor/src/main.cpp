@@ -22,7 +22,8 @@ void wait_for_debugger()
 
 const zpp_cpu_call& call_of(const zpp_boot_info& info, u32 index)
 {
-    return reinterpret_cast<const zpp_cpu_call*>(ZPP_CORE_BASE + info.calls_page * page_size)[index];
+    return reinterpret_cast<const zpp_cpu_call*>(ZPP_CORE_BASE +
+                                                 info.calls_page * page_size)[index];
 }
 
 void build_vcpus(const zpp_boot_info& info)

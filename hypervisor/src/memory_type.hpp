@@ -15,7 +15,7 @@ enum class MemoryType : u8 {
 };
 
 class Mtrrs {
-  public:
+public:
     using ReadMsr = u64 (*)(u32 msr);
 
     // Reads the MTRRs of this CPU. Returns whether they differ from those held so far.
@@ -33,7 +33,7 @@ class Mtrrs {
     static bool is_mtrr(u32 msr, unsigned variable_count);
     unsigned variable_count() const { return variable_count_; }
 
-  private:
+private:
     struct Variable {
         u64 base, mask;
         bool operator==(const Variable&) const = default;

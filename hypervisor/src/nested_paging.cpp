@@ -10,15 +10,12 @@ bool NestedPaging::hide(u64 first, u64 pages)
     return true;
 }
 
-NestedPaging::Hidden NestedPaging::hidden(u64 base, u64 size) const
+bool NestedPaging::hides_some(u64 base, u64 size) const
 {
-    for (unsigned i = 0; i < hidden_count_; ++i) {
-        if (base >= hidden_[i].end || hidden_[i].first >= base + size)
-            continue;
-        const bool whole = hidden_[i].first <= base && base + size <= hidden_[i].end;
-        return whole ? Hidden::all : Hidden::some;
-    }
-    return Hidden::none;
+    for (unsigned i = 0; i < hidden_count_; ++i)
+        if (base < hidden_[i].end && hidden_[i].first < base + size)
+            return true;
+    return false;
 }
 
 bool NestedPaging::build(const Mtrrs& mtrrs)
@@ -46,21 +43,29 @@ bool NestedPaging::fill(u64* table, unsigned level, u64 base, std::optional<Memo
     return true;
 }
 
-bool NestedPaging::fill_entry(u64& entry, unsigned level, u64 base,
-                              std::optional<MemoryType> known)
+void NestedPaging::fill_page(u64& entry, u64 base, std::optional<MemoryType> known)
 {
-    const u64 size = size_of(level);
-    const Hidden covered = hidden(base, size);
-    if (level == 1 && covered == Hidden::all) {
-        entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, level, true);
+    if (hides_some(base, page_size)) {
+        entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, 1, true);
+        return;
+    }
+    const auto type = known ? known : mtrrs_->type_of(base, page_size);
+    entry = format_.leaf(base, type.value_or(MemoryType::uncacheable), 1,
+                         !is_protected(base, page_size));
+}
+
+bool NestedPaging::fill_entry(u64& entry, unsigned level, u64 base, std::optional<MemoryType> known)
+{
+    if (level <= 1) {
+        fill_page(entry, base, known);
         return true;
     }
+    const u64 size = size_of(level);
     const auto type = known ? known : mtrrs_->type_of(base, size);
-    const bool has_table = entry != 0 && level > 1 && format_.is_table(entry, level);
-    const bool writable = !is_protected(base, size);
-    if (type && covered == Hidden::none && (writable || level == 1) &&
-        level <= format_.largest_leaf && !has_table) {
-        entry = format_.leaf(base, *type, level, writable);
+    const bool uniform = type && !hides_some(base, size) && !is_protected(base, size);
+    const bool has_table = entry != 0 && format_.is_table(entry, level);
+    if (uniform && level <= format_.largest_leaf && !has_table) {
+        entry = format_.leaf(base, *type, level, true);
         return true;
     }
     u64* table = has_table ? static_cast<u64*>(pages_.virtual_of(entry & 0x000ffffffffff000))

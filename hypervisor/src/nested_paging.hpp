@@ -8,12 +8,12 @@
 namespace zpp {
 
 class NestedPaging {
-  public:
+public:
     // How one vendor writes an entry. Addresses are host-physical.
     struct Format {
-        unsigned levels;           // 4 or 5
-        unsigned largest_leaf;     // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
-        unsigned address_bits;     // MAXPHYADDR; what is beyond the reach of `levels` stays unmapped
+        unsigned levels;       // 4 or 5
+        unsigned largest_leaf; // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
+        unsigned address_bits; // MAXPHYADDR; what is beyond the reach of `levels` stays unmapped
         u64 (*leaf)(u64 address, MemoryType type, unsigned level, bool writable);
         u64 (*table)(u64 address);
         bool (*is_table)(u64 entry, unsigned level); // of a present entry
@@ -44,15 +44,15 @@ class NestedPaging {
 
     u64 root() const { return pages_.physical_of(root_); }
 
-  private:
+private:
     struct Range {
         u64 first, end; // bytes
     };
-    enum class Hidden { none, some, all };
 
     bool fill(u64* table, unsigned level, u64 base, std::optional<MemoryType> known);
     bool fill_entry(u64& entry, unsigned level, u64 base, std::optional<MemoryType> known);
-    Hidden hidden(u64 base, u64 size) const;
+    void fill_page(u64& entry, u64 base, std::optional<MemoryType> known);
+    bool hides_some(u64 base, u64 size) const;
     bool is_protected(u64 base, u64 size) const { return protected_ - base < size; }
     static constexpr u64 size_of(unsigned level) { return page_size << (9 * (level - 1)); }
 

@@ -26,7 +26,7 @@ struct alignas(page_size) Vcpu {
     bool launched;             // this CPU runs as a guest
     volatile bool nmi_pending; // an NMI waits for the guest to take it
     u64 nested_paging_generation;
-    u32 failed_field; // VMCS field that could not be read or written, 0 for none
+    u32 failed_field;   // VMCS field that could not be read or written, 0 for none
     zpp_cpu_call* call; // not to be read after commit
 
     u64 exits[exit_counters];
@@ -43,8 +43,8 @@ struct alignas(page_size) Vcpu {
     x86::Gdt gdt;
 
     // AMD-V: what the other CPUs have sent to this one.
-    u32 startup;  // svm/startup.hpp
-    u32 kicks;    // NMIs that only mean "look at startup"
+    u32 startup;     // svm/startup.hpp
+    u32 kicks;       // NMIs that only mean "look at startup"
     bool entered;    // the first VMRUN went well
     bool nmi_masked; // the guest is in its NMI handler
     u64 iret_rip;    // the IRET that ends it, until it has run

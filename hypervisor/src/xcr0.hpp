@@ -11,7 +11,9 @@ constexpr bool xcr0_is_valid(u64 value, u64 supported)
     constexpr u64 mpx = bit(3) | bit(4);
     constexpr u64 avx512 = bit(5) | bit(6) | bit(7);
     constexpr u64 amx = bit(17) | bit(18);
-    const auto all_or_none = [&](u64 bits) { return (value & bits) == 0 || (value & bits) == bits; };
+    const auto all_or_none = [&](u64 bits) {
+        return (value & bits) == 0 || (value & bits) == bits;
+    };
     return (value & ~supported) == 0 && (value & x87) != 0 &&
            ((value & avx) == 0 || (value & sse) != 0) && all_or_none(mpx) && all_or_none(avx512) &&
            ((value & avx512) == 0 || (value & avx) != 0) && all_or_none(amx);

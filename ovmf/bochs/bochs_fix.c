@@ -64,10 +64,7 @@ _Noreturn static void die(const char *reason)
     _exit(127);
 }
 
-static void *find(const char *symbol)
-{
-    return dlsym(RTLD_DEFAULT, symbol);
-}
+static void *find(const char *symbol) { return dlsym(RTLD_DEFAULT, symbol); }
 
 static void write_code(void *where, const struct far_jump *code)
 {
@@ -130,15 +127,9 @@ _Noreturn static void jump(const char *name, jmp_buf environment, int value)
 }
 
 /* The names a longjmp has in programs built with and without _FORTIFY_SOURCE. */
-void longjmp(jmp_buf environment, int value)
-{
-    jump("longjmp", environment, value);
-}
+void longjmp(jmp_buf environment, int value) { jump("longjmp", environment, value); }
 
-void _longjmp(jmp_buf environment, int value)
-{
-    jump("_longjmp", environment, value);
-}
+void _longjmp(jmp_buf environment, int value) { jump("_longjmp", environment, value); }
 
 void __longjmp_chk(jmp_buf environment, int value);
 void __longjmp_chk(jmp_buf environment, int value)

@@ -125,17 +125,17 @@ struct zpp_cpu_state {
 struct zpp_cpu_call {
     struct zpp_cpu_state os;
     uint64_t core_stack; /* host-virtual address of the top of this CPU's host stack */
-    uint64_t entry;     /* host-virtual address of the core's entry */
-    uint64_t core_cr3;  /* what to load before the call */
-    uint64_t core_call; /* host-virtual address of this structure */
-    uint64_t os_call;   /* address of this structure in the OS */
-    uint64_t boot_info; /* host-virtual address of struct zpp_boot_info */
-    uint32_t phase;     /* enum zpp_phase */
-    uint32_t cpu;       /* 0 .. cpu_count - 1 */
-    uint32_t status;    /* enum zpp_status, written by the core */
-    uint32_t launched;  /* 1 while this CPU is a guest; kept by the loader */
-    uint32_t apic_id;   /* of the local APIC (x2APIC ID where it has more than 8 bits) */
-    uint32_t amd;       /* the loader's: the hypercall is VMMCALL */
+    uint64_t entry;      /* host-virtual address of the core's entry */
+    uint64_t core_cr3;   /* what to load before the call */
+    uint64_t core_call;  /* host-virtual address of this structure */
+    uint64_t os_call;    /* address of this structure in the OS */
+    uint64_t boot_info;  /* host-virtual address of struct zpp_boot_info */
+    uint32_t phase;      /* enum zpp_phase */
+    uint32_t cpu;        /* 0 .. cpu_count - 1 */
+    uint32_t status;     /* enum zpp_status, written by the core */
+    uint32_t launched;   /* 1 while this CPU is a guest; kept by the loader */
+    uint32_t apic_id;    /* of the local APIC (x2APIC ID where it has more than 8 bits) */
+    uint32_t amd;        /* the loader's: the hypercall is VMMCALL */
 
     /* Written by the core: what a failing status is about, such as "unrestricted guest".
      * Zero-terminated ASCII, often empty. */

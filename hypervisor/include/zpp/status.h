@@ -7,15 +7,15 @@
 
 enum zpp_status {
     ZPP_OK = 0,
-    ZPP_BAD_ELF,            /* hypervisor.elf is not the static PIE the loader expects */
-    ZPP_BAD_BOOT_INFO,      /* magic, version or size of boot_info differ: loader and core do not match */
-    ZPP_NO_MEMORY,          /* the memory ranges hold fewer pages than zpp_loader_pages() asked for */
+    ZPP_BAD_ELF,       /* hypervisor.elf is not the static PIE the loader expects */
+    ZPP_BAD_BOOT_INFO, /* magic, version or size of boot_info differ: loader and core do not match */
+    ZPP_NO_MEMORY,     /* the memory ranges hold fewer pages than zpp_loader_pages() asked for */
     ZPP_NO_VIRTUALIZATION,  /* CPUID shows neither VT-x nor AMD-V */
     ZPP_LOCKED_BY_FIRMWARE, /* VT-x or AMD-V is there, but locked off by the firmware */
     ZPP_IN_USE,             /* another hypervisor holds this CPU's VT-x or AMD-V already */
     ZPP_MISSING_FEATURE,    /* the CPU lacks a control that zpp needs; boot_info.detail names it */
-    ZPP_ENTRY_FAILED,       /* VM entry was refused; boot_info.detail has the VM-instruction error */
-    ZPP_BAD_CALL,           /* a phase was called out of order, or for a CPU that is not there */
+    ZPP_ENTRY_FAILED, /* VM entry was refused; boot_info.detail has the VM-instruction error */
+    ZPP_BAD_CALL,     /* a phase was called out of order, or for a CPU that is not there */
     ZPP_STATUS_COUNT
 };
 

@@ -7,7 +7,7 @@ namespace zpp {
 
 // One argument of a format, an integer or a zero-terminated string.
 class FormatArgument {
-  public:
+public:
     template <class T>
         requires std::is_integral_v<T> || std::is_enum_v<T>
     constexpr FormatArgument(T value) : number_(static_cast<u64>(value))
@@ -18,7 +18,7 @@ class FormatArgument {
     const char* text() const { return text_; }
     u64 number() const { return number_; }
 
-  private:
+private:
     const char* text_ = nullptr;
     u64 number_ = 0;
 };

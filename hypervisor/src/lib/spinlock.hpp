@@ -4,7 +4,7 @@
 namespace zpp {
 
 class Spinlock {
-  public:
+public:
     void lock()
     {
         while (__atomic_test_and_set(&held_, __ATOMIC_ACQUIRE))
@@ -12,18 +12,18 @@ class Spinlock {
     }
     void unlock() { __atomic_clear(&held_, __ATOMIC_RELEASE); }
 
-  private:
+private:
     bool held_ = false;
 };
 
 class LockGuard {
-  public:
+public:
     explicit LockGuard(Spinlock& lock) : lock_(lock) { lock_.lock(); }
     ~LockGuard() { lock_.unlock(); }
     LockGuard(const LockGuard&) = delete;
     LockGuard& operator=(const LockGuard&) = delete;
 
-  private:
+private:
     Spinlock& lock_;
 };
 

@@ -38,10 +38,7 @@ GuestPhysical page() { return physical; }
 
 u32 read(u32 offset) { return *reinterpret_cast<const volatile u32*>(registers + offset); }
 
-void write(u32 offset, u32 value)
-{
-    *reinterpret_cast<volatile u32*>(registers + offset) = value;
-}
+void write(u32 offset, u32 value) { *reinterpret_cast<volatile u32*>(registers + offset) = value; }
 
 bool is_x2apic() { return (x86::rdmsr(msr::apic_base) & msr::apic_base_x2apic) != 0; }
 

@@ -6,7 +6,7 @@ namespace zpp::svm {
 
 struct Shared {
     u64 nested_cr3;
-    u64 msrpm; // host-physical
+    u64 msrpm;           // host-physical
     bool next_rip;       // CPUID.8000000AH:EDX.NRIPS
     bool decode_assists; // EDX.DecodeAssists
     u64 efer_allowed;    // bits of EFER that the guest may set

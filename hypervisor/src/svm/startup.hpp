@@ -17,7 +17,10 @@ struct Actions {
 };
 void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions);
 
-inline bool waits(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup, __ATOMIC_ACQUIRE) != 0; }
+inline bool waits(const Vcpu& vcpu)
+{
+    return __atomic_load_n(&vcpu.startup, __ATOMIC_ACQUIRE) != 0;
+}
 
 // This CPU itself was reset by an INIT from elsewhere (VMEXIT_INIT or #SX).
 void init_arrived(Vcpu& vcpu);

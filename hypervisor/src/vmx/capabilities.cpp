@@ -43,10 +43,12 @@ constexpr Required primary_required[] = {{primary_nmi_window, "NMI-window exitin
                                          {primary_secondary_controls, "secondary controls"}};
 constexpr Required secondary_required[] = {{secondary_ept, "EPT"},
                                            {secondary_unrestricted_guest, "unrestricted guest"}};
-constexpr Required exit_required[] = {
-    {exit_save_debug_controls, "save debug controls"}, {exit_host_64_bit, "64-bit host"},
-    {exit_save_pat, "save IA32_PAT"},                  {exit_load_pat, "load IA32_PAT"},
-    {exit_save_efer, "save IA32_EFER"},                {exit_load_efer, "load IA32_EFER"}};
+constexpr Required exit_required[] = {{exit_save_debug_controls, "save debug controls"},
+                                      {exit_host_64_bit, "64-bit host"},
+                                      {exit_save_pat, "save IA32_PAT"},
+                                      {exit_load_pat, "load IA32_PAT"},
+                                      {exit_save_efer, "save IA32_EFER"},
+                                      {exit_load_efer, "load IA32_EFER"}};
 constexpr Required entry_required[] = {{entry_load_debug_controls, "load debug controls"},
                                        {entry_ia32e_guest, "IA-32e mode guest"},
                                        {entry_load_pat, "load IA32_PAT"},
@@ -59,7 +61,7 @@ constexpr u32 secondary_optional = secondary_rdtscp | secondary_vpid | secondary
 
 // A capability MSR: bits that must be 1 in its lower half, bits that may be 1 in its upper half.
 class Controls {
-  public:
+public:
     explicit Controls(u64 capability) : capability_(capability) {}
 
     template <std::size_t count> Result require(const Required (&list)[count], u32& value) const
@@ -75,7 +77,7 @@ class Controls {
 
     u32 allowed() const { return static_cast<u32>(capability_ >> 32); }
 
-  private:
+private:
     u64 capability_;
 };
 

@@ -124,8 +124,8 @@ Outcome on_control_register(const GuestRegisters& registers)
 bool may_devirtualize(const Vcpu& vcpu)
 {
     const u64 rip = vmcs::read(FieldNatural::guest_rip);
-    return !machine.committed() && vcpu.call != nullptr &&
-           rip >= machine.info().trampoline_start && rip < machine.info().trampoline_end;
+    return !machine.committed() && vcpu.call != nullptr && rip >= machine.info().trampoline_start &&
+           rip < machine.info().trampoline_end;
 }
 
 Outcome on_vmcall(GuestRegisters& registers)
@@ -181,8 +181,7 @@ void on_nmi_window()
     if (!vcpu.nmi_pending)
         return;
     vcpu.nmi_pending = false;
-    vmcs::write(Field32::entry_interruption_information,
-                event_valid | event_nmi | x86::vector_nmi);
+    vmcs::write(Field32::entry_interruption_information, event_valid | event_nmi | x86::vector_nmi);
 }
 
 void on_init(GuestRegisters& registers)

@@ -20,9 +20,9 @@ struct NamedSegment {
 };
 
 constexpr NamedSegment segments[] = {
-    {guest_es, &zpp_cpu_state::es}, {guest_cs, &zpp_cpu_state::cs},
-    {guest_ss, &zpp_cpu_state::ss}, {guest_ds, &zpp_cpu_state::ds},
-    {guest_fs, &zpp_cpu_state::fs}, {guest_gs, &zpp_cpu_state::gs},
+    {guest_es, &zpp_cpu_state::es},     {guest_cs, &zpp_cpu_state::cs},
+    {guest_ss, &zpp_cpu_state::ss},     {guest_ds, &zpp_cpu_state::ds},
+    {guest_fs, &zpp_cpu_state::fs},     {guest_gs, &zpp_cpu_state::gs},
     {guest_ldtr, &zpp_cpu_state::ldtr}, {guest_tr, &zpp_cpu_state::tr},
 };
 
@@ -67,10 +67,7 @@ constexpr u32 rights_ldt = 0x82;
 constexpr u32 rights_busy_tss = 0x8b;
 constexpr u32 limit_64k = 0xffff;
 
-bool is_bsp()
-{
-    return (x86::rdmsr(msr::apic_base) & msr::apic_base_bsp) != 0;
-}
+bool is_bsp() { return (x86::rdmsr(msr::apic_base) & msr::apic_base_bsp) != 0; }
 
 } // namespace
 

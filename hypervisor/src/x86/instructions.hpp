@@ -39,7 +39,10 @@ inline void wrmsr(u32 msr, u64 value)
         asm volatile("mov %%" #name ", %0" : "=r"(value));                                         \
         return value;                                                                              \
     }                                                                                              \
-    inline void write_##name(u64 value) { asm volatile("mov %0, %%" #name : : "r"(value) : "memory"); }
+    inline void write_##name(u64 value)                                                            \
+    {                                                                                              \
+        asm volatile("mov %0, %%" #name : : "r"(value) : "memory");                                \
+    }
 
 ZPP_CONTROL_REGISTER(cr0)
 ZPP_CONTROL_REGISTER(cr2)

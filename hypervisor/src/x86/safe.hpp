@@ -7,8 +7,8 @@
 #define ZPP_FIXUP                                                                                  \
     "2:\n"                                                                                         \
     ".pushsection .zpp.fixups, \"a\", @progbits\n"                                                 \
-    ".long 1b - .\n"                                                                             \
-    ".long 2b - .\n"                                                                             \
+    ".long 1b - .\n"                                                                               \
+    ".long 2b - .\n"                                                                               \
     ".popsection\n"
 
 namespace zpp::x86 {
