@@ -12,7 +12,8 @@ const Vendor& vendor()
                              .present = nullptr,
                              .prepare = nullptr,
                              .launch = nullptr,
-                             .request_nmi_window = nullptr,
+                             .on_host_nmi = nullptr,
+                             .on_security_exception = nullptr,
                              .dump = nullptr};
     return fake;
 }

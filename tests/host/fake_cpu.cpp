@@ -48,6 +48,7 @@ int zpp_cpu_has_large_nested_pages(void) { return fake_cpu.large_nested_pages; }
 unsigned zpp_cpu_paging_levels(void) { return fake_cpu.paging_levels; }
 int zpp_cpu_has_no_execute(void) { return fake_cpu.no_execute; }
 int zpp_cpu_is_held(void) { return fake_cpu.held; }
+int zpp_cpu_is_amd(void) { return fake_cpu.amd; }
 
 void zpp_cpu_capture(zpp_cpu_state* state)
 {

@@ -16,6 +16,7 @@ struct FakeCpu {
     unsigned paging_levels = 4;
     bool no_execute = true;
     bool held = false;
+    bool amd = false;
     u64 cr3 = 0x1000; // tells one captured state from another
 
     u64 rflags = interrupts_on;

@@ -1,5 +1,6 @@
 #include "fake_trampoline.hpp"
 #include "fake_cpu.hpp"
+#include "zpp/status.h"
 #include <doctest/doctest.h>
 
 extern "C" {
@@ -28,7 +29,10 @@ extern "C" {
 uint64_t zpp_trampoline_call(zpp_cpu_call* call)
 {
     CHECK(fake_cpu.rflags == FakeCpu::interrupts_off);
-    return fake_trampoline.call(*call);
+    const uint64_t status = fake_trampoline.call(*call);
+    if (call->phase == ZPP_PHASE_LAUNCH && status == ZPP_OK)
+        fake_cpu.held = true;
+    return status;
 }
 
 uint64_t zpp_trampoline_devirtualize(zpp_cpu_call* call)

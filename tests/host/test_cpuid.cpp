@@ -35,7 +35,8 @@ constexpr Case cases[] = {
     {"leaf 7.1 is the bare CPU's: bit 4 stays", 7, 1, 0, ospke, ospke},
     {"leaf 0 is the bare CPU's", 0, 0, 0, ~0u, ~0u},
     {"leaf 0DH is the bare CPU's", 0xd, 0, 0, ~0u, ~0u},
-    {"leaf 80000001H is the bare CPU's", 0x80000001, 0, 0, ~0u, ~0u},
+    {"leaf 80000001H: SVM and SKINIT are hidden", 0x80000001, 0, 0, ~0u, ~(1u << 2 | 1u << 12)},
+    {"leaf 8000000AH is reserved without SVM", 0x8000000a, 0, 0, ~0u, 0},
     {"leaf 40000002H is the bare CPU's", 0x40000002, 0, 0, 0x1234, 0x1234},
 };
 

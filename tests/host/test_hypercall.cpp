@@ -65,7 +65,8 @@ TEST_CASE("hypercall: what is refused")
         {"devirtualize from elsewhere", ZPP_HYPERCALL_DEVIRTUALIZE, 0, 0, ZPP_HYPERCALL_REFUSED},
         {"exits of no CPU", ZPP_HYPERCALL_EXIT_COUNT, 3, 0, ZPP_HYPERCALL_BAD_ARGUMENT},
         {"exits of CPU 2^32", ZPP_HYPERCALL_EXIT_COUNT, bit(32), 0, ZPP_HYPERCALL_BAD_ARGUMENT},
-        {"no such exit reason", ZPP_HYPERCALL_EXIT_COUNT, 0, 96, ZPP_HYPERCALL_BAD_ARGUMENT},
+        {"no such exit reason", ZPP_HYPERCALL_EXIT_COUNT, 0, Vcpu::exit_counters,
+         ZPP_HYPERCALL_BAD_ARGUMENT},
         {"exit reason 2^32", ZPP_HYPERCALL_EXIT_COUNT, 0, bit(32), ZPP_HYPERCALL_BAD_ARGUMENT},
     };
     for (const auto& c : cases) {
@@ -113,7 +114,7 @@ TEST_CASE("hypercall: confirm logs this CPU")
     REQUIRE(machine.adopt(&info));
     CpuBlock cpu;
     cpu.vcpu().index = 7;
-    cpu.vcpu().apic_id = 14;
+    cpu.vcpu().apic.id = 14;
     const u64 start = log::end();
     GuestRegisters registers{};
     registers.rax = ZPP_HYPERCALL(ZPP_HYPERCALL_CONFIRM);

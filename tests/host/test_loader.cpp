@@ -108,6 +108,9 @@ public:
         request_.ranges = memory_.ranges().data();
         request_.range_count = static_cast<u32>(memory_.ranges().size());
         request_.cpu_count = cpus;
+        for (u32 cpu = 0; cpu < cpus + 1; ++cpu) // one more than there is memory for
+            apic_ids_.push_back(2 * cpu);
+        request_.apic_ids = apic_ids_.data();
         request_.serial_port = 0x2f8;
         request_.wait_for_debugger = 1;
         fake_trampoline.call = [this](zpp_cpu_call& call) { return core(call); };
@@ -155,6 +158,7 @@ private:
     std::vector<u8> elf_;
     Memory memory_;
     zpp_loader_request request_{};
+    std::vector<u32> apic_ids_;
 };
 
 std::vector<u8> small_elf() { return TestElf().bytes(); }
@@ -530,6 +534,29 @@ TEST_CASE("loader: interrupts that were off stay off")
     CHECK(zpp_loader_launch(&machine.loader, 0) == ZPP_OK);
     CHECK(zpp_loader_devirtualize(&machine.loader, 0) == ZPP_OK);
     CHECK(fake_cpu.rflags == FakeCpu::interrupts_off);
+}
+
+TEST_CASE("loader: a CPU that an INIT has taken from the core is free already")
+{
+    fake_cpu = {};
+    Machine machine(small_elf(), 1, 1);
+    REQUIRE(machine.prepare() == ZPP_OK);
+    REQUIRE(zpp_loader_launch(&machine.loader, 0) == ZPP_OK);
+    fake_cpu.held = false;
+    CHECK(zpp_loader_devirtualize(&machine.loader, 0) == ZPP_OK);
+    CHECK(machine.devirtualized.empty());
+}
+
+TEST_CASE("loader: the calls tell each CPU's APIC ID")
+{
+    fake_cpu = {};
+    Machine machine(small_elf(), 3, 1);
+    REQUIRE(machine.prepare() == ZPP_OK);
+    for (u32 cpu = 0; cpu < 3; ++cpu)
+        REQUIRE(zpp_loader_launch(&machine.loader, cpu) == ZPP_OK);
+    REQUIRE(machine.calls.size() == 4); // the first is PREPARE's
+    for (u32 cpu = 0; cpu < 3; ++cpu)
+        CHECK(machine.calls[cpu + 1].apic_id == 2 * cpu);
 }
 
 } // namespace
