@@ -6,7 +6,7 @@
 //   page 4..7  data: .dynamic at its start, the rest of the file part, then zeros
 #pragma once
 #include "lib/types.hpp"
-#include </usr/include/elf.h> // not the loader's
+#include <elf.h> // the C library's
 #include <vector>
 
 namespace zpp::test {

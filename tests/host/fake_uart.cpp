@@ -8,6 +8,7 @@ namespace {
 FakeUart* current = nullptr;
 
 constexpr u8 opcode_in_al_dx = 0xec, opcode_out_dx_al = 0xee;
+constexpr u8 transmitter_empty = 0x20;
 
 } // namespace
 
@@ -39,9 +40,12 @@ void FakeUart::serve(ucontext_t& context)
     const auto port = static_cast<u16>(registers[REG_RDX]);
     if (opcode == opcode_in_al_dx) {
         wrong_ports_ += port != port_ + 5;
-        registers[REG_RAX] = (registers[REG_RAX] & ~0xffll) | line_status_;
+        const bool ready = ++reads_ >= reads_until_ready_;
+        registers[REG_RAX] = (registers[REG_RAX] & ~0xffll) | (ready ? transmitter_empty : 0);
     } else if (opcode == opcode_out_dx_al) {
         wrong_ports_ += port != port_;
+        sent_too_early_ += reads_ < reads_until_ready_;
+        reads_ = 0;
         sent_.push_back(static_cast<char>(registers[REG_RAX]));
     } else {
         std::abort(); // a fault of another kind

@@ -14,18 +14,19 @@ public:
     FakeUart(const FakeUart&) = delete;
     FakeUart& operator=(const FakeUart&) = delete;
 
-    // Reads of the line status register: 0x20 when the next character may come.
-    void set_line_status(u8 value) { line_status_ = value; }
+    // How many reads of the line status register it takes until the next character may come.
+    void set_reads_until_ready(unsigned reads) { reads_until_ready_ = reads; }
 
     const std::string& sent() const { return sent_; }
     unsigned wrong_ports() const { return wrong_ports_; } // accesses of other registers
+    unsigned sent_too_early() const { return sent_too_early_; }
 
 private:
     static void on_fault(int signal, siginfo_t* information, void* context);
     void serve(ucontext_t& context);
 
     u16 port_;
-    u8 line_status_ = 0x60;
+    unsigned reads_until_ready_ = 1, reads_ = 0, sent_too_early_ = 0;
     std::string sent_;
     unsigned wrong_ports_ = 0;
     struct sigaction previous_;

@@ -77,12 +77,24 @@ TEST_CASE("log: each character to the UART, lines ended with CR LF")
     log::line("not to it");
     CHECK(uart.sent() == "to COM1\r\n");
     CHECK(uart.wrong_ports() == 0);
+    CHECK(uart.sent_too_early() == 0);
+}
+
+TEST_CASE("log: waits until the UART is ready")
+{
+    FakeUart uart(0x3f8);
+    uart.set_reads_until_ready(50);
+    log::set_serial_port(0x3f8);
+    log::line("slow");
+    log::set_serial_port(0);
+    CHECK(uart.sent() == "slow\r\n");
+    CHECK(uart.sent_too_early() == 0);
 }
 
 TEST_CASE("log: a UART that never gets ready does not hang the host")
 {
     FakeUart uart(0x2f8);
-    uart.set_line_status(0);
+    uart.set_reads_until_ready(~0u);
     log::set_serial_port(0x2f8);
     log::line("");
     log::set_serial_port(0);
