@@ -186,7 +186,8 @@ std::vector<Access> expected_access(const Machine& machine)
                     : (segment->flags & PF_W) != 0 ? Access::write
                                                    : Access::read;
     for (u64 block = layout.cpu_blocks_page; block < layout.calls_page; block += 16)
-        pages[block + 3] = pages[block + 5] = Access::none; // the guards below the stacks
+        pages[block + ZPP_CPU_FAULT_GUARD_PAGE] = pages[block + ZPP_CPU_STACK_GUARD_PAGE] =
+            Access::none; // the guards below the stacks
     return pages;
 }
 
