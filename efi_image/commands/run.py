@@ -6,11 +6,11 @@ from pathlib import Path
 
 import click
 
-from efi_image.engine import BootResult, Debug, EngineKind, RunRequest, boot, choose
+from efi_image.engine import BootResult, Debug, EngineKind, Machine, RunRequest, boot, choose
 
 _CPU_MODEL_HELP = (
-    "MODEL[,+FEATURE][,-FEATURE]; Bochs: corei7_haswell_4770, without VT-x: "
-    "corei7_haswell_4770,-vmx; QEMU: as in its -cpu."
+    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as in its -cpu (by TCG EPYC,+svm, by KVM host); "
+    "Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
 
 
@@ -21,11 +21,17 @@ _CPU_MODEL_HELP = (
     type=click.Choice([kind.value for kind in EngineKind]),
     default=EngineKind.AUTO.value,
     show_default=True,
-    help="The emulator; auto takes the first that can show the hypervisor.",
+    help="The emulator; auto takes the first that can show the hypervisor: QEMU by a KVM that "
+    "nests, QEMU by TCG (AMD-V), Bochs (VT-x and AMD-V).",
 )
 @click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the machine.")
 @click.option("--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory.")
 @click.option("--cpu-model", default="", metavar="MODEL", help=_CPU_MODEL_HELP)
+@click.option(
+    "--machine",
+    type=click.Choice([machine.value for machine in Machine]),
+    help="The kind of PC (QEMU: q35, Bochs: pc).",
+)
 @click.option("--timeout", type=float, default=0, metavar="SECONDS", help="Time limit; 0: none.")
 @click.option(
     "--expect",
@@ -62,6 +68,7 @@ def command(
     cpus: int,
     memory: int,
     cpu_model: str,
+    machine: str | None,
     timeout: float,
     expect: tuple[str, ...],
     until_power_off: bool,
@@ -86,6 +93,7 @@ def command(
         cpus=cpus,
         memory=memory,
         cpu_model=cpu_model,
+        machine=Machine(machine) if machine else None,
         timeout=timeout,
         expect=expect,
         until_power_off=until_power_off,
@@ -95,7 +103,8 @@ def command(
     )
     request.check_files()
     chosen = choose(EngineKind(engine), bochs_root)
-    say(f"{image} on {chosen.description}, {cpus} CPU{'s' if cpus > 1 else ''}")
+    model = cpu_model or chosen.default_model
+    say(f"{image} on {chosen.description}; {cpus} CPU{'s' if cpus > 1 else ''} of model {model}")
     show = _Terminal(shown=not quiet)
     try:
         result = boot(request, chosen, show)

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from efi_image.engine.base import BootResult, Debug, Engine, ExitReason, RunRequest
+from efi_image.engine.base import (
+    BootResult,
+    Debug,
+    Engine,
+    ExitReason,
+    Machine,
+    RunRequest,
+)
 from efi_image.engine.choice import EngineKind, choose
 from efi_image.engine.runner import Terminal, run
 
@@ -12,6 +19,7 @@ __all__ = [
     "Engine",
     "EngineKind",
     "ExitReason",
+    "Machine",
     "RunRequest",
     "boot",
     "choose",

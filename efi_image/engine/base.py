@@ -22,6 +22,13 @@ from efi_image.errors import ExpectationFailed, InputError, TimedOut, UsageError
 TAIL_LINES = 30
 
 
+class Machine(Enum):
+    """The kind of PC, by its chipset: `--machine`."""
+
+    Q35 = "q35"
+    PC = "pc"  # i440FX
+
+
 class ExitReason(Enum):
     """How a run came to its end."""
 
@@ -53,6 +60,7 @@ class RunRequest:
     cpus: int = 1
     memory: int = 512
     cpu_model: str = ""  # the engine's default; MODEL[,+FEATURE][,-FEATURE]
+    machine: Machine | None = None  # the engine's default
     timeout: float = 0
     expect: tuple[str, ...] = ()
     until_power_off: bool = False
@@ -125,6 +133,11 @@ class Engine(Protocol):
     @property
     def description(self) -> str:
         """One line for people: the emulator, how it runs, and what it lacks."""
+        ...
+
+    @property
+    def default_model(self) -> str:
+        """The CPU model of a request that names none."""
         ...
 
     def prepare(self, request: RunRequest, work: Path) -> Launch:

@@ -11,7 +11,7 @@ from pathlib import Path
 from string import Template
 
 from efi_image import rig as rigs
-from efi_image.engine.base import End, ExitReason, Launch, RunRequest, guard, runs
+from efi_image.engine.base import End, ExitReason, Launch, Machine, RunRequest, guard, runs
 from efi_image.errors import EngineFailed, InputError, UsageError
 
 DEFAULT_MODEL = "corei7_haswell_4770"
@@ -71,9 +71,15 @@ class BochsEngine:
     def description(self) -> str:
         return f"Bochs ({self.rig.version.summary})"
 
+    @property
+    def default_model(self) -> str:
+        return DEFAULT_MODEL
+
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         model = CpuModel.parse(request.cpu_model)
         self._check_model(model)
+        if request.machine not in (None, Machine.PC):
+            raise UsageError(f"Bochs has no machine {request.machine.value}", hint="it is a pc")
         firmware = request.firmware or self.rig.firmware
         for link, target in (
             ("root", self.rig.root),

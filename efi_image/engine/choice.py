@@ -13,7 +13,7 @@ from efi_image.engine.qemu import Accelerator, QemuEngine, find_qemus
 from efi_image.errors import EngineMissing
 
 # the extensions by which the hypervisor can hold a CPU
-USABLE = Extension.VMX
+USABLE = Extension.VMX | Extension.SVM
 
 
 class EngineKind(Enum):

@@ -47,6 +47,10 @@ class FakeEngine:
     def description(self) -> str:
         return "no emulator"
 
+    @property
+    def default_model(self) -> str:
+        return "none"
+
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         (work / "image").symlink_to(request.image.absolute())
         script = {

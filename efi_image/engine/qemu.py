@@ -9,24 +9,27 @@ from enum import Enum
 from pathlib import Path
 
 from efi_image import firmware
-from efi_image.engine.base import End, ExitReason, Launch, RunRequest, guard
+from efi_image.engine.base import End, ExitReason, Launch, Machine, RunRequest, guard
 from efi_image.engine.probe import DEBUG_EXIT, Extension, probe
 from efi_image.errors import EngineMissing
 
 PROGRAM = "qemu-system-x86_64"
-MACHINE = "q35"
+# AMD-V with nested paging, and else what a common processor has
+TCG_MODEL = "EPYC,+svm"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
+# of every model that has more than TCG emulates, for each CPU
+_USUAL = re.compile(r"warning: TCG doesn't support requested feature")
 
 
 class Accelerator(Enum):
-    """How QEMU runs a guest, and the CPU model that shows most."""
+    """How QEMU runs a guest, and the CPU model that shows the hypervisor."""
 
     KVM = "kvm"
     TCG = "tcg"
 
     @property
     def model(self) -> str:
-        return "host" if self is Accelerator.KVM else "max"
+        return "host" if self is Accelerator.KVM else TCG_MODEL
 
 
 @dataclass(frozen=True)
@@ -44,20 +47,27 @@ class QemuEngine:
     @property
     def description(self) -> str:
         shown = [name for name, flag in _NAMES if flag in self.extensions]
-        what = f"shows {' and '.join(shown)}" if shown else "shows neither VT-x nor AMD-V"
-        return f"QEMU by {self.accelerator.name}, which {what} to guests"
+        what = " and ".join(shown) or "neither VT-x nor AMD-V"
+        if self.accelerator is Accelerator.TCG:
+            return f"QEMU by TCG, which emulates {what} on any machine"
+        return f"QEMU by KVM, which shows {what} to guests"
+
+    @property
+    def default_model(self) -> str:
+        return self.accelerator.model
 
     def prepare(self, request: RunRequest, work: Path) -> Launch:
+        machine = (request.machine or Machine.Q35).value
         if request.firmware:
             flash = firmware.Flash(request.firmware.absolute(), firmware.Format.RAW)
             found = firmware.Firmware(Path(), "as given", flash, None, frozenset())
         else:
-            found = firmware.find_firmware(firmware.Need(machine=MACHINE))
+            found = firmware.find_firmware(firmware.Need(machine=machine))
         image = str(request.image.absolute()).replace(",", ",,")
         return Launch(
             command=(
-                *(*guard(), self.program, "-machine", f"{MACHINE},accel={self.accelerator.value}"),
-                *("-cpu", request.cpu_model or self.accelerator.model),
+                *(*guard(), self.program, "-machine", f"{machine},accel={self.accelerator.value}"),
+                *("-cpu", request.cpu_model or self.default_model),
                 *("-smp", str(request.cpus), "-m", str(request.memory)),
                 *("-nodefaults", "-no-user-config", "-display", "none"),
                 *found.copied(work).arguments,
@@ -89,7 +99,9 @@ class QemuEngine:
         return End(None)
 
     def problems(self, log: str) -> tuple[str, ...]:
-        return tuple(line for line in log.splitlines() if _TELLING.search(line))
+        return tuple(
+            line for line in log.splitlines() if _TELLING.search(line) and not _USUAL.search(line)
+        )
 
 
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))

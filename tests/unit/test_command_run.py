@@ -56,7 +56,7 @@ def test_power_off_without_expectation(tool: Tool) -> None:
     outcome = tool()
     assert outcome.code == ExitCode.OK
     assert outcome.out == "zpp: CPU 0 held\nunfinished\n"
-    assert "no emulator, 1 CPU\n" in outcome.err
+    assert "no emulator; 1 CPU of model none\n" in outcome.err
     assert "the machine powered off" in outcome.err
 
 

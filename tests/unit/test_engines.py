@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 from efi_image import firmware
-from efi_image.engine import Debug, EngineKind, ExitReason, RunRequest, bochs, choice, choose, qemu
+from efi_image.engine import (
+    Debug,
+    EngineKind,
+    ExitReason,
+    Machine,
+    RunRequest,
+    bochs,
+    choice,
+    choose,
+    qemu,
+)
 from efi_image.engine.base import End
 from efi_image.engine.bochs import BochsEngine, CpuModel
 from efi_image.engine.probe import Extension, probe, probe_rom
@@ -20,6 +30,7 @@ from efi_image.rig import LAYOUT, MARKER, Rig, RigVersion
 
 VERSION = RigVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
 TCG = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
+POOR = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.NONE)
 KVM = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.NONE)
 NESTING = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.VMX)
 
@@ -162,11 +173,17 @@ def test_qemu_command_line(
         (tmp_path / name).write_bytes(b"x")
     flash = [firmware.Flash(tmp_path / name, firmware.Format.RAW) for name in ("code", "vars")]
     found = firmware.Firmware(Path(), "", flash[0], flash[1], frozenset())
-    monkeypatch.setattr(firmware, "find_firmware", lambda _need: found)
+    needs: list[firmware.Need] = []
+
+    def find(need: firmware.Need) -> firmware.Firmware:
+        needs.append(need)
+        return found
+
+    monkeypatch.setattr(firmware, "find_firmware", find)
     command = TCG.prepare(RunRequest(image, cpus=3, memory=640), work).command
     pairs = dict(itertools.pairwise(command))
     assert pairs["-machine"] == "q35,accel=tcg"
-    assert pairs["-cpu"] == "max"
+    assert pairs["-cpu"] == "EPYC,+svm"
     assert pairs["-smp"] == "3"
     assert pairs["-m"] == "640"
     assert pairs["-serial"] == "file:serial"
@@ -175,6 +192,22 @@ def test_qemu_command_line(
     assert "snapshot=on" in drives[2]
     assert drives[2].endswith('/my,, "image".img')
     assert "-icount" not in command
+    command = TCG.prepare(RunRequest(image, machine=Machine.PC), work).command
+    assert "pc,accel=tcg" in command
+    assert [need.machine for need in needs] == ["q35", "pc"]
+
+
+def test_warnings_of_every_boot_are_no_problems() -> None:
+    usual = "qemu: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]"
+    assert TCG.problems(f"{usual}\nqemu: could not read the disk\n") == (
+        "qemu: could not read the disk",
+    )
+
+
+def test_bochs_has_one_machine(engine: BochsEngine, image: Path, work: Path) -> None:
+    engine.prepare(RunRequest(image, machine=Machine.PC), work)
+    with pytest.raises(UsageError, match="no machine q35"):
+        engine.prepare(RunRequest(image, machine=Machine.Q35), work)
 
 
 def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
@@ -225,11 +258,12 @@ def install_marker(root: Path) -> None:
     ("qemus", "kind", "name"),
     [
         ([NESTING, TCG], EngineKind.AUTO, "QEMU by KVM, which shows VT-x to guests"),
-        ([KVM, TCG], EngineKind.AUTO, "Bochs ()"),
+        ([KVM, TCG], EngineKind.AUTO, "QEMU by TCG, which emulates AMD-V on any machine"),
+        ([KVM, POOR], EngineKind.AUTO, "Bochs ()"),
         ([], EngineKind.AUTO, "Bochs ()"),
         ([NESTING, TCG], EngineKind.BOCHS, "Bochs ()"),
         ([NESTING, TCG], EngineKind.QEMU, "QEMU by KVM, which shows VT-x to guests"),
-        ([KVM, TCG], EngineKind.QEMU, "QEMU by TCG, which shows AMD-V to guests"),
+        ([KVM, TCG], EngineKind.QEMU, "QEMU by TCG, which emulates AMD-V on any machine"),
         ([KVM], EngineKind.QEMU, "QEMU by KVM, which shows neither VT-x nor AMD-V to guests"),
     ],
 )
@@ -251,7 +285,7 @@ def test_choice(
 
 
 def test_no_engine_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(choice, "find_qemus", lambda: [TCG])
+    monkeypatch.setattr(choice, "find_qemus", lambda: [POOR])
     with pytest.raises(EngineMissing, match="zpp-image rig install"):
         choose(EngineKind.AUTO, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
