@@ -4,6 +4,7 @@
 #include "guest_code.hpp"
 #include "machine.hpp"
 #include "svm/apic_access.hpp"
+#include "svm/events.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/instructions.hpp"
 #include "svm/shared.hpp"
@@ -62,13 +63,6 @@ u64 next_rip(Vcpu& vcpu, const Vmcb& vmcb)
     if (length == 0)
         crash("the length of an instruction is unknown", vmcb.rip);
     return vmcb.rip + length;
-}
-
-void inject_exception(Vmcb& vmcb, u8 vector)
-{
-    const bool has_error_code = vector == x86::vector_general_protection;
-    vmcb.event_injection =
-        event_valid | event_exception | vector | (has_error_code ? event_error_code : 0);
 }
 
 // After an emulated instruction: as the CPU does at an instruction boundary.
@@ -228,62 +222,11 @@ Outcome on_vmmcall(Vcpu& vcpu, const Vmcb& vmcb, GuestRegisters& registers)
     x86::halt_forever();
 }
 
-// NMIs of the guest. SVM does not say when the guest's handler ends, so its IRET is intercepted,
-// before it runs: an NMI that comes meanwhile waits for a virtual interrupt that never arrives,
-// since that exits as soon as the guest has run on and takes interrupts.
-void on_iret(Vcpu& vcpu, Vmcb& vmcb)
-{
-    vmcb.intercept_1 &= ~intercept_iret;
-    vmcb.clean &= ~clean_intercepts;
-    vcpu.nmi_masked = false;
-    vcpu.iret_rip = vmcb.rip;
-}
-
-void request_virtual_interrupt(Vmcb& vmcb)
-{
-    vmcb.virtual_interrupt = virtual_irq;
-    vmcb.intercept_1 |= intercept_vintr;
-    vmcb.clean &= ~(clean_intercepts | clean_interrupt);
-}
-
-void on_virtual_interrupt(Vcpu& vcpu, Vmcb& vmcb)
-{
-    vmcb.virtual_interrupt = 0;
-    vmcb.intercept_1 &= ~intercept_vintr;
-    vmcb.clean &= ~(clean_intercepts | clean_interrupt);
-    vcpu.iret_rip = 0;
-}
-
-// Gives the guest what it has to get at the next VMRUN: an event whose delivery the exit broke off,
-// or an NMI.
-void deliver_events(Vcpu& vcpu, Vmcb& vmcb)
-{
-    if ((vmcb.event_injection & event_valid) != 0)
-        return;
-    if ((vmcb.exit_interrupt_info & event_valid) != 0) {
-        vmcb.event_injection = vmcb.exit_interrupt_info;
-        return;
-    }
-    if (!vcpu.nmi_pending || vcpu.nmi_masked)
-        return;
-    if (vmcb.rip == vcpu.iret_rip || (vmcb.interrupt_state & shadow) != 0)
-        return request_virtual_interrupt(vmcb);
-    vcpu.nmi_pending = false;
-    vcpu.nmi_masked = true;
-    vmcb.event_injection = event_valid | event_nmi | x86::vector_nmi;
-    vmcb.intercept_1 |= intercept_iret;
-    vmcb.clean &= ~clean_intercepts;
-}
-
 void reset(GuestRegisters& registers)
 {
     Vcpu& vcpu = current_vcpu();
-    Vmcb& vmcb = vmcb_of(vcpu);
-    vcpu.nmi_pending = false;
-    vcpu.nmi_masked = false;
-    vcpu.iret_rip = 0;
-    vmcb.intercept_1 &= ~(intercept_iret | intercept_vintr);
-    write_init_state(vmcb, registers);
+    forget_events(vcpu, vmcb_of(vcpu));
+    write_init_state(vmcb_of(vcpu), registers);
 }
 
 void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }
