@@ -98,9 +98,11 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
     }
     while (!change(vcpu, seen, (seen & ~state_mask) | waiting))
         ;
-    while ((load(vcpu) & sipi_posted) == 0)
+    u32 posted = waiting;
+    while ((posted & sipi_posted) == 0 || !change(vcpu, posted, running)) { // an INIT may drop it
         x86::pause();
-    const u32 posted = __atomic_exchange_n(&vcpu.startup, running, __ATOMIC_ACQ_REL);
+        posted = load(vcpu);
+    }
     actions.start(static_cast<u8>(posted >> vector_shift));
 }
 
