@@ -25,7 +25,14 @@ Format format_of(const GuestPaging& paging)
 
 u64 root_of(const GuestPaging& paging, const Format& format)
 {
-    return format.levels == 3 ? paging.cr3 & 0xffffffe0 : paging.cr3 & address_mask;
+    switch (format.levels) {
+    case 2:
+        return paging.cr3 & 0xfffff000;
+    case 3:
+        return paging.cr3 & 0xffffffe0;
+    default:
+        return paging.cr3 & address_mask;
+    }
 }
 
 GuestPhysical leaf_address(u64 entry, u64 linear, unsigned shift, const Format& format)
