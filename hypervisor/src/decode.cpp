@@ -220,8 +220,9 @@ unsigned decode_length(const u8* bytes, unsigned count, CodeSize size)
     if (reader.next() != 0x0f)
         return 0;
     switch (reader.next()) {
-    case 0x01: // XSETBV, VMMCALL and their group
-        reader.skip(1);
+    case 0x01: // XSETBV, VMMCALL and their group; with memory it is SGDT and others
+        if (reader.next() >> 6 != 3)
+            return 0;
         break;
     case 0x08: // INVD
     case 0x30: // WRMSR
