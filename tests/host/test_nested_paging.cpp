@@ -1,4 +1,5 @@
 // nested_paging with the format of EPT, against a walk and an oracle of their own.
+#include "arena.hpp"
 #include "ept_walk.hpp"
 #include "fake_cpu.hpp"
 #include "mtrr_oracle.hpp"
@@ -18,40 +19,6 @@ extern "C" {
 
 namespace zpp::test {
 namespace {
-
-// Pages for tables, at physical addresses of their own.
-struct alignas(page_size) Page {
-    u8 bytes[page_size];
-};
-
-class Arena {
-public:
-    static void reset(std::size_t limit)
-    {
-        pages.clear();
-        indexes.clear();
-        Arena::limit = limit;
-    }
-    static std::size_t used() { return pages.size(); }
-    static void set_limit(std::size_t value) { limit = value; }
-
-    static void* allocate()
-    {
-        if (pages.size() >= limit)
-            return nullptr;
-        pages.push_back(std::make_unique<Page>());
-        indexes[pages.back().get()] = pages.size() - 1;
-        return pages.back().get();
-    }
-    static u64 physical_of(const void* page) { return first + indexes.at(page) * page_size; }
-    static void* virtual_of(u64 physical) { return pages.at((physical - first) / page_size).get(); }
-
-private:
-    static constexpr u64 first = 0x7'0000'0000'0000; // no hidden range is there
-    static inline std::vector<std::unique_ptr<Page>> pages;
-    static inline std::map<const void*, u64> indexes;
-    static inline std::size_t limit;
-};
 
 struct HiddenRange {
     u64 first, pages;
