@@ -132,8 +132,10 @@ check: ## Check formats, types, spelling and headers
 $(AFTER_SETUP): setup
 	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
 
+# ENGINE=bochs shows VT-x; otherwise auto, which is QEMU and AMD-V where no KVM nests.
+ENGINE :=
 run-now: guest-image
-	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img
+	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img $(ENGINE)
 
 # TESTS=tests/boot runs a part of them.
 TESTS := tests/unit tests/boot
@@ -156,7 +158,7 @@ bench: ## Measure, and print JSON
 bench-build: all linux-guest
 
 bench-now:
-	@PYTHONPATH=tests/boot $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) \
+	@PYTHONPATH=tests/boot:tests/bench $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) \
 	    $(TOOLCHAIN)
 
 # What EDK2 builds follows EDK2's style.
@@ -189,7 +191,8 @@ check-python:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
-	@MYPYPATH=tests/boot .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/bench.py setup/*.py
+	@MYPYPATH=tests/boot:tests/bench .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
+	    setup/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
 
 check-spelling:

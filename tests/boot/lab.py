@@ -8,7 +8,16 @@ from pathlib import Path
 import pytest
 
 from efi_image import rig
-from efi_image.engine import BootResult, Engine, EngineKind, ExitReason, RunRequest, boot, choose
+from efi_image.engine import (
+    BootResult,
+    Engine,
+    EngineKind,
+    ExitReason,
+    Machine,
+    RunRequest,
+    boot,
+    choose,
+)
 from efi_image.errors import ZppError
 from efi_image.esp import Addition, EspOptions, contents
 from efi_image.image import ImageOptions, Item, build
@@ -16,8 +25,43 @@ from efi_image.source import FileSource
 
 HASWELL = "corei7_haswell_4770"
 SKYLAKE = "corei7_skylake_x"
+RYZEN = "ryzen"
+EPYC = "EPYC,+svm"
+ROME = "EPYC-Rome,+svm"
+PLAIN = "qemu64,+svm,+npt"  # no nRIP saving, no XSAVE
 CMDLINE = "console=ttyS0,115200 quiet cryptomgr.notests"
 TIME_LIMIT = 300.0  # seconds; a boot takes 10 to 25 on an idle machine
+
+
+@dataclass(frozen=True)
+class Pc:
+    """A machine that is emulated, and the extension by which zpp holds its CPUs."""
+
+    model: str
+    cpus: int
+    engine: EngineKind = EngineKind.BOCHS
+    machine: Machine | None = None
+    vendor: str = "Intel VT-x"
+
+    def __str__(self) -> str:
+        chipset = f"-{self.machine.value}" if self.machine else ""
+        return f"{self.model}-{self.cpus}-{self.engine.value}{chipset}"
+
+
+def qemu(model: str, cpus: int, machine: Machine = Machine.Q35) -> Pc:
+    """A machine with AMD-V on QEMU."""
+    return Pc(model, cpus, EngineKind.QEMU, machine, "AMD-V")
+
+
+VTX = (
+    Pc(HASWELL, 4), Pc(SKYLAKE, 4), Pc(HASWELL, 3), Pc(HASWELL, 2), Pc(HASWELL, 1),
+)  # fmt: skip
+# every number of CPUs, both kinds of PC and all models: each of them, not every combination
+AMDV = (
+    Pc(RYZEN, 4, vendor="AMD-V"), Pc(RYZEN, 1, vendor="AMD-V"),
+    qemu(EPYC, 8, Machine.PC), qemu(EPYC, 4), qemu(EPYC, 2, Machine.PC), qemu(EPYC, 1),
+    qemu(ROME, 4, Machine.PC), qemu(PLAIN, 2),
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -88,6 +132,9 @@ class Lab:
 
     def machine(self, image: Path, cpus: int = 1, model: str = HASWELL) -> RunRequest:
         return RunRequest(image, cpus=cpus, cpu_model=model)
+
+    def on(self, pc: Pc, image: Path) -> RunRequest:
+        return RunRequest(image, cpus=pc.cpus, cpu_model=pc.model, machine=pc.machine)
 
     def power_off(self, request: RunRequest, kind: EngineKind = EngineKind.BOCHS) -> str:
         """The serial text of a boot that ended with the machine's power-off."""

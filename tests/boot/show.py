@@ -1,6 +1,6 @@
 """Boots an image with the small Linux guest and says in one line what was shown: `make run`.
 
-show.py IMAGE [CPUS]
+show.py IMAGE [ENGINE]
 """
 
 from __future__ import annotations
@@ -11,10 +11,10 @@ from pathlib import Path
 from view import SIGNATURE, View, read
 
 from efi_image.engine import EngineKind, ExitReason, RunRequest, boot, choose
-from efi_image.errors import ZppError
+from efi_image.errors import UsageError, ZppError
 
 CPUS = 4
-TIME_LIMIT = 300.0  # seconds; it takes 15 to 30
+TIME_LIMIT = 300.0  # seconds; it takes 8 on QEMU, 15 to 30 on Bochs
 
 
 def shown(view: View, cpus: int) -> bool:
@@ -37,10 +37,11 @@ def summary(view: View, cpus: int, engine: str, seconds: float) -> str:
     return f"{what} and {linux} ran on {view.cpus} of them, on {where}."
 
 
-def show(image: Path, cpus: int) -> int:
+def show(image: Path, cpus: int, kind: EngineKind) -> int:
     """Boots, with the serial port on the terminal; the exit code."""
-    engine = choose(EngineKind.AUTO)
-    print(f"Booting {image} with {cpus} CPUs on {engine.description}", flush=True)
+    engine = choose(kind)
+    machine = f"{cpus} CPUs of model {engine.default_model}"
+    print(f"Booting {image} on {engine.description}; {machine}", flush=True)
     request = RunRequest(image, cpus=cpus, timeout=TIME_LIMIT)
     result = boot(request, engine, lambda text: print(text, end="", flush=True))
     view = read(result.serial)
@@ -55,11 +56,18 @@ def show(image: Path, cpus: int) -> int:
     return 1
 
 
+def engine_kind(word: str) -> EngineKind:
+    """`auto` unless there is a word; UsageError for one that is no engine."""
+    names = [kind.value for kind in EngineKind]
+    if word and word not in names:
+        raise UsageError(f"ENGINE must be {', '.join(names[:-1])} or {names[-1]}, not '{word}'")
+    return EngineKind(word or EngineKind.AUTO.value)
+
+
 def main() -> int:
     image = Path(sys.argv[1])
-    cpus = int(sys.argv[2]) if len(sys.argv) > 2 else CPUS
     try:
-        return show(image, cpus)
+        return show(image, CPUS, engine_kind(sys.argv[2] if len(sys.argv) > 2 else ""))
     except ZppError as error:
         print(f"make run: {error}", *error.details, sep="\n", file=sys.stderr)
         return error.exit_code

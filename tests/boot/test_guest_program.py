@@ -7,27 +7,28 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lab import HASWELL, SKYLAKE, Lab
+from lab import AMDV, EPYC, HASWELL, VTX, Lab, Pc, qemu
 
+EXPECTED = {"Intel VT-x": "vtx", "AMD-V": "amdv"}
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"
 
 
-def verdict(lab: Lab, cpus: int, model: str, *, hypervisor: bool) -> str:
+def verdict(lab: Lab, pc: Pc, *, hypervisor: bool) -> str:
     program: Path = lab.build_directory / "ZppGuestTest.efi"
-    words = f"expect={'vtx' if hypervisor else 'bare'} cpus={cpus}"
+    expected = EXPECTED[pc.vendor] if hypervisor else "bare"
+    words = f"expect={expected} cpus={pc.cpus}"
     image = lab.program(program, hypervisor=hypervisor, cmdline=words)
-    serial = lab.boot(replace(lab.machine(image, cpus, model), expect=(VERDICT,))).serial
+    serial = lab.boot(replace(lab.on(pc, image), expect=(VERDICT,)), pc.engine).serial
     found = re.search(VERDICT, serial, re.MULTILINE)
     assert found is not None
     return "\n".join([found[1], *re.findall(r"^FAIL: .+$", serial, re.MULTILINE)])
 
 
-@pytest.mark.parametrize(
-    ("model", "cpus"), [(HASWELL, 4), (HASWELL, 3), (HASWELL, 2), (HASWELL, 1), (SKYLAKE, 4)]
-)
-def test_guest_on_the_hypervisor(lab: Lab, model: str, cpus: int) -> None:
-    assert verdict(lab, cpus, model, hypervisor=True) == "PASS"
+@pytest.mark.parametrize("pc", [*VTX, *AMDV], ids=str)
+def test_guest_on_the_hypervisor(lab: Lab, pc: Pc) -> None:
+    assert verdict(lab, pc, hypervisor=True) == "PASS"
 
 
-def test_same_checks_on_the_bare_machine(lab: Lab) -> None:
-    assert verdict(lab, 2, HASWELL, hypervisor=False) == "PASS"
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu(EPYC, 2)], ids=str)
+def test_same_checks_on_the_bare_machine(lab: Lab, pc: Pc) -> None:
+    assert verdict(lab, pc, hypervisor=False) == "PASS"

@@ -1,21 +1,28 @@
-"""Debian's kernel on the hypervisor, on Bochs with OVMF."""
+"""Debian's kernel on the hypervisor, on Bochs and QEMU with OVMF."""
 
 from __future__ import annotations
 
 import pytest
-from lab import HASWELL, SKYLAKE, Lab
+from lab import AMDV, EPYC, HASWELL, VTX, Lab, Pc, qemu
 from view import SIGNATURE, View, read, starts
 
 VERSION = f"{SIGNATURE} version 0.1.0"
-# What the kernel complains about on the bare models of Bochs, too.
-KNOWN_PROBLEMS = ("TSC_DEADLINE disabled", "perfctr msr", "RETBleed: WARNING")
+# What the kernel complains about on the bare models of the emulators, too.
+KNOWN_PROBLEMS = (
+    "TSC_DEADLINE disabled",
+    "perfctr msr",
+    "RETBleed: WARNING",
+    "Speculative Return Stack Overflow: WARNING",
+    # Linux waits 50 ms for 5 ticks; an overloaded machine gives QEMU less time than that.
+    "MP-BIOS bug: 8254 timer not connected to IO-APIC",
+)
 
 
-def assert_every_cpu_is_held(view: View, cpus: int) -> None:
-    every = range(cpus)
-    assert view.held == dict.fromkeys(every, "Intel VT-x")
+def assert_every_cpu_is_held(view: View, pc: Pc) -> None:
+    every = range(pc.cpus)
+    assert view.held == dict.fromkeys(every, pc.vendor)
     assert view.no_hypervisor == ""
-    assert view.cpus == cpus
+    assert view.cpus == pc.cpus
     assert view.seen == dict.fromkeys(every, VERSION)
 
 
@@ -33,29 +40,29 @@ def assert_last_cpu_came_back(view: View, hypervisor: str) -> None:
     assert view.seen_again == {last: hypervisor}
 
 
-@pytest.mark.parametrize(
-    ("model", "cpus"), [(HASWELL, 4), (SKYLAKE, 4), (HASWELL, 3), (HASWELL, 2), (HASWELL, 1)]
-)
-def test_linux_runs_on_every_cpu(lab: Lab, model: str, cpus: int) -> None:
-    view = read(lab.power_off(lab.machine(lab.linux(), cpus, model)))
-    assert_every_cpu_is_held(view, cpus)
+@pytest.mark.parametrize("pc", [*VTX, *AMDV], ids=str)
+def test_linux_runs_on_every_cpu(lab: Lab, pc: Pc) -> None:
+    view = read(lab.power_off(lab.on(pc, lab.linux()), pc.engine))
+    assert_every_cpu_is_held(view, pc)
     assert_linux_is_well(view)
-    if cpus > 1:
+    if pc.cpus > 1:
         assert_last_cpu_came_back(view, VERSION)
 
 
-def test_stress(lab: Lab) -> None:
-    serial = lab.power_off(lab.machine(lab.linux("zpp.stress=5"), 4))
-    assert_every_cpu_is_held(read(serial), 4)
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu(EPYC, 4)], ids=str)
+def test_stress(lab: Lab, pc: Pc) -> None:
+    serial = lab.power_off(lab.on(pc, lab.linux("zpp.stress=5")), pc.engine)
+    assert_every_cpu_is_held(read(serial), pc)
     assert_linux_is_well(read(serial))
-    assert serial.count("stress: ") == 4
+    assert serial.count("stress: ") == pc.cpus
     assert "wrong result" not in serial
 
 
-def test_reboot(lab: Lab) -> None:
-    serial = lab.power_off(lab.machine(lab.linux("zpp.action=reboot zpp.offline=0"), 2))
-    first, second = starts(serial)
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu(EPYC, 2)], ids=str)
+def test_reboot(lab: Lab, pc: Pc) -> None:
+    image = lab.linux("zpp.action=reboot zpp.offline=0")
+    first, second = starts(lab.power_off(lab.on(pc, image), pc.engine))
     for view in (first, second):
-        assert_every_cpu_is_held(view, 2)
+        assert_every_cpu_is_held(view, pc)
         assert view.failures == ()
     assert_linux_is_well(second)

@@ -5,14 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from lab import HASWELL, Lab
+from lab import EPYC, HASWELL, RYZEN, Lab, Pc, qemu
 
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"
 
 
-@pytest.mark.parametrize("cpus", [1, 3])
-def test_launch_is_rolled_back(lab: Lab, cpus: int) -> None:
+@pytest.mark.parametrize(
+    "pc", [Pc(HASWELL, 1), Pc(HASWELL, 3), Pc(RYZEN, 3), qemu(EPYC, 4)], ids=str
+)
+def test_launch_is_rolled_back(lab: Lab, pc: Pc) -> None:
     program = lab.build_directory / "ZppRollbackTest.efi"
     image = lab.program(program, hypervisor=False, cmdline="")
-    serial = lab.boot(replace(lab.machine(image, cpus, HASWELL), expect=(VERDICT,))).serial
+    serial = lab.boot(replace(lab.on(pc, image), expect=(VERDICT,)), pc.engine).serial
     assert "ZPP-TEST: PASS" in serial, serial

@@ -1,4 +1,5 @@
-"""zpp gives up on the hypervisor, never on the boot: the same image where VT-x is missing."""
+"""zpp gives up on the hypervisor, never on the boot: the same image where VT-x or AMD-V, or a
+feature of theirs, is missing."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from efi_image.engine import EngineKind
 from efi_image.engine.base import RunRequest
 
 VTX_WITHOUT_EPT = "core2_penryn_t9600"
+AMDV_WITHOUT_NPT = "qemu64,+svm"
 NO_VIRTUALIZATION = "this CPU has neither VT-x nor AMD-V"
 
 
@@ -38,6 +40,13 @@ def test_missing_feature_is_named(lab: Lab) -> None:
     view = read(lab.power_off(lab.machine(lab.linux(), 2, VTX_WITHOUT_EPT)))
     assert view.no_hypervisor.startswith("this CPU lacks a virtualization feature that zpp needs")
     assert_linux_is_bare(view, 2, view.no_hypervisor)
+
+
+def test_amdv_without_nested_paging(lab: Lab) -> None:
+    request = RunRequest(lab.linux(), cpus=2, cpu_model=AMDV_WITHOUT_NPT)
+    view = read(lab.power_off(request, EngineKind.QEMU))
+    reason = "this CPU lacks a virtualization feature that zpp needs (nested paging)"
+    assert_linux_is_bare(view, 2, reason)
 
 
 def test_switched_off(lab: Lab) -> None:

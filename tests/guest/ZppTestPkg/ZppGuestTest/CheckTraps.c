@@ -18,7 +18,9 @@
 #define CR8_ONLY_TEST      14
 #define PIC_MASK_PORT      0x21
 #define PIC2_MASK_PORT     0xa1
+#define CR4_TSD            BIT2
 #define CR4_OSXSAVE        BIT18
+#define CPUID_1_ECX_XSAVE  BIT26
 
 /// Sets the trap flag, so that the instruction after it is the one that traps.
 #define SET_TRAP_FLAG  "pushfq\n orq $0x100, (%%rsp)\n popfq\n"
@@ -80,10 +82,13 @@ StepOverControl (
 {
   UINT64  Next;
   UINT64  Cr4;
+  UINT64  Changed;
 
-  Cr4 = AsmReadCr4 ();
+  // A bit that the core follows, on a CPU that has it.
+  Changed = (ZppCpuid (1, 0).Rcx & CPUID_1_ECX_XSAVE) != 0 ? CR4_OSXSAVE : CR4_TSD;
+  Cr4     = AsmReadCr4 ();
   __asm__ volatile ("leaq 1f(%%rip), %0\n" SET_TRAP_FLAG "movq %1, %%cr4\n 1: nop\n nop\n"
-                    : "=&r" (Next) : "r" (Cr4 ^ CR4_OSXSAVE) : "memory", "cc");
+                    : "=&r" (Next) : "r" (Cr4 ^ Changed) : "memory", "cc");
   ExpectOneStep (Cpu, "step over MOV CR4", Next);
   AsmWriteCr4 (Cr4);
 
