@@ -2,8 +2,9 @@
 
     bench.py BUILD_FOLDER EDK2_FOLDER TOOLCHAIN
 
-Ticks are the TSC's on Bochs. With one CPU a tick is an instruction and every run is the same; with
-more CPUs ticks include waiting, so Linux is booted a few times and the median counts.
+Ticks are the TSC's. With one CPU a tick is an instruction and every run is the same, on Bochs and
+on QEMU with -icount; with more CPUs ticks include waiting, so Linux is booted a few times and the
+median counts. Seconds are the clock's: let nothing else run.
 """
 
 from __future__ import annotations
@@ -21,14 +22,17 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from lab import Lab
+from counters import NoCounters, exits, qemu_arguments
+from lab import HASWELL, RYZEN, Lab
 
 from efi_image.engine import Debug, EngineKind, RunRequest, choose
 from efi_image.errors import ZppError
 
 ROOT = Path(__file__).resolve().parents[2]
 LINUX_RUNS = 3
+BOOT_RUNS = 7
 MOST_CPUS = 4
+MEMORY = 512  # MiB
 
 
 @dataclass(frozen=True)
@@ -46,6 +50,26 @@ class Measure:
         return None if self.goal is None else self.value <= self.goal
 
 
+@dataclass(frozen=True)
+class Rig:
+    """Where something is measured, and how many instructions a CPUID exit may add there."""
+
+    name: str
+    engine: EngineKind
+    model: str = ""
+    cpuid_goal: float | None = None
+    public: bool = False  # public hypervisors were measured there
+
+    def figures(self, public: str) -> str:
+        return public if self.public else ""
+
+
+VTX = Rig("VT-x on Bochs", EngineKind.BOCHS, HASWELL, 100, public=True)
+AMDV = Rig("AMD-V on Bochs", EngineKind.BOCHS, RYZEN, 120)
+# whose AMD-V does not save the next RIP: the core decodes every instruction that it steps over
+AMDV_QEMU = Rig("AMD-V on QEMU", EngineKind.QEMU)
+
+
 def main() -> int:
     build, edk2, toolchain = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     with tempfile.TemporaryDirectory(prefix="zpp-bench-") as folder:
@@ -53,7 +77,7 @@ def main() -> int:
         try:
             program = compile_program(Path(folder), edk2, toolchain)
             rows = list(measure(lab, program))
-        except (ZppError, BenchError) as error:
+        except (ZppError, BenchError, NoCounters) as error:
             print(f"bench: {error}", *getattr(error, "details", ()), sep="\n", file=sys.stderr)
             return 1
     print(json.dumps([{**asdict(row), "reached": row.reached} for row in rows], indent=2))
@@ -67,8 +91,13 @@ class BenchError(Exception):
 def measure(lab: Lab, program: Path) -> Iterator[Measure]:
     yield from times()
     yield from image_making(lab)
-    yield from core_costs(lab, program)
-    yield from linux_costs(lab)
+    for rig in (VTX, AMDV):
+        yield from exit_costs(lab, program, rig)
+        yield from launch_costs(lab, program, rig)
+        yield from linux_costs(lab, rig)
+    yield from exit_costs(lab, program, AMDV_QEMU)
+    yield from boot_time(lab)
+    yield from exit_counts(lab)
 
 
 # ---- times and memory of the tools
@@ -122,62 +151,108 @@ _SILENT = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 # ---- what the core costs
 
 
-def core_costs(lab: Lab, program: Path) -> Iterator[Measure]:
-    say("CPUID exit, load and launch, memory")
-    on = [ticks(lab, program, cpus, hypervisor=True) for cpus in range(1, MOST_CPUS + 1)]
-    off = [ticks(lab, program, cpus, hypervisor=False) for cpus in range(1, MOST_CPUS + 1)]
-    for kind in ("plain", "changed"):
-        added = on[0][f"cpuid_{kind}"] - off[0][f"cpuid_{kind}"]
-        name = f"instructions added by a CPUID exit, {kind} leaf"
-        yield Measure(name, "ticks", added, 100, "253, 262, 282")
-    yield Measure("a hypercall", "ticks", on[0]["hypercall"])
-    launches = [with_ - without["start"] for with_, without in zip(starts(on), off, strict=True)]
-    for cpus, launch in enumerate(launches, start=1):
+def exit_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
+    say(f"exits, {rig.name}")
+    on = ticks(lab, program, rig, 1, hypervisor=True)
+    off = ticks(lab, program, rig, 1, hypervisor=False)
+    for key, what, goal, public in (
+        ("cpuid_plain", "a CPUID exit, plain leaf", rig.cpuid_goal, "253, 262, 282"),
+        ("cpuid_changed", "a CPUID exit, changed leaf", rig.cpuid_goal, "253, 262, 282"),
+        ("ipi", "an IPI", None, ""),
+        ("eoi", "an EOI", None, ""),
+    ):
+        name = f"instructions added by {what}, {rig.name}"
+        yield Measure(name, "ticks", on[key] - off[key], goal, rig.figures(public))
+    yield Measure(f"a hypercall, {rig.name}", "ticks", on["hypercall"])
+
+
+def launch_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
+    say(f"load and launch, memory, {rig.name}")
+    numbers = range(1, MOST_CPUS + 1)
+    on = [ticks(lab, program, rig, cpus, hypervisor=True) for cpus in numbers]
+    off = [ticks(lab, program, rig, cpus, hypervisor=False) for cpus in numbers]
+    for cpus, with_, without in zip(numbers, on, off, strict=True):
         goal = 5e6 + 2e6 * (cpus - 1)
-        public = "23 M" if cpus == 1 else ""
-        yield Measure(f"load and launch, {cpus} CPUs", "ticks", launch, goal, public)
+        name = f"load and launch, {cpus} CPUs, {rig.name}"
+        public = rig.figures("23 M" if cpus == 1 else "")
+        yield Measure(name, "ticks", with_["start"] - without["start"], goal, public)
     pages = [values["pages"] for values in on]
-    each = (pages[-1] - pages[0]) / (MOST_CPUS - 1)
-    yield Measure("memory kept with 1 CPU", "pages", pages[0], 256 + 16, "1107 + 576")
-    yield Measure("memory kept for each further CPU", "pages", round(each, 1), 16, "576")
+    each = round((pages[-1] - pages[0]) / (MOST_CPUS - 1), 1)
+    one, more = f"with 1 CPU, {rig.name}", f"for each further CPU, {rig.name}"
+    yield Measure(f"memory kept {one}", "pages", pages[0], 256 + 16, rig.figures("1107 + 576"))
+    yield Measure(f"memory kept {more}", "pages", each, 16, rig.figures("576"))
 
 
-def starts(values: list[dict[str, int]]) -> list[int]:
-    return [value["start"] for value in values]
-
-
-def ticks(lab: Lab, program: Path, cpus: int, *, hypervisor: bool) -> dict[str, int]:
+def ticks(lab: Lab, program: Path, rig: Rig, cpus: int, *, hypervisor: bool) -> dict[str, int]:
     image = lab.program(program, hypervisor=hypervisor)
-    serial = bochs(lab, RunRequest(image, cpus=cpus, expect=("ticks: done",)))
+    request = RunRequest(image, cpus=cpus, expect=("ticks: done",))
+    serial = deterministic(lab, rig, request)
     return {name: int(value) for name, value in re.findall(r"^ticks: (\w+) (\d+)$", serial, re.M)}
 
 
-def linux_costs(lab: Lab) -> Iterator[Measure]:
+# ---- what Linux notices
+
+
+def linux_costs(lab: Lab, rig: Rig) -> Iterator[Measure]:
     for cpus, runs, goal, public in (
         (1, 1, 0.5, "+0.2, +3.0"),
         (MOST_CPUS, LINUX_RUNS, 2.0, "+9.6"),
     ):
-        say(f"Linux with {cpus} CPUs, bare and on zpp")
-        bare = statistics.median(linux(lab, cpus, hypervisor=False) for _ in range(runs))
-        held = statistics.median(linux(lab, cpus, hypervisor=True) for _ in range(runs))
-        yield Measure(f"Linux to power-off, {cpus} CPUs, bare", "ticks", bare)
-        yield Measure(f"Linux to power-off, {cpus} CPUs, on zpp", "ticks", held)
+        say(f"Linux with {cpus} CPUs, bare and on zpp, {rig.name}")
+        bare = statistics.median(linux(lab, rig, cpus, hypervisor=False) for _ in range(runs))
+        held = statistics.median(linux(lab, rig, cpus, hypervisor=True) for _ in range(runs))
+        name = f"Linux to power-off, {cpus} CPUs, {rig.name}"
+        yield Measure(f"{name}, bare", "ticks", bare)
+        yield Measure(f"{name}, on zpp", "ticks", held)
         percent = round((held / bare - 1) * 100, 2)
-        yield Measure(f"Linux to power-off, {cpus} CPUs, added", "%", percent, goal, public)
+        wanted = goal if rig.public else None
+        yield Measure(f"{name}, added", "%", percent, wanted, rig.figures(public))
 
 
-def linux(lab: Lab, cpus: int, *, hypervisor: bool) -> int:
+def linux(lab: Lab, rig: Rig, cpus: int, *, hypervisor: bool) -> int:
     image = lab.linux("zpp.ticks=1", hypervisor=hypervisor)
-    serial = bochs(lab, RunRequest(image, cpus=cpus))
-    found = re.search(r"^TSC (\d+)$", serial, re.M)
+    found = re.search(r"^TSC (\d+)$", deterministic(lab, rig, RunRequest(image, cpus=cpus)), re.M)
     if found is None:
         raise BenchError(f"Linux printed no TSC; see {lab.log}")
     return int(found[1])
 
 
-def bochs(lab: Lab, request: RunRequest) -> str:
-    request = replace(request, debug=Debug(deterministic=True))
-    return lab.attempt(request, choose(EngineKind.BOCHS)).require().serial
+def boot_time(lab: Lab) -> Iterator[Measure]:
+    """From the start of the emulator to init's first line, bare and on zpp in turn."""
+    say("boot time on QEMU")
+    pairs = [
+        (seconds_to_init(lab, hypervisor=False), seconds_to_init(lab, hypervisor=True))
+        for _ in range(BOOT_RUNS)
+    ]
+    name = f"boot to init, {MOST_CPUS} CPUs, {AMDV_QEMU.name}"
+    for index, how in enumerate(("bare", "on zpp")):
+        value = statistics.median(pair[index] for pair in pairs)
+        yield Measure(f"{name}, {how}", "s", round(value, 2))
+    ratio = statistics.median(held / bare for bare, held in pairs)
+    yield Measure(f"{name}, ratio", "", round(ratio, 3), 1.05)
+
+
+def seconds_to_init(lab: Lab, *, hypervisor: bool) -> float:
+    image = lab.linux(hypervisor=hypervisor)
+    request = RunRequest(image, cpus=MOST_CPUS, expect=(r"^zpp-guest: Linux",))
+    return lab.attempt(request, choose(AMDV_QEMU.engine)).require().seconds
+
+
+def exit_counts(lab: Lab) -> Iterator[Measure]:
+    """Of a whole boot to power-off, on all CPUs."""
+    say("exits of a Linux boot on QEMU")
+    file = lab.folder / "memory"
+    debug = Debug(extra=qemu_arguments(file, MEMORY))
+    request = RunRequest(lab.linux(), cpus=MOST_CPUS, memory=MEMORY, debug=debug)
+    lab.attempt(request, choose(AMDV_QEMU.engine)).require()
+    for reason, count in exits(file, MOST_CPUS).most_common():
+        name = f"exits of a Linux boot, {MOST_CPUS} CPUs, {AMDV_QEMU.name}, {reason}"
+        yield Measure(name, "exits", count)
+
+
+def deterministic(lab: Lab, rig: Rig, request: RunRequest) -> str:
+    request = replace(request, cpu_model=rig.model, debug=Debug(deterministic=True))
+    return lab.attempt(request, choose(rig.engine)).require().serial
 
 
 def compile_program(folder: Path, edk2: Path, toolchain: Path) -> Path:

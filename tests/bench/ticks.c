@@ -1,11 +1,20 @@
 /*
  * An EFI program for the bench: how far the TSC has come when the firmware starts it, what one
- * CPUID and one hypercall cost, and how many pages the hypervisor keeps. Its lines go straight to
- * the serial port, so that the console's cost is in none of the numbers.
+ * CPUID, one hypercall and one write to the local APIC cost, and how many pages the hypervisor keeps.
+ * Its lines go straight to the serial port, so that the console's cost is in none of the numbers.
  */
 #include <Uefi.h>
 #include <zpp/hypercall.h>
 
+enum {
+    APIC_BASE = 0x1b,
+    APIC_BASE_X2 = 1 << 10,
+    X2APIC_ID = 0x802,
+    X2APIC_EOI = 0x80b,
+    X2APIC_ICR = 0x830
+};
+enum { APIC_ID = 0x20, APIC_EOI = 0xb0, APIC_ICR_LOW = 0x300, APIC_ICR_HIGH = 0x310 };
+enum { ICR_FIXED_ASSERTED = 1 << 14, ICR_PENDING = 1 << 12, VECTOR = 0xf3 };
 enum { COM1 = 0x3f8, LINE_STATUS = COM1 + 5, TRANSMITTER_EMPTY = 0x20, ROUNDS = 1000 };
 
 /* The compiler may refer to it; nothing here uses floating point. */
@@ -54,6 +63,23 @@ static UINT64 tsc(void)
     return (UINT64)high << 32 | low;
 }
 
+static UINT64 read_msr(UINT32 index)
+{
+    UINT32 low, high;
+    __asm__ volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(index));
+    return (UINT64)high << 32 | low;
+}
+
+static void write_msr(UINT32 index, UINT64 value)
+{
+    __asm__ volatile("wrmsr" : : "c"(index), "a"((UINT32)value), "d"((UINT32)(value >> 32)));
+}
+
+static volatile UINT32 *apic(UINT32 offset)
+{
+    return (volatile UINT32 *)((read_msr(APIC_BASE) & ~0xfffull) + offset);
+}
+
 static UINT32 cpuid_ebx(UINT32 leaf)
 {
     UINT32 ebx;
@@ -61,11 +87,14 @@ static UINT32 cpuid_ebx(UINT32 leaf)
     return ebx;
 }
 
-static UINT64 hypercall(UINT64 call, UINT64 *rbx)
+static UINT64 hypercall(UINT32 amdv, UINT64 call, UINT64 *rbx)
 {
     UINT64 status = ZPP_HYPERCALL(call);
     UINT64 result = 0;
-    __asm__ volatile("vmcall" : "+a"(status), "+b"(result) : : "rcx", "rdx", "rsi", "memory");
+    if (amdv)
+        __asm__ volatile("vmmcall" : "+a"(status), "+b"(result) : : "rcx", "rdx", "rsi", "memory");
+    else
+        __asm__ volatile("vmcall" : "+a"(status), "+b"(result) : : "rcx", "rdx", "rsi", "memory");
     *rbx = result;
     return status;
 }
@@ -89,16 +118,65 @@ static UINT64 cpuid_ticks(UINT32 leaf)
 
 static UINT64 hypercall_ticks(void)
 {
+    const UINT32 amdv = cpuid_ebx(ZPP_CPUID_VERSION_LEAF) & ZPP_FEATURE_AMDV;
     UINT64 fewest = ~0ull;
     for (int i = 0; i < ROUNDS; i++) {
         UINT64 version;
         const UINT64 start = tsc();
-        hypercall(ZPP_HYPERCALL_VERSION, &version);
+        hypercall(amdv, ZPP_HYPERCALL_VERSION, &version);
         const UINT64 ticks = tsc() - start;
         if (ticks < fewest)
             fewest = ticks;
     }
     return fewest;
+}
+
+/* An IPI to this CPU in x2APIC mode: one write. */
+static UINT64 x2apic_ipi(void)
+{
+    const UINT64 id = read_msr(X2APIC_ID);
+    const UINT64 start = tsc();
+    write_msr(X2APIC_ICR, id << 32 | ICR_FIXED_ASSERTED | VECTOR);
+    return tsc() - start;
+}
+
+/* The same in xAPIC mode: two writes, and waiting until it is sent, as Linux does it. */
+static UINT64 xapic_ipi(void)
+{
+    volatile UINT32 *const low = apic(APIC_ICR_LOW), *const high = apic(APIC_ICR_HIGH);
+    const UINT32 id = *apic(APIC_ID);
+    const UINT64 start = tsc();
+    *high = id;
+    *low = ICR_FIXED_ASSERTED | VECTOR;
+    while (*low & ICR_PENDING)
+        ;
+    return tsc() - start;
+}
+
+static UINT64 eoi(int x2)
+{
+    volatile UINT32 *const xapic = x2 ? NULL : apic(APIC_EOI);
+    const UINT64 start = tsc();
+    if (x2)
+        write_msr(X2APIC_EOI, 0);
+    else
+        *xapic = 0;
+    return tsc() - start;
+}
+
+/* Interrupts are off, so what is sent stays pending, and no EOI takes another's. */
+static void report_apic(void)
+{
+    const int x2 = (read_msr(APIC_BASE) & APIC_BASE_X2) != 0;
+    UINT64 ipi = ~0ull, end = ~0ull;
+    for (int i = 0; i < ROUNDS; i++) {
+        const UINT64 sent = x2 ? x2apic_ipi() : xapic_ipi();
+        const UINT64 ended = eoi(x2);
+        ipi = sent < ipi ? sent : ipi;
+        end = ended < end ? ended : end;
+    }
+    report("ipi", ipi);
+    report("eoi", end);
 }
 
 EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
@@ -108,10 +186,13 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     report("start", start);
     report("cpuid_plain", cpuid_ticks(0));   /* the core passes this leaf on */
     report("cpuid_changed", cpuid_ticks(1)); /* the core changes this one */
+    __asm__ volatile("cli");
+    report_apic();
     if (cpuid_ebx(ZPP_CPUID_SIGNATURE_LEAF) == ZPP_SIGNATURE_EBX) {
+        const UINT32 amdv = cpuid_ebx(ZPP_CPUID_VERSION_LEAF) & ZPP_FEATURE_AMDV;
         UINT64 pages;
         report("hypercall", hypercall_ticks());
-        if (hypercall(ZPP_HYPERCALL_MEMORY, &pages) == ZPP_HYPERCALL_OK)
+        if (hypercall(amdv, ZPP_HYPERCALL_MEMORY, &pages) == ZPP_HYPERCALL_OK)
             report("pages", pages);
     }
     text("ticks: done\r\n");
