@@ -188,6 +188,15 @@ std::optional<Store> from_rax(Reader& reader, const Prefixes& prefixes, CodeSize
         {.length = 0, .from_register = true, .exchange = false, .source = 0, .immediate = 0});
 }
 
+// The same in all code: MOVNTI takes no operand-size prefix.
+std::optional<Store> movnti(Reader& reader, const Prefixes& prefixes, CodeSize size)
+{
+    const bool is_32_bit = !prefixes.operand_size && (prefixes.rex & rex_w) == 0;
+    if (reader.next() != 0xc3 || !is_32_bit || prefixes.lock)
+        return std::nullopt;
+    return from_register(reader, prefixes, size, false);
+}
+
 } // namespace
 
 std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size)
@@ -195,6 +204,8 @@ std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size
     Reader reader(bytes, count);
     const Prefixes prefixes = read_prefixes(reader, size);
     const u8 opcode = reader.next();
+    if (opcode == 0x0f)
+        return movnti(reader, prefixes, size);
     const bool exchange = opcode == 0x87;
     if (!is_32_bit(prefixes, size) || (prefixes.lock && !exchange))
         return std::nullopt;
@@ -206,8 +217,6 @@ std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size
         return from_rax(reader, prefixes, size);
     case 0xc7: // MOV r/m32, imm32
         return from_immediate(reader, prefixes, size);
-    case 0x0f: // MOVNTI m32, r32
-        return reader.next() == 0xc3 ? from_register(reader, prefixes, size, false) : std::nullopt;
     default:
         return std::nullopt;
     }

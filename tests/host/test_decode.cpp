@@ -153,6 +153,8 @@ constexpr Known stores[] = {
      imm(0xc4500)},
     {"xchg dword ptr [bx], eax", bits16, "66 87 07", xchg(0)},
     {"lock xchg dword ptr [bx], eax", bits16, "66 f0 87 07", xchg(0)},
+    {"movnti dword ptr [bx + di], edi", bits16, "0f c3 39", reg(7)},
+    {"movnti dword ptr [eax], esi", bits16, "67 0f c3 30", reg(6)},
     {"REX.W before CS: ignored; mov dword ptr [rcx], edx", bits64, "48 2e 89 11", reg(2)},
     {"REX.R before GS: ignored; mov dword ptr gs:[rcx], edx", bits64, "44 65 89 11", reg(2)},
     {"two REX prefixes: the last counts; mov dword ptr [r9], edx", bits64, "48 41 89 11", reg(2)},
@@ -227,6 +229,8 @@ constexpr Unknown refusals[] = {
     {"lock mov dword ptr [rcx], edx", bits64, "f0 89 11"},
     {"lock mov dword ptr [rax], 1", bits64, "f0 c7 00 01 00 00 00"},
     {"lock movnti dword ptr [rdx], eax", bits64, "f0 0f c3 02"},
+    {"MOVNTI of 16 bits, which is no instruction", bits16, "66 0f c3 39"},
+    {"MOVNTI of 16 bits, which is no instruction", bits64, "66 0f c3 02"},
     {"MOVNTI of a register, which is no instruction", bits64, "0f c3 d1"},
     {"two REX prefixes: the last counts; mov qword ptr [rcx], rdx", bits64, "41 48 89 11"},
     {"REX.W before the operand size: ignored; mov word ptr [rcx], dx", bits64, "48 66 89 11"},
@@ -301,10 +305,16 @@ constexpr Setting settings[] = {
 struct Opcode {
     const char* bytes;
     bool exchange;
-    unsigned immediate; // bytes
+    unsigned immediate;      // bytes
+    bool fixed_size = false; // MOVNTI: 32 bits in 16-bit code too, and no operand-size prefix
+
+    bool is_32_bit(const Setting& setting) const
+    {
+        return setting.operand == (fixed_size && setting.size == bits16 ? 16 : 32);
+    }
 };
 constexpr Opcode opcodes[] = {
-    {"89", false, 0}, {"87", true, 0}, {"0f c3", false, 0}, {"c7", false, 4}};
+    {"89", false, 0}, {"87", true, 0}, {"0f c3", false, 0, true}, {"c7", false, 4}};
 
 class Sweep {
 public:
@@ -348,7 +358,7 @@ private:
         }
         const unsigned field = (modrm >> 3) & 7;
         const bool known =
-            memory && setting_.operand == 32 && (opcode_.immediate == 0 || field == 0);
+            memory && opcode_.is_32_bit(setting_) && (opcode_.immediate == 0 || field == 0);
         const auto length = static_cast<unsigned>(bytes.size());
         bytes.resize(20, 0xaa);
         const auto store = decode_store(bytes.data(), 20, setting_.size);
@@ -378,7 +388,7 @@ TEST_CASE("decode_store: every ModRM and SIB byte under every kind of prefix")
             sweep.run();
             CAPTURE(sweep.first_wrong);
             CHECK(sweep.wrong == 0);
-            CHECK((sweep.right != 0) == (setting.operand == 32));
+            CHECK((sweep.right != 0) == opcode.is_32_bit(setting));
             CHECK(sweep.refused != 0);
         }
 }
