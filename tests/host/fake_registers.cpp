@@ -1,0 +1,81 @@
+#include "fake_registers.hpp"
+#include <cstdlib>
+#include <ucontext.h>
+
+namespace zpp::test {
+namespace {
+
+FakeRegisters* current = nullptr;
+
+constexpr unsigned from_control = 0x20, from_debug = 0x21, to_control = 0x22, to_debug = 0x23;
+
+// Of the general registers in the order of their numbers.
+constexpr int in_context[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP,
+                                REG_RSI, REG_RDI, REG_R8,  REG_R9,  REG_R10, REG_R11,
+                                REG_R12, REG_R13, REG_R14, REG_R15};
+
+} // namespace
+
+FakeRegisters::FakeRegisters()
+{
+    current = this;
+    struct sigaction action{};
+    action.sa_sigaction = on_fault;
+    action.sa_flags = SA_SIGINFO;
+    sigaction(SIGSEGV, &action, &previous_);
+}
+
+FakeRegisters::~FakeRegisters()
+{
+    sigaction(SIGSEGV, &previous_, nullptr);
+    current = nullptr;
+}
+
+void FakeRegisters::on_fault(int, siginfo_t*, void* context)
+{
+    current->serve(*static_cast<ucontext_t*>(context));
+}
+
+void FakeRegisters::serve(ucontext_t& context)
+{
+    auto& registers = context.uc_mcontext.gregs;
+    const auto* code = reinterpret_cast<const u8*>(registers[REG_RIP]);
+    const bool extended = code[0] == 0x41;
+    const u8* opcode = code + (extended ? 1 : 0);
+    if (opcode[0] != 0x0f)
+        std::abort(); // a fault of another kind
+    if (opcode[1] == 0x32) {
+        const auto found = msrs.find(static_cast<u32>(registers[REG_RCX]));
+        if (found == msrs.end())
+            std::abort();
+        registers[REG_RAX] = static_cast<u32>(found->second);
+        registers[REG_RDX] = static_cast<u32>(found->second >> 32);
+        registers[REG_RIP] += 2;
+        return;
+    }
+    const unsigned general = (opcode[2] & 7) + (extended ? 8 : 0);
+    move(opcode[1], (opcode[2] >> 3) & 7, registers[in_context[general]]);
+    registers[REG_RIP] += extended ? 4 : 3;
+}
+
+void FakeRegisters::move(unsigned opcode, unsigned number, greg_t& other)
+{
+    switch (opcode) {
+    case from_control:
+        other = static_cast<greg_t>(control.at(number));
+        break;
+    case from_debug:
+        other = static_cast<greg_t>(debug.at(number));
+        break;
+    case to_control:
+        control.at(number) = static_cast<u64>(other);
+        break;
+    case to_debug:
+        debug.at(number) = static_cast<u64>(other);
+        break;
+    default:
+        std::abort();
+    }
+}
+
+} // namespace zpp::test
