@@ -62,12 +62,12 @@ setup: packages
 	$(AGAIN) setup-steps
 
 packages:
-	@setup/packages.sh
+	@.ci/setup/packages.sh
 
 setup-steps: setup-venv setup-rig setup-edk2 setup-guest
 
 setup-venv:
-	@setup/venv.sh
+	@.ci/setup/venv.sh
 
 setup-rig: setup-venv
 	@$(ZPP_IMAGE) rig install | sed -u 's/^/setup: /'
@@ -96,7 +96,7 @@ all: core $(BUILD_DRIVERS)
 
 core: ready
 	@$(MAKE) -C hypervisor $(IN)
-	@python3 setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
+	@python3 .ci/setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -164,7 +164,7 @@ bench-now:
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
     tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
-SHELL_FILES = setup/packages.sh setup/venv.sh setup/check-names.sh tests/guest/linux/init .ci/run
+SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 
@@ -180,11 +180,11 @@ check-format:
 
 check-headers: core
 	@echo "check: each header compiles alone"
-	@$(PYTHON) setup/check_c.py headers $(TOOLCHAIN)
+	@$(PYTHON) .ci/setup/check_c.py headers $(TOOLCHAIN)
 
 check-tidy: core
 	@echo "check: clang-tidy"
-	@$(PYTHON) setup/check_c.py tidy $(TOOLCHAIN)
+	@$(PYTHON) .ci/setup/check_c.py tidy $(TOOLCHAIN)
 
 check-python:
 	@echo "check: ruff, mypy"
@@ -192,12 +192,12 @@ check-python:
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
 	@MYPYPATH=tests/boot:tests/bench .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
-	    setup/*.py
+	    .ci/setup/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
 
 check-spelling:
 	@echo "check: codespell"
-	@git ls-files -z | xargs -0 codespell --config setup/codespell.ini
+	@git ls-files -z | xargs -0 codespell --config .ci/setup/codespell.ini
 
 check-shell:
 	@echo "check: shellcheck"
@@ -205,7 +205,7 @@ check-shell:
 
 check-names:
 	@echo "check: no names of hosts or of this machine's folders"
-	@setup/check-names.sh
+	@.ci/setup/check-names.sh
 
 # ---- distribution and cleaning
 

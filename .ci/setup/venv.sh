@@ -1,7 +1,7 @@
 #!/bin/bash
 # Makes or renews .venv: zpp-image from this checkout, and the tools that the tests and checks need.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+cd "$(dirname "$0")/../.."
 
 stamp=.venv/.pyproject.toml # a copy of what is installed
 

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Installs the Debian packages that setup/packages lists and that are missing; nothing else.
+# Installs the Debian packages that .ci/setup/packages lists and that are missing; nothing else.
 # The first step of set-up, so it needs nothing but bash and apt.
 set -euo pipefail
 cd "$(dirname "$0")"
@@ -21,7 +21,7 @@ without_apt() {
         return
     fi
     fail "this is not a Debian system, and these commands are missing: ${missing[*]}" \
-        "install them, or use Debian 12 or later (setup/packages lists the packages)"
+        "install them, or use Debian 12 or later (.ci/setup/packages lists the packages)"
 }
 
 missing_packages() {

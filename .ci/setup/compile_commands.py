@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "compile_commands.json"
 C_SOURCES = {
     "hypervisor/loader/*.c": ["--target=x86_64-linux-gnu", "-ffreestanding"],

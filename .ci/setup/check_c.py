@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 HEADERS = ("hypervisor/include", "hypervisor/src", "hypervisor/loader")
 # A header is not a program: what it only offers is unused, and the compiler takes it for a source.
 ALONE = ["-fsyntax-only", "-Wno-pragma-once-outside-header", "-Wno-unused"]
