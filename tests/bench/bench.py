@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import resource
 import shutil
 import statistics
 import subprocess
@@ -221,21 +222,28 @@ def boot_time(lab: Lab) -> Iterator[Measure]:
     """From the start of the emulator to init's first line, bare and on zpp in turn."""
     say("boot time on QEMU")
     pairs = [
-        (seconds_to_init(lab, hypervisor=False), seconds_to_init(lab, hypervisor=True))
+        (until_init(lab, hypervisor=False), until_init(lab, hypervisor=True))
         for _ in range(BOOT_RUNS)
     ]
-    name = f"boot to init, {MOST_CPUS} CPUs, {AMDV_QEMU.name}"
-    for index, how in enumerate(("bare", "on zpp")):
-        value = statistics.median(pair[index] for pair in pairs)
-        yield Measure(f"{name}, {how}", "s", round(value, 2))
-    ratio = statistics.median(held / bare for bare, held in pairs)
-    yield Measure(f"{name}, ratio", "", round(ratio, 3), 1.05)
+    for index, (what, goal) in enumerate((("boot to init", 1.05), ("its CPU time", None))):
+        name = f"{what}, {MOST_CPUS} CPUs, {AMDV_QEMU.name}"
+        bare = statistics.median(pair[0][index] for pair in pairs)
+        held = statistics.median(pair[1][index] for pair in pairs)
+        ratio = statistics.median(pair[1][index] / pair[0][index] for pair in pairs)
+        yield Measure(f"{name}, bare", "s", round(bare, 2))
+        yield Measure(f"{name}, on zpp", "s", round(held, 2))
+        yield Measure(f"{name}, ratio", "", round(ratio, 3), goal)
 
 
-def seconds_to_init(lab: Lab, *, hypervisor: bool) -> float:
+def until_init(lab: Lab, *, hypervisor: bool) -> tuple[float, float]:
+    """Seconds of the clock, and of all CPUs that worked for it; others' load shows less there."""
     image = lab.linux(hypervisor=hypervisor)
     request = RunRequest(image, cpus=MOST_CPUS, expect=(r"^zpp-guest: Linux",))
-    return lab.attempt(request, choose(AMDV_QEMU.engine)).require().seconds
+    engine = choose(AMDV_QEMU.engine)
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    seconds = lab.attempt(request, engine).require().seconds
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
 def exit_counts(lab: Lab) -> Iterator[Measure]:
