@@ -21,7 +21,9 @@ void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4);
 // CPUID leaves that are not those of the bare CPU, and how they differ.
 constexpr bool is_changed_leaf(u32 leaf)
 {
-    return leaf == 1 || leaf == 7 || leaf >> 28 == 4 || leaf == 0x80000001 || leaf == 0x8000000a;
+    if (leaf < 32) // most are: one test for all of them
+        return (1u << leaf & (1u << 1 | 1u << 7)) != 0;
+    return leaf >> 28 == 4 || leaf == 0x80000001 || leaf == 0x8000000a;
 }
 inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result);
 void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);

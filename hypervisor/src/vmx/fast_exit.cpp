@@ -1,5 +1,5 @@
-// The hot path: CPUID of leaf 1 or an untouched one in straight-line 64-bit code, most exits of a running
-// OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
+// The hot path: CPUID of leaf 1 or an untouched one in straight-line 64-bit code, most exits of a
+// running OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
 // afresh. Calls nothing, so that the entry stub need save only half of the registers.
 #include "emulate.hpp"
 #include "vcpu.hpp"
@@ -9,12 +9,7 @@
 namespace zpp::vmx {
 namespace {
 
-[[nodiscard]] bool read(FieldNatural field, u64& value)
-{
-    return vmread(static_cast<u32>(field), value);
-}
-
-[[nodiscard]] bool read(Field32 field, u64& value)
+template <class Field> [[nodiscard]] bool read(Field field, u64& value)
 {
     return vmread(static_cast<u32>(field), value);
 }
@@ -28,19 +23,16 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     constexpr auto reason_cpuid = static_cast<u64>(ExitReason::cpuid);
     const auto leaf = static_cast<u32>(registers.rax);
     u64 reason, rip, length, rflags, interruptibility, cr4 = 0;
-    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid)
+    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid ||
+        (leaf != 1 && is_changed_leaf(leaf)))
         return false;
-    if (leaf == 1) {
-        if (!read(FieldNatural::guest_cr4, cr4))
-            return false;
-    } else if (is_changed_leaf(leaf)) {
-        return false;
-    }
     if (!read(FieldNatural::guest_rflags, rflags) || (rflags & x86::rflags_tf) != 0)
         return false;
     if (!read(Field32::guest_interruptibility, interruptibility) || interruptibility != 0)
         return false;
     if (!read(FieldNatural::guest_rip, rip) || !read(Field32::exit_instruction_length, length))
+        return false;
+    if (leaf == 1 && !read(FieldNatural::guest_cr4, cr4))
         return false;
     const u64 next = rip + length;
     if ((rip ^ next) >> 16 != 0) // RIP may have to wrap
