@@ -13,11 +13,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.atomic import atomic, check_output
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan, show_path
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
+from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
 from efi_image.sink import Sink
 from efi_image.source import Source, sha256
@@ -89,9 +89,11 @@ class PartitionReport:
 
 @dataclass(frozen=True)
 class Report:
-    """An image that was made; sha256 is empty if it was not asked for."""
+    """An image that was made: its raw size and SHA-256; what was not asked for is empty."""
 
     output: str
+    format: str
+    bmap: str
     size: int
     sector_size: int
     table: str
@@ -227,7 +229,10 @@ def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, 
 
 @dataclass(frozen=True)
 class Plan:
-    """An image, planned to the last byte but for the files' own; `head` and `tail`: its table."""
+    """An image, planned to the last byte but for the files' own.
+
+    `head` and `tail` are its table; `digest` is what derived identities come from.
+    """
 
     size: int
     options: ImageOptions
@@ -236,6 +241,7 @@ class Plan:
     tail: bytes
     entries: tuple[Entry, ...]
     files: tuple[FileReport, ...]
+    digest: bytes
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""
@@ -252,13 +258,15 @@ class Plan:
     def _offset(self, entry: Entry) -> int:
         return entry.place.first_lba * self.options.sector_size
 
-    def report(self, output: str, digest: str) -> Report:
+    def report(self, target: Target, digest: str) -> Report:
         """What was made."""
         layout = self.volume.layout
         identity = self.volume.identity
         serial = f"{identity.serial:08X}"
         return Report(
-            output=output,
+            output=str(target.path),
+            format=target.form.value,
+            bmap=str(target.bmap or ""),
             size=self.size,
             sector_size=self.options.sector_size,
             table=self.options.table.value,
@@ -335,16 +343,19 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
     )
     entries = _entries(options, volume.layout.sectors, digest)
     head, tail = _tables(options, size, entries, digest)
-    return Plan(size, options, volume, head, tail, entries, files)
+    return Plan(size, options, volume, head, tail, entries, files, digest)
 
 
-def build(items: Iterable[Item], options: ImageOptions, output: Path) -> Report:
-    """Make an image file; `output` is replaced when all went well, else it is as it was."""
-    check_output(output)
+def build(items: Iterable[Item], options: ImageOptions, output: Path | Target) -> Report:
+    """Make an image file; `output` is replaced when all went well, else it is as it was.
+
+    A path alone is a raw image's.
+    """
+    target = output if isinstance(output, Target) else Target(output, Form.RAW)
+    target.check()
     planned = plan_image(items, options)
     wanted = planned.size <= DIGEST_LIMIT if options.digest is None else options.digest
-    with atomic(output) as descriptor:
-        sink = Sink(descriptor, str(output), digest=wanted)
-        planned.write(sink)
-        digest = sink.finish()
-    return planned.report(str(output), digest)
+    digest = write_image(
+        target, planned.write, size=planned.size, digest=wanted, seed=planned.digest
+    )
+    return planned.report(target, digest)

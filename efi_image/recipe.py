@@ -13,6 +13,7 @@ from efi_image.errors import UsageError
 from efi_image.esp import Addition, EspOptions
 from efi_image.image import ImageOptions
 from efi_image.manifest import Manifest
+from efi_image.output import Form, Target, form_of
 from efi_image.partition_types import parse_guid, parse_type
 from efi_image.settings import KEYS, ListedFile, ListedPartition
 from efi_image.source import FileSource
@@ -133,9 +134,14 @@ class Recipe:
             found["disk_signature"] = parse_serial(*self._pair("disk-signature"))
         return found
 
-    def output(self) -> Path:
-        """The image's file, or `-`."""
-        return Path(self.value("output"))
+    def target(self) -> Target:
+        """Where the image goes, and in which form; raises UsageError."""
+        output, bmap = self.value("output"), self.value("bmap")
+        form = form_of(output)
+        if self.value("output-format"):
+            chosen = self.settings["output-format"]
+            form = Form(_choice(chosen, [each.value for each in Form]))
+        return Target(Path(output), form, Path(bmap) if bmap else None)
 
 
 def merge(

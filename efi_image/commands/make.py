@@ -18,6 +18,7 @@ from efi_image.esp import Addition, contents
 from efi_image.image import Report, build, source_date
 from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
+from efi_image.output import Form
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.settings import KEYS, ListedFile
 
@@ -160,6 +161,12 @@ _Lists = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
     default=None,
     help="Whether the image's SHA-256 is computed. [default: up to 1 GiB]",
 )
+@click.option(
+    "--output-format",
+    type=click.Choice([form.value for form in Form]),
+    help="Form of the image.  [default: by the suffix of OUTPUT, else raw]",
+)
+@click.option("--bmap", metavar="FILE", help="Make a bmap file for bmaptool, too.")
 @click.option("--show", is_flag=True, help="Show the merged settings, and make nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
@@ -177,11 +184,16 @@ def command(
     program and zpp.conf. Without --kernel it starts the firmware's next boot option.
     OUTPUT is esp.img in the build directory if it is left out; it is replaced only when
     all went well. The same files give the same bytes; SOURCE_DATE_EPOCH sets their time.
+    The suffix of OUTPUT chooses its form: .gz, .xz, .zst, .qcow2, .vhd, .vhdx, .vmdk,
+    .vdi, else raw; `-` is standard output.
     """
     recipe = _recipe(manifest, options, (boots, additions, partitions))
     if show:
         click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
         return
     items = contents(recipe.esp_options())
-    report = build(items, recipe.image_options(source_date(os.environ)), recipe.output())
-    click.echo(json.dumps(asdict(report), indent=2) if as_json else _summary(report))
+    target = recipe.target()
+    report = build(items, recipe.image_options(source_date(os.environ)), target)
+    # standard output is the image's if it goes there
+    text = json.dumps(asdict(report), indent=2) if as_json else _summary(report)
+    click.echo(text, err=target.is_standard)
