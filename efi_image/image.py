@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from efi_image import iso
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan, show_path
@@ -154,8 +155,9 @@ def _enough(demand: Demand, options: ImageOptions) -> int:
 
 
 def _given_size(demand: Demand, size: int, options: ImageOptions) -> int:
-    if size % options.sector_size:
-        raise UsageError(f"must be a multiple of {options.sector_size} bytes", where="--size")
+    unit = options.geometry.unit
+    if size % unit:
+        raise UsageError(f"must be a multiple of {unit} bytes", where="--size")
     if options.geometry.volume_sectors(size // options.sector_size) > MAX_SECTORS:
         raise DoesNotFitError(f"{size} bytes are more than a FAT volume can have", where="--size")
     if not _fits(demand, size, options):
@@ -283,7 +285,7 @@ class Plan:
     def _partition_reports(self) -> tuple[PartitionReport, ...]:
         if self.options.table is Table.NONE:
             return ()
-        with_guids = self.options.table is not Table.MBR
+        with_guids = self.options.table.is_gpt
         return tuple(
             PartitionReport(
                 entry.type.name,
@@ -300,18 +302,22 @@ def _tables(
     options: ImageOptions, size: int, entries: tuple[Entry, ...], digest: bytes
 ) -> tuple[bytes, bytes]:
     """What stands before and behind the partitions."""
-    match options.table:
-        case Table.NONE:
-            return b"", b""
-        case Table.MBR:
-            signature = options.disk_signature
-            if signature is None:
-                signature = int.from_bytes(digest[4:8], "little") or 1
-            return mbr_of(signature, entries).sector(), b""
-        case Table.GPT:
-            disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
-            table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
-            return table.primary(), table.backup()
+    if options.table is Table.NONE:
+        return b"", b""
+    if options.table is Table.MBR:
+        signature = options.disk_signature
+        if signature is None:
+            signature = int.from_bytes(digest[4:8], "little") or 1
+        return mbr_of(signature, entries).sector(), b""
+    disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
+    table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
+    if options.table is Table.GPT:
+        return table.primary(), table.backup()
+    place = entries[0].place
+    start, volume = place.first_lba * iso.SECTOR, place.sectors * iso.SECTOR
+    system = iso.Iso(size, start, volume, options.label, options.seconds)
+    area = table.primary().ljust(iso.FIRST_BLOCK * iso.BLOCK, b"\0")
+    return area + system.blocks(), table.backup()
 
 
 def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:

@@ -118,12 +118,12 @@ class Recipe:
 
     def _identities(self, table: Table, text: Mapping[str, str]) -> dict[str, object]:
         """The disk's and the ESP's own; raises UsageError for what the table does not have."""
-        for key, holders in (
-            ("disk-guid", Table.with_guids()),
-            ("partition-guid", Table.with_guids()),
-            ("disk-signature", {Table.MBR}),
+        for key, is_there in (
+            ("disk-guid", table.is_gpt),
+            ("partition-guid", table.is_gpt),
+            ("disk-signature", table is Table.MBR),
         ):
-            if key in text and table not in holders:
+            if key in text and not is_there:
                 where = self.settings[key].origin
                 raise UsageError(f"there is none with the table '{table.value}'", where=where)
         found: dict[str, object] = {}
@@ -142,6 +142,13 @@ class Recipe:
             chosen = self.settings["output-format"]
             form = Form(_choice(chosen, [each.value for each in Form]))
         return Target(Path(output), form, Path(bmap) if bmap else None)
+
+
+def _table_of(output: Setting) -> Setting:
+    """The table that the output's name stands for: `.iso`, or `.iso.zst` and the like."""
+    if ".iso" in [suffix.lower() for suffix in Path(output.value).suffixes[-2:]]:
+        return Setting("table", Table.ISO.value, "suffix of the output")
+    return Setting("table", Table.GPT.value, "default")
 
 
 def merge(
@@ -164,6 +171,8 @@ def merge(
     if not settings["output"].value:
         image = str(Path(settings["build-dir"].value) / "esp.img")
         settings["output"] = Setting("output", image, "default")
+    if not settings["table"].value:
+        settings["table"] = _table_of(settings["output"])
     return Recipe(
         settings,
         manifest.boots + boots,

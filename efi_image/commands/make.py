@@ -126,7 +126,8 @@ _Lists = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 @click.option(
     "--table",
     type=click.Choice([table.value for table in Table]),
-    help="Partition table; none: a FAT volume alone.  [default: gpt]",
+    help="Partition table; none: a FAT volume alone; iso: a GPT, and an ISO 9660 file system "
+    "that starts from optical media.  [default: gpt; iso for OUTPUT .iso]",
 )
 @click.option("--plain-fat", is_flag=True, help="The same as --table none.")
 @click.option("--fat", type=click.Choice(["12", "16", "32"]), help="FAT type. [default: by size]")
