@@ -99,6 +99,7 @@ class Demand:
     def __init__(self, tree: Tree) -> None:
         self.listings = [_listing(*pair) for pair in tree.directories()]
         self.files = [file for _, file in tree.files()]
+        self._file_sizes = [file.size for file in self.files]
         self._clusters: dict[tuple[int, bool], int] = {}
 
     def chains(self, layout: Layout) -> Iterator[int]:
@@ -107,22 +108,26 @@ class Demand:
         with_root = layout.kind is FatType.FAT32
         for listing in self.listings if with_root else self.listings[1:]:
             yield -(-listing.size // size)
-        for file in self.files:
-            if file.size:
-                yield -(-file.size // size)
+        for count in self._file_sizes:
+            if count:
+                yield -(-count // size)
 
     def clusters(self, layout: Layout) -> int:
         """The clusters needed on a volume of that layout."""
         key = (layout.cluster_size, layout.kind is FatType.FAT32)
         if key not in self._clusters:
-            self._clusters[key] = sum(self.chains(layout))
+            self._clusters[key] = sum([*self.chains(layout)])
         return self._clusters[key]
+
+    def wanted(self, layout: Layout) -> int:
+        """The clusters needed on a volume of that layout; more than any has if it cannot be."""
+        if layout.root_entries and self.listings[0].entries > layout.root_entries:
+            return layout.kind.most + 1
+        return self.clusters(layout)
 
     def fits(self, layout: Layout) -> bool:
         """Whether a volume of that layout holds it all."""
-        if layout.root_entries and self.listings[0].entries > layout.root_entries:
-            return False
-        return self.clusters(layout) <= layout.clusters
+        return self.wanted(layout) <= layout.clusters
 
 
 @dataclass(frozen=True)
@@ -268,8 +273,9 @@ def plan(
     sectors: int,
     sector_size: int = 512,
     kind: FatType | None = None,
+    layout: Layout | None = None,
 ) -> Volume:
-    """Place a tree on a volume of that size; raises DoesNotFitError."""
-    layout = layouts.choose(sectors, sector_size, demand.fits, kind)
+    """Place a tree on a volume of that size, or of that layout; raises DoesNotFitError."""
+    layout = layout or layouts.choose(sectors, sector_size, demand.fits, kind)
     _place(demand, layout)
     return Volume(layout, identity, demand)
