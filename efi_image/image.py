@@ -1,15 +1,13 @@
 """An image file: a FAT volume, alone or as the ESP of a GUID partition table.
 
 The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usually random
-(serial number, GUIDs) is derived from the content, and all files have one time.
+(serial number, GUIDs) is derived from the files, and all files have one time.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,12 +16,13 @@ from efi_image.atomic import atomic, check_output
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, Identity, Tree, Volume, plan, show_path
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates
+from efi_image.identity import content_digest
+from efi_image.progress import Progress, counter
 from efi_image.sink import Sink
-from efi_image.source import Source, sha256
+from efi_image.source import Source
 
 DEFAULT_SIZE = 64 * MIB  # FAT32 with sectors of 512 bytes, and room for a kernel
 SPARE = 16  # an image that grows gets one SPARE-th more than it needs
-DIGEST_LIMIT = 1024 * MIB  # above, the digest of the holes would take longer than the image
 LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
@@ -38,18 +37,21 @@ class Item:
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What kind of image is made; no size: as large as needed, at least DEFAULT_SIZE."""
+    """What kind of image is made; no size: as large as needed, at least DEFAULT_SIZE.
+
+    `digest` asks for the SHA-256 of the image and of each file.
+    """
 
     size: int | None = None
     partitioned: bool = True
     sector_size: int = 512
     seconds: int = 0
-    digest: bool | None = None
+    digest: bool = False
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """A file that is on an image."""
+    """A file that is on an image; sha256 is empty if it was not asked for."""
 
     path: str
     size: int
@@ -135,12 +137,6 @@ def _size(demand: Demand, options: ImageOptions) -> int:
     return _round_up(enough + enough // SPARE)
 
 
-def _content_digest(files: Sequence[FileReport], size: int, options: ImageOptions) -> bytes:
-    content = [size, options.sector_size, options.partitioned, options.seconds]
-    rows = [[file.path, file.size, file.sha256] for file in files]
-    return hashlib.sha256(json.dumps([content, rows]).encode()).digest()
-
-
 @dataclass(frozen=True)
 class Plan:
     """An image, planned to the last byte but for the files' own."""
@@ -149,7 +145,18 @@ class Plan:
     options: ImageOptions
     volume: Volume
     table: gpt.Gpt | None
-    files: tuple[FileReport, ...]
+    tree: Tree
+
+    @property
+    def payload(self) -> int:
+        """Bytes in all files."""
+        return sum(file.size for file in self.volume.demand.files)
+
+    def files(self) -> tuple[FileReport, ...]:
+        """The files, in their order on the volume; with digests when they are written."""
+        return tuple(
+            FileReport(show_path(path), file.size, file.sha256) for path, file in self.tree.files()
+        )
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""
@@ -165,7 +172,7 @@ class Plan:
 
 
 def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
-    """Plan an image; reads every file once, for its digest."""
+    """Plan an image; of the files it reads their ends at most."""
     if options.sector_size not in SECTOR_SIZES:
         raise UsageError(f"must be one of {SECTOR_SIZES}", where="sector size")
     tree = Tree()
@@ -173,10 +180,8 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
         tree.add(item.path, item.source)
     demand = Demand(tree)
     size = _size(demand, options)
-    files = tuple(
-        FileReport(show_path(path), file.size, sha256(file.source)) for path, file in tree.files()
-    )
-    digest = _content_digest(files, size, options)
+    kind = (size, options.sector_size, options.partitioned, options.seconds)
+    digest = content_digest(kind, tree.files())
     sectors = size // options.sector_size
     table = None
     if options.partitioned:
@@ -191,16 +196,21 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
         sectors=_volume_sectors(size, options),
         sector_size=options.sector_size,
     )
-    return Plan(size, options, volume, table, files)
+    return Plan(size, options, volume, table, tree)
 
 
-def build(items: Iterable[Item], options: ImageOptions, output: Path) -> Report:
-    """Make an image file; `output` is replaced when all went well, else it is as it was."""
+def build(
+    items: Iterable[Item], options: ImageOptions, output: Path, progress: Progress | None = None
+) -> Report:
+    """Make an image file; `output` is replaced when all went well, else it is as it was.
+
+    `progress` is told how many bytes of the files are copied.
+    """
     check_output(output)
     planned = plan_image(items, options)
-    wanted = planned.size <= DIGEST_LIMIT if options.digest is None else options.digest
+    tell = counter(progress, planned.payload)
     with atomic(output) as descriptor:
-        sink = Sink(descriptor, str(output), digest=wanted)
+        sink = Sink(descriptor, str(output), digest=options.digest, progress=tell)
         planned.write(sink)
         digest = sink.finish()
     layout = planned.volume.layout
@@ -215,5 +225,5 @@ def build(items: Iterable[Item], options: ImageOptions, output: Path) -> Report:
         free=(layout.clusters - planned.volume.used) * layout.cluster_size,
         serial=f"{serial[:4]}-{serial[4:]}",
         sha256=digest,
-        files=planned.files,
+        files=planned.files(),
     )

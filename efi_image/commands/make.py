@@ -95,8 +95,8 @@ def _summary(report: Report) -> str:
 )
 @click.option(
     "--digest/--no-digest",
-    default=None,
-    help="Whether the image's SHA-256 is computed. [default: up to 1 GiB]",
+    default=False,
+    help="Compute the SHA-256 of the image and of each file.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
@@ -111,7 +111,7 @@ def command(
     no_hypervisor: bool,
     serial: str | None,
     build_dir: Path | None,
-    digest: bool | None,
+    digest: bool,
     as_json: bool,
 ) -> None:
     """Make a bootable image with the hypervisor on it.

@@ -14,11 +14,15 @@ MAX_FILE = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class File:
-    """A file; `first_cluster` is set when the volume is planned (0: no bytes)."""
+    """A file; `first_cluster` is set when the volume is planned (0: no bytes).
+
+    `sha256` is set when it is written, if digests are wanted.
+    """
 
     name: str
     source: Source
     first_cluster: int = 0
+    sha256: str = ""
 
     @property
     def size(self) -> int:

@@ -43,7 +43,7 @@ def kernel(tmp_path: Path) -> Path:
 
 def test_default_image(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
     image = tmp_path / "esp.img"
-    files = made(build_dir, image)
+    files = made(build_dir, image, "--digest")
     assert set(files) == {"EFI/BOOT/BOOTX64.EFI", "EFI/zpp/ZppDxe.efi", "EFI/zpp/zpp.conf"}
     assert files["EFI/BOOT/BOOTX64.EFI"] == (build_dir / "ZppBoot.efi").read_bytes()
     assert files["EFI/zpp/ZppDxe.efi"] == (build_dir / "ZppDxe.efi").read_bytes()
