@@ -1,4 +1,4 @@
-"""A GUID partition table with one partition: UEFI specification, chapter 5."""
+"""A GUID partition table: UEFI specification, chapter 5."""
 
 from __future__ import annotations
 
@@ -7,47 +7,50 @@ import uuid
 import zlib
 from dataclasses import dataclass
 
-from efi_image.errors import DoesNotFitError
-
-ESP_TYPE = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
-
 ENTRIES = 128
 ENTRY_SIZE = 128
 HEADER_SIZE = 92
-ALIGNMENT = 1 << 20  # bytes; what flash media and firmware like
-MBR_SIZE = 512
+MAX_NAME = 36  # UTF-16 units
 
 _HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
 _ENTRY = struct.Struct("<16s16sQQQ72s")
 
 
 @dataclass(frozen=True)
-class Gpt:
-    """The table of a disk of `sectors` sectors whose only partition is as large as can be.
+class Partition:
+    """An entry of the table; `name` is at most MAX_NAME UTF-16 units long."""
 
-    The partition begins and ends at a multiple of ALIGNMENT.
-    """
+    type_guid: uuid.UUID
+    guid: uuid.UUID
+    first_lba: int
+    sectors: int
+    name: str = ""
+
+    def entry(self) -> bytes:
+        """The entry's bytes."""
+        return _ENTRY.pack(
+            self.type_guid.bytes_le,
+            self.guid.bytes_le,
+            self.first_lba,
+            self.first_lba + self.sectors - 1,
+            0,
+            self.name.encode("utf-16-le"),
+        )
+
+
+@dataclass(frozen=True)
+class Gpt:
+    """The table of a disk of `sectors` sectors, with its partitions in their order."""
 
     sectors: int
     sector_size: int
     disk_guid: uuid.UUID
-    partition_guid: uuid.UUID
-    name: str
+    partitions: tuple[Partition, ...]
 
     @property
     def entry_sectors(self) -> int:
         """Sectors of the entry array."""
-        return ENTRIES * ENTRY_SIZE // self.sector_size
-
-    @property
-    def first_lba(self) -> int:
-        """The partition's first sector."""
-        return first_lba(self.sector_size)
-
-    @property
-    def partition_sectors(self) -> int:
-        """Sectors in the partition."""
-        return partition_sectors(self.sectors, self.sector_size)
+        return entry_sectors(self.sector_size)
 
     @property
     def last_usable(self) -> int:
@@ -71,15 +74,8 @@ class Gpt:
         return entries + self._header(self.sectors - 1, 1, self.backup_start, entries)
 
     def _entries(self) -> bytes:
-        entry = _ENTRY.pack(
-            ESP_TYPE.bytes_le,
-            self.partition_guid.bytes_le,
-            self.first_lba,
-            self.first_lba + self.partition_sectors - 1,
-            0,
-            self.name.encode("utf-16-le"),
-        )
-        return entry.ljust(ENTRIES * ENTRY_SIZE, b"\0")
+        rows = b"".join(partition.entry() for partition in self.partitions)
+        return rows.ljust(ENTRIES * ENTRY_SIZE, b"\0")
 
     def _header(self, own_lba: int, other_lba: int, entries_lba: int, entries: bytes) -> bytes:
         def pack(crc: int) -> bytes:
@@ -103,21 +99,9 @@ class Gpt:
         return pack(zlib.crc32(pack(0))).ljust(self.sector_size, b"\0")
 
 
-def first_lba(sector_size: int) -> int:
-    """The first sector of the partition."""
-    return ALIGNMENT // sector_size
-
-
-def partition_sectors(sectors: int, sector_size: int) -> int:
-    """Sectors in the partition of a disk of `sectors`; raises DoesNotFitError if none."""
-    end = sectors - ENTRIES * ENTRY_SIZE // sector_size - 1
-    end -= end % first_lba(sector_size)
-    count = end - first_lba(sector_size)
-    if count <= 0:
-        raise DoesNotFitError(
-            f"a disk of {sectors * sector_size} bytes has no room for a partition"
-        )
-    return count
+def entry_sectors(sector_size: int) -> int:
+    """Sectors of the entry array."""
+    return ENTRIES * ENTRY_SIZE // sector_size
 
 
 def protective_mbr(sectors: int) -> bytes:

@@ -12,23 +12,30 @@ from collections.abc import Iterable, Sequence
 
 from efi_image.fat import show_path
 from efi_image.fat.tree import File
+from efi_image.source import Source
 
 SAMPLED = 256  # files
 SAMPLE = 4096  # bytes, at each end
 
 
-def content_digest(kind: Sequence[int], files: Iterable[tuple[tuple[str, ...], File]]) -> bytes:
+def content_digest(
+    kind: Sequence[object],
+    files: Iterable[tuple[tuple[str, ...], File]],
+    partitions: Iterable[Source] = (),
+) -> bytes:
     """The digest of an image: `kind` is what else tells it from another with the same files."""
-    digest = hashlib.sha256(repr([int(number) for number in kind]).encode())
+    digest = hashlib.sha256(repr(kind).encode())
+    for source in partitions:
+        digest.update(f"{source.size}\0".encode())
+        digest.update(_sample(source, source.size))
     for index, (path, file) in enumerate(files):
         digest.update(f"{show_path(path)}\0{file.size}\0".encode())
         if index < SAMPLED:
-            digest.update(_sample(file))
+            digest.update(_sample(file.source, file.size))
     return digest.digest()
 
 
-def _sample(file: File) -> bytes:
-    source, size = file.source, file.size
+def _sample(source: Source, size: int) -> bytes:
     if size <= 2 * SAMPLE:
         return source.read_at(0, size)
     return source.read_at(0, SAMPLE) + source.read_at(size - SAMPLE, SAMPLE)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from efi_image.errors import DoesNotFitError, UsageError
@@ -88,22 +88,43 @@ class Layout:
         return self.sectors * self.sector_size
 
 
+def _fixed(kind: FatType) -> tuple[int, int]:
+    """Reserved sectors, and entries of the root directory outside of the clusters."""
+    return (32, 0) if kind is FatType.FAT32 else (1, 512)
+
+
+def _fat_sectors(kind: FatType, clusters: int, sector_size: int) -> int:
+    """Sectors of one FAT for so many clusters."""
+    return -(-(clusters + FIRST_CLUSTER) * kind.value // (8 * sector_size))
+
+
 def _layout(kind: FatType, sectors: int, sector_size: int, per_cluster: int) -> Layout | None:
     """The layout of that type and cluster size, if there is one."""
-    reserved, root_entries = (32, 0) if kind is FatType.FAT32 else (1, 512)
+    reserved, root_entries = _fixed(kind)
     root = -(-root_entries * DIRECTORY_ENTRY // sector_size)
     fat = 1
     while True:
         clusters = (sectors - reserved - root - FATS * fat) // per_cluster
         if clusters < kind.fewest:
             return None
-        needed = -(-(clusters + FIRST_CLUSTER) * kind.value // (8 * sector_size))
+        needed = _fat_sectors(kind, clusters, sector_size)
         if needed <= fat:
             break
         fat = needed
     if clusters > kind.most:
         return None
     return Layout(kind, sector_size, sectors, per_cluster, reserved, fat, root_entries, clusters)
+
+
+def _smallest(kind: FatType, sector_size: int, per_cluster: int, wanted: int) -> Layout | None:
+    """The layout of the fewest sectors that has at least `wanted` clusters."""
+    clusters = max(wanted, kind.fewest)
+    if clusters > kind.most:
+        return None
+    reserved, root_entries = _fixed(kind)
+    fat = _fat_sectors(kind, clusters, sector_size)
+    empty = Layout(kind, sector_size, 0, per_cluster, reserved, fat, root_entries, clusters)
+    return replace(empty, sectors=empty.data_start + clusters * per_cluster)
 
 
 def _preferred_cluster(size: int) -> int:
@@ -149,6 +170,30 @@ def choose(
     raise DoesNotFitError(
         f"no {name} volume of {sectors} sectors of {sector_size} bytes holds these files"
     )
+
+
+def smallest(
+    sector_size: int, demand: Callable[[Layout], int], kind: FatType | None = None
+) -> Layout | None:
+    """The layout of the smallest volume, if any; `demand` tells the clusters needed on one.
+
+    Only the type and the cluster size of the layout that `demand` is given are of account.
+    """
+    found: Layout | None = None
+    for each in (FatType.FAT32, FatType.FAT16, FatType.FAT12):
+        if kind not in (None, each):
+            continue
+        for cluster in _cluster_sizes(each, 0, sector_size):
+            per_cluster = cluster // sector_size
+            probe = _smallest(each, sector_size, per_cluster, 0)
+            layout = probe and _smallest(each, sector_size, per_cluster, demand(probe))
+            if (
+                layout
+                and layout.sectors <= MAX_SECTORS
+                and (found is None or layout.sectors < found.sectors)
+            ):
+                found = layout
+    return found
 
 
 def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes:

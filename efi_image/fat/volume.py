@@ -118,11 +118,15 @@ class Demand:
             self._clusters[key] = sum(self.chains(layout))
         return self._clusters[key]
 
+    def wanted(self, layout: Layout) -> int:
+        """The clusters needed on a volume of that layout; more than any has if it cannot be."""
+        if layout.root_entries and self.listings[0].entries > layout.root_entries:
+            return layout.kind.most + 1
+        return self.clusters(layout)
+
     def fits(self, layout: Layout) -> bool:
         """Whether a volume of that layout holds it all."""
-        if layout.root_entries and self.listings[0].entries > layout.root_entries:
-            return False
-        return self.clusters(layout) <= layout.clusters
+        return self.wanted(layout) <= layout.clusters
 
 
 @dataclass(frozen=True)
@@ -267,8 +271,9 @@ def plan(
     sectors: int,
     sector_size: int = 512,
     kind: FatType | None = None,
+    layout: Layout | None = None,
 ) -> Volume:
-    """Place a tree on a volume of that size; raises DoesNotFitError."""
-    layout = layouts.choose(sectors, sector_size, demand.fits, kind)
+    """Place a tree on a volume of that size, or of that layout; raises DoesNotFitError."""
+    layout = layout or layouts.choose(sectors, sector_size, demand.fits, kind)
     _place(demand, layout)
     return Volume(layout, identity, demand)

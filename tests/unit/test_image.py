@@ -12,6 +12,7 @@ from typing import NoReturn
 import oracles
 import pytest
 
+from efi_image.disk import Table
 from efi_image.errors import DoesNotFitError, OutputError, UsageError
 from efi_image.fat import parse_path
 from efi_image.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
@@ -33,21 +34,21 @@ def make(output: Path, files: dict[str, bytes] = FILES, **options: object) -> Re
 def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
     assert image.stat().st_size == report.size
     assert hashlib.sha256(image.read_bytes()).hexdigest() == report.sha256
-    offset = MIB if report.partitioned else 0
-    size = (report.size - 1) // MIB * MIB - offset
+    offset = report.partitions[0].offset if report.partitions else 0
+    size = report.partitions[0].size if report.partitions else report.size
     oracles.check_fat(image, offset, size)
     assert oracles.pyfatfs_files(image, offset) == files
     assert oracles.mtools_paths(image, offset) == set(files)
-    if report.partitioned and report.sector_size == 512:
+    if report.table == "gpt" and report.sector_size == 512:
         oracles.check_gpt(image)
 
 
 @pytest.mark.parametrize("sector_size", [512, 4096])
-@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize("table", list(Table))
 @pytest.mark.parametrize("size", [None, 3 * MIB, 20 * MIB, 64 * MIB + 4096])
-def test_images(tmp_path: Path, size: int | None, partitioned: bool, sector_size: int) -> None:
+def test_images(tmp_path: Path, size: int | None, table: Table, sector_size: int) -> None:
     image = tmp_path / "esp.img"
-    report = make(image, size=size, partitioned=partitioned, sector_size=sector_size)
+    report = make(image, size=size, table=table, sector_size=sector_size)
     assert report.size == (size or DEFAULT_SIZE)
     assert {file.path: file.size for file in report.files} == {
         "\\EFI\\BOOT\\BOOTX64.EFI": 100_000,
@@ -62,25 +63,25 @@ def test_default_image_is_fat32_and_sparse(tmp_path: Path) -> None:
     assert (tmp_path / "esp.img").stat().st_blocks * 512 < 4 * MIB
 
 
-@pytest.mark.parametrize("partitioned", [True, False])
-def test_image_grows_with_its_files(tmp_path: Path, partitioned: bool) -> None:
+@pytest.mark.parametrize("table", list(Table))
+def test_image_grows_with_its_files(tmp_path: Path, table: Table) -> None:
     files = {"BIG.BIN": os.urandom(90 * MIB)}
-    report = make(tmp_path / "esp.img", files, partitioned=partitioned)
+    report = make(tmp_path / "esp.img", files, table=table)
     assert 90 * MIB < report.size < 110 * MIB
     assert report.size % MIB == 0
     assert report.free > 2 * MIB
     judge(tmp_path / "esp.img", report, files)
 
 
-@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize("table", list(Table))
 @pytest.mark.parametrize("amount", [0, 1, 3 * MIB, 31 * MIB, 40 * MIB, 70 * MIB])
-def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, partitioned: bool) -> None:
+def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, table: Table) -> None:
     files = {"BIG.BIN": bytes(amount), "B": b"b"}
     with pytest.raises(DoesNotFitError) as caught:
-        make(tmp_path / "esp.img", files, size=8192, partitioned=partitioned)
+        make(tmp_path / "esp.img", files, size=8192, table=table)
     enough = int(caught.value.hint.removesuffix("M is enough"))
     assert amount <= enough * MIB <= amount + amount // 32 + 4 * MIB
-    make(tmp_path / "esp.img", files, size=enough * MIB, partitioned=partitioned)
+    make(tmp_path / "esp.img", files, size=enough * MIB, table=table)
 
 
 def test_sizes_that_cannot_be(tmp_path: Path) -> None:
