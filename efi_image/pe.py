@@ -158,7 +158,11 @@ _BOOT_NAME = re.compile(r"BOOT(IA32|X64|ARM|AA64|RISCV64|LOONGARCH64)\.EFI", re.
 
 def boot_machine(path: Sequence[str]) -> Machine | None:
     """The machine whose firmware starts that path of a removable medium by itself, if any."""
-    if len(path) != 3 or [fold(name) for name in path[:2]] != ["efi", "boot"]:
+    if (
+        len(path) != 3
+        or path[2][:4].upper() != "BOOT"
+        or [fold(name) for name in path[:2]] != ["efi", "boot"]
+    ):
         return None
     match = _BOOT_NAME.fullmatch(path[2])
     return Machine[match[1].upper()] if match else None
@@ -169,9 +173,9 @@ def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]
 
     `machines` are those that the image boots on.
     """
-    boots = boot_machine(path)
     if not path[-1].upper().endswith(".EFI"):
         return
+    boots = boot_machine(path)
     if boots and any(name != name.upper() for name in path):
         raise PeError(
             "some firmware finds it in upper case only",

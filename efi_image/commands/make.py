@@ -21,6 +21,8 @@ from efi_image.manifest import load as load_manifest
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.settings import KEYS, ListedFile
 
+LISTED = 40  # files
+
 
 def human(size: int) -> str:
     """A size for people."""
@@ -36,13 +38,16 @@ def _summary(report: Report) -> str:
     has_table = report.table != Table.NONE.value
     kind = f"{report.table.upper()} image with a" if has_table else "plain"
     volume = f"{report.fat} {'ESP' if has_table else 'volume'}"
-    rows = [(file.path, file.size) for file in report.files]
+    rows = [(file.path, file.size) for file in report.files[:LISTED]]
+    more = len(report.files) - len(rows)
     rows += [(f"partition {part.name or part.type}", part.size) for part in report.partitions[1:]]
     width = max((len(name) for name, _ in rows), default=0)
     lines = [
         f"{report.output}: {human(report.size)}, {kind} {volume}, {human(report.free)} free",
         *(f"  {name:{width}}  {human(size):>10}" for name, size in rows),
     ]
+    if more:
+        lines.append(f"  … and {more} more files; --json lists them all")
     if report.sha256:
         lines.append(f"sha256 {report.sha256}")
     return "\n".join(lines)

@@ -26,6 +26,7 @@ ATTRIBUTE_ARCHIVE = 0x20
 MAX_DIRECTORY_ENTRIES = 0x10000
 MAX_LABEL = 11
 FAT_CHUNK = 1 << 16  # entries made at a time
+FAT_KEPT = 1 << 22  # bytes of a FAT that are kept for its copy
 
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
@@ -147,13 +148,13 @@ class Volume:
         end = sink.position + self.layout.size
         start = sink.position
         self._write_reserved(sink, start)
+        kept = self._fat()
+        if self.used * self.layout.kind.value // 8 <= FAT_KEPT:
+            kept = list(kept)
         for number in range(FATS):
-            sink.skip_to(
-                start
-                + (self.layout.reserved + number * self.layout.fat_sectors)
-                * self.layout.sector_size
-            )
-            for chunk in _fat(self.layout.kind, self.demand.chains(self.layout)):
+            fat = self.layout.reserved + number * self.layout.fat_sectors
+            sink.skip_to(start + fat * self.layout.sector_size)
+            for chunk in kept if isinstance(kept, list) else self._fat():
                 sink.write(chunk)
         sink.skip_to(
             start + (self.layout.data_start - self.layout.root_sectors) * self.layout.sector_size
@@ -164,6 +165,9 @@ class Volume:
                 sink.skip_to(start + self._offset(file.first_cluster))
             file.sha256 = sink.copy(file.source)
         sink.skip_to(end)
+
+    def _fat(self) -> Iterable[bytes]:
+        return _fat(self.layout.kind, self.demand.chains(self.layout))
 
     def _offset(self, cluster: int) -> int:
         index = cluster - FIRST_CLUSTER
