@@ -11,7 +11,6 @@ import importlib
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -99,10 +98,16 @@ def _invoke(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else ExitCode.OK
 
 
+def _show_traceback(error: BaseException) -> None:
+    import traceback  # noqa: PLC0415 - takes a while, and errors are rare
+
+    traceback.print_exception(error)
+
+
 def _report(error: BaseException, debug: bool) -> int:
     """Say in one line what went wrong; the exit code that stands for it."""
     if debug:
-        traceback.print_exception(error)
+        _show_traceback(error)
     match error:
         case ZppError():
             _say(str(error))
@@ -126,7 +131,7 @@ def _report(error: BaseException, debug: bool) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.OUTPUT
     if not debug:
-        traceback.print_exception(error)
+        _show_traceback(error)
     _say(f"internal error: {type(error).__name__}: {printable(str(error))}")
     return ExitCode.INTERNAL
 
