@@ -148,10 +148,12 @@ test-now: all linux-guest efi-guest test-host
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
 
-# Only the JSON goes to standard output.
+# Only the JSON goes to standard output. ONLY=image leaves the hypervisor out.
+ONLY :=
 .PHONY: bench bench-build bench-now
 bench: ## Measure, and print JSON
 	+@$(MAKE) setup >&2
+	@.ci/setup/packages.sh packages-bench >&2
 	$(AGAIN) bench-build >&2
 	+@$(MAKE) bench-now
 
@@ -159,7 +161,7 @@ bench-build: all linux-guest
 
 bench-now:
 	@PYTHONPATH=tests/boot:tests/bench $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) \
-	    $(TOOLCHAIN)
+	    $(TOOLCHAIN) $(if $(ONLY),--only $(ONLY))
 
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
