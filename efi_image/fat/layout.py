@@ -7,6 +7,7 @@ limits, so volumes keep MARGIN clusters clear of them.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
@@ -102,16 +103,17 @@ def _layout(kind: FatType, sectors: int, sector_size: int, per_cluster: int) -> 
     """The layout of that type and cluster size, if there is one."""
     reserved, root_entries = _fixed(kind)
     root = -(-root_entries * DIRECTORY_ENTRY // sector_size)
-    fat = 1
-    while True:
-        clusters = (sectors - reserved - root - FATS * fat) // per_cluster
-        if clusters < kind.fewest:
-            return None
-        needed = _fat_sectors(kind, clusters, sector_size)
-        if needed <= fat:
-            break
-        fat = needed
-    if clusters > kind.most:
+
+    def clusters_beside(fat: int) -> int:
+        return max((sectors - reserved - root - FATS * fat) // per_cluster, 0)
+
+    def is_enough(fat: int) -> bool:
+        return _fat_sectors(kind, clusters_beside(fat), sector_size) <= fat
+
+    most = _fat_sectors(kind, clusters_beside(0), sector_size)
+    fat = 1 + bisect_left(range(1, most), True, key=is_enough)
+    clusters = clusters_beside(fat)
+    if not kind.fewest <= clusters <= kind.most:
         return None
     return Layout(kind, sector_size, sectors, per_cluster, reserved, fat, root_entries, clusters)
 
