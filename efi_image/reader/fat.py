@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 
 from efi_image.errors import InputError
 from efi_image.fat import layout as layouts
@@ -392,9 +393,9 @@ class FatVolume:
                 anchor, steps, limit = cluster, 0, limit * 2
             cluster = self._follow(cluster, where)
 
-    def length(self, first: int, where: str = "") -> int:
-        """Clusters in a chain, followed to its end; raises ChainError."""
-        return sum(1 for _ in self.chain(first, where))
+    def length(self, first: int, where: str = "", limit: int | None = None) -> int:
+        """Clusters in a chain, followed to its end, or up to a limit; raises ChainError."""
+        return sum(1 for _ in islice(self.chain(first, where), limit))
 
     def offset(self, cluster: int) -> int:
         """The byte on the volume where a cluster begins."""
@@ -518,7 +519,8 @@ class FatVolume:
             return
         where = f"{self.medium.name}: {file.name}"
         count = -(-place.size // self.boot.cluster_size)
-        if self.length(place.first_cluster, where) < count:
+        # a loop among the first clusters shows before four times as many have been followed
+        if self.length(place.first_cluster, where, 4 * count + 4) < count:
             raise ChainError(ChainFault.SHORT, place.first_cluster, where)
         left = place.size
         for start, length in self.runs(place.first_cluster, count, where):
