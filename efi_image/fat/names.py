@@ -18,7 +18,7 @@ _SHORT = re.compile(rf"([{_SHORT_CHARACTERS}]{{1,8}})(?:\.([{_SHORT_CHARACTERS}]
 _NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
 _FORBIDDEN = re.compile(r'[:*?"<>|\\/\x00-\x1f\x7f]')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?", re.I)
-_RECORD = struct.Struct("<B10sBBB12sH4s")
+RECORD = struct.Struct("<B10sBBB12sH4s")
 
 
 def fault_of(name: str) -> str:
@@ -153,6 +153,6 @@ def long_records(name: str, short: bytes) -> bytes:
         part = text[(number - 1) * 26 : number * 26]
         order = number | (LAST_RECORD if number == count else 0)
         records.append(
-            _RECORD.pack(order, part[:10], ATTRIBUTE_LONG_NAME, 0, tie, part[10:22], 0, part[22:26])
+            RECORD.pack(order, part[:10], ATTRIBUTE_LONG_NAME, 0, tie, part[10:22], 0, part[22:26])
         )
     return b"".join(records)

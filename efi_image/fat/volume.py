@@ -30,7 +30,7 @@ FAT_KEPT = 1 << 22  # bytes of a FAT that are kept for its copy
 
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
-_ENTRY = struct.Struct("<11sBBBHHHHHHHI")
+ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
 @dataclass(frozen=True)
@@ -213,7 +213,7 @@ class Volume:
 def _entry(short: bytes, attribute: int, stamp: Stamp, cluster: int, size: int) -> bytes:
     date, time = stamp.date, stamp.time
     high, low = cluster >> 16, cluster & 0xFFFF
-    return _ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
+    return ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
 
 
 def _fat_entries(kind: FatType, chains: Iterable[int]) -> Iterator[array[int]]:
