@@ -76,8 +76,7 @@ def _read(blob: bytes, digests: dict[str, str]) -> SignatureFacts:
         algorithm=algorithm,
         digest=digest,
         matches=digests.get(algorithm) == digest,
-        intact=signature.check(lief.PE.Signature.VERIFICATION_CHECKS.SKIP_CERT_TIME)
-        == lief.PE.Signature.VERIFICATION_FLAGS.OK,
+        intact=verdict == lief.PE.Signature.VERIFICATION_FLAGS.OK,
     )
 
 
