@@ -22,7 +22,7 @@ AGAIN = +@$(MAKE) $(PARALLEL)
 
 # ---- configuration
 
-WITHOUT_CONFIGURATION := help setup packages clean distclean
+WITHOUT_CONFIGURATION := help setup packages fuzz clean distclean
 AFTER_SETUP := run test check
 GOALS := $(or $(MAKECMDGOALS),all)
 
@@ -147,6 +147,18 @@ test-now: all linux-guest efi-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
+
+# Each parser of foreign data in turn; FUZZ_SECONDS for each.
+FUZZ_SECONDS := 60
+.PHONY: fuzz
+fuzz: ## Fuzz the parsers of foreign data (FUZZ_SECONDS=60 each)
+fuzz: setup-venv
+	@mkdir -p out/fuzz
+	@for target in names conf config manifest pe disk; do \
+	    echo "fuzz: $$target"; mkdir -p out/fuzz/$$target; \
+	    $(PYTHON) tests/fuzz/fuzz.py $$target out/fuzz/$$target -artifact_prefix=out/fuzz/ \
+	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
+	done
 
 # Only the JSON goes to standard output. ONLY=image leaves the hypervisor out.
 ONLY :=
