@@ -22,7 +22,7 @@ AGAIN = +@$(MAKE) $(PARALLEL)
 
 # ---- configuration
 
-WITHOUT_CONFIGURATION := help setup packages fuzz clean distclean
+WITHOUT_CONFIGURATION := help setup packages fuzz man clean distclean
 AFTER_SETUP := run test check
 GOALS := $(or $(MAKECMDGOALS),all)
 
@@ -223,13 +223,20 @@ check-names:
 
 # ---- distribution and cleaning
 
-.PHONY: dist clean distclean
-dist: ## Make a wheel and a source tarball in out/dist/
-dist: ready
+.PHONY: man dist clean distclean
+man: ## Make the man pages of zpp-image in out/man/
+man: setup-venv
+	@PYTHONPATH=. $(PYTHON) .ci/setup/man_pages.py out/man $$(git log -1 --format=%cs)
+
+dist: ## Make a wheel, a source tarball and the man pages in out/dist/
+dist: ready man
 	@mkdir -p out/dist
 	@.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir out/dist .
 	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
 	    git archive --format=tar --prefix="zpp-$$version/" HEAD | gzip -n9 >"out/dist/zpp-$$version.tar.gz"
+	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
+	    tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
+	    -C out/man . | gzip -n9 >"out/dist/zpp-image-$$version-man.tar.gz"
 	@ls out/dist/*
 
 clean: ## Remove what was built; downloads stay

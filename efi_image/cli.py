@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "run": "Boot an image in an emulator.",
     "rig": "Install, check or remove the Bochs emulator's root.",
     "config": "Show the merged configuration.",
+    "completion": "Print a shell's completion of commands and options.",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(
@@ -67,7 +68,14 @@ class LazyGroup(click.Group):
     "--debug", is_flag=True, expose_value=False, help="Show a traceback with every error."
 )
 def cli() -> None:
-    """Make and boot media that carry the zpp hypervisor."""
+    """Make and boot media that carry the zpp hypervisor.
+
+    \b
+    Examples:
+      zpp-image make esp.img --kernel vmlinuz --cmdline quiet
+      zpp-image ls esp.img /EFI
+      zpp-image run esp.img
+    """
 
 
 class _Terminated(BaseException):

@@ -11,10 +11,12 @@ from pathlib import Path
 import click
 
 from efi_image.commands.config import recipe_json, recipe_table
+from efi_image.commands.meter import Meter
 from efi_image.config import Setting, load
 from efi_image.disk import Table
 from efi_image.errors import UsageError
 from efi_image.esp import Addition, contents
+from efi_image.facts.text import human
 from efi_image.image import Report, build, source_date
 from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
@@ -22,16 +24,6 @@ from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.settings import KEYS, ListedFile
 
 LISTED = 40  # files
-
-
-def human(size: int) -> str:
-    """A size for people."""
-    amount = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
 
 
 def _summary(report: Report) -> str:
@@ -182,11 +174,20 @@ def command(
     program and zpp.conf. Without --kernel it starts the firmware's next boot option.
     OUTPUT is esp.img in the build directory if it is left out; it is replaced only when
     all went well. The same files give the same bytes; SOURCE_DATE_EPOCH sets their time.
+
+    \b
+    Examples:
+      zpp-image make
+      zpp-image make usb.img --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0 quiet'
+      zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
+      zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
     """
     recipe = _recipe(manifest, options, (boots, additions, partitions))
     if show:
         click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
         return
     items = contents(recipe.esp_options())
-    report = build(items, recipe.image_options(source_date(os.environ)), recipe.output())
+    asked = recipe.image_options(source_date(os.environ))
+    with Meter() as meter:
+        report = build(items, asked, recipe.output(), meter)
     click.echo(json.dumps(asdict(report), indent=2) if as_json else _summary(report))
