@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
-from efi_image import gpt, mbr
+from efi_image import gpt, iso, mbr
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.partition_types import PartitionType
 from efi_image.source import Source
@@ -20,16 +20,20 @@ MAX_ALIGNMENT = 1 << 30
 
 
 class Table(Enum):
-    """How a disk tells its partitions; none: it is one volume."""
+    """How a disk tells its partitions; none: it is one volume.
+
+    ISO: a GPT, and an ISO 9660 file system before the first partition.
+    """
 
     GPT = "gpt"
     MBR = "mbr"
     NONE = "none"
+    ISO = "iso"
 
-    @classmethod
-    def with_guids(cls) -> frozenset[Table]:
-        """Those that give a GUID to the disk and to each partition."""
-        return frozenset({cls.GPT})
+    @property
+    def is_gpt(self) -> bool:
+        """Whether it gives a GUID to the disk and to each partition."""
+        return self in {Table.GPT, Table.ISO}
 
 
 @dataclass(frozen=True)
@@ -62,15 +66,22 @@ class Geometry:
 
     def check(self) -> None:
         """Raise UsageError if there is no such disk."""
-        if self.alignment % self.sector_size or not 0 < self.alignment <= MAX_ALIGNMENT:
+        if self.table is Table.ISO and self.sector_size != iso.SECTOR:
+            raise UsageError("must be 512 for an ISO image, on any medium", where="--sector-size")
+        if self.alignment % self.unit or not 0 < self.alignment <= MAX_ALIGNMENT:
             raise UsageError(
-                f"must be a multiple of {self.sector_size} bytes, 1G at most", where="--align"
+                f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
             )
-        most = {Table.GPT: gpt.ENTRIES, Table.MBR: mbr.MAX_PARTITIONS, Table.NONE: 1}[self.table]
+        most = {Table.MBR: mbr.MAX_PARTITIONS, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
         if len(self.extras) >= most:
             if self.table is Table.NONE:
                 raise UsageError("needs a partition table", where="--partition")
             raise UsageError(f"an image has {most} partitions at most", where="--partition")
+
+    @property
+    def unit(self) -> int:
+        """The image's size is a multiple of so many bytes."""
+        return iso.BLOCK if self.table is Table.ISO else self.sector_size
 
     @property
     def _head(self) -> int:
@@ -79,12 +90,13 @@ class Geometry:
             Table.GPT: 2 + gpt.entry_sectors(self.sector_size),
             Table.MBR: 1,
             Table.NONE: 0,
+            Table.ISO: iso.END * iso.BLOCK // self.sector_size,
         }[self.table]
 
     @property
     def tail(self) -> int:
         """Sectors behind all partitions."""
-        return 1 + gpt.entry_sectors(self.sector_size) if self.table is Table.GPT else 0
+        return 1 + gpt.entry_sectors(self.sector_size) if self.table.is_gpt else 0
 
     @property
     def _step(self) -> int:
@@ -123,7 +135,11 @@ class Geometry:
         """The fewest sectors of a disk whose first partition has `volume` of them."""
         last = self.places(volume)[-1]
         end = last.first_lba + last.sectors
-        return (end if self.exact or self.table is Table.NONE else self._aligned(end)) + self.tail
+        sectors = (
+            end if self.exact or self.table is Table.NONE else self._aligned(end)
+        ) + self.tail
+        per_unit = self.unit // self.sector_size
+        return -(-sectors // per_unit) * per_unit
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.atomic import atomic, check_output
+from efi_image import iso
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan, show_path
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
 from efi_image.identity import content_digest
+from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
 from efi_image.progress import Progress, counter
 from efi_image.sink import Sink
@@ -89,9 +90,11 @@ class PartitionReport:
 
 @dataclass(frozen=True)
 class Report:
-    """An image that was made; sha256 is empty if it was not asked for."""
+    """An image that was made: its raw size and SHA-256; what was not asked for is empty."""
 
     output: str
+    format: str
+    bmap: str
     size: int
     sector_size: int
     table: str
@@ -152,8 +155,9 @@ def _enough(demand: Demand, options: ImageOptions) -> int:
 
 
 def _given_size(demand: Demand, size: int, options: ImageOptions) -> int:
-    if size % options.sector_size:
-        raise UsageError(f"must be a multiple of {options.sector_size} bytes", where="--size")
+    unit = options.geometry.unit
+    if size % unit:
+        raise UsageError(f"must be a multiple of {unit} bytes", where="--size")
     if options.geometry.volume_sectors(size // options.sector_size) > MAX_SECTORS:
         raise DoesNotFitError(f"{size} bytes are more than a FAT volume can have", where="--size")
     if not _fits(demand, size, options):
@@ -221,7 +225,10 @@ def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, 
 
 @dataclass(frozen=True)
 class Plan:
-    """An image, planned to the last byte but for the files' own; `head` and `tail`: its table."""
+    """An image, planned to the last byte but for the files' own.
+
+    `head` and `tail` are its table; `digest` is what derived identities come from.
+    """
 
     size: int
     options: ImageOptions
@@ -230,6 +237,7 @@ class Plan:
     tail: bytes
     entries: tuple[Entry, ...]
     tree: Tree
+    digest: bytes
 
     @property
     def payload(self) -> int:
@@ -257,13 +265,15 @@ class Plan:
     def _offset(self, entry: Entry) -> int:
         return entry.place.first_lba * self.options.sector_size
 
-    def report(self, output: str, digest: str) -> Report:
+    def report(self, target: Target, digest: str) -> Report:
         """What was made."""
         layout = self.volume.layout
         identity = self.volume.identity
         serial = f"{identity.serial:08X}"
         return Report(
-            output=output,
+            output=str(target.path),
+            format=target.form.value,
+            bmap=str(target.bmap or ""),
             size=self.size,
             sector_size=self.options.sector_size,
             table=self.options.table.value,
@@ -280,7 +290,7 @@ class Plan:
     def _partition_reports(self) -> tuple[PartitionReport, ...]:
         if self.options.table is Table.NONE:
             return ()
-        with_guids = self.options.table is not Table.MBR
+        with_guids = self.options.table.is_gpt
         return tuple(
             PartitionReport(
                 entry.type.name,
@@ -297,18 +307,22 @@ def _tables(
     options: ImageOptions, size: int, entries: tuple[Entry, ...], digest: bytes
 ) -> tuple[bytes, bytes]:
     """What stands before and behind the partitions."""
-    match options.table:
-        case Table.NONE:
-            return b"", b""
-        case Table.MBR:
-            signature = options.disk_signature
-            if signature is None:
-                signature = int.from_bytes(digest[4:8], "little") or 1
-            return mbr_of(signature, entries).sector(), b""
-        case Table.GPT:
-            disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
-            table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
-            return table.primary(), table.backup()
+    if options.table is Table.NONE:
+        return b"", b""
+    if options.table is Table.MBR:
+        signature = options.disk_signature
+        if signature is None:
+            signature = int.from_bytes(digest[4:8], "little") or 1
+        return mbr_of(signature, entries).sector(), b""
+    disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
+    table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
+    if options.table is Table.GPT:
+        return table.primary(), table.backup()
+    place = entries[0].place
+    start, volume = place.first_lba * iso.SECTOR, place.sectors * iso.SECTOR
+    system = iso.Iso(size, start, volume, options.label, options.seconds)
+    area = table.primary().ljust(iso.FIRST_BLOCK * iso.BLOCK, b"\0")
+    return area + system.blocks(), table.backup()
 
 
 def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
@@ -336,21 +350,28 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
     )
     entries = _entries(options, volume.layout.sectors, digest)
     head, tail = _tables(options, size, entries, digest)
-    return Plan(size, options, volume, head, tail, entries, tree)
+    return Plan(size, options, volume, head, tail, entries, tree, digest)
 
 
 def build(
-    items: Iterable[Item], options: ImageOptions, output: Path, progress: Progress | None = None
+    items: Iterable[Item],
+    options: ImageOptions,
+    output: Path | Target,
+    progress: Progress | None = None,
 ) -> Report:
     """Make an image file; `output` is replaced when all went well, else it is as it was.
 
-    `progress` is told how many bytes of the files are copied.
+    A path alone is a raw image's. `progress` is told how many bytes of the files are copied.
     """
-    check_output(output)
+    target = output if isinstance(output, Target) else Target(output, Form.RAW)
+    target.check()
     planned = plan_image(items, options)
-    tell = counter(progress, planned.payload)
-    with atomic(output) as descriptor:
-        sink = Sink(descriptor, str(output), digest=options.digest, progress=tell)
+
+    def write(sink: Sink) -> None:
+        sink.progress = counter(progress, planned.payload)
         planned.write(sink)
-        digest = sink.finish()
-    return planned.report(str(output), digest)
+
+    digest = write_image(
+        target, write, size=planned.size, digest=options.digest, seed=planned.digest
+    )
+    return planned.report(target, digest)

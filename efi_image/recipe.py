@@ -13,6 +13,7 @@ from efi_image.errors import UsageError
 from efi_image.esp import Addition, EspOptions
 from efi_image.image import ImageOptions
 from efi_image.manifest import Manifest
+from efi_image.output import Form, Target, form_of
 from efi_image.partition_types import parse_guid, parse_type
 from efi_image.settings import KEYS, ListedFile, ListedPartition
 from efi_image.source import FileSource
@@ -117,12 +118,12 @@ class Recipe:
 
     def _identities(self, table: Table, text: Mapping[str, str]) -> dict[str, object]:
         """The disk's and the ESP's own; raises UsageError for what the table does not have."""
-        for key, holders in (
-            ("disk-guid", Table.with_guids()),
-            ("partition-guid", Table.with_guids()),
-            ("disk-signature", {Table.MBR}),
+        for key, is_there in (
+            ("disk-guid", table.is_gpt),
+            ("partition-guid", table.is_gpt),
+            ("disk-signature", table is Table.MBR),
         ):
-            if key in text and table not in holders:
+            if key in text and not is_there:
                 where = self.settings[key].origin
                 raise UsageError(f"there is none with the table '{table.value}'", where=where)
         found: dict[str, object] = {}
@@ -133,9 +134,21 @@ class Recipe:
             found["disk_signature"] = parse_serial(*self._pair("disk-signature"))
         return found
 
-    def output(self) -> Path:
-        """The image's file, or `-`."""
-        return Path(self.value("output"))
+    def target(self) -> Target:
+        """Where the image goes, and in which form; raises UsageError."""
+        output, bmap = self.value("output"), self.value("bmap")
+        form = form_of(output)
+        if self.value("output-format"):
+            chosen = self.settings["output-format"]
+            form = Form(_choice(chosen, [each.value for each in Form]))
+        return Target(Path(output), form, Path(bmap) if bmap else None)
+
+
+def _table_of(output: Setting) -> Setting:
+    """The table that the output's name stands for: `.iso`, or `.iso.zst` and the like."""
+    if ".iso" in [suffix.lower() for suffix in Path(output.value).suffixes[-2:]]:
+        return Setting("table", Table.ISO.value, "suffix of the output")
+    return Setting("table", Table.GPT.value, "default")
 
 
 def merge(
@@ -158,6 +171,8 @@ def merge(
     if not settings["output"].value:
         image = str(Path(settings["build-dir"].value) / "esp.img")
         settings["output"] = Setting("output", image, "default")
+    if not settings["table"].value:
+        settings["table"] = _table_of(settings["output"])
     return Recipe(
         settings,
         manifest.boots + boots,

@@ -63,7 +63,7 @@ KEYS = {
         Key("cmdline"),
         Key("serial", Kind.NUMBER),
         Key("size", Kind.NUMBER),
-        Key("table", default="gpt"),
+        Key("table"),
         Key("sector-size", Kind.NUMBER, "512"),
         Key("align", Kind.NUMBER, "1M"),
         Key("fat", Kind.NUMBER),

@@ -10,12 +10,14 @@ import errno
 import hashlib
 import os
 from collections.abc import Callable
+from typing import Protocol
 
 from efi_image.errors import OutputError
 from efi_image.source import CHUNK, FileSource, Source
 
 _ZEROS = bytes(CHUNK)
 _SMALL = CHUNK // 4  # up to this size things are gathered
+_GAP = 4096  # shorter holes are filled: a file system has none so short
 _PIECE = 1 << 24  # bytes that the kernel copies at a time
 _CANNOT = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
@@ -31,6 +33,13 @@ def _is_zero(view: memoryview) -> bool:
     )
 
 
+class Watcher(Protocol):
+    """Is told of all data of an image."""
+
+    def data(self, position: int, view: memoryview) -> None:
+        """Data is at that position."""
+
+
 class Sink:
     """A file descriptor at its beginning; what is skipped or all zeros becomes a hole.
 
@@ -38,20 +47,16 @@ class Sink:
     """
 
     def __init__(
-        self,
-        descriptor: int,
-        name: str,
-        *,
-        digest: bool = True,
-        progress: Callable[[int], None] | None = None,
+        self, descriptor: int, name: str, *, digest: bool = True, watcher: Watcher | None = None
     ) -> None:
         self._descriptor = descriptor
         self._name = name
         self._digest = hashlib.sha256() if digest else None
-        self._progress = progress
+        self._watcher = watcher
         self._buffer = memoryview(bytearray(CHUNK))
         self._used = 0
         self.position = 0
+        self.progress: Callable[[int], None] | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write the next bytes."""
@@ -61,16 +66,14 @@ class Sink:
             return
         self._flush()
         self._put(view)
-        self.position += len(view)
 
     def skip(self, count: int) -> None:
-        """Leave a hole of so many bytes; a short one after other bytes is filled."""
-        if self._used and count <= CHUNK - self._used:
+        """Leave a hole of so many bytes."""
+        if self._used and count < _GAP:
             self._room(count)[:] = _ZEROS[:count]
             return
         self._flush()
-        self._digest_zeros(count)
-        self.position += count
+        self._leave(count)
 
     def skip_to(self, position: int) -> None:
         """Leave a hole up to that position, which is not behind the current one."""
@@ -80,7 +83,7 @@ class Sink:
 
     def copy(self, source: Source) -> str:
         """Write all bytes of a source; its SHA-256 in hexadecimal, or '' without digests."""
-        if self._digest is None and isinstance(source, FileSource):
+        if isinstance(source, FileSource) and not (self._digest or self._watcher):
             self._copy_file(source)
             return ""
         digest = hashlib.sha256() if self._digest else None
@@ -95,7 +98,7 @@ class Sink:
         """Give the file its length; the SHA-256 of it all in hexadecimal, or ''."""
         self._flush()
         try:
-            os.ftruncate(self._descriptor, self.position)
+            self._end()
         except OSError as error:
             raise self._failed(error) from None
         return self._digest.hexdigest() if self._digest else ""
@@ -116,29 +119,55 @@ class Sink:
         self._used = 0
         self.position -= len(view)
         self._put(view)
-        self.position += len(view)
 
     def _put(self, view: memoryview) -> None:
-        """Write at the position, which stays as it is."""
+        """Write at the position, and go on."""
         if _is_zero(view):
-            self._digest_zeros(len(view))
+            self._leave(len(view))
             return
         if self._digest:
             self._digest.update(view)
-        self._write_at(view, self.position)
+        if self._watcher:
+            self._watcher.data(self.position, view)
+        self._write(view, self.position)
+        self.position += len(view)
 
-    def _write_at(self, view: memoryview, position: int) -> None:
-        done = 0
-        try:
-            while done < len(view):
-                done += os.pwrite(self._descriptor, view[done:], position + done)
-        except OSError as error:
-            raise self._failed(error) from None
-
-    def _digest_zeros(self, count: int) -> None:
+    def _leave(self, count: int) -> None:
+        """Leave a hole at the position, and go on."""
         if self._digest:
             for left in range(count, 0, -CHUNK):
                 self._digest.update(_ZEROS if left >= CHUNK else _ZEROS[:left])
+        try:
+            self._hole(count)
+        except OSError as error:
+            raise self._failed(error) from None
+        self.position += count
+
+    def _write(self, view: memoryview, position: int) -> None:
+        try:
+            self._write_at(view, position)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _tell(self, count: int) -> None:
+        if self.progress:
+            self.progress(count)
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot be written: {error.strerror}", where=self._name)
+
+    # ---- what a stream does in another way
+
+    def _write_at(self, view: memoryview, position: int) -> None:
+        done = 0
+        while done < len(view):
+            done += os.pwrite(self._descriptor, view[done:], position + done)
+
+    def _hole(self, count: int) -> None:
+        pass
+
+    def _end(self) -> None:
+        os.ftruncate(self._descriptor, self.position)
 
     # ---- files
 
@@ -151,50 +180,43 @@ class Sink:
             else:
                 self._flush()
                 self._copy_data(source, descriptor)
-                self.position += source.size
         finally:
             os.close(descriptor)
 
     def _copy_data(self, source: FileSource, descriptor: int) -> None:
-        """Copy what is no hole to the position, which stays as it is."""
-        by_kernel = hasattr(os, "copy_file_range")
-        offset = 0
-        while offset < source.size:
-            start, end = _next_data(descriptor, offset, source.size)
-            self._tell(start - offset)
-            offset = start
-            while offset < end:
-                count = min(end - offset, _PIECE)
-                if by_kernel:
-                    count = self._copy_range(descriptor, offset, count)
-                    by_kernel = count > 0
-                else:
-                    count = min(count, CHUNK)
-                    view = self._buffer[:count]
-                    source.fill(descriptor, view, offset)
-                    self._write_at(view, self.position + offset)
-                offset += count
-                self._tell(count)
+        """Copy what is no hole to the position, and go on."""
+        start = 0
+        while start < source.size:
+            first, end = _next_data(descriptor, start, source.size)
+            self._leave(first - start)
+            self._tell(first - start)
+            self._copy_extent(source, descriptor, first, end)
+            start = end
         if os.fstat(descriptor).st_size < source.size:
             raise source.shorter()
 
+    def _copy_extent(self, source: FileSource, descriptor: int, start: int, end: int) -> None:
+        while start < end:
+            count = self._copy_range(descriptor, start, min(end - start, _PIECE))
+            if not count:
+                count = min(end - start, CHUNK)
+                view = self._buffer[:count]
+                source.fill(descriptor, view, start)
+                self._write(view, self.position)
+            self.position += count
+            start += count
+            self._tell(count)
+
     def _copy_range(self, descriptor: int, offset: int, count: int) -> int:
         """How many bytes the kernel copied; 0 if it cannot between these two files."""
+        if not hasattr(os, "copy_file_range") or self._descriptor < 0:
+            return 0
         try:
-            return os.copy_file_range(
-                descriptor, self._descriptor, count, offset, self.position + offset
-            )
+            return os.copy_file_range(descriptor, self._descriptor, count, offset, self.position)
         except OSError as error:
             if error.errno in _CANNOT:
                 return 0
             raise self._failed(error) from None
-
-    def _tell(self, count: int) -> None:
-        if self._progress:
-            self._progress(count)
-
-    def _failed(self, error: OSError) -> OutputError:
-        return OutputError(f"cannot be written: {error.strerror}", where=self._name)
 
 
 def _next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
@@ -207,3 +229,32 @@ def _next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
             return size, size
         return offset, size
     return min(start, size), min(max(end, start), size)
+
+
+class StreamSink(Sink):
+    """A stream, such as a pipe or a compressor; holes are zeros in it.
+
+    `put` writes all that it is given, or raises OSError.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[memoryview], object],
+        name: str,
+        *,
+        digest: bool = True,
+        watcher: Watcher | None = None,
+    ) -> None:
+        super().__init__(-1, name, digest=digest, watcher=watcher)
+        self._write_all = put
+
+    def _write_at(self, view: memoryview, position: int) -> None:
+        self._write_all(view)
+
+    def _hole(self, count: int) -> None:
+        zeros = memoryview(_ZEROS)
+        for left in range(count, 0, -len(_ZEROS)):
+            self._write_all(zeros[:left])
+
+    def _end(self) -> None:
+        pass

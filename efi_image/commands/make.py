@@ -20,6 +20,7 @@ from efi_image.facts.text import human
 from efi_image.image import Report, build, source_date
 from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
+from efi_image.output import Form
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.settings import KEYS, ListedFile
 
@@ -122,7 +123,8 @@ _Lists = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 @click.option(
     "--table",
     type=click.Choice([table.value for table in Table]),
-    help="Partition table; none: a FAT volume alone.  [default: gpt]",
+    help="Partition table; none: a FAT volume alone; iso: a GPT, and an ISO 9660 file system "
+    "that starts from optical media.  [default: gpt; iso for OUTPUT .iso]",
 )
 @click.option("--plain-fat", is_flag=True, help="The same as --table none.")
 @click.option("--fat", type=click.Choice(["12", "16", "32"]), help="FAT type. [default: by size]")
@@ -157,6 +159,12 @@ _Lists = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
     default=None,
     help="Compute the SHA-256 of the image and of each file. [default: no]",
 )
+@click.option(
+    "--output-format",
+    type=click.Choice([form.value for form in Form]),
+    help="Form of the image.  [default: by the suffix of OUTPUT, else raw]",
+)
+@click.option("--bmap", metavar="FILE", help="Make a bmap file for bmaptool, too.")
 @click.option("--show", is_flag=True, help="Show the merged settings, and make nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
@@ -174,6 +182,8 @@ def command(
     program and zpp.conf. Without --kernel it starts the firmware's next boot option.
     OUTPUT is esp.img in the build directory if it is left out; it is replaced only when
     all went well. The same files give the same bytes; SOURCE_DATE_EPOCH sets their time.
+    The suffix of OUTPUT chooses its form: .gz, .xz, .zst, .qcow2, .vhd, .vhdx, .vmdk,
+    .vdi, else raw; `-` is standard output.
 
     \b
     Examples:
@@ -187,7 +197,10 @@ def command(
         click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
         return
     items = contents(recipe.esp_options())
+    target = recipe.target()
     asked = recipe.image_options(source_date(os.environ))
     with Meter() as meter:
-        report = build(items, asked, recipe.output(), meter)
-    click.echo(json.dumps(asdict(report), indent=2) if as_json else _summary(report))
+        report = build(items, asked, target, meter)
+    # standard output is the image's if it goes there
+    text = json.dumps(asdict(report), indent=2) if as_json else _summary(report)
+    click.echo(text, err=target.is_standard)

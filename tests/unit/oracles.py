@@ -21,10 +21,16 @@ PACKAGES = {
     "minfo": "mtools",
     "sgdisk": "gdisk",
     "sfdisk": "fdisk",
+    "qemu-img": "qemu-utils",
+    "bmaptool": "bmap-tools",
+    "zstd": "zstd",
+    "xz": "xz-utils",
+    "gzip": "gzip",
+    "xorriso": "xorriso",
 }
 
 
-def run(tool: str, *arguments: str | Path, check: bool = True) -> str:
+def run(tool: str, *arguments: str | Path, check: bool = True, cwd: Path | None = None) -> str:
     """The tool's output; the test fails if the tool is missing or finds fault."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     program = shutil.which(tool, path=path)
@@ -36,6 +42,7 @@ def run(tool: str, *arguments: str | Path, check: bool = True) -> str:
         capture_output=True,
         timeout=60,
         env=environment,
+        cwd=cwd,
         check=False,
     )
     output = (result.stdout + result.stderr).decode("utf-8", "replace")

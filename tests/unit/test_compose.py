@@ -41,6 +41,7 @@ def part(image: Path, report: Report, number: int) -> bytes:
 @pytest.mark.parametrize("fat", list(FatType))
 @pytest.mark.parametrize("minimal", [True, False], ids=["min", "chosen"])
 def test_fat_types(tmp_path: Path, fat: FatType, sector_size: int, minimal: bool) -> None:
+    minimal = minimal or (fat is FatType.FAT32 and sector_size == 4096)  # 257 MiB are enough
     image = tmp_path / "esp.img"
     report = make(image, fat=fat, sector_size=sector_size, minimal=minimal, table=Table.MBR)
     assert report.fat == fat.name

@@ -43,8 +43,10 @@ def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
         oracles.check_gpt(image)
 
 
-@pytest.mark.parametrize("sector_size", [512, 4096])
-@pytest.mark.parametrize("table", list(Table))
+@pytest.mark.parametrize(
+    ("table", "sector_size"),
+    [(table, 512) for table in Table] + [(table, 4096) for table in Table if table != Table.ISO],
+)
 @pytest.mark.parametrize("size", [None, 3 * MIB, 20 * MIB, 64 * MIB + 4096])
 def test_images(tmp_path: Path, size: int | None, table: Table, sector_size: int) -> None:
     image = tmp_path / "esp.img"
