@@ -19,7 +19,18 @@ PACKAGES = {
     "mdir": "mtools",
     "mcopy": "mtools",
     "minfo": "mtools",
+    "mkfs.fat": "dosfstools",
+    "mformat": "mtools",
     "sgdisk": "gdisk",
+    "xorriso": "xorriso",
+    "isoinfo": "genisoimage",
+    "genisoimage": "genisoimage",
+    "qemu-img": "qemu-utils",
+    "osslsigncode": "osslsigncode",
+    "sbsign": "sbsigntool",
+    "sbverify": "sbsigntool",
+    "openssl": "openssl",
+    "zstd": "zstd",
     "sfdisk": "fdisk",
 }
 
