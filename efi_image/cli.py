@@ -24,6 +24,7 @@ from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
+    "verify": "Say why an image does not boot, and mend it.",
     "run": "Boot an image in an emulator.",
     "rig": "Install, check or remove the Bochs emulator's root.",
     "config": "Show the merged configuration.",
