@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from efi_image.errors import InputError
-from efi_image.fat.layout import FatType
+from efi_image.fat.layout import EXTENDED_SIGNATURE, FatType
 from efi_image.fat.names import fault_of, fold
 from efi_image.reader.fat import ChainError, ChainFault, Directory, Entry, FatVolume, Record
 from efi_image.verify.fat_chains import Chains
@@ -168,11 +168,15 @@ class TreeCheck:
 
     def _check_labels(self) -> None:
         boot = self._volume.boot
-        root = self._labels[0].short if self._labels else NO_NAME
-        if boot.extended_signature == 0x29 and boot.label not in (root, NO_NAME):
-            names = [name.decode("cp437").rstrip() for name in (boot.label, root)]
+        blank = not self._labels or not self._labels[0].short.strip()
+        root = NO_NAME if blank else self._labels[0].short
+        if boot.extended_signature == EXTENDED_SIGNATURE and boot.label != root:
+            one, other = (name.decode("cp437").rstrip() for name in (boot.label, root))
             at = 0x47 if boot.is_fat32_form else 0x2B
-            self._scope.add("F413", f"'{names[0]}' and '{names[1]}'", at)
+            fix = self._scope.fix(
+                f"wrote the label '{other}' to the boot sector", (self._scope.patch(at, root),)
+            )
+            self._scope.add("F413", f"'{one}' and '{other}'", at, fix=fix)
 
     # ---- places and sizes
 
