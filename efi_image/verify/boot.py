@@ -10,7 +10,7 @@ from efi_image.errors import ConfError, InputError
 from efi_image.fat.names import fold
 from efi_image.pe import MACHINE_TEXT, Machine, boot_machine
 from efi_image.reader import files
-from efi_image.reader.fat import FatVolume
+from efi_image.reader.fat import FatVolume, Place
 from efi_image.reader.files import Kind, Node
 from efi_image.verify import pe_rules, signature
 from efi_image.verify.pe_header import HEAD, PeHeader
@@ -64,15 +64,24 @@ class VolumeBoot:
 
     def load(self, path: str, node: Node) -> tuple[PeHeader | None, list[pe_rules.PeFault]]:
         """A file's headers and what is wrong with them."""
-        head = b""
         try:
-            for chunk in self.volume.chunks(node):
-                head += chunk[: HEAD - len(head)]
-                if len(head) >= HEAD:
-                    break
+            return pe_rules.faults(self._head(node), node.size)
         except InputError as error:
             return None, [pe_rules.PeFault("B107", error.what)]
-        return pe_rules.faults(head, node.size)
+
+    def _head(self, node: Node) -> bytes:
+        """A file's first bytes; raises InputError."""
+        assert isinstance(node.place, Place)
+        size = min(node.size, HEAD)
+        if not size:
+            return b""
+        per_cluster = self.volume.boot.cluster_size
+        count = -(-size // per_cluster)
+        pieces = [
+            self.volume.medium.read(self.volume.offset(start), length * per_cluster)
+            for start, length in self.volume.runs(node.place.first_cluster, count)
+        ]
+        return b"".join(pieces)[:size]
 
     def _boot_program(self, names: files.Path, node: Node, boots: Machine) -> None:
         path = files.show(names)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from efi_image.fat.layout import FIRST_CLUSTER
 from efi_image.reader.fat import ChainFault, FatVolume
 from efi_image.verify.scope import Scope
 
@@ -51,11 +52,16 @@ class Chains:
             self._crossing(first, path)
             return Chain(first, 0, False)
         cluster, length = first, 0
+        mask, per_page, last = volume.kind.end_of_chain, volume.page_entries, volume.last_cluster
+        number, page = -1, volume.page(0)
         while True:
             claimed[cluster] = 1
             length += 1
-            following = volume.entry(cluster)
-            if not volume.exists(following):
+            if cluster // per_page != number:
+                number = cluster // per_page
+                page = volume.page(number)
+            following = page[cluster % per_page] & mask
+            if not FIRST_CLUSTER <= following <= last:
                 break
             if claimed[following]:
                 if self._is_own(first, length, following):

@@ -47,21 +47,22 @@ class Fat:
 
     def __init__(self, data: bytearray) -> None:
         self.data = data
-        (self.sector,) = struct.unpack_from("<H", data, 11)
-        self.per_cluster = data[13]
-        (self.reserved,) = struct.unpack_from("<H", data, 14)
-        (self.roots,) = struct.unpack_from("<H", data, 17)
-        (small,) = struct.unpack_from("<H", data, 22)
+        self.sector = self.u16(11)
+        self.cluster_size: int = self.sector * data[13]
+        self.reserved, self.roots, small = self.u16(14), self.u16(17), self.u16(22)
         self.wide = small == 0
         self.fat_sectors = small or self.u32(36)
         data_start = self.reserved + 2 * self.fat_sectors
         self.root = data_start * self.sector
         self.start = self.root + self.roots * 32
-        sectors = struct.unpack_from("<H", data, 19)[0] or self.u32(32)
-        self.clusters = (sectors - self.start // self.sector) // self.per_cluster
+        sectors = self.u16(19) or self.u32(32)
+        self.clusters = (sectors * self.sector - self.start) // self.cluster_size
         self.bits = 32 if self.wide else 12 if self.clusters < 4085 else 16
         if self.wide:
             self.root = self.offset(self.u32(44))
+
+    def u16(self, at: int) -> int:
+        return int(struct.unpack_from("<H", self.data, at)[0])
 
     def u32(self, at: int) -> int:
         return int(struct.unpack_from("<I", self.data, at)[0])
@@ -70,7 +71,7 @@ class Fat:
         struct.pack_into("<" + form, self.data, at, *values)
 
     def offset(self, cluster: int) -> int:
-        return self.start + (cluster - 2) * self.sector * self.per_cluster
+        return self.start + (cluster - 2) * self.cluster_size
 
     def fat_at(self, cluster: int, copy: int = 0) -> int:
         return (self.reserved + copy * self.fat_sectors) * self.sector + cluster * self.bits // 8
