@@ -25,6 +25,11 @@ from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
     "verify": "Say why an image does not boot, and mend it.",
+    "ls": "List files of an image.",
+    "cat": "Write a file of an image to standard output.",
+    "extract": "Extract files and directories of an image.",
+    "inspect": "Show what an image or a PE file is made of.",
+    "diff": "Compare two images or PE files by meaning.",
     "run": "Boot an image in an emulator.",
     "rig": "Install, check or remove the Bochs emulator's root.",
     "config": "Show the merged configuration.",

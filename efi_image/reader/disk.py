@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,9 @@ from efi_image.gpt import ESP_TYPE
 from efi_image.reader import gpt, mbr
 from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
 from efi_image.reader.files import FileSystem
+from efi_image.reader.formats import open_medium
 from efi_image.reader.iso import IsoVolume, looks_like_iso
-from efi_image.reader.medium import Medium, open_raw
+from efi_image.reader.medium import Medium
 
 ISO_NAME = "iso"
 
@@ -180,8 +182,16 @@ def read_disk(medium: Medium) -> Disk:
     return Disk(medium, scheme, 2048 if is_iso else 512, extra, None, record, is_iso)
 
 
+def parse_place(text: str) -> tuple[str, str]:
+    """`IMAGE` or `IMAGE:PARTITION`, as the file's name and the partition's (or '')."""
+    head, colon, tail = text.rpartition(":")
+    if not colon or not head or "/" in tail or os.path.lexists(text):
+        return text, ""
+    return head, tail
+
+
 @contextmanager
 def open_disk(path: str | Path) -> Iterator[Disk]:
-    """An image file or device; raises InputError."""
-    with open_raw(path) as medium:
+    """An image file or device of any known format; raises InputError or MissingError."""
+    with open_medium(path) as medium:
         yield read_disk(medium)

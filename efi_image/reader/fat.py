@@ -2,154 +2,41 @@
 
 from __future__ import annotations
 
-import struct
 import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import Enum
 from functools import lru_cache
+from itertools import islice
 
 from efi_image.errors import InputError
 from efi_image.fat import layout as layouts
 from efi_image.fat.layout import DIRECTORY_ENTRY, FIRST_CLUSTER, FatType
-from efi_image.fat.names import ATTRIBUTE_LONG_NAME, LAST_RECORD, RECORD, checksum, fold
-from efi_image.fat.volume import (
-    ATTRIBUTE_DIRECTORY,
-    ATTRIBUTE_LABEL,
-    ENTRY,
-    MAX_DIRECTORY_ENTRIES,
-)
+from efi_image.fat.names import fold
+from efi_image.fat.volume import MAX_DIRECTORY_ENTRIES
+from efi_image.reader.fat_boot import BootSector, FsInfo, looks_like_fat
+from efi_image.reader.fat_directory import Entry, LongName, Record, kind_of, moment, parse_entry
 from efi_image.reader.files import Kind, Node
 from efi_image.reader.medium import Medium
 
-FREE_ENTRY = 0x00  # first byte of a name: this and all that follow are free
-DELETED_ENTRY = 0xE5
-KANJI_E5 = 0x05  # stands for 0xE5
-LOWER_BASE, LOWER_EXTENSION = 0x08, 0x10  # Windows NT: an 8.3 name in lower case
-MAX_LONG_RECORDS = 20
+__all__ = [
+    "BootSector",
+    "ChainError",
+    "ChainFault",
+    "Directory",
+    "Entry",
+    "FatVolume",
+    "FsInfo",
+    "LongName",
+    "Place",
+    "Record",
+    "looks_like_fat",
+    "moment",
+]
+
 PAGE = 3 << 14  # bytes of a FAT read at a time; whole FAT12, FAT16 and FAT32 entries
 ATTRIBUTE_LETTERS = "RHSVDA"  # read-only, hidden, system, volume label, directory, archive
-
-
-@dataclass(frozen=True)
-class BootSector:
-    """A boot sector's fields as they are, whether they make sense or not.
-
-    Sizes in sectors but `sector_size` in bytes; the fields of FAT32 are 0 if `is_fat32_form`
-    is false.
-    """
-
-    jump: bytes
-    oem: bytes
-    sector_size: int
-    sectors_per_cluster: int
-    reserved: int
-    fats: int
-    root_entries: int
-    sectors_16: int
-    media: int
-    fat_sectors_16: int
-    sectors_per_track: int
-    heads: int
-    hidden: int
-    sectors_32: int
-    fat_sectors_32: int
-    flags: int
-    version: int
-    root_cluster: int
-    fsinfo_sector: int
-    backup_sector: int
-    drive: int
-    extended_signature: int
-    serial: int
-    label: bytes
-    type_name: bytes
-    signature: bytes
-
-    @classmethod
-    def parse(cls, sector: bytes) -> BootSector:
-        """The fields of a sector's first 512 bytes; raises InputError if there are fewer."""
-        if len(sector) < 512:
-            raise InputError("a boot sector has 512 bytes")
-        common = layouts.COMMON.unpack_from(sector)
-        wide = common[9] == 0  # as Linux and Microsoft tell FAT32's form
-        end = layouts.COMMON.size
-        fat32 = layouts.FAT32_ONLY.unpack_from(sector, end) if wide else (0,) * 6
-        end += layouts.FAT32_ONLY.size if wide else 0
-        drive, _, extended, serial, label, type_name = layouts.IDENTITY.unpack_from(sector, end)
-        identity = (drive, extended, serial, label, type_name)
-        fields = (*common, *fat32, *identity, sector[510:512])
-        return cls(*fields)
-
-    @property
-    def is_fat32_form(self) -> bool:
-        """Whether FAT32's fields are there."""
-        return self.fat_sectors_16 == 0
-
-    @property
-    def sectors(self) -> int:
-        """The volume's sectors."""
-        return self.sectors_16 or self.sectors_32
-
-    @property
-    def fat_sectors(self) -> int:
-        """Sectors of one FAT."""
-        return self.fat_sectors_16 or self.fat_sectors_32
-
-    @property
-    def root_sectors(self) -> int:
-        """Sectors of the fixed root directory of FAT12 and FAT16."""
-        return -(-self.root_entries * DIRECTORY_ENTRY // self.sector_size)
-
-    @property
-    def root_start(self) -> int:
-        """The sector of the fixed root directory."""
-        return self.reserved + self.fats * self.fat_sectors
-
-    @property
-    def data_start(self) -> int:
-        """The sector of cluster 2."""
-        return self.root_start + self.root_sectors
-
-    @property
-    def cluster_size(self) -> int:
-        """Bytes in a cluster."""
-        return self.sector_size * self.sectors_per_cluster
-
-    @property
-    def clusters(self) -> int:
-        """Data clusters, as the sizes say."""
-        return max(0, self.sectors - self.data_start) // self.sectors_per_cluster
-
-    @property
-    def fault(self) -> str:
-        """Why no reader could find its way with these fields; '' if one could."""
-        if self.sector_size not in layouts.SECTOR_SIZES:
-            return f"has sectors of {self.sector_size} bytes"
-        per_cluster = self.sectors_per_cluster
-        if not per_cluster or per_cluster & (per_cluster - 1):
-            return f"has clusters of {per_cluster} sectors"
-        if not self.reserved or not self.fats or not self.fat_sectors:
-            return "has no place for its FATs"
-        if self.data_start >= self.sectors:
-            return f"has {self.sectors} sectors, of which {self.data_start} are taken up"
-        if self.clusters == 0:
-            return "has no clusters"
-        return ""
-
-
-class Record(Enum):
-    """What a directory record is."""
-
-    FREE = "free"
-    DELETED = "deleted"
-    LONG_NAME = "long name"
-    LABEL = "label"
-    DOT = "dot"
-    DIRECTORY = "directory"
-    FILE = "file"
 
 
 class ChainFault(Enum):
@@ -186,119 +73,6 @@ class Place:
     first_cluster: int
     size: int
     is_directory: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A directory entry: the short record and the long name that belongs to it.
-
-    `position` is the short record's byte on the volume. `long` is '' without a long name;
-    `stray_records` counts long-name records before it that do not belong to it.
-    """
-
-    kind: Record
-    short: bytes
-    long: str
-    attributes: int
-    case: int
-    created: tuple[int, int, int]
-    accessed: int
-    modified: tuple[int, int]
-    first_cluster: int
-    size: int
-    position: int
-    stray_records: int = 0
-
-    @property
-    def short_name(self) -> str:
-        """`BASE.EXT`, in lower case where the case bits say so."""
-        raw = self.short
-        if raw[:1] == bytes([KANJI_E5]):
-            raw = bytes([DELETED_ENTRY]) + raw[1:]
-        base = raw[:8].decode("cp437").rstrip()
-        extension = raw[8:].decode("cp437").rstrip()
-        base = base.lower() if self.case & LOWER_BASE else base
-        extension = extension.lower() if self.case & LOWER_EXTENSION else extension
-        return f"{base}.{extension}" if extension else base
-
-    @property
-    def name(self) -> str:
-        """The name to show."""
-        return self.long or self.short_name
-
-    @property
-    def modified_at(self) -> datetime | None:
-        """When it was last written; None if the fields are no date."""
-        return moment(*self.modified)
-
-    @property
-    def created_at(self) -> datetime | None:
-        """When it was made; None if the fields are no date."""
-        date, time, tenths = self.created
-        return moment(date, time, tenths)
-
-
-def moment(date: int, time: int, hundredths: int = 0) -> datetime | None:
-    """FAT's date and time (without a time zone); None if there is no such."""
-    try:
-        return datetime(
-            1980 + (date >> 9),
-            date >> 5 & 15,
-            date & 31,
-            time >> 11,
-            time >> 5 & 63,
-            (time & 31) * 2 + hundredths // 100,
-        )
-    except ValueError:
-        return None
-
-
-def _kind(raw: bytes) -> Record:
-    first, attributes = raw[0], raw[11]
-    if first == FREE_ENTRY:
-        return Record.FREE
-    if first == DELETED_ENTRY:
-        return Record.DELETED
-    if attributes & 0x3F == ATTRIBUTE_LONG_NAME:
-        return Record.LONG_NAME
-    if attributes & ATTRIBUTE_LABEL:
-        return Record.LABEL
-    if raw[:11] in (b".          ", b"..         "):
-        return Record.DOT
-    return Record.DIRECTORY if attributes & ATTRIBUTE_DIRECTORY else Record.FILE
-
-
-class LongName:
-    """Gathers the records of a long name, and says whether they belong to a short one."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._next = 0
-        self._tie = 0
-        self.count = 0  # records seen since the last short one
-
-    def add(self, raw: bytes) -> None:
-        """The next record."""
-        order, first, _, _, tie, second, _, third = RECORD.unpack(raw)
-        self.count += 1
-        number = order & ~LAST_RECORD
-        if order & LAST_RECORD and 1 <= number <= MAX_LONG_RECORDS:
-            self._parts, self._tie = [], tie
-        elif not number or number != self._next or tie != self._tie:
-            self._parts, self._next = [], 0
-            return
-        self._parts.append(first + second + third)
-        self._next = number - 1
-
-    def take(self, short: bytes) -> tuple[str, int]:
-        """The long name of that short one ('' if none), and the stray records before it."""
-        parts, count = self._parts, self.count
-        whole = bool(parts) and self._next == 0 and checksum(short) == self._tie
-        self._parts, self._next, self.count = [], 0, 0
-        if not whole:
-            return "", count
-        units = b"".join(reversed(parts)).decode("utf-16-le", "surrogatepass")
-        return units.split("\0", 1)[0], count - len(parts)
 
 
 class FatVolume:
@@ -396,9 +170,9 @@ class FatVolume:
                 anchor, steps, limit = cluster, 0, limit * 2
             cluster = self._follow(cluster, where)
 
-    def length(self, first: int, where: str = "") -> int:
-        """Clusters in a chain, followed to its end; raises ChainError."""
-        return sum(1 for _ in self.chain(first, where))
+    def length(self, first: int, where: str = "", limit: int | None = None) -> int:
+        """Clusters in a chain, followed to its end, or up to a limit; raises ChainError."""
+        return sum(1 for _ in islice(self.chain(first, where), limit))
 
     def offset(self, cluster: int) -> int:
         """The byte on the volume where a cluster begins."""
@@ -450,7 +224,7 @@ class FatVolume:
         """A directory's entries up to the first free one: files, directories, `.`, labels."""
         name = LongName()
         for position, raw in self.records(directory):
-            kind = _kind(raw)
+            kind = kind_of(raw)
             if kind is Record.FREE:
                 return
             if kind is Record.LONG_NAME:
@@ -459,27 +233,7 @@ class FatVolume:
             if kind is Record.DELETED and not deleted:
                 name = LongName()
                 continue
-            yield self._entry(kind, raw, name, position)
-
-    def _entry(self, kind: Record, raw: bytes, name: LongName, position: int) -> Entry:
-        (short, attributes, case, tenths, created, created_on, accessed, high, written,
-         written_on, low, size) = ENTRY.unpack(raw)  # fmt: skip
-        long, stray = name.take(short)
-        cluster = low | (high << 16 if self.kind is FatType.FAT32 else 0)
-        return Entry(
-            kind=kind,
-            short=short,
-            long=long,
-            attributes=attributes,
-            case=case,
-            created=(created_on, created, tenths),
-            accessed=accessed,
-            modified=(written_on, written),
-            first_cluster=cluster,
-            size=size,
-            position=position,
-            stray_records=stray,
-        )
+            yield parse_entry(raw, name, position, wide=self.kind is FatType.FAT32)
 
     # ---- as a file system
 
@@ -522,7 +276,8 @@ class FatVolume:
             return
         where = f"{self.medium.name}: {file.name}"
         count = -(-place.size // self.boot.cluster_size)
-        if self.length(place.first_cluster, where) < count:
+        # a loop among the first clusters shows before four times as many have been followed
+        if self.length(place.first_cluster, where, 4 * count + 4) < count:
             raise ChainError(ChainFault.SHORT, place.first_cluster, where)
         left = place.size
         for start, length in self.runs(place.first_cluster, count, where):
@@ -559,29 +314,3 @@ def _unpacked12(raw: bytes) -> array[int]:
         if index + 2 < len(raw):
             entries.append(raw[index + 1] >> 4 | raw[index + 2] << 4)
     return entries
-
-
-def looks_like_fat(sector: bytes) -> bool:
-    """Whether a disk's first sector is a FAT volume's, not an MBR's."""
-    if len(sector) < 512 or sector[0] not in (0xEB, 0xE9):
-        return False
-    boot = BootSector.parse(sector)
-    return not boot.fault and (boot.media >= 0xF8 or boot.media == 0xF0)
-
-
-@dataclass(frozen=True)
-class FsInfo:
-    """FAT32's counts; `valid` says whether all three signatures are there."""
-
-    valid: bool
-    free: int
-    next_free: int
-
-    @classmethod
-    def parse(cls, sector: bytes) -> FsInfo:
-        """The fields of a sector's first 512 bytes; raises InputError if there are fewer."""
-        if len(sector) < 512:
-            raise InputError("an FSInfo sector has 512 bytes")
-        lead, struct_, free, following, trail = struct.unpack("<4s480x4sII12x4s", sector[:512])
-        valid = (lead, struct_, trail) == (b"RRaA", b"rrAa", b"\0\0\x55\xaa")
-        return cls(valid, free, following)
