@@ -49,8 +49,8 @@ class DiskCheck:
         if wanted and wanted != size:
             reason = f"its table has sectors of {size} bytes, the medium {wanted}"
             scope.add("D104", reason, size)
-        mbr.check_protective(scope, disk.mbr, self._medium.size // size)
         gpt.GptCheck(scope, disk.gpt).run()
+        mbr.check_protective(scope, disk.mbr, self._medium.size // size)
         self._partitions(disk)
         self._esp(scope, disk)
 

@@ -33,7 +33,9 @@ def check_protective(scope: Scope, mbr: Mbr | None, sectors: int) -> None:
     elif guard.sectors != wanted:
         fix = scope.put(f"gave the protective partition {wanted} sectors", place + SIZE_AT,
                         "I", wanted)  # fmt: skip
-        scope.add("M103", f"it has {guard.sectors} sectors, not {wanted}", place, fix=fix)
+        cut_off = scope.has("G117")  # what is to be mended first, if it can be
+        reason = f"it has {guard.sectors} sectors, not {wanted}"
+        scope.add("M103", reason, place, fix=None if cut_off else fix)
 
 
 def _missing(scope: Scope, *, has_others: bool, sectors: int) -> None:

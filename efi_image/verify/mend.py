@@ -9,6 +9,7 @@ from pathlib import Path
 
 from efi_image.atomic import atomic
 from efi_image.errors import InputError, OutputError
+from efi_image.reader.formats import disk_format_of, open_medium, stream_of
 from efi_image.reader.medium import Medium, open_raw
 from efi_image.verify.finding import Copy, Fix, Patch
 from efi_image.verify.options import Options
@@ -28,13 +29,15 @@ class Mended:
 
 
 def mend(image: Path, output: Path | None = None, options: Options | None = None) -> Mended:
-    """Mend an image, or a copy of it; raises InputError or OutputError.
+    """Mend a raw image, or a raw copy of one of any format; raises InputError or OutputError.
 
     Nothing is written if there is nothing to mend, unless another output is wanted. When
     it fails, the image is as it was.
     """
     options = options or Options()
-    with open_raw(image) as medium:
+    if output is None:
+        _require_raw(image)
+    with open_medium(image) as medium:
         before = check_medium(medium, options)
         if output is None and not any(finding.fix for finding in before.findings):
             return Mended(before, (), before)
@@ -46,6 +49,17 @@ def mend(image: Path, output: Path | None = None, options: Options | None = None
                 os.fchmod(descriptor, os.fstat(medium.descriptor).st_mode & 0o7777)
             os.fsync(descriptor)
     return Mended(before, tuple(done), after)
+
+
+def _require_raw(image: Path) -> None:
+    with open_raw(image) as medium:
+        head = medium.peek(0, 512)
+        if stream_of(head) or disk_format_of(head):
+            raise InputError(
+                "is no raw image, so it cannot be mended in place",
+                where=str(image),
+                hint="use --output for a raw copy",
+            )
 
 
 def _rounds(medium: Medium, options: Options, report: Report) -> tuple[list[str], Report]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.reader.medium import Medium, open_raw
+from efi_image.reader.formats import open_medium
+from efi_image.reader.medium import Medium
 from efi_image.verify.catalogue import CATALOGUE
 from efi_image.verify.disk import DiskCheck
 from efi_image.verify.finding import Finding, Findings, Severity
@@ -49,6 +50,9 @@ def check_medium(medium: Medium, options: Options) -> Report:
 
 
 def verify(path: str | Path, options: Options | None = None) -> Report:
-    """Check an image file or a device, which is not changed; raises InputError."""
-    with open_raw(path) as medium:
+    """Check an image file of any known format, or a device; raises InputError.
+
+    It is not changed.
+    """
+    with open_medium(path) as medium:
         return check_medium(medium, options or Options())
