@@ -16,7 +16,7 @@ from fatdamage import make_fat
 from efi_image.verify import Options, Report, Severity, mend, verify
 
 MIB = 1 << 20
-SECTORS = 16 * MIB // 512
+SECTORS = 9 * MIB // 512
 LAST = SECTORS - 1
 ENTRIES = {1: 2, LAST: LAST - 32}
 TOOLS = {"sgdisk": ("-v", "No problems found"), "sfdisk": ("--verify", "No errors detected")}
@@ -29,9 +29,9 @@ def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("gpt")
     image = folder / "gpt.img"
     with image.open("wb") as file:
-        file.truncate(16 * MIB)
+        file.truncate(9 * MIB)
     oracles.run(
-        "sgdisk", "-n", "1:2048:+5M", "-t", "1:EF00", "-n", "2:18432:+2M", "-t", "2:8300", image
+        "sgdisk", "-n", "1:2048:+5M", "-t", "1:EF00", "-n", "2:14336:+1M", "-t", "2:8300", image
     )
     volume = make_fat(folder, 16, hidden=2048)
     with image.open("r+b") as file:
@@ -123,11 +123,11 @@ def _longer(disk: Disk) -> None:
 
 
 def _shorter(disk: Disk) -> None:
-    del disk.data[-MIB:]
+    del disk.data[-MIB // 2 :]
 
 
 def _cut_through(disk: Disk) -> None:
-    del disk.data[10 * MIB :]
+    del disk.data[15 * MIB // 2 :]
 
 
 def _wipe(*ranges: tuple[int, int]) -> Callable[[Disk], None]:
@@ -153,23 +153,49 @@ DAMAGES = [
     Damage("backup is elsewhere", "G113", lambda d: d.header(LAST, 24, "Q", 7), fixed=True),
     Damage("backup entries", "G114", lambda d: d.entry_of(LAST, 60, "B", 88), fixed=True),
     Damage("written to a larger medium", "G115", _longer, fixed=True),
-    Damage("tables differ", "G116", _renamed,
-           sfdisk=False, fixed=True),
-    Damage("disk GUIDs differ", "G116", lambda d: d.header(LAST, 56, "I", 1), sfdisk=False, fixed=True),
+    Damage("tables differ", "G116", _renamed, sfdisk=False, fixed=True),
+    Damage(
+        "disk GUIDs differ", "G116", lambda d: d.header(LAST, 56, "I", 1), sfdisk=False, fixed=True
+    ),
     Damage("cut off behind the partitions", "G117", _shorter, fixed=True),
     Damage("cut off within a partition", "G117", _cut_through),
     Damage("overlap", "G201", lambda d: d.entry(2, 32, "Q", 4096)),
     Damage("partition over the table", "G202", lambda d: d.entry(1, 32, "Q", 20), sfdisk=False),
-    Damage("partition over the backup", "G202", lambda d: d.entry(2, 40, "Q", LAST - 2), sfdisk=False),
-    Damage("partition ends before it begins", "G203", lambda d: d.entry(2, 40, "Q", 18000)),
+    Damage(
+        "partition over the backup", "G202", lambda d: d.entry(2, 40, "Q", LAST - 2), sfdisk=False
+    ),
+    Damage("partition ends before it begins", "G203", lambda d: d.entry(2, 40, "Q", 14000)),
     Damage("same GUID", "G204", _same_guid, sgdisk=False, sfdisk=False),
     Damage("no protective MBR", "M101", _wipe((446, 66)), fixed=True),
-    Damage("protective MBR begins at 5", "M102", lambda d: d.put(446 + 8, "I", 5), sgdisk=False, sfdisk=False, fixed=True),
-    Damage("protective MBR is short", "M103", lambda d: d.put(446 + 12, "I", 99), sgdisk=False, fixed=True),
-    Damage("hybrid MBR", "M104", lambda d: d.put(462, "BBBBBBBBII", 0, 0, 0, 0, 0x83, 0, 0, 0,
-                                                 18432, 4096), sfdisk=False),
-    Damage("protective MBR is active", "M105", lambda d: d.put(446, "B", 0x80), sfdisk=False, fixed=True),
-]  # fmt: skip
+    Damage(
+        "protective MBR begins at 5",
+        "M102",
+        lambda d: d.put(446 + 8, "I", 5),
+        sgdisk=False,
+        sfdisk=False,
+        fixed=True,
+    ),
+    Damage(
+        "protective MBR is short",
+        "M103",
+        lambda d: d.put(446 + 12, "I", 99),
+        sgdisk=False,
+        fixed=True,
+    ),
+    Damage(
+        "hybrid MBR",
+        "M104",
+        lambda d: d.put(462, "BBBBBBBBII", 0, 0, 0, 0, 0x83, 0, 0, 0, 14336, 2048),
+        sfdisk=False,
+    ),
+    Damage(
+        "protective MBR is active",
+        "M105",
+        lambda d: d.put(446, "B", 0x80),
+        sfdisk=False,
+        fixed=True,
+    ),
+]
 
 
 def test_sound_disk_is_clean(original: Path) -> None:
@@ -197,7 +223,7 @@ def test_damage_is_found_and_mended(original: Path, tmp_path: Path, damage: Dama
         assert others_say_sound(fixed) == {"sgdisk": True, "sfdisk": True}
         assert oracles.run("sgdisk", "-i", "1", fixed).count("C12A7328") == 1
         # nothing but the tables was touched
-        assert fixed.read_bytes()[MIB : 14 * MIB] == disk.data[MIB : 14 * MIB]
+        assert fixed.read_bytes()[MIB : 8 * MIB] == disk.data[MIB : 8 * MIB]
     else:
         assert fixed.read_bytes() == disk.data
 
