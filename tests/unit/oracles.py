@@ -23,6 +23,10 @@ PACKAGES = {
     "minfo": "mtools",
     "sgdisk": "gdisk",
     "sfdisk": "fdisk",
+    "mformat": "mtools",
+    "openssl": "openssl",
+    "sbsign": "sbsigntool",
+    "sbverify": "sbsigntool",
 }
 
 
