@@ -123,6 +123,11 @@ def _show_mended(mended: Mended, output: Path) -> str:
     metavar="FILE",
     help="Keys that Secure Boot refuses; repeatable.",
 )
+@click.option(
+    "--second-opinion",
+    is_flag=True,
+    help="Let an independent reader (pyfatfs) read every file as well; slow.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
     image: Path,
@@ -132,6 +137,7 @@ def command(
     sector_size: str | None,
     db: tuple[Path, ...],
     dbx: tuple[Path, ...],
+    second_opinion: bool,
     as_json: bool,
 ) -> None:
     """Say why an image does not boot, and mend it.
@@ -152,6 +158,7 @@ def command(
         sector_size=int(sector_size) if sector_size else None,
         machines=tuple(Machine[name.upper()] for name in machines),
         keys=_keys(db, dbx),
+        second_opinion=second_opinion,
     )
     if fix:
         mended = mend(image, output, options)

@@ -208,6 +208,11 @@ RULES: tuple[Rule, ...] = (
          "some tools take it for damaged", "--fix writes 0", True),
     Rule("ZPP-F416", _N, "more or deeper directories than verify follows",
          "the rest was not checked", "check it with fsck.fat"),
+    # ---- FAT: a second opinion
+    Rule("ZPP-F501", _W, "an independent reader (pyfatfs) reads something else",
+         "firmware and systems may disagree as well", "check it with fsck.fat"),
+    Rule("ZPP-F502", _N, "there is no second opinion",
+         "the files were not read by an independent reader", "check it with fsck.fat"),
     # ---- boot path
     Rule("ZPP-B101", _E, "no \\EFI\\BOOT\\BOOT*.EFI",
          "a removable medium is started by that name and no other",

@@ -6,7 +6,7 @@ from efi_image.errors import InputError
 from efi_image.reader.disk import Disk, Partition, Scheme, read_disk
 from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
 from efi_image.reader.medium import Medium
-from efi_image.verify import boot, fat, fat_boot, gpt, mbr
+from efi_image.verify import boot, fat, fat_boot, gpt, mbr, second_opinion
 from efi_image.verify.finding import Findings
 from efi_image.verify.options import Options
 from efi_image.verify.scope import Scope
@@ -90,6 +90,8 @@ class DiskCheck:
             self._unreadable = True
             return
         self._volumes.append((scope, volume))
+        if self._options.second_opinion:
+            second_opinion.check(scope, volume)
 
     def _boot(self) -> None:
         if not self._volumes:

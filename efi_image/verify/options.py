@@ -12,9 +12,12 @@ from efi_image.verify.signature import Keys
 class Options:
     """The medium's sector size, the machines that shall boot, Secure Boot's keys.
 
+    `second_opinion` asks pyfatfs to read all files as well.
+
     None and empty: not asked for.
     """
 
     sector_size: int | None = None
     machines: tuple[Machine, ...] = ()
     keys: Keys | None = None
+    second_opinion: bool = False
