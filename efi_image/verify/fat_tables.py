@@ -16,7 +16,19 @@ CLEAN = {FatType.FAT12: 0, FatType.FAT16: 0x8000, FatType.FAT32: 0x08000000}
 NO_FAULT = {FatType.FAT12: 0, FatType.FAT16: 0x4000, FatType.FAT32: 0x04000000}
 DIRTY_AT = {FatType.FAT12: 0x25, FatType.FAT16: 0x25, FatType.FAT32: 0x41}
 UNKNOWN = 0xFFFFFFFF
-CHAIN_RULES = ("F206", "F207", "F208", "F209", "F210", "F401", "F405", "F414", "F416")
+CHAIN_RULES = (
+    "F206",
+    "F207",
+    "F208",
+    "F209",
+    "F210",
+    "F401",
+    "F405",
+    "F412",
+    "F414",
+    "F416",
+    "F417",
+)
 
 
 @dataclass(frozen=True)

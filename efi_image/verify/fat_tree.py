@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from efi_image.errors import InputError
 from efi_image.fat.layout import EXTENDED_SIGNATURE, FatType
 from efi_image.fat.names import fault_of, fold
+from efi_image.fat.volume import ATTRIBUTE_DIRECTORY
 from efi_image.reader.fat import ChainError, ChainFault, Directory, Entry, FatVolume, Record
+from efi_image.reader.fat_directory import FREE_ENTRY
 from efi_image.verify.fat_chains import Chains
 from efi_image.verify.scope import Scope
 
@@ -17,6 +19,7 @@ MAX_ENTRIES = 1 << 22
 SIZE_AT, CLUSTER_HIGH_AT, CLUSTER_LOW_AT = 28, 20, 26
 NO_NAME = b"NO NAME    "
 _FORBIDDEN = frozenset(b'"*+,./:;<=>?[\\]|\x7f' + bytes(range(0x20)) + bytes(range(0x61, 0x7B)))
+_FREE = frozenset({0x00, 0xE5})
 _DOT, _DOT_DOT = b".          ", b"..         "
 
 
@@ -113,10 +116,25 @@ class TreeCheck:
             else:
                 self._check_names(visit, entry, names)
                 self._check_entry(visit, entry)
+        self._check_end(visit)
         for number in range(count, 2):
             if not visit.is_root and visit.sound:
                 code, name = ("F405", ".") if number == 0 else ("F406", "..")
                 self._scope.add(code, f"there is no {name}", path=visit.show())
+
+    def _check_end(self, visit: _Visit) -> None:
+        """Nothing stands behind a directory's end, where readers stop."""
+        if not visit.sound:
+            return
+        ended = False
+        try:
+            for position, raw in self._volume.records(Directory(visit.cluster)):
+                if ended and raw[0] not in _FREE and not raw[11] & 0xC0:
+                    self._scope.add("F417", "the first of them", position, visit.show())
+                    return
+                ended = ended or raw[0] == FREE_ENTRY
+        except InputError:
+            return  # said before
 
     # ---- `.` and `..`
 
@@ -136,6 +154,11 @@ class TreeCheck:
             )
             fix = self._scope.fix(f"let {shown} of {visit.show()} lead to {wanted}", patches)
             self._scope.add(code, reason, place, visit.show(), fix)
+        elif not entry.attributes & ATTRIBUTE_DIRECTORY:
+            text = f"marked {shown} of {visit.show()} as a directory"
+            fix = self._scope.put(text, entry.position + 11, "B", ATTRIBUTE_DIRECTORY)
+            reason = f"{shown} is not marked as a directory"
+            self._scope.add(code, reason, entry.position, visit.show(), fix)
 
     # ---- names
 
@@ -161,6 +184,12 @@ class TreeCheck:
         if not visit.is_root:
             self._scope.add("F412", "in a directory", entry.position, visit.show())
             return
+        if entry.first_cluster or entry.size or entry.attributes & ATTRIBUTE_DIRECTORY:
+            reason = f"cluster {entry.first_cluster}, {entry.size} bytes"
+            self._scope.add("F412", reason, entry.position, "\\")
+        bad = next((b for b in entry.short if b in _FORBIDDEN and not chr(b).islower()), None)
+        if bad is not None:
+            self._scope.add("F418", f"it has {chr(bad)!r}", entry.position, "\\")
         self._labels.append(entry)
         if len(self._labels) > 1:
             label = entry.short.decode("cp437").rstrip()

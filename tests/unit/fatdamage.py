@@ -228,6 +228,10 @@ def _dot(number: int, value: int) -> Callable[[Fat], None]:
     return lambda fat: fat.set_first(_directory(fat) + 32 * number, value)
 
 
+def _dot_file(fat: Fat) -> None:
+    fat.data[_directory(fat) + 11] = 0
+
+
 @dataclass(frozen=True)
 class Damage:
     """A fault, the rule that finds it, and whether fsck.fat and --fix see and mend it."""
@@ -284,6 +288,12 @@ DAMAGES = [
     Damage("`..` leads elsewhere", "F406", _dot(1, 2), fixed=True),
     Damage("`.` is a name", "F405", lambda f: _set_bytes(f, _directory(f), b"X")),
     Damage("directory with a size", "F415", _entry(28, "I", 77, DIRECTORY), fixed=True),
+    Damage("`.` is no directory", "F405", _dot_file, fixed=True),
+    Damage("end of a directory before its time", "F417",
+           lambda f: _set_bytes(f, f.find(ONE), b"\0")),
+    Damage("label with a size", "F412", _entry(28, "I", 5, b"TESTLABEL  ")),
+    Damage("label with a forbidden character", "F418",
+           lambda f: _set_bytes(f, f.find(b"TESTLABEL  "), b"A*")),
     # marks
     Damage("dirty", "F117", _dirty, 16, fixed=True),
     Damage("dirty", "F117", _dirty, 32, fixed=True),
