@@ -154,7 +154,7 @@ FUZZ_SECONDS := 60
 fuzz: ## Fuzz the parsers of foreign data (FUZZ_SECONDS=60 each)
 fuzz: setup-venv
 	@mkdir -p out/fuzz
-	@for target in names conf config manifest pe disk; do \
+	@for target in $$($(PYTHON) tests/fuzz/fuzz.py --list); do \
 	    echo "fuzz: $$target"; mkdir -p out/fuzz/$$target; \
 	    $(PYTHON) tests/fuzz/fuzz.py $$target out/fuzz/$$target -artifact_prefix=out/fuzz/ \
 	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \

@@ -23,6 +23,7 @@ from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
+    "verify": "Say why an image does not boot, and mend it.",
     "ls": "List files of an image.",
     "cat": "Write a file of an image to standard output.",
     "extract": "Extract files and directories of an image.",

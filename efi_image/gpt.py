@@ -11,6 +11,7 @@ ENTRIES = 128
 ENTRY_SIZE = 128
 HEADER_SIZE = 92
 MAX_NAME = 36  # UTF-16 units
+ALIGNMENT = 1 << 20  # bytes; what flash media and firmware like
 MBR_SIZE = 512
 MBR_TABLE = 446  # offset of the MBR's four records
 MBR_SIGNATURE = b"\x55\xaa"

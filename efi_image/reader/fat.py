@@ -107,6 +107,10 @@ class FatVolume:
             entries.byteswap()
         return entries
 
+    def page(self, number: int, copy: int = 0) -> array[int]:
+        """A piece of a FAT, raw; FAT32's upper four bits are not cleared."""
+        return self._page(copy, number)
+
     @property
     def page_entries(self) -> int:
         """Entries in a piece of the FAT."""

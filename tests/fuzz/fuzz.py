@@ -24,6 +24,9 @@ BOUNDS = ("-timeout=20", "-rss_limit_mb=1024", "-max_len=65536", "-print_final_s
 
 
 def main() -> int:
+    if sys.argv[1:] == ["--list"]:
+        print(*TARGETS)
+        return 0
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
         print(f"usage: fuzz.py {'|'.join(TARGETS)} [corpus] [options]", file=sys.stderr)
         return 2

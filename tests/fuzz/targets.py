@@ -8,7 +8,8 @@ exception, a hang or a use of memory without bounds is a fault. The property tes
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import islice
@@ -18,6 +19,7 @@ from makepe import make_pe
 
 from efi_image import conf, config, manifest, pe
 from efi_image.errors import ZppError
+from efi_image.facts.pe import facts_of_pieces
 from efi_image.fat import Demand, FatType, Identity, Tree, plan
 from efi_image.fat.names import aliases, long_records, parse_path, show_path
 from efi_image.gpt import Gpt, Partition
@@ -27,6 +29,8 @@ from efi_image.reader.files import Kind, walk
 from efi_image.reader.medium import Medium
 from efi_image.sink import Sink
 from efi_image.source import BytesSource
+from efi_image.verify import Options
+from efi_image.verify.report import check_medium
 
 READ = 64  # pieces of a file that a target reads
 
@@ -82,18 +86,34 @@ def parse_pe(data: bytes) -> None:
 
 def parse_disk(data: bytes) -> None:
     """All partitions, all names and the beginnings of all files on an image."""
-    descriptor = os.memfd_create("image")
-    try:
-        os.pwrite(descriptor, data, 0)
-        disk = read_disk(Medium(descriptor, "x.img", 0, len(data)))
+    with in_memory(data) as medium:
+        disk = read_disk(medium)
         for partition in disk.partitions:
             if disk.has_volume(partition):
                 volume = disk.volume(partition)
                 for _, node in islice(walk(volume), 1000):
                     if node.kind is Kind.FILE:
                         list(islice(volume.chunks(node), READ))
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[Medium]:
+    """The bytes as an image."""
+    descriptor = os.memfd_create("image")
+    try:
+        os.pwrite(descriptor, data, 0)
+        yield Medium(descriptor, "x.img", 0, len(data))
     finally:
         os.close(descriptor)
+
+
+def verify_image(data: bytes) -> None:
+    with in_memory(data) as medium:
+        check_medium(medium, Options())
+
+
+def pe_facts(data: bytes) -> None:
+    facts_of_pieces([data], "x.efi")
 
 
 # ---- bytes that they take
@@ -159,5 +179,7 @@ TARGETS = {
     "config": Target(parse_config, config_seeds),
     "manifest": Target(parse_manifest, manifest_seeds),
     "pe": Target(parse_pe, pe_seeds),
+    "pe-facts": Target(pe_facts, pe_seeds),
     "disk": Target(parse_disk, disk_seeds),
+    "verify": Target(verify_image, disk_seeds),
 }

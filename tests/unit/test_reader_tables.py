@@ -16,7 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efi_image.errors import InputError
-from efi_image.gpt import Gpt
+from efi_image.gpt import Gpt, Partition
+from efi_image.partition_types import ESP
 from efi_image.reader.disk import Scheme, parse_place, read_disk
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.mbr import MAX_LOGICAL, read_mbr
@@ -73,7 +74,8 @@ def test_gpt_is_as_sgdisk_and_sfdisk_see_it(tmp_path: Path) -> None:
 
 def own(sector_size: int) -> tuple[Gpt, bytes]:
     ids = uuid.UUID(int=1), uuid.UUID(int=2)
-    gpt = Gpt(4 * MIB // sector_size, sector_size, *ids, "a name")
+    esp = Partition(ESP.guid, ids[1], MIB // sector_size, 2 * MIB // sector_size, "a name")
+    gpt = Gpt(4 * MIB // sector_size, sector_size, ids[0], (esp,))
     data = gpt.primary().ljust(gpt.backup_start * sector_size, b"\0") + gpt.backup()
     assert len(data) == 4 * MIB
     return gpt, data
@@ -87,7 +89,7 @@ def test_sector_size_is_found(sector_size: int) -> None:
     assert disk.scheme is Scheme.GPT
     assert disk.sector_size == sector_size
     (partition,) = disk.partitions
-    assert (partition.start, partition.size) == (MIB, gpt.partition_sectors * sector_size)
+    assert (partition.start, partition.size) == (MIB, gpt.partitions[0].sectors * sector_size)
     assert partition.is_esp
     assert disk.mbr
     assert disk.mbr.is_protective
