@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +51,7 @@ def atomic(output: Path) -> Iterator[int]:
     """
     real = check_output(output)
     # the name is known before the file is, so that no signal can leave it behind
-    temporary = real.with_name(f".{real.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
     descriptor = -1
     try:
         try:
@@ -83,7 +82,7 @@ def workspace(output: Path) -> Iterator[Path]:
     that is in it, is gone in any case.
     """
     real = check_output(output)
-    folder = real.with_name(f".{real.name[:200]}.{secrets.token_hex(6)}.tmp")
+    folder = real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
     try:
         try:
             folder.mkdir(0o700)

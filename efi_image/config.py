@@ -234,13 +234,11 @@ def _check_value(name: str, value: str, place: str) -> None:
         raise _fault(place, f"{name} {fault}, not '{value}'")
 
 
-def _read_lines(path: Path) -> list[str]:
+def _lines(data: bytes, name: str) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        return data.decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
-        raise _fault(path.name, "is not UTF-8 text") from None
-    except OSError as error:
-        raise _fault(path.name, f"cannot be read: {error.strerror}") from None
+        raise _fault(name, "is not UTF-8 text") from None
 
 
 def _near(name: str) -> str:
@@ -250,9 +248,18 @@ def _near(name: str) -> str:
 
 def parse_file(path: Path) -> dict[str, Setting]:
     """The settings of one file, checked; raises ConfigError with the place of a fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _fault(path.name, f"cannot be read: {error.strerror}") from None
+    return parse_bytes(data, path.name)
+
+
+def parse_bytes(data: bytes, file: str) -> dict[str, Setting]:
+    """The settings in the bytes of a file of that name; raises ConfigError."""
     settings: dict[str, Setting] = {}
-    for number, raw in enumerate(_read_lines(path), 1):
-        place = f"{path.name}:{number}"
+    for number, raw in enumerate(_lines(data, file), 1):
+        place = f"{file}:{number}"
         pair = _parse_line(raw, place)
         if pair is None:
             continue
@@ -263,7 +270,7 @@ def parse_file(path: Path) -> dict[str, Setting]:
             raise _fault(place, f"{name} is set already in {settings[name].origin}")
         if raw != raw.rstrip(" \t"):
             raise _fault(place, "blanks at the end of the line", "make would take them as value")
-        if VARIABLES[name].secret and value and path.name == COMMITTED:
+        if VARIABLES[name].secret and value and file == COMMITTED:
             raise _fault(place, f"{name} may not have a value in this file", f"put it into {LOCAL}")
         _check_value(name, value, place)
         settings[name] = Setting(name, value, place)

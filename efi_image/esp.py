@@ -6,12 +6,13 @@ import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from efi_image import pe
 from efi_image.conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
 from efi_image.errors import InputError, UsageError
-from efi_image.fat import parse_path, show_path
+from efi_image.fat import check_name, parse_path, show_path
 from efi_image.image import Item
 from efi_image.pe import Machine, Role
 from efi_image.source import BytesSource, FileSource
@@ -132,15 +133,25 @@ def _tree(source: str, target: tuple[str, ...]) -> Iterator[Item]:
     if not Path(source).is_dir():
         yield Item(target, FileSource.open(source))
         return
+    waiting = [(source, target)]
+    while waiting:
+        directory, path = waiting.pop()
+        for entry in _listed(directory):
+            name = check_name(entry.name, entry.path)
+            if not entry.is_dir():
+                yield Item((*path, name), FileSource.open(entry.path))
+            elif entry.is_symlink():
+                raise InputError("is a link to a directory; FAT has no links", where=entry.path)
+            else:
+                waiting.append((entry.path, (*path, name)))
+
+
+def _listed(directory: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(source) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+        with os.scandir(directory) as entries:
+            return sorted(entries, key=attrgetter("name"))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=source) from None
-    for entry in listed:
-        if entry.is_symlink() and entry.is_dir():
-            raise InputError("is a link to a directory; FAT has no links", where=entry.path)
-        yield from _tree(entry.path, (*target, *parse_path(entry.name)))
+        raise InputError(f"cannot be read: {error.strerror}", where=directory) from None
 
 
 def _added(additions: Sequence[Addition]) -> list[Item]:

@@ -11,9 +11,15 @@ ENTRIES = 128
 ENTRY_SIZE = 128
 HEADER_SIZE = 92
 MAX_NAME = 36  # UTF-16 units
+ALIGNMENT = 1 << 20  # bytes; what flash media and firmware like
+MBR_SIZE = 512
+MBR_TABLE = 446  # offset of the MBR's four records
+MBR_SIGNATURE = b"\x55\xaa"
+SIGNATURE = b"EFI PART"
 
-_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-_ENTRY = struct.Struct("<16s16sQQQ72s")
+HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+ENTRY = struct.Struct("<16s16sQQQ72s")
+MBR_RECORD = struct.Struct("<B3sB3sII")
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Partition:
 
     def entry(self) -> bytes:
         """The entry's bytes."""
-        return _ENTRY.pack(
+        return ENTRY.pack(
             self.type_guid.bytes_le,
             self.guid.bytes_le,
             self.first_lba,
@@ -79,8 +85,8 @@ class Gpt:
 
     def _header(self, own_lba: int, other_lba: int, entries_lba: int, entries: bytes) -> bytes:
         def pack(crc: int) -> bytes:
-            return _HEADER.pack(
-                b"EFI PART",
+            return HEADER.pack(
+                SIGNATURE,
                 0x00010000,
                 HEADER_SIZE,
                 crc,
@@ -107,5 +113,5 @@ def entry_sectors(sector_size: int) -> int:
 def protective_mbr(sectors: int) -> bytes:
     """The MBR that keeps tools that know no GPT away: one partition over all the disk."""
     size = min(sectors - 1, 0xFFFFFFFF)
-    record = struct.pack("<B3sB3sII", 0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, size)
-    return bytes(446) + record + bytes(3 * 16) + b"\x55\xaa"
+    record = MBR_RECORD.pack(0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, size)
+    return bytes(MBR_TABLE) + record + bytes(3 * MBR_RECORD.size) + MBR_SIGNATURE

@@ -1,15 +1,13 @@
 """An image file: a FAT volume, alone or as the first partition of a disk.
 
 The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usually random
-(serial number, GUIDs) is derived from the content, and all files have one time.
+(serial number, GUIDs) is derived from the files, and all files have one time.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,14 +16,15 @@ from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_o
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan, show_path
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
+from efi_image.identity import content_digest
 from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
+from efi_image.progress import Progress, counter
 from efi_image.sink import Sink
-from efi_image.source import Source, sha256
+from efi_image.source import Source
 
 DEFAULT_SIZE = 64 * MIB  # FAT32 with sectors of 512 bytes, and room for a kernel
 SPARE = 16  # an image that grows gets one SPARE-th more than it needs
-DIGEST_LIMIT = 1024 * MIB  # above, the digest of the holes would take longer than the image
 LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
@@ -43,7 +42,8 @@ class ImageOptions:
     """What kind of image is made.
 
     No size: as large as needed, at least DEFAULT_SIZE; `minimal`: as small as can be. What
-    is None of the rest is chosen, or derived from the content.
+    is None of the rest is chosen, or derived from the files. `digest` asks for the SHA-256
+    of the image and of each file.
     """
 
     size: int | None = None
@@ -59,7 +59,7 @@ class ImageOptions:
     partition_guid: uuid.UUID | None = None
     partitions: tuple[ExtraPartition, ...] = ()
     seconds: int = 0
-    digest: bool | None = None
+    digest: bool = False
 
     @property
     def geometry(self) -> Geometry:
@@ -70,7 +70,7 @@ class ImageOptions:
 
 @dataclass(frozen=True)
 class FileReport:
-    """A file that is on an image."""
+    """A file that is on an image; sha256 is empty if it was not asked for."""
 
     path: str
     size: int
@@ -193,11 +193,9 @@ def _size(demand: Demand, options: ImageOptions) -> int:
 # ---- planning
 
 
-def _content_digest(
-    files: Sequence[FileReport], partitions: Sequence[str], size: int, options: ImageOptions
-) -> bytes:
+def _digest(tree: Tree, size: int, options: ImageOptions) -> bytes:
     """What all that is derived from the content is derived from."""
-    content = [
+    kind = [
         size,
         options.sector_size,
         options.table.value,
@@ -205,13 +203,9 @@ def _content_digest(
         options.alignment,
         options.label,
         options.seconds,
+        *((str(each.type.guid), each.type.mbr, each.name) for each in options.partitions),
     ]
-    rows = [[file.path, file.size, file.sha256] for file in files]
-    extras = [
-        [str(each.type.guid), each.type.mbr, each.name, digest]
-        for each, digest in zip(options.partitions, partitions, strict=True)
-    ]
-    return hashlib.sha256(json.dumps([content, rows, extras]).encode()).digest()
+    return content_digest(kind, tree.files(), [each.source for each in options.partitions])
 
 
 def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, ...]:
@@ -242,8 +236,20 @@ class Plan:
     head: bytes
     tail: bytes
     entries: tuple[Entry, ...]
-    files: tuple[FileReport, ...]
+    tree: Tree
     digest: bytes
+
+    @property
+    def payload(self) -> int:
+        """Bytes in all files and partitions."""
+        extras = sum(each.source.size for each in self.options.partitions)
+        return extras + sum(file.size for file in self.volume.demand.files)
+
+    def files(self) -> tuple[FileReport, ...]:
+        """The files, in their order on the volume; with digests when they are written."""
+        return tuple(
+            FileReport(show_path(path), file.size, file.sha256) for path, file in self.tree.files()
+        )
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""
@@ -252,8 +258,7 @@ class Plan:
         self.volume.write(sink)
         for entry, extra in zip(self.entries[1:], self.options.partitions, strict=True):
             sink.skip_to(self._offset(entry))
-            for chunk in extra.source.chunks():
-                sink.write(chunk)
+            sink.copy(extra.source)
         sink.skip_to(self.size - len(self.tail))
         sink.write(self.tail)
 
@@ -279,7 +284,7 @@ class Plan:
             serial=f"{serial[:4]}-{serial[4:]}",
             sha256=digest,
             partitions=self._partition_reports(),
-            files=self.files,
+            files=self.files(),
         )
 
     def _partition_reports(self) -> tuple[PartitionReport, ...]:
@@ -321,7 +326,7 @@ def _tables(
 
 
 def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
-    """Plan an image; reads every file once, for its digest."""
+    """Plan an image; of the files it reads their ends at most."""
     if options.sector_size not in SECTOR_SIZES:
         raise UsageError(f"must be one of {SECTOR_SIZES}", where="sector size")
     geometry = options.geometry
@@ -331,11 +336,7 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
         tree.add(item.path, item.source)
     demand = Demand(tree)
     size = _size(demand, options)
-    files = tuple(
-        FileReport(show_path(path), file.size, sha256(file.source)) for path, file in tree.files()
-    )
-    extras = [sha256(each.source) for each in options.partitions]
-    digest = _content_digest(files, extras, size, options)
+    digest = _digest(tree, size, options)
     serial = options.volume_serial
     if serial is None:
         serial = int.from_bytes(digest[:4], "little")
@@ -349,19 +350,28 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
     )
     entries = _entries(options, volume.layout.sectors, digest)
     head, tail = _tables(options, size, entries, digest)
-    return Plan(size, options, volume, head, tail, entries, files, digest)
+    return Plan(size, options, volume, head, tail, entries, tree, digest)
 
 
-def build(items: Iterable[Item], options: ImageOptions, output: Path | Target) -> Report:
+def build(
+    items: Iterable[Item],
+    options: ImageOptions,
+    output: Path | Target,
+    progress: Progress | None = None,
+) -> Report:
     """Make an image file; `output` is replaced when all went well, else it is as it was.
 
-    A path alone is a raw image's.
+    A path alone is a raw image's. `progress` is told how many bytes of the files are copied.
     """
     target = output if isinstance(output, Target) else Target(output, Form.RAW)
     target.check()
     planned = plan_image(items, options)
-    wanted = planned.size <= DIGEST_LIMIT if options.digest is None else options.digest
+
+    def write(sink: Sink) -> None:
+        sink.progress = counter(progress, planned.payload)
+        planned.write(sink)
+
     digest = write_image(
-        target, planned.write, size=planned.size, digest=wanted, seed=planned.digest
+        target, write, size=planned.size, digest=options.digest, seed=planned.digest
     )
     return planned.report(target, digest)

@@ -142,7 +142,7 @@ def _stream(
         with nullcontext(file) if plain else _compressed(file, target.form, size) as stream:
             sink = StreamSink(stream.write, target.name, digest=digest, watcher=blocks)
             write(sink)
-        return sink.finish()
+            return sink.finish()
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=target.name) from None
 

@@ -82,6 +82,11 @@ def command(show: bool, manifest: Path | None, as_json: bool) -> None:
     Each value with the place it comes from: environment.config, environment.local,
     the environment, or the default. A password is not shown. With --show or --manifest,
     the settings of an image follow: from the manifest, the configuration or the default.
+
+    \b
+    Examples:
+      zpp-image config
+      zpp-image config --show --manifest image.toml
     """
     config = load()
     recipe = _recipe(config, manifest) if show or manifest else None

@@ -11,10 +11,12 @@ from pathlib import Path
 import click
 
 from efi_image.commands.config import recipe_json, recipe_table
+from efi_image.commands.meter import Meter
 from efi_image.config import Setting, load
 from efi_image.disk import Table
 from efi_image.errors import UsageError
 from efi_image.esp import Addition, contents
+from efi_image.facts.text import human
 from efi_image.image import Report, build, source_date
 from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
@@ -22,28 +24,23 @@ from efi_image.output import Form
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.settings import KEYS, ListedFile
 
-
-def human(size: int) -> str:
-    """A size for people."""
-    amount = float(size)
-    for unit in ("bytes", "KiB", "MiB", "GiB"):
-        if amount < 1024:
-            return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
-        amount /= 1024
-    return f"{amount:.1f} TiB"
+LISTED = 40  # files
 
 
 def _summary(report: Report) -> str:
     has_table = report.table != Table.NONE.value
     kind = f"{report.table.upper()} image with a" if has_table else "plain"
     volume = f"{report.fat} {'ESP' if has_table else 'volume'}"
-    rows = [(file.path, file.size) for file in report.files]
+    rows = [(file.path, file.size) for file in report.files[:LISTED]]
+    more = len(report.files) - len(rows)
     rows += [(f"partition {part.name or part.type}", part.size) for part in report.partitions[1:]]
     width = max((len(name) for name, _ in rows), default=0)
     lines = [
         f"{report.output}: {human(report.size)}, {kind} {volume}, {human(report.free)} free",
         *(f"  {name:{width}}  {human(size):>10}" for name, size in rows),
     ]
+    if more:
+        lines.append(f"  … and {more} more files; --json lists them all")
     if report.sha256:
         lines.append(f"sha256 {report.sha256}")
     return "\n".join(lines)
@@ -170,7 +167,7 @@ Examples:
 @click.option(
     "--digest/--no-digest",
     default=None,
-    help="Whether the image's SHA-256 is computed. [default: up to 1 GiB]",
+    help="Compute the SHA-256 of the image and of each file. [default: no]",
 )
 @click.option(
     "--output-format",
@@ -197,6 +194,13 @@ def command(
     all went well. The same files give the same bytes; SOURCE_DATE_EPOCH sets their time.
     The suffix of OUTPUT chooses its form: .gz, .xz, .zst, .qcow2, .vhd, .vhdx, .vmdk,
     .vdi, else raw; `-` is standard output.
+
+    \b
+    Examples:
+      zpp-image make
+      zpp-image make usb.img --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0 quiet'
+      zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
+      zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
     """
     recipe = _recipe(manifest, options, (boots, additions, partitions))
     if show:
@@ -204,7 +208,9 @@ def command(
         return
     items = contents(recipe.esp_options())
     target = recipe.target()
-    report = build(items, recipe.image_options(source_date(os.environ)), target)
+    asked = recipe.image_options(source_date(os.environ))
+    with Meter() as meter:
+        report = build(items, asked, target, meter)
     # standard output is the image's if it goes there
     text = json.dumps(asdict(report), indent=2) if as_json else _summary(report)
     click.echo(text, err=target.is_standard)

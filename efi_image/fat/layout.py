@@ -31,6 +31,13 @@ MAX_SECTORS = 0xFFFFFFFF
 MIB = 1 << 20
 GIB = 1 << 30
 
+# the boot sector's parts: all types, FAT32 only, and the identity behind them
+COMMON = struct.Struct("<3s8sHBHBHHBHHHII")
+FAT32_ONLY = struct.Struct("<IHHIHH12x")
+IDENTITY = struct.Struct("<BBBI11s8s")
+EXTENDED_SIGNATURE = 0x29
+BOOT_SIGNATURE = b"\x55\xaa"
+
 
 class FatType(Enum):
     """Width of a FAT entry in bits."""
@@ -38,6 +45,11 @@ class FatType(Enum):
     FAT12 = 12
     FAT16 = 16
     FAT32 = 32
+
+    @classmethod
+    def of(cls, clusters: int) -> FatType:
+        """The type of a volume with that many clusters, as every reader decides it."""
+        return cls.FAT12 if clusters < 4085 else cls.FAT16 if clusters < 65525 else cls.FAT32
 
     @property
     def fewest(self) -> int:
@@ -205,8 +217,7 @@ def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes
     """
     is_fat32 = layout.kind is FatType.FAT32
     small = layout.sectors < 0x10000 and not is_fat32
-    common = struct.pack(
-        "<3s8sHBHBHHBHHHII",
+    common = COMMON.pack(
         b"\xeb\x58\x90" if is_fat32 else b"\xeb\x3c\x90",
         b"ZPPIMAGE",
         layout.sector_size,
@@ -222,14 +233,14 @@ def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes
         min(hidden, 0xFFFFFFFF),
         0 if small else layout.sectors,
     )
-    fat32 = struct.pack(
-        "<IHHIHH12x", layout.fat_sectors, 0, 0, ROOT_CLUSTER, FSINFO_SECTOR, BACKUP_BOOT_SECTOR
+    fat32 = FAT32_ONLY.pack(
+        layout.fat_sectors, 0, 0, ROOT_CLUSTER, FSINFO_SECTOR, BACKUP_BOOT_SECTOR
     )
     name = f"{layout.kind.name:8}".encode("ascii")
-    identity = struct.pack("<BBBI11s8s", 0x80, 0, 0x29, serial, label, name)
+    identity = IDENTITY.pack(0x80, 0, EXTENDED_SIGNATURE, serial, label, name)
     sector = common + (fat32 if is_fat32 else b"") + identity
     code = b"\xcd\x18\xeb\xfe"  # int 0x18: the BIOS tries the next device
-    return ((sector + code).ljust(510, b"\0") + b"\x55\xaa").ljust(layout.sector_size, b"\0")
+    return ((sector + code).ljust(510, b"\0") + BOOT_SIGNATURE).ljust(layout.sector_size, b"\0")
 
 
 def fsinfo_sector(layout: Layout, used: int) -> bytes:

@@ -16,17 +16,26 @@ from pyfatfs.PyFat import PyFat
 
 PACKAGES = {
     "fsck.fat": "dosfstools",
+    "mkfs.fat": "dosfstools",
     "mdir": "mtools",
+    "mmd": "mtools",
     "mcopy": "mtools",
     "minfo": "mtools",
+    "mformat": "mtools",
     "sgdisk": "gdisk",
-    "sfdisk": "fdisk",
+    "xorriso": "xorriso",
+    "isoinfo": "genisoimage",
+    "genisoimage": "genisoimage",
     "qemu-img": "qemu-utils",
-    "bmaptool": "bmap-tools",
+    "osslsigncode": "osslsigncode",
+    "sbsign": "sbsigntool",
+    "sbverify": "sbsigntool",
+    "openssl": "openssl",
     "zstd": "zstd",
+    "sfdisk": "fdisk",
+    "bmaptool": "bmap-tools",
     "xz": "xz-utils",
     "gzip": "gzip",
-    "xorriso": "xorriso",
 }
 
 
@@ -49,6 +58,15 @@ def run(tool: str, *arguments: str | Path, check: bool = True, cwd: Path | None 
     if check and result.returncode:
         pytest.fail(f"{tool} {' '.join(map(str, arguments))}: {result.returncode}\n{output}")
     return output
+
+
+def verdict(tool: str, *arguments: str | Path) -> bool:
+    """Whether the tool ends well."""
+    program = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if program is None:
+        pytest.fail(f"{tool} is missing: `apt-get install {PACKAGES[tool]}` or `make setup`")
+    command = [program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def check_fat(image: Path, offset: int = 0, size: int = 0) -> str:

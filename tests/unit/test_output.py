@@ -29,7 +29,7 @@ MIB = 1 << 20
 STREAMS = {Form.GZIP: "gzip", Form.XZ: "xz", Form.ZSTD: "zstd"}
 DISKS = [form for form in Form if not form.is_stream]
 Capture = pytest.CaptureFixture[str]
-OPTIONS = ImageOptions(size=40 * MIB)
+OPTIONS = ImageOptions(size=40 * MIB, digest=True)
 
 
 def make(path: Path, form: Form | None = None, bmap: Path | None = None) -> Report:
@@ -68,7 +68,7 @@ def test_streams(tmp_path: Path, raw: bytes, form: Form) -> None:
 @pytest.mark.parametrize("form", ["raw", "zst"])
 def test_standard_output(build_dir: Path, tmp_path: Path, form: str) -> None:
     command = [sys.executable, "-m", "efi_image", "make", "--build-dir", str(build_dir), "-",
-               "--size", "3M", "--output-format", form]  # fmt: skip
+               "--size", "3M", "--digest", "--output-format", form]  # fmt: skip
     done = subprocess.run(command, capture_output=True, check=True)
     data = done.stdout
     if form == "zst":
