@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -106,6 +108,25 @@ def test_inspect_a_program(tmp_path: Path, capsys: Capture) -> None:
     assert main(["inspect", str(program), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["subsystem"] == "UEFI application"
     assert main(["inspect", str(program), "--svg", str(tmp_path / "x.svg")]) == 2
+
+
+def test_other_volumes_are_named(divided: Path, capsys: Capture) -> None:
+    with divided.open("r+b") as file:
+        file.seek(9 * MIB + 1080)
+        file.write(b"\x53\xef")
+    assert main(["inspect", str(divided)]) == 0
+    out = capsys.readouterr().out
+    assert "content            ext2, ext3 or ext4\n" in out
+    assert "content            zeros\n" in out
+
+
+def test_lief_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    code = (
+        "import sys\nfrom efi_image.cli import main\n"
+        "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'lief' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, image], stdout=subprocess.DEVNULL, check=True)
 
 
 def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:
