@@ -113,7 +113,7 @@ class Extractor:
             self._one(path[-1:], node)
             return
         self._one(path[-1:], node)
-        for below, child in walk(self.volume, node):
+        for below, child in walk(self.volume, node, faults=self.done.skipped):
             self._one((*path[-1:], *below), child)
 
     def _one(self, path: files.Path, node: Node) -> None:

@@ -134,17 +134,19 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[D
 def _volumes(
     where: str, old: VolumeFacts, new: VolumeFacts, ignored: Scope
 ) -> Iterator[Difference]:
-    names = ("format", "label", "sector_size", "cluster_size", "clusters", "boot_entries", "fault")
+    names = ("format", "label", "sector_size", "cluster_size", "clusters", "boot_entries", "faults")
     yield from _values(where, old, new, names if ignored.ids else (*names, "serial"))
 
 
 def _all(volume: FileSystem) -> tuple[dict[Path, Node], str]:
+    """Every file, and why some may be missing."""
     nodes: dict[Path, Node] = {}
+    faults: list[str] = []
     try:
-        nodes.update(walk(volume))
+        nodes.update(walk(volume, faults=faults))
     except InputError as error:
-        return nodes, str(error)
-    return nodes, ""
+        faults.append(error.what)
+    return nodes, "; ".join(faults)
 
 
 def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iterator[Difference]:

@@ -42,7 +42,7 @@ class VolumeFacts:
     free: int
     boot_entries: tuple[str, ...]
     files: tuple[FileFacts, ...]
-    fault: str
+    faults: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -170,12 +170,12 @@ def free_clusters(volume: FatVolume) -> int:
 
 def _volume(volume: FileSystem, depth: Depth) -> VolumeFacts:
     files: list[FileFacts] = []
-    fault = ""
+    faults: list[str] = []
     try:
-        for path, node in walk(volume) if depth.files else ():
+        for path, node in walk(volume, faults=faults) if depth.files else ():
             files.append(_file(volume, show(path), node, depth.programs))
     except InputError as error:
-        fault = str(error)
+        faults.append(str(error))
     serial, sector, cluster, clusters, free = "", 0, 0, 0, -1
     if isinstance(volume, FatVolume):
         boot = volume.boot
@@ -193,7 +193,7 @@ def _volume(volume: FileSystem, depth: Depth) -> VolumeFacts:
         free=free,
         boot_entries=_boot_entries(volume),
         files=tuple(files),
-        fault=fault,
+        faults=tuple(faults),
     )
 
 

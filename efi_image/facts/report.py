@@ -143,8 +143,7 @@ def _volume(volume: VolumeFacts, as_tree: bool) -> Iterator[str]:
             for f in volume.files
         ]  # fmt: skip
         yield from (f"  {line}" for line in table(rows, "<>><<"))
-    if volume.fault:
-        yield _row("! fault", volume.fault)
+    yield from (_row("! fault", fault) for fault in volume.faults)
 
 
 def _names(path: str) -> list[str]:

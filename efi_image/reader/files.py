@@ -103,12 +103,16 @@ def find(volume: FileSystem, path: Path) -> tuple[Path, Node]:
 
 
 def walk(
-    volume: FileSystem, top: Node | None = None, path: Path = ()
+    volume: FileSystem,
+    top: Node | None = None,
+    path: Path = (),
+    faults: list[str] | None = None,
 ) -> Iterator[tuple[Path, Node]]:
     """All below a directory (the root), each directory before what it holds.
 
-    A directory that is met a second time is shown, but not entered again. Raises
-    InputError where a directory cannot be read, or there is no end of them.
+    A directory that is met a second time is shown, but not entered again. Where a directory
+    cannot be read, that is told in `faults`, if given, else InputError is raised; it is also
+    raised when there is no end of names.
     """
     start = top or volume.root
     waiting = deque([(path, start)])
@@ -116,7 +120,7 @@ def walk(
     count = 0
     while waiting:
         above, directory = waiting.popleft()
-        for child in volume.children(directory):
+        for child in _children(volume, above, directory, faults):
             count += 1
             if count > MAX_NODES:
                 raise InputError(f"holds more than {MAX_NODES} names", where=show(path))
@@ -129,3 +133,14 @@ def walk(
                     )
                 seen.add(child.place)
                 waiting.append((here, child))
+
+
+def _children(
+    volume: FileSystem, path: Path, directory: Node, faults: list[str] | None
+) -> Iterator[Node]:
+    try:
+        yield from volume.children(directory)
+    except InputError as error:
+        if faults is None:
+            raise
+        faults.append(f"{show(path)}: {error.what}")

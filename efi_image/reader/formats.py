@@ -179,11 +179,15 @@ def _refuse_other_files(medium: Medium, head: bytes, name: str) -> None:
     backing = int.from_bytes(head[8:16], "big")
     features = int.from_bytes(head[72:80], "big") if head[4:8] >= b"\0\0\0\3" else 0
     if backing or features & QCOW2_EXTERNAL_DATA:
-        raise InputError(
-            "takes its data from another file",
-            where=medium.name,
-            hint="make it one image with qemu-img convert",
-        )
+        raise _other_file(medium)
+
+
+def _other_file(medium: Medium) -> InputError:
+    return InputError(
+        "takes its data from another file",
+        where=medium.name,
+        hint="make it one image with qemu-img convert",
+    )
 
 
 def _convert(medium: Medium, name: str, target: str) -> None:
@@ -195,9 +199,12 @@ def _convert(medium: Medium, name: str, target: str) -> None:
     source = "json:" + json.dumps(options)
     about = _qemu_img(medium, program, "info", "--output=json", source)
     try:
-        size = json.loads(about)["virtual-size"]
+        facts = json.loads(about)
+        size, other = facts["virtual-size"], "backing-filename" in facts
     except (ValueError, KeyError, TypeError):
         raise InputError("qemu-img tells no size", where=medium.name) from None
+    if other:
+        raise _other_file(medium)
     if not isinstance(size, int) or size > MAX_UNPACKED:
         raise InputError(f"is a disk of more than {MAX_UNPACKED} bytes", where=medium.name)
     _qemu_img(medium, program, "convert", "-O", "raw", source, target)

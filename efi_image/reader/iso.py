@@ -178,7 +178,9 @@ class IsoVolume:
             if len(parts) > MAX_PARTS:
                 raise InputError("has a file in too many parts", where=self.medium.name)
             if not row.flags & MULTI_EXTENT_FLAG:
-                yield self._node(row, tuple(parts))
+                extra = self._extras(row)
+                if not extra.is_moved:
+                    yield self._node(row, tuple(parts), extra)
                 parts = []
 
     def _extras(self, row: _Row) -> Extras:
@@ -186,8 +188,8 @@ class IsoVolume:
             return Extras()
         return extras(self.medium, row.raw[row.system_use + self._skip :])
 
-    def _node(self, row: _Row, parts: tuple[tuple[int, int], ...]) -> Node:
-        plain, extra = self._plain_name(row.identifier), self._extras(row)
+    def _node(self, row: _Row, parts: tuple[tuple[int, int], ...], extra: Extras) -> Node:
+        plain = self._plain_name(row.identifier)
         is_directory = bool(row.flags & DIRECTORY_FLAG)
         kind = Kind.DIRECTORY if is_directory else Kind.LINK if extra.target else Kind.FILE
         if extra.relocated is not None:

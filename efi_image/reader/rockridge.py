@@ -18,12 +18,17 @@ CURRENT, PARENT, ROOT = 0x02, 0x04, 0x08
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What is told about a file beside ISO 9660's record; '' or None if it is not."""
+    """What is told about a file beside ISO 9660's record; '' or None if it is not.
+
+    A directory too deep for ISO 9660 is kept elsewhere, where it `is_moved`; where it belongs
+    is a record with the block it was `relocated` to.
+    """
 
     name: str = ""
     mode: str = ""
     target: str = ""
     relocated: int | None = None
+    is_moved: bool = False
 
 
 def _fields(medium: Medium, area: bytes) -> Iterator[tuple[bytes, bytes]]:
@@ -77,7 +82,7 @@ def _link(data: bytes) -> tuple[str, bool]:
 
 def extras(medium: Medium, area: bytes) -> Extras:
     """What a system-use area says."""
-    name, target, mode, relocated = b"", "", "", None
+    name, target, mode, relocated, is_moved = b"", "", "", None, False
     target_goes_on = False
     for signature, data in _fields(medium, area):
         if signature == b"NM" and data and not data[0] & (CURRENT | PARENT):
@@ -90,6 +95,8 @@ def extras(medium: Medium, area: bytes) -> Extras:
             target_goes_on = goes_on
         elif signature == b"CL" and len(data) >= 4:
             relocated = int.from_bytes(data[:4], "little")
+        elif signature == b"RE":
+            is_moved = True
         if len(name) > MAX_NAME or len(target) > 4 * MAX_NAME:
             raise InputError("has a name without end", where=medium.name)
-    return Extras(name.decode("utf-8", "replace"), mode, target, relocated)
+    return Extras(name.decode("utf-8", "replace"), mode, target, relocated, is_moved)

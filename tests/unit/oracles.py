@@ -21,12 +21,18 @@ PACKAGES = {
     "mmd": "mtools",
     "mcopy": "mtools",
     "minfo": "mtools",
-    "sgdisk": "gdisk",
-    "sfdisk": "fdisk",
     "mformat": "mtools",
-    "openssl": "openssl",
+    "sgdisk": "gdisk",
+    "xorriso": "xorriso",
+    "isoinfo": "genisoimage",
+    "genisoimage": "genisoimage",
+    "qemu-img": "qemu-utils",
+    "osslsigncode": "osslsigncode",
     "sbsign": "sbsigntool",
     "sbverify": "sbsigntool",
+    "openssl": "openssl",
+    "zstd": "zstd",
+    "sfdisk": "fdisk",
 }
 
 
