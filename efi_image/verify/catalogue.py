@@ -37,6 +37,8 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-M105", _W, "the protective partition is marked active",
          "UEFI wants 0; some firmware then starts the disk by its BIOS code",
          "--fix clears the mark", True),
+    Rule("ZPP-M106", _W, "an unused record of the protective MBR is not empty",
+         "tools take it for a partition", "--fix clears it", True),
     Rule("ZPP-M201", _E, "partitions of the MBR overlap",
          "writing to one destroys the other", "make the table again"),
     Rule("ZPP-M202", _E, "a partition of the MBR reaches beyond the disk",

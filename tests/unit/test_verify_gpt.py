@@ -139,6 +139,8 @@ def _wipe(*ranges: tuple[int, int]) -> Callable[[Disk], None]:
 
 
 DAMAGES = [
+    Damage("empty record of a type", "M104", lambda d: d.put(466, "B", 0x40), sfdisk=False),
+    Damage("record of no type", "M106", lambda d: d.put(474, "I", 64), sfdisk=False, fixed=True),
     Damage("no primary header", "G101", _wipe((512, 512)), fixed=True),
     Damage("no primary table at all", "G101", _wipe((512, 33 * 512)), fixed=True),
     Damage("primary CRC", "G102", lambda d: d.put(512 + 16, "I", 1), fixed=True),
