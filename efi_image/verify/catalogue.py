@@ -25,6 +25,8 @@ RULES: tuple[Rule, ...] = (
          "the firmware looks for the table at another place", "make it with that --sector-size"),
     Rule("ZPP-D105", _N, "more than one EFI system partition",
          "which one is started depends on the firmware", "keep one"),
+    Rule("ZPP-D106", _W, "the ISO's El Torito catalogue starts no UEFI program",
+         "firmware does not start it from optical media", "give it an entry for EFI"),
     # ---- MBR
     Rule("ZPP-M101", _E, "no protective MBR before the GPT",
          "UEFI does not take the GPT for valid", "--fix writes one", True),
@@ -45,6 +47,8 @@ RULES: tuple[Rule, ...] = (
          "the firmware refuses it", "write the image to a larger medium, or shrink it"),
     Rule("ZPP-M203", _N, "a logical partition chain that verify does not follow",
          "UEFI does not start from logical partitions", "use primary partitions or a GPT"),
+    Rule("ZPP-M204", _N, "no partition is of type EF (EFI system partition)",
+         "some firmware looks at no other", "set the partition's type to EF"),
     # ---- GPT
     Rule("ZPP-G101", _E, "the primary header has no signature",
          "the table is found through its backup, if at all", _FROM_OTHER, True),

@@ -266,6 +266,13 @@ def test_mbr_disk(original: Path, tmp_path: Path) -> None:
     struct.pack_into("<B3sB3sII", data, 462, 0, b"", 0x83, b"", 4096, 99999)
     image.write_bytes(data)
     assert codes(verify(image)) == {"M201", "M202"}
+    struct.pack_into("<B3sB3sII", data, 446, 0x80, b"", 0x0E, b"", 2048, 10240)
+    data[462:478] = bytes(16)
+    image.write_bytes(data)
+    assert codes(verify(image)) == {"M204"}
+    struct.pack_into("<B3sB3sII", data, 446, 0, b"", 0x05, b"", 40, 10240)
+    image.write_bytes(data)
+    assert codes(verify(image)) == {"M203", "D102"}
 
 
 def test_nothing_known(tmp_path: Path) -> None:
