@@ -78,6 +78,18 @@ def test_standard_output(build_dir: Path, tmp_path: Path, form: str) -> None:
     assert b"sha256 " + hashlib.sha256(data).hexdigest().encode() in done.stderr
 
 
+def test_terminal_is_refused(build_dir: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        command = [sys.executable, "-m", "efi_image", "make", "--build-dir", str(build_dir), "-"]
+        done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 4
+    assert done.stderr.startswith(b"zpp-image: standard output: is a terminal; ")
+
+
 def test_reader_that_goes_away(build_dir: Path) -> None:
     command = [sys.executable, "-m", "efi_image", "make", "--build-dir", str(build_dir), "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
