@@ -81,7 +81,7 @@ def _get(file: BinaryIO, position: int, count: int) -> bytes:
     return os.pread(file.fileno(), count, position).ljust(count, b"\0")
 
 
-def _settle_vhd(file: BinaryIO, seed: bytes) -> None:
+def settle_vhd(file: BinaryIO, seed: bytes) -> None:
     """Time and UUID of the footer, and of its copy at the beginning."""
     end = file.seek(0, os.SEEK_END) - VHD_FOOTER
     for position in (0, end):
@@ -93,12 +93,13 @@ def _settle_vhd(file: BinaryIO, seed: bytes) -> None:
         _put(file, position, bytes(footer))
 
 
-def _settle_vdi(file: BinaryIO, seed: bytes) -> None:
+def settle_vdi(file: BinaryIO, seed: bytes) -> None:
+    """UUIDs of the image and of its last change."""
     for position in VDI_UUIDS:
         _put(file, position, _uuid(seed, f"vdi {position}").bytes_le)
 
 
-def _settle_vmdk(file: BinaryIO, seed: bytes) -> None:
+def settle_vmdk(file: BinaryIO, seed: bytes) -> None:
     """The content ID in the descriptor's text, which has one to eight digits at first."""
     area = VMDK_DESCRIPTOR.stop - VMDK_DESCRIPTOR.start
     text = _get(file, VMDK_DESCRIPTOR.start, area)
@@ -108,7 +109,7 @@ def _settle_vmdk(file: BinaryIO, seed: bytes) -> None:
     _put(file, VMDK_DESCRIPTOR.start, text.rstrip(b"\0").ljust(area, b"\0"))
 
 
-def _settle_vhdx(file: BinaryIO, seed: bytes) -> None:
+def settle_vhdx(file: BinaryIO, seed: bytes) -> None:
     """GUIDs of both headers and of the metadata; the log, which is used up, is cleared."""
     headers = [bytearray(_get(file, position, VHDX_HEADER)) for position in VHDX_HEADERS]
     # the newer of the two has the greater number; both count from a random one
@@ -152,8 +153,8 @@ def crc32c(data: bytes) -> int:
 
 
 _SETTLERS: dict[str, Callable[[BinaryIO, bytes], None]] = {
-    "vhd": _settle_vhd,
-    "vhdx": _settle_vhdx,
-    "vmdk": _settle_vmdk,
-    "vdi": _settle_vdi,
+    "vhd": settle_vhd,
+    "vhdx": settle_vhdx,
+    "vmdk": settle_vmdk,
+    "vdi": settle_vdi,
 }

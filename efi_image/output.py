@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from efi_image.errors import OutputError, UsageError
 from efi_image.sink import Sink, StreamSink
 
 STANDARD = "-"
+STANDARD_DESCRIPTOR = 1
 STANDARD_NAME = "standard output"
 XZ_PRESET = 1  # fast, and 10 MiB of memory
 ZSTD_LEVEL = 3
@@ -82,7 +82,7 @@ class Target:
             raise UsageError(
                 f"{self.form.value} cannot go to standard output", where="--output-format"
             )
-        elif os.isatty(sys.__stdout__.fileno() if sys.__stdout__ else 1):
+        elif os.isatty(STANDARD_DESCRIPTOR):
             raise OutputError("is a terminal", where=self.name, hint="send it to a file or a pipe")
         if not self.form.is_stream:
             container.find_qemu_img()
@@ -173,7 +173,7 @@ def _image(
     target: Target, write: Write, size: int, digest: bool, seed: bytes, blocks: BlockMap | None
 ) -> str:
     if target.is_standard:
-        return _stream(1, target, write, size, digest, blocks)
+        return _stream(STANDARD_DESCRIPTOR, target, write, size, digest, blocks)
     if not target.form.is_stream:
         return _virtual_disk(target, write, digest, blocks, seed)
     with atomic(target.path) as descriptor:

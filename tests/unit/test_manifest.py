@@ -5,6 +5,9 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
+import subprocess
+import sys
 from contextlib import suppress
 from pathlib import Path
 
@@ -118,7 +121,7 @@ def test_show(build_dir: Path, folder: Path, capsys: Capture) -> None:
 @pytest.mark.parametrize(
     ("text", "key", "what"),
     [
-        ("sise = 1", "sise", "unknown key; did you mean 'size'?"),
+        ("sizes = 1", "sizes", "unknown key; did you mean 'size'?"),
         ("zzz = 1", "zzz", "unknown key"),
         ("[size]\na = 1", "size", "must be a string"),
         ("size = true", "size", "cannot be true or false"),
@@ -130,7 +133,7 @@ def test_show(build_dir: Path, folder: Path, capsys: Capture) -> None:
         ("files = 1", "files", "must be an array"),
         ("files = [1]", "files[1]", "must be a table"),
         ("[[files]]\ntarget = 'x'", "files[1].source", "is missing"),
-        ("[[files]]\nsource = 'x'\n[[files]]\nsorce = 'x'", "files[2].sorce",
+        ("[[files]]\nsource = 'x'\n[[files]]\nsources = 'x'", "files[2].sources",
          "unknown key; did you mean 'source'?"),
         ("[[partitions]]\nsource = 5", "partitions[1].source", "must be a string"),
     ],
@@ -238,6 +241,29 @@ def test_document_names_all_keys_and_types(folder: Path) -> None:
     assert example
     manifest = load(write(folder, example[1]))
     assert manifest.partitions[0].type == "linux-root-x86-64"
+
+
+@pytest.mark.parametrize("suffix", ["img", "iso", "vmdk", "zst"])
+def test_same_manifest_elsewhere_gives_the_same_bytes(
+    build_dir: Path, folder: Path, tmp_path: Path, suffix: str
+) -> None:
+    text = (
+        f'output = "x.{suffix}"\nsize = "min"\nbmap = "x.bmap"\n[[files]]\nsource = "data"\n'
+        '[[partitions]]\nsource = "root.img"\n'
+    )
+    write(folder, text)
+    other = tmp_path / "other"
+    shutil.copytree(folder, other)
+    for place, seed in ((folder, "1"), (other, "2")):
+        subprocess.run(
+            [sys.executable, "-m", "efi_image", "make", "--build-dir", build_dir,
+             "--manifest", place / "disk.toml"],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            stdout=subprocess.DEVNULL,
+            check=True,
+        )  # fmt: skip
+    for name in (f"x.{suffix}", "x.bmap"):
+        assert (folder / name).read_bytes() == (other / name).read_bytes()
 
 
 # ---- programs of any machine, and images without zpp

@@ -19,9 +19,9 @@ from test_make import make as run_make
 from test_make import start_make, wait_for_second_file
 
 from efi_image.bmap import BLOCK, BlockMap
-from efi_image.container import crc32c
+from efi_image.container import VMDK_DESCRIPTOR, crc32c, settle_vmdk
 from efi_image.errors import InputError, MissingError, OutputError, UsageError
-from efi_image.image import ImageOptions, Item, Report, build
+from efi_image.image import ImageOptions, Item, Report, build, plan_image
 from efi_image.output import Form, Target, form_of
 from efi_image.source import FileSource
 
@@ -78,6 +78,18 @@ def test_standard_output(build_dir: Path, tmp_path: Path, form: str) -> None:
     assert b"sha256 " + hashlib.sha256(data).hexdigest().encode() in done.stderr
 
 
+def test_terminal_is_refused(build_dir: Path) -> None:
+    ours, theirs = os.openpty()
+    try:
+        command = [sys.executable, "-m", "efi_image", "make", "--build-dir", str(build_dir), "-"]
+        done = subprocess.run(command, stdout=theirs, stderr=subprocess.PIPE, check=False)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+    assert done.returncode == 4
+    assert done.stderr.startswith(b"zpp-image: standard output: is a terminal; ")
+
+
 def test_reader_that_goes_away(build_dir: Path) -> None:
     command = [sys.executable, "-m", "efi_image", "make", "--build-dir", str(build_dir), "-"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
@@ -132,6 +144,22 @@ def test_virtual_disks(tmp_path: Path, raw: bytes, form: Form) -> None:
     make(again)
     assert again.read_bytes() == file.read_bytes()
     assert list((tmp_path / "other").iterdir()) == [again]
+
+
+@pytest.mark.parametrize("digits", ["1", "12345", "deadbeef"])
+def test_content_id_of_any_length(tmp_path: Path, digits: str) -> None:
+    """qemu-img writes it without leading zeros."""
+    make(tmp_path / "a.vmdk")
+    whole = (tmp_path / "a.vmdk").read_bytes()
+    text = whole[VMDK_DESCRIPTOR]
+    other = re.sub(rb"^CID=\w+$", b"CID=" + digits.encode(), text, count=1, flags=re.M)
+    other = other.rstrip(b"\0").ljust(len(text), b"\0")
+    (tmp_path / "b").write_bytes(whole[: VMDK_DESCRIPTOR.start] + other
+                                 + whole[VMDK_DESCRIPTOR.stop :])  # fmt: skip
+    seed = plan_image(items(FILES), OPTIONS).digest
+    with (tmp_path / "b").open("r+b", buffering=0) as file:
+        settle_vmdk(file, seed)
+    assert (tmp_path / "b").read_bytes() == whole
 
 
 def test_identities_follow_the_content(tmp_path: Path) -> None:
