@@ -99,14 +99,13 @@ def _settle_vdi(file: BinaryIO, seed: bytes) -> None:
 
 
 def _settle_vmdk(file: BinaryIO, seed: bytes) -> None:
-    """The content ID in the descriptor's text."""
-    start = VMDK_DESCRIPTOR.start
-    text = _get(file, start, VMDK_DESCRIPTOR.stop - start)
-    match = re.search(rb"^CID=([0-9a-f]{1,8})$", text, re.M)
-    if match:
-        digits = hashlib.sha256(seed).hexdigest()[: len(match[1])]
-        # all ones, and nothing but them, would say that there is no parent
-        _put(file, start + match.start(1), (digits[:-1] + "0").encode("ascii"))
+    """The content ID in the descriptor's text, which has one to eight digits at first."""
+    area = VMDK_DESCRIPTOR.stop - VMDK_DESCRIPTOR.start
+    text = _get(file, VMDK_DESCRIPTOR.start, area)
+    # all ones would say that there is no parent
+    digits = hashlib.sha256(seed).hexdigest()[:7].encode("ascii") + b"0"
+    text = re.sub(rb"^CID=[0-9a-f]{1,8}$", b"CID=" + digits, text, count=1, flags=re.M)
+    _put(file, VMDK_DESCRIPTOR.start, text.rstrip(b"\0").ljust(area, b"\0"))
 
 
 def _settle_vhdx(file: BinaryIO, seed: bytes) -> None:

@@ -47,7 +47,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "done; with `run`, the expected was seen",
-    ExitCode.VERDICT: "`run`: the expected text was not seen; `diff`: something differs",
+    ExitCode.VERDICT: "`run`: text not seen; `diff`: something differs; `verify`: an error",
     ExitCode.USAGE: "usage or configuration",
     ExitCode.INPUT: "an input file is missing or bad, or has a name FAT cannot hold",
     ExitCode.OUTPUT: "the output cannot be written",

@@ -9,8 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import secrets
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -48,26 +47,45 @@ def fault_of(name: str) -> str:
     return "is too long" if len(encoded) > 255 else ""
 
 
-@contextmanager
-def _folder(root: int, names: files.Path, where: str) -> Iterator[int]:
-    """A directory below `root`, made if it is not there; no link is followed."""
-    here = os.dup(root)
-    try:
-        for name in names:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=here)
-            below = os.open(name, _DIRECTORY, dir_fd=here)
+class _Folders:
+    """Directories below `root`, made where they are not there; the last one stays open."""
+
+    def __init__(self, root: int, target: str) -> None:
+        self._root = root
+        self._target = target
+        self._path: files.Path = ()
+        self._open = os.dup(root)
+
+    def close(self) -> None:
+        """Close what is open."""
+        os.close(self._open)
+
+    def enter(self, path: files.Path) -> int:
+        """A descriptor of that directory, valid until the next call; no link is followed."""
+        if path == self._path:
+            return self._open
+        where = f"{self._target}: {show(path)}"
+        here = os.dup(self._root)
+        try:
+            for name in path:
+                with suppress(FileExistsError):
+                    os.mkdir(name, dir_fd=here)
+                below = os.open(name, _DIRECTORY, dir_fd=here)
+                os.close(here)
+                here = below
+        except OSError as error:
             os.close(here)
-            here = below
-        yield here
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENOTDIR):
-            raise OutputError(
-                "a link or file is where a directory has to be", where=where
-            ) from None
-        raise OutputError(f"cannot be written: {error.strerror}", where=where) from None
-    finally:
-        os.close(here)
+            if error.errno in (errno.ELOOP, errno.ENOTDIR):
+                what = "a link or file is where a directory has to be"
+                raise OutputError(what, where=where) from None
+            raise _failed(where, error) from None
+        os.close(self._open)
+        self._path, self._open = path, here
+        return here
+
+
+def _failed(where: str, error: OSError) -> OutputError:
+    return OutputError(f"cannot be written: {error.strerror}", where=where)
 
 
 def _write(folder: int, name: str, volume: FileSystem, node: Node) -> None:
@@ -99,10 +117,10 @@ def _exists(folder: int, name: str) -> bool:
 
 @dataclass(frozen=True)
 class Extractor:
-    """Extracts from one volume below the directory that `root` is open on."""
+    """Extracts from one volume into folders."""
 
     volume: FileSystem
-    root: int
+    folders: _Folders
     target: str
     replace: bool
     done: Extraction
@@ -126,8 +144,8 @@ class Extractor:
             self.done.skipped.append(f"{where}: {fault}")
             return
         if node.kind is Kind.DIRECTORY:
-            with _folder(self.root, path, f"{self.target}: {where}"):
-                return
+            self.folders.enter(path)
+            return
         try:
             self._file(path, node)
         except InputError as error:
@@ -135,10 +153,13 @@ class Extractor:
 
     def _file(self, path: files.Path, node: Node) -> None:
         where = f"{self.target}: {show(path)}"
-        with _folder(self.root, path[:-1], where) as folder:
+        folder = self.folders.enter(path[:-1])
+        try:
             if not self.replace and _exists(folder, path[-1]):
                 raise InputError("is there already", where=where, hint="--force replaces it")
             _write(folder, path[-1], self.volume, node)
+        except OSError as error:
+            raise _failed(where, error) from None
         self.done.files += 1
         self.done.size += node.size
 
@@ -161,10 +182,12 @@ def extract(
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(target)) from None
+    folders = _Folders(root, str(target))
     try:
-        extractor = Extractor(volume, root, str(target), replace, Extraction())
+        extractor = Extractor(volume, folders, str(target), replace, Extraction())
         for path, node in chosen:
             extractor.add(path, node)
         return extractor.done
     finally:
+        folders.close()
         os.close(root)

@@ -135,6 +135,11 @@ def parse(text: str, path: Path) -> Manifest:
         raise ManifestError("is nested too deeply", where=str(path)) from None
     except ValueError as error:
         raise ManifestError(f"is no TOML: {error}", where=str(path)) from None
+    return from_tables(tables, path)
+
+
+def from_tables(tables: dict[str, Any], path: Path) -> Manifest:
+    """What a manifest at that path with these values says; raises ManifestError."""
     return _Reader(path).read(tables)
 
 

@@ -19,7 +19,7 @@ from efi_image.sink import Sink, StreamSink
 
 STANDARD = "-"
 STANDARD_NAME = "standard output"
-XZ_PRESET = 3  # 32 MiB of memory
+XZ_PRESET = 1  # fast, and 10 MiB of memory
 ZSTD_LEVEL = 3
 GZIP_LEVEL = 6
 

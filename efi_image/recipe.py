@@ -144,6 +144,14 @@ class Recipe:
         return Target(Path(output), form, Path(bmap) if bmap else None)
 
 
+def _default_name(form: str) -> str:
+    """The image's name, if none is given."""
+    if form in {"", Form.RAW.value}:
+        return "esp.img"
+    is_stream = any(form == each.value and each.is_stream for each in Form)
+    return f"esp.img.{form}" if is_stream else f"esp.{form}"
+
+
 def _table_of(output: Setting) -> Setting:
     """The table that the output's name stands for: `.iso`, or `.iso.zst` and the like."""
     if ".iso" in [suffix.lower() for suffix in Path(output.value).suffixes[-2:]]:
@@ -169,7 +177,8 @@ def merge(
     settings |= manifest.settings
     settings |= {option.name: option for option in options}
     if not settings["output"].value:
-        image = str(Path(settings["build-dir"].value) / "esp.img")
+        name = _default_name(settings["output-format"].value)
+        image = str(Path(settings["build-dir"].value) / name)
         settings["output"] = Setting("output", image, "default")
     if not settings["table"].value:
         settings["table"] = _table_of(settings["output"])

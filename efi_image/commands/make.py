@@ -85,7 +85,17 @@ def _recipe(manifest: Path | None, options: Mapping[str, object], lists: _Lists)
 _Lists = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
 
 
-@click.command("make")
+EXAMPLES = """\b
+Examples:
+  zpp-image make --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0'
+  zpp-image make stick.iso --size min
+  zpp-image make disk.qcow2 --partition root.img:linux-root-x86-64:root
+  zpp-image make - --hypervisor none --boot uki.efi --bmap disk.bmap | zstd > disk.zst
+  zpp-image make --manifest disk.toml --size 2G --show
+"""
+
+
+@click.command("make", epilog=EXAMPLES)
 @click.argument("output", required=False, type=click.Path(path_type=Path))
 @click.option(
     "--manifest",

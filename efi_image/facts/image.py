@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 from efi_image.errors import InputError
 from efi_image.facts.pe import PeFacts, facts_of_pieces
+from efi_image.reader.content import content_of
 from efi_image.reader.disk import Disk, Partition, Scheme
 from efi_image.reader.fat import FatVolume
 from efi_image.reader.files import FileSystem, Kind, Node, show, walk
@@ -47,7 +48,11 @@ class VolumeFacts:
 
 @dataclass(frozen=True)
 class PartitionFacts:
-    """A partition and the volume in it; `fault` says why there is none."""
+    """A partition and the volume in it.
+
+    Without a volume, `content` is the name of what is there instead (or ''), and `fault` says
+    what is wrong.
+    """
 
     name: str
     start: int
@@ -57,6 +62,7 @@ class PartitionFacts:
     guid: str
     is_esp: bool
     volume: VolumeFacts | None
+    content: str
     fault: str
 
 
@@ -139,12 +145,12 @@ def _table(disk: Disk) -> Iterator[str]:
 
 
 def _partition(disk: Disk, partition: Partition, depth: Depth) -> PartitionFacts:
-    volume, fault = None, ""
+    volume, content, fault = None, "", ""
     try:
         if disk.has_volume(partition):
             volume = _volume(disk.volume(partition), depth)
         else:
-            disk.medium_of(partition)
+            content = content_of(disk.medium_of(partition))
     except InputError as error:
         fault = error.what
     return PartitionFacts(
@@ -156,6 +162,7 @@ def _partition(disk: Disk, partition: Partition, depth: Depth) -> PartitionFacts
         guid=partition.guid,
         is_esp=partition.is_esp,
         volume=volume,
+        content=content,
         fault=fault,
     )
 

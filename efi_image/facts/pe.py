@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import os
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -142,28 +143,36 @@ def facts_of_pieces(pieces: Iterable[bytes], name: str) -> PeFacts:
 
     It is kept in a temporary file meanwhile, for pefile to map.
     """
-    with tempfile.NamedTemporaryFile(prefix="zpp-image-") as file:
+    with tempfile.TemporaryFile(prefix="zpp-image-") as file:
         for piece in pieces:
             file.write(piece)
         file.flush()
-        return _facts(file, file.name, name)
+        return _facts(file, name)
 
 
-@contextmanager
-def _parsed(path: str, name: str) -> Iterator[Any]:
+def _parse(data: mmap.mmap, name: str) -> Any:
     import pefile  # noqa: PLC0415
 
     try:
-        pe = pefile.PE(path, fast_load=True)
+        return pefile.PE(data=data, fast_load=True)
     except pefile.PEFormatError as error:
         reason = str(error).strip("'\"").rstrip(".")
         raise PeError(f"is no PE file, or a truncated one: {reason}", where=name) from None
     except Exception as error:
         raise PeError(f"is no PE file: {type(error).__name__}", where=name) from None
+
+
+@contextmanager
+def _parsed(file: Any, name: str) -> Iterator[Any]:
+    """The parsed file; not opened by its name, for then pefile collects all garbage at the end."""
+    if not os.fstat(file.fileno()).st_size:
+        raise PeError("is no PE file: it is empty", where=name)
+    data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     try:
-        yield pe
+        yield _parse(data, name)
     finally:
-        pe.close()
+        with suppress(BufferError):
+            data.close()
 
 
 def _pieces(file: Any) -> Iterator[bytes]:
@@ -172,8 +181,8 @@ def _pieces(file: Any) -> Iterator[bytes]:
         yield piece
 
 
-def _facts(file: Any, path: str, name: str) -> PeFacts:
-    with _parsed(path, name) as pe:
+def _facts(file: Any, name: str) -> PeFacts:
+    with _parsed(file, name) as pe:
         size = os.fstat(file.fileno()).st_size
         header, optional = pe.FILE_HEADER, pe.OPTIONAL_HEADER
         offset, length = _security(pe)

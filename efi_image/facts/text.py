@@ -12,10 +12,10 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 def human(size: int) -> str:
     """A size for people."""
     amount, unit = float(size), _UNITS[0]
-    for unit in _UNITS:  # noqa: B007
+    for larger in _UNITS[1:]:
         if amount < 1024:
             break
-        amount /= 1024
+        amount, unit = amount / 1024, larger
     return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 

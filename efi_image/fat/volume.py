@@ -100,6 +100,7 @@ class Demand:
     def __init__(self, tree: Tree) -> None:
         self.listings = [_listing(*pair) for pair in tree.directories()]
         self.files = [file for _, file in tree.files()]
+        self._file_sizes = [file.size for file in self.files]
         self._clusters: dict[tuple[int, bool], int] = {}
 
     def chains(self, layout: Layout) -> Iterator[int]:
@@ -108,15 +109,15 @@ class Demand:
         with_root = layout.kind is FatType.FAT32
         for listing in self.listings if with_root else self.listings[1:]:
             yield -(-listing.size // size)
-        for file in self.files:
-            if file.size:
-                yield -(-file.size // size)
+        for count in self._file_sizes:
+            if count:
+                yield -(-count // size)
 
     def clusters(self, layout: Layout) -> int:
         """The clusters needed on a volume of that layout."""
         key = (layout.cluster_size, layout.kind is FatType.FAT32)
         if key not in self._clusters:
-            self._clusters[key] = sum(self.chains(layout))
+            self._clusters[key] = sum([*self.chains(layout)])
         return self._clusters[key]
 
     def wanted(self, layout: Layout) -> int:

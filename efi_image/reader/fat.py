@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import lru_cache
-from itertools import islice
 
 from efi_image.errors import InputError
 from efi_image.fat import layout as layouts
@@ -35,6 +34,7 @@ __all__ = [
     "moment",
 ]
 
+COMPARED = 4096  # entries of a FAT compared at a time
 PAGE = 3 << 14  # bytes of a FAT read at a time; whole FAT12, FAT16 and FAT32 entries
 ATTRIBUTE_LETTERS = "RHSVDA"  # read-only, hidden, system, volume label, directory, archive
 
@@ -145,34 +145,71 @@ class FatVolume:
         """Whether there is such a cluster."""
         return FIRST_CLUSTER <= cluster <= self.last_cluster
 
-    def _follow(self, cluster: int, where: str) -> int:
-        """The cluster after that one, or 0; raises ChainError."""
-        value = self.entry(cluster)
-        if self.is_end(value):
-            return 0
-        if self.exists(value):
-            return value
-        fault = ChainFault.BAD if self.is_bad(value) else ChainFault.OUTSIDE
-        raise ChainError(ChainFault.FREE if value == 0 else fault, cluster, where)
+    def _run(self, first: int) -> tuple[int, int]:
+        """Clusters of a chain from `first` on that are contiguous, and the entry of the last.
+
+        A run ends at the end of a piece of the FAT at the latest.
+        """
+        number, index = divmod(first, self.page_entries)
+        if not 0 <= first < self._entries_in_fat():
+            raise InputError(f"the FAT has no entry {first}", where=self.medium.name)
+        page = self._page(0, number)
+        length, step = 0, 1
+        while step:
+            count = min(step, len(page) - index - length, self.last_cluster - first - length)
+            following = first + length + 1
+            wanted = array(page.typecode, range(following, following + count))
+            if count > 0 and page[index + length : index + length + count] == wanted:
+                length += count
+                step = min(2 * step, COMPARED)
+            else:
+                step //= 8
+        if index + length == len(page):
+            return length, first + length
+        return length + 1, page[index + length] & self.kind.end_of_chain
+
+    def _runs(self, first: int, where: str) -> Iterator[tuple[int, int]]:
+        """A chain as (first, length) of contiguous clusters; raises ChainError.
+
+        A loop is found after some rounds at most (Brent: the anchor moves at every power of two).
+        """
+        if not self.exists(first):
+            raise ChainError(ChainFault.OUTSIDE, first, where)
+        cluster, anchor, steps, limit = first, 0, 0, 1
+        while True:
+            length, value = self._run(cluster)
+            if cluster <= anchor < cluster + length:
+                raise ChainError(ChainFault.LOOP, anchor, where)
+            yield cluster, length
+            steps += length
+            if steps >= limit:
+                anchor, steps, limit = cluster, 0, limit * 2
+            last = cluster + length - 1
+            if self.is_end(value):
+                return
+            if not self.exists(value):
+                raise ChainError(self._fault(value), last, where)
+            cluster = value
+
+    def _fault(self, value: int) -> ChainFault:
+        """What is wrong with a FAT entry that leads nowhere."""
+        if value == 0:
+            return ChainFault.FREE
+        return ChainFault.BAD if self.is_bad(value) else ChainFault.OUTSIDE
 
     def chain(self, first: int, where: str = "") -> Iterator[int]:
         """The clusters of a chain; raises ChainError, for a loop after some rounds at most."""
-        if not self.exists(first):
-            raise ChainError(ChainFault.OUTSIDE, first, where or self.medium.name)
-        where = where or self.medium.name
-        cluster, anchor, steps, limit = first, 0, 0, 1
-        while cluster:
-            if cluster == anchor:
-                raise ChainError(ChainFault.LOOP, cluster, where)
-            yield cluster
-            steps += 1
-            if steps == limit:  # Brent: the anchor moves at every power of two
-                anchor, steps, limit = cluster, 0, limit * 2
-            cluster = self._follow(cluster, where)
+        for start, length in self._runs(first, where or self.medium.name):
+            yield from range(start, start + length)
 
     def length(self, first: int, where: str = "", limit: int | None = None) -> int:
         """Clusters in a chain, followed to its end, or up to a limit; raises ChainError."""
-        return sum(1 for _ in islice(self.chain(first, where), limit))
+        total = 0
+        for _, length in self._runs(first, where or self.medium.name):
+            total += length
+            if limit is not None and total >= limit:
+                return limit
+        return total
 
     def offset(self, cluster: int) -> int:
         """The byte on the volume where a cluster begins."""
@@ -182,20 +219,15 @@ class FatVolume:
 
     def runs(self, first: int, count: int, where: str = "") -> Iterator[tuple[int, int]]:
         """A chain's first `count` clusters as (first, length) of contiguous ones."""
-        start, length = 0, 0
-        for cluster in self.chain(first, where):
-            if start and cluster == start + length:
-                length += 1
-            else:
-                if start:
-                    yield start, length
-                start, length = cluster, 1
-            count -= 1
+        last = first
+        for start, length in self._runs(first, where or self.medium.name):
+            taken = min(length, count)
+            yield start, taken
+            count -= taken
             if not count:
-                break
-        yield start, length
-        if count:
-            raise ChainError(ChainFault.SHORT, start + length - 1, where or self.medium.name)
+                return
+            last = start + length - 1
+        raise ChainError(ChainFault.SHORT, last, where or self.medium.name)
 
     # ---- directories
 
@@ -276,8 +308,8 @@ class FatVolume:
             return
         where = f"{self.medium.name}: {file.name}"
         count = -(-place.size // self.boot.cluster_size)
-        # a loop among the first clusters shows before four times as many have been followed
-        if self.length(place.first_cluster, where, 4 * count + 4) < count:
+        # a loop among the first clusters shows before eight times as many have been followed
+        if self.length(place.first_cluster, where, 8 * count) < count:
             raise ChainError(ChainFault.SHORT, place.first_cluster, where)
         left = place.size
         for start, length in self.runs(place.first_cluster, count, where):

@@ -5,11 +5,15 @@ from __future__ import annotations
 from efi_image.errors import InputError
 from efi_image.reader.disk import Disk, Partition, Scheme, read_disk
 from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
+from efi_image.reader.iso import IsoVolume
 from efi_image.reader.medium import Medium
 from efi_image.verify import boot, fat, fat_boot, gpt, mbr, second_opinion
 from efi_image.verify.finding import Findings
 from efi_image.verify.options import Options
 from efi_image.verify.scope import Scope
+
+OPTICAL_SECTOR = 2048
+MAX_EL_TORITO = 64
 
 
 class DiskCheck:
@@ -34,11 +38,13 @@ class DiskCheck:
             scope = Scope(self._medium, self._findings)
             mbr.check_table(scope, disk.mbr, disk.sector_size)
             self._partitions(disk)
-        elif disk.is_iso:
-            self._findings.add("ZPP-D102", "it is an ISO 9660 volume alone")
-        else:
+            if self._volumes and not any(partition.is_esp for partition in disk.partitions):
+                scope.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
+        elif not disk.is_iso:
             self._findings.add("ZPP-D101", "nothing that is known begins it", offset=0)
             return
+        if disk.is_iso:
+            self._el_torito(disk)
         self._boot()
 
     def _gpt(self, disk: Disk) -> None:
@@ -80,6 +86,27 @@ class DiskCheck:
         start = partition.start
         self._volume(Scope(medium, self._findings, part, start, start // size, known))
 
+    def _el_torito(self, disk: Disk) -> None:
+        """The FAT volume that firmware starts from optical media."""
+        try:
+            entries = [e for e in IsoVolume(self._medium).boot_entries() if e.platform == "EFI"]
+        except InputError as error:
+            self._findings.add("ZPP-D106", f"it cannot be read: {error.what}")
+            return
+        if not entries:
+            self._findings.add("ZPP-D106", "it has no entry for EFI")
+        for entry in entries[:MAX_EL_TORITO]:
+            start = entry.block * OPTICAL_SECTOR
+            size = entry.sectors * 512 if entry.sectors > 1 else self._medium.size - start
+            if any(partition.entry and partition.start == start for partition in disk.partitions):
+                continue  # it is a partition as well, and was looked at
+            try:
+                medium = self._medium.view(start, size)
+            except InputError as error:
+                self._findings.add("ZPP-D106", f"its volume {error.what}")
+                continue
+            self._volume(Scope(medium, self._findings, "El Torito", start))
+
     def _whole(self) -> None:
         known = self._options.sector_size
         self._volume(Scope(self._medium, self._findings, "volume", disk_sector_size=known))
@@ -96,7 +123,7 @@ class DiskCheck:
     def _boot(self) -> None:
         if not self._volumes:
             if not self._unreadable:
-                self._findings.add("ZPP-D102", "no partition holds one")
+                self._findings.add("ZPP-D102", "nothing on it holds one")
             return
         boot.check(
             self._volumes,

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 from efi_image.gpt import MBR_SIGNATURE, MBR_SIZE, MBR_TABLE, protective_mbr
-from efi_image.reader.mbr import PROTECTIVE, Mbr
+from efi_image.reader.mbr import PROTECTIVE, Mbr, records
 from efi_image.verify.finding import Fix
 from efi_image.verify.scope import Scope
 
 RECORD_SIZE = 16
-FIRST_AT, SIZE_AT = 8, 12
+TYPE_AT, FIRST_AT, SIZE_AT = 4, 8, 12
 LARGEST = 0xFFFFFFFF
 
 
 def check_protective(scope: Scope, mbr: Mbr | None, sectors: int) -> None:
     """The MBR before the GPT of a disk of so many sectors."""
-    primary = mbr.primary if mbr else ()
+    rows = records(scope.medium.peek(0, MBR_SIZE)) if mbr else []
+    primary = [row for row in rows if row.type]
     guard = next((row for row in primary if row.type == PROTECTIVE), None)
     if guard is None:
         _missing(scope, has_others=bool(primary), sectors=sectors)
         return
+    _check_unused(scope)
     place = MBR_TABLE + (guard.number - 1) * RECORD_SIZE
     if guard.first != 1:
         fix = scope.put("let the protective partition begin at 1", place + FIRST_AT, "I", 1)
@@ -36,6 +38,16 @@ def check_protective(scope: Scope, mbr: Mbr | None, sectors: int) -> None:
         cut_off = scope.has("G117")  # what is to be mended first, if it can be
         reason = f"it has {guard.sectors} sectors, not {wanted}"
         scope.add("M103", reason, place, fix=None if cut_off else fix)
+
+
+def _check_unused(scope: Scope) -> None:
+    """What is no partition is all zeros."""
+    for number in range(4):
+        place = MBR_TABLE + number * RECORD_SIZE
+        row = scope.medium.read(place, RECORD_SIZE)
+        if not row[TYPE_AT] and any(row):
+            fix = Fix(f"cleared record {number + 1} of the MBR", (scope.patch(place, bytes(16)),))
+            scope.add("M106", f"record {number + 1}", place, fix=fix)
 
 
 def _missing(scope: Scope, *, has_others: bool, sectors: int) -> None:

@@ -44,7 +44,7 @@ struct alignas(page_size) Vcpu {
 
     // AMD-V: what the other CPUs have sent to this one.
     u32 startup;     // svm/startup.hpp
-    u32 kicks;       // NMIs that only mean "look at startup"
+    bool kicked;     // an NMI is on its way that only means "look at startup"
     bool entered;    // the first VMRUN went well
     bool nmi_masked; // the guest is in its NMI handler
     u64 iret_rip;    // the IRET that ends it, until it has run

@@ -144,6 +144,7 @@ def exit_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
     for key, what, goal, public in (
         ("cpuid_plain", "a CPUID exit, plain leaf", rig.cpuid_goal, "253, 262, 282"),
         ("cpuid_changed", "a CPUID exit, changed leaf", rig.cpuid_goal, "253, 262, 282"),
+        ("cpuid_general", "a CPUID exit, general handler", None, ""),
         ("ipi", "an IPI", None, ""),
         ("eoi", "an EOI", None, ""),
     ):

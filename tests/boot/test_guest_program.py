@@ -7,17 +7,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from lab import AMDV, EPYC, HASWELL, VTX, Lab, Pc, qemu
+from lab import AMDV, EPYC, HASWELL, RYZEN, VTX, Lab, Pc, qemu
 
 EXPECTED = {"Intel VT-x": "vtx", "AMD-V": "amdv"}
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"
 
 
-def verdict(lab: Lab, pc: Pc, *, hypervisor: bool) -> str:
+def verdict(lab: Lab, pc: Pc, *, hypervisor: bool, words: str = "") -> str:
     program: Path = lab.build_directory / "ZppGuestTest.efi"
     expected = EXPECTED[pc.vendor] if hypervisor else "bare"
-    words = f"expect={expected} cpus={pc.cpus}"
-    image = lab.program(program, hypervisor=hypervisor, cmdline=words)
+    cmdline = f"expect={expected} cpus={pc.cpus} {words}".strip()
+    image = lab.program(program, hypervisor=hypervisor, cmdline=cmdline)
     serial = lab.boot(replace(lab.on(pc, image), expect=(VERDICT,)), pc.engine).serial
     found = re.search(VERDICT, serial, re.MULTILINE)
     assert found is not None
@@ -27,6 +27,13 @@ def verdict(lab: Lab, pc: Pc, *, hypervisor: bool) -> str:
 @pytest.mark.parametrize("pc", [*VTX, *AMDV], ids=str)
 def test_guest_on_the_hypervisor(lab: Lab, pc: Pc) -> None:
     assert verdict(lab, pc, hypervisor=True) == "PASS"
+
+
+@pytest.mark.parametrize(
+    "pc", [Pc(HASWELL, 4), Pc(f"{RYZEN},+x2apic", 4, vendor="AMD-V")], ids=str
+)
+def test_guest_in_x2apic_mode(lab: Lab, pc: Pc) -> None:
+    assert verdict(lab, pc, hypervisor=True, words="x2apic=1") == "PASS"
 
 
 @pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu(EPYC, 2)], ids=str)

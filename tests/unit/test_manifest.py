@@ -16,12 +16,15 @@ from makepe import BOOT_DRIVER, make_pe
 from test_make import make
 
 from efi_image.cli import main
-from efi_image.errors import InputError
-from efi_image.manifest import MAX_SIZE, load, parse
+from efi_image.config import load as load_config
+from efi_image.errors import InputError, ZppError
+from efi_image.manifest import MAX_SIZE, from_tables, load, parse
 from efi_image.partition_types import BY_NAME
+from efi_image.recipe import merge
 from efi_image.settings import KEYS
 
 MIB = 1 << 20
+CONFIG = load_config()
 DOCUMENT = Path(__file__).parents[2] / "docs" / "manifest.md"
 Capture = pytest.CaptureFixture[str]
 
@@ -190,6 +193,38 @@ def test_manifest_that_cannot_be_read(build_dir: Path, folder: Path, capsys: Cap
 def test_any_text_is_read_or_refused(text: str) -> None:
     with suppress(InputError):
         parse(text, Path("disk.toml"))
+
+
+VALUES = st.one_of(
+    st.text(max_size=12),
+    st.sampled_from(["min", "gpt", "iso", "12", "0x3f8", "1M", "-", "on", "none", "qcow2", "esp"]),
+    st.integers(),
+    st.booleans(),
+    st.floats(),
+    st.none(),
+)
+ROWS = st.lists(
+    st.one_of(VALUES, st.dictionaries(st.sampled_from(["source", "type", "guid", "x"]), VALUES)),
+    max_size=3,
+)
+TABLES = st.dictionaries(
+    st.sampled_from([*KEYS, "boot", "files", "partitions", "x"]), st.one_of(VALUES, ROWS)
+)
+
+
+@given(TABLES)
+def test_any_values_are_taken_or_refused(tables: dict[str, object]) -> None:
+    with suppress(ZppError):
+        recipe = merge(CONFIG, from_tables(tables, Path("none/disk.toml")))
+        recipe.target()
+        recipe.esp_options()
+        recipe.image_options(0).geometry.check()
+
+
+def test_output_is_named_after_its_form(build_dir: Path) -> None:
+    for form, name in (("vdi", "esp.vdi"), ("zst", "esp.img.zst"), ("raw", "esp.img")):
+        assert make(build_dir, "--output-format", form) == 0
+        assert (build_dir / name).is_file()
 
 
 def test_document_names_all_keys_and_types(folder: Path) -> None:

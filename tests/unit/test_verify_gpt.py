@@ -139,6 +139,8 @@ def _wipe(*ranges: tuple[int, int]) -> Callable[[Disk], None]:
 
 
 DAMAGES = [
+    Damage("empty record of a type", "M104", lambda d: d.put(466, "B", 0x40), sfdisk=False),
+    Damage("record of no type", "M106", lambda d: d.put(474, "I", 64), sfdisk=False, fixed=True),
     Damage("no primary header", "G101", _wipe((512, 512)), fixed=True),
     Damage("no primary table at all", "G101", _wipe((512, 33 * 512)), fixed=True),
     Damage("primary CRC", "G102", lambda d: d.put(512 + 16, "I", 1), fixed=True),
@@ -264,6 +266,13 @@ def test_mbr_disk(original: Path, tmp_path: Path) -> None:
     struct.pack_into("<B3sB3sII", data, 462, 0, b"", 0x83, b"", 4096, 99999)
     image.write_bytes(data)
     assert codes(verify(image)) == {"M201", "M202"}
+    struct.pack_into("<B3sB3sII", data, 446, 0x80, b"", 0x0E, b"", 2048, 10240)
+    data[462:478] = bytes(16)
+    image.write_bytes(data)
+    assert codes(verify(image)) == {"M204"}
+    struct.pack_into("<B3sB3sII", data, 446, 0, b"", 0x05, b"", 40, 10240)
+    image.write_bytes(data)
+    assert codes(verify(image)) == {"M203", "D102"}
 
 
 def test_nothing_known(tmp_path: Path) -> None:

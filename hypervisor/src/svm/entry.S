@@ -1,5 +1,6 @@
 /* The guest runs in a loop around VMRUN. The order of the registers is that of GuestRegisters
- * (vcpu.hpp); the guest's RAX is in the VMCB, its slot on the stack is filled by the handlers. */
+ * (vcpu.hpp); the guest's RAX is in the VMCB, its slot on the stack is filled by the handlers. What
+ * VMSAVE saves and VMLOAD loads is exchanged only for the general handler. */
 #include "x86/registers.S"
 
     .text
@@ -34,10 +35,8 @@ zpp_svm_run:
     .p2align 4
 1:  movq (%rsp), %rax
     vmload %rax
+2:  movq (%rsp), %rax
     vmrun %rax
-    vmsave %rax
-    movq 8(%rsp), %rax
-    vmload %rax
     push_scratch_registers
     .cfi_adjust_cfa_offset 80
     movq %rsp, %rdi
@@ -47,11 +46,15 @@ zpp_svm_run:
     addq $8, %rsp
     .cfi_adjust_cfa_offset -8
     testb %al, %al
-    jz 2f
+    jz 3f
     pop_scratch_registers
     .cfi_adjust_cfa_offset -80
-    jmp 1b
-2:  .cfi_adjust_cfa_offset 80
+    jmp 2b
+3:  .cfi_adjust_cfa_offset 80
+    movq 80(%rsp), %rax
+    vmsave %rax
+    movq 88(%rsp), %rax
+    vmload %rax
     push_other_registers
     .cfi_adjust_cfa_offset 40
     movq %rsp, %rdi
@@ -59,11 +62,11 @@ zpp_svm_run:
     testb %al, %al
     pop_other_registers
     .cfi_adjust_cfa_offset -40
-    jz 3f
+    jz 4f
     pop_scratch_registers
     .cfi_adjust_cfa_offset -80
     jmp 1b
-3:  .cfi_adjust_cfa_offset 80
+4:  .cfi_adjust_cfa_offset 80
     addq $96, %rsp
     .cfi_adjust_cfa_offset -96
     popq %rbx

@@ -1,10 +1,10 @@
 // VM exits under AMD-V: from the exit code to the handler, and the outcome back to the guest.
 #include "crash.hpp"
 #include "emulate.hpp"
-#include "guest_code.hpp"
 #include "machine.hpp"
 #include "svm/apic_access.hpp"
 #include "svm/events.hpp"
+#include "svm/guest_instruction.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/instructions.hpp"
 #include "svm/shared.hpp"
@@ -17,14 +17,6 @@ namespace zpp::svm {
 namespace {
 
 namespace msr = x86::msr;
-
-CodeSize code_size(const Vmcb& vmcb)
-{
-    constexpr u16 attributes_l = 1u << 9, attributes_d = 1u << 10;
-    if ((vmcb.efer & msr::efer_lma) != 0 && (vmcb.cs.attributes & attributes_l) != 0)
-        return CodeSize::bits64;
-    return (vmcb.cs.attributes & attributes_d) != 0 ? CodeSize::bits32 : CodeSize::bits16;
-}
 
 u64 wrap_rip(u64 rip, CodeSize size)
 {
@@ -39,30 +31,12 @@ u64 wrap_rip(u64 rip, CodeSize size)
     return rip;
 }
 
-// The bytes at RIP: from the CPU where it delivers them, else from the guest's memory.
-GuestCode code_at_rip(Vcpu& vcpu, const Vmcb& vmcb)
-{
-    if (shared.decode_assists && vmcb.exit_code == static_cast<u64>(ExitCode::nested_page_fault) &&
-        vmcb.fetched_count != 0) {
-        GuestCode code{};
-        for (; code.count < max_instruction_length && code.count < vmcb.fetched_count; ++code.count)
-            code.bytes[code.count] = vmcb.fetched[code.count];
-        return code;
-    }
-    const bool flat = code_size(vmcb) == CodeSize::bits64;
-    return fetch_code(vcpu, {vmcb.cr0, vmcb.cr3, vmcb.cr4, vmcb.efer},
-                      flat ? vmcb.rip : static_cast<u32>(vmcb.cs.base + vmcb.rip));
-}
-
 u64 next_rip(Vcpu& vcpu, const Vmcb& vmcb)
 {
-    if (shared.next_rip && vmcb.next_rip != 0)
-        return vmcb.next_rip;
-    const GuestCode code = code_at_rip(vcpu, vmcb);
-    const unsigned length = decode_length(code.bytes, code.count, code_size(vmcb));
-    if (length == 0)
+    const u64 next = find_next_rip(vcpu, vmcb);
+    if (next == 0)
         crash("the length of an instruction is unknown", vmcb.rip);
-    return vmcb.rip + length;
+    return next;
 }
 
 // After an emulated instruction: as the CPU does at an instruction boundary.
@@ -233,7 +207,6 @@ void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }
 
 unsigned exit_counter(u64 code)
 {
-    constexpr u64 nested_page_fault_counter = 0xa8;
     if (code == static_cast<u64>(ExitCode::nested_page_fault))
         return nested_page_fault_counter;
     return static_cast<unsigned>(code < Vcpu::exit_counters ? code : Vcpu::exit_counters - 1);
@@ -320,7 +293,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     record(vcpu, vmcb);
     carry_out(vcpu, vmcb, dispatch(vcpu, vmcb, registers));
     deliver_events(vcpu, vmcb);
-    startup::take(vcpu, registers, {reset, start});
+    startup::take(vcpu, registers, {reset, start, zpp_svm_halt});
     vmcb.rax = registers.rax;
     return true;
 }

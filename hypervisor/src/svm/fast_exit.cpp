@@ -1,37 +1,110 @@
-// The hot path: CPUID of leaf 1 or an untouched one while nothing else is to be done. Anything else is left
-// to the general handler.
+// The hot paths, most exits of a running OS: CPUID of leaf 1 or an untouched one, and the stores to the
+// xAPIC that start no CPU (end of interrupt, timer). Anything else, any doubt is left to the general
+// handler, which starts afresh. FS, GS, TR and LDTR are still the guest's here, and GIF is clear: this
+// code must not fault.
+#include "apic.hpp"
 #include "emulate.hpp"
+#include "svm/apic_access.hpp"
+#include "svm/guest_instruction.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/shared.hpp"
 #include "svm/startup.hpp"
 
 namespace zpp::svm {
+namespace {
 
-extern "C" bool zpp_svm_on_fast_exit(ScratchRegisters& registers);
-
-bool zpp_svm_on_fast_exit(ScratchRegisters& registers)
+// Nothing but going on after the instruction is to be done.
+bool is_plain(const Vcpu& vcpu, const Vmcb& vmcb)
 {
-    constexpr auto code_cpuid = static_cast<u64>(ExitCode::cpuid);
-    Vcpu& vcpu = current_vcpu();
-    Vmcb& vmcb = vmcb_of(vcpu);
-    const auto leaf = static_cast<u32>(vmcb.rax);
-    if (vmcb.exit_code != code_cpuid || (leaf != 1 && is_changed_leaf(leaf)) || !shared.next_rip ||
-        (vmcb.rflags & x86::rflags_tf) != 0 || vmcb.interrupt_state != 0 || vcpu.nmi_pending ||
-        startup::waits(vcpu))
+    return (vmcb.rflags & x86::rflags_tf) == 0 && vmcb.interrupt_state == 0 && !vcpu.nmi_pending &&
+           !startup::waits(vcpu);
+}
+
+// False: RIP may have to wrap.
+bool advance(Vmcb& vmcb, u64 next)
+{
+    if ((vmcb.rip ^ next) >> 16 != 0)
         return false;
-    ++vcpu.exits[code_cpuid];
-    x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
-    if (leaf == 1)
-        change_cpuid_leaf_1(vmcb.cr4, result);
-    vmcb.rip = vmcb.next_rip;
+    vmcb.rip = next;
     vmcb.clean = clean_all;
     vmcb.tlb_control = 0;
     vmcb.event_injection = 0;
+    return true;
+}
+
+inline bool on_cpuid(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers, u64 next_rip)
+{
+    const auto leaf = static_cast<u32>(vmcb.rax);
+    if (leaf != 1 && is_changed_leaf(leaf))
+        return false;
+    if (next_rip == 0 || !advance(vmcb, next_rip))
+        return false;
+    ++vcpu.exits[static_cast<u64>(ExitCode::cpuid)];
+    x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
+    if (leaf == 1)
+        change_cpuid_leaf_1(vmcb.cr4, result);
     vmcb.rax = result.eax;
     registers.rbx = result.ebx;
     registers.rcx = result.ecx;
     registers.rdx = result.edx;
     return true;
+}
+
+// The register of that number, if it is at hand here.
+const u64* find_register(const ScratchRegisters& registers, const Vmcb& vmcb, unsigned number)
+{
+    const u64* const by_number[] = {&vmcb.rax,     &registers.rcx, &registers.rdx, &registers.rbx,
+                                    &vmcb.rsp,     nullptr,        &registers.rsi, &registers.rdi,
+                                    &registers.r8, &registers.r9,  &registers.r10, &registers.r11};
+    return number < sizeof by_number / sizeof by_number[0] ? by_number[number] : nullptr;
+}
+
+bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
+{
+    const u64 offset = vmcb.exit_info_2 - apic_access::page().value;
+    if (offset >= page_size || (vmcb.exit_info_1 & fault_write) == 0 ||
+        is_startup_register(offset) || (vmcb.exit_interrupt_info & event_valid) != 0)
+        return false;
+    const GuestCode code = code_at_rip(vcpu, vmcb);
+    const auto store = decode_store(code.bytes, code.count, code_size(vmcb));
+    if (!store || store->exchange)
+        return false;
+    const u64* source =
+        store->from_register ? find_register(registers, vmcb, store->source) : nullptr;
+    if ((store->from_register && source == nullptr) || !advance(vmcb, vmcb.rip + store->length))
+        return false;
+    apic_access::write(static_cast<u32>(offset),
+                       source != nullptr ? static_cast<u32>(*source) : store->immediate);
+    ++vcpu.exits[nested_page_fault_counter];
+    return true;
+}
+
+// Where the guest's code must be read. Apart, so that the other path saves no registers.
+[[gnu::noinline]] bool on_exit_with_code(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers)
+{
+    switch (static_cast<ExitCode>(vmcb.exit_code)) {
+    case ExitCode::cpuid:
+        return on_cpuid(vcpu, vmcb, registers, find_next_rip(vcpu, vmcb));
+    case ExitCode::nested_page_fault:
+        return on_apic_store(vcpu, vmcb, registers);
+    default:
+        return false;
+    }
+}
+
+} // namespace
+
+extern "C" bool zpp_svm_on_fast_exit(ScratchRegisters& registers);
+
+bool zpp_svm_on_fast_exit(ScratchRegisters& registers)
+{
+    Vcpu& vcpu = current_vcpu();
+    Vmcb& vmcb = vmcb_of(vcpu);
+    if (!is_plain(vcpu, vmcb))
+        return false;
+    if (vmcb.exit_code == static_cast<u64>(ExitCode::cpuid) && shared.next_rip)
+        return on_cpuid(vcpu, vmcb, registers, vmcb.next_rip);
+    return on_exit_with_code(vcpu, vmcb, registers);
 }
 
 } // namespace zpp::svm

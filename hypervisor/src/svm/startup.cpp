@@ -34,20 +34,22 @@ bool post_init(Vcpu& target)
     return (old & state_mask) == running;
 }
 
-// A SIPI counts only in wait-for-SIPI, and only the first one.
-void post_sipi(Vcpu& target, u8 vector)
+// A SIPI counts only in wait-for-SIPI, and only the first one. Returns whether the target waits.
+bool post_sipi(Vcpu& target, u8 vector)
 {
     u32 old = load(target);
     while ((old & state_mask) != running && (old & sipi_posted) == 0)
         if (change(target, old, old | sipi_posted | u32{vector} << vector_shift))
-            return;
+            return (old & state_mask) == waiting;
+    return false;
 }
 
-// Makes the target leave its guest: an NMI, which it intercepts.
+// Makes the target look at its state: an NMI, which leaves the guest, or wakes a CPU that waits. A
+// kick that the target has not taken yet will do; a second NMI could melt into it.
 void kick(Vcpu& target)
 {
-    __atomic_add_fetch(&target.kicks, 1, __ATOMIC_ACQ_REL);
-    apic_access::send(target.apic.id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+    if (!__atomic_exchange_n(&target.kicked, true, __ATOMIC_ACQ_REL))
+        apic_access::send(target.apic.id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
 }
 
 void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
@@ -59,9 +61,8 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
                                               (init ? 0u : icr.vector()));
         return;
     }
-    if (!init)
-        post_sipi(target, icr.vector());
-    else if (post_init(target) && &target != &sender)
+    const bool must_look = init ? post_init(target) : post_sipi(target, icr.vector());
+    if (must_look && &target != &sender)
         kick(target);
 }
 
@@ -98,24 +99,17 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
     }
     while (!change(vcpu, seen, (seen & ~state_mask) | waiting))
         ;
-    u32 posted = waiting;
-    while ((posted & sipi_posted) == 0 || !change(vcpu, posted, running)) { // an INIT may drop it
-        x86::pause();
-        posted = load(vcpu);
-    }
+    u32 posted = load(vcpu);
+    while ((posted & sipi_posted) == 0 || !change(vcpu, posted, running)) // an INIT may drop it
+        if ((posted & sipi_posted) == 0) {
+            actions.wait();
+            posted = load(vcpu);
+        }
     actions.start(static_cast<u8>(posted >> vector_shift));
 }
 
 void init_arrived(Vcpu& vcpu) { (void)post_init(vcpu); }
 
-bool take_kick(Vcpu& vcpu)
-{
-    u32 kicks = __atomic_load_n(&vcpu.kicks, __ATOMIC_ACQUIRE);
-    while (kicks != 0)
-        if (__atomic_compare_exchange_n(&vcpu.kicks, &kicks, kicks - 1, false, __ATOMIC_ACQ_REL,
-                                        __ATOMIC_ACQUIRE))
-            return true;
-    return false;
-}
+bool take_kick(Vcpu& vcpu) { return __atomic_exchange_n(&vcpu.kicked, false, __ATOMIC_ACQ_REL); }
 
 } // namespace zpp::svm::startup

@@ -11,9 +11,12 @@ namespace zpp::svm::startup {
 
 // Before each VMRUN: if this CPU was sent an INIT, `reset` gives it the INIT state, and the call
 // comes back when a SIPI has come (the BSP does not wait), with its vector given to `start`.
+// `wait` comes back at the latest when a kick has been taken, also one that came before the call
+// but after the state was looked at.
 struct Actions {
     void (*reset)(GuestRegisters& registers);
     void (*start)(u8 vector);
+    void (*wait)();
 };
 void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions);
 

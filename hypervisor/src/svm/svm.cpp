@@ -175,16 +175,18 @@ Result launch(Vcpu& vcpu)
     return {ZPP_ENTRY_FAILED, "VMRUN refused the VMCB"};
 }
 
-void on_host_nmi(Vcpu& vcpu)
+void on_host_nmi(Vcpu& vcpu, u64& rip)
 {
+    skip_halt(rip);
     if (!startup::take_kick(vcpu))
         vcpu.nmi_pending = true;
 }
 
-bool on_security_exception(Vcpu& vcpu)
+bool on_security_exception(Vcpu& vcpu, u64& rip)
 {
     if (!vcpu.launched)
         return false;
+    skip_halt(rip);
     startup::init_arrived(vcpu);
     return true;
 }

@@ -202,11 +202,13 @@ void write_host_state(Vcpu& vcpu)
 
 extern "C" void zpp_vmx_launch();
 
-void on_host_nmi(Vcpu& vcpu)
+void pend_nmi(Vcpu& vcpu)
 {
     vcpu.nmi_pending = true;
     vmcs::write(Field32::primary_controls, shared.capabilities.primary | primary_nmi_window);
 }
+
+void on_host_nmi(Vcpu& vcpu, u64&) { pend_nmi(vcpu); }
 
 Result enter_guest(Vcpu& vcpu)
 {
@@ -220,7 +222,7 @@ Result enter_guest(Vcpu& vcpu)
     flush_guest_tlb();
     vcpu.launched = true;
     if (vcpu.nmi_pending)
-        on_host_nmi(vcpu);
+        pend_nmi(vcpu);
     zpp_vmx_launch();
     vcpu.launched = false;
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};
@@ -239,7 +241,7 @@ Result launch(Vcpu& vcpu)
     return result;
 }
 
-bool on_security_exception(Vcpu&) { return false; }
+bool on_security_exception(Vcpu&, u64&) { return false; }
 
 } // namespace
 

@@ -32,6 +32,17 @@ ZppApicIsX2 (
 }
 
 /**
+  Switches this CPU's local APIC to x2APIC mode. The CPU must have it (CPUID.1:ECX[21]).
+**/
+VOID
+ZppApicEnterX2 (
+  VOID
+  )
+{
+  AsmWriteMsr64 (MSR_APIC_BASE, AsmReadMsr64 (MSR_APIC_BASE) | APIC_BASE_X2);
+}
+
+/**
   The registers in memory.
 
   @return The first one's address.

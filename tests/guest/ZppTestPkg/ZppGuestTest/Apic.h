@@ -23,6 +23,14 @@ ZppApicIsX2 (
   );
 
 /**
+  Switches this CPU's local APIC to x2APIC mode. The CPU must have it (CPUID.1:ECX[21]).
+**/
+VOID
+ZppApicEnterX2 (
+  VOID
+  );
+
+/**
   The address of the EOI register.
 
   @return Its address, or 0 in x2APIC mode.

@@ -1,6 +1,7 @@
 /** @file
   CPUs that are started, stopped and started again by the firmware, by INIT and SIPI.
 **/
+#include "Apic.h"
 #include "Checks.h"
 #include "Primitives.h"
 
@@ -89,6 +90,49 @@ DisableAndEnable (
 
   ZppReport (Test, "APs are disabled and enabled", Test->CpuCount - 1, Good);
   ZppReport (Test, "each AP ran once enabled", Test->CpuCount - 1, mRuns);
+}
+
+/**
+  Switches this CPU, and counts it if it is in x2APIC mode then.
+
+  @param[in,out] Buffer  Not used.
+**/
+STATIC
+VOID
+EFIAPI
+EnterX2 (
+  IN OUT VOID  *Buffer
+  )
+{
+  ZppApicEnterX2 ();
+  if (ZppApicIsX2 ()) {
+    InterlockedIncrement ((UINT32 *)&mRuns);
+  }
+}
+
+/**
+  Switches all local APICs to x2APIC mode, the BSP's last, since it starts the others. What the
+  firmware sends from then on goes through the ICR's MSR.
+
+  @param[in,out] Test  The test.
+**/
+VOID
+ZppEnterX2Apic (
+  IN OUT ZPP_TEST  *Test
+  )
+{
+  if ((ZppCpuid (1, 0).Rcx & BIT21) == 0) {
+    ZppReport (Test, "the CPUs have x2APIC", 1, 0);
+    return;
+  }
+
+  mRuns = 0;
+  if (Test->CpuCount > 1) {
+    Test->Mp->StartupAllAPs (Test->Mp, EnterX2, FALSE, NULL, AP_TIMEOUT_US, Test, NULL);
+  }
+
+  EnterX2 (Test);
+  ZppReport (Test, "CPUs in x2APIC mode", Test->CpuCount, mRuns);
 }
 
 /**

@@ -28,6 +28,16 @@ ZppPrepareMemoryChecks (
   );
 
 /**
+  Switches all local APICs to x2APIC mode. Runs on the BSP.
+
+  @param[in,out] Test  The test.
+**/
+VOID
+ZppEnterX2Apic (
+  IN OUT ZPP_TEST  *Test
+  );
+
+/**
   Checks that CPUs can be started, stopped and started again. Runs on the BSP.
 
   @param[in,out] Test  The test.

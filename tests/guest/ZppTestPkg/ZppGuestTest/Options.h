@@ -16,6 +16,7 @@ typedef struct {
   ZPP_EXPECT    Expect;
   UINTN         Cpus;         ///< "cpus=4": how many CPUs there are, 0 if not told.
   UINTN         Rounds;       ///< "rounds=50": how many rounds of MP calls.
+  UINTN         X2Apic;       ///< "x2apic=1": switch all local APICs to x2APIC mode first.
   UINTN         StrictMsrs;   ///< "strict-msrs=1": the machine gives #GP for MSRs it does not have.
 } ZPP_OPTIONS;
 

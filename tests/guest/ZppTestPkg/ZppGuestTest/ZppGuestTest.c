@@ -112,6 +112,10 @@ RunAll (
     ZppReport (Test, "number of CPUs", Test->Options.Cpus, Test->CpuCount);
   }
 
+  if (Test->Options.X2Apic != 0) {
+    ZppEnterX2Apic (Test);
+  }
+
   // Nothing else makes sense on another machine than the one expected.
   RunTable (Test, gZppIdentityChecks);
   if (Test->Failures != 0) {
