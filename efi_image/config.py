@@ -10,9 +10,6 @@ them. Standard library only, so that it runs before anything is installed.
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import json
 import os
 import re
 import sys
@@ -20,8 +17,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from efi_image.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMITTED = "environment.config"
 LOCAL = "environment.local"
@@ -242,6 +243,8 @@ def _lines(data: bytes, name: str) -> list[str]:
 
 
 def _near(name: str) -> str:
+    import difflib  # noqa: PLC0415 - only errors need it
+
     near = difflib.get_close_matches(name.upper(), VARIABLES, 1)
     return f"did you mean {near[0]}?" if near else ""
 
@@ -363,6 +366,8 @@ def _overrides(words: Iterable[str]) -> dict[str, str]:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    import argparse  # noqa: PLC0415 - zpp-image parses its command line itself
+
     parser = argparse.ArgumentParser(
         prog="python3 -m efi_image.config", description="Check and print the configuration."
     )
@@ -388,6 +393,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.get:
         print(values[options.get])
     elif options.json:
+        import json  # noqa: PLC0415
+
         print(json.dumps(values, indent=2))
     elif not options.check:
         for name, value in values.items():

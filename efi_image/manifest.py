@@ -6,8 +6,6 @@ Paths are relative to the manifest's folder.
 
 from __future__ import annotations
 
-import difflib
-import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +43,8 @@ class _Reader:
         return ManifestError(what, where=f"{self._path}: {key}", hint=hint)
 
     def unknown(self, key: str, known: Iterable[str], place: str = "") -> ManifestError:
+        import difflib  # noqa: PLC0415 - only errors need it
+
         close = difflib.get_close_matches(key, list(known), n=1)
         hint = f"did you mean '{close[0]}'?" if close else ""
         return self.fault(place + key, "unknown key", hint)
@@ -127,6 +127,8 @@ class _Reader:
 
 def parse(text: str, path: Path) -> Manifest:
     """What a manifest at that path says; raises ManifestError."""
+    import tomllib  # noqa: PLC0415 - most images have no manifest
+
     try:
         tables = tomllib.loads(text)
     except RecursionError:

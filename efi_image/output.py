@@ -11,7 +11,6 @@ from io import FileIO
 from pathlib import Path
 from typing import IO, Any, cast
 
-from efi_image import container
 from efi_image.atomic import atomic, check_output, workspace
 from efi_image.bmap import BlockMap
 from efi_image.errors import OutputError, UsageError
@@ -85,6 +84,8 @@ class Target:
         elif os.isatty(STANDARD_DESCRIPTOR):
             raise OutputError("is a terminal", where=self.name, hint="send it to a file or a pipe")
         if not self.form.is_stream:
+            from efi_image import container  # noqa: PLC0415
+
             container.find_qemu_img()
 
 
@@ -158,6 +159,8 @@ def _file(
 def _virtual_disk(
     target: Target, write: Write, digest: bool, blocks: BlockMap | None, seed: bytes
 ) -> str:
+    from efi_image import container  # noqa: PLC0415 - it starts programs, which takes imports
+
     with workspace(target.path) as made:
         raw = made.with_name("raw.img" if made.name == "raw" else "raw")
         descriptor = os.open(raw, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)

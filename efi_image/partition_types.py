@@ -6,7 +6,6 @@ that use them. A type without a byte cannot stand in an MBR.
 
 from __future__ import annotations
 
-import difflib
 import re
 from dataclasses import dataclass
 from uuid import UUID
@@ -134,6 +133,8 @@ def parse_type(text: str, where: str) -> PartitionType:
     if _GUID.fullmatch(text):
         guid = parse_guid(text, where)
         return BY_GUID.get(guid) or PartitionType(str(guid), guid, None)
+    import difflib  # noqa: PLC0415 - only errors need it
+
     close = difflib.get_close_matches(text, BY_NAME, n=1)
     hint = f"did you mean '{close[0]}'?" if close else "such as linux, swap, esp, or a GUID"
     raise UsageError(f"there is no type of partition '{text}'", where=where, hint=hint)

@@ -18,7 +18,8 @@ from efi_image.errors import EXIT_CODES, EngineFailed, ExitCode
 Capture = pytest.CaptureFixture[str]
 
 
-HEAVY = {"lief", "pefile", "pyfatfs", "pycdlib", "rich", "traceback", "efi_image.engine"}
+HEAVY = {"lief", "pefile", "pyfatfs", "pycdlib", "zstandard", "rich", "traceback", "argparse",
+         "difflib", "subprocess", "tomllib", "efi_image.engine"}  # fmt: skip
 NOT_AT_ONCE = HEAVY | {"json", "hashlib", "efi_image.config", "efi_image.image"}
 
 
