@@ -53,7 +53,7 @@ class VolumeBoot:
     def _programs(self) -> Iterator[tuple[files.Path, Node]]:
         count = 0
         try:
-            for names, node in files.walk(self.volume):
+            for names, node in files.walk(self.volume, faults=[]):
                 if node.kind is Kind.FILE and fold(names[-1]).endswith(".efi"):
                     count += 1
                     if count > MAX_PROGRAMS:

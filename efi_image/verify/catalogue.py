@@ -177,7 +177,9 @@ RULES: tuple[Rule, ...] = (
          "systems search for room at the wrong place", "--fix writes it", True),
     Rule("ZPP-F304", _W, "the backup boot sector differs from the boot sector",
          "a repair with it brings back what is wrong", "--fix copies the boot sector", True),
-    Rule("ZPP-F305", _N, "there is no backup boot sector",
+    Rule("ZPP-F305", _W, "there is no backup boot sector",
+         "one bad sector loses the volume", "--fix makes one in sector 6", True),
+    Rule("ZPP-F306", _N, "there is no room for a backup boot sector",
          "one bad sector loses the volume", _AGAIN),
     # ---- FAT: directories
     Rule("ZPP-F401", _E, "a file's first cluster is none of the volume's",

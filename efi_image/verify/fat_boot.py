@@ -16,6 +16,7 @@ FIRST_FAT32 = 65525
 LIMITS = (4085, FIRST_FAT32)
 JUMPS = (0xEB, 0xE9)
 SECTOR_COUNT, MEDIA_AT, GEOMETRY_AT, HIDDEN_AT, SIGNATURE_AT = 0x13, 0x15, 0x18, 0x1C, 510
+BACKUP_AT = 0x32
 MIRRORING_OFF = 0x80
 
 
@@ -172,7 +173,13 @@ def check_backup(scope: Scope, boot: BootSector) -> None:
         return
     number = boot.backup_sector
     if not 0 < number < boot.reserved or number == boot.fsinfo_sector:
-        scope.add("F305", f"its sector is given as {number}", 0x32)
+        right = layout.BACKUP_BOOT_SECTOR
+        reason = f"its sector is given as {number}"
+        if boot.reserved <= right or boot.fsinfo_sector == right:
+            scope.add("F306", f"{boot.reserved} reserved sectors", BACKUP_AT)
+        else:
+            fix = scope.put("gave the backup boot sector its place", BACKUP_AT, "H", right)
+            scope.add("F305", reason, BACKUP_AT, fix=fix)
         return
     offset = number * boot.sector_size
     if scope.medium.peek(0, SIZE) != scope.medium.peek(offset, SIZE):

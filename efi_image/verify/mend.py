@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,9 +36,9 @@ def mend(image: Path, output: Path | None = None, options: Options | None = None
     it fails, the image is as it was.
     """
     options = options or Options()
-    if output is None:
-        _require_raw(image)
     with open_medium(image) as medium:
+        if output is None:
+            _require_raw(image, medium.size)
         before = check_medium(medium, options)
         if output is None and not any(finding.fix for finding in before.findings):
             return Mended(before, (), before)
@@ -51,10 +52,11 @@ def mend(image: Path, output: Path | None = None, options: Options | None = None
     return Mended(before, tuple(done), after)
 
 
-def _require_raw(image: Path) -> None:
+def _require_raw(image: Path, size: int) -> None:
+    """Refuse a file that is not the disk itself; `size` is the disk's."""
     with open_raw(image) as medium:
         head = medium.peek(0, 512)
-        if stream_of(head) or disk_format_of(head):
+        if stream_of(head) or disk_format_of(head) or medium.size != size:
             raise InputError(
                 "is no raw image, so it cannot be mended in place",
                 where=str(image),
@@ -79,19 +81,22 @@ def _rounds(medium: Medium, options: Options, report: Report) -> tuple[list[str]
 
 def _apply(medium: Medium, fix: Fix) -> None:
     for patch in fix.patches:
-        data = _bytes(medium, patch)
-        if patch.offset < 0 or patch.offset + len(data) > medium.size:
-            raise InputError("a fix lies outside of the image", where=medium.name)
-        try:
-            _write(medium.descriptor, data, patch.offset)
-        except OSError as error:
-            raise OutputError(f"cannot be written: {error.strerror}", where=medium.name) from None
+        place = patch.offset
+        for data in _pieces(medium, patch):
+            if place < 0 or place + len(data) > medium.size:
+                raise InputError("a fix lies outside of the image", where=medium.name)
+            try:
+                _write(medium.descriptor, data, place)
+            except OSError as error:
+                reason = f"cannot be written: {error.strerror}"
+                raise OutputError(reason, where=medium.name) from None
+            place += len(data)
 
 
-def _bytes(medium: Medium, patch: Patch | Copy) -> bytes:
+def _pieces(medium: Medium, patch: Patch | Copy) -> Iterable[bytes]:
     if isinstance(patch, Patch):
-        return patch.data
-    return b"".join(medium.chunks(patch.source, patch.size))
+        return [patch.data]
+    return medium.chunks(patch.source, patch.size)
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:

@@ -315,11 +315,17 @@ DAMAGES = [
     Damage("version of FAT32", "F115", _boot(42, "H", 1), 32, fsck=False),
     Damage("root cluster", "F116", _boot(44, "I", 0x0FFFFFF0), 32),
     Damage("boot sector zeroed", "F131", lambda f: _set_bytes(f, 0, bytes(512)), 32, fixed=True),
+    Damage("cluster count near a limit", "F122",
+           lambda f: f.put(19, "H", f.start // 512 + 4090), fsck=False),
+    Damage("no clusters", "F124", lambda f: f.put(19, "H", f.start // 512)),
+    Damage("clusters of 64 KiB", "F119", _boot(13, "B", 128)),
+    Damage("FATs not mirrored", "F127", _boot(40, "H", 0x81), 32, fsck=False),
     # FSInfo and backup
     Damage("FSInfo without signature", "F301", lambda f: f.put(512, "I", 0), 32, fixed=True),
     Damage("FSInfo's free count", "F302", lambda f: f.put(512 + 488, "I", 5), 32, fixed=True),
     Damage("FSInfo's next cluster", "F303", lambda f: f.put(512 + 492, "I", 1 << 20), 32,
            fsck=False, fixed=True),
+    Damage("no backup boot sector", "F305", lambda f: f.put(50, "H", 0), 32, fixed=True),
     Damage("backup boot sector differs", "F304", lambda f: f.put(6 * 512 + 39, "I", 1), 32,
            fsck=False, fixed=True),
 ]  # fmt: skip

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import oracles
 import pytest
-from fatdamage import FILES, Fat, make_fat
+from fatdamage import DAMAGES, FILES, Fat, make_fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makepe import make_pe
@@ -124,6 +124,21 @@ def test_fix_of_a_packed_image(sound: Path, tmp_path: Path, capsys: Capture) -> 
     assert copy.read_bytes() == sound.read_bytes()
 
 
+def test_fix_of_a_fixed_vhd(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image = damaged(sound, tmp_path / "image")
+    vhd = tmp_path / "image.vhd"
+    oracles.run(
+        "qemu-img", "convert", "-f", "raw", "-O", "vpc",
+        "-o", "subformat=fixed,force_size=on", image, vhd,
+    )  # fmt: skip
+    before = vhd.read_bytes()
+    assert main(["verify", "--fix", str(vhd)]) == 3
+    assert "use --output for a raw copy" in capsys.readouterr().err
+    assert vhd.read_bytes() == before
+    assert main(["verify", "--fix", "--output", str(tmp_path / "copy"), str(vhd)]) == 0
+    assert (tmp_path / "copy").read_bytes() == sound.read_bytes()
+
+
 def test_copy_keeps_holes(tmp_path: Path) -> None:
     image, copy = tmp_path / "image", tmp_path / "copy"
     oracles.run("mkfs.fat", "-F", "32", "-s", "1", "-C", image, "40000")
@@ -178,6 +193,14 @@ def test_second_opinion(sound: Path, tmp_path: Path) -> None:
 def test_catalogue_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8")
     assert text.endswith("## Findings\n" + markdown()), "write `markdown()` into docs/verify.md"
+
+
+def test_what_fsck_lets_pass_is_documented() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    listed = re.search(r"stricter than fsck.fat, which\s+lets\s+pass: (.*?)\. sgdisk", text, re.S)
+    assert listed is not None
+    passed = {damage.rule for damage in DAMAGES if not damage.fsck}
+    assert set(re.findall(r"F\d{3}", listed[1])) == passed | {"F121"}
 
 
 def test_catalogue_is_consistent() -> None:

@@ -82,3 +82,40 @@ def test_damage_is_mended(originals: dict[int, Path], tmp_path: Path, damage: Da
     shutil.copy(image, tmp_path / "in place.img")
     mend(tmp_path / "in place.img")
     assert (tmp_path / "in place.img").read_bytes() == fixed.read_bytes()
+
+
+def checked(image: Path, fat: Fat) -> set[str]:
+    image.write_bytes(fat.data)
+    return codes(verify(image))
+
+
+def test_bad_clusters_are_no_fault(originals: dict[int, Path], tmp_path: Path) -> None:
+    fat = Fat(bytearray(originals[32].read_bytes()))
+    fat.set(fat.free(), fat.end - 8)
+    fat.put(512 + 488, "I", fat.u32(512 + 488) - 1)
+    assert checked(tmp_path / "image", fat) == {"F205"}
+    assert oracles.verdict("fsck.fat", "-n", tmp_path / "image")
+
+
+def test_fat16_of_too_many_clusters(originals: dict[int, Path], tmp_path: Path) -> None:
+    fat = Fat(bytearray(originals[16].read_bytes()))
+    fat.put(19, "H", 0)
+    fat.put(22, "H", 300)
+    fat.put(32, "I", 68000)
+    fat.data += bytes(68000 * 512 - len(fat.data))
+    assert "F123" in checked(tmp_path / "image", fat)
+
+
+def test_endless_directory(originals: dict[int, Path], tmp_path: Path) -> None:
+    fat = Fat(bytearray(originals[16].read_bytes()))
+    cluster = fat.first(fat.find(b"DIR        "))
+    for following in range(1000, 1000 + 4200):
+        fat.set(cluster, following)
+        start = fat.offset(following)
+        fat.data[start : start + 512] = (b"\xe5" + bytes(31)) * 16
+        cluster = following
+    fat.set(cluster, fat.end)
+    start = fat.offset(fat.first(fat.find(b"DIR        ")))
+    for at in range(start + 96, start + 512, 32):
+        fat.data[at] = 0xE5
+    assert checked(tmp_path / "image", fat) == {"F414"}

@@ -275,6 +275,30 @@ def test_mbr_disk(original: Path, tmp_path: Path) -> None:
     assert codes(verify(image)) == {"M203", "D102"}
 
 
+def test_notes(original: Path, tmp_path: Path) -> None:
+    image = tmp_path / "notes.img"
+    shutil.copy(original, image)
+    oracles.run("sgdisk", "-t", "2:EF00", image)
+    assert "D105" in codes(verify(image))
+    oracles.run("sgdisk", "-d", "2", "-a", "1", "-n", "2:14337:+99", "-t", "2:8300", image)
+    assert codes(verify(image)) == {"G205"}
+
+
+def test_few_entries(original: Path, tmp_path: Path) -> None:
+    image = tmp_path / "few.img"
+    disk = Disk(bytearray(original.read_bytes()))
+    for lba, entries in ((1, 2), (LAST, LAST - 4)):
+        disk.data[entries * 512 : (entries + 4) * 512] = disk.data[2 * 512 : 6 * 512]
+        at = lba * 512
+        disk.put(at + 40, "Q", 6)
+        disk.put(at + 72, "QI", entries, 16)
+        disk.put(at + 88, "I", zlib.crc32(disk.data[2 * 512 : 6 * 512]))
+        disk.put(at + 16, "I", 0)
+        disk.put(at + 16, "I", zlib.crc32(disk.data[at : at + 92]))
+    image.write_bytes(disk.data)
+    assert codes(verify(image)) == {"G105"}
+
+
 def test_nothing_known(tmp_path: Path) -> None:
     image = tmp_path / "empty.img"
     for data in (b"", bytes(100), bytes(MIB)):
