@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
@@ -127,6 +128,21 @@ def test_lief_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -
         "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'lief' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, image], stdout=subprocess.DEVNULL, check=True)
+
+
+def test_partitions_that_overlap_are_looked_into_twice_at_most(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    volume = mkfs(tmp_path / "fat.img", 2 * MIB, source=sources(tmp_path))
+    record = struct.pack("<B3xB3xII", 0, 0x0C, 64, 4096)
+    image = tmp_path / "x.img"
+    image.write_bytes(
+        (bytes(446) + 4 * record + b"\x55\xaa").ljust(64 * 512, b"\0") + volume.read_bytes()
+    )
+    assert main(["inspect", str(image), "--json"]) == 0
+    partitions = json.loads(capsys.readouterr().out)["partitions"]
+    assert [bool(p["volume"]) for p in partitions] == [True, True, False, False]
+    assert partitions[3]["fault"] == "is not looked into, for it overlaps others"
 
 
 def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:
