@@ -9,28 +9,28 @@ from dataclasses import dataclass
 
 from efi_image.errors import InputError
 from efi_image.gpt import ENTRY, HEADER, HEADER_SIZE, SIGNATURE
-from efi_image.partition_types import ESP
+from efi_image.partition_types import BY_GUID
 from efi_image.reader.medium import Medium
 
 SECTOR_SIZES = (512, 4096)
 MAX_ENTRIES_SIZE = 4 << 20  # bytes of an entry array that are read
 UNUSED = uuid.UUID(int=0)
 
-TYPE_NAMES = {
-    ESP.guid: "EFI system partition",
-    uuid.UUID("BC13C2FF-59E6-4262-A352-B275FD6F7172"): "extended boot loader",
-    uuid.UUID("21686148-6449-6E6F-744E-656564454649"): "BIOS boot",
-    uuid.UUID("EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"): "basic data",
-    uuid.UUID("E3C9E316-0B5C-4DB8-817D-F92DF00215AE"): "Microsoft reserved",
-    uuid.UUID("DE94BBA4-06D1-4D40-A16A-BFD50179D6AC"): "Windows recovery",
-    uuid.UUID("0FC63DAF-8483-4772-8E79-3D69D8477DE4"): "Linux",
-    uuid.UUID("0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"): "Linux swap",
-    uuid.UUID("4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709"): "Linux root (x86-64)",
-    uuid.UUID("B921B045-1DF0-41C3-AF44-4C6F280D3FAE"): "Linux root (Arm 64)",
-    uuid.UUID("E6D6D379-F507-44C2-A23C-238F2A3DF928"): "Linux LVM",
-    uuid.UUID("A19D880F-05FC-4D3B-A006-743F0F84911E"): "Linux RAID",
-    uuid.UUID("48465300-0000-11AA-AA11-00306543ECAC"): "Apple HFS+",
-    uuid.UUID("7C3457EF-0000-11AA-AA11-00306543ECAC"): "Apple APFS",
+TITLES = {
+    "esp": "EFI system partition",
+    "xbootldr": "extended boot loader",
+    "bios-boot": "BIOS boot",
+    "msdata": "basic data",
+    "msr": "Microsoft reserved",
+    "winre": "Windows recovery",
+    "linux": "Linux",
+    "swap": "Linux swap",
+    "lvm": "Linux LVM",
+    "raid": "Linux RAID",
+    "linux-root-x86-64": "Linux root (x86-64)",
+    "linux-root-arm64": "Linux root (Arm 64)",
+    "hfs-plus": "Apple HFS+",
+    "apfs": "Apple APFS",
 }
 
 
@@ -75,7 +75,8 @@ class Entry:
     @property
     def type_name(self) -> str:
         """The type in words."""
-        return TYPE_NAMES.get(self.type, str(self.type).upper())
+        known = BY_GUID.get(self.type)
+        return TITLES.get(known.name, known.name) if known else str(self.type).upper()
 
 
 @dataclass(frozen=True)

@@ -145,6 +145,19 @@ def test_partitions_that_overlap_are_looked_into_twice_at_most(
     assert partitions[3]["fault"] == "is not looked into, for it overlaps others"
 
 
+def test_inspect_a_program_on_an_image(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    capsys.readouterr()
+    assert main(["inspect", str(build_dir / "ZppBoot.efi"), "--json"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["inspect", f"{image}:esp", "/efi/boot/bootx64.efi", "--json"]) == 0
+    assert capsys.readouterr().out == alone
+    assert main(["inspect", str(image), "/EFI/zpp/zpp.conf"]) == 3
+    assert main(["inspect", f"{image}:1"]) == 2
+    assert main(["inspect", str(image), "/EFI"]) == 3
+    assert "is a directory, not a file" in capsys.readouterr().err
+
+
 def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "x"
     path.write_bytes(os.urandom(5000))
