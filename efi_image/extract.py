@@ -19,6 +19,7 @@ from efi_image.reader import files
 from efi_image.reader.files import FileSystem, Kind, Node, show, walk
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+OVERLAP = 8  # times an image's size: hard links of an ISO are extracted as files
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -153,6 +154,8 @@ class Extractor:
 
     def _file(self, path: files.Path, node: Node) -> None:
         where = f"{self.target}: {show(path)}"
+        if self.done.size + node.size > OVERLAP * self.volume.medium.size:
+            raise InputError("is more than the image can hold: files overlap", where=show(path))
         folder = self.folders.enter(path[:-1])
         try:
             if not self.replace and _exists(folder, path[-1]):

@@ -9,12 +9,13 @@ from pathlib import Path
 import click
 
 from efi_image.atomic import atomic
-from efi_image.errors import UsageError
+from efi_image.errors import InputError, UsageError
 from efi_image.facts.image import image_facts, is_pe
-from efi_image.facts.pe import facts_of_pieces
+from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.facts.picture import as_svg, in_terminal
 from efi_image.facts.report import image_lines, pe_lines, plain
-from efi_image.reader.disk import read_disk
+from efi_image.reader.disk import Disk, parse_place, read_disk
+from efi_image.reader.files import Kind, find, show, split
 from efi_image.reader.formats import open_medium
 
 
@@ -23,8 +24,31 @@ def _save(path: Path, text: str) -> None:
         file.write(text)
 
 
+def _program(disk: Disk, partition: str, path: str) -> PeFacts:
+    volume = disk.volume(disk.pick(partition))
+    real, node = find(volume, split(path))
+    if node.kind is not Kind.FILE:
+        raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
+    return facts_of_pieces(volume.chunks(node), show(real))
+
+
+def _show_image(disk: Disk, as_tree: bool, as_json: bool, svg: Path | None) -> None:
+    facts = image_facts(disk)
+    if svg:
+        _save(svg, as_svg(facts))
+    if as_json:
+        click.echo(json.dumps(plain(facts), indent=2))
+        return
+    for line in image_lines(facts, as_tree=as_tree):
+        click.echo(line)
+    click.echo()
+    for line in in_terminal(facts, min(shutil.get_terminal_size().columns, 100)):
+        click.echo(line)
+
+
 @click.command("inspect")
 @click.argument("file")
+@click.argument("path", default="")
 @click.option("--tree", "as_tree", is_flag=True, help="Files as a tree.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
@@ -33,32 +57,33 @@ def _save(path: Path, text: str) -> None:
     type=click.Path(path_type=Path),
     help="Draw the layout into a file.",
 )
-def command(file: str, as_tree: bool, as_json: bool, svg: Path | None) -> None:
+def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None) -> None:
     """Show what an image or a PE file is made of.
 
     Of an image: partition table, volumes, files, and what the UEFI programs among them are. Of
-    a PE file: machine, subsystem, sections, imports, SBAT, checksum, digests, signatures.
-    Lines that begin with `!` tell of something wrong.
+    a PE file (on its own, or at PATH on an image): machine, subsystem, sections, imports, SBAT,
+    checksum, digests, signatures. Lines that begin with `!` tell of something wrong.
 
     \b
     Examples:
       zpp-image inspect esp.img --svg layout.svg
       zpp-image inspect BOOTX64.EFI
+      zpp-image inspect esp.img /EFI/BOOT/BOOTX64.EFI
     """
-    with open_medium(file) as medium:
-        if is_pe(medium):
-            if svg:
-                raise UsageError("a PE file has no layout to draw", where="--svg")
+    place, partition = parse_place(file)
+    if partition and not path:
+        raise UsageError("a partition is named, but no PATH on it", where=file)
+    with open_medium(place) as medium:
+        if path:
+            pe = _program(read_disk(medium), partition, path)
+        elif is_pe(medium):
             pe = facts_of_pieces(medium.chunks(0, medium.size), file)
-            lines = [json.dumps(plain(pe), indent=2)] if as_json else list(pe_lines(file, pe))
         else:
-            facts = image_facts(read_disk(medium))
-            if svg:
-                _save(svg, as_svg(facts))
-            width = min(shutil.get_terminal_size().columns, 100)
-            picture = in_terminal(facts, width)
-            lines = [json.dumps(plain(facts), indent=2)] if as_json else [
-                *image_lines(facts, as_tree=as_tree), "", *picture
-            ]  # fmt: skip
-    for line in lines:
-        click.echo(line)
+            _show_image(read_disk(medium), as_tree, as_json, svg)
+            return
+    if svg:
+        raise UsageError("a PE file has no layout to draw", where="--svg")
+    if as_json:
+        click.echo(json.dumps(plain(pe), indent=2))
+    else:
+        click.echo("\n".join(pe_lines(path or file, pe)))

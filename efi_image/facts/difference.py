@@ -116,7 +116,7 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[D
     if one is None or other is None:
         yield _presence(where, "partition", one, other)
         return
-    names = ("start", "size", "type", "label", "fault")
+    names = ("start", "size", "type", "label", "content", "fault")
     yield from _values(where, one, other, names if ignored.ids else (*names, "guid"))
     if one.volume and other.volume:
         yield from _volumes(where, one.volume, other.volume, ignored)

@@ -8,11 +8,14 @@ from datetime import UTC, datetime
 
 from efi_image.errors import InputError
 from efi_image.facts.pe import PeFacts, facts_of_pieces
+from efi_image.reader.content import content_of
 from efi_image.reader.disk import Disk, Partition, Scheme
 from efi_image.reader.fat import FatVolume
 from efi_image.reader.files import FileSystem, Kind, Node, show, walk
 from efi_image.reader.iso import IsoVolume
 from efi_image.reader.medium import Medium
+
+OVERLAP = 2  # times an image's size: a hybrid ISO is its own partition
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,11 @@ class VolumeFacts:
 
 @dataclass(frozen=True)
 class PartitionFacts:
-    """A partition and the volume in it; `fault` says why there is none."""
+    """A partition and the volume in it.
+
+    Without a volume, `content` is the name of what is there instead (or ''), and `fault` says
+    what is wrong.
+    """
 
     name: str
     start: int
@@ -57,6 +64,7 @@ class PartitionFacts:
     guid: str
     is_esp: bool
     volume: VolumeFacts | None
+    content: str
     fault: str
 
 
@@ -73,12 +81,27 @@ class ImageFacts:
     partitions: tuple[PartitionFacts, ...]
 
 
+class _Budget:
+    """So many bytes are looked into; more only where partitions or files overlap."""
+
+    def __init__(self, size: int) -> None:
+        self._left = OVERLAP * size
+
+    def take(self, size: int) -> bool:
+        """Whether there is enough left; it is taken then."""
+        enough = size <= self._left
+        self._left -= size if enough else 0
+        return enough
+
+
 @dataclass(frozen=True)
-class Depth:
-    """How much of a volume is looked into."""
+class _Depth:
+    """How much of an image is looked into."""
 
     files: bool
     programs: bool
+    of_partitions: _Budget
+    of_programs: _Budget
 
 
 def when(node: Node) -> str:
@@ -103,7 +126,8 @@ def is_program(name: str) -> bool:
 
 def image_facts(disk: Disk, *, files: bool = True, programs: bool = True) -> ImageFacts:
     """All facts; `files`: they are listed; `programs`: PE files are looked into, too."""
-    depth = Depth(files, programs)
+    size = disk.medium.size
+    depth = _Depth(files, programs, _Budget(size), _Budget(size))
     return ImageFacts(
         name=disk.medium.name,
         size=disk.medium.size,
@@ -138,13 +162,15 @@ def _table(disk: Disk) -> Iterator[str]:
         yield f"logical partitions: {disk.mbr.fault}"
 
 
-def _partition(disk: Disk, partition: Partition, depth: Depth) -> PartitionFacts:
-    volume, fault = None, ""
+def _partition(disk: Disk, partition: Partition, depth: _Depth) -> PartitionFacts:
+    volume, content, fault = None, "", ""
     try:
-        if disk.has_volume(partition):
+        if not depth.of_partitions.take(disk.medium_of(partition).size):
+            fault = "is not looked into, for it overlaps others"
+        elif disk.has_volume(partition):
             volume = _volume(disk.volume(partition), depth)
         else:
-            disk.medium_of(partition)
+            content = content_of(disk.medium_of(partition))
     except InputError as error:
         fault = error.what
     return PartitionFacts(
@@ -156,6 +182,7 @@ def _partition(disk: Disk, partition: Partition, depth: Depth) -> PartitionFacts
         guid=partition.guid,
         is_esp=partition.is_esp,
         volume=volume,
+        content=content,
         fault=fault,
     )
 
@@ -168,12 +195,12 @@ def free_clusters(volume: FatVolume) -> int:
         return -1
 
 
-def _volume(volume: FileSystem, depth: Depth) -> VolumeFacts:
+def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
     files: list[FileFacts] = []
     faults: list[str] = []
     try:
         for path, node in walk(volume, faults=faults) if depth.files else ():
-            files.append(_file(volume, show(path), node, depth.programs))
+            files.append(_file(volume, show(path), node, depth))
     except InputError as error:
         faults.append(str(error))
     serial, sector, cluster, clusters, free = "", 0, 0, 0, -1
@@ -211,9 +238,12 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
     )
 
 
-def _file(volume: FileSystem, path: str, node: Node, programs: bool) -> FileFacts:
+def _file(volume: FileSystem, path: str, node: Node, depth: _Depth) -> FileFacts:
     pe, fault = None, ""
-    if programs and node.kind is Kind.FILE and is_program(node.name):
+    wanted = depth.programs and node.kind is Kind.FILE and is_program(node.name)
+    if wanted and not depth.of_programs.take(node.size):
+        fault = "is not looked into, for it overlaps others"
+    elif wanted:
         try:
             pe = facts_of_pieces(volume.chunks(node), path)
         except InputError as error:

@@ -57,7 +57,7 @@ def _region(partition: PartitionFacts, size: int) -> Region:
     if partition.fault:
         return Region(partition.start, partition.size, Use.BAD, title, partition.fault)
     if volume is None:
-        return Region(partition.start, partition.size, Use.OTHER, title, partition.label)
+        return Region(partition.start, partition.size, Use.OTHER, title, partition.content)
     details = f"{volume.format} '{volume.label}'" if volume.label else volume.format
     whole = volume.clusters * volume.cluster_size
     used = 1 - volume.free / whole if whole and volume.free >= 0 else None

@@ -122,7 +122,7 @@ def _partition(partition: PartitionFacts) -> Iterator[str]:
     if partition.fault:
         yield _row("! fault", partition.fault)
     elif partition.volume is None:
-        yield _row("volume", "none that is known")
+        yield _row("content", partition.content or "unknown")
 
 
 def _volume(volume: VolumeFacts, as_tree: bool) -> Iterator[str]:

@@ -86,6 +86,7 @@ class FatVolume:
         self.clusters = self.boot.clusters
         self.kind = FatType.of(self.clusters)
         self.last_cluster = self.clusters + FIRST_CLUSTER - 1
+        self.scanned = 0
         self._page = lru_cache(maxsize=16)(self._read_page)
 
     # ---- the FAT
@@ -249,6 +250,7 @@ class FatVolume:
         """A directory's 32-byte records with their byte on the volume, free ones included."""
         for offset, size in self._extents(directory):
             data = self.medium.read(offset, size)
+            self.scanned += size
             for index in range(0, size - DIRECTORY_ENTRY + 1, DIRECTORY_ENTRY):
                 yield offset + index, data[index : index + DIRECTORY_ENTRY]
 

@@ -10,9 +10,11 @@ from enum import Enum
 from typing import Protocol
 
 from efi_image.errors import InputError
+from efi_image.reader.medium import Medium
 
 MAX_DEPTH = 128  # directories in a path
-MAX_NODES = 1 << 20  # files and directories of a volume
+MAX_NODES = 1 << 18  # files and directories of a volume
+MAX_SCANNED = 1 << 28  # bytes of all its directories
 
 
 class Kind(Enum):
@@ -54,6 +56,14 @@ class FileSystem(Protocol):
     @property
     def label(self) -> str:
         """The volume's name."""
+
+    @property
+    def medium(self) -> Medium:
+        """Where it is."""
+
+    @property
+    def scanned(self) -> int:
+        """Bytes of directories read so far, however often."""
 
     @property
     def root(self) -> Node:
@@ -117,8 +127,10 @@ def walk(
     start = top or volume.root
     waiting = deque([(path, start)])
     seen = {start.place}
-    count = 0
+    count, scanned = 0, volume.scanned
     while waiting:
+        if volume.scanned - scanned > MAX_SCANNED:
+            raise InputError("has directories without end", where=show(path))
         above, directory = waiting.popleft()
         for child in _children(volume, above, directory, faults):
             count += 1

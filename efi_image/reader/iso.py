@@ -15,7 +15,7 @@ from efi_image.reader.rockridge import Extras, extras
 SECTOR = 2048
 FIRST_DESCRIPTOR = 16
 MAX_DESCRIPTORS = 32
-MAX_PARTS = 1024
+MAX_PARTS = 16  # of a file, 4 GiB each
 MAX_DIRECTORY = 16 << 20  # bytes of a directory
 STANDARD_ID = b"CD001"
 BOOT_RECORD, PRIMARY, SUPPLEMENTARY, TERMINATOR = 0, 1, 2, 255
@@ -107,6 +107,7 @@ class IsoVolume:
         joliet = next((d for d in parsed if d.joliet), None)
         self._descriptor = primary
         self._skip = 0
+        self.scanned = 0
         self.blocks = primary.blocks
         self._rock_ridge = self._find_rock_ridge()
         if joliet and not self._rock_ridge:
@@ -159,6 +160,7 @@ class IsoVolume:
                 data = self.medium.read(
                     (block + sector) * SECTOR, min(SECTOR, size - sector * SECTOR)
                 )
+                self.scanned += len(data)
                 position = 0
                 while position < len(data) and data[position]:
                     raw = data[position : position + data[position]]
@@ -177,6 +179,8 @@ class IsoVolume:
             parts.append((row.block, row.size))
             if len(parts) > MAX_PARTS:
                 raise InputError("has a file in too many parts", where=self.medium.name)
+            if len(parts) > 1 and row.flags & DIRECTORY_FLAG:
+                raise InputError("has a directory in several parts", where=self.medium.name)
             if not row.flags & MULTI_EXTENT_FLAG:
                 extra = self._extras(row)
                 if not extra.is_moved:

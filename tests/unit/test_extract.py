@@ -193,6 +193,23 @@ def test_a_target_that_cannot_be(tmp_path: Path, image: Path) -> None:
             extracted(image, target)
 
 
+def test_files_that_overlap_do_not_fill_the_disk(tmp_path: Path) -> None:
+    top = tmp_path / "source"
+    top.mkdir()
+    for number in range(40):
+        (top / f"F{number:02}").write_bytes(b"")
+    (top / "ZZ").write_bytes(bytes(400 << 10))
+    data = mkfs(tmp_path / "x.img", MIB, source=top).read_bytes()
+    place = data.index(b"ZZ         ") + 26
+    for number in range(40):
+        entry = data.index(f"F{number:02}        ".encode()) + 26
+        data = patched(data, (entry, data[place : place + 6]))
+    (tmp_path / "x.img").write_bytes(data)
+    done = extracted(tmp_path / "x.img", tmp_path / "to")
+    assert done.files == 20
+    assert "files overlap" in done.skipped[0]
+
+
 # ---- the commands
 
 

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import struct
+import subprocess
+import sys
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -106,6 +109,53 @@ def test_inspect_a_program(tmp_path: Path, capsys: Capture) -> None:
     assert main(["inspect", str(program), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["subsystem"] == "UEFI application"
     assert main(["inspect", str(program), "--svg", str(tmp_path / "x.svg")]) == 2
+
+
+def test_other_volumes_are_named(divided: Path, capsys: Capture) -> None:
+    with divided.open("r+b") as file:
+        file.seek(9 * MIB + 1080)
+        file.write(b"\x53\xef")
+    assert main(["inspect", str(divided)]) == 0
+    out = capsys.readouterr().out
+    assert "content            ext2, ext3 or ext4\n" in out
+    assert "content            zeros\n" in out
+
+
+def test_lief_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    code = (
+        "import sys\nfrom efi_image.cli import main\n"
+        "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'lief' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, image], stdout=subprocess.DEVNULL, check=True)
+
+
+def test_partitions_that_overlap_are_looked_into_twice_at_most(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    volume = mkfs(tmp_path / "fat.img", 2 * MIB, source=sources(tmp_path))
+    record = struct.pack("<B3xB3xII", 0, 0x0C, 64, 4096)
+    image = tmp_path / "x.img"
+    image.write_bytes(
+        (bytes(446) + 4 * record + b"\x55\xaa").ljust(64 * 512, b"\0") + volume.read_bytes()
+    )
+    assert main(["inspect", str(image), "--json"]) == 0
+    partitions = json.loads(capsys.readouterr().out)["partitions"]
+    assert [bool(p["volume"]) for p in partitions] == [True, True, False, False]
+    assert partitions[3]["fault"] == "is not looked into, for it overlaps others"
+
+
+def test_inspect_a_program_on_an_image(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    capsys.readouterr()
+    assert main(["inspect", str(build_dir / "ZppBoot.efi"), "--json"]) == 0
+    alone = capsys.readouterr().out
+    assert main(["inspect", f"{image}:esp", "/efi/boot/bootx64.efi", "--json"]) == 0
+    assert capsys.readouterr().out == alone
+    assert main(["inspect", str(image), "/EFI/zpp/zpp.conf"]) == 3
+    assert main(["inspect", f"{image}:1"]) == 2
+    assert main(["inspect", str(image), "/EFI"]) == 3
+    assert "is a directory, not a file" in capsys.readouterr().err
 
 
 def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:

@@ -237,6 +237,26 @@ def test_a_long_name_that_does_not_belong(small: bytes, change: str) -> None:
     assert entry.stray_records == (1 if change == "missing" else 2)
 
 
+def test_directories_that_share_their_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each begins a cluster later in one long chain of deleted entries."""
+    count = 400
+    sectors, fat_sectors = 8192, 32
+    boot = struct.pack("<3s8sHBHBHHBHHHII", b"\xeb\x3c\x90", b"x", 512, 1, 1, 1, 512, sectors,
+                       0xF8, fat_sectors, 63, 255, 0, 0)  # fmt: skip
+    chain = [0xFFF8, 0xFFFF, *range(3, 2 + count), 0xFFFF]
+    fat = struct.pack(f"<{len(chain)}H", *chain).ljust(fat_sectors * 512, b"\0")
+    rows = b"".join(
+        struct.pack("<11sB14xHI", f"D{n:10}".encode(), 0x10, 2 + n, 0) for n in range(count)
+    )
+    data = boot.ljust(510, b"\0") + b"\x55\xaa" + fat + rows.ljust(512 * 32, b"\0")
+    data += (b"\xe5" + bytes(31)) * (16 * count)
+    with in_memory(data.ljust(sectors * 512, b"\0")) as medium:
+        assert len(list(walk(FatVolume(medium)))) == count
+        monkeypatch.setattr("efi_image.reader.files.MAX_SCANNED", 1 << 20)
+        with pytest.raises(InputError, match="directories without end"):
+            list(walk(FatVolume(medium)))
+
+
 def test_deleted_entries_are_told_when_asked_for(small: bytes) -> None:
     position, _ = place_of(small, "FILE.BIN")
     with in_memory(patched(small, (position, b"\xe5"))) as medium:
