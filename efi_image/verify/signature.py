@@ -179,10 +179,10 @@ def _judge_signatures(data: bytes, own: bytes, keys: Keys) -> Refusal | None:
         flags = binary.verify_signature(
             signature, lief.PE.Signature.VERIFICATION_CHECKS.SKIP_CERT_TIME
         )
-        if flags != lief.PE.Signature.VERIFICATION_FLAGS.OK:
+        chain = list(_chain(signature))
+        if flags != lief.PE.Signature.VERIFICATION_FLAGS.OK or not chain:
             refusal = refusal or Refusal("S104", _flags_text(flags))
             continue
-        chain = list(_chain(signature))
         revoked = next((c for c in chain if _is_revoked(c, keys.dbx, lief)), None)
         if revoked is not None:
             return Refusal("S103", f"the certificate of {_name(revoked.subject)} is in dbx")
@@ -207,7 +207,7 @@ def _certificates(keys: KeyList, lief: Any) -> list[Any]:
 def _chain(signature: Any) -> Iterator[Any]:
     """The signer's certificate, its issuer's, and so on, as far as they are there."""
     listed = list(signature.certificates)
-    current = signature.signers[0].cert
+    current = signature.signers[0].cert if len(signature.signers) else None
     for _ in range(len(listed)):
         if current is None:
             return
@@ -229,9 +229,7 @@ def _issued(issuer: Any, certificate: Any, lief: Any) -> bool:
     """Whether a certificate is signed by an issuer; UEFI looks at no dates."""
     if issuer.subject != certificate.issuer:
         return False
-    flags = issuer.verify(certificate)
-    kinds = lief.PE.x509.VERIFICATION_FLAGS
-    return flags in (kinds.OK, kinds.BADCERT_EXPIRED, kinds.BADCERT_FUTURE)
+    return not issuer.verify(certificate) & lief.PE.x509.VERIFICATION_FLAGS.BADCERT_NOT_TRUSTED
 
 
 def _is_revoked(certificate: Any, dbx: KeyList, lief: Any) -> bool:

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import oracles
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from makepe import make_pe
 from test_verify_boot import BOOT, codes, volume
 
-from efi_image.errors import InputError
+from efi_image.errors import InputError, PeError
 from efi_image.verify import Options, verify
 from efi_image.verify.pe_header import HEAD, parse
 from efi_image.verify.signature import (
@@ -23,6 +25,7 @@ from efi_image.verify.signature import (
     KeyList,
     Keys,
     authenticode_hash,
+    judge,
     parse_keys,
     read_keys,
 )
@@ -178,6 +181,37 @@ def test_reading_keys(tmp_path: Path, lab: Lab) -> None:
 def test_bad_keys(data: bytes) -> None:
     with pytest.raises(InputError):
         parse_keys(data, "db")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"", X509.bytes_le, SHA256.bytes_le, b"\x30\x82"]))
+def test_random_keys(data: bytes, prefix: bytes) -> None:
+    try:
+        keys = parse_keys(prefix + data, "db")
+    except InputError:
+        return
+    assert isinstance(keys, KeyList)
+
+
+@settings(max_examples=25, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.lists(st.tuples(st.integers(0, 2200), st.integers(0, 255)), min_size=1, max_size=6))
+def test_random_damage_of_a_signature(lab: Lab, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(lab.by_root)
+    start = parse(lab.by_root).security[0]
+    for at, value in changes:
+        data[(start + at) % len(data)] = value
+    try:
+        header = parse(bytes(data[:HEAD]))
+    except PeError:
+        return
+    if header.end > len(data):
+        return  # truncated files are not judged
+    keys = Keys(certificates(lab.root), certificates(lab.stranger))
+    refusal = judge(bytes(data), header, keys)
+    if refusal is None:
+        # what is hashed is as it was
+        assert authenticode_hash(bytes(data), header) == own_hash(lab.by_root)
 
 
 def test_missing_keys(tmp_path: Path) -> None:
