@@ -70,3 +70,13 @@ def test_no_volume_of_that_size(sectors: int) -> None:
 def test_sector_sizes_that_fat_does_not_know() -> None:
     with pytest.raises(UsageError):
         best(1 << 20, 8192)
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+def test_fat32_files_begin_at_whole_pages(sector_size: int) -> None:
+    for size in [*range(300 << 20, 301 << 20, 1 << 16), 5 << 30, 700 << 30]:
+        best, *others = candidates(size // sector_size, sector_size, FatType.FAT32)
+        assert best.data_start * sector_size % 4096 == 0
+        # no cluster is lost for it where all are needed
+        same = [each for each in others if each.cluster_size == best.cluster_size]
+        assert all(each.clusters > best.clusters for each in same)
