@@ -14,7 +14,8 @@ extern "C" {
 namespace zpp {
 namespace {
 
-void wait_for_debugger()
+// A function of its own, so that a debugger can finish it.
+[[gnu::noinline]] void wait_for_debugger()
 {
     while (gdb_attached == 0)
         x86::pause();
