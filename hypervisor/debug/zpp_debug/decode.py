@@ -83,6 +83,7 @@ def _intercepts(value: int, names: dict[int, str]) -> str:
 
 def vmcb_lines(vmcb: gdb.Value) -> list[str]:
     """The VMCB (AMD APM Vol. 2, App. B) in words."""
+
     def field(name: str) -> int:
         return int(vmcb[name])
 
