@@ -30,7 +30,7 @@ class Command(gdb.Command):
         """Called by gdb."""
         try:
             self._run(gdb.string_to_argv(argument))
-        except NoCore as error:
+        except (NoCore, gdb.error) as error:
             raise gdb.GdbError(f"{self._name}: {error}") from None
 
 
@@ -70,11 +70,8 @@ class Commands:
         with core.selected_in_core():
             gdb.execute("set variable gdb_attached = 1")
             waits = core.in_debugger_wait()
-        if waits:
-            gdb.execute("finish", to_string=True)
-            gdb.execute("frame")
-        else:
-            gdb.execute("frame")
+        # gdb says by itself where it stops
+        gdb.execute("finish" if waits else "frame")
 
     def wait(self, _arguments: list[str]) -> None:
         """Lets the machine run until a CPU enters the core, without changing the core."""
@@ -84,13 +81,12 @@ class Commands:
                                 gdb.BP_HARDWARE_BREAKPOINT, internal=True)
                  for name in ENTRANCES]  # fmt: skip
         try:
-            gdb.execute("continue", to_string=True)
+            gdb.execute("continue")
         finally:
             for stop in stops:
                 stop.delete()
         if not core.is_here():
             raise NoCore(f"stopped at {number('$rip'):#x}, which is not in the core")
-        gdb.execute("frame")
 
     # ---- looking at it
 

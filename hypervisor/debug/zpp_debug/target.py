@@ -107,8 +107,8 @@ class Core:
         return self._layout
 
     def _read_layout(self) -> Layout:
-        address = number("(unsigned long)&zpp::machine")
         with self.selected_in_core():
+            address = number("(unsigned long)&zpp::machine")
             try:
                 info = int.from_bytes(read_mapped(address, 8), "little")
                 return Layout.parse(read_mapped(info, BOOT_INFO_SIZE))
@@ -119,6 +119,8 @@ class Core:
     def selected_in_core(self) -> Iterator[None]:
         """A CPU that runs the core, selected for a while; NoCore if none does."""
         selected = gdb.selected_thread()
+        if selected is None:
+            raise elf.NoCore("no machine: `target remote HOST:PORT` comes first")
         for thread in (selected, *gdb.selected_inferior().threads()):
             thread.switch()
             if self.is_here():
