@@ -22,7 +22,7 @@ AGAIN = +@$(MAKE) $(PARALLEL)
 
 # ---- configuration
 
-WITHOUT_CONFIGURATION := help setup packages clean distclean
+WITHOUT_CONFIGURATION := help setup packages fuzz man clean distclean
 AFTER_SETUP := run test check
 GOALS := $(or $(MAKECMDGOALS),all)
 
@@ -156,10 +156,24 @@ test-now: all linux-guest efi-guest waiting-guest test-host
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
 
-# Only the JSON goes to standard output.
+# Each parser of foreign data in turn; FUZZ_SECONDS for each.
+FUZZ_SECONDS := 60
+.PHONY: fuzz
+fuzz: ## Fuzz the parsers of foreign data (FUZZ_SECONDS=60 each)
+fuzz: setup-venv
+	@mkdir -p out/fuzz
+	@for target in $$($(PYTHON) tests/fuzz/fuzz.py --list); do \
+	    echo "fuzz: $$target"; mkdir -p out/fuzz/$$target; \
+	    $(PYTHON) tests/fuzz/fuzz.py $$target out/fuzz/$$target -artifact_prefix=out/fuzz/ \
+	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
+	done
+
+# Only the JSON goes to standard output. ONLY=image leaves the hypervisor out.
+ONLY :=
 .PHONY: bench bench-build bench-now
 bench: ## Measure, and print JSON
 	+@$(MAKE) setup >&2
+	@.ci/setup/packages.sh packages-bench >&2
 	$(AGAIN) bench-build >&2
 	+@$(MAKE) bench-now
 
@@ -167,7 +181,7 @@ bench-build: all linux-guest
 
 bench-now:
 	@PYTHONPATH=tests/boot:tests/bench $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) \
-	    $(TOOLCHAIN)
+	    $(TOOLCHAIN) $(if $(ONLY),--only $(ONLY))
 
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
@@ -217,13 +231,20 @@ check-names:
 
 # ---- distribution and cleaning
 
-.PHONY: dist clean distclean
-dist: ## Make a wheel and a source tarball in out/dist/
-dist: ready
+.PHONY: man dist clean distclean
+man: ## Make the man pages of zpp-image in out/man/
+man: setup-venv
+	@PYTHONPATH=. $(PYTHON) .ci/setup/man_pages.py out/man $$(git log -1 --format=%cs)
+
+dist: ## Make a wheel, a source tarball and the man pages in out/dist/
+dist: ready man
 	@mkdir -p out/dist
 	@.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir out/dist .
 	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
 	    git archive --format=tar --prefix="zpp-$$version/" HEAD | gzip -n9 >"out/dist/zpp-$$version.tar.gz"
+	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
+	    tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
+	    -C out/man . | gzip -n9 >"out/dist/zpp-image-$$version-man.tar.gz"
 	@ls out/dist/*
 
 clean: ## Remove what was built; downloads stay

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -52,7 +51,7 @@ def atomic(output: Path) -> Iterator[int]:
     """
     real = check_output(output)
     # the name is known before the file is, so that no signal can leave it behind
-    temporary = real.with_name(f".{real.name[:200]}.{secrets.token_hex(6)}.tmp")
+    temporary = real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
     descriptor = -1
     try:
         try:
@@ -73,3 +72,31 @@ def atomic(output: Path) -> Iterator[int]:
             with suppress(OSError):
                 os.close(descriptor)
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def workspace(output: Path) -> Iterator[Path]:
+    """The path of a file to be made, in a folder of its own beside `output`.
+
+    When the block ends well, that file takes the place of `output`; the folder, with all
+    that is in it, is gone in any case.
+    """
+    real = check_output(output)
+    folder = real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
+    try:
+        try:
+            folder.mkdir(0o700)
+        except OSError as error:
+            raise _failed(output, error) from None
+        made = folder / real.name
+        yield made
+        try:
+            made.replace(real)
+        except OSError as error:
+            raise _failed(output, error) from None
+    finally:
+        with suppress(OSError):
+            for left in folder.iterdir():
+                left.unlink()
+        with suppress(OSError):
+            folder.rmdir()

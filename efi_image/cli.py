@@ -12,7 +12,6 @@ import itertools
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -25,9 +24,16 @@ from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
+    "verify": "Say why an image does not boot, and mend it.",
+    "ls": "List files of an image.",
+    "cat": "Write a file of an image to standard output.",
+    "extract": "Extract files and directories of an image.",
+    "inspect": "Show what an image or a PE file is made of.",
+    "diff": "Compare two images or PE files by meaning.",
     "run": "Boot an image in an emulator.",
     "rig": "Install, check or remove the Bochs emulator's root.",
     "config": "Show the merged configuration.",
+    "completion": "Print a shell's completion of commands and options.",
 }
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(
@@ -64,7 +70,14 @@ class LazyGroup(click.Group):
     "--debug", is_flag=True, expose_value=False, help="Show a traceback with every error."
 )
 def cli() -> None:
-    """Make and boot media that carry the zpp hypervisor."""
+    """Make and boot media that carry the zpp hypervisor.
+
+    \b
+    Examples:
+      zpp-image make esp.img --kernel vmlinuz --cmdline quiet
+      zpp-image ls esp.img /EFI
+      zpp-image run esp.img
+    """
 
 
 class _Terminated(BaseException):
@@ -100,10 +113,16 @@ def _invoke(arguments: Sequence[str] | None) -> int:
     return code if isinstance(code, int) else ExitCode.OK
 
 
+def _show_traceback(error: BaseException) -> None:
+    import traceback  # noqa: PLC0415 - takes a while, and errors are rare
+
+    traceback.print_exception(error)
+
+
 def _report(error: BaseException, debug: bool) -> int:
     """Say in one line what went wrong; the exit code that stands for it."""
     if debug:
-        traceback.print_exception(error)
+        _show_traceback(error)
     match error:
         case ZppError():
             _say(str(error))
@@ -127,7 +146,7 @@ def _report(error: BaseException, debug: bool) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return ExitCode.OUTPUT
     if not debug:
-        traceback.print_exception(error)
+        _show_traceback(error)
     _say(f"internal error: {type(error).__name__}: {printable(str(error))}")
     return ExitCode.INTERNAL
 

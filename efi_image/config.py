@@ -10,9 +10,6 @@ them. Standard library only, so that it runs before anything is installed.
 
 from __future__ import annotations
 
-import argparse
-import difflib
-import json
 import os
 import re
 import sys
@@ -20,8 +17,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from efi_image.errors import ConfigError
+
+if TYPE_CHECKING:
+    import argparse
 
 COMMITTED = "environment.config"
 LOCAL = "environment.local"
@@ -234,25 +235,34 @@ def _check_value(name: str, value: str, place: str) -> None:
         raise _fault(place, f"{name} {fault}, not '{value}'")
 
 
-def _read_lines(path: Path) -> list[str]:
+def _lines(data: bytes, name: str) -> list[str]:
     try:
-        return path.read_bytes().decode("utf-8").removesuffix("\n").split("\n")
+        return data.decode("utf-8").removesuffix("\n").split("\n")
     except UnicodeDecodeError:
-        raise _fault(path.name, "is not UTF-8 text") from None
-    except OSError as error:
-        raise _fault(path.name, f"cannot be read: {error.strerror}") from None
+        raise _fault(name, "is not UTF-8 text") from None
 
 
 def _near(name: str) -> str:
+    import difflib  # noqa: PLC0415 - only errors need it
+
     near = difflib.get_close_matches(name.upper(), VARIABLES, 1)
     return f"did you mean {near[0]}?" if near else ""
 
 
 def parse_file(path: Path) -> dict[str, Setting]:
     """The settings of one file, checked; raises ConfigError with the place of a fault."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise _fault(path.name, f"cannot be read: {error.strerror}") from None
+    return parse_bytes(data, path.name)
+
+
+def parse_bytes(data: bytes, file: str) -> dict[str, Setting]:
+    """The settings in the bytes of a file of that name; raises ConfigError."""
     settings: dict[str, Setting] = {}
-    for number, raw in enumerate(_read_lines(path), 1):
-        place = f"{path.name}:{number}"
+    for number, raw in enumerate(_lines(data, file), 1):
+        place = f"{file}:{number}"
         pair = _parse_line(raw, place)
         if pair is None:
             continue
@@ -263,7 +273,7 @@ def parse_file(path: Path) -> dict[str, Setting]:
             raise _fault(place, f"{name} is set already in {settings[name].origin}")
         if raw != raw.rstrip(" \t"):
             raise _fault(place, "blanks at the end of the line", "make would take them as value")
-        if VARIABLES[name].secret and value and path.name == COMMITTED:
+        if VARIABLES[name].secret and value and file == COMMITTED:
             raise _fault(place, f"{name} may not have a value in this file", f"put it into {LOCAL}")
         _check_value(name, value, place)
         settings[name] = Setting(name, value, place)
@@ -357,6 +367,8 @@ def parse_overrides(words: Iterable[str]) -> dict[str, str]:
 
 
 def _arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
+    import argparse  # noqa: PLC0415 - zpp-image parses its command line itself
+
     parser = argparse.ArgumentParser(
         prog="python3 -m efi_image.config", description="Check and print the configuration."
     )
@@ -382,6 +394,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.get:
         print(values[options.get])
     elif options.json:
+        import json  # noqa: PLC0415
+
         print(json.dumps(values, indent=2))
     elif not options.check:
         for name, value in values.items():

@@ -7,6 +7,7 @@
     ├── InputError           3   an input file is missing, unreadable or not what it should be
     │   ├── PeError          3   … a PE file UEFI would not load, or not at this place
     │   ├── ConfError        3   … a zpp.conf with a fault
+    │   ├── ManifestError    3   … a manifest with a fault
     │   └── FatNameError     3   … a name that FAT cannot hold
     ├── OutputError          4   the output cannot be written
     ├── DoesNotFitError      5   the image is too small (or too large) for what it shall hold
@@ -46,7 +47,7 @@ class ExitCode(IntEnum):
 
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "done; with `run`, the expected was seen",
-    ExitCode.VERDICT: "the guest ran, but the expected text was not seen",
+    ExitCode.VERDICT: "`run`: text not seen; `diff`: something differs; `verify`: an error",
     ExitCode.USAGE: "usage or configuration",
     ExitCode.INPUT: "an input file is missing or bad, or has a name FAT cannot hold",
     ExitCode.OUTPUT: "the output cannot be written",
@@ -119,6 +120,10 @@ class PeError(InputError):
 
 class ConfError(InputError):
     """A zpp.conf with a fault."""
+
+
+class ManifestError(InputError):
+    """A manifest of `make` with a fault."""
 
 
 class FatNameError(InputError):

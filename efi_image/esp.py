@@ -1,16 +1,18 @@
-"""What stands on an ESP that boots with zpp: the built programs, zpp.conf, and more."""
+"""What stands on an ESP: the built programs, zpp.conf, programs of others, and more."""
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
 
 from efi_image import pe
 from efi_image.conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
 from efi_image.errors import InputError, UsageError
-from efi_image.fat import parse_path
+from efi_image.fat import check_name, parse_path, show_path
 from efi_image.image import Item
 from efi_image.pe import Machine, Role
 from efi_image.source import BytesSource, FileSource
@@ -34,14 +36,42 @@ class Addition:
         source, colon, target = text.rpartition(":")
         if not colon or not source:
             raise UsageError("expected SOURCE:TARGET", where=text)
-        if not target.strip("\\/") or target[-1] in "\\/":
-            target = target.rstrip("\\/") + "/" + Path(source).name
         return cls(source, target)
+
+    def expanded(self) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """Every file or directory that is meant, with its path on the image.
+
+        A target that is empty or ends with a slash is a directory to put it in. A source
+        may be a pattern with `*`, `?` and `[…]`, and `**` for all files below; what it
+        matches goes into the target with its path from the pattern's first part on.
+        """
+        if "\0" in self.source:
+            raise InputError("cannot be read: embedded null byte", where=self.source)
+        below = parse_path(self.target) if self.target.strip("\\/") else ()
+        if not any(c in self.source for c in "*?[") or Path(self.source).exists():
+            into = not below or self.target[-1] in "\\/"
+            yield self.source, (*below, *parse_path(Path(self.source).name)) if into else below
+            return
+        parts = Path(self.source).parts
+        fixed = next(n for n, part in enumerate(parts) if any(c in part for c in "*?["))
+        found = 0
+        for match in sorted(glob.glob(self.source, recursive=True)):  # noqa: PTH207
+            if "**" in parts and Path(match).is_dir():
+                continue
+            found += 1
+            names = [name for part in Path(match).parts[fixed:] for name in parse_path(part)]
+            yield match, (*below, *names)
+        if not found:
+            raise InputError("nothing matches", where=self.source)
 
 
 @dataclass(frozen=True)
 class EspOptions:
-    """What goes onto the ESP beside the programs from the build directory."""
+    """What goes onto the ESP.
+
+    `bare`: no file of zpp. `boots` are EFI programs, such as UKIs, that the firmware of
+    their machine starts by itself.
+    """
 
     build_directory: Path
     kernel: str = ""
@@ -50,6 +80,8 @@ class EspOptions:
     additions: tuple[Addition, ...] = ()
     hypervisor: bool = True
     serial: int = 0x3F8
+    bare: bool = False
+    boots: tuple[str, ...] = ()
 
 
 def _item(target: str, source: FileSource | BytesSource) -> Item:
@@ -101,33 +133,72 @@ def _tree(source: str, target: tuple[str, ...]) -> Iterator[Item]:
     if not Path(source).is_dir():
         yield Item(target, FileSource.open(source))
         return
+    waiting = [(source, target)]
+    while waiting:
+        directory, path = waiting.pop()
+        for entry in _listed(directory):
+            name = check_name(entry.name, entry.path)
+            if not entry.is_dir():
+                yield Item((*path, name), FileSource.open(entry.path))
+            elif entry.is_symlink():
+                raise InputError("is a link to a directory; FAT has no links", where=entry.path)
+            else:
+                waiting.append((entry.path, (*path, name)))
+
+
+def _listed(directory: str) -> list[os.DirEntry[str]]:
     try:
-        with os.scandir(source) as entries:
-            listed = sorted(entries, key=lambda entry: entry.name)
+        with os.scandir(directory) as entries:
+            return sorted(entries, key=attrgetter("name"))
     except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=source) from None
-    for entry in listed:
-        if entry.is_symlink() and entry.is_dir():
-            raise InputError("is a link to a directory; FAT has no links", where=entry.path)
-        yield from _tree(entry.path, (*target, *parse_path(entry.name)))
+        raise InputError(f"cannot be read: {error.strerror}", where=directory) from None
 
 
 def _added(additions: Sequence[Addition]) -> list[Item]:
     return [
         item
         for addition in additions
-        for item in _tree(addition.source, parse_path(addition.target))
+        for source, target in addition.expanded()
+        for item in _tree(source, target)
     ]
+
+
+def _boots(options: EspOptions) -> Iterator[Item]:
+    """Programs at the place where the firmware of their machine looks."""
+    for name in options.boots:
+        source = FileSource.open(name)
+        machine = pe.inspect(source).machine
+        path = ("EFI", "BOOT", f"BOOT{machine.name}.EFI")
+        if machine is Machine.X64 and not options.bare:
+            raise UsageError(
+                f"ZppBoot is {show_path(path)} already",
+                where=name,
+                hint="start it by --kernel, or leave zpp out with --hypervisor none",
+            )
+        pe.check_place(path, source, ())
+        yield Item(path, source)
+
+
+def _zpp(options: EspOptions) -> Iterator[Item]:
+    """The files of zpp, and what ZppBoot shall start."""
+    yield from _built(options.build_directory)
+    conf = _conf(options).to_text().encode("ascii")
+    yield _item(CONF_PATH, BytesSource("zpp.conf", conf))
+    yield from _kernel(options)
 
 
 def contents(options: EspOptions) -> list[Item]:
     """All files of the ESP, checked; raises InputError or UsageError."""
-    items = [*_built(options.build_directory)]
-    conf = _conf(options).to_text().encode("ascii")
-    items.append(_item(CONF_PATH, BytesSource("zpp.conf", conf)))
-    items += _kernel(options)
+    if options.bare and options.kernel:
+        raise UsageError(
+            "is started by ZppBoot, which is left out",
+            where="--kernel",
+            hint="use --boot for a UKI or another EFI program",
+        )
+    items = [*_kernel(options)] if options.bare else [*_zpp(options)]
+    items += _boots(options)
     added = _added(options.additions)
-    machines = {Machine.X64} | {m for item in added if (m := pe.boot_machine(item.path))}
+    machines = {m for item in [*items, *added] if (m := pe.boot_machine(item.path))}
     for item in added:
-        pe.check_place(item.path, item.source, machines)
+        pe.check_place(item.path, item.source, machines or set(Machine))
     return items + added

@@ -1,4 +1,4 @@
-"""A GUID partition table with one partition: UEFI specification, chapter 5."""
+"""A GUID partition table: UEFI specification, chapter 5."""
 
 from __future__ import annotations
 
@@ -7,47 +7,56 @@ import uuid
 import zlib
 from dataclasses import dataclass
 
-from efi_image.errors import DoesNotFitError
-
-ESP_TYPE = uuid.UUID("C12A7328-F81F-11D2-BA4B-00A0C93EC93B")
-
 ENTRIES = 128
 ENTRY_SIZE = 128
 HEADER_SIZE = 92
+MAX_NAME = 36  # UTF-16 units
 ALIGNMENT = 1 << 20  # bytes; what flash media and firmware like
 MBR_SIZE = 512
+MBR_TABLE = 446  # offset of the MBR's four records
+MBR_SIGNATURE = b"\x55\xaa"
+SIGNATURE = b"EFI PART"
 
-_HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
-_ENTRY = struct.Struct("<16s16sQQQ72s")
+HEADER = struct.Struct("<8sIIIIQQQQ16sQIII")
+ENTRY = struct.Struct("<16s16sQQQ72s")
+MBR_RECORD = struct.Struct("<B3sB3sII")
+
+
+@dataclass(frozen=True)
+class Partition:
+    """An entry of the table; `name` is at most MAX_NAME UTF-16 units long."""
+
+    type_guid: uuid.UUID
+    guid: uuid.UUID
+    first_lba: int
+    sectors: int
+    name: str = ""
+
+    def entry(self) -> bytes:
+        """The entry's bytes."""
+        return ENTRY.pack(
+            self.type_guid.bytes_le,
+            self.guid.bytes_le,
+            self.first_lba,
+            self.first_lba + self.sectors - 1,
+            0,
+            self.name.encode("utf-16-le"),
+        )
 
 
 @dataclass(frozen=True)
 class Gpt:
-    """The table of a disk of `sectors` sectors whose only partition is as large as can be.
-
-    The partition begins and ends at a multiple of ALIGNMENT.
-    """
+    """The table of a disk of `sectors` sectors, with its partitions in their order."""
 
     sectors: int
     sector_size: int
     disk_guid: uuid.UUID
-    partition_guid: uuid.UUID
-    name: str
+    partitions: tuple[Partition, ...]
 
     @property
     def entry_sectors(self) -> int:
         """Sectors of the entry array."""
-        return ENTRIES * ENTRY_SIZE // self.sector_size
-
-    @property
-    def first_lba(self) -> int:
-        """The partition's first sector."""
-        return first_lba(self.sector_size)
-
-    @property
-    def partition_sectors(self) -> int:
-        """Sectors in the partition."""
-        return partition_sectors(self.sectors, self.sector_size)
+        return entry_sectors(self.sector_size)
 
     @property
     def last_usable(self) -> int:
@@ -71,20 +80,13 @@ class Gpt:
         return entries + self._header(self.sectors - 1, 1, self.backup_start, entries)
 
     def _entries(self) -> bytes:
-        entry = _ENTRY.pack(
-            ESP_TYPE.bytes_le,
-            self.partition_guid.bytes_le,
-            self.first_lba,
-            self.first_lba + self.partition_sectors - 1,
-            0,
-            self.name.encode("utf-16-le"),
-        )
-        return entry.ljust(ENTRIES * ENTRY_SIZE, b"\0")
+        rows = b"".join(partition.entry() for partition in self.partitions)
+        return rows.ljust(ENTRIES * ENTRY_SIZE, b"\0")
 
     def _header(self, own_lba: int, other_lba: int, entries_lba: int, entries: bytes) -> bytes:
         def pack(crc: int) -> bytes:
-            return _HEADER.pack(
-                b"EFI PART",
+            return HEADER.pack(
+                SIGNATURE,
                 0x00010000,
                 HEADER_SIZE,
                 crc,
@@ -103,25 +105,13 @@ class Gpt:
         return pack(zlib.crc32(pack(0))).ljust(self.sector_size, b"\0")
 
 
-def first_lba(sector_size: int) -> int:
-    """The first sector of the partition."""
-    return ALIGNMENT // sector_size
-
-
-def partition_sectors(sectors: int, sector_size: int) -> int:
-    """Sectors in the partition of a disk of `sectors`; raises DoesNotFitError if none."""
-    end = sectors - ENTRIES * ENTRY_SIZE // sector_size - 1
-    end -= end % first_lba(sector_size)
-    count = end - first_lba(sector_size)
-    if count <= 0:
-        raise DoesNotFitError(
-            f"a disk of {sectors * sector_size} bytes has no room for a partition"
-        )
-    return count
+def entry_sectors(sector_size: int) -> int:
+    """Sectors of the entry array."""
+    return ENTRIES * ENTRY_SIZE // sector_size
 
 
 def protective_mbr(sectors: int) -> bytes:
     """The MBR that keeps tools that know no GPT away: one partition over all the disk."""
     size = min(sectors - 1, 0xFFFFFFFF)
-    record = struct.pack("<B3sB3sII", 0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, size)
-    return bytes(446) + record + bytes(3 * 16) + b"\x55\xaa"
+    record = MBR_RECORD.pack(0, b"\x00\x02\x00", 0xEE, b"\xff\xff\xff", 1, size)
+    return bytes(MBR_TABLE) + record + bytes(3 * MBR_RECORD.size) + MBR_SIGNATURE

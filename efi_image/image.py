@@ -1,29 +1,30 @@
-"""An image file: a FAT volume, alone or as the ESP of a GUID partition table.
+"""An image file: a FAT volume, alone or as the first partition of a disk.
 
 The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usually random
-(serial number, GUIDs) is derived from the content, and all files have one time.
+(serial number, GUIDs) is derived from the files, and all files have one time.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image import gpt
-from efi_image.atomic import atomic, check_output
+from efi_image import iso
+from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.fat import Demand, Identity, Tree, Volume, plan, show_path
-from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates
+from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan, show_path
+from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
+from efi_image.identity import content_digest
+from efi_image.output import Form, Target, write_image
+from efi_image.partition_types import ESP
+from efi_image.progress import Progress, counter
 from efi_image.sink import Sink
-from efi_image.source import Source, sha256
+from efi_image.source import Source
 
 DEFAULT_SIZE = 64 * MIB  # FAT32 with sectors of 512 bytes, and room for a kernel
 SPARE = 16  # an image that grows gets one SPARE-th more than it needs
-DIGEST_LIMIT = 1024 * MIB  # above, the digest of the holes would take longer than the image
 LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
@@ -38,18 +39,38 @@ class Item:
 
 @dataclass(frozen=True)
 class ImageOptions:
-    """What kind of image is made; no size: as large as needed, at least DEFAULT_SIZE."""
+    """What kind of image is made.
+
+    No size: as large as needed, at least DEFAULT_SIZE; `minimal`: as small as can be. What
+    is None of the rest is chosen, or derived from the files. `digest` asks for the SHA-256
+    of the image and of each file.
+    """
 
     size: int | None = None
-    partitioned: bool = True
+    minimal: bool = False
+    table: Table = Table.GPT
+    fat: FatType | None = None
     sector_size: int = 512
+    alignment: int = MIB
+    label: str = LABEL
+    volume_serial: int | None = None
+    disk_guid: uuid.UUID | None = None
+    disk_signature: int | None = None
+    partition_guid: uuid.UUID | None = None
+    partitions: tuple[ExtraPartition, ...] = ()
     seconds: int = 0
-    digest: bool | None = None
+    digest: bool = False
+
+    @property
+    def geometry(self) -> Geometry:
+        """The shape of the disk."""
+        extras = tuple(each.source.size for each in self.partitions)
+        return Geometry(self.table, self.sector_size, self.alignment, extras, self.minimal)
 
 
 @dataclass(frozen=True)
 class FileReport:
-    """A file that is on an image."""
+    """A file that is on an image; sha256 is empty if it was not asked for."""
 
     path: str
     size: int
@@ -57,18 +78,33 @@ class FileReport:
 
 
 @dataclass(frozen=True)
+class PartitionReport:
+    """A partition of an image: offset and size in bytes."""
+
+    type: str
+    name: str
+    guid: str
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True)
 class Report:
-    """An image that was made; sha256 is empty if it was not asked for."""
+    """An image that was made: its raw size and SHA-256; what was not asked for is empty."""
 
     output: str
+    format: str
+    bmap: str
     size: int
     sector_size: int
-    partitioned: bool
+    table: str
     fat: str
     cluster_size: int
     free: int
+    label: str
     serial: str
     sha256: str
+    partitions: tuple[PartitionReport, ...]
     files: tuple[FileReport, ...]
 
 
@@ -83,137 +119,259 @@ def source_date(environ: Mapping[str, str]) -> int:
     return int(text)
 
 
-def _volume_sectors(size: int, options: ImageOptions) -> int:
-    """The sectors that a FAT volume has in an image of that size; 0 if none."""
-    sectors = size // options.sector_size
-    if not options.partitioned:
-        return sectors
-    try:
-        return gpt.partition_sectors(sectors, options.sector_size)
-    except DoesNotFitError:
-        return 0
+# ---- sizes
 
 
 def _fits(demand: Demand, size: int, options: ImageOptions) -> bool:
-    sectors = _volume_sectors(size, options)
-    return any(demand.fits(layout) for layout in candidates(sectors, options.sector_size))
+    sectors = options.geometry.volume_sectors(size // options.sector_size)
+    layouts = candidates(sectors, options.sector_size, options.fat)
+    return any(demand.fits(layout) for layout in layouts)
 
 
 def _round_up(size: int) -> int:
     return -(-size // MIB) * MIB
 
 
+def _smallest(demand: Demand, options: ImageOptions) -> Layout:
+    layout = smallest(options.sector_size, demand.wanted, options.fat)
+    if layout is None:
+        raise DoesNotFitError(f"there is more than a {_fat_name(options)} volume can hold")
+    return layout
+
+
+def _fat_name(options: ImageOptions) -> str:
+    return options.fat.name if options.fat else "FAT"
+
+
 def _enough(demand: Demand, options: ImageOptions) -> int:
     """A size, in whole MiB, that is enough and not much more."""
-    size = _round_up(sum(file.size for file in demand.files))
+    fewest = options.geometry.disk_sectors(_smallest(demand, options).sectors)
+    size = _round_up(fewest * options.sector_size)
     while not _fits(demand, size, options):
         size = _round_up(size + max(MIB, size // 256))
-        if size // options.sector_size > MAX_SECTORS:
-            raise DoesNotFitError("there is more than a FAT volume can hold")
+        if size // options.sector_size > 2 * MAX_SECTORS:
+            raise DoesNotFitError(f"there is more than a {_fat_name(options)} volume can hold")
     return size
 
 
 def _given_size(demand: Demand, size: int, options: ImageOptions) -> int:
-    if size % options.sector_size:
-        raise UsageError(f"must be a multiple of {options.sector_size} bytes", where="--size")
-    if _volume_sectors(size, options) > MAX_SECTORS:
+    unit = options.geometry.unit
+    if size % unit:
+        raise UsageError(f"must be a multiple of {unit} bytes", where="--size")
+    if options.geometry.volume_sectors(size // options.sector_size) > MAX_SECTORS:
         raise DoesNotFitError(f"{size} bytes are more than a FAT volume can have", where="--size")
     if not _fits(demand, size, options):
-        enough = _enough(demand, options) // MIB
+        enough = _enough(demand, options)
+        what = "few" if size < enough else "many"
+        kind = f" on {options.fat.name}" if options.fat else ""
         raise DoesNotFitError(
-            f"{size} bytes are too few for these files", where="--size", hint=f"{enough}M is enough"
+            f"{size} bytes are too {what} for these files{kind}",
+            where="--size",
+            hint=f"{enough // MIB}M is enough",
         )
     return size
 
 
 def _size(demand: Demand, options: ImageOptions) -> int:
+    """The image's size in bytes."""
+    geometry = options.geometry
+    if options.minimal:
+        if options.size is not None:
+            raise UsageError("a size is given or the smallest, not both", where="--size")
+        return geometry.disk_sectors(_smallest(demand, options).sectors) * options.sector_size
     if options.size is not None:
         return _given_size(demand, options.size, options)
-    if _fits(demand, DEFAULT_SIZE, options):
-        return DEFAULT_SIZE
+    size = _round_up(
+        DEFAULT_SIZE + sum(-(-n // options.alignment) for n in geometry.extras) * options.alignment
+    )
+    if _fits(demand, size, options):
+        return size
     enough = _enough(demand, options)
     return _round_up(enough + enough // SPARE)
 
 
-def _content_digest(files: Sequence[FileReport], size: int, options: ImageOptions) -> bytes:
-    content = [size, options.sector_size, options.partitioned, options.seconds]
-    rows = [[file.path, file.size, file.sha256] for file in files]
-    return hashlib.sha256(json.dumps([content, rows]).encode()).digest()
+# ---- planning
+
+
+def _digest(tree: Tree, size: int, options: ImageOptions) -> bytes:
+    """What all that is derived from the content is derived from."""
+    kind = [
+        size,
+        options.sector_size,
+        options.table.value,
+        options.fat.value if options.fat else 0,
+        options.alignment,
+        options.label,
+        options.seconds,
+        *((str(each.type.guid), each.type.mbr, each.name) for each in options.partitions),
+    ]
+    return content_digest(kind, tree.files(), [each.source for each in options.partitions])
+
+
+def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, ...]:
+    """All partitions, the one of the FAT volume first."""
+
+    def derived(what: str) -> uuid.UUID:
+        return uuid.uuid5(ESP.guid, f"{digest.hex()} {what}")
+
+    first, *others = options.geometry.places(volume)
+    esp = Entry(first, ESP, options.partition_guid or derived("partition"), PARTITION_NAME)
+    extras = [
+        Entry(place, each.type, each.guid or derived(f"partition {number}"), each.name)
+        for number, (place, each) in enumerate(zip(others, options.partitions, strict=True), 2)
+    ]
+    return esp, *extras
 
 
 @dataclass(frozen=True)
 class Plan:
-    """An image, planned to the last byte but for the files' own."""
+    """An image, planned to the last byte but for the files' own.
+
+    `head` and `tail` are its table; `digest` is what derived identities come from.
+    """
 
     size: int
     options: ImageOptions
     volume: Volume
-    table: gpt.Gpt | None
-    files: tuple[FileReport, ...]
+    head: bytes
+    tail: bytes
+    entries: tuple[Entry, ...]
+    tree: Tree
+    digest: bytes
+
+    @property
+    def payload(self) -> int:
+        """Bytes in all files and partitions."""
+        extras = sum(each.source.size for each in self.options.partitions)
+        return extras + sum(file.size for file in self.volume.demand.files)
+
+    def files(self) -> tuple[FileReport, ...]:
+        """The files, in their order on the volume; with digests when they are written."""
+        return tuple(
+            FileReport(show_path(path), file.size, file.sha256) for path, file in self.tree.files()
+        )
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""
-        sector = self.options.sector_size
-        if self.table:
-            sink.write(self.table.primary())
-            sink.skip_to(self.table.first_lba * sector)
+        sink.write(self.head)
+        sink.skip_to(self._offset(self.entries[0]))
         self.volume.write(sink)
-        if self.table:
-            sink.skip_to(self.table.backup_start * sector)
-            sink.write(self.table.backup())
-        sink.skip_to(self.size)
+        for entry, extra in zip(self.entries[1:], self.options.partitions, strict=True):
+            sink.skip_to(self._offset(entry))
+            sink.copy(extra.source)
+        sink.skip_to(self.size - len(self.tail))
+        sink.write(self.tail)
+
+    def _offset(self, entry: Entry) -> int:
+        return entry.place.first_lba * self.options.sector_size
+
+    def report(self, target: Target, digest: str) -> Report:
+        """What was made."""
+        layout = self.volume.layout
+        identity = self.volume.identity
+        serial = f"{identity.serial:08X}"
+        return Report(
+            output=str(target.path),
+            format=target.form.value,
+            bmap=str(target.bmap or ""),
+            size=self.size,
+            sector_size=self.options.sector_size,
+            table=self.options.table.value,
+            fat=layout.kind.name,
+            cluster_size=layout.cluster_size,
+            free=(layout.clusters - self.volume.used) * layout.cluster_size,
+            label=identity.label,
+            serial=f"{serial[:4]}-{serial[4:]}",
+            sha256=digest,
+            partitions=self._partition_reports(),
+            files=self.files(),
+        )
+
+    def _partition_reports(self) -> tuple[PartitionReport, ...]:
+        if self.options.table is Table.NONE:
+            return ()
+        with_guids = self.options.table.is_gpt
+        return tuple(
+            PartitionReport(
+                entry.type.name,
+                entry.name if with_guids else "",
+                str(entry.guid) if with_guids else "",
+                self._offset(entry),
+                entry.place.sectors * self.options.sector_size,
+            )
+            for entry in self.entries
+        )
+
+
+def _tables(
+    options: ImageOptions, size: int, entries: tuple[Entry, ...], digest: bytes
+) -> tuple[bytes, bytes]:
+    """What stands before and behind the partitions."""
+    if options.table is Table.NONE:
+        return b"", b""
+    if options.table is Table.MBR:
+        signature = options.disk_signature
+        if signature is None:
+            signature = int.from_bytes(digest[4:8], "little") or 1
+        return mbr_of(signature, entries).sector(), b""
+    disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
+    table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
+    if options.table is Table.GPT:
+        return table.primary(), table.backup()
+    place = entries[0].place
+    start, volume = place.first_lba * iso.SECTOR, place.sectors * iso.SECTOR
+    system = iso.Iso(size, start, volume, options.label, options.seconds)
+    area = table.primary().ljust(iso.FIRST_BLOCK * iso.BLOCK, b"\0")
+    return area + system.blocks(), table.backup()
 
 
 def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
-    """Plan an image; reads every file once, for its digest."""
+    """Plan an image; of the files it reads their ends at most."""
     if options.sector_size not in SECTOR_SIZES:
         raise UsageError(f"must be one of {SECTOR_SIZES}", where="sector size")
+    geometry = options.geometry
+    geometry.check()
     tree = Tree()
     for item in items:
         tree.add(item.path, item.source)
     demand = Demand(tree)
     size = _size(demand, options)
-    files = tuple(
-        FileReport(show_path(path), file.size, sha256(file.source)) for path, file in tree.files()
-    )
-    digest = _content_digest(files, size, options)
-    sectors = size // options.sector_size
-    table = None
-    if options.partitioned:
-        disk = uuid.uuid5(gpt.ESP_TYPE, digest.hex() + " disk")
-        partition = uuid.uuid5(gpt.ESP_TYPE, digest.hex() + " partition")
-        table = gpt.Gpt(sectors, options.sector_size, disk, partition, PARTITION_NAME)
-    serial = int.from_bytes(digest[:4], "little")
-    identity = Identity(serial, LABEL, options.seconds, table.first_lba if table else 0)
+    digest = _digest(tree, size, options)
+    serial = options.volume_serial
+    if serial is None:
+        serial = int.from_bytes(digest[:4], "little")
     volume = plan(
         demand,
-        identity,
-        sectors=_volume_sectors(size, options),
+        Identity(serial, options.label, options.seconds, geometry.first_lba),
+        sectors=geometry.volume_sectors(size // options.sector_size),
         sector_size=options.sector_size,
+        kind=options.fat,
+        layout=_smallest(demand, options) if options.minimal else None,
     )
-    return Plan(size, options, volume, table, files)
+    entries = _entries(options, volume.layout.sectors, digest)
+    head, tail = _tables(options, size, entries, digest)
+    return Plan(size, options, volume, head, tail, entries, tree, digest)
 
 
-def build(items: Iterable[Item], options: ImageOptions, output: Path) -> Report:
-    """Make an image file; `output` is replaced when all went well, else it is as it was."""
-    check_output(output)
+def build(
+    items: Iterable[Item],
+    options: ImageOptions,
+    output: Path | Target,
+    progress: Progress | None = None,
+) -> Report:
+    """Make an image file; `output` is replaced when all went well, else it is as it was.
+
+    A path alone is a raw image's. `progress` is told how many bytes of the files are copied.
+    """
+    target = output if isinstance(output, Target) else Target(output, Form.RAW)
+    target.check()
     planned = plan_image(items, options)
-    wanted = planned.size <= DIGEST_LIMIT if options.digest is None else options.digest
-    with atomic(output) as descriptor:
-        sink = Sink(descriptor, str(output), digest=wanted)
+
+    def write(sink: Sink) -> None:
+        sink.progress = counter(progress, planned.payload)
         planned.write(sink)
-        digest = sink.finish()
-    layout = planned.volume.layout
-    serial = f"{planned.volume.identity.serial:08X}"
-    return Report(
-        output=str(output),
-        size=planned.size,
-        sector_size=options.sector_size,
-        partitioned=options.partitioned,
-        fat=layout.kind.name,
-        cluster_size=layout.cluster_size,
-        free=(layout.clusters - planned.volume.used) * layout.cluster_size,
-        serial=f"{serial[:4]}-{serial[4:]}",
-        sha256=digest,
-        files=planned.files,
+
+    digest = write_image(
+        target, write, size=planned.size, digest=options.digest, seed=planned.digest
     )
+    return planned.report(target, digest)

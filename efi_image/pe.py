@@ -1,7 +1,4 @@
-"""PE files as UEFI loads them: what kind one is, and whether it can stand where it shall.
-
-pefile is imported only when a file is looked at.
-"""
+"""PE files as UEFI loads them: what kind one is, and whether it can stand where it shall."""
 
 from __future__ import annotations
 
@@ -9,13 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
-from typing import Any
 
-from efi_image.errors import InputError, PeError
+from efi_image.errors import PeError
 from efi_image.fat.names import fold, show_path
-from efi_image.source import FileSource, Source
+from efi_image.pe_header import PE32_PLUS, PeHeader, read_header
+from efi_image.source import Source
 
-PE32_PLUS = 0x20B
 RELOCS_STRIPPED = 0x0001
 DIRECTORY_SECURITY = 4
 DIRECTORY_BASERELOC = 5
@@ -75,34 +71,15 @@ def _hex(value: int) -> str:
     return f"0x{value:x}"
 
 
-def _parse(source: Source) -> Any:
-    import pefile  # noqa: PLC0415
-
-    try:
-        if isinstance(source, FileSource):
-            return pefile.PE(source.name, fast_load=True)
-        return pefile.PE(data=b"".join(bytes(c) for c in source.chunks()), fast_load=True)
-    except pefile.PEFormatError as error:
-        reason = str(error).strip("'\"").rstrip(".")
-        raise PeError(f"is no PE file, or a truncated one: {reason}", where=source.name) from None
-    except OSError as error:
-        raise InputError(f"cannot be read: {error.strerror}", where=source.name) from None
-
-
-def _check_complete(pe: Any, source: Source) -> None:
+def _check_complete(header: PeHeader, source: Source) -> None:
     """Refuse a file that ends before what its headers announce."""
-    ends = [pe.OPTIONAL_HEADER.SizeOfHeaders]
-    for section in pe.sections:
-        if section.SizeOfRawData:
-            ends.append(section.PointerToRawData + section.SizeOfRawData)
-    directories = pe.OPTIONAL_HEADER.DATA_DIRECTORY
-    if len(directories) > DIRECTORY_SECURITY:
-        # the only directory whose address is a file offset
-        security = directories[DIRECTORY_SECURITY]
-        if security.Size:
-            ends.append(security.VirtualAddress + security.Size)
-    if len(pe.sections) != pe.FILE_HEADER.NumberOfSections:
+    if len(header.raw_ends) != header.sections:
         raise PeError("is truncated within its section table", where=source.name)
+    ends = [header.size_of_headers, *header.raw_ends]
+    if len(header.directories) > DIRECTORY_SECURITY:
+        # the only directory whose address is a file offset
+        address, size = header.directories[DIRECTORY_SECURITY]
+        ends.append(address + size if size else 0)
     if max(ends) > source.size:
         raise PeError(
             f"is truncated: {source.size} bytes, its headers speak of {max(ends)}",
@@ -110,59 +87,53 @@ def _check_complete(pe: Any, source: Source) -> None:
         )
 
 
-def _machine(pe: Any, name: str) -> Machine:
-    number = pe.FILE_HEADER.Machine
+def _machine(header: PeHeader, name: str) -> Machine:
     try:
-        machine = Machine(number)
+        machine = Machine(header.machine)
     except ValueError:
         raise PeError(
-            f"is for machine {_hex(number)}, which UEFI does not know", where=name
+            f"is for machine {_hex(header.machine)}, which UEFI does not know", where=name
         ) from None
-    magic = pe.OPTIONAL_HEADER.Magic
-    if (magic == PE32_PLUS) != (machine in _64_BITS):
+    if (header.magic == PE32_PLUS) != (machine in _64_BITS):
         raise PeError(
-            f"has an optional header ({_hex(magic)}) that does not go with its machine", where=name
+            f"has an optional header ({_hex(header.magic)}) that does not go with its machine",
+            where=name,
         )
     return machine
 
 
-def _subsystem(pe: Any, name: str) -> Subsystem:
-    number = pe.OPTIONAL_HEADER.Subsystem
+def _subsystem(header: PeHeader, name: str) -> Subsystem:
     try:
-        return Subsystem(number)
+        return Subsystem(header.subsystem)
     except ValueError:
-        raise PeError(f"is no UEFI program (subsystem {number})", where=name) from None
+        raise PeError(f"is no UEFI program (subsystem {header.subsystem})", where=name) from None
 
 
-def _check_relocations(pe: Any, name: str) -> None:
+def _check_relocations(header: PeHeader, name: str) -> None:
     """Refuse what can only run at its link address.
 
     An empty relocation directory is fine: position-independent code has nothing to relocate.
     """
-    if pe.FILE_HEADER.Characteristics & RELOCS_STRIPPED:
+    if header.characteristics & RELOCS_STRIPPED:
         raise PeError(
             "has its relocations stripped, so UEFI can load it at one address only",
             where=name,
             hint="link it without /FIXED",
         )
-    directories = pe.OPTIONAL_HEADER.DATA_DIRECTORY
-    if len(directories) > DIRECTORY_BASERELOC:
-        table = directories[DIRECTORY_BASERELOC]
-        if table.VirtualAddress + table.Size > pe.OPTIONAL_HEADER.SizeOfImage:
+    if len(header.directories) > DIRECTORY_BASERELOC:
+        address, size = header.directories[DIRECTORY_BASERELOC]
+        if address + size > header.size_of_image:
             raise PeError("has its relocations outside of the image", where=name)
 
 
 def inspect(source: Source) -> PeInfo:
     """What kind of UEFI program that is; raises PeError if UEFI would not load it."""
-    pe = _parse(source)
-    try:
-        _check_complete(pe, source)
-        machine = _machine(pe, source.name)
-        subsystem = _subsystem(pe, source.name)
-        _check_relocations(pe, source.name)
-        return PeInfo(machine, subsystem)
-    finally:
-        pe.close()
+    header = read_header(source)
+    _check_complete(header, source)
+    machine = _machine(header, source.name)
+    subsystem = _subsystem(header, source.name)
+    _check_relocations(header, source.name)
+    return PeInfo(machine, subsystem)
 
 
 def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:
@@ -187,7 +158,11 @@ _BOOT_NAME = re.compile(r"BOOT(IA32|X64|ARM|AA64|RISCV64|LOONGARCH64)\.EFI", re.
 
 def boot_machine(path: Sequence[str]) -> Machine | None:
     """The machine whose firmware starts that path of a removable medium by itself, if any."""
-    if len(path) != 3 or [fold(name) for name in path[:2]] != ["efi", "boot"]:
+    if (
+        len(path) != 3
+        or path[2][:4].upper() != "BOOT"
+        or [fold(name) for name in path[:2]] != ["efi", "boot"]
+    ):
         return None
     match = _BOOT_NAME.fullmatch(path[2])
     return Machine[match[1].upper()] if match else None
@@ -198,9 +173,9 @@ def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]
 
     `machines` are those that the image boots on.
     """
-    boots = boot_machine(path)
     if not path[-1].upper().endswith(".EFI"):
         return
+    boots = boot_machine(path)
     if boots and any(name != name.upper() for name in path):
         raise PeError(
             "some firmware finds it in upper case only",
@@ -224,5 +199,4 @@ def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]
 
 def is_linux(source: Source) -> bool:
     """Whether it is a Linux kernel for x86 (its setup header has a magic number)."""
-    first = next(source.chunks(), memoryview(b""))
-    return bytes(first[0x202:0x206]) == b"HdrS"
+    return source.read_at(0x202, 4) == b"HdrS"

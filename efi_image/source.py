@@ -1,12 +1,11 @@
 """Where the bytes of a file on an image come from: a file on this machine, or memory.
 
-A source is looked at twice: once for its digest, when the image is planned, and once for
-its bytes, when it is written. It may not change in between.
+A source is looked at when the image is planned, and read once, when the image is written.
+It may not change in between.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from typing import Protocol
 
 from efi_image.errors import InputError
 
-CHUNK = 1 << 20
+CHUNK = 1 << 18  # bytes; what the caches of a CPU hold
 
 
 class Source(Protocol):
@@ -32,6 +31,9 @@ class Source(Protocol):
 
     def chunks(self) -> Iterator[memoryview]:
         """The bytes, in pieces that are valid until the next is asked for."""
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """So many bytes from that offset on; fewer at the end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,10 @@ class BytesSource:
         view = memoryview(self.data)
         for start in range(0, len(view), CHUNK):
             yield view[start : start + CHUNK]
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """So many bytes from that offset on; fewer at the end."""
+        return self.data[offset : offset + count]
 
 
 _Identity = tuple[int, int, int, int]
@@ -78,8 +84,6 @@ class FileSource:
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(f"is {kind}", where=name)
-        if not os.access(name, os.R_OK):
-            raise InputError("cannot be read: Permission denied", where=name)
         return cls(name, _identity(status))
 
     @property
@@ -87,22 +91,54 @@ class FileSource:
         """Bytes in all."""
         return self.identity[2]
 
+    def descriptor(self) -> int:
+        """The file, opened for reading; raises InputError if it changed since `open`."""
+        try:
+            descriptor = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
+            if _identity(os.fstat(descriptor)) == self.identity:
+                return descriptor
+        except OSError as error:
+            raise _unreadable(self.name, error) from None
+        os.close(descriptor)
+        raise InputError("changed while it was used", where=self.name)
+
+    def fill(self, descriptor: int, view: memoryview, offset: int) -> None:
+        """Fill the view with the bytes from that offset on; raises InputError if they are few."""
+        done = 0
+        try:
+            while done < len(view):
+                count = os.preadv(descriptor, [view[done:]], offset + done)
+                if not count:
+                    raise self.shorter()
+                done += count
+        except OSError as error:
+            raise _unreadable(self.name, error) from None
+
+    def shorter(self) -> InputError:
+        """The fault of a file that lost bytes since `open`."""
+        return InputError("became shorter while it was used", where=self.name)
+
     def chunks(self) -> Iterator[memoryview]:
         """The bytes, in pieces; raises InputError if the file changed since `open`."""
         buffer = memoryview(bytearray(min(self.size, CHUNK)))
+        descriptor = self.descriptor()
         try:
-            with open(self.name, "rb", buffering=0) as file:  # noqa: PTH123
-                if _identity(os.fstat(file.fileno())) != self.identity:
-                    raise InputError("changed while it was used", where=self.name)
-                left = self.size
-                while left:
-                    count = file.readinto(buffer[: min(left, CHUNK)])
-                    if not count:
-                        raise InputError("became shorter while it was used", where=self.name)
-                    left -= count
-                    yield buffer[:count]
-        except OSError as error:
-            raise _unreadable(self.name, error) from None
+            for offset in range(0, self.size, CHUNK):
+                view = buffer[: min(self.size - offset, CHUNK)]
+                self.fill(descriptor, view, offset)
+                yield view
+        finally:
+            os.close(descriptor)
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """So many bytes from that offset on; fewer at the end."""
+        buffer = bytearray(max(0, min(count, self.size - offset)))
+        descriptor = self.descriptor()
+        try:
+            self.fill(descriptor, memoryview(buffer), offset)
+        finally:
+            os.close(descriptor)
+        return bytes(buffer)
 
 
 def _unreadable(name: str, error: OSError | ValueError) -> InputError:
@@ -110,11 +146,3 @@ def _unreadable(name: str, error: OSError | ValueError) -> InputError:
     if isinstance(error, FileNotFoundError):
         return InputError("does not exist", where=name)
     return InputError(f"cannot be read: {reason}", where=name)
-
-
-def sha256(source: Source) -> str:
-    """The SHA-256 of a source, in hexadecimal."""
-    digest = hashlib.sha256()
-    for chunk in source.chunks():
-        digest.update(chunk)
-    return digest.hexdigest()

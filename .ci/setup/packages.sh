@@ -1,10 +1,13 @@
 #!/bin/bash
-# Installs the Debian packages that .ci/setup/packages lists and that are missing; nothing else.
+# Installs the Debian packages that .ci/setup/packages (or the list that is named) lists and that
+# are missing; nothing else.
 # The first step of set-up, so it needs nothing but bash and apt.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-list() { sed -e 's/#.*//' packages | awk -v column="$1" 'NF { print $column }'; }
+lists=${1:-packages}
+
+list() { sed -e 's/#.*//' "$lists" | awk -v column="$1" 'NF { print $column }'; }
 
 fail() {
     printf 'setup: %s\nhint: %s\n' "$1" "$2" >&2
@@ -21,7 +24,7 @@ without_apt() {
         return
     fi
     fail "this is not a Debian system, and these commands are missing: ${missing[*]}" \
-        "install them, or use Debian 12 or later (.ci/setup/packages lists the packages)"
+        "install them, or use Debian 12 or later (.ci/setup/$lists lists the packages)"
 }
 
 missing_packages() {

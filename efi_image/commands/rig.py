@@ -25,6 +25,10 @@ def command() -> None:
     Bochs emulates VT-x on any machine. Its root is a folder with Bochs and OVMF of a newer
     Debian, and a library that mends two faults of that Bochs; no administrator's rights are
     needed.
+
+    \b
+    Example:
+      zpp-image rig install
     """
 
 
@@ -36,6 +40,10 @@ def install(bochs_root: Path | None, mirror: str, force: bool) -> None:
     """Install the root, or bring it up to date; nothing happens if it is there.
 
     Takes about 15 seconds and 430 MB.
+
+    \b
+    Example:
+      zpp-image rig install --bochs-root /opt/bochs
     """
     root = bochs_root or rigs.default_root()
     rig = rigs.install(root, mirror=mirror, force=force, progress=click.echo)
@@ -50,6 +58,10 @@ def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
     """Check that the root is complete and works.
 
     Runs Bochs with the library that mends it, then boots a small EFI program that divides.
+
+    \b
+    Example:
+      zpp-image rig check --quick
     """
     rig = rigs.find(bochs_root or rigs.default_root())
     rigs.check_library(rig)
@@ -71,6 +83,11 @@ def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
 @command.command("remove")
 @_root_option
 def remove(bochs_root: Path | None) -> None:
-    """Remove the root; nothing that zpp-image did not make is removed."""
+    """Remove the root; nothing that zpp-image did not make is removed.
+
+    \b
+    Example:
+      zpp-image rig remove
+    """
     root = bochs_root or rigs.default_root()
     click.echo(f"{root}: removed" if rigs.remove(root) else f"{root}: not installed")

@@ -108,6 +108,12 @@ def command(
 
     The exit code is 0 if all expected text was seen (without --expect: if the machine powered
     off), 1 if the machine powered off before, 8 at the time limit.
+
+    \b
+    Examples:
+      zpp-image run esp.img
+      zpp-image run esp.img --engine bochs --cpus 4
+      zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
     """
     address = _gdb_address(gdb) if gdb is not None or debug else ""
     debugger_line = debugger.command(load().root, address) if debug else ()

@@ -7,7 +7,7 @@ volume    the plan of a volume, and its writing
 """
 
 from efi_image.fat.layout import FatType, Layout
-from efi_image.fat.names import parse_path, show_path
+from efi_image.fat.names import check_name, parse_path, show_path
 from efi_image.fat.tree import Tree
 from efi_image.fat.volume import Demand, Identity, Volume, plan
 
@@ -18,6 +18,7 @@ __all__ = [
     "Layout",
     "Tree",
     "Volume",
+    "check_name",
     "parse_path",
     "plan",
     "show_path",

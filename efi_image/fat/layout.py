@@ -7,8 +7,9 @@ limits, so volumes keep MARGIN clusters clear of them.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from efi_image.errors import DoesNotFitError, UsageError
@@ -30,6 +31,13 @@ MAX_SECTORS = 0xFFFFFFFF
 MIB = 1 << 20
 GIB = 1 << 30
 
+# the boot sector's parts: all types, FAT32 only, and the identity behind them
+COMMON = struct.Struct("<3s8sHBHBHHBHHHII")
+FAT32_ONLY = struct.Struct("<IHHIHH12x")
+IDENTITY = struct.Struct("<BBBI11s8s")
+EXTENDED_SIGNATURE = 0x29
+BOOT_SIGNATURE = b"\x55\xaa"
+
 
 class FatType(Enum):
     """Width of a FAT entry in bits."""
@@ -37,6 +45,11 @@ class FatType(Enum):
     FAT12 = 12
     FAT16 = 16
     FAT32 = 32
+
+    @classmethod
+    def of(cls, clusters: int) -> FatType:
+        """The type of a volume with that many clusters, as every reader decides it."""
+        return cls.FAT12 if clusters < 4085 else cls.FAT16 if clusters < 65525 else cls.FAT32
 
     @property
     def fewest(self) -> int:
@@ -88,22 +101,44 @@ class Layout:
         return self.sectors * self.sector_size
 
 
+def _fixed(kind: FatType) -> tuple[int, int]:
+    """Reserved sectors, and entries of the root directory outside of the clusters."""
+    return (32, 0) if kind is FatType.FAT32 else (1, 512)
+
+
+def _fat_sectors(kind: FatType, clusters: int, sector_size: int) -> int:
+    """Sectors of one FAT for so many clusters."""
+    return -(-(clusters + FIRST_CLUSTER) * kind.value // (8 * sector_size))
+
+
 def _layout(kind: FatType, sectors: int, sector_size: int, per_cluster: int) -> Layout | None:
     """The layout of that type and cluster size, if there is one."""
-    reserved, root_entries = (32, 0) if kind is FatType.FAT32 else (1, 512)
+    reserved, root_entries = _fixed(kind)
     root = -(-root_entries * DIRECTORY_ENTRY // sector_size)
-    fat = 1
-    while True:
-        clusters = (sectors - reserved - root - FATS * fat) // per_cluster
-        if clusters < kind.fewest:
-            return None
-        needed = -(-(clusters + FIRST_CLUSTER) * kind.value // (8 * sector_size))
-        if needed <= fat:
-            break
-        fat = needed
-    if clusters > kind.most:
+
+    def clusters_beside(fat: int) -> int:
+        return max((sectors - reserved - root - FATS * fat) // per_cluster, 0)
+
+    def is_enough(fat: int) -> bool:
+        return _fat_sectors(kind, clusters_beside(fat), sector_size) <= fat
+
+    most = _fat_sectors(kind, clusters_beside(0), sector_size)
+    fat = 1 + bisect_left(range(1, most), True, key=is_enough)
+    clusters = clusters_beside(fat)
+    if not kind.fewest <= clusters <= kind.most:
         return None
     return Layout(kind, sector_size, sectors, per_cluster, reserved, fat, root_entries, clusters)
+
+
+def _smallest(kind: FatType, sector_size: int, per_cluster: int, wanted: int) -> Layout | None:
+    """The layout of the fewest sectors that has at least `wanted` clusters."""
+    clusters = max(wanted, kind.fewest)
+    if clusters > kind.most:
+        return None
+    reserved, root_entries = _fixed(kind)
+    fat = _fat_sectors(kind, clusters, sector_size)
+    empty = Layout(kind, sector_size, 0, per_cluster, reserved, fat, root_entries, clusters)
+    return replace(empty, sectors=empty.data_start + clusters * per_cluster)
 
 
 def _preferred_cluster(size: int) -> int:
@@ -151,6 +186,30 @@ def choose(
     )
 
 
+def smallest(
+    sector_size: int, demand: Callable[[Layout], int], kind: FatType | None = None
+) -> Layout | None:
+    """The layout of the smallest volume, if any; `demand` tells the clusters needed on one.
+
+    Only the type and the cluster size of the layout that `demand` is given are of account.
+    """
+    found: Layout | None = None
+    for each in (FatType.FAT32, FatType.FAT16, FatType.FAT12):
+        if kind not in (None, each):
+            continue
+        for cluster in _cluster_sizes(each, 0, sector_size):
+            per_cluster = cluster // sector_size
+            probe = _smallest(each, sector_size, per_cluster, 0)
+            layout = probe and _smallest(each, sector_size, per_cluster, demand(probe))
+            if (
+                layout
+                and layout.sectors <= MAX_SECTORS
+                and (found is None or layout.sectors < found.sectors)
+            ):
+                found = layout
+    return found
+
+
 def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes:
     """The boot sector: BIOS parameter block, and code that goes on to the next device.
 
@@ -158,8 +217,7 @@ def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes
     """
     is_fat32 = layout.kind is FatType.FAT32
     small = layout.sectors < 0x10000 and not is_fat32
-    common = struct.pack(
-        "<3s8sHBHBHHBHHHII",
+    common = COMMON.pack(
         b"\xeb\x58\x90" if is_fat32 else b"\xeb\x3c\x90",
         b"ZPPIMAGE",
         layout.sector_size,
@@ -175,14 +233,14 @@ def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes
         min(hidden, 0xFFFFFFFF),
         0 if small else layout.sectors,
     )
-    fat32 = struct.pack(
-        "<IHHIHH12x", layout.fat_sectors, 0, 0, ROOT_CLUSTER, FSINFO_SECTOR, BACKUP_BOOT_SECTOR
+    fat32 = FAT32_ONLY.pack(
+        layout.fat_sectors, 0, 0, ROOT_CLUSTER, FSINFO_SECTOR, BACKUP_BOOT_SECTOR
     )
     name = f"{layout.kind.name:8}".encode("ascii")
-    identity = struct.pack("<BBBI11s8s", 0x80, 0, 0x29, serial, label, name)
+    identity = IDENTITY.pack(0x80, 0, EXTENDED_SIGNATURE, serial, label, name)
     sector = common + (fat32 if is_fat32 else b"") + identity
     code = b"\xcd\x18\xeb\xfe"  # int 0x18: the BIOS tries the next device
-    return ((sector + code).ljust(510, b"\0") + b"\x55\xaa").ljust(layout.sector_size, b"\0")
+    return ((sector + code).ljust(510, b"\0") + BOOT_SIGNATURE).ljust(layout.sector_size, b"\0")
 
 
 def fsinfo_sector(layout: Layout, used: int) -> bytes:

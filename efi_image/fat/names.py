@@ -16,9 +16,9 @@ LAST_RECORD = 0x40
 _SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
 _SHORT = re.compile(rf"([{_SHORT_CHARACTERS}]{{1,8}})(?:\.([{_SHORT_CHARACTERS}]{{1,3}}))?")
 _NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
-_FORBIDDEN = frozenset(':*?"<>|\\/')
+_FORBIDDEN = re.compile(r'[:*?"<>|\\/\x00-\x1f\x7f]')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?", re.I)
-_RECORD = struct.Struct("<B10sBBB12sH4s")
+RECORD = struct.Struct("<B10sBBB12sH4s")
 
 
 def fault_of(name: str) -> str:
@@ -26,14 +26,14 @@ def fault_of(name: str) -> str:
     if not name:
         return "is empty"
     try:
-        units = len(name.encode("utf-16-le")) // 2
+        units = len(name) if name.isascii() else len(name.encode("utf-16-le")) // 2
     except UnicodeEncodeError:
         return "is not valid Unicode"
     if units > MAX_UNITS:
         return f"is longer than {MAX_UNITS} UTF-16 units"
-    bad = next((c for c in name if c in _FORBIDDEN or ord(c) < 0x20 or ord(c) == 0x7F), None)
-    if bad is not None:
-        return f"contains {bad!r}"
+    bad = _FORBIDDEN.search(name)
+    if bad:
+        return f"contains {bad[0]!r}"
     if name[-1] in ". ":
         return "ends with a dot or a blank"
     if _DEVICE.fullmatch(name):
@@ -44,11 +44,15 @@ def fault_of(name: str) -> str:
 def parse_path(text: str) -> tuple[str, ...]:
     """The names of a path with `\\` or `/` between them; raises FatNameError."""
     names = text.replace("\\", "/").strip("/").split("/")
-    for name in names:
-        fault = fault_of(name)
-        if fault:
-            raise FatNameError(f"FAT cannot hold the name '{name}': it {fault}", where=text)
-    return tuple(names)
+    return tuple(check_name(name, text) for name in names)
+
+
+def check_name(name: str, where: str) -> str:
+    """The name of a file or directory that stands at `where`; raises FatNameError."""
+    fault = fault_of(name)
+    if fault:
+        raise FatNameError(f"FAT cannot hold the name '{name}': it {fault}", where=where)
+    return name
 
 
 def show_path(path: Iterable[str]) -> str:
@@ -58,7 +62,7 @@ def show_path(path: Iterable[str]) -> str:
 
 def fold(name: str) -> str:
     """Equal for names that some system takes for the same."""
-    return name.upper().casefold()
+    return name.lower() if name.isascii() else name.upper().casefold()
 
 
 def _exact(name: str) -> str | None:
@@ -149,6 +153,6 @@ def long_records(name: str, short: bytes) -> bytes:
         part = text[(number - 1) * 26 : number * 26]
         order = number | (LAST_RECORD if number == count else 0)
         records.append(
-            _RECORD.pack(order, part[:10], ATTRIBUTE_LONG_NAME, 0, tie, part[10:22], 0, part[22:26])
+            RECORD.pack(order, part[:10], ATTRIBUTE_LONG_NAME, 0, tie, part[10:22], 0, part[22:26])
         )
     return b"".join(records)

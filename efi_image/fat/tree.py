@@ -14,16 +14,16 @@ MAX_FILE = 0xFFFFFFFF
 
 @dataclass(slots=True)
 class File:
-    """A file; `first_cluster` is set when the volume is planned (0: no bytes)."""
+    """A file; `first_cluster` is set when the volume is planned (0: no bytes).
+
+    `sha256` is set when it is written, if digests are wanted.
+    """
 
     name: str
     source: Source
+    size: int
     first_cluster: int = 0
-
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return self.source.size
+    sha256: str = ""
 
 
 @dataclass(slots=True)
@@ -44,9 +44,16 @@ class Tree:
 
     def __init__(self) -> None:
         self.root = Directory("")
+        self._known: dict[tuple[str, ...], Directory] = {}
 
     def directory(self, path: Sequence[str]) -> Directory:
         """The directory at that path, made if it is not there."""
+        known = tuple(path)
+        if known not in self._known:
+            self._known[known] = self._find(path)
+        return self._known[known]
+
+    def _find(self, path: Sequence[str]) -> Directory:
         here = self.root
         for depth, name in enumerate(path, 1):
             key = fold(name)
@@ -62,7 +69,8 @@ class Tree:
 
     def add(self, path: Sequence[str], source: Source) -> None:
         """Put a file at that path (checked names, as parse_path gives them)."""
-        if source.size > MAX_FILE:
+        size = source.size
+        if size > MAX_FILE:
             raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
         parent = self.directory(path[:-1])
         key = fold(path[-1])
@@ -73,7 +81,7 @@ class Tree:
                 else "is there already"
             )
             raise FatNameError(fault, where=show_path(path), hint=f"second file: {source.name}")
-        parent.children[key] = File(path[-1], source)
+        parent.children[key] = File(path[-1], source, size)
 
     def directories(self) -> Iterator[tuple[Directory, Directory]]:
         """Every directory with its parent, the root (its own parent) first."""

@@ -26,10 +26,11 @@ ATTRIBUTE_ARCHIVE = 0x20
 MAX_DIRECTORY_ENTRIES = 0x10000
 MAX_LABEL = 11
 FAT_CHUNK = 1 << 16  # entries made at a time
+FAT_KEPT = 1 << 22  # bytes of a FAT that are kept for its copy
 
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
-_ENTRY = struct.Struct("<11sBBBHHHHHHHI")
+ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
 @dataclass(frozen=True)
@@ -99,6 +100,7 @@ class Demand:
     def __init__(self, tree: Tree) -> None:
         self.listings = [_listing(*pair) for pair in tree.directories()]
         self.files = [file for _, file in tree.files()]
+        self._file_sizes = [file.size for file in self.files]
         self._clusters: dict[tuple[int, bool], int] = {}
 
     def chains(self, layout: Layout) -> Iterator[int]:
@@ -107,22 +109,26 @@ class Demand:
         with_root = layout.kind is FatType.FAT32
         for listing in self.listings if with_root else self.listings[1:]:
             yield -(-listing.size // size)
-        for file in self.files:
-            if file.size:
-                yield -(-file.size // size)
+        for count in self._file_sizes:
+            if count:
+                yield -(-count // size)
 
     def clusters(self, layout: Layout) -> int:
         """The clusters needed on a volume of that layout."""
         key = (layout.cluster_size, layout.kind is FatType.FAT32)
         if key not in self._clusters:
-            self._clusters[key] = sum(self.chains(layout))
+            self._clusters[key] = sum([*self.chains(layout)])
         return self._clusters[key]
+
+    def wanted(self, layout: Layout) -> int:
+        """The clusters needed on a volume of that layout; more than any has if it cannot be."""
+        if layout.root_entries and self.listings[0].entries > layout.root_entries:
+            return layout.kind.most + 1
+        return self.clusters(layout)
 
     def fits(self, layout: Layout) -> bool:
         """Whether a volume of that layout holds it all."""
-        if layout.root_entries and self.listings[0].entries > layout.root_entries:
-            return False
-        return self.clusters(layout) <= layout.clusters
+        return self.wanted(layout) <= layout.clusters
 
 
 @dataclass(frozen=True)
@@ -143,13 +149,13 @@ class Volume:
         end = sink.position + self.layout.size
         start = sink.position
         self._write_reserved(sink, start)
+        kept = self._fat()
+        if self.used * self.layout.kind.value // 8 <= FAT_KEPT:
+            kept = list(kept)
         for number in range(FATS):
-            sink.skip_to(
-                start
-                + (self.layout.reserved + number * self.layout.fat_sectors)
-                * self.layout.sector_size
-            )
-            for chunk in _fat(self.layout.kind, self.demand.chains(self.layout)):
+            fat = self.layout.reserved + number * self.layout.fat_sectors
+            sink.skip_to(start + fat * self.layout.sector_size)
+            for chunk in kept if isinstance(kept, list) else self._fat():
                 sink.write(chunk)
         sink.skip_to(
             start + (self.layout.data_start - self.layout.root_sectors) * self.layout.sector_size
@@ -158,9 +164,11 @@ class Volume:
         for file in self.demand.files:
             if file.size:
                 sink.skip_to(start + self._offset(file.first_cluster))
-                for piece in file.source.chunks():
-                    sink.write(piece)
+            file.sha256 = sink.copy(file.source)
         sink.skip_to(end)
+
+    def _fat(self) -> Iterable[bytes]:
+        return _fat(self.layout.kind, self.demand.chains(self.layout))
 
     def _offset(self, cluster: int) -> int:
         index = cluster - FIRST_CLUSTER
@@ -206,7 +214,7 @@ class Volume:
 def _entry(short: bytes, attribute: int, stamp: Stamp, cluster: int, size: int) -> bytes:
     date, time = stamp.date, stamp.time
     high, low = cluster >> 16, cluster & 0xFFFF
-    return _ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
+    return ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
 
 
 def _fat_entries(kind: FatType, chains: Iterable[int]) -> Iterator[array[int]]:
@@ -268,8 +276,9 @@ def plan(
     sectors: int,
     sector_size: int = 512,
     kind: FatType | None = None,
+    layout: Layout | None = None,
 ) -> Volume:
-    """Place a tree on a volume of that size; raises DoesNotFitError."""
-    layout = layouts.choose(sectors, sector_size, demand.fits, kind)
+    """Place a tree on a volume of that size, or of that layout; raises DoesNotFitError."""
+    layout = layout or layouts.choose(sectors, sector_size, demand.fits, kind)
     _place(demand, layout)
     return Volume(layout, identity, demand)

@@ -1,6 +1,6 @@
 """Measures what zpp costs and prints JSON: `make bench`.
 
-    bench.py BUILD_FOLDER EDK2_FOLDER TOOLCHAIN
+    bench.py BUILD_FOLDER EDK2_FOLDER TOOLCHAIN [--only image]
 
 Ticks are the TSC's. With one CPU a tick is an instruction and every run is the same, on Bochs and
 on QEMU with -icount; with more CPUs ticks include waiting, so Linux is booted a few times and the
@@ -24,7 +24,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from counters import NoCounters, exits, qemu_arguments
+from image_bench import measure_images
 from lab import HASWELL, RYZEN, Lab
+from measure import BenchError, Measure, say
 
 from efi_image.engine import Debug, EngineKind, RunRequest, choose
 from efi_image.errors import ZppError
@@ -34,21 +36,6 @@ LINUX_RUNS = 3
 BOOT_RUNS = 7
 MOST_CPUS = 4
 MEMORY = 512  # MiB
-
-
-@dataclass(frozen=True)
-class Measure:
-    """A row of the result: the best figure of a public hypervisor on this rig, and our goal."""
-
-    name: str
-    unit: str
-    value: float
-    goal: float | None = None
-    public: str = ""
-
-    @property
-    def reached(self) -> bool | None:
-        return None if self.goal is None else self.value <= self.goal
 
 
 @dataclass(frozen=True)
@@ -76,17 +63,15 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="zpp-bench-") as folder:
         lab = Lab(build.absolute(), Path(folder), ROOT / "out/test-logs/bench.log")
         try:
-            program = compile_program(Path(folder), edk2, toolchain)
-            rows = list(measure(lab, program))
+            rows: list[Measure] = []
+            if sys.argv[4:] != ["--only", "image"]:
+                rows += measure(lab, compile_program(Path(folder), edk2, toolchain))
+            rows += measure_images(lab.build_directory, Path(folder))
         except (ZppError, BenchError, NoCounters) as error:
             print(f"bench: {error}", *getattr(error, "details", ()), sep="\n", file=sys.stderr)
             return 1
     print(json.dumps([{**asdict(row), "reached": row.reached} for row in rows], indent=2))
     return 0
-
-
-class BenchError(Exception):
-    """A measurement that gave no number."""
 
 
 def measure(lab: Lab, program: Path) -> Iterator[Measure]:
@@ -159,6 +144,7 @@ def exit_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
     for key, what, goal, public in (
         ("cpuid_plain", "a CPUID exit, plain leaf", rig.cpuid_goal, "253, 262, 282"),
         ("cpuid_changed", "a CPUID exit, changed leaf", rig.cpuid_goal, "253, 262, 282"),
+        ("cpuid_general", "a CPUID exit, general handler", None, ""),
         ("ipi", "an IPI", None, ""),
         ("eoi", "an EOI", None, ""),
     ):
@@ -277,10 +263,6 @@ def compile_program(folder: Path, edk2: Path, toolchain: Path) -> Path:
     if subprocess.run(command, check=False).returncode != 0:
         raise BenchError("tests/bench/ticks.c does not compile")
     return target
-
-
-def say(what: str) -> None:
-    print(f"bench: {what}", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

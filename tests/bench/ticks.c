@@ -184,8 +184,9 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     const UINT64 start = tsc();
     (void)image;
     report("start", start);
-    report("cpuid_plain", cpuid_ticks(0));   /* the core passes this leaf on */
-    report("cpuid_changed", cpuid_ticks(1)); /* the core changes this one */
+    report("cpuid_plain", cpuid_ticks(0));   /* the core passes this leaf on, on the fast path */
+    report("cpuid_changed", cpuid_ticks(1)); /* the core changes this one, there too */
+    report("cpuid_general", cpuid_ticks(7)); /* and this one in the general handler */
     __asm__ volatile("cli");
     report_apic();
     if (cpuid_ebx(ZPP_CPUID_SIGNATURE_LEAF) == ZPP_SIGNATURE_EBX) {

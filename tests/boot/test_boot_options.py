@@ -8,6 +8,7 @@ from lab import Lab
 
 from efi_image.engine import Debug
 from efi_image.engine.rig_test import RIGHT
+from efi_image.verify import verify
 
 
 def test_next_boot_option_starts_on_the_hypervisor(lab: Lab) -> None:
@@ -22,3 +23,8 @@ def test_next_boot_option_starts_on_the_hypervisor(lab: Lab) -> None:
 def test_nothing_to_start_is_said(lab: Lab) -> None:
     request = replace(lab.machine(lab.image()), expect=(r"^zpp: nothing to start: .+$",))
     assert "zpp: CPU 0 (APIC ID 0) held with Intel VT-x" in lab.boot(request).serial
+
+
+def test_our_own_image_is_without_findings(lab: Lab) -> None:
+    assert verify(lab.image()).findings == ()
+    assert verify(lab.linux()).findings == ()

@@ -29,9 +29,7 @@ def test_guest_on_the_hypervisor(lab: Lab, pc: Pc) -> None:
     assert verdict(lab, pc, hypervisor=True) == "PASS"
 
 
-@pytest.mark.parametrize(
-    "pc", [Pc(HASWELL, 4), Pc(f"{RYZEN},+x2apic", 4, vendor="AMD-V")], ids=str
-)
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), Pc(f"{RYZEN},+x2apic", 4, vendor="AMD-V")], ids=str)
 def test_guest_in_x2apic_mode(lab: Lab, pc: Pc) -> None:
     assert verdict(lab, pc, hypervisor=True, words="x2apic=1") == "PASS"
 

@@ -170,5 +170,18 @@ TEST_CASE("ICR: de-assert is level-triggered and without the level")
     CHECK_FALSE(Icr::xapic(0, 0xffffffff).is_deassert());
 }
 
+TEST_CASE("apic: the registers that have to do with starting CPUs")
+{
+    unsigned found = 0;
+    for (u64 offset = 0; offset < 0x1000; offset += 4) {
+        const u64 number = offset >> 4;
+        const bool expected = number == 0x02 || number == 0x0d || number == 0x0e || number == 0x30;
+        CHECK(is_startup_register(offset) == expected);
+        found += is_startup_register(offset) ? 1 : 0;
+    }
+    CHECK(found == 16);
+    CHECK_FALSE(is_startup_register(0x1020));
+}
+
 } // namespace
 } // namespace zpp::test

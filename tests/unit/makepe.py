@@ -20,6 +20,7 @@ def make_pe(
     reloc_size: int = 12,
     security: tuple[int, int] = (0, 0),
     text: bytes = b"\xc3",
+    extra: tuple[tuple[bytes, int, int, bytes], ...] = (),
 ) -> bytes:
     """An EFI program with a .text and a .reloc section."""
     wide = machine in _64_BITS
@@ -27,6 +28,7 @@ def make_pe(
     directories[4] = security
     directories[5] = (reloc_address if reloc_size else 0, reloc_size)
     sections = [(b".text", 0x1000, 0x60000020, text), (b".reloc", 0x2000, 0x42000040, bytes(12))]
+    sections += extra  # name, address, flags, data
     optional_size = (112 if wide else 96) + 8 * len(directories)
     headers_size = 0x200
     raw, rows, position = b"", b"", headers_size
@@ -46,6 +48,6 @@ def make_pe(
     optional += struct.pack("<II", 0, len(directories))
     optional += b"".join(struct.pack("<II", *pair) for pair in directories)
     assert len(optional) == optional_size
-    coff = struct.pack("<HHIIIHH", machine, 2, 0, 0, 0, optional_size, characteristics)
+    coff = struct.pack("<HHIIIHH", machine, len(sections), 0, 0, 0, optional_size, characteristics)
     dos = b"MZ".ljust(0x3C, b"\0") + struct.pack("<I", 0x40)
     return (dos + b"PE\0\0" + coff + optional + rows).ljust(headers_size, b"\0") + raw

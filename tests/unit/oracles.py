@@ -16,15 +16,30 @@ from pyfatfs.PyFat import PyFat
 
 PACKAGES = {
     "fsck.fat": "dosfstools",
+    "mkfs.fat": "dosfstools",
     "mdir": "mtools",
+    "mmd": "mtools",
     "mcopy": "mtools",
     "minfo": "mtools",
+    "mformat": "mtools",
     "sgdisk": "gdisk",
+    "xorriso": "xorriso",
+    "isoinfo": "genisoimage",
+    "genisoimage": "genisoimage",
+    "qemu-img": "qemu-utils",
+    "osslsigncode": "osslsigncode",
+    "sbsign": "sbsigntool",
+    "sbverify": "sbsigntool",
+    "openssl": "openssl",
+    "zstd": "zstd",
     "sfdisk": "fdisk",
+    "bmaptool": "bmap-tools",
+    "xz": "xz-utils",
+    "gzip": "gzip",
 }
 
 
-def run(tool: str, *arguments: str | Path, check: bool = True) -> str:
+def run(tool: str, *arguments: str | Path, check: bool = True, cwd: Path | None = None) -> str:
     """The tool's output; the test fails if the tool is missing or finds fault."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
     program = shutil.which(tool, path=path)
@@ -36,12 +51,22 @@ def run(tool: str, *arguments: str | Path, check: bool = True) -> str:
         capture_output=True,
         timeout=60,
         env=environment,
+        cwd=cwd,
         check=False,
     )
     output = (result.stdout + result.stderr).decode("utf-8", "replace")
     if check and result.returncode:
         pytest.fail(f"{tool} {' '.join(map(str, arguments))}: {result.returncode}\n{output}")
     return output
+
+
+def verdict(tool: str, *arguments: str | Path) -> bool:
+    """Whether the tool ends well."""
+    program = shutil.which(tool, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin")
+    if program is None:
+        pytest.fail(f"{tool} is missing: `apt-get install {PACKAGES[tool]}` or `make setup`")
+    command = [program, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
 
 
 def check_fat(image: Path, offset: int = 0, size: int = 0) -> str:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from efi_image.errors import DoesNotFitError, FatNameError
 from efi_image.fat import Demand, FatType, Identity, Tree, Volume, parse_path, plan
+from efi_image.fat import volume as volumes
 from efi_image.fat.names import fault_of, fold
 from efi_image.fat.volume import Stamp
 from efi_image.sink import Sink
@@ -162,7 +163,11 @@ def test_fixed_root_directory_limit(tmp_path: Path) -> None:
     assert oracles.mtools_paths(tmp_path / "v.img") == set(files)
 
 
-def test_chains_longer_than_a_piece_of_the_fat(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept", [0, volumes.FAT_KEPT])
+def test_chains_longer_than_a_piece_of_the_fat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
+) -> None:
+    monkeypatch.setattr(volumes, "FAT_KEPT", kept)
     files = {"A.BIN": os.urandom(80_000 * 512), "B.BIN": b"b" * 600, "C.BIN": b"c" * 1024}
     image = tmp_path / "volume.img"
     volume = write(image, files, 131072)

@@ -10,8 +10,8 @@ from pathlib import Path
 import oracles
 import pytest
 
-from efi_image.errors import DoesNotFitError
-from efi_image.gpt import ESP_TYPE, Gpt, partition_sectors, protective_mbr
+from efi_image.gpt import Gpt, Partition, protective_mbr
+from efi_image.partition_types import BY_NAME, ESP
 
 DISK = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
 PARTITION = uuid.UUID("fedcba98-7654-3210-fedc-ba9876543210")
@@ -19,7 +19,13 @@ MIB = 1 << 20
 
 
 def table(size: int, sector_size: int) -> Gpt:
-    return Gpt(size // sector_size, sector_size, DISK, PARTITION, "EFI system partition")
+    step = MIB // sector_size
+    first = Partition(ESP.guid, PARTITION, step, step, "EFI system partition")
+    second = Partition(BY_NAME["swap"].guid, DISK, 2 * step, step, "ω")
+    last = (size - 1) // MIB * step
+    whole = Partition(ESP.guid, PARTITION, step, last - step, "EFI system partition")
+    rows = (first, second) if size > 3 * MIB else (whole,)
+    return Gpt(size // sector_size, sector_size, DISK, rows)
 
 
 def write(image: Path, gpt: Gpt) -> None:
@@ -38,10 +44,10 @@ def test_tools_find_no_fault(tmp_path: Path, size: int) -> None:
     write(image, gpt)
     oracles.check_gpt(image)
     shown = oracles.run("sgdisk", "-i", "1", image)
-    assert f"Partition GUID code: {str(ESP_TYPE).upper()} (EFI system partition)" in shown
+    assert f"Partition GUID code: {str(ESP.guid).upper()} (EFI system partition)" in shown
     assert f"Partition unique GUID: {str(PARTITION).upper()}" in shown
     assert "Partition name: 'EFI system partition'" in shown
-    assert f"Partition size: {gpt.partition_sectors} sectors" in shown
+    assert f"Partition size: {gpt.partitions[0].sectors} sectors" in shown
     assert f"Disk identifier (GUID): {str(DISK).upper()}" in oracles.run("sgdisk", "-p", image)
 
 
@@ -70,7 +76,7 @@ def test_headers_as_firmware_checks_them(tmp_path: Path, sector_size: int) -> No
         assert entries_lba == (2 if own == 1 else last - entry_sectors)
         assert first <= start < end <= final
         assert start * sector_size % MIB == (end + 1) * sector_size % MIB == 0
-        assert end - start + 1 == gpt.partition_sectors
+        assert end - start + 1 == gpt.partitions[0].sectors
 
 
 def test_protective_mbr() -> None:
@@ -78,9 +84,3 @@ def test_protective_mbr() -> None:
     assert record == bytes.fromhex("00000200eeffffff01000000e7030000")
     assert protective_mbr(1 << 33)[458:462] == b"\xff\xff\xff\xff"
     assert protective_mbr(1000)[510:] == b"\x55\xaa"
-
-
-@pytest.mark.parametrize("sectors", [0, 1, 67, 2048, 4096, 4128])
-def test_no_room(sectors: int) -> None:
-    with pytest.raises(DoesNotFitError):
-        partition_sectors(sectors, 512)

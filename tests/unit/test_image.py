@@ -12,10 +12,11 @@ from typing import NoReturn
 import oracles
 import pytest
 
+from efi_image.disk import Table
 from efi_image.errors import DoesNotFitError, OutputError, UsageError
 from efi_image.fat import parse_path
 from efi_image.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
-from efi_image.source import BytesSource
+from efi_image.source import BytesSource, FileSource
 
 MIB = 1 << 20
 FILES = {"EFI/BOOT/BOOTX64.EFI": b"x" * 100_000, "EFI/zpp/zpp.conf": b"hypervisor = on\n"}
@@ -26,27 +27,30 @@ def items(files: dict[str, bytes]) -> list[Item]:
 
 
 def make(output: Path, files: dict[str, bytes] = FILES, **options: object) -> Report:
-    return build(items(files), ImageOptions(**options), output)  # type: ignore[arg-type]
+    asked = ImageOptions(**{"digest": True, **options})  # type: ignore[arg-type]
+    return build(items(files), asked, output)
 
 
 def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
     assert image.stat().st_size == report.size
     assert hashlib.sha256(image.read_bytes()).hexdigest() == report.sha256
-    offset = MIB if report.partitioned else 0
-    size = (report.size - 1) // MIB * MIB - offset
+    offset = report.partitions[0].offset if report.partitions else 0
+    size = report.partitions[0].size if report.partitions else report.size
     oracles.check_fat(image, offset, size)
     assert oracles.pyfatfs_files(image, offset) == files
     assert oracles.mtools_paths(image, offset) == set(files)
-    if report.partitioned and report.sector_size == 512:
+    if report.table == "gpt" and report.sector_size == 512:
         oracles.check_gpt(image)
 
 
-@pytest.mark.parametrize("sector_size", [512, 4096])
-@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize(
+    ("table", "sector_size"),
+    [(table, 512) for table in Table] + [(table, 4096) for table in Table if table != Table.ISO],
+)
 @pytest.mark.parametrize("size", [None, 3 * MIB, 20 * MIB, 64 * MIB + 4096])
-def test_images(tmp_path: Path, size: int | None, partitioned: bool, sector_size: int) -> None:
+def test_images(tmp_path: Path, size: int | None, table: Table, sector_size: int) -> None:
     image = tmp_path / "esp.img"
-    report = make(image, size=size, partitioned=partitioned, sector_size=sector_size)
+    report = make(image, size=size, table=table, sector_size=sector_size)
     assert report.size == (size or DEFAULT_SIZE)
     assert {file.path: file.size for file in report.files} == {
         "\\EFI\\BOOT\\BOOTX64.EFI": 100_000,
@@ -61,25 +65,25 @@ def test_default_image_is_fat32_and_sparse(tmp_path: Path) -> None:
     assert (tmp_path / "esp.img").stat().st_blocks * 512 < 4 * MIB
 
 
-@pytest.mark.parametrize("partitioned", [True, False])
-def test_image_grows_with_its_files(tmp_path: Path, partitioned: bool) -> None:
+@pytest.mark.parametrize("table", list(Table))
+def test_image_grows_with_its_files(tmp_path: Path, table: Table) -> None:
     files = {"BIG.BIN": os.urandom(90 * MIB)}
-    report = make(tmp_path / "esp.img", files, partitioned=partitioned)
+    report = make(tmp_path / "esp.img", files, table=table)
     assert 90 * MIB < report.size < 110 * MIB
     assert report.size % MIB == 0
     assert report.free > 2 * MIB
     judge(tmp_path / "esp.img", report, files)
 
 
-@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize("table", list(Table))
 @pytest.mark.parametrize("amount", [0, 1, 3 * MIB, 31 * MIB, 40 * MIB, 70 * MIB])
-def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, partitioned: bool) -> None:
+def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, table: Table) -> None:
     files = {"BIG.BIN": bytes(amount), "B": b"b"}
     with pytest.raises(DoesNotFitError) as caught:
-        make(tmp_path / "esp.img", files, size=8192, partitioned=partitioned)
+        make(tmp_path / "esp.img", files, size=8192, table=table)
     enough = int(caught.value.hint.removesuffix("M is enough"))
     assert amount <= enough * MIB <= amount + amount // 32 + 4 * MIB
-    make(tmp_path / "esp.img", files, size=enough * MIB, partitioned=partitioned)
+    make(tmp_path / "esp.img", files, size=enough * MIB, table=table)
 
 
 def test_sizes_that_cannot_be(tmp_path: Path) -> None:
@@ -105,6 +109,9 @@ class _Unread:
     def chunks(self) -> NoReturn:
         raise AssertionError("was read before the output was checked")
 
+    def read_at(self, offset: int, count: int) -> NoReturn:
+        raise AssertionError(f"{count} bytes at {offset} were read before")
+
 
 def test_output_is_checked_before_long_work(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
@@ -113,16 +120,63 @@ def test_output_is_checked_before_long_work(tmp_path: Path) -> None:
 
 def test_huge_image_is_made_at_once_and_sparse(tmp_path: Path) -> None:
     image = tmp_path / "esp.img"
-    report = make(image, size=1 << 40)
-    assert report.sha256 == ""
+    report = make(image, size=1 << 40, digest=False)
     assert image.stat().st_blocks * 512 < 4 * MIB
     assert report.fat == "FAT32"
     oracles.check_gpt(image)
     assert oracles.mtools_paths(image, MIB) == set(FILES)
 
 
-def test_digest_can_be_chosen(tmp_path: Path) -> None:
-    assert make(tmp_path / "esp.img", digest=False).sha256 == ""
+def test_digests_are_made_when_asked_for(tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(b"x" * 1_000_000)
+    listed = [*items(FILES), Item(("SOURCE",), FileSource.open(path))]
+    with_digests = build(listed, ImageOptions(digest=True), tmp_path / "a.img")
+    without = build(listed, ImageOptions(), tmp_path / "b.img")
+    data = (tmp_path / "a.img").read_bytes()
+    assert data == (tmp_path / "b.img").read_bytes()
+    assert with_digests.sha256 == hashlib.sha256(data).hexdigest()
+    assert {file.path: file.sha256 for file in with_digests.files} == {
+        "\\EFI\\BOOT\\BOOTX64.EFI": hashlib.sha256(FILES["EFI/BOOT/BOOTX64.EFI"]).hexdigest(),
+        "\\EFI\\zpp\\zpp.conf": hashlib.sha256(FILES["EFI/zpp/zpp.conf"]).hexdigest(),
+        "\\SOURCE": hashlib.sha256(path.read_bytes()).hexdigest(),
+    }
+    assert {file.sha256 for file in without.files} == {without.sha256} == {""}
+
+
+def identity(tmp_path: Path, size: int, changed: int, others: int = 0) -> tuple[str, str]:
+    """The serial numbers of two images; a byte of a file differs in the second."""
+    data = bytearray(size)
+    serials = []
+    for _ in range(2):
+        files = {f"A{number}": b"" for number in range(others)} | {"Z.BIN": bytes(data)}
+        serials.append(make(tmp_path / "x.img", files, digest=False).serial)
+        data[changed] ^= 1
+    return serials[0], serials[1]
+
+
+@pytest.mark.parametrize(("size", "changed"), [(1, 0), (8192, 4096), (1 << 20, 4095),
+                                               (1 << 20, (1 << 20) - 4096)])  # fmt: skip
+def test_identity_comes_from_the_ends_of_the_files(tmp_path: Path, size: int, changed: int) -> None:
+    first, second = identity(tmp_path, size, changed)
+    assert first != second
+
+
+def test_identity_does_not_read_everything(tmp_path: Path) -> None:
+    for first, second in (identity(tmp_path, 1 << 20, 5000), identity(tmp_path, 1, 0, others=256)):
+        assert first == second
+
+
+def test_progress_counts_all_bytes(tmp_path: Path) -> None:
+    path = tmp_path / "source"
+    path.write_bytes(b"x" * 1_000_000)
+    os.truncate(path, 5_000_000)
+    told: list[tuple[int, int]] = []
+    listed = [*items(FILES), Item(("SOURCE",), FileSource.open(path))]
+    build(listed, ImageOptions(), tmp_path / "x.img", lambda done, all_: told.append((done, all_)))
+    total = 5_000_000 + sum(map(len, FILES.values()))
+    assert told[-1] == (total, total)
+    assert told == sorted(told)
 
 
 def test_same_inputs_same_bytes(tmp_path: Path) -> None:

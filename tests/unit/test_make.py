@@ -43,7 +43,7 @@ def kernel(tmp_path: Path) -> Path:
 
 def test_default_image(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
     image = tmp_path / "esp.img"
-    files = made(build_dir, image)
+    files = made(build_dir, image, "--digest")
     assert set(files) == {"EFI/BOOT/BOOTX64.EFI", "EFI/zpp/ZppDxe.efi", "EFI/zpp/zpp.conf"}
     assert files["EFI/BOOT/BOOTX64.EFI"] == (build_dir / "ZppBoot.efi").read_bytes()
     assert files["EFI/zpp/ZppDxe.efi"] == (build_dir / "ZppDxe.efi").read_bytes()
@@ -149,6 +149,17 @@ def test_size(build_dir: Path, tmp_path: Path) -> None:
         assert (tmp_path / "esp.img").stat().st_size == size
 
 
+def test_many_files_are_not_all_listed(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(100):
+        (folder / f"{number:03}").write_bytes(b"")
+    assert make(build_dir, tmp_path / "esp.img", "--add", f"{folder}:/many") == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "more files" in lines[-1]
+    assert len(lines) < 50
+
+
 def test_json(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
     assert make(build_dir, tmp_path / "esp.img", "--json") == 0
     report = json.loads(capsys.readouterr().out)
@@ -229,6 +240,12 @@ def bad_name_in_folder(_build: Path, tmp: Path) -> list[str]:
     return ["--add", f"{tmp / 'folder'}:/data"]
 
 
+def bad_backslash(_build: Path, tmp: Path) -> list[str]:
+    (tmp / "folder").mkdir()
+    (tmp / "folder" / "a\\b").write_bytes(b"")
+    return ["--add", f"{tmp / 'folder'}:/data"]
+
+
 def bad_unicode_name(_build: Path, tmp: Path) -> list[str]:
     (tmp / "folder").mkdir()
     (Path(os.fsdecode(os.fsencode(tmp / "folder") + b"/\xff"))).write_bytes(b"")
@@ -303,6 +320,7 @@ Bad = Callable[[Path, Path], list[str]]
         (bad_cmdline, 2, "cmdline: 'a\\nb' cannot stand in zpp.conf"),
         (bad_name, 3, "/EFI/what?.efi: FAT cannot hold the name 'what?.efi': it contains '?'"),
         (bad_name_in_folder, 3, "FAT cannot hold the name 'a:b'"),
+        (bad_backslash, 3, "it contains '\\\\'"),
         (bad_unicode_name, 3, "is not valid Unicode"),
         (bad_added_machine, 3, "arm.efi: is for Arm (64 bits), not x86-64 as \\tools\\arm.efi has"),
         (bad_twice, 3, "\\EFI\\BOOT\\BOOTX64.EFI: is there already"),

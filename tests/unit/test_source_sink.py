@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from efi_image.errors import InputError, OutputError
 from efi_image.sink import Sink
-from efi_image.source import CHUNK, BytesSource, FileSource, sha256
+from efi_image.source import CHUNK, BytesSource, FileSource
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
@@ -23,7 +23,8 @@ def test_sources_give_all_bytes(tmp_path: Path, size: int) -> None:
     for source in (FileSource.open(path), BytesSource("a", data)):
         assert source.size == size
         assert b"".join(bytes(chunk) for chunk in source.chunks()) == data
-        assert sha256(source) == hashlib.sha256(data).hexdigest()
+        for offset, count in ((0, 10), (max(0, size - 3), 10), (size // 2, CHUNK)):
+            assert source.read_at(offset, count) == data[offset : offset + count]
 
 
 def test_what_is_no_readable_file(tmp_path: Path) -> None:
@@ -95,6 +96,52 @@ def test_sink_leaves_holes_and_can_do_without_a_digest(tmp_path: Path) -> None:
     assert path.stat().st_blocks < 1000
 
 
+@pytest.mark.parametrize("by_kernel", [True, False])
+@pytest.mark.parametrize("digest", [True, False])
+@pytest.mark.parametrize("start", [0, 7, 4096])
+def test_copies_of_files_with_holes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, start: int, digest: bool, by_kernel: bool
+) -> None:
+    """By the kernel or not: the same bytes, and what was a hole stays one."""
+    if not by_kernel:
+        monkeypatch.delattr(os, "copy_file_range")
+    sources = []
+    for number, size in enumerate((0, 1, 5000, 3 << 20, 40 << 20)):
+        path = tmp_path / f"source{number}"
+        path.write_bytes(os.urandom(size // 2))
+        os.truncate(path, size)
+        sources.append(FileSource.open(path))
+    told: list[int] = []
+    target = tmp_path / "out"
+    with target.open("wb") as file:
+        sink = Sink(file.fileno(), "out", digest=digest)
+        sink.progress = told.append
+        sink.write(b"s" * start)
+        digests = [sink.copy(source) for source in sources]
+        sink.finish()
+    expected = [Path(source.name).read_bytes() for source in sources]
+    assert target.read_bytes() == b"".join([b"s" * start, *expected])
+    assert digests == [hashlib.sha256(data).hexdigest() if digest else "" for data in expected]
+    assert sum(told) == sum(source.size for source in sources)
+    assert target.stat().st_blocks * 512 < 23 << 20
+
+
+def test_files_that_shrink_before_they_are_copied(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a"
+    for size in (1000, 1 << 20):
+        path.write_bytes(b"x" * size)
+        source = FileSource.open(path)
+        descriptor = source.descriptor()
+        os.truncate(path, 500)
+        with monkeypatch.context() as patch, (tmp_path / "out").open("wb") as file:
+            patch.setattr(FileSource, "descriptor", lambda _self, fd=descriptor: os.dup(fd))
+            with pytest.raises(InputError, match="became shorter"):
+                Sink(file.fileno(), "out", digest=False).copy(source)
+        os.close(descriptor)
+
+
 def test_sink_never_goes_back(tmp_path: Path) -> None:
     with (tmp_path / "out").open("wb") as file:
         sink = Sink(file.fileno(), "out")
@@ -103,10 +150,16 @@ def test_sink_never_goes_back(tmp_path: Path) -> None:
             sink.skip_to(9)
 
 
-def test_full_disk_is_an_output_error() -> None:
+def test_full_disk_is_an_output_error(tmp_path: Path) -> None:
     descriptor = os.open("/dev/full", os.O_WRONLY)
     try:
+        sink = Sink(descriptor, "big.img")
+        sink.write(b"x" * 100)
         with pytest.raises(OutputError, match="big\\.img: cannot be written: No space left"):
-            Sink(descriptor, "big.img").write(b"x" * 100)
+            sink.finish()
+        path = tmp_path / "a"
+        path.write_bytes(b"x" * 5_000_000)
+        with pytest.raises(OutputError, match="big\\.img: cannot be written: No space left"):
+            Sink(descriptor, "big.img", digest=False).copy(FileSource.open(path))
     finally:
         os.close(descriptor)

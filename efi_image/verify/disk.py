@@ -1,0 +1,145 @@
+"""An image as a whole: its table, its volumes, and whether there is something to boot."""
+
+from __future__ import annotations
+
+from efi_image.errors import InputError
+from efi_image.reader.disk import Disk, Partition, Scheme, read_disk
+from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
+from efi_image.reader.iso import IsoVolume
+from efi_image.reader.medium import Medium
+from efi_image.verify import boot, fat, fat_boot, gpt, mbr, second_opinion
+from efi_image.verify.finding import Findings
+from efi_image.verify.options import Options
+from efi_image.verify.scope import Scope
+
+OPTICAL_SECTOR = 2048
+MAX_EL_TORITO = 64
+
+
+class DiskCheck:
+    """Checks one image."""
+
+    def __init__(self, medium: Medium, options: Options, findings: Findings) -> None:
+        self._medium = medium
+        self._options = options
+        self._findings = findings
+        self._unreadable = False
+        self._volumes: list[tuple[Scope, FatVolume]] = []
+
+    def run(self) -> None:
+        """Check it all."""
+        disk = read_disk(self._medium)
+        self._findings.sector_size = disk.sector_size
+        if disk.scheme is Scheme.GPT:
+            self._gpt(disk)
+        elif _is_fat(self._medium):
+            self._whole()
+        elif disk.scheme is Scheme.MBR and disk.mbr:
+            scope = Scope(self._medium, self._findings)
+            mbr.check_table(scope, disk.mbr, disk.sector_size)
+            self._partitions(disk)
+            if self._volumes and not any(partition.is_esp for partition in disk.partitions):
+                scope.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
+        elif not disk.is_iso:
+            self._findings.add("ZPP-D101", "nothing that is known begins it", offset=0)
+            return
+        if disk.is_iso:
+            self._el_torito(disk)
+        self._boot()
+
+    def _gpt(self, disk: Disk) -> None:
+        assert disk.gpt
+        scope = Scope(self._medium, self._findings)
+        size = disk.gpt.sector_size
+        wanted = self._options.sector_size
+        if wanted and wanted != size:
+            reason = f"its table has sectors of {size} bytes, the medium {wanted}"
+            scope.add("D104", reason, size)
+        gpt.GptCheck(scope, disk.gpt).run()
+        mbr.check_protective(scope, disk.mbr, self._medium.size // size)
+        self._partitions(disk)
+        self._esp(scope, disk)
+
+    def _esp(self, scope: Scope, disk: Disk) -> None:
+        esps = [p for p in disk.partitions if p.is_esp]
+        if not esps and self._volumes:
+            scope.add("D103", f"{self._volumes[0][0].part} has a FAT volume, but another type")
+        if len(esps) > 1:
+            scope.add("D105", "partitions " + ", ".join(p.name for p in esps))
+
+    def _partitions(self, disk: Disk) -> None:
+        for partition in disk.partitions:
+            if partition.entry is None:
+                continue
+            try:
+                medium = disk.medium_of(partition)
+            except InputError:
+                self._unreadable = True  # the table's rules said why
+                continue
+            if partition.is_esp or _is_fat(medium):
+                self._partition(disk, partition, medium)
+
+    def _partition(self, disk: Disk, partition: Partition, medium: Medium) -> None:
+        size = disk.sector_size
+        known = size if disk.scheme is Scheme.GPT else self._options.sector_size
+        part = f"partition {partition.name}"
+        start = partition.start
+        self._volume(Scope(medium, self._findings, part, start, start // size, known))
+
+    def _el_torito(self, disk: Disk) -> None:
+        """The FAT volume that firmware starts from optical media."""
+        try:
+            entries = [e for e in IsoVolume(self._medium).boot_entries() if e.platform == "EFI"]
+        except InputError as error:
+            self._findings.add("ZPP-D106", f"it cannot be read: {error.what}")
+            return
+        if not entries:
+            self._findings.add("ZPP-D106", "it has no entry for EFI")
+        for entry in entries[:MAX_EL_TORITO]:
+            start = entry.block * OPTICAL_SECTOR
+            size = entry.sectors * 512 if entry.sectors > 1 else self._medium.size - start
+            if any(partition.entry and partition.start == start for partition in disk.partitions):
+                continue  # it is a partition as well, and was looked at
+            try:
+                medium = self._medium.view(start, size)
+            except InputError as error:
+                self._findings.add("ZPP-D106", f"its volume {error.what}")
+                continue
+            self._volume(Scope(medium, self._findings, "El Torito", start))
+
+    def _whole(self) -> None:
+        known = self._options.sector_size
+        self._volume(Scope(self._medium, self._findings, "volume", disk_sector_size=known))
+
+    def _volume(self, scope: Scope) -> None:
+        volume = fat.check(scope)
+        if volume is None:
+            self._unreadable = True
+            return
+        self._volumes.append((scope, volume))
+        if self._options.second_opinion:
+            second_opinion.check(scope, volume)
+
+    def _boot(self) -> None:
+        if not self._volumes:
+            if not self._unreadable:
+                self._findings.add("ZPP-D102", "nothing on it holds one")
+            return
+        boot.check(
+            self._volumes,
+            self._options.machines,
+            self._options.keys,
+            complete=not self._unreadable,
+        )
+
+
+def _is_fat(medium: Medium) -> bool:
+    """Whether that is a FAT volume, even if a field of its boot sector is wrong."""
+    sector = medium.peek(0, 512)
+    if len(sector) < 512:
+        return False
+    if looks_like_fat(sector) or fat_boot.sound_backup(medium):
+        return True
+    boot_sector = BootSector.parse(sector)
+    named = b"FAT" in (sector[0x36:0x39], sector[0x52:0x55])
+    return named or (not boot_sector.fault and boot_sector.extended_signature in (0x28, 0x29))

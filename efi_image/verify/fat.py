@@ -1,0 +1,42 @@
+"""A FAT volume, checked as a whole."""
+
+from __future__ import annotations
+
+from efi_image.errors import InputError
+from efi_image.reader.fat import BootSector, FatVolume
+from efi_image.verify import fat_boot, fat_tables
+from efi_image.verify.fat_chains import MAX_CLUSTERS, Chains
+from efi_image.verify.fat_tree import TreeCheck
+from efi_image.verify.scope import Scope
+
+
+def check(scope: Scope) -> FatVolume | None:
+    """Check all of a volume; the volume, if its files can be read."""
+    boot = fat_boot.check(scope)
+    if boot is None:
+        return None
+    try:
+        return _check_volume(scope, boot)
+    except InputError as error:
+        scope.add("F206", f"it {error.what}")
+        return None
+
+
+def _check_volume(scope: Scope, boot: BootSector) -> FatVolume | None:
+    volume = FatVolume(scope.medium)
+    volume.kind = fat_boot.kind_of(boot)
+    if boot.clusters > MAX_CLUSTERS:
+        scope.add("F126", f"it has {boot.clusters}")
+        return volume
+    if scope.has("F116") or (scope.has("F127") and boot.flags & 15):
+        return None
+    fat_tables.check_first_entries(scope, volume)
+    chains = Chains(scope, volume)
+    TreeCheck(scope, volume, chains).run()
+    if not scope.has("F127"):
+        fat_tables.check_copies(scope, volume)
+    counts = fat_tables.check_usage(scope, volume, chains.claimed)
+    fat_tables.check_fsinfo(scope, volume, counts)
+    fat_tables.check_clean(scope, volume)
+    fat_boot.check_backup(scope, boot)
+    return volume

@@ -1,0 +1,23 @@
+"""What verify is asked for beyond the image itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from efi_image.pe import Machine
+from efi_image.verify.signature import Keys
+
+
+@dataclass(frozen=True)
+class Options:
+    """The medium's sector size, the machines that shall boot, Secure Boot's keys.
+
+    `second_opinion` asks pyfatfs to read all files as well.
+
+    None and empty: not asked for.
+    """
+
+    sector_size: int | None = None
+    machines: tuple[Machine, ...] = ()
+    keys: Keys | None = None
+    second_opinion: bool = False

@@ -1,0 +1,49 @@
+"""Fuzzes one parser with atheris (libFuzzer), bounded in time and memory.
+
+    fuzz.py TARGET [CORPUS_FOLDER] [-runs=N] [-max_total_time=SECONDS] [any option of libFuzzer]
+
+Without -runs or -max_total_time it goes on for ever. A fault leaves its bytes in a file
+crash-…, timeout-… or oom-…, which `fuzz.py TARGET FILE` runs again.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from pathlib import Path
+
+import atheris
+
+TESTS = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(TESTS.parent), str(TESTS / "unit")]
+
+with atheris.instrument_imports(include=["efi_image"]):
+    from targets import TARGETS, refused
+
+BOUNDS = ("-timeout=20", "-rss_limit_mb=1024", "-max_len=65536", "-print_final_stats=0")
+
+
+def main() -> int:
+    if sys.argv[1:] == ["--list"]:
+        print(*TARGETS)
+        return 0
+    if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
+        print(f"usage: fuzz.py {'|'.join(TARGETS)} [corpus] [options]", file=sys.stderr)
+        return 2
+    target, options = TARGETS[sys.argv[1]], sys.argv[2:]
+
+    def one(data: bytes) -> None:
+        refused(target, data)
+
+    with tempfile.TemporaryDirectory(prefix="zpp-fuzz-") as folder:
+        seeds = Path(folder)
+        for number, seed in enumerate(target.seeds()):
+            (seeds / str(number)).write_bytes(seed)
+        corpus = [] if any(Path(word).is_file() for word in options) else [str(seeds)]
+        atheris.Setup([sys.argv[0], *BOUNDS, *options, *corpus], one)
+        atheris.Fuzz()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,185 @@
+"""The parsers of foreign data, as functions of a byte string; a line of TARGETS each.
+
+Whatever the bytes, a target returns or raises an error of zpp-image's own tree: another
+exception, a hang or a use of memory without bounds is a fault. The property tests
+(tests/unit/test_parsers.py) and the fuzzer (fuzz.py) take all of them.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import islice
+from pathlib import Path
+
+from makepe import make_pe
+
+from efi_image import conf, config, manifest, pe
+from efi_image.errors import ZppError
+from efi_image.facts.pe import facts_of_pieces
+from efi_image.fat import Demand, FatType, Identity, Tree, plan
+from efi_image.fat.names import aliases, long_records, parse_path, show_path
+from efi_image.gpt import Gpt, Partition
+from efi_image.partition_types import ESP
+from efi_image.reader.disk import read_disk
+from efi_image.reader.files import Kind, walk
+from efi_image.reader.medium import Medium
+from efi_image.sink import Sink
+from efi_image.source import BytesSource
+from efi_image.verify import Options
+from efi_image.verify.report import check_medium
+
+READ = 64  # pieces of a file that a target reads
+
+
+@dataclass(frozen=True)
+class Target:
+    """A parser, and byte strings that it takes without a fault (or nearly)."""
+
+    run: Callable[[bytes], object]
+    seeds: Callable[[], Sequence[bytes]]
+
+
+def refused(target: Target, data: bytes) -> bool:
+    """Whether the parser refuses the bytes, which is as good as taking them."""
+    try:
+        target.run(data)
+    except ZppError as error:
+        if not str(error).isprintable():
+            raise RuntimeError("an error with a control character") from error
+        return True
+    return False
+
+
+# ---- the parsers
+
+
+def parse_names(data: bytes) -> None:
+    names = parse_path(os.fsdecode(data))
+    assert parse_path(show_path(names)) == names
+    for name, short in aliases(dict.fromkeys(names)).items():
+        assert len(short) == 11
+        assert len(long_records(name, short)) % 32 == 0
+
+
+def parse_conf(data: bytes) -> None:
+    read = conf.parse(data)
+    assert conf.parse(read.to_text().encode()) == read
+
+
+def parse_config(data: bytes) -> None:
+    config.parse_bytes(data, "environment.config")
+
+
+def parse_manifest(data: bytes) -> None:
+    manifest.parse(data.decode("utf-8", "replace"), Path("a/image.toml"))
+
+
+def parse_pe(data: bytes) -> None:
+    source = BytesSource("x.efi", data)
+    pe.is_linux(source)
+    pe.inspect(source)
+
+
+def parse_disk(data: bytes) -> None:
+    """All partitions, all names and the beginnings of all files on an image."""
+    with in_memory(data) as medium:
+        disk = read_disk(medium)
+        for partition in disk.partitions:
+            if disk.has_volume(partition):
+                volume = disk.volume(partition)
+                for _, node in islice(walk(volume), 1000):
+                    if node.kind is Kind.FILE:
+                        list(islice(volume.chunks(node), READ))
+
+
+@contextmanager
+def in_memory(data: bytes) -> Iterator[Medium]:
+    """The bytes as an image."""
+    descriptor = os.memfd_create("image")
+    try:
+        os.pwrite(descriptor, data, 0)
+        yield Medium(descriptor, "x.img", 0, len(data))
+    finally:
+        os.close(descriptor)
+
+
+def verify_image(data: bytes) -> None:
+    with in_memory(data) as medium:
+        check_medium(medium, Options())
+
+
+def pe_facts(data: bytes) -> None:
+    facts_of_pieces([data], "x.efi")
+
+
+# ---- bytes that they take
+
+
+def conf_seeds() -> list[bytes]:
+    entry = conf.BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\initrd.img", "quiet")
+    written = conf.ZppConf(default="linux", entries=(entry,)).to_text()
+    return [written.encode(), b"# comment\r\n[a]\r\npath = b\r\n"]
+
+
+def config_seeds() -> list[bytes]:
+    return [b"CONFIGURATION := debug\nSERIAL_PORT := 0x2f8\n# comment\n\n", b"SSH_PORT := 22\n"]
+
+
+def manifest_seeds() -> list[bytes]:
+    return [
+        b'size = "64M"\nhypervisor = false\nboot = "a.efi"\n'
+        b'[[files]]\nsource = "a"\ntarget = "/b"\n[[partitions]]\nsource = "p"\ntype = "linux"\n'
+    ]
+
+
+def names_seeds() -> list[bytes]:
+    return [b"\\EFI\\BOOT\\BOOTX64.EFI", "EFI/a long name äöü.tar.gz/ſ.\U0001f600".encode()]
+
+
+def pe_seeds() -> list[bytes]:
+    return [make_pe(), make_pe(0x14C), make_pe(reloc_size=0, text=b"x" * 1000)]
+
+
+def fat_volume(sectors: int, kind: FatType | None = None) -> bytes:
+    tree = Tree()
+    for path in ("EFI/BOOT/BOOTX64.EFI", "EFI/a long name äöü.txt", "empty"):
+        tree.add(parse_path(path), BytesSource(path, path.encode() * 100))
+    volume = plan(Demand(tree), Identity(1, "ZPP", 0), sectors=sectors, kind=kind)
+    descriptor = os.memfd_create("volume")
+    try:
+        sink = Sink(descriptor, "volume")
+        volume.write(sink)
+        sink.finish()
+        return os.pread(descriptor, sink.position, 0)
+    finally:
+        os.close(descriptor)
+
+
+def gpt_disk(volume: bytes) -> bytes:
+    first, sectors = 34, len(volume) // 512
+    partitions = (Partition(ESP.guid, ESP.guid, first, sectors),)
+    table = Gpt(first + sectors + 33, 512, ESP.guid, partitions)
+    return table.primary() + volume + table.backup()
+
+
+@lru_cache
+def disk_seeds() -> list[bytes]:
+    """Volumes of each type, without most of their free clusters, and a partitioned disk."""
+    small = fat_volume(64)
+    return [small, fat_volume(4300)[: 64 << 10], gpt_disk(small), fat_volume(67000)[: 600 << 10]]
+
+
+TARGETS = {
+    "names": Target(parse_names, names_seeds),
+    "conf": Target(parse_conf, conf_seeds),
+    "config": Target(parse_config, config_seeds),
+    "manifest": Target(parse_manifest, manifest_seeds),
+    "pe": Target(parse_pe, pe_seeds),
+    "pe-facts": Target(pe_facts, pe_seeds),
+    "disk": Target(parse_disk, disk_seeds),
+    "verify": Target(verify_image, disk_seeds),
+}

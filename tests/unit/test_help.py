@@ -1,0 +1,186 @@
+"""Help, completion and man pages: what they show is true."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import select
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from inspect import cleandoc
+from pathlib import Path
+
+import click
+import pytest
+
+from efi_image.cli import COMMANDS, cli, main
+
+ROOT = Path(__file__).parents[2]
+EXAMPLES = re.compile(r"\x08\nExamples?:\n((?: {2}zpp-image[^\n]*(?:\n|$))+)")
+
+
+def commands() -> Iterator[tuple[list[str], click.Command]]:
+    """Every command and subcommand, with the words that call it."""
+    yield [], cli
+    for name in COMMANDS:
+        command = cli.get_command(click.Context(cli), name)
+        assert command is not None
+        yield [name], command
+        for below in command.commands.values() if isinstance(command, click.Group) else ():
+            yield [name, str(below.name)], below
+
+
+def examples(command: click.Command) -> list[str]:
+    found = EXAMPLES.search(cleandoc(command.help or ""))
+    return [line.strip() for line in found[1].splitlines()] if found else []
+
+
+COMMANDS_BY_NAME = {" ".join(words): command for words, command in commands()}
+
+
+@pytest.mark.parametrize("name", list(COMMANDS_BY_NAME))
+def test_help_has_examples_that_parse(name: str) -> None:
+    words, lines = name.split(), examples(COMMANDS_BY_NAME[name])
+    assert lines
+    for line in lines:
+        program, *arguments = shlex.split(re.split(r" [>|] ", line)[0])
+        assert program == "zpp-image"
+        assert arguments[: len(words)] == words
+        context = cli.make_context("zpp-image", arguments)
+        parse_below(cli, context)
+
+
+def parse_below(group: click.Group, context: click.Context) -> None:
+    """Parse the rest of a command line as click would, and call nothing."""
+    name, command, rest = group.resolve_command(context, [*context._protected_args, *context.args])
+    assert command is not None
+    with command.make_context(name, rest, parent=context) as below:
+        if isinstance(command, click.Group):
+            parse_below(command, below)
+
+
+# ---- completion
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> dict[str, str]:
+    """An environment in which a shell finds zpp-image."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    script = folder / "zpp-image"
+    script.write_text(f'#!/bin/sh\nexec {sys.executable} -m efi_image "$@"\n')
+    script.chmod(0o755)
+    return {**os.environ, "PATH": f"{folder}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT),
+            "HOME": str(tmp_path), "TERM": "dumb"}  # fmt: skip
+
+
+def shell(name: str) -> str:
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def test_bash_completes(program: dict[str, str]) -> None:
+    script = """
+        source <(zpp-image completion bash)
+        complete -p zpp-image
+        for line in "zpp-image mak" "zpp-image make --plain" "zpp-image rig in"; do
+            COMP_WORDS=($line) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
+            _zpp_image_completion zpp-image
+            echo "${COMPREPLY[@]}"
+        done
+    """
+    result = subprocess.run(
+        [shell("bash"), "-c", script], env=program, capture_output=True, text=True, check=True
+    )
+    registered, *replies = result.stdout.splitlines()
+    assert registered.endswith("-F _zpp_image_completion zpp-image")
+    assert replies == ["make", "--plain-fat", "install"]
+    assert result.stderr == ""
+
+
+def test_fish_completes(program: dict[str, str]) -> None:
+    script = "zpp-image completion fish | source; complete -C 'zpp-image mak'"
+    result = subprocess.run(
+        [shell("fish"), "--no-config", "-c", script],
+        env=program, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert result.stdout.split()[0] == "make"
+
+
+def test_zsh_completes(program: dict[str, str]) -> None:
+    """On a terminal of its own, for zsh completes nowhere else."""
+    lines = (
+        "PS1='> '; autoload -Uz compinit; compinit -u -D",
+        'eval "$(zpp-image completion zsh)"; echo re""ady',
+    )
+    child, terminal = pty.fork()
+    if child == 0:
+        os.execve(shell("zsh"), ["zsh", "-f", "-i"], program)
+    try:
+        os.write(terminal, "\n".join(lines).encode() + b"\n")
+        wait_for(terminal, "ready")
+        os.write(terminal, b"zpp-image compl\t")
+        wait_for(terminal, "zpp-image completion")
+    finally:
+        os.close(terminal)
+        os.waitpid(child, 0)
+
+
+def wait_for(terminal: int, text: str) -> None:
+    """Read until the text was seen; the test fails after a minute."""
+    seen, end = "", time.monotonic() + 60
+    while text not in seen:
+        if not select.select([terminal], [], [], max(0, end - time.monotonic()))[0]:
+            pytest.fail(f"no '{text}' in {seen!r}")
+        seen += os.read(terminal, 4096).decode(errors="replace")
+
+
+def test_unknown_shells_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", "tcsh"]) == 2
+    assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err
+
+
+# ---- man pages
+
+
+@pytest.fixture(scope="module")
+def man_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("man")
+    script = ROOT / ".ci/setup/man_pages.py"
+    subprocess.run(
+        [sys.executable, script, folder, "2026-01-02"],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        check=True,
+    )
+    return folder
+
+
+def test_every_command_has_a_man_page(man_pages: Path) -> None:
+    names = {"-".join(["zpp-image", *name.split()]) for name in COMMANDS_BY_NAME}
+    assert {path.name for path in man_pages.iterdir()} == {f"{name}.1" for name in names}
+    for path in man_pages.iterdir():
+        text = path.read_text()
+        assert "\x08" not in text
+        assert '"2026-01-02"' in text
+        assert re.search(r"(?m)^\.SH EXAMPLES?\n\.nf\nzpp-image", text)
+    assert ".SH EXIT STATUS\n.nf\n0  done" in (man_pages / "zpp-image.1").read_text()
+
+
+def test_man_shows_them_without_a_fault(man_pages: Path) -> None:
+    man = shell("man")
+    for path in man_pages.iterdir():
+        result = subprocess.run(
+            [man, "--warnings", "-l", path],
+            env={**os.environ, "MANWIDTH": "100", "LC_ALL": "C.UTF-8", "MANPAGER": "cat"},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert result.stderr == "", path.name

@@ -1,0 +1,309 @@
+"""inspect, its picture, and diff."""
+
+from __future__ import annotations
+
+import json
+import os
+import struct
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import oracles
+import pytest
+from foreign import MIB, mkfs, patched, sources
+from makepe import make_pe
+from test_reader_tables import GPT_SCRIPT, sfdisk
+
+from efi_image.cli import main
+from efi_image.facts.image import image_facts
+from efi_image.facts.picture import Region, Use, as_svg, in_terminal, regions
+from efi_image.facts.text import human, table, tree
+from efi_image.reader.disk import open_disk
+
+Capture = pytest.CaptureFixture[str]
+
+
+def make(image: Path, build_dir: Path, *options: str) -> Path:
+    assert main(["make", str(image), "--build-dir", str(build_dir), *options]) == 0
+    return image
+
+
+def test_inspect_own_image(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    capsys.readouterr()
+    assert main(["inspect", str(image)]) == 0
+    out = capsys.readouterr().out
+    for line in (
+        "64.0 MiB, GPT, sectors of 512 bytes",
+        "primary header: right, at sector 1",
+        "backup header: right, at sector 131071",
+        "1: EFI system partition",
+        "FAT32 'ZPP'",
+        "UEFI boot-service driver, x86-64, unsigned",
+    ):
+        assert line in out
+    assert "!" not in out
+
+
+def test_inspect_json_is_as_fsck_and_sgdisk_see_it(
+    tmp_path: Path, build_dir: Path, capsys: Capture
+) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    capsys.readouterr()
+    assert main(["inspect", str(image), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    (partition,) = facts["partitions"]
+    shown = oracles.run("sgdisk", "-i", "1", image)
+    assert f"Partition unique GUID: {partition['guid']}" in shown
+    assert f"Disk identifier (GUID): {facts['disk_id']}" in oracles.run("sgdisk", "-p", image)
+    volume = partition["volume"]
+    report = oracles.check_fat(image, partition["start"], partition["size"])
+    used = volume["clusters"] - volume["free"] // volume["cluster_size"]
+    assert f"{used}/{volume['clusters']} clusters" in report
+    files = {f["path"]: f for f in volume["files"] if f["kind"] == "file"}
+    assert files["\\EFI\\BOOT\\BOOTX64.EFI"]["pe"]["subsystem"] == "UEFI application"
+    assert files["\\EFI\\zpp\\zpp.conf"]["pe"] is None
+
+
+def test_inspect_tree(tmp_path: Path, capsys: Capture) -> None:
+    image = mkfs(tmp_path / "fat.img", 3 * MIB, source=sources(tmp_path))
+    assert main(["inspect", str(image), "--tree"]) == 0
+    out = capsys.readouterr().out
+    assert "│           └── data.bin  117.2 KiB\n" in out or "└── data.bin  117.2 KiB\n" in out
+    assert "! is no PE file" in out  # BOOTX64.EFI is random bytes here
+
+
+def test_inspect_tells_of_damage(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    data = image.read_bytes()
+    image.write_bytes(patched(data, (512 + 60, b"\x99"), (510, b"\0\0")))
+    capsys.readouterr()
+    assert main(["inspect", str(image)]) == 0
+    out = capsys.readouterr().out
+    assert "primary header: damaged, at sector 1: the checksum of the header is wrong" in out
+    assert "protective MBR: missing" in out
+    assert "\\EFI\\BOOT\\BOOTX64.EFI" in out
+
+
+def test_inspect_iso(tmp_path: Path, capsys: Capture) -> None:
+    top = sources(tmp_path)
+    mkfs(top / "efi.img", MIB)
+    image = tmp_path / "x.iso"
+    oracles.run("xorriso", "-as", "mkisofs", "-quiet", "-c", "boot.cat", "-e", "efi.img",
+                "-no-emul-boot", "-o", image, top)  # fmt: skip
+    assert main(["inspect", str(image)]) == 0
+    out = capsys.readouterr().out
+    assert "ISO 9660 (Rock Ridge)" in out
+    assert "El Torito          EFI: block " in out
+
+
+def test_inspect_a_program(tmp_path: Path, capsys: Capture) -> None:
+    program = tmp_path / "x.efi"
+    program.write_bytes(make_pe())
+    assert main(["inspect", str(program)]) == 0
+    out = capsys.readouterr().out
+    assert "UEFI application for x86-64" in out
+    assert "not set; 0x" in out
+    assert main(["inspect", str(program), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["subsystem"] == "UEFI application"
+    assert main(["inspect", str(program), "--svg", str(tmp_path / "x.svg")]) == 2
+
+
+def test_other_volumes_are_named(divided: Path, capsys: Capture) -> None:
+    with divided.open("r+b") as file:
+        file.seek(9 * MIB + 1080)
+        file.write(b"\x53\xef")
+    assert main(["inspect", str(divided)]) == 0
+    out = capsys.readouterr().out
+    assert "content            ext2, ext3 or ext4\n" in out
+    assert "content            zeros\n" in out
+
+
+def test_lief_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -> None:
+    image = make(tmp_path / "esp.img", build_dir)
+    code = (
+        "import sys\nfrom efi_image.cli import main\n"
+        "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'lief' in sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code, image], stdout=subprocess.DEVNULL, check=True)
+
+
+def test_partitions_that_overlap_are_looked_into_twice_at_most(
+    tmp_path: Path, capsys: Capture
+) -> None:
+    volume = mkfs(tmp_path / "fat.img", 2 * MIB, source=sources(tmp_path))
+    record = struct.pack("<B3xB3xII", 0, 0x0C, 64, 4096)
+    image = tmp_path / "x.img"
+    image.write_bytes(
+        (bytes(446) + 4 * record + b"\x55\xaa").ljust(64 * 512, b"\0") + volume.read_bytes()
+    )
+    assert main(["inspect", str(image), "--json"]) == 0
+    partitions = json.loads(capsys.readouterr().out)["partitions"]
+    assert [bool(p["volume"]) for p in partitions] == [True, True, False, False]
+    assert partitions[3]["fault"] == "is not looked into, for it overlaps others"
+
+
+def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:
+    path = tmp_path / "x"
+    path.write_bytes(os.urandom(5000))
+    assert main(["inspect", str(path)]) == 0
+    assert "unknown" in capsys.readouterr().out
+    path.write_bytes(b"")
+    assert main(["inspect", str(path)]) == 0
+    assert main(["inspect", str(tmp_path / "nix")]) == 3
+
+
+# ---- the picture
+
+
+@pytest.fixture
+def divided(tmp_path: Path) -> Path:
+    image = sfdisk(tmp_path / "gpt.img", GPT_SCRIPT)
+    volume = mkfs(tmp_path / "fat.img", 8 * MIB, "-n", "A&B", source=sources(tmp_path))
+    with image.open("r+b") as file:
+        file.seek(MIB)
+        file.write(volume.read_bytes())
+    return image
+
+
+def test_regions_cover_all_of_the_image(divided: Path) -> None:
+    with open_disk(divided) as disk:
+        parts = regions(image_facts(disk))
+    position = 0
+    for part in parts:
+        assert part.start == position
+        position += part.size
+    assert position == divided.stat().st_size
+    uses = [part.use for part in parts]
+    assert uses == [
+        Use.TABLE, Use.FREE, Use.VOLUME, Use.OTHER, Use.FREE, Use.OTHER, Use.FREE, Use.TABLE,
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("width", [10, 40, 80, 200])
+def test_picture_in_the_terminal(divided: Path, width: int) -> None:
+    with open_disk(divided) as disk:
+        lines = list(in_terminal(image_facts(disk), width))
+    assert len(lines[0]) == max(width, 17)
+    assert len(lines) == 9
+    assert "EFI system partition: FAT12 'A&B'" in lines[3]
+
+
+def test_svg(tmp_path: Path, divided: Path, capsys: Capture) -> None:
+    target = tmp_path / "x.svg"
+    assert main(["inspect", str(divided), "--svg", str(target)]) == 0
+    capsys.readouterr()
+    root = ET.parse(target).getroot()
+    texts = [element.text or "" for element in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert any("FAT12 'A&B'" in text for text in texts)
+    for element in root.iter("{http://www.w3.org/2000/svg}rect"):
+        assert int(element.get("width", "-1")) > 0
+    with open_disk(divided) as disk:
+        assert as_svg(image_facts(disk)) == target.read_text()
+
+
+def test_overlapping_partitions_have_a_picture_too() -> None:
+    assert Region(0, 1, Use.FREE, "x").used is None
+
+
+# ---- lines
+
+
+def test_human() -> None:
+    assert [human(n) for n in (0, 1023, 1024, 1 << 20, 3 << 40, 5 << 50)] == [
+        "0 bytes", "1023 bytes", "1.0 KiB", "1.0 MiB", "3.0 TiB", "5120.0 TiB",
+    ]  # fmt: skip
+
+
+def test_table_and_tree_are_harmless() -> None:
+    assert list(table([("a\x1b", "1"), ("b", "22")], "<>")) == ["a\\x1b   1", "b      22"]
+    rows = [(("a",), "a"), (("a", "b\n"), "b\n"), (("c", "d"), "d")]
+    assert list(tree(rows)) == ["├── a", "│   └── b\\n", "└── c", "    └── d"]
+    deep = [(tuple("x" for _ in range(n)), "x") for n in range(1, 300)]
+    assert len(list(tree(deep))) == 299
+
+
+# ---- diff
+
+
+def diff(*arguments: str | Path) -> int:
+    return main(["diff", *map(str, arguments)])
+
+
+def test_same_content_in_other_places_is_the_same(tmp_path: Path, capsys: Capture) -> None:
+    top = sources(tmp_path)
+    one = mkfs(tmp_path / "one.img", 3 * MIB, "-i", "12345678", source=top)
+    other = mkfs(tmp_path / "two.img", 3 * MIB, "-i", "12345678")
+    for path in sorted(top.iterdir(), reverse=True):
+        oracles.run("mcopy", "-s", "-i", other, path, "::/")
+    assert one.read_bytes() != other.read_bytes()
+    assert diff(one, other, "--ignore-dates") == 0
+    assert capsys.readouterr().out == ""
+    assert diff(one, one) == 0
+
+
+def test_differences_of_files(tmp_path: Path, capsys: Capture) -> None:
+    top = sources(tmp_path)
+    one = mkfs(tmp_path / "one.img", 3 * MIB, source=top)
+    (top / "empty.bin").unlink()
+    (top / "new.txt").write_text("new")
+    (top / "deep" / "numbered file 007.txt").write_text("8\n")
+    (top / "deep" / "numbered file 008.txt").write_text("longer\n")
+    two = mkfs(tmp_path / "two.img", 3 * MIB, "-n", "OTHER", source=top)
+    assert diff(one, two, "--ignore-dates") == 1
+    out = capsys.readouterr().out
+    assert "~ partition fat: label:  → OTHER\n" in out
+    assert "~ partition fat: serial: " in out
+    assert diff(one, two, "--ignore-dates", "--ignore-ids", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    where = [(d["change"], d["where"].removeprefix("partition fat: "), d["what"]) for d in found]
+    assert where == [
+        ("changed", "partition fat", "label"),
+        ("changed", "\\deep\\numbered file 007.txt", "content"),
+        ("changed", "\\deep\\numbered file 008.txt", "size"),
+        ("removed", "\\empty.bin", "file"),
+        ("added", "\\new.txt", "file"),
+    ]
+
+
+def test_differences_of_programs(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    one = make(tmp_path / "one.img", build_dir)
+    data = (build_dir / "ZppBoot.efi").read_bytes()
+    (build_dir / "ZppBoot.efi").write_bytes(make_pe(text=b"\x90" * 9000))
+    two = make(tmp_path / "two.img", build_dir)
+    capsys.readouterr()
+    assert diff(one, two) == 1
+    out = capsys.readouterr().out
+    assert "\\EFI\\BOOT\\BOOTX64.EFI: authenticode sha256: " in out
+    assert "\\EFI\\BOOT\\BOOTX64.EFI: section .text: 5000 bytes r-x → 9000 bytes r-x" in out
+    assert "ZppDxe" not in out
+    (tmp_path / "old.efi").write_bytes(data)
+    assert diff(tmp_path / "old.efi", build_dir / "ZppBoot.efi") == 1
+    assert "section .text" in capsys.readouterr().out
+    assert diff(tmp_path / "old.efi", tmp_path / "old.efi") == 0
+    assert diff(tmp_path / "old.efi", one) == 3
+
+
+def test_differences_of_tables(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    one = make(tmp_path / "one.img", build_dir)
+    two = make(tmp_path / "two.img", build_dir, "--size", "80M")
+    plain = make(tmp_path / "plain.img", build_dir, "--plain-fat")
+    capsys.readouterr()
+    assert diff(one, two, "--ignore-ids") == 1
+    out = capsys.readouterr().out
+    assert "~ image: size: 67108864 → 83886080" in out
+    assert "~ partition 1: size: " in out
+    assert "guid" not in out
+    assert diff(one, plain) == 1
+    assert "~ image: scheme: GPT → one volume" in capsys.readouterr().out
+
+
+def test_partitions_without_a_volume_are_compared_by_their_bytes(
+    tmp_path: Path, divided: Path, capsys: Capture
+) -> None:
+    two = tmp_path / "two.img"
+    two.write_bytes(patched(divided.read_bytes(), (10 * MIB, b"x")))
+    assert diff(divided, two) == 1
+    assert capsys.readouterr().out == "~ partition 2: content\n"

@@ -1,0 +1,109 @@
+"""Many files and the largest file: constant memory, holes stay holes, nothing is read twice."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import oracles
+import pytest
+
+from efi_image.fat import parse_path
+from efi_image.identity import SAMPLED
+from efi_image.image import ImageOptions, Item, build
+from efi_image.source import FileSource
+
+MIB = 1 << 20
+LARGEST = (1 << 32) - 1
+MEMORY = 64 * MIB
+ROOT = Path(__file__).parents[2]
+
+
+def peak_memory(*arguments: str | Path) -> int:
+    """The peak memory of zpp-image in bytes; the test fails if it fails."""
+    spawn = ROOT / "tests/bench/spawn.py"
+    command: list[str | Path] = [
+        sys.executable,
+        "-I",
+        "-S",
+        spawn,
+        "300",
+        sys.executable,
+        "-m",
+        "efi_image",
+    ]
+    result = subprocess.run(
+        [*command, *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return int(result.stdout.split()[2]) * 1024
+
+
+@pytest.fixture
+def largest(tmp_path: Path) -> Path:
+    """A file of 4 GiB - 1 with a few bytes in it."""
+    path = tmp_path / "largest"
+    with path.open("wb") as file:
+        for offset in (0, 1 << 31, LARGEST - 5):
+            file.seek(offset)
+            file.write(b"bytes")
+    assert path.stat().st_size == LARGEST
+    return path
+
+
+def test_largest_file(tmp_path: Path, largest: Path) -> None:
+    image = tmp_path / "x.img"
+    memory = peak_memory("make", image, "--hypervisor", "none", "--add", f"{largest}:/LARGEST.BIN")
+    assert memory < MEMORY
+    assert image.stat().st_blocks * 512 < 16 * MIB
+    assert oracles.mtools_paths(image, MIB) == {"LARGEST.BIN"}
+    assert f"{LARGEST:,}".replace(",", " ") in oracles.run("mdir", "-i", f"{image}@@1M", "::")
+    oracles.check_gpt(image)
+    with image.open("rb") as file:
+        start = next(
+            at for at in range(MIB, 64 * MIB, 512) if read(file.fileno(), at, 5) == b"bytes"
+        )
+        for offset in (1 << 31, LARGEST - 5):
+            assert read(file.fileno(), start + offset - 2, 8)[2:7] == b"bytes"
+
+
+def read(descriptor: int, offset: int, count: int) -> bytes:
+    return os.pread(descriptor, count, offset)
+
+
+def test_twenty_thousand_colliding_files(tmp_path: Path) -> None:
+    folder = tmp_path / "many"
+    folder.mkdir()
+    for number in range(20_000):
+        (folder / f"module-{number:05}-driver.bin").write_bytes(b"%d" % number)
+    image = tmp_path / "x.img"
+    memory = peak_memory("make", image, "--hypervisor", "none", "--add", f"{folder}:/many")
+    assert memory < MEMORY
+    assert len(oracles.mtools_paths(image, MIB)) == 20_000
+
+
+def test_files_are_read_once_but_for_the_ends_of_some(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = []
+    for number in range(300):
+        path = tmp_path / f"{number:03}"
+        path.write_bytes(b"x" * 100_000)
+        items.append(Item(parse_path(path.name), FileSource.open(path)))
+    opened: list[str] = []
+    original = FileSource.descriptor
+
+    def count(source: FileSource) -> int:
+        opened.append(source.name)
+        return original(source)
+
+    monkeypatch.setattr(FileSource, "descriptor", count)
+    build(items, ImageOptions(), tmp_path / "x.img")
+    times = [opened.count(item.source.name) for item in items]
+    assert set(times[:SAMPLED]) == {3}  # both ends, and all of it
+    assert set(times[SAMPLED:]) == {1}

@@ -1,0 +1,229 @@
+"""The boot path, PE files and zpp.conf: on volumes with one thing wrong each."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+import oracles
+import pytest
+from makepe import APPLICATION, BOOT_DRIVER, make_pe
+
+from efi_image.disk import Table
+from efi_image.fat import Demand, FatType, Identity, Tree, parse_path, plan
+from efi_image.image import ImageOptions, Item, build
+from efi_image.pe import Machine
+from efi_image.sink import Sink
+from efi_image.source import BytesSource
+from efi_image.verify import Options, Report, verify
+
+BOOT = "\\EFI\\BOOT\\BOOTX64.EFI"
+CONF = "\\EFI\\zpp\\zpp.conf"
+DRIVER = "\\EFI\\zpp\\ZppDxe.efi"
+GOOD = make_pe()
+AA64, RISCV64 = 0xAA64, 0x5064
+
+
+def volume(tmp_path: Path, files: dict[str, bytes]) -> Path:
+    """A FAT volume with these files."""
+    tree = Tree()
+    for path, data in files.items():
+        tree.add(parse_path(path), BytesSource(path, data))
+    image = tmp_path / "volume.img"
+    planned = plan(Demand(tree), Identity(1, "LABEL", 0), sectors=4096, kind=FatType.FAT12)
+    with image.open("wb") as file:
+        sink = Sink(file.fileno(), str(image))
+        planned.write(sink)
+        sink.finish()
+    return image
+
+
+def codes(report: Report) -> set[str]:
+    return {finding.rule.code.removeprefix("ZPP-") for finding in report.findings}
+
+
+def found(tmp_path: Path, files: dict[str, bytes], **options: object) -> set[str]:
+    return codes(verify(volume(tmp_path, files), Options(**options)))  # type: ignore[arg-type]
+
+
+def patched(data: bytes, at: int, form: str, *values: int) -> bytes:
+    changed = bytearray(data)
+    struct.pack_into("<" + form, changed, at, *values)
+    return bytes(changed)
+
+
+OPTIONAL = 0x40 + 24  # the optional header of make_pe's files
+SECTIONS = OPTIONAL + 240
+
+
+@pytest.mark.parametrize(
+    ("program", "rules"),
+    [
+        pytest.param(GOOD, set(), id="sound"),
+        pytest.param(make_pe(AA64), {"B103"}, id="other machine"),
+        pytest.param(make_pe(0x14C), {"B103"}, id="32 bits"),
+        pytest.param(make_pe(0x1234), {"B108"}, id="unknown machine"),
+        pytest.param(make_pe(magic=0x10B), {"B108"}, id="optional header of 32 bits"),
+        pytest.param(make_pe(subsystem=BOOT_DRIVER), {"B104"}, id="driver"),
+        pytest.param(make_pe(subsystem=3), {"B104"}, id="Windows program"),
+        pytest.param(make_pe(characteristics=0x23), {"B105"}, id="relocations stripped"),
+        pytest.param(make_pe(reloc_address=0x2FFF0), {"B106"}, id="relocations outside"),
+        pytest.param(patched(GOOD, OPTIONAL + 32, "I", 0x1800), {"B106", "B109"}, id="alignment"),
+        pytest.param(patched(GOOD, OPTIONAL + 32, "I", 0x20), {"B109"}, id="alignment of 32"),
+        pytest.param(patched(GOOD, OPTIONAL + 56, "I", 0x1000), {"B106"}, id="image too small"),
+        pytest.param(patched(GOOD, SECTIONS + 8, "I", 0x1800), {"B106"}, id="sections overlap"),
+        pytest.param(patched(GOOD, SECTIONS + 36, "I", 0xE0000020), {"B112"}, id="writable code"),
+        pytest.param(GOOD[:-1], {"B107"}, id="truncated"),
+        pytest.param(GOOD[:0x1C0], {"B107"}, id="truncated after the headers"),
+        pytest.param(GOOD[:0x100], {"B108"}, id="truncated in the headers"),
+        pytest.param(b"", {"B108"}, id="empty"),
+        pytest.param(b"#!/bin/sh\n", {"B108"}, id="script"),
+        pytest.param(make_pe(security=(0x600, 0x1000)), {"B107"}, id="signature cut off"),
+    ],
+)
+def test_program(tmp_path: Path, program: bytes, rules: set[str]) -> None:
+    assert found(tmp_path, {BOOT: program}) == rules
+
+
+@pytest.mark.parametrize("name", ["IA32", "X64", "ARM", "AA64", "RISCV64", "LOONGARCH64"])
+def test_name_and_machine(tmp_path: Path, name: str) -> None:
+    program = {f"\\EFI\\BOOT\\BOOT{name}.EFI": make_pe(Machine[name])}
+    assert found(tmp_path, program) == set()
+    assert found(tmp_path, program, machines=(Machine[name],)) == set()
+    wanted = Machine.X64 if name != "X64" else Machine.AA64
+    assert found(tmp_path, program, machines=(wanted,)) == {"B110"}
+
+
+def test_no_boot_program(tmp_path: Path) -> None:
+    assert found(tmp_path, {"\\README.TXT": b"text"}) == {"B101"}
+    assert found(tmp_path, {"\\BOOTX64.EFI": GOOD}) == {"B101"}
+
+
+@pytest.mark.parametrize("path", ["\\EFI\\BOOT\\bootx64.efi", "\\efi\\boot\\BOOTX64.EFI"])
+def test_lower_case(tmp_path: Path, path: str) -> None:
+    assert found(tmp_path, {path: GOOD}) == {"B102"}
+
+
+def test_other_programs(tmp_path: Path) -> None:
+    drivers = {BOOT: GOOD, "\\EFI\\drivers\\disk.efi": make_pe(subsystem=BOOT_DRIVER)}
+    assert found(tmp_path, drivers) == set()
+    assert found(tmp_path, {BOOT: GOOD, "\\tool.efi": b"MZ"}) == {"B111"}
+    assert found(tmp_path, {BOOT: GOOD, "\\tool.efi": make_pe(subsystem=3)}) == {"B111"}
+
+
+def conf(text: str) -> bytes:
+    return text.encode()
+
+
+@pytest.mark.parametrize(
+    ("files", "rules"),
+    [
+        pytest.param({CONF: b"", DRIVER: make_pe(subsystem=BOOT_DRIVER)}, set(), id="default"),
+        pytest.param({CONF: b""}, {"C102"}, id="no driver"),
+        pytest.param({CONF: b"hypervisor = off\n"}, set(), id="no driver needed"),
+        pytest.param({CONF: b"", DRIVER: GOOD}, {"C103"}, id="driver is an application"),
+        pytest.param({CONF: b"", DRIVER: b"MZ"}, {"C103", "B111"}, id="driver is rubbish"),
+        pytest.param(
+            {CONF: b"", DRIVER: make_pe(AA64, BOOT_DRIVER)}, {"C103"}, id="driver for Arm"
+        ),
+        pytest.param({CONF: b"hypervisor = maybe"}, {"C101"}, id="bad value"),
+        pytest.param({CONF: b"\xff\xfe"}, {"C101"}, id="no text"),
+        pytest.param({CONF: b"#" * 70000}, {"C101"}, id="too large"),
+        pytest.param(
+            {CONF: b"hypervisor=off\ndefault=a\n[a]\npath=\\k.efi\n", "\\k.efi": GOOD},
+            set(),
+            id="k",
+        ),
+        pytest.param({CONF: b"hypervisor=off\n[a]\npath=\\k.efi\n"}, {"C104"}, id="no kernel"),
+        pytest.param({CONF: b"hypervisor=off\n[a]\npath=..\\k\n"}, {"C104"}, id="path with .."),
+        pytest.param(
+            {CONF: b"hypervisor=off\n[a]\npath=\\K\n", "\\k": b"no kernel"},
+            {"C105"},
+            id="bad kernel",
+        ),
+        pytest.param(
+            {CONF: b"hypervisor=off\n[a]\npath=\\K\ninitrd=\\i\n", "\\k": GOOD},
+            {"C106"},
+            id="initrd",
+        ),
+    ],
+)
+def test_conf(tmp_path: Path, files: dict[str, bytes], rules: set[str]) -> None:
+    assert found(tmp_path, {BOOT: GOOD, **files}) == rules
+
+
+@pytest.mark.parametrize("sector_size", [512, 4096])
+@pytest.mark.parametrize("partitioned", [True, False])
+@pytest.mark.parametrize("size", [4 << 20, 20 << 20, 64 << 20, 600 << 20])
+def test_made_images_are_clean(
+    tmp_path: Path, sector_size: int, partitioned: bool, size: int
+) -> None:
+    image = tmp_path / "made.img"
+    items = [
+        Item(parse_path(BOOT), BytesSource("boot", GOOD)),
+        Item(parse_path("\\a directory\\Ein längerer Name.txt"), BytesSource("text", b"text")),
+        Item(parse_path("\\a directory\\Ein längerer Name 2.txt"), BytesSource("text", b"text")),
+    ]
+    table = Table.GPT if partitioned else Table.NONE
+    build(items, ImageOptions(size=size, table=table, sector_size=sector_size), image)
+    options = Options(sector_size=sector_size, machines=(Machine.X64,))
+    assert verify(image, options).findings == ()
+    # the other sector size does not fit
+    other = verify(image, Options(sector_size=4608 - sector_size))
+    assert codes(other) == ({"D104"} if partitioned else {"F125"})
+
+
+@pytest.mark.parametrize(
+    ("tool", "arguments"),
+    [
+        ("mkfs.fat", "-F 12 -S 512 -C {} 1440"),
+        ("mkfs.fat", "-F 12 -S 4096 -C {} 4000"),
+        ("mkfs.fat", "-F 16 -S 512 -C {} 20000"),
+        ("mkfs.fat", "-F 16 -S 4096 -s 1 -C {} 40000"),
+        ("mkfs.fat", "-F 16 -S 1024 -f 1 -C {} 20000"),
+        ("mkfs.fat", "-F 32 -S 512 -C {} 300000"),
+        ("mkfs.fat", "-F 32 -S 2048 -s 1 -C {} 200000"),
+        ("mkfs.fat", "-F 32 -S 4096 -s 1 -C {} 300000"),
+        ("mformat", "-C -f 1440 -i {} ::"),
+        ("mformat", "-C -T 40960 -h 16 -s 63 -i {} ::"),
+        ("mformat", "-C -F -T 204800 -h 64 -s 32 -c 1 -i {} ::"),
+        ("mformat", "-C -v LABEL -T 40960 -h 16 -s 63 -i {} ::"),
+    ],
+)
+def test_volumes_of_others_have_no_error(tmp_path: Path, tool: str, arguments: str) -> None:
+    image = tmp_path / "other.img"
+    oracles.run(tool, *arguments.format(image).split())
+    report = verify(image)
+    assert codes(report) - {"F118"} == {"B101"}  # it is empty
+    assert oracles.verdict("fsck.fat", "-n", image)
+
+
+def test_small_fat32_that_firmware_refuses(tmp_path: Path) -> None:
+    image = tmp_path / "small.img"
+    oracles.run("mkfs.fat", "-F", "32", "-s", "8", "-C", image, "65536")
+    assert oracles.verdict("fsck.fat", "-n", image)  # it only warns
+    assert codes(verify(image)) == {"F121", "B101"}
+    assert APPLICATION == 10
+
+
+def test_long_names_that_differ_in_case_only(tmp_path: Path) -> None:
+    image = volume(tmp_path, {BOOT: GOOD, "\\a name.text": b"1", "\\b name.text": b"2"})
+    data = image.read_bytes()
+    assert data.count("b name".encode("utf-16-le")[:10]) == 1
+    wrong = data.replace("b name".encode("utf-16-le")[:10], "A name".encode("utf-16-le")[:10])
+    image.write_bytes(wrong)
+    assert codes(verify(image)) == {"F409"}
+
+
+def test_deep_directories(tmp_path: Path) -> None:
+    deep = "\\d" * 130 + "\\file"
+    report = verify(volume(tmp_path, {BOOT: GOOD, deep: b"text"}))
+    assert "F416" in codes(report)
+    assert not any(finding.fix for finding in report.findings)  # frees nothing that it did not see
+
+
+def test_no_room_for_a_backup(tmp_path: Path) -> None:
+    image = tmp_path / "image"
+    oracles.run("mkfs.fat", "-F", "32", "-s", "1", "-R", "2", "-C", image, "33600")
+    assert codes(verify(image)) == {"F306", "B101"}
+    assert oracles.verdict("fsck.fat", "-n", image)

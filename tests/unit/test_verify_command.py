@@ -1,0 +1,267 @@
+"""`zpp-image verify` as its user meets it, its catalogue, and rubbish given to it."""
+
+from __future__ import annotations
+
+import json
+import re
+import struct
+import subprocess
+from pathlib import Path
+
+import oracles
+import pytest
+from fatdamage import DAMAGES, FILES, Fat, make_fat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from makepe import make_pe
+from test_verify_boot import BOOT, codes, volume
+
+from efi_image.cli import main
+from efi_image.reader.medium import open_raw
+from efi_image.verify import Options, Severity, mend, verify
+from efi_image.verify.catalogue import CATALOGUE, RULES, markdown
+from efi_image.verify.finding import LIMIT
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
+Capture = pytest.CaptureFixture[str]
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_fat(tmp_path_factory.mktemp("fat"), 12)
+
+
+def damaged(sound: Path, image: Path, lost: int = 1) -> Path:
+    fat = Fat(bytearray(sound.read_bytes()))
+    for cluster in range(lost):
+        fat.set(fat.free() - cluster, fat.end)
+    image.write_bytes(fat.data)
+    return image
+
+
+def test_clean(sound: Path, capsys: Capture) -> None:
+    assert main(["verify", str(sound)]) == 0
+    assert capsys.readouterr() == (f"{sound}: clean\n", "")
+
+
+def test_warning_is_no_error(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image = damaged(sound, tmp_path / "image")
+    assert main(["verify", str(image)]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("ZPP-F204  warning  volume, at 0x")
+    assert "1 clusters, the first is" in out
+    assert out.endswith(f"{image}: 1 warning\n")
+
+
+def test_error(tmp_path: Path, capsys: Capture) -> None:
+    image = volume(tmp_path, {BOOT: make_pe(0xAA64)})
+    assert main(["verify", str(image)]) == 1
+    out, err = capsys.readouterr()
+    assert err == ""
+    assert out.startswith("ZPP-B103  error    volume, \\EFI\\BOOT\\BOOTX64.EFI\n")
+    assert "it is for Arm (64 bits), the name is of x86-64" in out
+    assert "mend: put the right program there" in out
+
+
+def test_json(tmp_path: Path, capsys: Capture) -> None:
+    image = volume(tmp_path, {BOOT: make_pe(0xAA64)})
+    assert main(["verify", "--json", str(image)]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["clean"] is False
+    assert document["size"] == image.stat().st_size
+    (finding,) = document["findings"]
+    assert finding["code"] == "ZPP-B103"
+    assert finding["severity"] == "error"
+    assert finding["path"] == BOOT
+    assert finding["fixable"] is False
+
+
+def test_fix_in_place(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image = damaged(sound, tmp_path / "image")
+    image.chmod(0o640)
+    assert main(["verify", "--fix", str(image)]) == 0
+    out = capsys.readouterr().out
+    assert "fixed: volume: freed 1 lost clusters\n" in out
+    assert out.endswith(f"{image}: clean\n")
+    assert image.read_bytes() == sound.read_bytes()
+    assert image.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in tmp_path.iterdir()] == ["image"]
+
+
+def test_fix_of_a_copy(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image, copy = damaged(sound, tmp_path / "image"), tmp_path / "copy"
+    before = image.read_bytes()
+    assert main(["verify", "--fix", "--json", "--output", str(copy), str(image)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["fixed"] == ["volume: freed 1 lost clusters"]
+    assert document["clean"]
+    assert [row["code"] for row in document["before"]["findings"]] == ["ZPP-F204"]
+    assert image.read_bytes() == before
+    assert copy.read_bytes() == sound.read_bytes()
+
+
+def test_fix_with_nothing_to_fix_writes_nothing(
+    sound: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    image = tmp_path / "image"
+    image.write_bytes(sound.read_bytes())
+    status = image.stat()
+    assert main(["verify", "--fix", str(image)]) == 0
+    assert "nothing could be fixed" in capsys.readouterr().out
+    assert image.stat().st_ino == status.st_ino
+    assert image.stat().st_mtime_ns == status.st_mtime_ns
+
+
+def test_fix_of_a_packed_image(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image, copy = damaged(sound, tmp_path / "image"), tmp_path / "copy"
+    subprocess.run(["gzip", str(image)], check=True)
+    packed = tmp_path / "image.gz"
+    assert main(["verify", str(packed)]) == 0
+    assert "ZPP-F204" in capsys.readouterr().out
+    assert main(["verify", "--fix", str(packed)]) == 3
+    assert "use --output for a raw copy" in capsys.readouterr().err
+    assert main(["verify", "--fix", "--output", str(copy), str(packed)]) == 0
+    assert copy.read_bytes() == sound.read_bytes()
+
+
+def test_fix_of_a_fixed_vhd(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image = damaged(sound, tmp_path / "image")
+    vhd = tmp_path / "image.vhd"
+    oracles.run(
+        "qemu-img", "convert", "-f", "raw", "-O", "vpc",
+        "-o", "subformat=fixed,force_size=on", image, vhd,
+    )  # fmt: skip
+    before = vhd.read_bytes()
+    assert main(["verify", "--fix", str(vhd)]) == 3
+    assert "use --output for a raw copy" in capsys.readouterr().err
+    assert vhd.read_bytes() == before
+    assert main(["verify", "--fix", "--output", str(tmp_path / "copy"), str(vhd)]) == 0
+    assert (tmp_path / "copy").read_bytes() == sound.read_bytes()
+
+
+def test_copy_keeps_holes(tmp_path: Path) -> None:
+    image, copy = tmp_path / "image", tmp_path / "copy"
+    oracles.run("mkfs.fat", "-F", "32", "-s", "1", "-C", image, "40000")
+    mend(image, copy)
+    assert copy.read_bytes() == image.read_bytes()
+    assert copy.stat().st_blocks * 512 < 2 << 20
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--output", "x", "image"], 2, "--output: is of use only with --fix"),
+        (["--dbx", "x", "image"], 2, "--dbx: is of use only with --db"),
+        (["--db", "missing", "image"], 3, "missing: cannot be read"),
+        (["missing"], 3, "missing: does not exist"),
+        (["--arch", "Z80", "image"], 2, "Z80"),
+        (["."], 3, "is a directory"),
+    ],
+)
+def test_refusals(
+    arguments: list[str], code: int, text: str, tmp_path: Path, capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert main(["verify", *arguments]) == code
+    assert text in capsys.readouterr().err
+
+
+def test_many_findings_are_counted(tmp_path: Path, capsys: Capture) -> None:
+    image = volume(tmp_path, {BOOT: make_pe(), **{f"\\{n}.efi": b"x" for n in range(LIMIT + 7)}})
+    report = verify(image)
+    assert sum(finding.rule.code == "ZPP-B111" for finding in report.findings) == LIMIT
+    assert [(row.code, row.count) for row in report.omitted] == [("ZPP-B111", 7)]
+    main(["verify", str(image)])
+    assert "ZPP-B111  and 7 more findings in volume" in capsys.readouterr().out
+
+
+def test_second_opinion(sound: Path, tmp_path: Path) -> None:
+    options = Options(second_opinion=True)
+    assert verify(sound, options).findings == ()
+    # pyfatfs wants a volume that was cleanly unmounted, and a known media byte
+    fat = Fat(bytearray(sound.read_bytes()))
+    fat.data[21] = 0x12
+    image = tmp_path / "image"
+    image.write_bytes(fat.data)
+    assert "F501" in codes(verify(image, options))
+
+
+# ---- the catalogue
+
+
+def test_catalogue_is_documented() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    assert text.endswith("## Findings\n" + markdown()), "write `markdown()` into docs/verify.md"
+
+
+def test_what_fsck_lets_pass_is_documented() -> None:
+    text = DOCS.read_text(encoding="utf-8")
+    listed = re.search(r"stricter than fsck.fat, which\s+lets\s+pass: (.*?)\. sgdisk", text, re.S)
+    assert listed is not None
+    passed = {damage.rule for damage in DAMAGES if not damage.fsck}
+    assert set(re.findall(r"F\d{3}", listed[1])) == passed | {"F121"}
+
+
+def test_catalogue_is_consistent() -> None:
+    assert len(CATALOGUE) == len(RULES)
+    for rule in RULES:
+        assert re.fullmatch(r"ZPP-[DMGFBCS]\d{3}", rule.code)
+        assert rule.fixable is ("--fix" in rule.mend), rule.code
+    source = "\n".join(
+        path.read_text(encoding="utf-8")
+        for path in (DOCS.parents[1] / "efi_image" / "verify").glob("*.py")
+        if path.name != "catalogue.py"
+    )
+    named = set(re.findall(r'"(?:ZPP-)?([DMGFBCS]\d{3})"', source))
+    assert named == {rule.code.removeprefix("ZPP-") for rule in RULES}
+
+
+def test_every_severity_is_there() -> None:
+    assert {rule.severity for rule in RULES} == set(Severity)
+
+
+# ---- rubbish
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow,
+          HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.lists(st.tuples(st.integers(0, 0x3000), st.binary(min_size=1, max_size=8)), max_size=12))
+def test_random_damage_is_found_or_harmless(
+    sound: Path, tmp_path: Path, changes: list[tuple[int, bytes]]
+) -> None:
+    data = bytearray(sound.read_bytes())
+    for at, change in changes:
+        data[at : at + len(change)] = change
+    image, fixed = tmp_path / "image", tmp_path / "fixed"
+    image.write_bytes(data)
+    report = verify(image)
+    mended = mend(image, fixed)
+    if mended.done:
+        assert not any(finding.fix for finding in mended.after.findings)
+    assert fixed.stat().st_size == len(data)
+    if not any(f.rule.code.startswith(("ZPP-F", "ZPP-D")) for f in report.findings):
+        assert oracles.verdict("fsck.fat", "-n", image)
+        with open_raw(image) as medium:
+            assert medium.size == len(data)
+
+
+@settings(max_examples=60, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.binary(max_size=3000), st.sampled_from([0, 446, 510, 512, 4096]), st.booleans())
+def test_random_bytes(tmp_path: Path, data: bytes, at: int, gpt: bool) -> None:
+    content = bytearray(40 * 512)
+    content[510:512] = b"\x55\xaa"
+    if gpt:
+        content[512:520] = b"EFI PART"
+        struct.pack_into("<II", content, 512 + 8, 0x10000, 92)
+        struct.pack_into("<QII", content, 512 + 72, 2, 128, 128)
+    content[at : at + len(data)] = data
+    image = tmp_path / "image"
+    image.write_bytes(content)
+    verify(image)
+    mend(image, tmp_path / "fixed")
+
+
+def test_files_of_the_sample_are_there(sound: Path) -> None:
+    assert oracles.pyfatfs_files(sound) == FILES
