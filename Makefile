@@ -90,19 +90,27 @@ IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
 IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-.PHONY: all core uefi linux-guest efi-guest
+.PHONY: all core environment uefi linux-guest efi-guest waiting-guest
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
-all: core $(BUILD_DRIVERS)
+all: core environment $(BUILD_DRIVERS)
 
 core: ready
 	@$(MAKE) -C hypervisor $(IN)
 	@python3 .ci/setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
+
+environment: ## Make out/environment/, the files for debuggers
+	@python3 -m efi_image.environment -- $(OVERRIDES)
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
 
 efi-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) tests
+
+# The same core by a driver that lets it wait for a debugger, for the tests.
+waiting-guest: uefi
+	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/waiting \
+	    HYPERVISOR_ELF=$(CURDIR)/$(OUT)/hypervisor.elf HYPERVISOR_WAIT_FOR_DEBUGGER=1
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img
 
@@ -143,7 +151,7 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
-test-now: all linux-guest efi-guest test-host
+test-now: all linux-guest efi-guest waiting-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log

@@ -8,6 +8,7 @@ whose click command is named `command`, and a line in COMMANDS.
 from __future__ import annotations
 
 import importlib
+import itertools
 import os
 import signal
 import sys
@@ -150,9 +151,14 @@ def _report(error: BaseException, debug: bool) -> int:
     return ExitCode.INTERNAL
 
 
+def _wants_traceback(words: Sequence[str]) -> bool:
+    """Whether --debug stands before the command; behind it, it is the command's own option."""
+    return "--debug" in itertools.takewhile(lambda word: word.startswith("-"), words)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
-    debug = "--debug" in (sys.argv if arguments is None else arguments)
+    debug = _wants_traceback(sys.argv[1:] if arguments is None else arguments)
     # what is ignored stays ignored: nohup does that
     caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _terminate) for number in caught}

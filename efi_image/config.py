@@ -360,7 +360,8 @@ def load(
 # ---- python3 -m efi_image.config
 
 
-def _overrides(words: Iterable[str]) -> dict[str, str]:
+def parse_overrides(words: Iterable[str]) -> dict[str, str]:
+    """NAME=VALUE words of make's command line as a mapping."""
     pairs = (word.partition("=") for word in words)
     return {name.rstrip(":"): value.strip() for name, equals, value in pairs if equals}
 
@@ -386,7 +387,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the merged configuration; 2 and one line on standard error if it has a fault."""
     options = _arguments(arguments)
     try:
-        values = load(overrides=_overrides(options.overrides)).values()
+        values = load(overrides=parse_overrides(options.overrides)).values()
     except ConfigError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from subprocess import Popen
 
 import click
 
+from efi_image import debugger
+from efi_image.config import load
 from efi_image.engine import BootResult, Debug, EngineKind, Machine, RunRequest, boot, choose
 
 _CPU_MODEL_HELP = (
@@ -14,7 +17,14 @@ _CPU_MODEL_HELP = (
 )
 
 
-@click.command("run")
+class _Command(click.Command):
+    """Lets `--gdb` stand alone, without taking the next word for its value."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--gdb=" if word == "--gdb" else word for word in args])
+
+
+@click.command("run", cls=_Command)
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
     "--engine",
@@ -58,6 +68,15 @@ _CPU_MODEL_HELP = (
     metavar="FOLDER",
     help="The Bochs root (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
 )
+@click.option(
+    "--gdb",
+    metavar="[HOST:PORT]",
+    help="--gdb[=HOST:PORT]: let gdb connect, from this machine only (QEMU; default: "
+    "GDB_SERVER_ADDRESS).",
+)
+@click.option(
+    "--debug", is_flag=True, help="Open gdb on the machine, at the core's first line (with --gdb)."
+)
 @click.option("--deterministic", is_flag=True, help="The same run every time (with one CPU).")
 @click.option("--keep-work", is_flag=True, help="Leave the run's work directory behind.")
 @click.option("--extra", multiple=True, metavar="WORD", help="QEMU argument or bochsrc line.")
@@ -75,6 +94,8 @@ def command(
     log: Path | None,
     firmware: Path | None,
     bochs_root: Path | None,
+    gdb: str | None,
+    debug: bool,
     deterministic: bool,
     keep_work: bool,
     extra: tuple[str, ...],
@@ -94,6 +115,8 @@ def command(
       zpp-image run esp.img --engine bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
     """
+    address = _gdb_address(gdb) if gdb is not None or debug else ""
+    debugger_line = debugger.command(load().root, address) if debug else ()
     request = RunRequest(
         image=image,
         cpus=cpus,
@@ -105,7 +128,13 @@ def command(
         until_power_off=until_power_off,
         log=log,
         firmware=firmware,
-        debug=Debug(deterministic=deterministic, keep_work=keep_work, extra=extra),
+        debug=Debug(
+            deterministic=deterministic,
+            keep_work=keep_work,
+            extra=extra,
+            gdb=address,
+            stopped=debug,
+        ),
     )
     request.check_files()
     chosen = choose(EngineKind(engine), bochs_root)
@@ -113,13 +142,21 @@ def command(
     say(f"{image} on {chosen.description}; {cpus} CPU{'s' if cpus > 1 else ''} of model {model}")
     show = _Terminal(shown=not quiet)
     try:
-        result = boot(request, chosen, show)
+        if debug:
+            with debugger.running(debugger_line) as show.busy:
+                result = boot(request, chosen, show)
+        else:
+            result = boot(request, chosen, show)
     finally:
         show.finish_line()
     for line in result.problems:
         say(f"{result.engine}: {line}")
     result.require()
     say(_summary(result))
+
+
+def _gdb_address(given: str | None) -> str:
+    return debugger.check_address(given or load().gdb_server_address)
 
 
 def say(line: str) -> None:
@@ -135,17 +172,29 @@ def _summary(result: BootResult) -> str:
 
 
 class _Terminal:
-    """The serial text as it comes; notes that a line is unfinished."""
+    """The serial text as it comes, but not before a debugger has left the terminal; notes that
+    a line is unfinished."""
 
     def __init__(self, *, shown: bool) -> None:
+        self.busy: Popen[bytes] | None = None
         self._shown = shown
+        self._kept = ""
         self._unfinished = False
 
     def __call__(self, text: str) -> None:
-        if self._shown:
-            click.echo(text, nl=False)
-            self._unfinished = not text.endswith("\n")
+        if not self._shown:
+            return
+        self._kept += text
+        if self.busy is None or self.busy.poll() is not None:
+            self._write()
+
+    def _write(self) -> None:
+        if self._kept:
+            click.echo(self._kept, nl=False)
+            self._unfinished = not self._kept.endswith("\n")
+            self._kept = ""
 
     def finish_line(self) -> None:
+        self._write()
         if self._unfinished:
             click.echo()

@@ -45,6 +45,8 @@ class Debug:
     deterministic: bool = False  # one CPU: the same instructions at the same ticks in every run
     keep_work: bool = False  # leave the work directory behind
     extra: tuple[str, ...] = ()  # QEMU: arguments; Bochs: lines of the bochsrc
+    gdb: str = ""  # HOST:PORT of the GDB server; '' for none
+    stopped: bool = False  # a debugger starts the CPUs
 
 
 @dataclass(frozen=True)

@@ -80,6 +80,8 @@ class BochsEngine:
         self._check_model(model)
         if request.machine not in (None, Machine.PC):
             raise UsageError(f"Bochs has no machine {request.machine.value}", hint="it is a pc")
+        if request.debug.gdb:
+            raise UsageError("Bochs has no GDB server here", hint="--engine qemu has one")
         firmware = request.firmware or self.rig.firmware
         for link, target in (
             ("root", self.rig.root),

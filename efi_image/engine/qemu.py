@@ -75,6 +75,8 @@ class QemuEngine:
                 *("-device", "virtio-blk-pci,drive=image,bootindex=0"),
                 *("-serial", "file:serial", "-device", DEBUG_EXIT),
                 *self._deterministic(request),
+                *(("-gdb", f"tcp:{request.debug.gdb}") if request.debug.gdb else ()),
+                *(("-S",) if request.debug.stopped else ()),
                 *request.debug.extra,
             ),
             work=work,

@@ -14,7 +14,8 @@ extern "C" {
 namespace zpp {
 namespace {
 
-void wait_for_debugger()
+// A function of its own, so that a debugger can finish it.
+[[gnu::noinline]] void wait_for_debugger()
 {
     while (gdb_attached == 0)
         x86::pause();
@@ -48,8 +49,10 @@ Result prepare(const zpp_boot_info* info)
     current_vcpu().gdt.load();
     x86::load_idt();
     log::set_serial_port(info->serial_port);
-    if (info->wait_for_debugger != 0)
+    if (info->wait_for_debugger != 0) {
+        log::line("zpp: waiting for a debugger");
         wait_for_debugger();
+    }
     const Vendor* found = find_vendor();
     return found != nullptr ? found->prepare() : Result{ZPP_NO_VIRTUALIZATION};
 }

@@ -210,6 +210,17 @@ def test_bochs_has_one_machine(engine: BochsEngine, image: Path, work: Path) -> 
         engine.prepare(RunRequest(image, machine=Machine.Q35), work)
 
 
+def test_gdb_server(image: Path, work: Path, engine: BochsEngine) -> None:
+    rom = work / "rom.fd"
+    rom.write_bytes(b"own")
+    debug = Debug(gdb="127.0.0.1:5000", stopped=True)
+    command = TCG.prepare(RunRequest(image, firmware=rom, debug=debug), work).command
+    assert command[command.index("-gdb") + 1] == "tcp:127.0.0.1:5000"
+    assert "-S" in command
+    with pytest.raises(UsageError, match="Bochs has no GDB server"):
+        engine.prepare(RunRequest(image, debug=debug), work)
+
+
 def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
     rom = tmp_path / "own.fd"
     rom.write_bytes(b"own")

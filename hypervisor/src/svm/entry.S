@@ -13,8 +13,14 @@
 zpp_svm_run:
     .cfi_startproc
     push_other_registers
+    .cfi_rel_offset %rbp, 32
+    .cfi_rel_offset %r12, 24
+    .cfi_rel_offset %r13, 16
+    .cfi_rel_offset %r14, 8
+    .cfi_rel_offset %r15, 0
     pushq %rbx
-    .cfi_adjust_cfa_offset 48
+    .cfi_adjust_cfa_offset 8
+    .cfi_rel_offset %rbx, 0
     pushq %rsi
     pushq %rdi
     .cfi_adjust_cfa_offset 16
@@ -38,7 +44,6 @@ zpp_svm_run:
 2:  movq (%rsp), %rax
     vmrun %rax
     push_scratch_registers
-    .cfi_adjust_cfa_offset 80
     movq %rsp, %rdi
     subq $8, %rsp /* keeps the stack aligned for the call */
     .cfi_adjust_cfa_offset 8
@@ -48,30 +53,32 @@ zpp_svm_run:
     testb %al, %al
     jz 3f
     pop_scratch_registers
-    .cfi_adjust_cfa_offset -80
     jmp 2b
-3:  .cfi_adjust_cfa_offset 80
+3:  .cfi_def_cfa_offset 152
     movq 80(%rsp), %rax
     vmsave %rax
     movq 88(%rsp), %rax
     vmload %rax
     push_other_registers
-    .cfi_adjust_cfa_offset 40
     movq %rsp, %rdi
     call zpp_svm_on_exit
     testb %al, %al
     pop_other_registers
-    .cfi_adjust_cfa_offset -40
     jz 4f
     pop_scratch_registers
-    .cfi_adjust_cfa_offset -80
     jmp 1b
-4:  .cfi_adjust_cfa_offset 80
+4:  .cfi_def_cfa_offset 152
     addq $96, %rsp
     .cfi_adjust_cfa_offset -96
     popq %rbx
+    .cfi_adjust_cfa_offset -8
+    .cfi_restore %rbx
     pop_other_registers
-    .cfi_adjust_cfa_offset -48
+    .cfi_restore %rbp
+    .cfi_restore %r12
+    .cfi_restore %r13
+    .cfi_restore %r14
+    .cfi_restore %r15
     retq
     .cfi_endproc
     .size zpp_svm_run, . - zpp_svm_run

@@ -1,4 +1,5 @@
 /* void zpp_svm_halt(void): see instructions.hpp. */
+    .cfi_sections .debug_frame
     .text
     .globl zpp_svm_halt, zpp_svm_halt_instruction, zpp_svm_halt_end
     .type zpp_svm_halt, @function

@@ -11,32 +11,31 @@
 zpp_vmx_exit:
     .cfi_startproc
     .cfi_undefined rip
+    .cfi_def_cfa_offset 0
     push_scratch_registers
-    .cfi_def_cfa_offset 88
     movq %rsp, %rdi
     call zpp_vmx_on_fast_exit
     testb %al, %al
     jz 1f
     pop_scratch_registers
-    .cfi_def_cfa_offset 8
     vmresume
     jmp 2f
-1:  .cfi_def_cfa_offset 88
+1:  .cfi_def_cfa_offset 80
     push_other_registers
-    .cfi_def_cfa_offset 128
     movq %rsp, %rdi
     subq $8, %rsp /* keeps the stack aligned for the call */
-    .cfi_def_cfa_offset 136
+    .cfi_adjust_cfa_offset 8
     call zpp_vmx_on_exit
     addq $8, %rsp
+    .cfi_adjust_cfa_offset -8
     pop_other_registers
     pop_scratch_registers
-    .cfi_def_cfa_offset 8
     vmresume
 2:  push_scratch_registers
     push_other_registers
     movq %rsp, %rdi
     subq $8, %rsp
+    .cfi_adjust_cfa_offset 8
     call zpp_vmx_on_failed_resume
     ud2
     .cfi_endproc
@@ -51,7 +50,6 @@ zpp_vmx_launch:
     .cfi_startproc
     push_scratch_registers
     push_other_registers
-    .cfi_adjust_cfa_offset 120
     xorl %eax, %eax
     xorl %ecx, %ecx
     xorl %edx, %edx
@@ -70,7 +68,6 @@ zpp_vmx_launch:
     vmlaunch
     pop_other_registers
     pop_scratch_registers
-    .cfi_adjust_cfa_offset -120
     retq
     .cfi_endproc
     .size zpp_vmx_launch, . - zpp_vmx_launch

@@ -1,4 +1,5 @@
 /* Entries of the host's IDT: build an ExceptionFrame (exceptions.hpp) and call zpp_on_exception. */
+    .cfi_sections .debug_frame
     .text
     .globl zpp_exception_stubs
     .p2align 4
@@ -40,6 +41,10 @@ exception_common:
     .cfi_adjust_cfa_offset 120
     .cfi_offset rbp, -96
     .cfi_offset rbx, -88
+    .cfi_offset r12, -152
+    .cfi_offset r13, -160
+    .cfi_offset r14, -168
+    .cfi_offset r15, -176
     movq %rsp, %rdi
     movq %rsp, %rbx
     .cfi_def_cfa rbx, 176
