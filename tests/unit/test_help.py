@@ -82,7 +82,7 @@ def program(tmp_path: Path) -> dict[str, str]:
 def shell(name: str) -> str:
     path = shutil.which(name)
     if path is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{name} is not installed; `make setup` installs it", pytrace=False)
     return path
 
 

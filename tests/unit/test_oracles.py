@@ -13,6 +13,7 @@ from efi_image.image import ImageOptions, Item, build
 from efi_image.source import BytesSource
 
 MIB = 1 << 20
+FAT = 1 << 16  # stands for where the first FAT begins
 
 
 def test_missing_oracle_fails_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -40,11 +41,14 @@ def spoil(image: Path, offset: int) -> None:
         11,  # bytes per sector
         6 * 512 + 39,  # the backup boot sector
         512 + 488,  # FSInfo's count of free clusters
-        32 * 512 + 14,  # a link of the first FAT
+        FAT + 14,  # a link of the first FAT
     ],
 )
 def test_fsck_sees_damage(image: Path, offset: int) -> None:
     oracles.check_fat(image, MIB, 62 * MIB)
+    if offset >= FAT:
+        reserved = int.from_bytes(image.read_bytes()[MIB + 14 : MIB + 16], "little")
+        offset += reserved * 512 - FAT
     spoil(image, MIB + offset)
     with pytest.raises((pytest.fail.Exception, AssertionError)):
         oracles.check_fat(image, MIB, 62 * MIB)

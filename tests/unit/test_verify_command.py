@@ -6,6 +6,7 @@ import json
 import re
 import struct
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 import oracles
@@ -17,6 +18,7 @@ from makepe import make_pe
 from test_verify_boot import BOOT, codes, volume
 
 from efi_image.cli import main
+from efi_image.errors import InputError
 from efi_image.reader.medium import open_raw
 from efi_image.verify import Options, Severity, mend, verify
 from efi_image.verify.catalogue import CATALOGUE, RULES, markdown
@@ -259,8 +261,9 @@ def test_random_bytes(tmp_path: Path, data: bytes, at: int, gpt: bool) -> None:
     content[at : at + len(data)] = data
     image = tmp_path / "image"
     image.write_bytes(content)
-    verify(image)
-    mend(image, tmp_path / "fixed")
+    with suppress(InputError):  # it may look like a damaged xz file
+        verify(image)
+        mend(image, tmp_path / "fixed")
 
 
 def test_files_of_the_sample_are_there(sound: Path) -> None:
