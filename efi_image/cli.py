@@ -31,6 +31,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "Show what an image or a PE file is made of.",
     "diff": "Compare two images or PE files by meaning.",
     "run": "Boot an image in an emulator.",
+    "symbolize": "Show the source lines of a crash report's addresses.",
     "rig": "Install, check or remove the Bochs emulator's root.",
     "config": "Show the merged configuration.",
     "completion": "Print a shell's completion of commands and options.",

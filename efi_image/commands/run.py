@@ -114,6 +114,7 @@ def command(
       zpp-image run esp.img
       zpp-image run esp.img --engine bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
+      zpp-image run esp.img --cpus 4 --debug
     """
     address = _gdb_address(gdb) if gdb is not None or debug else ""
     debugger_line = debugger.command(load().root, address) if debug else ()

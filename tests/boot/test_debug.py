@@ -51,7 +51,7 @@ WAIT_LOOP = (
     # the general exit handler; `break` takes a hardware breakpoint in the core's code
     "break zpp::emulate_cpuid", "set debug remote 1", "stepi", "set debug remote 0", "continue",
     "info args", "print/x registers.rax", "zbt", "zcontrol", f"print/x {VMCB}->rip", "next",
-    "print/x leaf", "finish", "step",
+    "next", "print/x leaf", "finish", "print/x vmcb.exit_code", "step", "step",
     "znpt 0xfee00000", "znpt 0x1000000", "zept 0", "znpt", "zvcpu", "zvcpu 0", "zvcpu 2", "delete",
     # the fast one
     "hbreak zpp_svm_on_fast_exit", "info breakpoints", "continue", "print/x registers.rcx", "zbt",
@@ -80,9 +80,10 @@ def assert_general_handler(said: Said) -> None:
     rax = int(said.first("print/x registers.rax").split(" = ")[1], 16)
     assert rax == 0x40000001  # the loader asks the core for its version
     assert said.first("print/x leaf").endswith(f"= {rax:#x}")
-    assert re.match(r"19\s", said.first("next")) or "registers.rcx" in said.first("next")
-    assert "dispatch" in said.first("finish") or "zpp_svm_on_exit" in said.first("finish")
-    assert "src/svm/exit.cpp" in said.first("step")
+    assert "x86::cpuid(leaf, subleaf)" in said["next"][1]
+    assert "zpp_svm_on_exit (registers=" in said.first("finish")
+    assert said.first("print/x vmcb.exit_code").endswith(" = 0x72")
+    assert "carry_out (vcpu=" in "".join(said["step"])  # with or without an end of the statement
 
 
 def assert_backtrace(text: str, first: str) -> None:

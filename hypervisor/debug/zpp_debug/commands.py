@@ -87,6 +87,7 @@ class Commands:
                 stop.delete()
         if not core.is_here():
             raise NoCore(f"stopped at {number('$rip'):#x}, which is not in the core")
+        core.check_build()
 
     # ---- looking at it
 

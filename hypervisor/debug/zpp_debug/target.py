@@ -89,6 +89,10 @@ class Core:
             raise elf.NoCore("the core is not known yet: zstartl or zwait comes first")
         return self._base
 
+    def check_build(self) -> None:
+        """NoCore unless the symbols are those of the core, in which the selected CPU is."""
+        elf.check_build(read_mapped, self.base, self.symbols)
+
     def is_here(self) -> bool:
         """Whether the selected CPU runs the core."""
         return self.holds(number("$rip"))

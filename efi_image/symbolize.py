@@ -1,0 +1,84 @@
+"""The addresses of the core's crash report as source lines, by llvm-symbolizer."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from efi_image.errors import InputError, MissingError
+
+# as hypervisor/src/crash.cpp writes them, counted from the start of the image
+_ADDRESS = re.compile(
+    r"zpp: .*(?P<kind>called from |\(image \+ )(?:0x)?(?P<address>[0-9a-f]{1,16})\b"
+)
+_IMAGE_LIMIT = 1 << 24
+
+
+@dataclass(frozen=True)
+class Place:
+    """A line of the source; several of one address are functions inlined into the next."""
+
+    function: str
+    file: str
+    line: int
+
+    def __str__(self) -> str:
+        return f"{self.function} at {self.file.removeprefix('./')}:{self.line}"
+
+
+def address_in(line: str) -> int | None:
+    """The address in a line of a report, None without one. A return address is that of the call."""
+    found = _ADDRESS.search(line)
+    if found is None:
+        return None
+    address = int(found["address"], 16)
+    if address >= _IMAGE_LIMIT:
+        return None
+    return address - 1 if found["kind"] == "called from " and address else address
+
+
+def _places(answer: str) -> tuple[Place, ...]:
+    symbols = json.loads(answer).get("Symbol", [])
+    return tuple(
+        Place(symbol["FunctionName"] or "?", symbol["FileName"], symbol["Line"])
+        for symbol in symbols
+        if symbol["FileName"]
+    )
+
+
+def look_up(
+    addresses: Sequence[int], symbols: Path, symbolizer: Path
+) -> dict[int, tuple[Place, ...]]:
+    """Where the addresses are in the source, the innermost function first."""
+    if not symbols.is_file():
+        raise InputError("is missing", where=str(symbols), hint="`make` builds it")
+    if not addresses:
+        return {}
+    wanted = "".join(f"{address:#x}\n" for address in addresses)
+    line = (str(symbolizer), f"--obj={symbols}", "--output-style=JSON")
+    try:
+        done = subprocess.run(line, input=wanted, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        raise MissingError(
+            f"{symbolizer} is missing", hint="`make setup` installs it; TOOLCHAIN names its folder"
+        ) from None
+    answers = done.stdout.splitlines()
+    if done.returncode or len(answers) != len(addresses):
+        raise InputError("has no symbols that can be read", where=str(symbols))
+    return {address: _places(text) for address, text in zip(addresses, answers, strict=True)}
+
+
+def symbolize(report: str, symbols: Path, symbolizer: Path) -> Iterator[str]:
+    """The lines of the report, each address's places behind its line."""
+    lines = report.splitlines()
+    found = [address_in(line) for line in lines]
+    wanted = sorted({address for address in found if address is not None})
+    places = look_up(wanted, symbols, symbolizer)
+    for line, address in zip(lines, found, strict=True):
+        yield line
+        for place in places.get(address, ()) if address is not None else ():
+            yield f"      {place}"
