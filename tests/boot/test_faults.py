@@ -34,11 +34,13 @@ def test_time_limit_shows_the_tail(lab: Lab) -> None:
 
 def test_killed_emulator_shows_the_tail(lab: Lab) -> None:
     seen: list[str] = []
+    killed: list[int] = []
 
     def kill_when_held(text: str) -> None:
         seen.append(text)
-        if "held with Intel VT-x\n" in "".join(seen):
-            os.kill(_only_child(), signal.SIGKILL)
+        if not killed and "held with Intel VT-x\n" in "".join(seen):
+            killed.append(_only_child())
+            os.kill(killed[0], signal.SIGKILL)
 
     request = lab.prepared(lab.machine(lab.linux()))
     with pytest.raises(EngineFailed, match="was killed by SIGKILL") as caught:
