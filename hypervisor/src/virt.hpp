@@ -20,13 +20,12 @@ struct Vendor {
     Result (*launch)(Vcpu& vcpu);
 
     // An NMI in the host, on a launched CPU: the guest must get it as soon as it can take it.
-    // Called by the host's NMI handler, so it may come between any two instructions; `rip` is where
-    // the host goes on.
-    void (*on_host_nmi)(Vcpu& vcpu, u64& rip);
+    // Called by the host's NMI handler, so it may come between any two instructions.
+    void (*on_host_nmi)(Vcpu& vcpu);
 
     // #SX in the host (AMD-V: an INIT that VM_CR.R_INIT has turned into it). Whether it was dealt
     // with.
-    bool (*on_security_exception)(Vcpu& vcpu, u64& rip);
+    bool (*on_security_exception)(Vcpu& vcpu);
 
     // The guest's state, for a crash report.
     void (*dump)();

@@ -375,11 +375,10 @@ private:
         kicks_ += was;
         return was;
     }
-    // As a halted CPU: nothing but a kick wakes it.
     static void wait()
     {
-        while (!self_->take_kick() && !self_->stop_)
-            x86::pause();
+        self_->take_kick();
+        x86::pause();
     }
 
     static thread_local Target* self_;

@@ -161,6 +161,8 @@ extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
 
 [[noreturn]] void leave_for_good(Vcpu& vcpu, const Vmcb& vmcb, zpp_cpu_call& call)
 {
+    while (startup::is_kicked(vcpu))
+        open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
     call.status = ZPP_OK;
     const u64 target = machine.info().trampoline_leave;
@@ -293,7 +295,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     record(vcpu, vmcb);
     carry_out(vcpu, vmcb, dispatch(vcpu, vmcb, registers));
     deliver_events(vcpu, vmcb);
-    startup::take(vcpu, registers, {reset, start, zpp_svm_halt});
+    startup::take(vcpu, registers, {reset, start, x86::pause});
     vmcb.rax = registers.rax;
     return true;
 }

@@ -34,17 +34,16 @@ bool post_init(Vcpu& target)
     return (old & state_mask) == running;
 }
 
-// A SIPI counts only in wait-for-SIPI, and only the first one. Returns whether the target waits.
-bool post_sipi(Vcpu& target, u8 vector)
+// A SIPI counts only in wait-for-SIPI, and only the first one.
+void post_sipi(Vcpu& target, u8 vector)
 {
     u32 old = load(target);
     while ((old & state_mask) != running && (old & sipi_posted) == 0)
         if (change(target, old, old | sipi_posted | u32{vector} << vector_shift))
-            return (old & state_mask) == waiting;
-    return false;
+            return;
 }
 
-// Makes the target look at its state: an NMI, which leaves the guest, or wakes a CPU that waits. A
+// Makes the target look at its state: an NMI, which leaves the guest. A
 // kick that the target has not taken yet will do; a second NMI could melt into it.
 void kick(Vcpu& target)
 {
@@ -61,8 +60,9 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
                                               (init ? 0u : icr.vector()));
         return;
     }
-    const bool must_look = init ? post_init(target) : post_sipi(target, icr.vector());
-    if (must_look && &target != &sender)
+    if (!init)
+        post_sipi(target, icr.vector());
+    else if (post_init(target) && &target != &sender)
         kick(target);
 }
 
@@ -109,6 +109,8 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
 }
 
 void init_arrived(Vcpu& vcpu) { (void)post_init(vcpu); }
+
+bool is_kicked(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.kicked, __ATOMIC_ACQUIRE); }
 
 bool take_kick(Vcpu& vcpu) { return __atomic_exchange_n(&vcpu.kicked, false, __ATOMIC_ACQ_REL); }
 

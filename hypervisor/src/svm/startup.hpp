@@ -11,8 +11,7 @@ namespace zpp::svm::startup {
 
 // Before each VMRUN: if this CPU was sent an INIT, `reset` gives it the INIT state, and the call
 // comes back when a SIPI has come (the BSP does not wait), with its vector given to `start`.
-// `wait` comes back at the latest when a kick has been taken, also one that came before the call
-// but after the state was looked at.
+// `wait` comes back at once; it is called as long as no SIPI has come.
 struct Actions {
     void (*reset)(GuestRegisters& registers);
     void (*start)(u8 vector);
@@ -27,6 +26,9 @@ inline bool waits(const Vcpu& vcpu)
 
 // This CPU itself was reset by an INIT from elsewhere (VMEXIT_INIT or #SX).
 void init_arrived(Vcpu& vcpu);
+
+// Whether a kick is on its way to this CPU, which must not be given back then.
+[[nodiscard]] bool is_kicked(const Vcpu& vcpu);
 
 // In the NMI handler: whether this NMI was one of ours.
 [[nodiscard]] bool take_kick(Vcpu& vcpu);

@@ -175,18 +175,16 @@ Result launch(Vcpu& vcpu)
     return {ZPP_ENTRY_FAILED, "VMRUN refused the VMCB"};
 }
 
-void on_host_nmi(Vcpu& vcpu, u64& rip)
+void on_host_nmi(Vcpu& vcpu)
 {
-    skip_halt(rip);
     if (!startup::take_kick(vcpu))
         vcpu.nmi_pending = true;
 }
 
-bool on_security_exception(Vcpu& vcpu, u64& rip)
+bool on_security_exception(Vcpu& vcpu)
 {
     if (!vcpu.launched)
         return false;
-    skip_halt(rip);
     startup::init_arrived(vcpu);
     return true;
 }

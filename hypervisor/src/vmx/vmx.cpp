@@ -208,7 +208,7 @@ void pend_nmi(Vcpu& vcpu)
     vmcs::write(Field32::primary_controls, shared.capabilities.primary | primary_nmi_window);
 }
 
-void on_host_nmi(Vcpu& vcpu, u64&) { pend_nmi(vcpu); }
+void on_host_nmi(Vcpu& vcpu) { pend_nmi(vcpu); }
 
 Result enter_guest(Vcpu& vcpu)
 {
@@ -241,7 +241,7 @@ Result launch(Vcpu& vcpu)
     return result;
 }
 
-bool on_security_exception(Vcpu&, u64&) { return false; }
+bool on_security_exception(Vcpu&) { return false; }
 
 } // namespace
 

@@ -40,10 +40,10 @@ void zpp_on_exception(ExceptionFrame& frame);
 
 namespace {
 
-void note_nmi(Vcpu& vcpu, u64& rip)
+void note_nmi(Vcpu& vcpu)
 {
     if (vcpu.launched)
-        return vendor().on_host_nmi(vcpu, rip);
+        return vendor().on_host_nmi(vcpu);
     vcpu.nmi_pending = true;
 }
 
@@ -62,15 +62,14 @@ bool mend(ExceptionFrame& frame)
 void zpp_on_exception(ExceptionFrame& frame)
 {
     if (frame.vector == vector_nmi)
-        return note_nmi(current_vcpu(), frame.rip);
+        return note_nmi(current_vcpu());
     if (frame.vector == vector_general_protection && mend(frame))
         return;
     // The host never steps and has no breakpoints. Bochs lets the guest's single-step trap fire
     // here when the stepped instruction made a #VMEXIT; the guest gets its own from the handler.
     if (frame.vector == vector_debug && (frame.rflags & rflags_tf) == 0)
         return;
-    if (frame.vector == vector_security &&
-        vendor().on_security_exception(current_vcpu(), frame.rip))
+    if (frame.vector == vector_security && vendor().on_security_exception(current_vcpu()))
         return;
     crash_on_exception(frame);
 }
