@@ -1,0 +1,90 @@
+"""Cuts an image that comes front to back into pieces on a fixed grid; the rest are holes."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator
+from typing import Protocol
+
+PIECE = 1 << 20  # bytes of a write
+GRAIN = 1 << 16  # a hole is made of whole ones; smaller holes are written as zeros
+_GRAINS = PIECE // GRAIN
+_ZEROS = bytes(PIECE)
+
+
+def aligned(size: int) -> memoryview:
+    """Memory that begins at a page, as direct input and output want it."""
+    return memoryview(mmap.mmap(-1, size))
+
+
+def is_zero(view: memoryview) -> bool:
+    """Whether all bytes are zeros; at most PIECE of them."""
+    return view == _ZEROS[: len(view)]
+
+
+class Receiver(Protocol):
+    """Takes the pieces of an image, in their order."""
+
+    def piece(self, offset: int, view: memoryview) -> None:
+        """Data at that offset, within one cell of the grid; the view is valid for the call."""
+
+
+class Assembler:
+    """Told of an image's data front to back; gives pieces to a receiver.
+
+    Zeros that fill a grain are no data, and become part of a hole.
+    """
+
+    def __init__(self, receiver: Receiver) -> None:
+        self._receiver = receiver
+        self._buffer = aligned(PIECE)
+        self._cell = 0
+        self._used = [False] * _GRAINS
+        self._clean = True
+
+    def data(self, position: int, view: memoryview) -> None:
+        """Data is at that position, which is not behind what was told before."""
+        done = 0
+        while done < len(view):
+            cell, start = divmod(position + done, PIECE)
+            if cell != self._cell:
+                self._emit()
+                self._cell = cell
+            count = min(PIECE - start, len(view) - done)
+            self._put(start, view[done : done + count])
+            done += count
+
+    def _put(self, start: int, view: memoryview) -> None:
+        end = start + len(view)
+        if not self._clean and not any(self._used) and len(view) < PIECE:
+            self._buffer[:] = _ZEROS
+        self._clean = False
+        self._buffer[start:end] = view
+        for grain in range(start // GRAIN, -(-end // GRAIN)):
+            self._used[grain] = True
+
+    def finish(self) -> None:
+        """Give what is left."""
+        self._emit()
+
+    def _emit(self) -> None:
+        for first, last in self._runs():
+            offset = self._cell * PIECE + first
+            self._receiver.piece(offset, self._buffer[first:last])
+        self._used = [False] * _GRAINS
+
+    def _runs(self) -> Iterator[tuple[int, int]]:
+        """Where runs of grains with data begin and end in the cell."""
+        start = None
+        for grain in range(_GRAINS + 1):
+            place = grain * GRAIN
+            has_data = (
+                grain < _GRAINS
+                and self._used[grain]
+                and not is_zero(self._buffer[place : place + GRAIN])
+            )
+            if has_data and start is None:
+                start = place
+            elif not has_data and start is not None:
+                yield start, place
+                start = None

@@ -1,0 +1,378 @@
+"""Writes an image to a target so that it boots only when all of it was read back.
+
+    1. the target's first and last sectors are cleared: nothing boots from it any more;
+    2. all of the image is written but its first blocks, and holes become zeros;
+    3. all of that is read back and compared;
+    4. the first blocks are written, the very first last, and read back.
+
+Where a write ended early, a block of its own tells how far it came (efi_image.write.state).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from efi_image.errors import DoesNotFitError, InputError, NotAsWritten, OutputError, UsageError
+from efi_image.progress import Progress
+from efi_image.write import state
+from efi_image.write.lane import BUFFERS, Lane
+from efi_image.write.ledger import Ledger, Written, digest
+from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned
+from efi_image.write.source import ImageSource
+from efi_image.write.state import Unfinished
+from efi_image.write.table import Fitted, check, fit, notes
+from efi_image.write.target import Target
+
+HEAD = GRAIN  # the first bytes, which are written last
+FIRST = 2 * state.BLOCK  # of these again the last, at once
+CLEARED = 1 << 16  # bytes at the target's end where an old GPT has its backup
+CHECKPOINT = 10.0  # seconds between two notes of how far it came
+
+
+class Phase(Enum):
+    """What a write is doing."""
+
+    WRITING = "writing"
+    READING_BACK = "reading back"
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How an image is written; `checkpoint` in seconds."""
+
+    verify: bool = True
+    delta: bool = False
+    resume: bool = False
+    skip_holes: bool = False
+    checkpoint: float = CHECKPOINT
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What was done, in bytes; `kept` was there already."""
+
+    size: int
+    written: int
+    zeroed: int
+    kept: int
+    verified: int
+    moved_table: bool
+    partitions_reread: bool
+    notes: tuple[str, ...] = ()
+
+
+Watch = Callable[[Phase], Progress | None]
+
+
+def _quiet(_phase: Phase) -> Progress | None:
+    return None
+
+
+class Writer:
+    """One write of an image to a target."""
+
+    def __init__(
+        self,
+        source: ImageSource,
+        target: Target,
+        options: WriteOptions | None = None,
+        watch: Watch = _quiet,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._options = options or WriteOptions()
+        if self._options.resume and not self._options.verify:
+            raise UsageError("does not go with --no-verify", where="--resume")
+        self._watch = watch
+        self._ledger = Ledger()
+        self._head = aligned(HEAD)
+        self._begun = False
+        self._end = 0  # of the last piece or hole
+        self._limit = target.size // target.sector_size * target.sector_size
+        self._from = 0  # where a resumed write goes on
+        self._note = Unfinished(source.name, "", 0)
+        self._done = 0  # what is on the target, as the lane knows
+        self._next_note = 0.0
+        self._written = self._zeroed = self._kept = 0
+        self._lane: Lane | None = None
+        self._has_head = False
+
+    # ---- the whole of it
+
+    def write(self) -> WriteReport:
+        """Write, read back, make it boot; raises ZppError. A write that ends early can be
+        resumed, and nothing boots from its target."""
+        self._check_size(max(self._source.size or 0, HEAD + CLEARED))
+        if self._options.resume:
+            self._read_note()
+        try:
+            with Lane() as self._lane:
+                size = self._write_all()
+                self._lane.drain()
+            fitted = self._finish_table()
+            self._target.flush()
+            if self._options.verify:
+                self._verify()
+            self._write_head(fitted)
+        except BaseException:
+            self._give_up()
+            raise
+        return WriteReport(
+            size,
+            self._written,
+            self._zeroed,
+            self._kept,
+            self._ledger.bytes + HEAD if self._options.verify else 0,
+            fitted is not None and size != self._target.size,
+            self._target.reread_partitions(),
+            notes(bytes(self._head), self._target.sector_size),
+        )
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything of the target was changed."""
+        return self._begun
+
+    def _write_all(self) -> int:
+        assembler = Assembler(self)
+        size = self._source.feed(assembler, self._watch(Phase.WRITING))
+        assembler.finish()
+        self._check_size(size)
+        self._begin()
+        self._hole_to(min(self._padded(size), self._limit))
+        return size
+
+    def _padded(self, size: int) -> int:
+        return -(-size // self._target.sector_size) * self._target.sector_size
+
+    def _check_size(self, size: int) -> None:
+        if size > self._target.size:
+            raise DoesNotFitError(
+                f"has {self._target.size} bytes, but the image has {size}", where=self._target.name
+            )
+
+    # ---- before the first byte
+
+    def _read_note(self) -> None:
+        view = aligned(state.BLOCK)
+        self._target.read(0, view)
+        started = not any(view)
+        self._target.read(state.OFFSET, view)
+        found = state.parse(bytes(view)) if started else None
+        if found is None or not found.head:
+            raise InputError(
+                "holds no unfinished write", where=self._target.name, hint="write without --resume"
+            )
+        self._note, self._from = found, found.done
+
+    def _begin(self) -> None:
+        """Look at the image's first bytes, then see to it that the target does not boot."""
+        if self._begun:
+            return
+        head = bytes(self._head)
+        check(head, self._target.sector_size, self._source.name)
+        note = Unfinished(self._source.name, digest(head).hex(), 0)
+        if self._from and note.head != self._note.head:
+            raise InputError(
+                f"was being written with another image: {self._note.image}",
+                where=self._target.name,
+                hint="write without --resume",
+            )
+        self._clip(head)
+        self._note = replace(note, done=self._from)
+        self._done = self._from
+        self._end = HEAD
+        self._begun = True
+        if self._from or self._options.resume:
+            self._save_note(self._from)
+        else:
+            self._clear()
+        self._next_note = time.monotonic() + self._options.checkpoint
+
+    def _clip(self, head: bytes) -> None:
+        """Leave the target's last sectors to the GPT's backup, if it goes there."""
+        fitted = fit(head, self._target.size, self._target.sector_size, self._target.name)
+        if fitted:
+            self._limit = fitted.start
+
+    def _clear(self) -> None:
+        size, zeros = self._target.size, aligned(HEAD)
+        sector = self._target.sector_size
+        last = max((size - CLEARED) // sector * sector, 0)
+        end = size // sector * sector
+        self._target.write(0, zeros[: min(HEAD, end)])
+        self._target.flush()
+        if end > last >= HEAD:
+            self._target.write(last, zeros[: end - last])
+        self._save_note(0)
+
+    def _save_note(self, done: int) -> None:
+        """Tell on the target how far it came; what is counted is on the medium before."""
+        self._target.flush()
+        self._note = replace(self._note, done=done)
+        view = aligned(state.BLOCK)
+        view[:] = self._note.block()
+        self._target.write(state.OFFSET, view)
+        self._target.flush()
+
+    # ---- pieces: what the assembler calls, and what the lane does with them
+
+    def piece(self, offset: int, view: memoryview) -> None:
+        """Take a piece of the image."""
+        if offset < HEAD:
+            count = min(len(view), HEAD - offset)
+            self._head[offset : offset + count] = view[:count]
+            offset, view = offset + count, view[count:]
+        if not len(view):
+            return
+        self._begin()
+        self._check_size(offset + 1)
+        view = view[: max(self._limit - offset, 0)]
+        if not len(view):
+            return
+        self._hole_to(offset)
+        assert self._lane is not None
+        buffer = self._lane.buffer()
+        part = buffer[: len(view)]
+        part[:] = view
+        self._end = offset + len(view)
+        self._lane.submit(lambda: self._store(offset, part), buffer)
+
+    def _store(self, offset: int, view: memoryview) -> None:
+        """In the lane: write a piece, unless it is there."""
+        end = offset + len(view)
+        if self._options.delta and self._is_there(offset, view):
+            self._kept += len(view)  # it was read back now
+        elif end <= self._from:
+            self._ledger.add(offset, view)
+            self._kept += len(view)
+        else:
+            self._ledger.add(offset, view)
+            self._target.write(offset, view)
+            self._written += len(view)
+        self._advance(end)
+
+    def _is_there(self, offset: int, view: memoryview) -> bool:
+        found = aligned(len(view))
+        self._target.read(offset, found)
+        return found == view
+
+    def _hole_to(self, end: int) -> None:
+        start, self._end = self._end, max(self._end, end)
+        if end > start and self._lane is not None:
+            self._lane.submit(lambda: self._store_hole(start, end))
+
+    def _store_hole(self, start: int, end: int) -> None:
+        """In the lane: see to it that nothing old shows in a hole."""
+        if not self._options.skip_holes:
+            for place, count in self._target.zero(start, end - start):
+                self._ledger.add_zeros(place, count)
+                self._zeroed += count
+        self._advance(end)
+
+    def _advance(self, end: int) -> None:
+        self._done = max(self._done, end)
+        now = time.monotonic()
+        if now >= self._next_note and self._done > self._note.done:
+            self._save_note(self._done)
+            self._next_note = time.monotonic() + self._options.checkpoint
+
+    # ---- the end
+
+    def _finish_table(self) -> Fitted | None:
+        """Write the GPT's backup to the target's end."""
+        target = self._target
+        fitted = fit(bytes(self._head), target.size, target.sector_size, target.name)
+        if fitted is None:
+            return None
+        view = aligned(len(fitted.tail))
+        view[:] = fitted.tail
+        target.write(fitted.start, view)
+        self._ledger.add(fitted.start, view)
+        self._written += len(view)
+        return fitted
+
+    def _write_head(self, fitted: Fitted | None) -> None:
+        head = aligned(HEAD)
+        head[:] = fitted.head if fitted else self._head
+        self._target.write(FIRST, head[FIRST:])
+        self._target.flush()
+        self._has_head = True
+        self._target.write(0, head[:FIRST])
+        self._target.flush()
+        self._written += HEAD
+        if self._options.verify:
+            self._target.drop_caches()
+            found = aligned(HEAD)
+            self._target.read(0, found)
+            if found != head:
+                raise self._differs(_first_difference(found, head))
+
+    def _give_up(self) -> None:
+        """See to it that nothing boots, and note how far it came; if the target takes that."""
+        if not self._begun:
+            return
+        with suppress(OutputError):
+            if self._has_head:
+                self._target.write(0, aligned(FIRST))
+            self._save_note(self._done)
+
+    # ---- reading back
+
+    def _verify(self) -> None:
+        """Read all that was written from the medium, and compare it."""
+        self._target.drop_caches()
+        progress = self._watch(Phase.READING_BACK)
+        done = 0
+        waiting: deque[tuple[Written, memoryview]] = deque()
+        with Lane() as lane:
+            for written in self._ledger:
+                if len(waiting) == BUFFERS:
+                    lane.first()
+                    done += self._compare(*waiting.popleft())
+                    if progress:
+                        progress(done, self._ledger.bytes)
+                buffer = lane.buffer()
+                view = buffer[: written.size]
+                lane.submit(_reading(self._target, written.offset, view), buffer)
+                waiting.append((written, view))
+            lane.drain()
+            while waiting:
+                self._compare(*waiting.popleft())
+
+    def _compare(self, written: Written, view: memoryview) -> int:
+        if digest(view) != written.digest:
+            raise self._differs(self._locate(written, view))
+        return written.size
+
+    def _locate(self, written: Written, view: memoryview) -> int:
+        """The first byte that differs, which the image itself must be asked for."""
+        original = self._source.part(written.offset, written.size)
+        if original is None or digest(original) != written.digest:
+            return written.offset
+        return written.offset + _first_difference(view, memoryview(original))
+
+    def _differs(self, offset: int) -> NotAsWritten:
+        self._done = offset // PIECE * PIECE  # from where on a resumed write writes again
+        return NotAsWritten(
+            f"differs from what was written, first at byte {offset}",
+            where=self._target.name,
+            hint="it does not boot now; the medium or its port is faulty",
+        )
+
+
+def _reading(target: Target, offset: int, view: memoryview) -> Callable[[], None]:
+    return lambda: target.read(offset, view)
+
+
+def _first_difference(found: memoryview, wanted: memoryview) -> int:
+    for start in range(0, len(wanted), 4096):
+        if found[start : start + 4096] != wanted[start : start + 4096]:
+            pairs = zip(found[start : start + 4096], wanted[start : start + 4096], strict=True)
+            return start + next(n for n, (a, b) in enumerate(pairs) if a != b)
+    return 0
