@@ -112,7 +112,7 @@ class Node:
         device = self.folder / "device"
         found = text(device / "model") or (text(device / "name") if self.bus is Bus.MMC else "")
         vendor = text(device / "vendor")
-        named = vendor and vendor != "ATA" and not vendor.startswith("0x")
+        named = vendor != "ATA" and not vendor.startswith("0x") and not found.startswith(vendor)
         return " ".join(f"{vendor if named else ''} {found}".split())
 
     def serial(self, udev: dict[str, str]) -> str:
