@@ -77,7 +77,7 @@ setup-edk2:
 
 setup-guest:
 	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
-	@python3 tests/guest/usb/build.py fetch --cache $(CACHE)/usb-guest
+	@python3 tests/guest/usb/usb_build.py fetch --cache $(CACHE)/usb-guest
 	@echo "setup: Linux guests are ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
 
 .PHONY: ready
@@ -121,10 +121,10 @@ $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
 	    --toolchain $(TOOLCHAIN)
 
-$(OUT)/usb-guest/initrd.img: tests/guest/usb/build.py tests/guest/usb/init tests/guest/linux/cpio.py \
+$(OUT)/usb-guest/initrd.img: tests/guest/usb/usb_build.py tests/guest/usb/init tests/guest/linux/cpio.py \
     $(wildcard $(CACHE)/usb-guest/package $(CACHE)/linux-guest/packages)
 	@echo "usb-guest: building"
-	@python3 tests/guest/usb/build.py build --cache $(CACHE)/usb-guest \
+	@python3 tests/guest/usb/usb_build.py build --cache $(CACHE)/usb-guest \
 	    --busybox $(CACHE)/linux-guest/busybox --out $(@D)
 
 # ---- images
@@ -223,7 +223,8 @@ check-python:
 	@.venv/bin/mypy --no-error-summary
 	@MYPYPATH=tests/boot:tests/bench .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
 	    .ci/setup/*.py
-	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
+	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py \
+	    tests/guest/usb/usb_build.py
 	@MYPYPATH=tests/guest/usb .venv/bin/mypy --no-error-summary tests/guest/usb/write_sticks.py
 
 check-spelling:

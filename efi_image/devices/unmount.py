@@ -16,7 +16,8 @@ _UMOUNT_NOFOLLOW = 8
 _SG_IO = 0x2285
 _SG_NO_DATA = -1
 _TIMEOUT = 30_000  # ms
-_START_STOP_UNIT = bytes((0x1B, 0, 0, 0, 0x02, 0))  # SPC: stop, and eject
+_ALLOW_REMOVAL = bytes((0x1E, 0, 0, 0, 0, 0))  # the kernel forbade it when the disk was opened
+_EJECT = bytes((0x1B, 0, 0, 0, 0x02, 0))  # START STOP UNIT, SBC: stop, and eject
 
 
 def unmount(mounts: Iterable[Mount]) -> None:
@@ -37,15 +38,21 @@ def unmount(mounts: Iterable[Mount]) -> None:
 
 def eject(descriptor: int) -> bool:
     """Stop and eject the medium; whether the device did so."""
+    _command(descriptor, _ALLOW_REMOVAL)
+    return _command(descriptor, _EJECT)
+
+
+def _command(descriptor: int, words: bytes) -> bool:
+    """A SCSI command without data; whether it went well."""
     import fcntl  # noqa: PLC0415
 
-    command = ctypes.create_string_buffer(_START_STOP_UNIT, len(_START_STOP_UNIT))
+    command = ctypes.create_string_buffer(words, len(words))
     sense = ctypes.create_string_buffer(32)
     # struct sg_io_hdr of a 64-bit kernel
     header = bytearray(
         struct.pack(
             "=iiBBHIQQQIIi4xQBBBBHHiII4x",
-            ord("S"), _SG_NO_DATA, len(_START_STOP_UNIT), len(sense), 0, 0,
+            ord("S"), _SG_NO_DATA, len(words), len(sense), 0, 0,
             0, ctypes.addressof(command), ctypes.addressof(sense), _TIMEOUT, 0, 0, 0,
             0, 0, 0, 0, 0, 0, 0, 0, 0,
         )

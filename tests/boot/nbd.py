@@ -74,7 +74,7 @@ class FaultyStick:
             known = option in {OPT_GO, OPT_INFO, OPT_ABORT}
             reply(connection, option, REP_ACK if known else REP_UNSUPPORTED)
             if option in {OPT_GO, OPT_ABORT}:
-                return option == OPT_GO
+                return bool(option == OPT_GO)
 
     # ---- requests
 

@@ -12,8 +12,9 @@ from lab import Lab
 from nbd import Fault, FaultyStick
 from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
 
+from efi_image.disk import Table
 from efi_image.esp import Addition
-from efi_image.image import ImageOptions, Item, Table, build
+from efi_image.image import ImageOptions, Item, build
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
 from efi_image.source import BytesSource
@@ -80,8 +81,7 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
             {"name": "away", "unmount": "/run/held"},
             {"name": "mounted", "mount": ["STORAGE1", "/mnt/stick"]},
             {"name": "unconfirmed", "run": by_hand, "stdin": "no\n"},
-            write("wrong serial", image, "STORAGE1")
-            | {"run": [*by_hand, "--yes-erase", "UAS1"]},
+            write("wrong serial", image, "STORAGE1") | {"run": [*by_hand, "--yes-erase", "UAS1"]},
             {"name": "confirmed", "run": by_hand, "stdin": "QEMU HARDDISK\n"},
             write("again", image, "STORAGE1", "--delta", "--json"),
             write("packed", image.with_suffix(".img.zst"), "UAS1", "--json"),
@@ -89,8 +89,9 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
             {"name": "partition", "run": [*by_hand[:2], "/dev/sda1", "--yes-erase", "x"]},
         ],
     )
-    listed = {row["serial"]: row for row in steps["list"].json}
-    assert {serial: (row["bus"], row["sector_size"], row["safe"]) for serial, row in listed.items()} == {
+    rows = steps["list"].json
+    listed = {row["serial"]: (row["bus"], row["sector_size"], row["safe"]) for row in rows}
+    assert listed == {
         "STORAGE1": ("usb", 512, True), "UAS1": ("usb", 512, True), "BIG4K": ("usb", 4096, True),
     }  # fmt: skip
     ended(steps["refused"], UNSAFE, "is mounted at /run/held")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import socket
 import subprocess
 import sys
@@ -16,8 +15,8 @@ from typing import Any
 import pytest
 from lab import Lab
 
-from efi_image.engine import BootResult, Launch, RunRequest
-from efi_image.engine.base import guard
+from efi_image.engine import BootResult, RunRequest
+from efi_image.engine.base import Launch, guard
 from efi_image.engine.qemu import QemuEngine, find_qemus
 
 HERE = Path(__file__).resolve().parent
@@ -51,7 +50,9 @@ class Stick:
             device = f"usb-storage,drive={self.serial},serial={self.serial},id=usb-{self.serial}"
             return ("-device", f"{device},removable=on{more}")
         size = f"logical_block_size={self.sector_size},physical_block_size={self.sector_size}"
-        disk = f"scsi-hd,bus=usb-{self.serial}.0,drive={self.serial},vendor=ACME,product=Stick,{size}"
+        disk = (
+            f"scsi-hd,bus=usb-{self.serial}.0,drive={self.serial},vendor=ACME,product=Stick,{size}"
+        )
         hub = f"{self.kind},id=usb-{self.serial},serial={self.serial}"
         return ("-device", hub, "-device", f"{disk},removable=on{more}")
 
@@ -124,9 +125,10 @@ def session(
         command += stick.device_arguments() if stick.plugged else ()
     serial.touch()
     errors = lab.folder / "qemu.err"
-    with errors.open("wb") as err, subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=err, stderr=err
-    ) as machine:
+    with (
+        errors.open("wb") as err,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err, stderr=err) as machine,
+    ):
         try:
             _watch(machine, lab, serial, meddle)
         finally:
@@ -137,9 +139,7 @@ def session(
     return _steps(lab, serial.read_text(errors="replace"), plan)
 
 
-def _watch(
-    machine: subprocess.Popen[bytes], lab: Lab, serial: Path, meddle: Meddle | None
-) -> None:
+def _watch(machine: subprocess.Popen[bytes], lab: Lab, serial: Path, meddle: Meddle | None) -> None:
     end = time.monotonic() + TIME_LIMIT
     qmp = Qmp(lab.folder / "qmp") if meddle else None
     try:
@@ -164,7 +164,7 @@ def _steps(lab: Lab, text: str, plan: list[dict[str, Any]]) -> dict[str, Step]:
 
 def written_bytes(file: Path) -> int:
     """How much of a sparse file there is."""
-    return os.stat(file).st_blocks * 512
+    return file.stat().st_blocks * 512
 
 
 @dataclass(frozen=True)
@@ -179,10 +179,9 @@ class FromUsb(QemuEngine):
         place = words.index("virtio-blk-pci,drive=image,bootindex=0") - 1
         usb = ("-device", "qemu-xhci", *self.stick.device_arguments(",bootindex=0"))
         words[place : place + 2] = usb
-        drive = words.index("-drive", words.index("-nodefaults"))
-        text = " ".join(words)
-        assert "if=none,id=image" in text, words[drive]
-        words = [word.replace("if=none,id=image", f"if=none,id={self.stick.serial}") for word in words]
+        words = [
+            word.replace("if=none,id=image", f"if=none,id={self.stick.serial}") for word in words
+        ]
         return replace(launch, command=tuple(words))
 
 

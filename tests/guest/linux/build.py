@@ -74,9 +74,7 @@ def kernel_package(meta: str = META_PACKAGE) -> str:
         update_package_lists()
         name = depends_on_kernel(meta)
     if name is None:
-        raise GuestError(
-            f"apt knows no {meta}; does its configuration name a Debian mirror?"
-        )
+        raise GuestError(f"apt knows no {meta}; does its configuration name a Debian mirror?")
     return name
 
 

@@ -27,6 +27,8 @@ import traceback
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
+
 from efi_image import cli
 from efi_image.commands import devices, write  # noqa: F401 - imported once for all processes
 from efi_image.devices.linux import LinuxDisks
@@ -34,7 +36,22 @@ from efi_image.devices.linux import LinuxDisks
 WAIT = 60  # seconds
 
 
-def main() -> int:
+RB_POWER_OFF = 0x4321FEDC  # <linux/reboot.h>
+
+
+def main() -> None:
+    """Do the plan, and power off, as this is the first process."""
+    try:
+        do_plan()
+    except Exception:
+        traceback.print_exc()
+    sys.stdout.flush()
+    time.sleep(0.2)  # what is in the serial port's queue
+    ctypes.CDLL(None).reboot(RB_POWER_OFF)
+
+
+def do_plan() -> None:
+    print(f"started after {Path('/proc/uptime').read_text().split()[0]} s", flush=True)
     words = Path("/proc/cmdline").read_text().split()
     plan = next(word.partition("=")[2] for word in words if word.startswith("zpp.plan="))
     for step in json.loads(Path(plan).read_text()):
@@ -45,8 +62,9 @@ def main() -> int:
         except Exception:
             result = {"code": -1, "err": traceback.format_exc()}
         seconds = round(time.monotonic() - started, 1)
-        print("step " + json.dumps({"name": step["name"], "seconds": seconds, **result}), flush=True)
-    return 0
+        print(
+            "step " + json.dumps({"name": step["name"], "seconds": seconds, **result}), flush=True
+        )
 
 
 def do(step: dict[str, Any]) -> dict[str, Any]:
@@ -137,4 +155,4 @@ def become(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

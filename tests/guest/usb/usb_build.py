@@ -64,17 +64,19 @@ def fetch(cache: Path) -> None:
 def take(package: Path, cache: Path) -> None:
     """Takes the kernel, and the modules in the order in which they are loaded."""
     found: dict[str, bytes] = {}
-    with subprocess.Popen(
-        ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
-    ) as unpacker:
-        with tarfile.open(fileobj=unpacker.stdout, mode="r|") as archive:
-            for member in archive:
-                name = Path(member.name).name
-                data = archive.extractfile(member) if member.isfile() else None
-                if data is not None and name.startswith("vmlinuz-"):
-                    linux.replace(cache / "vmlinuz", data.read())
-                elif data is not None and name.endswith(".ko"):
-                    found[name.removesuffix(".ko").replace("-", "_")] = data.read()
+    with (
+        subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
+        ) as unpacker,
+        tarfile.open(fileobj=unpacker.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            name = Path(member.name).name
+            data = archive.extractfile(member) if member.isfile() else None
+            if data is not None and name.startswith("vmlinuz-"):
+                linux.replace(cache / "vmlinuz", data.read())
+            elif data is not None and name.endswith(".ko"):
+                found[name.removesuffix(".ko").replace("-", "_")] = data.read()
     scratch = cache / "modules.tar.new"
     with tarfile.open(scratch, "w") as modules:
         for name in load_order(found):
