@@ -121,7 +121,7 @@ def _device(system: System, uses: Uses, node: Node) -> Device:
         read_only=text(node.folder / "ro") == "1",
         diskseq=number(node.folder / "diskseq"),
         mounts=tuple(dict.fromkeys(judge.mounts)),
-        unmount=tuple(dict.fromkeys(judge.unmount)),
+        unmount=() if found else tuple(dict.fromkeys(judge.unmount)),
         refusals=tuple(found),
     )
 

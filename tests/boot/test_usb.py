@@ -153,9 +153,9 @@ class Unplugging:
             self.back = True
 
 
-def failing(file: Path, event: str, sector: int) -> str:
+def failing(file: Path, kind: str, sector: int) -> str:
     """A drive whose reads or writes of one sector fail."""
-    rule = {"event": event, "sector": sector, "errno": 5, "once": "off"}
+    rule = {"event": f"{kind}_aio", "iotype": kind, "sector": sector, "errno": 5, "once": "off"}
     options = [f"file.inject-error.0.{key}={value}" for key, value in rule.items()]
     return ",".join(
         ["driver=raw,file.driver=blkdebug", "file.image.driver=file",
@@ -174,8 +174,8 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
         Stick("PULLED", pulled, drive=f",throttling.bps-write={4 * MIB}"), 14 * MIB, "pulled"
     )
     sticks = [
-        Stick("WORN", worn, node=failing(worn, "write_aio", bad // 512)),
-        Stick("TORN", torn, node=failing(torn, "read_aio", bad // 512)),
+        Stick("WORN", worn, node=failing(worn, "write", bad // 512)),
+        Stick("TORN", torn, node=failing(torn, "read", bad // 512)),
         Stick("LOCKED", locked, drive=",readonly=on"),
         Stick("SMALL", small),
         Stick("FAKE", Path(), node=f"format=raw,file=nbd:unix:{lab.folder / 'fake'}"),
