@@ -13,7 +13,7 @@ import os
 from collections.abc import Callable
 
 from efi_image.errors import NotAsWritten
-from efi_image.write.pieces import aligned
+from efi_image.write.pieces import aligned, same
 from efi_image.write.target import Target
 
 BLOCK = 4096
@@ -54,7 +54,7 @@ def probe(target: Target, progress: Callable[[int, int], None] | None = None) ->
     target.drop_caches()
     for done, place in enumerate(wanted):
         target.read(place, view)
-        if view != _pattern(seed, place):
+        if not same(view, _pattern(seed, place)):
             real = wanted[done - 1] + BLOCK if done else 0
             raise NotAsWritten(
                 f"says it has {target.size} bytes, but loses what is written at byte {place}; "

@@ -25,7 +25,7 @@ class Unfinished:
 
     def block(self) -> bytes:
         """The block that tells of it."""
-        shown = asdict(self) | {"image": self.image[-1000:]}
+        shown = asdict(self) | {"image": self.image[-300:]}
         return (_MAGIC + json.dumps(shown) + "\n").encode("ascii").ljust(BLOCK, b"\0")
 
 

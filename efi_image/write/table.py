@@ -139,9 +139,7 @@ def fit(head: bytes, size: int, sector_size: int, where: str) -> Fitted | None:
     last_usable = sectors - table - 2
     if found.end > (last_usable + 1) * sector_size:
         raise DoesNotFitError("has no room behind the image's partitions for a GPT", where=where)
-    first = max(found.first_usable * found.sector_size // sector_size, 2 + table)
-    if found.sector_size == sector_size:
-        first = found.first_usable
+    first = found.first_usable if found.sector_size == sector_size else 2 + table
 
     def header(own: int, other: int, entries: int) -> bytes:
         raw = bytearray(found.whole)
@@ -189,7 +187,7 @@ def _rows(found: _Header, sector_size: int, where: str) -> bytes:
         if not any(kind):
             continue
         begin, end = first * found.sector_size, (last + 1) * found.sector_size
-        if begin % sector_size or end % sector_size:
+        if begin % sector_size or end % sector_size or begin < 2 * sector_size + len(rows):
             raise _other_sectors(
                 where, f"has a partition at byte {begin} that does not", sector_size
             )

@@ -22,7 +22,7 @@ from efi_image.progress import Progress
 from efi_image.write import state
 from efi_image.write.lane import BUFFERS, Lane
 from efi_image.write.ledger import Ledger, Written, digest
-from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned
+from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned, same
 from efi_image.write.source import ImageSource
 from efi_image.write.state import Unfinished
 from efi_image.write.table import Fitted, check, fit, notes
@@ -98,9 +98,9 @@ class Writer:
         self._note = Unfinished(source.name, "", 0)
         self._done = 0  # what is on the target, as the lane knows
         self._next_note = 0.0
-        self._written = self._zeroed = self._kept = 0
+        self._written = self._zeroed = self._kept = self._verified = 0
         self._lane: Lane | None = None
-        self._has_head = False
+        self._has_table = False
 
     # ---- the whole of it
 
@@ -114,11 +114,10 @@ class Writer:
             with Lane() as self._lane:
                 size = self._write_all()
                 self._lane.drain()
-            fitted = self._finish_table()
             self._target.flush()
             if self._options.verify:
                 self._verify()
-            self._write_head(fitted)
+            self._write_table()
         except BaseException:
             self._give_up()
             raise
@@ -127,8 +126,8 @@ class Writer:
             self._written,
             self._zeroed,
             self._kept,
-            self._ledger.bytes + HEAD if self._options.verify else 0,
-            fitted is not None and size != self._target.size,
+            self._verified,
+            self._limit < self._target.size and size != self._target.size,
             self._target.reread_partitions(),
             notes(bytes(self._head), self._target.sector_size),
         )
@@ -183,7 +182,7 @@ class Writer:
                 where=self._target.name,
                 hint="write without --resume",
             )
-        self._clip(head)
+        self._clip()
         self._note = replace(note, done=self._from)
         self._done = self._from
         self._end = HEAD
@@ -194,22 +193,23 @@ class Writer:
             self._clear()
         self._next_note = time.monotonic() + self._options.checkpoint
 
-    def _clip(self, head: bytes) -> None:
+    def _clip(self) -> None:
         """Leave the target's last sectors to the GPT's backup, if it goes there."""
-        fitted = fit(head, self._target.size, self._target.sector_size, self._target.name)
-        if fitted:
+        if fitted := self._fitted():
             self._limit = fitted.start
 
     def _clear(self) -> None:
-        size, zeros = self._target.size, aligned(HEAD)
-        sector = self._target.sector_size
-        last = max((size - CLEARED) // sector * sector, 0)
-        end = size // sector * sector
-        self._target.write(0, zeros[: min(HEAD, end)])
-        self._target.flush()
-        if end > last >= HEAD:
-            self._target.write(last, zeros[: end - last])
+        """See to it that nothing boots: no first block, no partition table, no backup of one."""
+        self._clear_ends()
         self._save_note(0)
+
+    def _clear_ends(self) -> None:
+        sector = self._target.sector_size
+        end = self._target.size // sector * sector
+        zeros = aligned(max(HEAD, CLEARED))
+        self._target.write(0, zeros[:HEAD])
+        self._target.flush()
+        self._target.write(end - CLEARED, zeros[:CLEARED])
 
     def _save_note(self, done: int) -> None:
         """Tell on the target how far it came; what is counted is on the medium before."""
@@ -260,7 +260,7 @@ class Writer:
     def _is_there(self, offset: int, view: memoryview) -> bool:
         found = aligned(len(view))
         self._target.read(offset, found)
-        return found == view
+        return same(found, view)
 
     def _hole_to(self, end: int) -> None:
         start, self._end = self._end, max(self._end, end)
@@ -284,42 +284,44 @@ class Writer:
 
     # ---- the end
 
-    def _finish_table(self) -> Fitted | None:
-        """Write the GPT's backup to the target's end."""
+    def _fitted(self) -> Fitted | None:
         target = self._target
-        fitted = fit(bytes(self._head), target.size, target.sector_size, target.name)
-        if fitted is None:
-            return None
-        view = aligned(len(fitted.tail))
-        view[:] = fitted.tail
-        target.write(fitted.start, view)
-        self._ledger.add(fitted.start, view)
-        self._written += len(view)
-        return fitted
+        return fit(bytes(self._head), target.size, target.sector_size, target.name)
 
-    def _write_head(self, fitted: Fitted | None) -> None:
-        head = aligned(HEAD)
-        head[:] = fitted.head if fitted else self._head
-        self._target.write(FIRST, head[FIRST:])
+    def _write_table(self) -> None:
+        """Write what makes it boot: the GPT's backup, then the first bytes, the very first last."""
+        fitted = self._fitted()
+        ends = [(0, fitted.head if fitted else bytes(self._head))]
+        if fitted:
+            ends.append((fitted.start, fitted.tail))
+        self._has_table = True
+        for offset, data in reversed(ends):
+            view = _aligned_copy(data)
+            start = 0 if offset else FIRST
+            self._target.write(offset + start, view[start:])
+            self._written += len(data)
         self._target.flush()
-        self._has_head = True
-        self._target.write(0, head[:FIRST])
+        self._target.write(0, _aligned_copy(ends[0][1])[:FIRST])
         self._target.flush()
-        self._written += HEAD
         if self._options.verify:
             self._target.drop_caches()
-            found = aligned(HEAD)
-            self._target.read(0, found)
-            if found != head:
-                raise self._differs(_first_difference(found, head))
+            for offset, data in ends:
+                self._check(offset, data)
+
+    def _check(self, offset: int, wanted: bytes) -> None:
+        found = aligned(len(wanted))
+        self._target.read(offset, found)
+        if not same(found, wanted):
+            raise self._differs(offset + _first_difference(found, memoryview(wanted)))
+        self._verified += len(wanted)
 
     def _give_up(self) -> None:
         """See to it that nothing boots, and note how far it came; if the target takes that."""
         if not self._begun:
             return
         with suppress(OutputError):
-            if self._has_head:
-                self._target.write(0, aligned(FIRST))
+            if self._has_table:
+                self._clear_ends()
             self._save_note(self._done)
 
     # ---- reading back
@@ -348,6 +350,7 @@ class Writer:
     def _compare(self, written: Written, view: memoryview) -> int:
         if digest(view) != written.digest:
             raise self._differs(self._locate(written, view))
+        self._verified += written.size
         return written.size
 
     def _locate(self, written: Written, view: memoryview) -> int:
@@ -366,13 +369,19 @@ class Writer:
         )
 
 
+def _aligned_copy(data: bytes) -> memoryview:
+    view = aligned(len(data))
+    view[:] = data
+    return view
+
+
 def _reading(target: Target, offset: int, view: memoryview) -> Callable[[], None]:
     return lambda: target.read(offset, view)
 
 
 def _first_difference(found: memoryview, wanted: memoryview) -> int:
     for start in range(0, len(wanted), 4096):
-        if found[start : start + 4096] != wanted[start : start + 4096]:
+        if not same(found[start : start + 4096], wanted[start : start + 4096]):
             pairs = zip(found[start : start + 4096], wanted[start : start + 4096], strict=True)
             return start + next(n for n, (a, b) in enumerate(pairs) if a != b)
     return 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +110,9 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     assert steps["manifest"].json["ejected"]
     for stick in sticks:
         check_table(stick)
-        boot_from(lab, stick, HELD)
+        # OVMF has no driver for UAS; such sticks can do bulk-only transport, too
+        by_bulk = replace(stick, kind="usb-storage") if stick.kind == "usb-uas" else stick
+        boot_from(lab, by_bulk, HELD)
 
 
 def check_table(stick: Stick) -> None:

@@ -22,6 +22,7 @@ from efi_image.engine.qemu import QemuEngine, find_qemus
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "guest/usb/write_sticks.py"
 TIME_LIMIT = 400.0  # seconds; a session takes one to two minutes on an idle machine
+BOOT_LIMIT = 150.0  # a boot takes six seconds there
 MIB = 1 << 20
 
 
@@ -189,6 +190,6 @@ def boot_from(lab: Lab, stick: Stick, expect: tuple[str, ...]) -> BootResult:
     """Boot a machine with AMD-V from a stick until that is seen on its serial port."""
     qemu = next(q for q in find_qemus() if q.accelerator.value == "tcg")
     engine = FromUsb(qemu.program, qemu.accelerator, qemu.extensions, stick)
-    request = RunRequest(stick.file, cpus=2, expect=expect)
+    request = RunRequest(stick.file, cpus=2, expect=expect, timeout=BOOT_LIMIT)
     log = lab.log.with_name(f"{lab.log.stem}-{stick.serial}.log")
     return replace(lab, log=log).attempt(request, engine).require()

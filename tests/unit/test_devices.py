@@ -211,7 +211,7 @@ def test_pyudev_is_listened_to() -> None:
 # ---- macOS
 
 
-def mac(answers: dict[str, object]) -> MacDisks:
+def mac(answers: dict[str, Any]) -> MacDisks:
     def ask(arguments: tuple[str, ...]) -> bytes:
         return plistlib.dumps(answers[" ".join(arguments)])
 
@@ -225,7 +225,7 @@ def about(name: str, **more: object) -> dict[str, object]:
     }  # fmt: skip
 
 
-MACBOOK: dict[str, object] = {
+MACBOOK: dict[str, Any] = {
     "list -plist": {
         "WholeDisks": ["disk0", "disk3", "disk4", "disk5", "disk6"],
         "AllDisksAndPartitions": [
