@@ -1,7 +1,7 @@
 """What an unfinished write leaves on its target: how far it came, in a block of its own.
 
 The first block of a target stays empty until all the rest was read back, so nothing boots
-from it; the second one tells of the write. The image's own first blocks overwrite both.
+from it; the second one tells of the write, and is overwritten before the first is written.
 """
 
 from __future__ import annotations

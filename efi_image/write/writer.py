@@ -3,7 +3,7 @@
     1. the target's first and last sectors are cleared: nothing boots from it any more;
     2. all of the image is written but its first blocks, and holes become zeros;
     3. all of that is read back and compared;
-    4. the first blocks are written, the very first last, and read back.
+    4. the partition table is written, the first sector last, and read back.
 
 Where a write ended early, a block of its own tells how far it came (efi_image.write.state).
 """
@@ -29,7 +29,6 @@ from efi_image.write.table import Fitted, check, fit, notes
 from efi_image.write.target import Target
 
 HEAD = GRAIN  # the first bytes, which are written last
-FIRST = 2 * state.BLOCK  # of these again the last, at once
 CLEARED = 1 << 16  # bytes at the target's end where an old GPT has its backup
 CHECKPOINT = 10.0  # seconds between two notes of how far it came
 
@@ -289,7 +288,9 @@ class Writer:
         return fit(bytes(self._head), target.size, target.sector_size, target.name)
 
     def _write_table(self) -> None:
-        """Write what makes it boot: the GPT's backup, then the first bytes, the very first last."""
+        """Write what makes it boot: the GPT's backup, the first bytes, and last the first sector,
+        as a sector is written whole or not at all."""
+        sector = self._target.sector_size
         fitted = self._fitted()
         ends = [(0, fitted.head if fitted else bytes(self._head))]
         if fitted:
@@ -297,11 +298,11 @@ class Writer:
         self._has_table = True
         for offset, data in reversed(ends):
             view = _aligned_copy(data)
-            start = 0 if offset else FIRST
+            start = 0 if offset else sector
             self._target.write(offset + start, view[start:])
             self._written += len(data)
         self._target.flush()
-        self._target.write(0, _aligned_copy(ends[0][1])[:FIRST])
+        self._target.write(0, _aligned_copy(ends[0][1])[:sector])
         self._target.flush()
         if self._options.verify:
             self._target.drop_caches()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import random
 from pathlib import Path
 
 import pytest
@@ -28,8 +30,6 @@ START = MIB  # of the partition
 
 def payload() -> bytes:
     """The bytes of the file on the image: the same in every run, and none like another."""
-    import random  # noqa: PLC0415
-
     return random.Random(5).randbytes(PAYLOAD)
 
 
@@ -45,11 +45,17 @@ def make_image(
     return image
 
 
+@functools.cache
+def old_content() -> bytes:
+    """What was on every target before."""
+    return random.Random(3).randbytes(2 * SIZE)
+
+
 def old_stick(folder: Path, size: int, name: str = "stick") -> Path:
     """A target on which there is something else, as far as an image may reach."""
     stick = folder / name
     with stick.open("wb") as file:
-        file.write(os.urandom(min(size, 2 * SIZE)))
+        file.write(old_content()[:size])
         file.truncate(size)
     return stick
 
