@@ -175,7 +175,7 @@ fuzz: setup-venv
 	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
 	done
 
-# Only the JSON goes to standard output. ONLY=image leaves the hypervisor out.
+# Only the JSON goes to standard output. ONLY=image or ONLY=write measures that alone.
 ONLY :=
 .PHONY: bench bench-build bench-now
 bench: ## Measure, and print JSON

@@ -181,11 +181,9 @@ def command(
     except BaseException:
         meters.clear()
         if run.unfinished:
-            click.echo(
-                printable(f"{target}: the write is not finished, and nothing boots from it; "
-                          "--resume goes on"),
-                err=True,
-            )  # fmt: skip
+            more = "; --resume goes on" if run.resumable else ""
+            line = f"{target}: the write is not finished, and nothing boots from it{more}"
+            click.echo(printable(line), err=True)
         raise
     meters.clear()
     if as_json:

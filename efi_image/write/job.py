@@ -58,12 +58,13 @@ class Events:
 
 
 class Run:
-    """One write; `unfinished` says afterwards whether it left the target so."""
+    """One write; `unfinished` says afterwards whether it left the target so, and `resumable`
+    whether it can be gone on with."""
 
     def __init__(self, job: Job, events: Events) -> None:
         self._job = job
         self._events = events
-        self.unfinished = False
+        self.unfinished = self.resumable = False
 
     def run(self) -> Outcome:
         """Do it; raises ZppError."""
@@ -128,6 +129,7 @@ class Run:
             try:
                 report = writer.write()
             except BaseException:
+                self.resumable = writer.touched
                 self.unfinished = writer.touched or self.unfinished
                 raise
             seconds = time.monotonic() - started

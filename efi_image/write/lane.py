@@ -8,7 +8,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 from efi_image.write.pieces import PIECE, aligned
 
-BUFFERS = 4
+BUFFERS = 3
 _MOST = 4 * BUFFERS  # jobs that wait
 
 

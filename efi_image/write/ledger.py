@@ -35,9 +35,11 @@ class Ledger:
         self.bytes = 0
         self._zeros = {PIECE: digest(bytes(PIECE))}
 
-    def add(self, offset: int, view: memoryview | bytes) -> None:
-        """Data was written there."""
-        self._add(offset, len(view), digest(view))
+    def add(self, offset: int, size: int, found: bytes) -> None:
+        """Data with that digest was written there."""
+        self._places.extend((offset, size))
+        self._digests += found
+        self.bytes += size
 
     def add_zeros(self, offset: int, count: int) -> None:
         """Zeros were written there."""
@@ -45,12 +47,7 @@ class Ledger:
             size = min(PIECE, offset + count - start)
             if size not in self._zeros:
                 self._zeros[size] = digest(bytes(size))
-            self._add(start, size, self._zeros[size])
-
-    def _add(self, offset: int, size: int, found: bytes) -> None:
-        self._places.extend((offset, size))
-        self._digests += found
-        self.bytes += size
+            self.add(start, size, self._zeros[size])
 
     def __iter__(self) -> Iterator[Written]:
         for number in range(len(self._places) // 2):

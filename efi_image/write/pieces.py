@@ -6,7 +6,7 @@ import mmap
 from collections.abc import Iterator
 from typing import Protocol
 
-PIECE = 1 << 20  # bytes of a write
+PIECE = 4 << 20  # bytes of a write; fast media want them large
 GRAIN = 1 << 16  # a hole is made of whole ones; smaller holes are written as zeros
 _GRAINS = PIECE // GRAIN
 _ZEROS = bytes(PIECE)
@@ -51,20 +51,25 @@ class Assembler:
         self._clean = True
 
     def data(self, position: int, view: memoryview) -> None:
-        """Data is at that position, which is not behind what was told before."""
+        """Data is at that position, which is not before what was told earlier."""
         done = 0
         while done < len(view):
             cell, start = divmod(position + done, PIECE)
             if cell != self._cell:
-                self._emit()
+                self._emit(self._buffer)
                 self._cell = cell
             count = min(PIECE - start, len(view) - done)
-            self._put(start, view[done : done + count])
+            part = view[done : done + count]
+            if count == PIECE:  # a whole cell need not be put together
+                self._used = [True] * _GRAINS
+                self._emit(part)
+            else:
+                self._put(start, part)
             done += count
 
     def _put(self, start: int, view: memoryview) -> None:
         end = start + len(view)
-        if not self._clean and not any(self._used) and len(view) < PIECE:
+        if not self._clean and not any(self._used):
             self._buffer[:] = _ZEROS
         self._clean = False
         self._buffer[start:end] = view
@@ -73,23 +78,21 @@ class Assembler:
 
     def finish(self) -> None:
         """Give what is left."""
-        self._emit()
+        self._emit(self._buffer)
 
-    def _emit(self) -> None:
-        for first, last in self._runs():
+    def _emit(self, cell: memoryview) -> None:
+        for first, last in self._runs(cell):
             offset = self._cell * PIECE + first
-            self._receiver.piece(offset, self._buffer[first:last])
+            self._receiver.piece(offset, cell[first:last])
         self._used = [False] * _GRAINS
 
-    def _runs(self) -> Iterator[tuple[int, int]]:
+    def _runs(self, cell: memoryview) -> Iterator[tuple[int, int]]:
         """Where runs of grains with data begin and end in the cell."""
         start = None
         for grain in range(_GRAINS + 1):
             place = grain * GRAIN
             has_data = (
-                grain < _GRAINS
-                and self._used[grain]
-                and not is_zero(self._buffer[place : place + GRAIN])
+                grain < _GRAINS and self._used[grain] and not is_zero(cell[place : place + GRAIN])
             )
             if has_data and start is None:
                 start = place

@@ -30,7 +30,7 @@ from efi_image.write.target import Target
 
 HEAD = GRAIN  # the first bytes, which are written last
 CLEARED = 1 << 16  # bytes at the target's end where an old GPT has its backup
-CHECKPOINT = 10.0  # seconds between two notes of how far it came
+CHECKPOINT = 3.0  # seconds between two notes of how far it came
 
 
 class Phase(Enum):
@@ -113,6 +113,7 @@ class Writer:
             with Lane() as self._lane:
                 size = self._write_all()
                 self._lane.drain()
+            self._lane = None
             self._target.flush()
             if self._options.verify:
                 self._verify()
@@ -239,22 +240,24 @@ class Writer:
         buffer = self._lane.buffer()
         part = buffer[: len(view)]
         part[:] = view
+        found = digest(view) if self._options.verify else b""
         self._end = offset + len(view)
-        self._lane.submit(lambda: self._store(offset, part), buffer)
+        self._lane.submit(lambda: self._store(offset, part, found), buffer)
 
-    def _store(self, offset: int, view: memoryview) -> None:
+    def _store(self, offset: int, view: memoryview, found: bytes) -> None:
         """In the lane: write a piece, unless it is there."""
         end = offset + len(view)
         if self._options.delta and self._is_there(offset, view):
             self._kept += len(view)  # it was read back now
-        elif end <= self._from:
-            self._ledger.add(offset, view)
+            return self._advance(end)
+        if found:
+            self._ledger.add(offset, len(view), found)
+        if end <= self._from:
             self._kept += len(view)
         else:
-            self._ledger.add(offset, view)
             self._target.write(offset, view)
             self._written += len(view)
-        self._advance(end)
+        return self._advance(end)
 
     def _is_there(self, offset: int, view: memoryview) -> bool:
         found = aligned(len(view))
@@ -270,7 +273,8 @@ class Writer:
         """In the lane: see to it that nothing old shows in a hole."""
         if not self._options.skip_holes:
             for place, count in self._target.zero(start, end - start):
-                self._ledger.add_zeros(place, count)
+                if self._options.verify:
+                    self._ledger.add_zeros(place, count)
                 self._zeroed += count
         self._advance(end)
 
