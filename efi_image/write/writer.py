@@ -240,29 +240,40 @@ class Writer:
         buffer = self._lane.buffer()
         part = buffer[: len(view)]
         part[:] = view
-        found = digest(view) if self._options.verify else b""
+        found = digest(view) if self._options.verify and not self._options.delta else b""
         self._end = offset + len(view)
         self._lane.submit(lambda: self._store(offset, part, found), buffer)
 
     def _store(self, offset: int, view: memoryview, found: bytes) -> None:
         """In the lane: write a piece, unless it is there."""
         end = offset + len(view)
-        if self._options.delta and self._is_there(offset, view):
-            self._kept += len(view)  # it was read back now
-            return self._advance(end)
-        if found:
-            self._ledger.add(offset, len(view), found)
-        if end <= self._from:
+        if self._options.delta:
+            self._store_difference(offset, view)
+        elif end <= self._from:
             self._kept += len(view)
+            self._record(offset, len(view), found)
         else:
             self._target.write(offset, view)
             self._written += len(view)
-        return self._advance(end)
+            self._record(offset, len(view), found)
+        self._advance(end)
 
-    def _is_there(self, offset: int, view: memoryview) -> bool:
-        found = aligned(len(view))
-        self._target.read(offset, found)
-        return same(found, view)
+    def _store_difference(self, offset: int, view: memoryview) -> None:
+        """Write what is not there; what is there was read back now."""
+        old = aligned(len(view))
+        self._target.read(offset, old)
+        for start in range(0, len(view), GRAIN):
+            part = view[start : start + GRAIN]
+            if same(old[start : start + GRAIN], part):
+                self._kept += len(part)
+                continue
+            self._target.write(offset + start, part)
+            self._written += len(part)
+            self._record(offset + start, len(part), digest(part))
+
+    def _record(self, offset: int, size: int, found: bytes) -> None:
+        if self._options.verify:
+            self._ledger.add(offset, size, found)
 
     def _hole_to(self, end: int) -> None:
         start, self._end = self._end, max(self._end, end)

@@ -50,7 +50,7 @@ def whole(image: Path, folder: Path, *options: str) -> tuple[bytes, int]:
 def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     """Either nothing boots, or all is there; and what was killed can be gone on with."""
     wanted, calls = whole(image, tmp_path)
-    assert calls > KILLS
+    assert calls > KILLS // 2
     dice = random.Random(11)
     # the last calls, where the first block is written, are all among them
     places = [*range(calls - 9, calls + 1), *(dice.randint(1, calls) for _ in range(KILLS - 10))]
