@@ -80,6 +80,7 @@ def cli() -> None:
       zpp-image make esp.img --kernel vmlinuz --cmdline quiet
       zpp-image ls esp.img /EFI
       zpp-image run esp.img
+      zpp-image write esp.img /dev/sdb
     """
 
 

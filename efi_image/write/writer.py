@@ -201,24 +201,26 @@ class Writer:
     def _clear(self) -> None:
         """See to it that nothing boots: no first block, no partition table, no backup of one."""
         self._clear_ends()
-        self._save_note(0)
+        self._put_note(0)
+        self._target.flush()
 
     def _clear_ends(self) -> None:
         sector = self._target.sector_size
         end = self._target.size // sector * sector
         zeros = aligned(max(HEAD, CLEARED))
         self._target.write(0, zeros[:HEAD])
-        self._target.flush()
         self._target.write(end - CLEARED, zeros[:CLEARED])
 
     def _save_note(self, done: int) -> None:
         """Tell on the target how far it came; what is counted is on the medium before."""
         self._target.flush()
+        self._put_note(done)
+
+    def _put_note(self, done: int) -> None:
         self._note = replace(self._note, done=done)
         view = aligned(state.BLOCK)
         view[:] = self._note.block()
         self._target.write(state.OFFSET, view)
-        self._target.flush()
 
     # ---- pieces: what the assembler calls, and what the lane does with them
 
@@ -339,6 +341,7 @@ class Writer:
             if self._has_table:
                 self._clear_ends()
             self._save_note(self._done)
+            self._target.flush()
 
     # ---- reading back
 

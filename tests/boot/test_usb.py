@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 from dataclasses import replace
@@ -99,7 +100,7 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     ended(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
           "will be unmounted: /mnt/stick", "was not confirmed; nothing is written")  # fmt: skip
     ended(steps["wrong serial"], UNSAFE, "its own is STORAGE1")
-    ended(steps["confirmed"], 0, "read back and right", "GPT's backup was moved")
+    ended(steps["confirmed"], 0, "read back and right", "GPT's backup was moved", "writing: ")
     ended(steps["partition"], UNSAFE, "is a partition; give the whole disk")
     for name in ("again", "packed", "manifest"):
         ended(steps[name], 0)
@@ -189,6 +190,7 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
         lab,
         sticks,
         [
+            {"name": "watching", "spawn": ["devices", "--watch", "--json"]},
             write("pulled", image, "PULLED"),
             write("worn", image, "WORN"),
             write("torn", image, "TORN"),
@@ -199,6 +201,7 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
             {"name": "list", "run": ["devices", "--json", "--size", "64M"]},
             {"name": "again", "wait": "PULLED"},
             write("resumed", image, "PULLED", "--resume", "--json"),
+            {"name": "watched", "collect": "watching"},
         ],
         unplugging,
     )
@@ -217,6 +220,13 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
     assert listed["LOCKED"] == ["read-only"]
     assert listed["SMALL"] == ["too-small"]
+    lines = [line for line in steps["watched"].out.splitlines() if line.startswith("{")]
+    events = [(row["event"], row["device"]["serial"]) for row in map(json.loads, lines)]
+    assert {event for event in events if event[0] == "present"} == {
+        ("present", stick.serial) for stick in sticks
+    }
+    pulled_events = [event for event, serial in events if serial == "PULLED" and event != "changed"]
+    assert pulled_events == ["present", "removed", "added"]
     assert_nothing_boots(worn)
     assert_nothing_boots(torn)
     ended(steps["resumed"], 0)

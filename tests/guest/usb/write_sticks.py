@@ -8,6 +8,8 @@ with a name and one of
     unmount  where something is mounted
     wait     a serial that shall be there
     stdin    text for a terminal on which `run` reads and writes
+    spawn    arguments of zpp-image, which goes on in the background …
+    collect  … until the step of that name is ended, with SIGINT
 
 Each step gives a line `step {JSON}`. zpp-image runs in a process of its own each time, forked
 from this one, as it takes emulated CPUs seconds to import it.
@@ -20,12 +22,13 @@ import json
 import os
 import pty
 import re
+import signal
 import sys
 import tempfile
 import time
 import traceback
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
@@ -34,6 +37,7 @@ from efi_image.commands import devices, write  # noqa: F401 - imported once for 
 from efi_image.devices.linux import LinuxDisks
 
 WAIT = 60  # seconds
+SPAWNED: dict[str, tuple[int, IO[bytes]]] = {}  # the step's name → process and output
 
 
 RB_POWER_OFF = 0x4321FEDC  # <linux/reboot.h>
@@ -76,7 +80,13 @@ def do(step: dict[str, Any]) -> dict[str, Any]:
         return {"code": mount(path_of(serial), target)}
     if "unmount" in step:
         return {"code": ctypes.CDLL(None).umount2(step["unmount"].encode(), 0)}
-    words = [resolve(word) for word in step["run"]]
+    if "collect" in step:
+        return collect(step["collect"])
+    words = [resolve(word) for word in step["run" if "run" in step else "spawn"]]
+    if "spawn" in step:
+        out = tempfile.TemporaryFile()  # noqa: SIM115 - closed when it is collected
+        SPAWNED[step["name"]] = start(words, out, out), out
+        return {"code": 0}
     return on_terminal(words, step["stdin"]) if "stdin" in step else run(words)
 
 
@@ -107,12 +117,7 @@ def mount(path: str, target: str) -> int:
 def run(words: list[str]) -> dict[str, Any]:
     """zpp-image with these arguments: its exit code and what it said."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        child = os.fork()
-        if child == 0:
-            os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
-            os.dup2(out.fileno(), 1)
-            os.dup2(err.fileno(), 2)
-            become(words)
+        child = start(words, out, err)
         _, status = os.waitpid(child, 0)
         out.seek(0)
         err.seek(0)
@@ -121,6 +126,28 @@ def run(words: list[str]) -> dict[str, Any]:
             "out": out.read().decode("utf-8", "replace"),
             "err": err.read().decode("utf-8", "replace"),
         }
+
+
+def start(words: list[str], out: IO[bytes], err: IO[bytes]) -> int:
+    """zpp-image in a process of its own; its number."""
+    child = os.fork()
+    if child == 0:
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        os.dup2(out.fileno(), 1)
+        os.dup2(err.fileno(), 2)
+        become(words)
+    return child
+
+
+def collect(name: str) -> dict[str, Any]:
+    """End what goes on in the background; its exit code and what it said."""
+    child, out = SPAWNED.pop(name)
+    os.kill(child, signal.SIGINT)
+    _, status = os.waitpid(child, 0)
+    with out:
+        out.seek(0)
+        said = out.read().decode("utf-8", "replace")
+    return {"code": os.waitstatus_to_exitcode(status), "out": said}
 
 
 def on_terminal(words: list[str], text: str) -> dict[str, Any]:
