@@ -165,7 +165,12 @@ class LinuxDisks:
         return _device(self.system, uses, node)
 
     def holds(self, device: Device, path: str) -> bool:
-        """Whether a file is on that disk, by any stack."""
+        """Whether a file is on that disk, by any stack, or is the disk or a part of it."""
         uses = read_uses(self.system)
-        below = uses.finder.of_file(os.path.realpath(path))
+        status = os.stat(path)  # noqa: PTH116
+        if stat.S_ISBLK(status.st_mode):
+            number_ = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+            below = {uses.finder.number(number_)}
+        else:
+            below = uses.finder.of_file(os.path.realpath(path))
         return any(chain[-1] in below for chain in uses.stack(device.name))

@@ -19,6 +19,7 @@ from efi_image.progress import Progress, counter
 from efi_image.reader.formats import disk_format_of, open_medium, stream_of, unpack
 from efi_image.reader.medium import Medium, open_raw
 from efi_image.sink import Sink, next_data
+from efi_image.source import FileSource
 from efi_image.write.bmap import Filter, Map
 from efi_image.write.pieces import PIECE
 
@@ -224,6 +225,13 @@ class PlanSource:
 
     def part(self, offset: int, count: int) -> bytes | None:
         return part_of(self, offset, count)
+
+    def files(self) -> list[str]:
+        """Files that are read, one of each file system."""
+        sources = [file.source for _, file in self.plan.tree.files()]
+        sources += [extra.source for extra in self.plan.options.partitions]
+        found = {s.identity[0]: s.name for s in sources if isinstance(s, FileSource)}
+        return list(found.values())
 
 
 def _first(chunks: Iterable[bytes]) -> bytes:

@@ -21,7 +21,7 @@ from pathlib import Path
 from image_bench import MIB, MOST_MEMORY, ZPP, Cost, run
 from measure import Measure, say
 
-RUNS = 3
+RUNS = 7
 SIZE = 1024  # MiB
 SPARE = 64  # MiB of the target behind the image
 OURS, CHECKED, DD, BMAP = "zpp-image --no-verify", "zpp-image", "dd", "bmaptool"

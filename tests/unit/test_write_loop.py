@@ -108,6 +108,18 @@ def test_an_exchanged_medium_is_noticed(attach: Attach, tmp_path: Path) -> None:
     target.close()
 
 
+def test_what_is_written_may_not_be_on_it(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = attach(old_stick(tmp_path, SIZE))
+    assert main(["write", loop, loop, "--yes-erase", loop]) == 9
+    assert f"holds {loop}, which is to be written" in capsys.readouterr().err
+    stick = old_stick(tmp_path, SIZE, "copy")
+    assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
+    assert main(["write", loop, str(stick)]) == 0
+    assert stick.read_bytes() == image.read_bytes()
+
+
 def test_one_that_is_too_small(
     attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
