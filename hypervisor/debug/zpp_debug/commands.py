@@ -77,8 +77,7 @@ class Commands:
         """Lets the machine run until a CPU enters the core, without changing the core."""
         core = self._core
         core.load_symbols(CORE_BASE)
-        stops = [gdb.Breakpoint(f"*{number(f'(unsigned long)&{name}'):#x}",
-                                gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+        stops = [gdb.Breakpoint(name, gdb.BP_HARDWARE_BREAKPOINT, internal=True)
                  for name in ENTRANCES]  # fmt: skip
         try:
             gdb.execute("continue")
