@@ -162,7 +162,8 @@ class Commands:
         core = self._core
         if not core.is_here():
             raise NoCore(f"{number('$rip'):#x} is not in the core: `backtrace` shows the guest")
-        gdb.execute(f"backtrace {core.frames()}")
+        # as a string: what gdb prints by itself would overwrite its text user interface
+        say(*gdb.execute(f"backtrace {core.frames()}", to_string=True).splitlines())
         say(*guest.lines(core))
 
 
