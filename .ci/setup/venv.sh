@@ -19,7 +19,7 @@ echo "setup: making the Python environment .venv"
 .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
 if [ ! -x .venv/bin/pip ] && ! python3 -m venv .venv; then
     printf 'setup: python3 could not make .venv\n' >&2
-    printf 'hint: it needs 300 MB of disk space and the package python3-venv\n' >&2
+    printf 'hint: it needs 400 MB of disk space and the package python3-venv\n' >&2
     exit 1
 fi
 if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'; then
