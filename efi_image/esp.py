@@ -5,7 +5,6 @@ from __future__ import annotations
 import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from efi_image.errors import InputError, UsageError
 from efi_image.fat import check_name, parse_path, show_path
 from efi_image.image import Item
 from efi_image.pe import Machine, Role
+from efi_image.record import Record
 from efi_image.source import BytesSource, FileSource
 
 BOOT_PATH = "\\EFI\\BOOT\\BOOTX64.EFI"
@@ -23,8 +23,7 @@ INITRD_PATH = "\\EFI\\zpp\\initrd.img"
 BUILT = ((BOOT_PATH, "ZppBoot.efi", Role.APPLICATION), (DRIVER_PATH, "ZppDxe.efi", Role.DRIVER))
 
 
-@dataclass(frozen=True)
-class Addition:
+class Addition(Record):
     """A file or a directory that is put on the image as well."""
 
     source: str
@@ -65,8 +64,7 @@ class Addition:
             raise InputError("nothing matches", where=self.source)
 
 
-@dataclass(frozen=True)
-class EspOptions:
+class EspOptions(Record):
     """What goes onto the ESP.
 
     `bare`: no file of zpp. `boots` are EFI programs, such as UKIs, that the firmware of

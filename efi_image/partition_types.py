@@ -7,16 +7,15 @@ that use them. A type without a byte cannot stand in an MBR.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from uuid import UUID
 
 from efi_image.errors import UsageError
+from efi_image.record import Record
 
 LINUX = 0x83
 
 
-@dataclass(frozen=True)
-class PartitionType:
+class PartitionType(Record):
     """A type of partition; `mbr` is its byte in a master boot record, if it has one."""
 
     name: str

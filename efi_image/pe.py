@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from efi_image.errors import PeError
 from efi_image.fat.names import fold, show_path
 from efi_image.pe_header import PE32_PLUS, PeHeader, read_header
+from efi_image.record import Record
 from efi_image.source import Source
 
 RELOCS_STRIPPED = 0x0001
@@ -59,8 +59,7 @@ class Role(Enum):
     DRIVER = "UEFI driver"
 
 
-@dataclass(frozen=True)
-class PeInfo:
+class PeInfo(Record):
     """What matters of a PE file."""
 
     machine: Machine

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,6 +12,7 @@ from efi_image.config import VARIABLES, Config, Setting, load
 from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
 from efi_image.recipe import Recipe, merge
+from efi_image.record import as_dict
 
 HIDDEN = "********"
 
@@ -52,8 +52,8 @@ def _recipe_rows(recipe: Recipe) -> dict[str, object]:
     return {
         **_rows(recipe.settings.values()),
         "boot": recipe.boots,
-        "files": [asdict(each) for each in recipe.files],
-        "partitions": [asdict(each) for each in recipe.partitions],
+        "files": [as_dict(each) for each in recipe.files],
+        "partitions": [as_dict(each) for each in recipe.partitions],
     }
 
 

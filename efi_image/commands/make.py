@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -22,6 +21,7 @@ from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
 from efi_image.output import Form
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
+from efi_image.record import as_dict
 from efi_image.settings import KEYS, ListedFile
 
 LISTED = 40  # files
@@ -212,5 +212,5 @@ def command(
     with Meter() as meter:
         report = build(items, asked, target, meter)
     # standard output is the image's if it goes there
-    text = json.dumps(asdict(report), indent=2) if as_json else _summary(report)
+    text = json.dumps(as_dict(report), indent=2) if as_json else _summary(report)
     click.echo(text, err=target.is_standard)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.record import Record, replace
 
 SECTOR_SIZES = (512, 1024, 2048, 4096)
 PAGE = 4096
@@ -68,8 +68,7 @@ class FatType(Enum):
         return {12: 0xFFF, 16: 0xFFFF, 32: 0x0FFFFFFF}[self.value]
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Record):
     """Sizes of a volume's parts, in sectors unless said otherwise."""
 
     kind: FatType

@@ -10,7 +10,6 @@ import struct
 import sys
 from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from efi_image.errors import DoesNotFitError
@@ -18,6 +17,7 @@ from efi_image.fat import layout as layouts
 from efi_image.fat.layout import DIRECTORY_ENTRY, FATS, FIRST_CLUSTER, MEDIA, FatType, Layout
 from efi_image.fat.names import aliases, long_records, record_count
 from efi_image.fat.tree import Directory, File, Tree
+from efi_image.record import Record
 from efi_image.sink import Sink
 
 ATTRIBUTE_LABEL = 0x08
@@ -33,8 +33,7 @@ _LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
 ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(Record):
     """A date and time as FAT has them: in steps of two seconds, from 1980 to 2107."""
 
     date: int
@@ -51,8 +50,7 @@ class Stamp:
         )
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Record):
     """What tells a volume from another: serial number, label, time, place on the disk."""
 
     serial: int
@@ -66,8 +64,7 @@ class Identity:
         return self.label.encode("ascii").ljust(MAX_LABEL)
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
+class _Listing(Record):
     """A directory and the 8.3 names in it."""
 
     directory: Directory
@@ -131,8 +128,7 @@ class Demand:
         return self.wanted(layout) <= layout.clusters
 
 
-@dataclass(frozen=True)
-class Volume:
+class Volume(Record):
     """A planned volume, ready to be written."""
 
     layout: Layout
