@@ -28,7 +28,7 @@ MAX_SIZE = 64 * 1024
 DRIVER_PATH = "\\EFI\\zpp\\ZppDxe.efi"
 CONF_PATH = "\\EFI\\zpp\\zpp.conf"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _SWITCH = {"on": True, "off": False}
 
 
@@ -65,7 +65,7 @@ class ZppConf(Record):
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
-            if not _NAME.fullmatch(entry.name):
+            if not re.fullmatch(_NAME, entry.name, re.ASCII):
                 raise UsageError(f"'{entry.name}' cannot be the name of a section of zpp.conf")
             yield ""
             yield f"[{entry.name}]"
@@ -129,7 +129,7 @@ class _Parser:
 
     def _section(self, number: int, line: str) -> None:
         name = line[1:-1].strip(" \t")
-        if not line.endswith("]") or not _NAME.fullmatch(name):
+        if not line.endswith("]") or not re.fullmatch(_NAME, name, re.ASCII):
             raise self.fault(number, "expected `[name]` of letters, digits, dots and dashes")
         if any(section.name == name for section in self._sections):
             raise self.fault(number, f"section [{name}] is there already")

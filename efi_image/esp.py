@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
@@ -54,6 +53,8 @@ class Addition(Record):
         parts = Path(self.source).parts
         fixed = next(n for n, part in enumerate(parts) if any(c in part for c in "*?["))
         found = 0
+        import glob  # noqa: PLC0415 - most images need no pattern
+
         for match in sorted(glob.glob(self.source, recursive=True)):  # noqa: PTH207
             if "**" in parts and Path(match).is_dir():
                 continue

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from enum import Enum, IntEnum
 
@@ -152,19 +151,14 @@ def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:
 
 # ---- name and place
 
-_BOOT_NAME = re.compile(r"BOOT(IA32|X64|ARM|AA64|RISCV64|LOONGARCH64)\.EFI", re.I)
+_BOOT_NAMES = {f"BOOT{machine.name}.EFI": machine for machine in Machine}
 
 
 def boot_machine(path: Sequence[str]) -> Machine | None:
     """The machine whose firmware starts that path of a removable medium by itself, if any."""
-    if (
-        len(path) != 3
-        or path[2][:4].upper() != "BOOT"
-        or [fold(name) for name in path[:2]] != ["efi", "boot"]
-    ):
+    if len(path) != 3 or [fold(name) for name in path[:2]] != ["efi", "boot"]:
         return None
-    match = _BOOT_NAME.fullmatch(path[2])
-    return Machine[match[1].upper()] if match else None
+    return _BOOT_NAMES.get(path[2].upper())
 
 
 def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]) -> None:

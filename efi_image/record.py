@@ -17,10 +17,12 @@ class Record:
     """A base class: its subclasses list their fields, with defaults or without, and are frozen."""
 
     _fields: ClassVar[tuple[str, ...]] = ()
+    _names: ClassVar[frozenset[str]] = frozenset()
     _defaults: ClassVar[dict[str, object]] = {}
 
     def __init_subclass__(cls) -> None:
         cls._fields += tuple(cls.__annotations__)
+        cls._names = frozenset(cls._fields)
         cls._defaults = {name: getattr(cls, name) for name in cls._fields if hasattr(cls, name)}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -30,7 +32,7 @@ class Record:
         given = len(values)
         if given < len(self._fields):
             values.update(self._defaults | values)
-        if len(values) != len(self._fields) or given != len(args) + len(kwargs):
+        if values.keys() != self._names or given != len(args) + len(kwargs):
             raise TypeError(f"{type(self).__name__} has the fields {', '.join(self._fields)}")
 
     def __setattr__(self, name: str, value: object) -> NoReturn:

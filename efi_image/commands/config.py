@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -59,6 +58,8 @@ def _recipe_rows(recipe: Recipe) -> dict[str, object]:
 
 def recipe_json(recipe: Recipe) -> str:
     """The settings of an image, for programs."""
+    import json  # noqa: PLC0415
+
     return json.dumps(_recipe_rows(recipe), indent=2)
 
 
@@ -94,6 +95,8 @@ def command(show: bool, manifest: Path | None, as_json: bool) -> None:
         rows: dict[str, object] = {**_rows(config.settings)}
         if recipe:
             rows["image"] = _recipe_rows(recipe)
+        import json  # noqa: PLC0415
+
         click.echo(json.dumps(rows, indent=2))
         return
     click.echo(_table(config.settings))

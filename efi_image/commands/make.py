@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,6 +24,12 @@ from efi_image.record import as_dict
 from efi_image.settings import KEYS, ListedFile
 
 LISTED = 40  # files
+
+
+def _json(report: Report) -> str:
+    import json  # noqa: PLC0415
+
+    return json.dumps(as_dict(report), indent=2)
 
 
 def _summary(report: Report) -> str:
@@ -212,5 +217,5 @@ def command(
     with Meter() as meter:
         report = build(items, asked, target, meter)
     # standard output is the image's if it goes there
-    text = json.dumps(as_dict(report), indent=2) if as_json else _summary(report)
+    text = _json(report) if as_json else _summary(report)
     click.echo(text, err=target.is_standard)
