@@ -215,7 +215,7 @@ def command(
     target = recipe.target()
     asked = recipe.image_options(source_date(os.environ))
     with Meter() as meter:
-        report = build(items, asked, target, meter)
+        report = build(items, asked, target, meter.progress)
     # standard output is the image's if it goes there
     text = _json(report) if as_json else _summary(report)
     click.echo(text, err=target.is_standard)
