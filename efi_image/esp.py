@@ -198,6 +198,7 @@ def contents(options: EspOptions) -> list[Item]:
     items += _boots(options)
     added = _added(options.additions)
     machines = {m for item in [*items, *added] if (m := pe.boot_machine(item.path))}
+    machines = machines or set(Machine)
     for item in added:
-        pe.check_place(item.path, item.source, machines or set(Machine))
+        pe.check_place(item.path, item.source, machines)
     return items + added

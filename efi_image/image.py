@@ -9,6 +9,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from efi_image import iso
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
@@ -29,7 +30,7 @@ LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
 
-class Item(Record):
+class Item(NamedTuple):
     """A file of the image: its path (checked names) and where its bytes come from."""
 
     path: tuple[str, ...]
@@ -66,7 +67,7 @@ class ImageOptions(Record):
         return Geometry(self.table, self.sector_size, self.alignment, extras, self.minimal)
 
 
-class FileReport(Record):
+class FileReport(NamedTuple):
     """A file that is on an image; sha256 is empty if it was not asked for."""
 
     path: str

@@ -156,9 +156,10 @@ _BOOT_NAMES = {f"BOOT{machine.name}.EFI": machine for machine in Machine}
 
 def boot_machine(path: Sequence[str]) -> Machine | None:
     """The machine whose firmware starts that path of a removable medium by itself, if any."""
-    if len(path) != 3 or [fold(name) for name in path[:2]] != ["efi", "boot"]:
-        return None
-    return _BOOT_NAMES.get(path[2].upper())
+    machine = _BOOT_NAMES.get(path[-1].upper())
+    if machine and len(path) == 3 and [fold(name) for name in path[:2]] == ["efi", "boot"]:
+        return machine
+    return None
 
 
 def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]) -> None:

@@ -58,11 +58,13 @@ def replace(record: AnyRecord, **changes: Any) -> AnyRecord:
 
 
 def as_dict(record: Record) -> dict[str, Any]:
-    """The fields by name; records in them, and in tuples, in the same way."""
+    """The fields by name; records and named tuples in them, and in tuples, in the same way."""
     return {name: _plain(record.__dict__[name]) for name in record._fields}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Record):
         return as_dict(value)
+    if hasattr(value, "_asdict"):
+        return value._asdict()
     return [_plain(each) for each in value] if isinstance(value, tuple) else value

@@ -165,10 +165,7 @@ class Volume(Record):
             start + (self.layout.data_start - self.layout.root_sectors) * self.layout.sector_size
         )
         self._write_directories(sink, start)
-        for file in self.demand.files:
-            if file.size:
-                sink.skip_to(start + self.layout.offset(file.first_cluster))
-            file.sha256 = sink.copy(file.source)
+        self._write_files(sink, start)
         sink.skip_to(end)
 
     def _fat(self) -> Iterable[bytes]:
@@ -194,6 +191,14 @@ class Volume(Record):
             if listing.directory.first_cluster:
                 sink.skip_to(start + self.layout.offset(listing.directory.first_cluster))
             sink.write(b"".join(self._entries(listing)))
+
+    def _write_files(self, sink: Sink, start: int) -> None:
+        size = self.layout.cluster_size
+        first = start + self.layout.offset(FIRST_CLUSTER)
+        for file in self.demand.files:
+            if file.size:
+                sink.skip_to(first + (file.first_cluster - FIRST_CLUSTER) * size)
+            file.sha256 = sink.copy(file.source)
 
     def _entries(self, listing: _Listing) -> Iterator[bytes]:
         stamp = Stamp.of(self.identity.seconds)
