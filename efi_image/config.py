@@ -14,12 +14,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efi_image.errors import ConfigError
+from efi_image.record import Record
 
 if TYPE_CHECKING:
     import argparse
@@ -39,8 +39,7 @@ class Configuration(Enum):
     DEBUG = "debug"
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(Record):
     """A variable of the configuration: its check returns what is wrong with a value, or ''."""
 
     name: str
@@ -49,8 +48,7 @@ class Variable:
     secret: bool = False
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Record):
     """A value and where it comes from: `environment.config:12`, `environment`, `default` …"""
 
     name: str
@@ -151,8 +149,7 @@ VARIABLES: dict[str, Variable] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Record):
     """The merged configuration; a path that is None was left empty."""
 
     supported_architectures: tuple[str, ...]

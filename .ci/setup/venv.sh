@@ -5,7 +5,13 @@ cd "$(dirname "$0")/../.."
 
 stamp=.venv/.pyproject.toml # a copy of what is installed
 
+# Python does it at the first use, but not where PYTHONDONTWRITEBYTECODE is set.
+compile_package() {
+    .venv/bin/python -m compileall -q efi_image
+}
+
 if .venv/bin/python -c '' 2>/dev/null && cmp -s pyproject.toml "$stamp"; then
+    compile_package
     echo "setup: Python environment is ready"
     exit 0
 fi
@@ -27,4 +33,5 @@ if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[
     printf 'hint: check the network, the configuration of pip (pip config list) and the disk space\n' >&2
     exit 1
 fi
+compile_package
 cp pyproject.toml "$stamp"
