@@ -77,7 +77,8 @@ setup-edk2:
 
 setup-guest:
 	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
-	@echo "setup: Linux guest is ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
+	@python3 tests/guest/usb/usb_build.py fetch --cache $(CACHE)/usb-guest
+	@echo "setup: Linux guests are ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
 
 .PHONY: ready
 ready:
@@ -117,13 +118,19 @@ unoptimized-guest: uefi
 	@$(MAKE) -C hypervisor $(IN) CONFIGURATION=debug OUT=$(CURDIR)/$(OUT)/unoptimized
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/unoptimized
 
-linux-guest: ready $(OUT)/linux-guest/initrd.img
+linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
 GUEST_SOURCES := $(wildcard tests/guest/linux/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
 	    --toolchain $(TOOLCHAIN)
+
+$(OUT)/usb-guest/initrd.img: tests/guest/usb/usb_build.py tests/guest/usb/init tests/guest/linux/cpio.py \
+    $(wildcard $(CACHE)/usb-guest/package $(CACHE)/linux-guest/packages)
+	@echo "usb-guest: building"
+	@python3 tests/guest/usb/usb_build.py build --cache $(CACHE)/usb-guest \
+	    --busybox $(CACHE)/linux-guest/busybox --out $(@D)
 
 # ---- images
 
@@ -173,7 +180,7 @@ fuzz: setup-venv
 	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
 	done
 
-# Only the JSON goes to standard output. ONLY=image leaves the hypervisor out.
+# Only the JSON goes to standard output. ONLY=image or ONLY=write measures that alone.
 ONLY :=
 .PHONY: bench bench-build bench-now
 bench: ## Measure, and print JSON
@@ -191,7 +198,8 @@ bench-now:
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
     tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
-SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init .ci/run
+SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
+    tests/guest/usb/init .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 
@@ -220,7 +228,9 @@ check-python:
 	@.venv/bin/mypy --no-error-summary
 	@MYPYPATH=tests/boot:tests/bench .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
 	    .ci/setup/*.py
-	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
+	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py \
+	    tests/guest/usb/usb_build.py
+	@MYPYPATH=tests/guest/usb .venv/bin/mypy --no-error-summary tests/guest/usb/write_sticks.py
 
 check-spelling:
 	@echo "check: codespell"
