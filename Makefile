@@ -90,7 +90,11 @@ IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
 IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-.PHONY: all core environment uefi linux-guest efi-guest waiting-guest
+IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
+    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
+    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
+
+.PHONY: all core environment windows uefi linux-guest efi-guest waiting-guest
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -100,6 +104,9 @@ core: ready
 
 environment: ## Make out/environment/, the files for debuggers
 	@python3 -m efi_image.environment -- $(OVERRIDES)
+
+windows: core
+	@$(MAKE) -C windows $(IN_WINDOWS)
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -185,7 +192,7 @@ bench-now:
 
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
-    tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+    tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
