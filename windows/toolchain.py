@@ -1,10 +1,10 @@
-"""Writes the response files for clang and lld-link: which headers and libraries the driver gets.
+"""Writes the response file for clang that says which headers the driver gets.
 
-    toolchain.py FOLDER [--visual-studio ROOT] [--kits ROOT --kits-version VERSION]
+    toolchain.py FILE [--visual-studio ROOT --kits ROOT [--kits-version VERSION]]
 
-FOLDER/compile.rsp and FOLDER/link.rsp are rewritten only when they change. Without the two options
-it is mingw-w64's headers and the driver's own import library; with them the Windows Driver Kit's
-headers and ntoskrnl.lib, and the compiler's own headers of Visual Studio.
+mingw-w64's headers without the options; with them those of the Windows Driver Kit and of the newest
+compiler in Visual Studio. The file is rewritten only when it changes. No library is taken of
+either: the driver links with a list of its own (ntoskrnl.def).
 """
 
 import argparse
@@ -24,41 +24,39 @@ def version_key(name: str) -> tuple[int, ...]:
     return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
-def folder(path: Path, what: str) -> Path:
+def present(path: Path, what: str) -> Path:
     if not path.is_dir():
         raise ToolchainError(f"{what}: there is no folder {path}")
     return path
 
 
 def newest(parent: Path, what: str) -> Path:
-    versions = [p for p in folder(parent, what).iterdir() if re.fullmatch(r"\d+(\.\d+)+", p.name)]
+    versions = [p for p in present(parent, what).iterdir() if re.fullmatch(r"\d+(\.\d+)+", p.name)]
     if not versions:
         raise ToolchainError(f"{what}: {parent} has no version")
     return max(versions, key=lambda path: version_key(path.name))
 
 
-def mingw() -> tuple[list[str], list[str]]:
-    """Compiler and linker arguments with mingw-w64's headers."""
-    include = folder(MINGW, "mingw-w64's headers (package mingw-w64-common, 'make setup')")
+def mingw() -> list[str]:
+    """clang's arguments with mingw-w64's headers."""
+    include = present(MINGW, "mingw-w64's headers (package mingw-w64-common, 'make setup')")
     # clang has the intrinsics itself; as mingw-w64 declares them, wdm.h would define two in every
     # object, with external linkage.
     arguments = ["--target=x86_64-w64-windows-gnu", "-nostdlibinc", "-fms-extensions"]
-    return [*arguments, "-D__INTRIN_H_", *system(include / "ddk", include)], []
+    return [*arguments, "-D__INTRIN_H_", *system(include / "ddk", include)]
 
 
-def kits(visual_studio: str, root: str, version: str) -> tuple[list[str], list[str]]:
-    """Compiler and linker arguments with Visual Studio and the Windows Driver Kit."""
+def kits(visual_studio: str, root: str, version: str) -> list[str]:
+    """clang's arguments with Visual Studio and the Windows Driver Kit."""
     if not (visual_studio and root):
         raise ToolchainError("VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT go together")
-    compiler = newest(Path(visual_studio) / "VC/Tools/MSVC", "VISUAL_STUDIO_ROOT")
+    compiler = newest(Path(visual_studio) / "VC/Tools/MSVC", "VISUAL_STUDIO_ROOT") / "include"
+    present(compiler, "VISUAL_STUDIO_ROOT")
     headers = Path(root) / "Include"
     headers = headers / version if version else newest(headers, "WINDOWS_KITS_ROOT")
-    libraries = folder(Path(root) / "Lib" / headers.name / "km/x64", "WINDOWS_KITS_ROOT")
-    folders = [headers / "km", headers / "km/crt", headers / "shared", compiler / "include"]
-    for path in (folders[0], *folders[2:]):
-        folder(path, "VISUAL_STUDIO_ROOT" if path == folders[-1] else "WINDOWS_KITS_ROOT")
-    arguments = ["--target=x86_64-pc-windows-msvc", "-nostdlibinc", "-fms-compatibility"]
-    return [*arguments, "-D_AMD64_", *system(*folders)], [f"/libpath:{libraries}"]
+    folders = [present(headers / name, "WINDOWS_KITS_ROOT") for name in ("km", "km/crt", "shared")]
+    arguments = ["--target=x86_64-pc-windows-msvc", "-nostdlibinc", "-D_AMD64_"]
+    return [*arguments, *system(*folders, compiler)]
 
 
 def system(*folders: Path) -> list[str]:
@@ -66,33 +64,28 @@ def system(*folders: Path) -> list[str]:
 
 
 def quoted(arguments: list[str]) -> str:
-    """The text of a response file: clang and lld-link agree about double quotes."""
+    """The text of a response file."""
     return "".join(f'"{word}"\n' if " " in word else f"{word}\n" for word in arguments)
 
 
-def write_if_changed(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text(encoding="utf-8") != text:
-        path.write_text(text, encoding="utf-8")
-
-
 def main(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(description="Write compile.rsp and link.rsp.")
-    parser.add_argument("folder", type=Path)
+    parser = argparse.ArgumentParser(description="Write clang's response file.")
+    parser.add_argument("file", type=Path)
     parser.add_argument("--visual-studio", default="")
     parser.add_argument("--kits", default="")
     parser.add_argument("--kits-version", default="")
     options = parser.parse_args(arguments)
     try:
         if options.visual_studio or options.kits:
-            compiler, linker = kits(options.visual_studio, options.kits, options.kits_version)
+            words = kits(options.visual_studio, options.kits, options.kits_version)
         else:
-            compiler, linker = mingw()
+            words = mingw()
     except ToolchainError as error:
         print(f"windows: {error}", file=sys.stderr)
         return 1
-    options.folder.mkdir(parents=True, exist_ok=True)
-    write_if_changed(options.folder / "compile.rsp", quoted(compiler))
-    write_if_changed(options.folder / "link.rsp", quoted(linker))
+    options.file.parent.mkdir(parents=True, exist_ok=True)
+    if not options.file.exists() or options.file.read_text(encoding="utf-8") != quoted(words):
+        options.file.write_text(quoted(words), encoding="utf-8")
     return 0
 
 
