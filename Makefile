@@ -94,7 +94,7 @@ IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYP
     VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
     WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
 
-.PHONY: all core environment windows uefi linux-guest efi-guest waiting-guest
+.PHONY: all core environment windows windows-tests uefi linux-guest efi-guest waiting-guest
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -107,6 +107,10 @@ environment: ## Make out/environment/, the files for debuggers
 
 windows: core
 	@$(MAKE) -C windows $(IN_WINDOWS)
+
+# The same driver on Wine's kernel, for the tests.
+windows-tests: windows
+	@$(MAKE) -C windows $(IN_WINDOWS) tests
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -158,7 +162,7 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
-test-now: all linux-guest efi-guest waiting-guest test-host
+test-now: all linux-guest efi-guest waiting-guest test-host $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log

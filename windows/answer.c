@@ -39,7 +39,7 @@ static NTSTATUS status_of(enum zpp_status status)
     case ZPP_LOCKED_BY_FIRMWARE:
         return STATUS_NOT_CAPABLE;
     case ZPP_IN_USE:
-        return STATUS_RESOURCE_IN_USE;
+        return STATUS_DEVICE_BUSY;
     case ZPP_BAD_CALL:
         return STATUS_INVALID_DEVICE_STATE;
     default:
@@ -74,7 +74,7 @@ void zpp_answer_failure(struct zpp_answer *answer, enum zpp_status status, const
         return;
     switch (zpp_platform_find()) {
     case ZPP_PLATFORM_WINDOWS_HYPERVISOR:
-        answer->status = STATUS_RESOURCE_IN_USE;
+        answer->status = STATUS_DEVICE_BUSY;
         append(answer, "; Hyper-V runs below this Windows: turn it off, with memory integrity");
         break;
     case ZPP_PLATFORM_VIRTUAL_MACHINE:

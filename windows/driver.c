@@ -13,7 +13,8 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *service_key)
     if (NT_SUCCESS(status))
         zpp_launch(&settings, &answer);
     else
-        zpp_answer_refused(&answer, status, "SerialPort or WaitForDebugger in the registry is not valid");
+        zpp_answer_refused(&answer, status,
+                           "SerialPort or WaitForDebugger in the registry is not valid");
     /* At this level it is shown without any filter being set. */
     DbgPrintEx(DPFLTR_IHVDRIVER_ID, DPFLTR_ERROR_LEVEL, "zpp: %s\n", answer.text);
     zpp_settings_write_result(service_key, answer.text);
