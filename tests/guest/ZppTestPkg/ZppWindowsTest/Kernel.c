@@ -1,6 +1,7 @@
 /** @file
   The functions of the Windows kernel that the driver calls, on UEFI: its memory is mapped one to
-  one, and its processor groups have two CPUs each.
+  one, and its processor groups have two CPUs each. Their names and arguments are Microsoft's, whose
+  reference describes each.
 **/
 #include "Kernel.h"
 #include "Thread.h"
