@@ -15,6 +15,7 @@ from typing import TypeVar
 from windows_machine import NO_EXECUTE, PAGE, WRITABLE, Machine
 
 CORE_BASE = 0xFFFF_A000_0000_0000
+CORE_GDT = CORE_BASE + 0x12340  # nobody reads it here
 MAGIC, VERSION = 0x746F_6F42_2D70_707A, 2
 PREPARE, LAUNCH = 0, 1
 OK = 0
@@ -123,6 +124,7 @@ class Core:
         assert call.os_call != call.core_call
         assert machine.physical(call.os_call) == machine.physical(call.core_call, root)
         self.check_code(root)
+        machine.set_gdt(CORE_GDT)
         self.calls.append(call)
         if call.phase == PREPARE:
             self.info = self.structure(BootInfo, call.boot_info)
@@ -159,6 +161,7 @@ class Core:
         """The OS goes on as a guest."""
         machine = self.machine
         machine.held.add(call.cpu)
+        machine.set_gdt(call.os.gdtr.base)
         machine.set_register("CR3", call.os.cr3)
         machine.set_register("CR4", call.os.cr4)
         machine.set_register("RSP", call.os.rsp)
@@ -194,6 +197,7 @@ class Core:
         machine.held.remove(machine.cpu)
         self.devirtualized.append(machine.cpu)
         machine.write(call.core_call, bytes(now), call.core_cr3)
+        machine.set_gdt(CORE_GDT)
         machine.set_register("CR3", call.core_cr3)
         machine.set_register("R12", call.core_call)
         machine.set_register("RIP", self.info.trampoline_leave)

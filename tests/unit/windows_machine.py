@@ -170,9 +170,16 @@ class Machine:
     def move_to(self, cpu: int) -> None:
         self.cpu = cpu
         base = self.tables_of(cpu)
-        self.uc.reg_write(x86.UC_X86_REG_GDTR, (0, base, 0x4F, 0))
+        self.set_gdt(base)
         self.uc.reg_write(x86.UC_X86_REG_TR, (TSS_SELECTOR, base + 0x100, 0x67, 0x8B00))
         self.uc.reg_write(x86.UC_X86_REG_MSR, (MSR_GS_BASE, self.gs_base_of(cpu)))
+
+    def set_gdt(self, base: int) -> None:
+        self.uc.reg_write(x86.UC_X86_REG_GDTR, (0, base, 0x4F, 0))
+
+    @property
+    def gdt(self) -> int:
+        return int(self.uc.reg_read(x86.UC_X86_REG_GDTR)[1])
 
     def _cpuid(self, _uc: unicorn.Uc, _data: object) -> int:
         leaf = self.register("EAX")

@@ -68,6 +68,7 @@ class Run:
         assert not self.kernel.affinities
         assert self.machine.register("EFLAGS") & 0x200, "interrupts are off"
         assert self.machine.register("CR3") == self.machine.root
+        assert self.machine.gdt == self.machine.tables_of(self.machine.cpu)
         assert self.status >= 1 << 31, "Windows would keep the driver"
         assert self.kernel.printed == [f"zpp: {self.result}\n"]
 
