@@ -12,7 +12,15 @@ import re
 import sys
 from pathlib import Path
 
-MINGW = Path("/usr/share/mingw-w64/include")
+# Where Debian, Arch and Fedora have them.
+MINGW = tuple(
+    Path(folder)
+    for folder in (
+        "/usr/share/mingw-w64/include",
+        "/usr/x86_64-w64-mingw32/include",
+        "/usr/x86_64-w64-mingw32/sys-root/mingw/include",
+    )
+)
 
 
 class ToolchainError(Exception):
@@ -39,7 +47,8 @@ def newest(parent: Path, what: str) -> Path:
 
 def mingw() -> list[str]:
     """clang's arguments with mingw-w64's headers."""
-    include = present(MINGW, "mingw-w64's headers (package mingw-w64-common, 'make setup')")
+    there = (folder for folder in MINGW if (folder / "ddk/ntddk.h").exists())
+    include = present(next(there, MINGW[0]), "mingw-w64's headers (mingw-w64-common, 'make setup')")
     # clang has the intrinsics itself; as mingw-w64 declares them, wdm.h would define two in every
     # object, with external linkage.
     arguments = ["--target=x86_64-w64-windows-gnu", "-nostdlibinc", "-fms-extensions"]

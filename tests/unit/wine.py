@@ -5,11 +5,17 @@ from __future__ import annotations
 import os
 import re
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-WINE = Path("/usr/lib/wine")
-LIBRARIES = Path("/usr/lib/x86_64-linux-gnu/wine/x86_64-windows")
+# Debian keeps the programs where no PATH leads; `wine` itself is not needed.
+PROGRAMS = ("/usr/lib/wine/{}", "/usr/bin/{}")
+LIBRARIES = (
+    "/usr/lib/x86_64-linux-gnu/wine/x86_64-windows",
+    "/usr/lib/wine/x86_64-windows",
+    "/usr/lib64/wine/x86_64-windows",
+)
 TIME_LIMIT = 120  # seconds; a start takes one
 
 
@@ -22,21 +28,26 @@ class Start:
     messages: tuple[str, ...]  # of DbgPrint and DbgPrintEx
 
 
-class Wine:
-    """A prefix with nothing in it but Wine's own libraries, by links: no wineboot, no registry.
+def found(candidates: Iterable[str]) -> Path:
+    paths = [Path(name) for name in candidates]
+    there = next((path for path in paths if path.exists()), None)
+    assert there is not None, f"wine64 is not installed (no {paths[0]}): run 'make setup'"
+    return there
 
-    Debian keeps the programs where no PATH leads, and `wine` itself is not needed.
-    """
+
+class Wine:
+    """A prefix with nothing in it but Wine's own libraries, by links: no wineboot, no registry."""
 
     def __init__(self, folder: Path) -> None:
-        assert (WINE / "wine64").exists(), "wine64 is not installed: run 'make setup'"
+        self.program = found(place.format("wine64") for place in PROGRAMS)
+        self.server = found(place.format("wineserver") for place in PROGRAMS)
         self.folder = folder
         drivers = folder / "drive_c/windows/system32/drivers"
         drivers.mkdir(parents=True)
         (folder / "dosdevices").mkdir()
         (folder / "dosdevices/c:").symlink_to("../drive_c")
         (folder / ".update-timestamp").write_text("disable\n")  # of wine.inf: not to be run
-        for library in LIBRARIES.iterdir():
+        for library in found(LIBRARIES).iterdir():
             (drivers.parent / library.name).symlink_to(library)
             if library.suffix == ".sys":
                 (drivers / library.name).symlink_to(library)
@@ -48,7 +59,7 @@ class Wine:
         }
 
     def run(self, *words: str) -> subprocess.CompletedProcess[str]:
-        command = [str(WINE / "wine64"), *words]
+        command = [str(self.program), *words]
         # not by pipes, which services that stay would keep open
         with (self.folder / "output").open("w+") as output:
             done = subprocess.run(
@@ -61,10 +72,10 @@ class Wine:
 
     def stop(self) -> None:
         """Ends every process of this prefix: the next one starts a new service manager."""
-        command = [str(WINE / "wineserver"), "--kill", "--wait"]
         subprocess.run(
-            command[:2], env=self.environment, check=False, capture_output=True, timeout=TIME_LIMIT
-        )
+            [str(self.server), "--kill"], env=self.environment, check=False, capture_output=True,
+            timeout=TIME_LIMIT,
+        )  # fmt: skip
 
     def command(self, *words: str) -> str:
         done = self.run(*words)
