@@ -90,11 +90,7 @@ IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
 IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
-    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
-    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
-
-.PHONY: all core environment windows windows-tests uefi linux-guest efi-guest waiting-guest
+.PHONY: all core environment uefi linux-guest efi-guest waiting-guest unoptimized-guest
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -105,6 +101,11 @@ core: ready
 environment: ## Make out/environment/, the files for debuggers
 	@python3 -m efi_image.environment -- $(OVERRIDES)
 
+IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
+    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
+    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
+
+.PHONY: windows windows-tests
 windows: core
 	@$(MAKE) -C windows $(IN_WINDOWS)
 
@@ -122,6 +123,11 @@ efi-guest: uefi
 waiting-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/waiting \
 	    HYPERVISOR_ELF=$(CURDIR)/$(OUT)/hypervisor.elf HYPERVISOR_WAIT_FOR_DEBUGGER=1
+
+# The core of a debug build, for the tests: its slow handlers must not lose a SIPI.
+unoptimized-guest: uefi
+	@$(MAKE) -C hypervisor $(IN) CONFIGURATION=debug OUT=$(CURDIR)/$(OUT)/unoptimized
+	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/unoptimized
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img
 
@@ -162,7 +168,8 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
-test-now: all linux-guest efi-guest waiting-guest test-host $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
+test-now: $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
+test-now: all linux-guest efi-guest waiting-guest unoptimized-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
