@@ -12,6 +12,8 @@ from windows_kernel import REG_DWORD, REG_SZ, Faults
 from windows_machine import CpuModel
 from windows_run import Run, build_directory
 
+from efi_image.config import load
+
 HELD = 0xC000_02DE  # STATUS_INSUFFICIENT_POWER
 UNSUCCESSFUL = 0xC000_0001
 INVALID_PARAMETER = 0xC000_000D
@@ -84,7 +86,9 @@ def test_every_cpu_is_taken(groups: tuple[int, ...], model: CpuModel, vendor: st
 def test_settings_of_the_build_and_of_the_registry() -> None:
     info = Run().start().core.info
     assert info is not None
-    assert (info.serial_port, info.wait_for_debugger) == (0x3F8, 0)
+    config = load()
+    of_the_build = (config.serial_port, config.hypervisor_wait_for_debugger)
+    assert (info.serial_port, info.wait_for_debugger) == of_the_build
     number = struct.Struct("<I").pack
     registry = {
         "SerialPort": (REG_DWORD, number(0x2F8)),
