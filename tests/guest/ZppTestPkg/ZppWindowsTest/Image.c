@@ -2,6 +2,7 @@
   A Windows driver in memory.
 **/
 #include "Image.h"
+#include "Mapping.h"
 
 #include <IndustryStandard/PeImage.h>
 #include <Library/BaseMemoryLib.h>
@@ -23,7 +24,7 @@ typedef struct {
 /**
   Fills the driver's table of imports.
 
-  @param[in] Base  Where the driver is, relocated.
+  @param[in] Base  Where the driver's memory is.
 
   @retval EFI_SUCCESS      Every function was found.
   @retval EFI_UNSUPPORTED  The kernel has not one of them.
@@ -58,7 +59,44 @@ ResolveImports (
 }
 
 /**
-  Loads a driver's file: its sections, relocations and imports.
+  Maps the driver where it is to run.
+
+  @param[in] Image  The driver, in its memory.
+**/
+STATIC
+VOID
+MapSections (
+  IN CONST ZPP_DRIVER_IMAGE  *Image
+  )
+{
+  EFI_IMAGE_DOS_HEADER            *Dos;
+  EFI_IMAGE_NT_HEADERS64          *Header;
+  CONST EFI_IMAGE_SECTION_HEADER  *Section;
+  UINTN                           Index;
+  ZPP_ACCESS                      Access;
+
+  Dos     = (EFI_IMAGE_DOS_HEADER *)(UINTN)Image->Base;
+  Header  = (EFI_IMAGE_NT_HEADERS64 *)((UINTN)Dos + Dos->e_lfanew);
+  Section = (EFI_IMAGE_SECTION_HEADER *)((UINT8 *)&Header->OptionalHeader + Header->FileHeader.SizeOfOptionalHeader);
+  for (Index = 0; Index < Header->FileHeader.NumberOfSections; Index++, Section++) {
+    Access = ZppReadOnly;
+    if ((Section->Characteristics & EFI_IMAGE_SCN_MEM_EXECUTE) != 0) {
+      Access = ZppExecute;
+    } else if ((Section->Characteristics & EFI_IMAGE_SCN_MEM_WRITE) != 0) {
+      Access = ZppReadWrite;
+    }
+
+    ZppMapPages (
+      ZPP_DRIVER_ADDRESS + Section->VirtualAddress,
+      Image->Base + Section->VirtualAddress,
+      EFI_SIZE_TO_PAGES (Section->Misc.VirtualSize),
+      Access
+      );
+  }
+}
+
+/**
+  Loads a driver's file: its sections with their access rights, relocations and imports.
 
   @param[in]  File   The file.
   @param[out] Image  The driver.
@@ -90,8 +128,9 @@ ZppLoadDriver (
     return Status;
   }
 
-  Context.ImageAddress = Image->Base;
-  Status               = PeCoffLoaderLoadImage (&Context);
+  Context.ImageAddress       = Image->Base;
+  Context.DestinationAddress = ZPP_DRIVER_ADDRESS;
+  Status                     = PeCoffLoaderLoadImage (&Context);
   if (!EFI_ERROR (Status)) {
     Status = PeCoffLoaderRelocateImage (&Context);
   }
@@ -100,12 +139,13 @@ ZppLoadDriver (
     Status = ResolveImports ((UINT8 *)(UINTN)Image->Base);
   }
 
+  MapSections (Image);
   Image->Entry = (ZPP_DRIVER_ENTRY)(UINTN)Context.EntryPoint;
   return Status;
 }
 
 /**
-  Unloads a driver: its memory is filled with breakpoints, and given back.
+  Unloads a driver: its memory is given back, and nothing is where it was.
 
   @param[in] Image  The driver.
 **/
@@ -114,6 +154,7 @@ ZppUnloadDriver (
   IN CONST ZPP_DRIVER_IMAGE  *Image
   )
 {
+  ZppUnmapPages (ZPP_DRIVER_ADDRESS, Image->Pages);
   SetMem ((VOID *)(UINTN)Image->Base, EFI_PAGES_TO_SIZE (Image->Pages), BREAKPOINT);
   gBS->FreePages (Image->Base, Image->Pages);
 }

@@ -16,13 +16,13 @@ NTSTATUS
   );
 
 typedef struct {
-  EFI_PHYSICAL_ADDRESS    Base;
+  EFI_PHYSICAL_ADDRESS    Base;  ///< Its memory; it runs at ZPP_DRIVER_ADDRESS.
   UINTN                   Pages;
   ZPP_DRIVER_ENTRY        Entry;
 } ZPP_DRIVER_IMAGE;
 
 /**
-  Loads a driver's file: its sections, relocations and imports.
+  Loads a driver's file: its sections with their access rights, relocations and imports.
 
   @param[in]  File   The file.
   @param[out] Image  The driver.
@@ -38,7 +38,7 @@ ZppLoadDriver (
   );
 
 /**
-  Unloads a driver: its memory is filled with breakpoints, and given back.
+  Unloads a driver: its memory is given back, and nothing is where it was.
 
   @param[in] Image  The driver.
 **/

@@ -1,9 +1,10 @@
 /** @file
-  The functions of the Windows kernel that the driver calls, on UEFI: its memory is mapped one to
-  one, and its processor groups have two CPUs each. Their names and arguments are Microsoft's, whose
+  The functions of the Windows kernel that the driver calls, on UEFI: contiguous memory is mapped
+  high, as in Windows, and the processor groups have two CPUs each. Their names and arguments are Microsoft's, whose
   reference describes each.
 **/
 #include "Kernel.h"
+#include "Mapping.h"
 #include "Thread.h"
 
 #include <Library/BaseLib.h>
@@ -38,8 +39,9 @@ typedef struct {
 } UNICODE_STRING;
 
 typedef struct {
-  VOID     *Start;
-  UINTN    Pages;
+  VOID      *Physical;
+  UINT64    Start;
+  UINTN     Pages;
 } RANGE;
 
 STATIC CONST ZPP_CPUS    *mCpus;
@@ -102,14 +104,22 @@ MmAllocateContiguousNodeMemory (
 {
   RANGE  *Range;
 
-  Range        = &mRanges[mTrace.Ranges];
-  Range->Pages = EFI_SIZE_TO_PAGES (Size);
-  Range->Start = mTrace.Ranges < RANGES_MAX ? AllocateReservedPages (Range->Pages) : NULL;
-  if (Range->Start != NULL) {
-    mTrace.Ranges++;
+  if (mTrace.Ranges == RANGES_MAX) {
+    return NULL;
   }
 
-  return Range->Start;
+  Range           = &mRanges[mTrace.Ranges];
+  Range->Pages    = EFI_SIZE_TO_PAGES (Size);
+  Range->Physical = AllocateReservedPages (Range->Pages);
+  if (Range->Physical == NULL) {
+    return NULL;
+  }
+
+  // A page between two ranges belongs to nobody.
+  Range->Start = mTrace.Ranges == 0 ? ZPP_CONTIGUOUS_ADDRESS : Range[-1].Start + EFI_PAGES_TO_SIZE (Range[-1].Pages + 1);
+  ZppMapPages (Range->Start, (UINTN)Range->Physical, Range->Pages, ZppReadWrite);
+  mTrace.Ranges++;
+  return (VOID *)Range->Start;
 }
 
 STATIC
@@ -119,13 +129,19 @@ MmFreeContiguousMemory (
   IN VOID  *Start
   )
 {
+  RANGE  *Range;
+
   // The driver frees in the reverse order.
-  if ((mTrace.Ranges != 0) && (mRanges[mTrace.Ranges - 1].Start == Start)) {
-    mTrace.Ranges--;
-    // A hypervisor that is still there would be seen, and one that is not hides nothing.
-    SetMem (Start, EFI_PAGES_TO_SIZE (mRanges[mTrace.Ranges].Pages), 0xa5);
-    FreePages (Start, mRanges[mTrace.Ranges].Pages);
+  Range = &mRanges[mTrace.Ranges - 1];
+  if ((mTrace.Ranges == 0) || (Range->Start != (UINTN)Start)) {
+    return;
   }
+
+  // A hypervisor that is still there would be seen, and one that is not hides nothing.
+  SetMem (Start, EFI_PAGES_TO_SIZE (Range->Pages), 0xa5);
+  ZppUnmapPages (Range->Start, Range->Pages);
+  FreePages (Range->Physical, Range->Pages);
+  mTrace.Ranges--;
 }
 
 STATIC
@@ -135,7 +151,7 @@ MmGetPhysicalAddress (
   IN VOID  *Address
   )
 {
-  return (UINTN)Address;
+  return ZppPhysicalOf ((UINTN)Address);
 }
 
 STATIC

@@ -3,7 +3,7 @@
   (or emulated) CPU with VT-x or AMD-V.
 
   Three times: first Windows refuses the last CPU when the others are taken, so that all are given
-  back; then nothing is in the way; then zpp is there already. Each time the driver is unloaded.
+  back; then nothing is in the way; then zpp is there already. Each time the driver is unmapped.
   Prints a line for each, and starts \EFI\zpp\guest.efi, if it is there, with this program's own
   load options. Started without zpp ("hypervisor = off"); the driver is \EFI\zpp\zpp_loader.sys.
 **/
