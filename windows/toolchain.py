@@ -64,8 +64,9 @@ def kits(visual_studio: str, root: str, version: str) -> list[str]:
     headers = Path(root) / "Include"
     headers = headers / version if version else newest(headers, "WINDOWS_KITS_ROOT")
     folders = [present(headers / name, "WINDOWS_KITS_ROOT") for name in ("km", "km/crt", "shared")]
-    arguments = ["--target=x86_64-pc-windows-msvc", "-nostdlibinc", "-D_AMD64_"]
-    return [*arguments, *system(*folders, compiler)]
+    # What later kits call deprecated is all there is in the first Windows 10.
+    arguments = ["--target=x86_64-pc-windows-msvc", "-nostdlibinc", "-Wno-deprecated-declarations"]
+    return [*arguments, "-D_AMD64_", *system(*folders, compiler)]
 
 
 def system(*folders: Path) -> list[str]:

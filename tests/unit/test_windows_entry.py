@@ -7,6 +7,8 @@ import struct
 from collections.abc import Callable
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from windows_core import LAUNCH, PREPARE
 from windows_kernel import REG_DWORD, REG_SZ, Faults
 from windows_machine import CpuModel
@@ -329,3 +331,52 @@ def test_a_core_that_is_damaged(damage: Callable[[bytes], bytes]) -> None:
     run.failed(
         INVALID_IMAGE_FORMAT, "no hypervisor: hypervisor.elf is damaged or not for this loader"
     )
+
+
+def maybe(strategy: st.SearchStrategy[int]) -> st.SearchStrategy[int | None]:
+    return st.none() | strategy
+
+
+FAULTS = st.builds(
+    Faults,
+    pages_in_a_row=st.integers(1, 900) | st.just(1 << 40),
+    free_pages=st.integers(0, 1200) | st.just(1 << 40),
+    no_number_for=maybe(st.integers(0, 9)),
+    unreachable=maybe(st.integers(0, 9)),
+    added_after=maybe(st.integers(1, 9)),
+)
+
+
+@given(
+    groups=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
+    faults=FAULTS | st.just(Faults()),
+    amd=st.booleans(),
+    prepared=st.sampled_from((0, 0, 0, 0, LOCKED)),
+    failing=maybe(st.integers(0, 9)),
+    commit=st.sampled_from((0, 0, 0, 4)),
+)
+@settings(max_examples=60, deadline=None, database=None, derandomize=True)
+def test_all_or_nothing(
+    groups: tuple[int, ...],
+    faults: Faults,
+    amd: bool,
+    prepared: int,
+    failing: int | None,
+    commit: int,
+) -> None:
+    """Whatever fails, and however much at once: every CPU is held and the memory kept, or none."""
+    run = Run(CpuModel(vmx=not amd, svm=amd), groups, faults)
+    run.core.prepared = prepared
+    run.core.launched = lambda cpu: ENTRY if cpu == failing else 0
+    run.core.commit = commit
+    run.start()
+    if run.status == HELD:
+        assert run.machine.held == set(range(sum(groups)))
+        assert run.core.info is not None
+        assert run.memory_pages == run.core.info.total_pages
+        assert run.core.committed
+    else:
+        assert run.result.startswith("no hypervisor: ")
+        assert not run.machine.held
+        assert run.memory_pages == 0
+        assert not run.core.committed
