@@ -7,6 +7,7 @@ The structures are those of hypervisor/include/zpp/boot_info.h.
 from __future__ import annotations
 
 import ctypes
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from typing import TypeVar
 
 from windows_machine import NO_EXECUTE, PAGE, WRITABLE, Machine
 
+from efi_image.config import find_root
+
 CORE_BASE = 0xFFFF_A000_0000_0000
 CORE_GDT = CORE_BASE + 0x12340  # nobody reads it here
-MAGIC, VERSION = 0x746F_6F42_2D70_707A, 2
+MAGIC = 0x746F_6F42_2D70_707A
 PREPARE, LAUNCH = 0, 1
 OK = 0
 HYPERCALL = 0x007A_7070_0000_0000
@@ -68,6 +71,16 @@ class CpuCall(ctypes.Structure):
 
 
 assert ctypes.sizeof(CpuCall) == 512
+
+
+def boot_info_version() -> int:
+    root = find_root()
+    assert root is not None
+    header = (root / "hypervisor/include/zpp/boot_info.h").read_text()
+    found = re.search(r"^#define ZPP_BOOT_INFO_VERSION (\d+)u$", header, re.MULTILINE)
+    assert found
+    return int(found[1])
+
 
 S = TypeVar("S", bound=ctypes.Structure)
 
@@ -128,6 +141,8 @@ class Core:
         self.calls.append(call)
         if call.phase == PREPARE:
             self.info = self.structure(BootInfo, call.boot_info)
+            assert (self.info.magic, self.info.version) == (MAGIC, boot_info_version())
+            assert self.info.size == ctypes.sizeof(BootInfo)
             self.answer(call, self.prepared)
         else:
             assert call.cpu not in machine.held
