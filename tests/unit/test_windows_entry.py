@@ -74,7 +74,7 @@ def test_every_cpu_is_taken(groups: tuple[int, ...], model: CpuModel, vendor: st
     for cpu, call in enumerate(run.core.calls[1:]):
         assert call.os.gdtr.base == call.os.tr.base - 0x100 == run.machine.tables_of(cpu)
         assert call.os.gs.base == run.machine.gs_base_of(cpu)
-        assert call.os.cr3 == run.machine.root
+        assert call.os.cr3 == run.machine.os_cr3
         assert (call.os.cs.selector, call.os.tr.selector) == (0x10, 0x40)
     info = run.core.info
     assert info is not None
@@ -83,6 +83,18 @@ def test_every_cpu_is_taken(groups: tuple[int, ...], model: CpuModel, vendor: st
     assert [(r.physical, r.pages) for r in info.ranges[: info.range_count]] == list(
         run.kernel.contiguous.values()
     )
+
+
+@pytest.mark.parametrize("svm", [False, True])
+def test_process_context_identifiers(svm: bool) -> None:
+    """Windows runs with CR4.PCIDE on, under which CR3 and CR4 have rules of their own."""
+    model = CpuModel(vmx=not svm, svm=svm, pcid=2)
+    assert Run(model).start().status == HELD
+    run = Run(model, groups=(3,))
+    run.core.launched = lambda cpu: ENTRY if cpu == 2 else 0
+    run.start().failed(UNSUCCESSFUL, "no hypervisor: the CPU refused the VM entry")
+    assert run.core.devirtualized == [1, 0]
+    assert run.machine.control_moves >= 4 * 2  # in and out: prepare, two launches, a failure
 
 
 def test_settings_of_the_build_and_of_the_registry() -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import pefile
 import unicorn
@@ -22,7 +24,7 @@ RETURN = FUNCTIONS + 0xFF0  # where DriverEntry returns to
 
 CODE_SELECTOR, DATA_SELECTOR, TSS_SELECTOR = 0x10, 0x18, 0x40  # as Windows has them
 PRESENT, WRITABLE, NO_EXECUTE = 1, 2, 1 << 63
-CR4_PAE, EFER_LONG_MODE_NX = 0x20, 0xD00
+CR4_PAE, CR4_PCIDE, EFER_LONG_MODE_NX = 0x20, 0x2_0000, 0xD00
 ZPP_SIGNATURE = (0x4000_0001, 0x5A70_705A, 0x705A_7070, 0x7070_5A70)
 ZPP_VTX, ZPP_AMDV = 1, 2
 MSR_EFER, MSR_GS_BASE = 0xC000_0080, 0xC000_0101
@@ -38,6 +40,7 @@ class CpuModel:
     topology_leaf: bool = True
     address_bits: int = 39
     no_execute: bool = True
+    pcid: int = 0  # of the running address space; 0: CR4.PCIDE is off
     hypervisor: dict[int, tuple[int, int, int, int]] = field(default_factory=dict)
 
     def cpuid(self, leaf: int, apic_id: int) -> tuple[int, int, int, int]:
@@ -63,6 +66,7 @@ class Machine:
         self.apic_ids = apic_ids
         self.cpu = 0
         self.held: set[int] = set()
+        self.control_moves = 0
         self._next_page = PAGE
         self.error: BaseException | None = None
         self.uc.mem_map(0, RAM_SIZE)
@@ -71,6 +75,30 @@ class Machine:
         self._start_paging()
         self._make_cpus()
         self.uc.hook_add(unicorn.UC_HOOK_INSN, self._cpuid, None, 1, 0, x86.UC_X86_INS_CPUID)
+
+    @property
+    def os_cr3(self) -> int:
+        return self.root | self.model.pcid
+
+    def watch_control_registers(self, text: bytes, address: int) -> None:
+        """Has each MOV to CR3 and CR4 in the code checked as the CPU does (SDM Vol. 3A, 4.10.1);
+        unicorn does not."""
+        names = ("RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI")
+        for number in (3, 4):
+            for register, name in enumerate(names):
+                opcode = bytes((0x0F, 0x22, 0xC0 | number << 3 | register))
+                for match in re.finditer(re.escape(opcode), text):
+                    self.on_code(
+                        address + match.start(), partial(self._move_to_control, number, name)
+                    )
+
+    def _move_to_control(self, number: int, name: str) -> None:
+        value, cr4 = self.register(name), self.register("CR4")
+        self.control_moves += 1
+        if number == 3:
+            assert not value & 0xFE7 or cr4 & CR4_PCIDE, f"CR3 = {value:#x} without CR4.PCIDE"
+        elif value & CR4_PCIDE and not cr4 & CR4_PCIDE:
+            assert not self.register("CR3") & 0xFFF, "#GP: CR4.PCIDE under a PCID"
 
     # ---- memory
 
@@ -137,8 +165,8 @@ class Machine:
 
     def _start_paging(self) -> None:
         # hooks see linear addresses; memory is reached through the page tables
-        self.uc.reg_write(x86.UC_X86_REG_CR3, self.root)
-        self.uc.reg_write(x86.UC_X86_REG_CR4, CR4_PAE)
+        self.uc.reg_write(x86.UC_X86_REG_CR3, self.os_cr3)
+        self.uc.reg_write(x86.UC_X86_REG_CR4, CR4_PAE | (CR4_PCIDE if self.model.pcid else 0))
         self.uc.reg_write(x86.UC_X86_REG_MSR, (MSR_EFER, EFER_LONG_MODE_NX))
         self.map(STACK_TOP - STACK_PAGES * PAGE, self.new_page(STACK_PAGES), STACK_PAGES,
                  WRITABLE | NO_EXECUTE)  # fmt: skip

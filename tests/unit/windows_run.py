@@ -47,7 +47,9 @@ class Run:
         self.core = Core(self.machine, Core.file(build))
         self.entry = load_image(self.machine, pe, self.kernel.resolve)
         text = next(s for s in pe.sections if s.Name.startswith(b".text"))
-        self.core.attach(text.get_data(), pe.OPTIONAL_HEADER.ImageBase + text.VirtualAddress)
+        where = pe.OPTIONAL_HEADER.ImageBase + text.VirtualAddress
+        self.core.attach(text.get_data(), where)
+        self.machine.watch_control_registers(text.get_data(), where)
 
     def start(self) -> Run:
         """Enters the driver as the I/O manager does; `status` is its answer."""
@@ -67,7 +69,7 @@ class Run:
         assert not self.kernel.handles
         assert not self.kernel.affinities
         assert self.machine.register("EFLAGS") & 0x200, "interrupts are off"
-        assert self.machine.register("CR3") == self.machine.root
+        assert self.machine.register("CR3") == self.machine.os_cr3
         assert self.machine.gdt == self.machine.tables_of(self.machine.cpu)
         assert self.status >= 1 << 31, "Windows would keep the driver"
         assert self.kernel.printed == [f"zpp: {self.result}\n"]
