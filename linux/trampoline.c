@@ -8,6 +8,9 @@
 #endif
 /* The call goes to the core, on page tables on which there are no thunks. */
 #define ZPP_ASM_INDIRECT_CALL_FOLLOWS ANNOTATE_RETPOLINE_SAFE
+#ifdef ANNOTATE_NOENDBR
+#define ZPP_ASM_NO_ENTRY ANNOTATE_NOENDBR
+#endif
 
 #include "loader/trampoline.c"
 

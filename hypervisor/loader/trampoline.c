@@ -13,6 +13,9 @@
 #ifndef ZPP_ASM_INDIRECT_CALL_FOLLOWS
 #define ZPP_ASM_INDIRECT_CALL_FOLLOWS ""
 #endif
+#ifndef ZPP_ASM_NO_ENTRY /* an address that is taken, but not for an indirect call */
+#define ZPP_ASM_NO_ENTRY ""
+#endif
 
 #define CALL(field) __builtin_offsetof(struct zpp_cpu_call, field)
 
@@ -33,6 +36,7 @@
 __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
 {
     __asm__ volatile(
+        ZPP_ASM_NO_ENTRY
         "    .globl zpp_trampoline_start\n"
         "    .globl zpp_trampoline_call\n"
         "zpp_trampoline_start:\n"
@@ -47,10 +51,9 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "    wrmsr\n"
         "    movq %%rbx, %%cr3\n"
         "    movq %c[core_stack](%%r12), %%rsp\n"
-        "    movq %%r12, %%rdi\n"
-        ZPP_ASM_INDIRECT_CALL_FOLLOWS "    callq *%c[entry](%%r12)\n"
+        "    movq %%r12, %%rdi\n" ZPP_ASM_INDIRECT_CALL_FOLLOWS "    callq *%c[entry](%%r12)\n"
 
-        "    .globl zpp_trampoline_leave\n"
+        ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_leave\n"
         "zpp_trampoline_leave:\n"
         "    movq %c[os_call](%%r12), %%rdi\n"
         "    movq %c[cr3](%%r12), %%rax\n"
@@ -100,8 +103,7 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "    vmcall\n" /* does not come back here unless it is refused */
         "    jmp .Lzpp_resume\n"
         "7:  vmmcall\n"
-        "    jmp .Lzpp_resume\n"
-        "    .globl zpp_trampoline_end\n"
+        "    jmp .Lzpp_resume\n" ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_end\n"
         "zpp_trampoline_end:\n"
         :
         : [rsp] "i"(CALL(os.rsp)), [rip] "i"(CALL(os.rip)), [rflags] "i"(CALL(os.rflags)),
