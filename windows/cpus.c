@@ -1,8 +1,4 @@
 #include "cpus.h"
-#include "cpuid.h"
-
-#define LEAF_FEATURES 1u
-#define LEAF_EXTENDED_TOPOLOGY 0xbu
 
 uint32_t zpp_cpus_count(void) { return KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS); }
 
@@ -25,11 +21,4 @@ NTSTATUS zpp_cpus_run(uint32_t cpu, zpp_cpu_function function, void *context)
         status = STATUS_DEVICE_NOT_READY;
     KeRevertToUserGroupAffinityThread(&before);
     return status;
-}
-
-uint32_t zpp_cpus_apic_id(void)
-{
-    if (zpp_cpuid(0).eax >= LEAF_EXTENDED_TOPOLOGY && zpp_cpuid(LEAF_EXTENDED_TOPOLOGY).ebx != 0)
-        return zpp_cpuid(LEAF_EXTENDED_TOPOLOGY).edx;
-    return zpp_cpuid(LEAF_FEATURES).ebx >> 24;
 }

@@ -15,7 +15,4 @@ uint32_t zpp_cpus_count(void);
  * there, the function does not run, and the status is an error. */
 NTSTATUS zpp_cpus_run(uint32_t cpu, zpp_cpu_function function, void *context);
 
-/* The APIC ID of the CPU that asks: of the x2APIC where there is one. */
-uint32_t zpp_cpus_apic_id(void);
-
 #endif

@@ -36,7 +36,7 @@ static struct launch *new_launch(const struct zpp_settings *settings, uint32_t c
 static void note_apic_id(void *context, uint32_t cpu)
 {
     struct launch *launch = context;
-    launch->apic_ids[cpu] = zpp_cpus_apic_id();
+    launch->apic_ids[cpu] = zpp_cpu_apic_id();
 }
 
 static void prepare(void *context, uint32_t cpu)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from windows_machine import NO_EXECUTE, PAGE, WRITABLE, Machine
+from windows_machine import CR4_PAE, NO_EXECUTE, PAGE, WRITABLE, Machine
 
 from efi_image.config import find_root
 
@@ -213,6 +213,7 @@ class Core:
         self.devirtualized.append(machine.cpu)
         machine.write(call.core_call, bytes(now), call.core_cr3)
         machine.set_gdt(CORE_GDT)
+        machine.set_register("CR4", CR4_PAE)
         machine.set_register("CR3", call.core_cr3)
         machine.set_register("R12", call.core_call)
         machine.set_register("RIP", self.info.trampoline_leave)

@@ -22,6 +22,7 @@ unsigned zpp_cpu_physical_address_bits(void) { return 39; }
 int zpp_cpu_has_large_nested_pages(void) { return 1; }
 unsigned zpp_cpu_paging_levels(void) { return 4; }
 int zpp_cpu_has_no_execute(void) { return 1; }
+uint32_t zpp_cpu_apic_id(void) { return 2 * zpp_wine_cpu; }
 void zpp_cpu_capture(struct zpp_cpu_state *state) { state->rflags = 2; }
 void zpp_cpu_restore(const struct zpp_cpu_state *state) { (void)state; }
 uint64_t zpp_cpu_interrupts_off(void) { return 0; }
