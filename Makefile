@@ -102,6 +102,18 @@ core: ready
 environment: ## Make out/environment/, the files for debuggers
 	@python3 -m efi_image.environment -- $(OVERRIDES)
 
+IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
+    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
+    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
+
+.PHONY: windows windows-tests
+windows: core
+	@$(MAKE) -C windows $(IN_WINDOWS)
+
+# The same driver on Wine's kernel, for the tests.
+windows-tests: windows
+	@$(MAKE) -C windows $(IN_WINDOWS) tests
+
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
 
@@ -163,6 +175,7 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
+test-now: $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
 test-now: all linux-guest efi-guest waiting-guest unoptimized-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
@@ -197,7 +210,7 @@ bench-now:
 
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
-    tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+    tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
     tests/guest/usb/init .ci/run
 
