@@ -91,7 +91,7 @@ IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
 IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-.PHONY: all core environment uefi linux-guest efi-guest waiting-guest
+.PHONY: all core environment uefi linux-guest efi-guest waiting-guest unoptimized-guest
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -101,6 +101,18 @@ core: ready
 
 environment: ## Make out/environment/, the files for debuggers
 	@python3 -m efi_image.environment -- $(OVERRIDES)
+
+IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
+    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
+    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
+
+.PHONY: windows windows-tests
+windows: core
+	@$(MAKE) -C windows $(IN_WINDOWS)
+
+# The same driver on Wine's kernel, for the tests.
+windows-tests: windows
+	@$(MAKE) -C windows $(IN_WINDOWS) tests
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -112,6 +124,11 @@ efi-guest: uefi
 waiting-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/waiting \
 	    HYPERVISOR_ELF=$(CURDIR)/$(OUT)/hypervisor.elf HYPERVISOR_WAIT_FOR_DEBUGGER=1
+
+# The core of a debug build, for the tests: its slow handlers must not lose a SIPI.
+unoptimized-guest: uefi
+	@$(MAKE) -C hypervisor $(IN) CONFIGURATION=debug OUT=$(CURDIR)/$(OUT)/unoptimized
+	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/unoptimized
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
@@ -158,7 +175,8 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
-test-now: all linux-guest efi-guest waiting-guest test-host
+test-now: $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
+test-now: all linux-guest efi-guest waiting-guest unoptimized-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
@@ -192,7 +210,7 @@ bench-now:
 
 # What EDK2 builds follows EDK2's style.
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
-    tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+    tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
     tests/guest/usb/init .ci/run
 

@@ -14,12 +14,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efi_image.errors import ConfigError
+from efi_image.record import Record
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,7 @@ LOCAL = "environment.local"
 
 ARCHITECTURES = ("x86_64",)
 DRIVERS = ("linux", "windows", "uefi")
-BUILT_DRIVERS = ("uefi",)
+BUILT_DRIVERS = ("windows", "uefi")
 
 
 class Configuration(Enum):
@@ -39,8 +39,7 @@ class Configuration(Enum):
     DEBUG = "debug"
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(Record):
     """A variable of the configuration: its check returns what is wrong with a value, or ''."""
 
     name: str
@@ -49,8 +48,7 @@ class Variable:
     secret: bool = False
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Record):
     """A value and where it comes from: `environment.config:12`, `environment`, `default` …"""
 
     name: str
@@ -133,7 +131,7 @@ VARIABLES: dict[str, Variable] = {
         Variable("SUPPORTED_ARCHITECTURES", "x86_64", _words(*ARCHITECTURES, empty=False)),
         Variable("SELECTED_ARCHITECTURE", "x86_64", _one_of(*ARCHITECTURES)),
         Variable("CONFIGURATION", "release", _one_of("debug", "release")),
-        Variable("BUILD_DRIVERS", "uefi", _drivers),
+        Variable("BUILD_DRIVERS", "windows uefi", _drivers),
         Variable("TOOLCHAIN", "/usr/lib/llvm-19/bin", _required_path),
         Variable("EDK2_ROOT", "", _path),
         Variable("LINUX_KERNEL", "", _path),
@@ -151,8 +149,7 @@ VARIABLES: dict[str, Variable] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Record):
     """The merged configuration; a path that is None was left empty."""
 
     supported_architectures: tuple[str, ...]

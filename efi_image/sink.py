@@ -18,7 +18,7 @@ from efi_image.source import CHUNK, FileSource, Source
 _ZEROS = bytes(CHUNK)
 _SMALL = CHUNK // 4  # up to this size things are gathered
 _GAP = 4096  # shorter holes are filled: a file system has none so short
-_PIECE = 1 << 24  # bytes that the kernel copies at a time
+_PIECE = 1 << 24  # bytes that the kernel copies before progress is told
 _CANNOT = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 )
@@ -196,8 +196,10 @@ class Sink:
             raise source.shorter()
 
     def _copy_extent(self, source: FileSource, descriptor: int, start: int, end: int) -> None:
+        # in one call if nobody watches: in pieces it takes longer when much waits for the disk
+        piece = _PIECE if self.progress else end
         while start < end:
-            count = self._copy_range(descriptor, start, min(end - start, _PIECE))
+            count = self._copy_range(descriptor, start, min(end - start, piece))
             if not count:
                 count = min(end - start, CHUNK)
                 view = self._buffer[:count]

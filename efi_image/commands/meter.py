@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TextIO
 
 from efi_image.facts.text import human
+from efi_image.progress import Progress
 
 FIRST = 1.0  # seconds; what takes less shows nothing
 EVERY = 0.1
@@ -29,6 +30,11 @@ class Meter:
         self._start = clock()
         self._next = self._start + FIRST if self._stream.isatty() else float("inf")
         self._width = 0
+
+    @property
+    def progress(self) -> Progress | None:
+        """The meter itself; None if it would show nothing."""
+        return self if self._stream.isatty() else None
 
     def __call__(self, done: int, total: int) -> None:
         """Show that so many bytes of `total` are done."""
