@@ -30,6 +30,20 @@ def is_zero(view: memoryview) -> bool:
     return view.tobytes() == _ZEROS[: len(view)]
 
 
+def differing(old: memoryview, new: memoryview) -> Iterator[tuple[int, int]]:
+    """Where runs of grains that differ begin and end."""
+    start = None
+    for place in range(0, len(new), GRAIN):
+        there = same(old[place : place + GRAIN], new[place : place + GRAIN])
+        if there and start is not None:
+            yield start, place
+            start = None
+        elif not there and start is None:
+            start = place
+    if start is not None:
+        yield start, len(new)
+
+
 class Receiver(Protocol):
     """Takes the pieces of an image, in their order."""
 
