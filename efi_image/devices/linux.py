@@ -54,6 +54,8 @@ class _Judge:
                 self._refuse(Reason.SYSTEM, f"holds {use}{through}")
             for mount in self._uses.mounts[chain[-1]]:
                 self._judge_mount(mount, direct=not through, through=through)
+            for program in sorted(self._uses.programs[chain[-1]]):
+                self._refuse(Reason.IN_USE, f"is open in {program}{through}")
             if through and not self._is_explained(chain):
                 self._refuse(
                     Reason.IN_USE, f"is used by {self._title(chain[-1])}{self._through(chain[:-1])}"

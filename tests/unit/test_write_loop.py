@@ -133,6 +133,21 @@ def test_an_exchanged_medium_is_noticed(attach: Attach, tmp_path: Path) -> None:
     target.close()
 
 
+def test_a_program_has_it_open(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a virtual machine would, without claiming it for itself alone."""
+    loop = attach(old_stick(tmp_path, SIZE))
+    with (
+        Path(loop).open("r+b") as device,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=device) as cat,
+    ):
+        assert main(["write", str(image), loop, "--yes-erase", loop]) == 9
+        assert f"is open in cat ({cat.pid})" in capsys.readouterr().err
+        assert cat.stdin
+        cat.stdin.close()
+
+
 def test_what_is_written_may_not_be_on_it(
     attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
