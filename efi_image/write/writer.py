@@ -242,9 +242,31 @@ class Writer:
         buffer = self._lane.buffer()
         part = buffer[: len(view)]
         part[:] = view
+        self._submit(offset, part, buffer)
+
+    def lend(self) -> memoryview | None:
+        """A buffer for a whole cell, once the first bytes were looked at."""
+        return self._lane.buffer() if self._begun and self._lane else None
+
+    def release(self, buffer: memoryview) -> None:
+        """A buffer that was lent is of no use."""
+        if self._lane:
+            self._lane.release(buffer)
+
+    def cell(self, offset: int, buffer: memoryview) -> None:
+        """Take a whole cell of the image, in a buffer that was lent."""
+        if offset + PIECE > self._limit:
+            self.piece(offset, buffer)
+            self.release(buffer)
+        else:
+            self._hole_to(offset)
+            self._submit(offset, buffer, buffer)
+
+    def _submit(self, offset: int, view: memoryview, buffer: memoryview) -> None:
+        assert self._lane is not None
         found = digest(view) if self._options.verify and not self._options.delta else b""
         self._end = offset + len(view)
-        self._lane.submit(lambda: self._store(offset, part, found), buffer)
+        self._lane.submit(lambda: self._store(offset, view, found), buffer)
 
     def _store(self, offset: int, view: memoryview, found: bytes) -> None:
         """In the lane: write a piece, unless it is there."""
