@@ -56,15 +56,15 @@ help: ## List the targets
 
 # ---- set-up
 
-.PHONY: setup packages setup-steps setup-venv setup-rig setup-edk2 setup-guest
-setup: ## Install what is missing: packages, .venv, EDK2, Bochs, the Linux guest
+.PHONY: setup packages setup-steps setup-venv setup-rig setup-edk2 setup-guest setup-kernels
+setup: ## Install what is missing: packages, .venv, EDK2, Bochs, the Linux guest, kernels
 setup: packages
 	$(AGAIN) setup-steps
 
 packages:
 	@.ci/setup/packages.sh
 
-setup-steps: setup-venv setup-rig setup-edk2 setup-guest
+setup-steps: setup-venv setup-rig setup-edk2 setup-guest setup-kernels
 
 setup-venv:
 	@.ci/setup/venv.sh
@@ -79,6 +79,10 @@ setup-guest:
 	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
 	@echo "setup: Linux guest is ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
 
+setup-kernels:
+	@python3 tests/guest/linux/kernels.py fetch --cache $(CACHE)
+	@echo "setup: kernels for the Linux module's tests are ready"
+
 .PHONY: ready
 ready:
 	@[ -x $(TOOLCHAIN)/clang ] && [ -x $(PYTHON) ] && [ -n '$(EDK2_ROOT)' -o -d $(CACHE)/edk2 ] || \
@@ -90,7 +94,10 @@ IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
 IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-.PHONY: all core environment uefi linux-guest efi-guest waiting-guest
+IN_LINUX = $(IN) LINUX_KERNEL='$(LINUX_KERNEL)' \
+    HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
+
+.PHONY: all core environment linux uefi linux-guest linux-loader efi-guest waiting-guest kernels
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -100,6 +107,9 @@ core: ready
 
 environment: ## Make out/environment/, the files for debuggers
 	@python3 -m efi_image.environment -- $(OVERRIDES)
+
+linux: core
+	@$(MAKE) -C linux $(IN_LINUX)
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -119,6 +129,24 @@ $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
 	    --toolchain $(TOOLCHAIN)
+
+# The kernels that load zpp.ko while they run: the oldest and the newest.
+LOADER_GUESTS := oldest newest
+linux-loader: $(LOADER_GUESTS:%=$(OUT)/linux-loader/%/initrd.img)
+
+LOADER_SOURCES := $(wildcard linux/* hypervisor/loader/* hypervisor/include/zpp/*) $(GUEST_SOURCES)
+$(LOADER_GUESTS:%=$(OUT)/linux-loader/%/initrd.img): $(OUT)/linux-loader/%/initrd.img: $(LOADER_SOURCES) | core
+$(LOADER_GUESTS:%=$(OUT)/linux-loader/%/initrd.img): $(OUT)/hypervisor.elf
+	@python3 tests/guest/linux/kernels.py guest $(notdir $(@D)) --cache $(CACHE) --out $(OUT) \
+	    --toolchain $(TOOLCHAIN)
+
+$(OUT)/hypervisor.elf: core
+
+# SUITES=sid takes a part of them.
+SUITES :=
+kernels: ## Build the Linux module against all kernels of Debian's suites (SUITES=sid)
+kernels: core
+	@python3 tests/guest/linux/kernels.py matrix $(SUITES) --cache $(CACHE) --out $(OUT)
 
 # ---- images
 
@@ -151,7 +179,7 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
-test-now: all linux-guest efi-guest waiting-guest test-host
+test-now: all linux-guest linux-loader efi-guest waiting-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
@@ -184,9 +212,10 @@ bench-now:
 	    $(TOOLCHAIN) $(if $(ONLY),--only $(ONLY))
 
 # What EDK2 builds follows EDK2's style.
-C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
+C_FILES = $(shell git ls-files $(foreach folder,hypervisor linux ovmf/bochs tests/bench tests/guest/linux \
     tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
-SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init .ci/run
+SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
+    tests/guest/linux/init-loader linux/load.sh .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 

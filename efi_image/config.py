@@ -29,7 +29,7 @@ LOCAL = "environment.local"
 
 ARCHITECTURES = ("x86_64",)
 DRIVERS = ("linux", "windows", "uefi")
-BUILT_DRIVERS = ("uefi",)
+BUILT_DRIVERS = ("linux", "uefi")
 
 
 class Configuration(Enum):
@@ -133,7 +133,7 @@ VARIABLES: dict[str, Variable] = {
         Variable("SUPPORTED_ARCHITECTURES", "x86_64", _words(*ARCHITECTURES, empty=False)),
         Variable("SELECTED_ARCHITECTURE", "x86_64", _one_of(*ARCHITECTURES)),
         Variable("CONFIGURATION", "release", _one_of("debug", "release")),
-        Variable("BUILD_DRIVERS", "uefi", _drivers),
+        Variable("BUILD_DRIVERS", "linux uefi", _drivers),
         Variable("TOOLCHAIN", "/usr/lib/llvm-19/bin", _required_path),
         Variable("EDK2_ROOT", "", _path),
         Variable("LINUX_KERNEL", "", _path),

@@ -35,7 +35,7 @@ int zpp_refusal(void)
     }
     if (zpp_cpu_is_held()) {
         pr_err("not loaded: zpp holds this machine already\n");
-        return -EEXIST;
+        return -EBUSY;
     }
     for_each_present_cpu (cpu) {
         if (cpu_online(cpu))
