@@ -130,17 +130,17 @@ $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
 	    --toolchain $(TOOLCHAIN)
 
-# The kernels that load zpp.ko while they run: the oldest and the newest.
+# The kernels that load zpp.ko while they run: the oldest and the newest. Make looks at the core's
+# file only after it was built: hence the second make.
 LOADER_GUESTS := oldest newest
-linux-loader: $(LOADER_GUESTS:%=$(OUT)/linux-loader/%/initrd.img)
+.PHONY: $(LOADER_GUESTS:%=linux-loader-%)
+linux-loader: $(LOADER_GUESTS:%=linux-loader-%)
+$(LOADER_GUESTS:%=linux-loader-%): linux-loader-%: core
+	@$(MAKE) -s $(OUT)/linux-loader/$*/initrd.img
 
 LOADER_SOURCES := $(wildcard linux/* hypervisor/loader/* hypervisor/include/zpp/*) $(GUEST_SOURCES)
-$(LOADER_GUESTS:%=$(OUT)/linux-loader/%/initrd.img): $(OUT)/linux-loader/%/initrd.img: $(LOADER_SOURCES) | core
-$(LOADER_GUESTS:%=$(OUT)/linux-loader/%/initrd.img): $(OUT)/hypervisor.elf
-	@python3 tests/guest/linux/kernels.py guest $(notdir $(@D)) --cache $(CACHE) --out $(OUT) \
-	    --toolchain $(TOOLCHAIN)
-
-$(OUT)/hypervisor.elf: core
+$(OUT)/linux-loader/%/initrd.img: $(LOADER_SOURCES) $(OUT)/hypervisor.elf
+	@python3 tests/guest/linux/kernels.py guest $* --cache $(CACHE) --out $(OUT) --toolchain $(TOOLCHAIN)
 
 # SUITES=sid takes a part of them.
 SUITES :=

@@ -150,7 +150,7 @@ def compile_module(root: Path, tree: Path, out: Path) -> str:
     shutil.rmtree(stage, ignore_errors=True)
     make = ["make", "-s", "-C", str(build.REPOSITORY / "linux"), "stage"]
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    subprocess.run([*make, f"STAGE={stage}", f"OUT={out.absolute()}"], check=True, env=clean)
+    subprocess.run([*make, f"STAGE={stage.absolute()}", f"OUT={out.absolute()}"], check=True, env=clean)
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     script = (
