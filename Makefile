@@ -215,7 +215,7 @@ bench-now:
 C_FILES = $(shell git ls-files $(foreach folder,hypervisor linux ovmf/bochs tests/bench tests/guest/linux \
     tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
-    tests/guest/linux/init-loader linux/load.sh .ci/run
+    tests/guest/linux/init-loader tests/guest/linux/init-sshd linux/load.sh .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 
@@ -242,7 +242,7 @@ check-python:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
-	@MYPYPATH=tests/boot:tests/bench .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
+	@MYPYPATH=tests/boot:tests/bench:tests/guest/linux .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
 	    .ci/setup/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
 

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Debian's kernels for the tests of zpp.ko: their headers with the compiler that built them, their image.
+"""Debian's kernels for the tests of zpp.ko: headers, the compiler that goes with them, and image.
 
-``fetch`` unpacks the packages of a kernel into a root of its own in the cache; nothing is installed
-on the machine. ``guest`` builds zpp.ko there and packs the initramfs that loads it. ``matrix`` builds
-zpp.ko against every header package of Debian's suites, one suite after the other.
+``fetch`` unpacks the packages of a kernel into a root of its own in the cache; nothing is
+installed on the machine. ``guest`` builds zpp.ko there and packs the initramfs that loads it.
+``matrix`` builds zpp.ko against every header package of Debian's suites, one after the other.
 Only the standard library is needed, so this runs before the Python environment is there.
 """
 
@@ -24,8 +24,8 @@ import cpio
 
 sys.path.insert(0, str(build.REPOSITORY))
 
-from efi_image import apt  # noqa: E402
-from efi_image.errors import ZppError  # noqa: E402
+from efi_image import apt
+from efi_image.errors import ZppError
 
 # for the build, and what Debian's kernel packages leave to the reader
 TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
@@ -78,7 +78,9 @@ MATRIX = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("fetch", "guest", "matrix"))
-    parser.add_argument("names", nargs="*", help="of kernels, or for matrix of suites; default: all")
+    parser.add_argument(
+        "names", nargs="*", help="of kernels, or for matrix of suites; default: all"
+    )
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--out", type=Path, help="guest, matrix: the build's results")
     parser.add_argument("--toolchain", type=Path, default=Path("/usr/lib/llvm-19/bin"))
@@ -150,7 +152,9 @@ def compile_module(root: Path, tree: Path, out: Path) -> str:
     shutil.rmtree(stage, ignore_errors=True)
     make = ["make", "-s", "-C", str(build.REPOSITORY / "linux"), "stage"]
     clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    subprocess.run([*make, f"STAGE={stage.absolute()}", f"OUT={out.absolute()}"], check=True, env=clean)
+    subprocess.run(
+        [*make, f"STAGE={stage.absolute()}", f"OUT={out.absolute()}"], check=True, env=clean
+    )
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     script = (
@@ -193,6 +197,8 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
     entries = initramfs(root, busybox, program, (out / "zpp.ko").read_bytes())
     build.replace(out / "initrd.img", cpio.archive(entries))
+    if (root / "usr/sbin/sshd").exists():
+        build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, busybox)))
     build.replace(out / "vmlinuz", kernel_image(root).read_bytes())
     print(f"linux-loader: {name} is {tree.name.removeprefix('linux-headers-')}", flush=True)
 
@@ -223,6 +229,52 @@ def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list
         cpio.file("zpp.ko", module),
         *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
     ]
+
+
+SSHD = ("usr/sbin/sshd", "bin/kmod")
+SSHD_CONFIG = """\
+HostKey /etc/ssh/host_key
+PermitRootLogin yes
+UsePAM no
+StrictModes no
+Subsystem sftp internal-sftp
+"""
+
+
+def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
+    """A guest with Debian's sshd and insmod; keys and passwords are for whoever boots it."""
+    folders = ("bin", "dev", "etc", "etc/ssh", "lib", "lib/x86_64-linux-gnu", "lib64", "proc",
+               "root", "root/.ssh", "run", "sys", "tmp", "usr", "usr/sbin", "var")  # fmt: skip
+    applets = [applet for applet in (*APPLETS, "mkdir", "touch") if applet != "insmod"]
+    return [
+        *(cpio.directory(path) for path in folders),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.file("bin/busybox", busybox),
+        *(cpio.symlink(f"bin/{applet}", "busybox") for applet in dict.fromkeys(applets)),
+        cpio.symlink("bin/insmod", "kmod"),
+        *(cpio.file(name, (root / name).read_bytes()) for name in SSHD),
+        *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, *SSHD).items()),
+        cpio.file("etc/ssh/sshd_config", SSHD_CONFIG.encode()),
+        cpio.file("init", (build.HERE / "init-sshd").read_bytes()),
+        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+    ]
+
+
+def libraries(root: Path, *programs: str) -> dict[str, Path]:
+    """The shared libraries of programs in a root by their place in the guest, as the root's own
+    dynamic linker finds them."""
+    linker = "lib64/ld-linux-x86-64.so.2"
+    folders = [root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu"]
+    found = {linker: root / linker}
+    for program in programs:
+        command = [str(root / linker), "--library-path", ":".join(map(str, folders)), "--list",
+                   str(root / program)]  # fmt: skip
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            name, arrow, path = line.strip().partition(" => ")
+            if arrow and "/" not in name:
+                found[f"lib/x86_64-linux-gnu/{name}"] = Path(path.rpartition(" (")[0])
+    return found
 
 
 # ---- all header packages
