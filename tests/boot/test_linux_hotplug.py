@@ -1,4 +1,4 @@
-"""A CPU that is plugged into the running machine, while zpp.ko is kept: it is held, and given back."""
+"""A CPU that is plugged into the running machine while zpp.ko is kept: held, and given back."""
 
 from __future__ import annotations
 
