@@ -56,15 +56,15 @@ help: ## List the targets
 
 # ---- set-up
 
-.PHONY: setup packages setup-steps setup-venv setup-rig setup-edk2 setup-guest
-setup: ## Install what is missing: packages, .venv, EDK2, Bochs, the Linux guest
+.PHONY: setup packages setup-steps setup-venv setup-rig setup-edk2 setup-guest setup-kernels
+setup: ## Install what is missing: packages, .venv, EDK2, Bochs, the Linux guest, kernels
 setup: packages
 	$(AGAIN) setup-steps
 
 packages:
 	@.ci/setup/packages.sh
 
-setup-steps: setup-venv setup-rig setup-edk2 setup-guest
+setup-steps: setup-venv setup-rig setup-edk2 setup-guest setup-kernels
 
 setup-venv:
 	@.ci/setup/venv.sh
@@ -80,6 +80,10 @@ setup-guest:
 	@python3 tests/guest/usb/usb_build.py fetch --cache $(CACHE)/usb-guest
 	@echo "setup: Linux guests are ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
 
+setup-kernels:
+	@python3 tests/guest/linux/kernels.py fetch --cache $(CACHE)
+	@echo "setup: kernels for the Linux module's tests are ready"
+
 .PHONY: ready
 ready:
 	@[ -x $(TOOLCHAIN)/clang ] && [ -x $(PYTHON) ] && [ -n '$(EDK2_ROOT)' -o -d $(CACHE)/edk2 ] || \
@@ -91,7 +95,11 @@ IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
 IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-.PHONY: all core environment uefi linux-guest efi-guest waiting-guest unoptimized-guest
+IN_LINUX = $(IN) LINUX_KERNEL='$(LINUX_KERNEL)' \
+    HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
+
+.PHONY: all core environment linux uefi linux-guest linux-loader efi-guest waiting-guest unoptimized-guest \
+    kernels
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -113,6 +121,9 @@ windows: core
 # The same driver on Wine's kernel, for the tests.
 windows-tests: windows
 	@$(MAKE) -C windows $(IN_WINDOWS) tests
+
+linux: core
+	@$(MAKE) -C linux $(IN_LINUX)
 
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
@@ -143,6 +154,24 @@ $(OUT)/usb-guest/initrd.img: tests/guest/usb/usb_build.py tests/guest/usb/init t
 	@echo "usb-guest: building"
 	@python3 tests/guest/usb/usb_build.py build --cache $(CACHE)/usb-guest \
 	    --busybox $(CACHE)/linux-guest/busybox --out $(@D)
+
+# The kernels that load zpp.ko while they run: the oldest and the newest. Make looks at the core's
+# file only after it was built: hence the second make.
+LOADER_GUESTS := oldest newest
+.PHONY: $(LOADER_GUESTS:%=linux-loader-%)
+linux-loader: $(LOADER_GUESTS:%=linux-loader-%)
+$(LOADER_GUESTS:%=linux-loader-%): linux-loader-%: core
+	@$(MAKE) -s $(OUT)/linux-loader/$*/initrd.img
+
+LOADER_SOURCES := $(wildcard linux/* hypervisor/loader/* hypervisor/include/zpp/*) $(GUEST_SOURCES)
+$(OUT)/linux-loader/%/initrd.img: $(LOADER_SOURCES) $(OUT)/hypervisor.elf
+	@python3 tests/guest/linux/kernels.py guest $* --cache $(CACHE) --out $(OUT) --toolchain $(TOOLCHAIN)
+
+# SUITES=sid takes a part of them.
+SUITES :=
+kernels: ## Build the Linux module against all kernels of Debian's suites (SUITES=sid)
+kernels: core
+	@python3 tests/guest/linux/kernels.py matrix $(SUITES) --cache $(CACHE) --out $(OUT)
 
 # ---- images
 
@@ -176,7 +205,7 @@ test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
 test-now: $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
-test-now: all linux-guest efi-guest waiting-guest unoptimized-guest test-host
+test-now: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
@@ -209,10 +238,10 @@ bench-now:
 	    $(TOOLCHAIN) $(if $(ONLY),--only $(ONLY))
 
 # What EDK2 builds follows EDK2's style.
-C_FILES = $(shell git ls-files $(foreach folder,hypervisor ovmf/bochs tests/bench tests/guest/linux \
-    tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+C_FILES = $(shell git ls-files $(foreach folder,hypervisor linux ovmf/bochs tests/bench \
+    tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
-    tests/guest/usb/init .ci/run
+    tests/guest/usb/init tests/guest/linux/init-loader tests/guest/linux/init-sshd linux/load.sh .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 
@@ -239,7 +268,7 @@ check-python:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
-	@MYPYPATH=tests/boot:tests/bench .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
+	@MYPYPATH=tests/boot:tests/bench:tests/guest/linux .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
 	    .ci/setup/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py \
 	    tests/guest/usb/usb_build.py

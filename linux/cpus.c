@@ -4,8 +4,6 @@
 #include <linux/slab.h>
 #include <linux/smp.h>
 
-#define UNKNOWN_APIC_ID (~0u)
-
 static u32 this_index(const struct zpp_cpus *cpus) { return cpus->index[smp_processor_id()]; }
 
 static void note_apic_id(void *context)
@@ -25,8 +23,9 @@ bool zpp_cpus_find(struct zpp_cpus *cpus, const struct cpumask *mask)
         zpp_cpus_forget(cpus);
         return false;
     }
-    for_each_cpu (cpu, mask) {
-        cpus->apic_ids[cpus->count] = UNKNOWN_APIC_ID;
+    for_each_cpu(cpu, mask)
+    {
+        cpus->apic_ids[cpus->count] = ZPP_NO_APIC_ID;
         cpus->index[cpu] = cpus->count++;
     }
     on_each_cpu(note_apic_id, cpus, 1);
@@ -75,9 +74,8 @@ static void devirtualize_ap(void *context)
 static enum zpp_status first_failure(const struct zpp_cpus *cpus)
 {
     unsigned cpu;
-    for_each_online_cpu (cpu)
-        if (cpus->status[cpus->index[cpu]] != ZPP_OK)
-            return cpus->status[cpus->index[cpu]];
+    for_each_online_cpu(cpu) if (cpus->status[cpus->index[cpu]] !=
+                                 ZPP_OK) return cpus->status[cpus->index[cpu]];
     return ZPP_OK;
 }
 

@@ -11,7 +11,7 @@ struct zpp_cpus {
     struct zpp_loader loader;
     u32 count;
     u32 *index;              /* of each CPU of the kernel */
-    u32 *apic_ids;           /* by index; ~0 for a CPU that is not online */
+    u32 *apic_ids;           /* by index */
     enum zpp_status *status; /* by index: what its launch answered */
 };
 

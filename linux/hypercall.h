@@ -2,8 +2,8 @@
 #ifndef ZPP_LINUX_HYPERCALL_H
 #define ZPP_LINUX_HYPERCALL_H
 
-#include <zpp/hypercall.h>
 #include <linux/types.h>
+#include <zpp/hypercall.h>
 
 struct zpp_hypercall_registers {
     u64 rbx, rcx, rdx, rsi;

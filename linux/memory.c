@@ -32,8 +32,8 @@ static u64 allocate_piece(struct zpp_memory *memory, u64 most)
 {
     u64 pages;
     for (pages = min(most, LARGEST_PIECE); pages != 0; pages /= 2) {
-        void *piece = alloc_pages_exact(pages * ZPP_PAGE_SIZE,
-                                        GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
+        void *piece =
+            alloc_pages_exact(pages * ZPP_PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
         if (!piece)
             continue;
         if (append(memory, virt_to_phys(piece), pages))

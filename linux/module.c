@@ -134,7 +134,7 @@ static int __init zpp_init(void)
     pr_info("loaded: the hypervisor holds %u CPUs\n", num_online_cpus());
     if (!keep) {
         if (num_possible_cpus() > num_online_cpus())
-            pr_info("CPUs that are plugged in later will run beside the hypervisor (keep=1 takes them)\n");
+            pr_info("CPUs that are plugged in later run beside it (keep=1 takes them)\n");
         pr_info("the module leaves now, the hypervisor stays: \"not permitted\" is its success\n");
         zpp_cpus_forget(&cpus);
         return -EPERM;

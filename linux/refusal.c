@@ -3,11 +3,11 @@
 #include "refusal.h"
 #include "loader/cpu.h"
 
+#include <asm/cpufeature.h>
 #include <linux/cpu.h>
 #include <linux/errno.h>
 #include <linux/module.h>
 #include <linux/printk.h>
-#include <asm/cpufeature.h>
 
 /* Of kvm.ko, for symbol_get(). Other modules take it the same way (vfio). */
 struct kvm;
@@ -35,17 +35,20 @@ int zpp_refusal(void)
     }
     if (zpp_cpu_is_held()) {
         pr_err("not loaded: zpp holds this machine already\n");
-        return -EEXIST;
+        return -EBUSY;
     }
-    for_each_present_cpu (cpu) {
+    for_each_present_cpu(cpu)
+    {
         if (cpu_online(cpu))
             continue;
-        pr_err("not loaded: CPU %u is offline, and every CPU must be taken (echo 1 > /sys/devices/system/cpu/cpu%u/online)\n",
+        pr_err("not loaded: CPU %u is offline, and every CPU must be taken "
+               "(echo 1 > /sys/devices/system/cpu/cpu%u/online)\n",
                cpu, cpu);
         return -EBUSY;
     }
     if (kvm_is_loaded()) {
-        pr_err("not loaded: KVM is loaded, and two hypervisors cannot share a CPU (modprobe -r kvm_intel kvm_amd)\n");
+        pr_err("not loaded: KVM is loaded, and two hypervisors cannot share a CPU "
+               "(modprobe -r kvm_intel kvm_amd)\n");
         return -EBUSY;
     }
     if (zpp_cpu_encrypts_memory()) {

@@ -1,7 +1,7 @@
 /* The shared trampoline, with what the kernel's tools want of hand-written code. */
+#include <asm/nospec-branch.h>
 #include <linux/linkage.h>
 #include <linux/objtool.h>
-#include <asm/nospec-branch.h>
 
 #ifdef ASM_RET
 #define ZPP_ASM_RET ASM_RET

@@ -1,8 +1,8 @@
 """The Windows driver takes every CPU of a machine with VT-x or AMD-V.
 
 There is no Windows here: the functions it calls are ZppWindowsTest's, on UEFI, which maps it where
-Windows would. The driver is the file as it was built, and the core inside is the real one; ZppGuestTest then looks at the machine
-from the inside.
+Windows would. The driver is the file as it was built, and the core inside is the real one;
+ZppGuestTest then looks at the machine from the inside.
 """
 
 from __future__ import annotations

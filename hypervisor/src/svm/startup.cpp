@@ -76,7 +76,7 @@ bool intercept(Vcpu& sender, const Icr& icr)
     bool known = false;
     for (u32 index = 0; index < machine.cpu_count(); ++index) {
         Vcpu& target = machine.vcpu(index);
-        if (!icr.addresses(target.apic, &target == &sender))
+        if (target.apic.id == ZPP_NO_APIC_ID || !icr.addresses(target.apic, &target == &sender))
             continue;
         known = true;
         deliver(sender, target, icr);
