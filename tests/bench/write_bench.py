@@ -28,7 +28,6 @@ SIZE = 1024  # MiB
 SPARE = 64  # MiB of the target behind the image
 OURS, CHECKED, DD, BMAP = "zpp-image --no-verify", "zpp-image", "dd", "bmaptool"
 AS_FAST = 1 / 0.95  # of the seconds of the fastest other
-ONE_READ = 2.0  # reading is no slower than writing, so reading back at most doubles the time
 
 
 @dataclass(frozen=True)
