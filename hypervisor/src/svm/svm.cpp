@@ -69,9 +69,9 @@ u64 efer_allowed()
     return bits;
 }
 
-// SMEP and SMAP guard the core, all of whose pages are supervisor pages. With PSE and PGE, of which
-// it has no use, these are the bits that most OSs set: where they are the same in the guest, QEMU's
-// TCG flushes less at VMRUN and at #VMEXIT.
+// The bits that most OSs set, of those on which translations depend: where they are the same in the
+// guest, QEMU's TCG flushes once less at VMRUN and at #VMEXIT. The core itself has neither user pages
+// nor global ones.
 u64 host_cr4()
 {
     const u32 standard = x86::cpuid(1).edx;
