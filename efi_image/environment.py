@@ -1,4 +1,4 @@
-"""out/environment/: files for debuggers, from hypervisor/debug/templates and the configuration.
+"""out/environment/: files for debuggers and linux_load.sh, from templates and the configuration.
 
 `make` runs it as `python3 -m efi_image.environment`. Standard library only.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from efi_image.errors import ConfigError, OutputError, ZppError
 FOLDER = "out/environment"
 TEMPLATES = "hypervisor/debug/templates"
 SYMBOLS = "hypervisor.debug.elf"
+MODULE = "zpp.ko"
 
 Write = Callable[[str], str]
 
@@ -54,6 +56,7 @@ class Form:
     write: Write
     inside: Write = _plain
     windows: bool = False  # read by a debugger that runs on Windows
+    executable: bool = False
 
 
 FORMS = (
@@ -63,7 +66,10 @@ FORMS = (
     Form("launch.json", json.dumps, json.dumps),
     Form("options.xml", quoteattr, escape, windows=True),
     Form("zpp.vmx", _vmx),
+    Form("linux_load.sh", shlex.quote, executable=True),
 )
+
+EXECUTABLE = {form.name for form in FORMS if form.executable}
 
 
 def _values(config: Config, root: Path, form: Form, distribution: str) -> dict[str, str]:
@@ -80,6 +86,9 @@ def _values(config: Config, root: Path, form: Form, distribution: str) -> dict[s
         "windows_folder": on_windows(folder),
         "address": config.gdb_server_address,
         "port": config.gdb_server_address.rpartition(":")[2],
+        "module": str(config.build_directory / MODULE),
+        "ssh_target": config.ssh_target,
+        "ssh_port": str(config.ssh_port),
     }
     written = {name: form.write(value) for name, value in plain.items()}
     source = f"source {on_windows(script) if form.windows else script}"
@@ -107,6 +116,8 @@ def write(files: Mapping[str, str], folder: Path) -> None:
             path = folder / name
             if not path.exists() or path.read_text(encoding="utf-8") != text:
                 path.write_text(text, encoding="utf-8")
+            if name in EXECUTABLE:
+                path.chmod(path.stat().st_mode | 0o111)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(folder)) from None
 

@@ -187,7 +187,7 @@ class Sink:
         """Copy what is no hole to the position, and go on."""
         start = 0
         while start < source.size:
-            first, end = _next_data(descriptor, start, source.size)
+            first, end = next_data(descriptor, start, source.size)
             self._leave(first - start)
             self._tell(first - start)
             self._copy_extent(source, descriptor, first, end)
@@ -221,7 +221,7 @@ class Sink:
             raise self._failed(error) from None
 
 
-def _next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
+def next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
     """Where the file's next bytes that are no hole begin and end; (size, size) if none do."""
     try:
         start = os.lseek(descriptor, offset, os.SEEK_DATA)

@@ -23,10 +23,14 @@ fi
 
 echo "setup: making the Python environment .venv"
 .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
-[ -x .venv/bin/pip ] || python3 -m venv .venv
+if [ ! -x .venv/bin/pip ] && ! python3 -m venv .venv; then
+    printf 'setup: python3 could not make .venv\n' >&2
+    printf 'hint: it needs 400 MB of disk space and the package python3-venv\n' >&2
+    exit 1
+fi
 if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'; then
     printf 'setup: pip could not install the Python packages\n' >&2
-    printf 'hint: check the network and the configuration of pip (pip config list)\n' >&2
+    printf 'hint: check the network, the configuration of pip (pip config list) and the disk space\n' >&2
     exit 1
 fi
 compile_package

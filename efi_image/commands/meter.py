@@ -19,8 +19,12 @@ class Meter:
     """Draws a line with bytes, rate and time left; a Progress, and gone after its `with` block."""
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        title: str = "",
     ) -> None:
+        self._title = f"{title}: " if title else ""
         self._stream = stream or sys.stderr
         self._clock = clock
         self._start = clock()
@@ -38,7 +42,7 @@ class Meter:
         if now < self._next:
             return
         self._next = now + EVERY
-        line = describe(done, total, now - self._start)
+        line = self._title + describe(done, total, now - self._start)
         self._stream.write("\r" + line.ljust(self._width))
         self._stream.flush()
         self._width = len(line)

@@ -12,6 +12,7 @@
 #define TSS_BUSY (1ull << 41)
 #define CR0_WP (1ull << 16)
 #define CR4_LA57 (1ull << 12)
+#define CR4_CET (1ull << 23)
 
 struct cpuid {
     uint32_t eax, ebx, ecx, edx;
@@ -70,6 +71,22 @@ unsigned zpp_cpu_paging_levels(void)
 int zpp_cpu_has_no_execute(void)
 {
     return cpuid(0x80000000u).eax >= 0x80000001u && (cpuid(0x80000001u).edx >> 20) & 1;
+}
+
+uint32_t zpp_cpu_apic_id(void)
+{
+    if (cpuid(0).eax >= 0xb && cpuid(0xb).ebx != 0) /* extended topology */
+        return cpuid(0xb).edx;
+    return cpuid(1).ebx >> 24;
+}
+
+int zpp_cpu_encrypts_memory(void)
+{
+    uint64_t cr3;
+    if (cpuid(0x80000000u).eax < 0x8000001fu || !(cpuid(0x8000001fu).eax & 1)) /* SME */
+        return 0;
+    __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
+    return ((cr3 >> (cpuid(0x8000001fu).ebx & 63)) & 1) != 0;
 }
 
 /* Base of a system segment (TR, LDTR), whose descriptor has 16 bytes in 64-bit mode. */
@@ -139,14 +156,19 @@ void zpp_cpu_capture(struct zpp_cpu_state *state)
 
 static void restore_tr(const struct zpp_cpu_state *state)
 {
-    uint64_t cr0,
+    uint64_t cr0, cr4,
         *descriptor = (uint64_t *)(uintptr_t)(state->gdtr.base + (state->tr.selector & ~7u));
-    /* LTR wants an available TSS; the OS may have mapped its GDT read-only. */
+    /* LTR wants an available TSS; the OS may have mapped its GDT read-only. CET needs CR0.WP. */
+    __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
+    if (cr4 & CR4_CET)
+        __asm__ volatile("mov %0, %%cr4" : : "r"(cr4 & ~CR4_CET) : "memory");
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0 & ~CR0_WP) : "memory");
     *(volatile uint64_t *)descriptor &= ~TSS_BUSY;
     __asm__ volatile("ltr %0" : : "r"(state->tr.selector) : "memory");
     __asm__ volatile("mov %0, %%cr0" : : "r"(cr0) : "memory");
+    if (cr4 & CR4_CET)
+        __asm__ volatile("mov %0, %%cr4" : : "r"(cr4) : "memory");
 }
 
 void zpp_cpu_restore(const struct zpp_cpu_state *state)

@@ -16,6 +16,12 @@ unsigned zpp_cpu_paging_levels(void);
 /* IA32_EFER.NXE is switched on by the trampoline; this says whether the CPU has it. */
 int zpp_cpu_has_no_execute(void);
 
+/* The ID of this CPU's local APIC: the x2APIC's where CPUID has it. */
+uint32_t zpp_cpu_apic_id(void);
+
+/* Whether CR3 has the encryption bit of AMD's SME set: the core does not know that bit. */
+int zpp_cpu_encrypts_memory(void);
+
 /* Everything of struct zpp_cpu_state but rsp, rip and rflags, which the trampoline fills in.
  * Interrupts must be off until the CPU has left the trampoline. */
 void zpp_cpu_capture(struct zpp_cpu_state *state);

@@ -1,9 +1,21 @@
 #include "trampoline.h"
 #include "zpp/hypercall.h"
 
-/* CR4 bits that are off while the core runs in the OS's place: PGE, so that no global translation
- * of the OS survives the change of page tables; CET and PKS, whose state belongs to the OS. */
-#define CR4_OFF ((1 << 7) | (1 << 23) | (1 << 24))
+/* CR4 bits that may stay on while the core runs in the OS's place: PAE, MCE, LA57, VMXE, OSXSAVE. Off
+ * are PGE, so that no global translation of the OS survives the change of page tables; PCIDE, so that
+ * the core's have no tag; and all whose state belongs to the OS: CET, PKS, LASS, UINTR, FRED. */
+#define CR4_KEPT (1 << 5 | 1 << 6 | 1 << 12 | 1 << 13 | 1 << 18)
+
+/* A kernel may want more than RET, or a note for its own tools. */
+#ifndef ZPP_ASM_RET
+#define ZPP_ASM_RET "retq"
+#endif
+#ifndef ZPP_ASM_INDIRECT_CALL_FOLLOWS
+#define ZPP_ASM_INDIRECT_CALL_FOLLOWS ""
+#endif
+#ifndef ZPP_ASM_NO_ENTRY /* an address that is taken, but not for an indirect call */
+#define ZPP_ASM_NO_ENTRY ""
+#endif
 
 #define CALL(field) __builtin_offsetof(struct zpp_cpu_call, field)
 
@@ -21,16 +33,17 @@
     "    leaq .Lzpp_resume(%%rip), %%rax\n"                                                        \
     "    movq %%rax, %c[rip](%%rdi)\n"
 
-__attribute__((naked, used, noinline)) static void trampoline(void)
+__attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
 {
     __asm__ volatile(
+        ZPP_ASM_NO_ENTRY
         "    .globl zpp_trampoline_start\n"
         "    .globl zpp_trampoline_call\n"
         "zpp_trampoline_start:\n"
         "zpp_trampoline_call:\n" SAVE_REGISTERS "    movq %c[core_call](%%rdi), %%r12\n"
         "    movq %c[core_cr3](%%rdi), %%rbx\n"
         "    movq %c[cr4](%%rdi), %%rax\n"
-        "    andq %[cr4_on], %%rax\n"
+        "    andq %[cr4_kept], %%rax\n"
         "    movq %%rax, %%cr4\n"
         "    movl $0xc0000080, %%ecx\n" /* IA32_EFER.NXE, which UEFI may have left off */
         "    rdmsr\n"
@@ -38,13 +51,13 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    wrmsr\n"
         "    movq %%rbx, %%cr3\n"
         "    movq %c[core_stack](%%r12), %%rsp\n"
-        "    movq %%r12, %%rdi\n"
-        "    callq *%c[entry](%%r12)\n"
+        "    movq %%r12, %%rdi\n" ZPP_ASM_INDIRECT_CALL_FOLLOWS "    callq *%c[entry](%%r12)\n"
 
-        "    .globl zpp_trampoline_leave\n"
+        ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_leave\n"
         "zpp_trampoline_leave:\n"
         "    movq %c[os_call](%%r12), %%rdi\n"
         "    movq %c[cr3](%%r12), %%rax\n"
+        "    andq $-4096, %%rax\n" /* CR4.PCIDE can only be set under PCID 0 */
         "    movq %%rax, %%cr3\n"
         "    lgdt %c[gdtr](%%rdi)\n"
         "    lidt %c[idtr](%%rdi)\n"
@@ -68,6 +81,8 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    movq %%rax, %%cr0\n"
         "    movq %c[cr4](%%rdi), %%rax\n"
         "    movq %%rax, %%cr4\n"
+        "    movq %c[cr3](%%rdi), %%rax\n"
+        "    movq %%rax, %%cr3\n"
         "    movl %c[status](%%rdi), %%eax\n"
 
         /* A launched guest starts here, with RAX = 0. */
@@ -79,7 +94,7 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    popq %%r12\n"
         "    popq %%rbx\n"
         "    popq %%rbp\n"
-        "    retq\n"
+        "    " ZPP_ASM_RET "\n"
 
         "    .globl zpp_trampoline_devirtualize\n"
         "zpp_trampoline_devirtualize:\n" SAVE_REGISTERS "    movabsq %[devirtualize], %%rax\n"
@@ -88,8 +103,7 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
         "    vmcall\n" /* does not come back here unless it is refused */
         "    jmp .Lzpp_resume\n"
         "7:  vmmcall\n"
-        "    jmp .Lzpp_resume\n"
-        "    .globl zpp_trampoline_end\n"
+        "    jmp .Lzpp_resume\n" ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_end\n"
         "zpp_trampoline_end:\n"
         :
         : [rsp] "i"(CALL(os.rsp)), [rip] "i"(CALL(os.rip)), [rflags] "i"(CALL(os.rflags)),
@@ -100,5 +114,5 @@ __attribute__((naked, used, noinline)) static void trampoline(void)
           [es] "i"(CALL(os.es.selector)), [entry] "i"(CALL(entry)), [core_cr3] "i"(CALL(core_cr3)),
           [core_call] "i"(CALL(core_call)), [core_stack] "i"(CALL(core_stack)),
           [os_call] "i"(CALL(os_call)), [status] "i"(CALL(status)), [amd] "i"(CALL(amd)),
-          [cr4_on] "i"(~CR4_OFF), [devirtualize] "i"(ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE)));
+          [cr4_kept] "i"(CR4_KEPT), [devirtualize] "i"(ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE)));
 }

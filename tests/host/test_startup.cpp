@@ -263,6 +263,17 @@ TEST_CASE("startup: a CPU that is not launched gets it from the hardware")
     CHECK(startup::waits(cpus[2]));
 }
 
+TEST_CASE("startup: a CPU that is not there yet is left to the hardware")
+{
+    const FakeApic apic;
+    Cpus cpus(3);
+    cpus[2].launched = false;
+    cpus[2].apic.id = ZPP_NO_APIC_ID;
+    CHECK_FALSE(cpus.send(0, init, 4));
+    CHECK(cpus.send(0, init | to_others)); // nothing is sent for it, least of all a broadcast
+    CHECK(FakeApic::take_sent() == Commands{{2, nmi}});
+}
+
 TEST_CASE("startup: a CPU that nobody knows is left to the hardware")
 {
     const FakeApic apic;

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import re
+import subprocess
 import xml.etree.ElementTree as ET
 from pathlib import Path, PurePosixPath
 
@@ -97,6 +99,27 @@ def test_vmx_syntax(checkout: Path) -> None:
     assert len(pairs) == len(lines)
     assert pairs["vhv.enable"] == "TRUE"
     assert pairs["debugStub.port.guest64"] == "8864"
+
+
+def test_linux_load_script(checkout: Path) -> None:
+    (checkout / "environment.local").write_text("SSH_PASSWORD := it's hidden\n")
+    (checkout / "linux").mkdir()
+    (checkout / "linux/load.sh").write_text(
+        '#!/bin/sh\nprintf "%s\\n" "$ZPP_TARGET" "$ZPP_PORT" "$ZPP_MODULE" "$SSHPASS" "$@"\n'
+    )
+    (checkout / "linux/load.sh").chmod(0o755)
+    (checkout / "efi_image").symlink_to(ROOT / "efi_image")
+    texts = files(checkout, SSH_TARGET="me@[fe80::1%eth0]", SSH_PORT="2222")
+    assert "hidden" not in "".join(texts.values())
+    write(texts, checkout / FOLDER)
+    environ = {**os.environ, "SSH_PASSWORD": "it's asked for now"}
+    done = subprocess.run(
+        [checkout / FOLDER / "linux_load.sh", "keep=1"],
+        capture_output=True, text=True, check=True, env=environ,
+    )  # fmt: skip
+    module = f"{checkout}/out/release/x86_64/zpp.ko"
+    expected = ["me@[fe80::1%eth0]", "2222", module, "it's asked for now", "keep=1"]
+    assert done.stdout.splitlines() == expected
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,8 @@
  *   LAUNCH  on each CPU          the OS on this CPU goes on as a guest
  *
  * and ends with ZPP_HYPERCALL_COMMIT, the point of no return: from then on the core refuses to
- * leave, and reads no struct zpp_cpu_call any more.
+ * leave, and reads no struct zpp_cpu_call any more. A loader that wants to leave later, or to launch
+ * CPUs that come later, does not commit.
  *
  * The BSP is launched first: on AMD-V an INIT must not reach a launched CPU past the core, so
  * whoever starts the others must be a guest already. Before COMMIT any failure is rolled back with ZPP_HYPERCALL_DEVIRTUALIZE on each launched CPU,
@@ -55,6 +56,9 @@
 #define ZPP_CPU_BLOCK_PAGES (ZPP_CPU_BLOCK_SIZE / ZPP_PAGE_SIZE)
 #define ZPP_CPU_FAULT_GUARD_PAGE 5u
 #define ZPP_CPU_STACK_GUARD_PAGE 7u
+
+/* A place for a CPU that may come later; it gets its ID when it is launched. */
+#define ZPP_NO_APIC_ID 0xffffffffu
 
 enum zpp_phase { ZPP_PHASE_PREPARE = 0, ZPP_PHASE_LAUNCH = 1 };
 
@@ -134,7 +138,8 @@ struct zpp_cpu_call {
     uint32_t cpu;        /* 0 .. cpu_count - 1 */
     uint32_t status;     /* enum zpp_status, written by the core */
     uint32_t launched;   /* 1 while this CPU is a guest; kept by the loader */
-    uint32_t apic_id;    /* of the local APIC (x2APIC ID where it has more than 8 bits) */
+    uint32_t apic_id;    /* of the local APIC (x2APIC ID where it has more than 8 bits), or */
+                         /* ZPP_NO_APIC_ID: this CPU is not there yet */
     uint32_t amd;        /* the loader's: the hypercall is VMMCALL */
 
     /* Written by the core: what a failing status is about, such as "unrestricted guest".

@@ -4,7 +4,8 @@
  * CPUID (public on purpose; everything else is as on the bare machine):
  *   CPUID.1:ECX[31] = 1
  *   CPUID.40000000H: EAX = 40000001H, EBX:ECX:EDX = "ZppZppZppZpp"
- *   CPUID.40000001H: EAX = version, EBX = feature bits, ECX = this CPU's index, EDX = CPUs held
+ *   CPUID.40000001H: EAX = version, EBX = feature bits, ECX = this CPU's index, EDX = CPUs held, with
+ *   those that a loader left a place for
  *
  * Hypercalls: VMCALL (VT-x) or VMMCALL (AMD-V) at CPL 0 in 64-bit mode with
  *   RAX = ZPP_HYPERCALL(number), RBX, RCX = arguments
@@ -40,7 +41,7 @@
 enum zpp_hypercall {
     /* -> RBX = ZPP_HYPERCALL_INTERFACE, RCX = ZPP_VERSION */
     ZPP_HYPERCALL_VERSION = 0,
-    /* -> RBX = CPUs held */
+    /* -> RBX = CPUs held, with those that a loader left a place for */
     ZPP_HYPERCALL_CPU_COUNT = 1,
     /* RBX = CPU index, RCX = exit reason (VT-x: basic exit reason, SDM Vol. 3D App. C;
      * AMD-V: exit code, APM Vol. 2 App. C, with A8H for a nested page fault)

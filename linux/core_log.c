@@ -1,0 +1,40 @@
+#include "core_log.h"
+#include "hypercall.h"
+
+#include <linux/printk.h>
+#include <linux/string.h>
+
+unsigned zpp_core_log_read(u64 *position, char piece[ZPP_CORE_LOG_PIECE])
+{
+    struct zpp_hypercall_registers registers = {.rbx = *position};
+    enum zpp_hypercall_status status = zpp_hypercall(ZPP_HYPERCALL_READ_LOG, &registers);
+    unsigned length;
+    if (status == ZPP_HYPERCALL_GONE) {
+        *position = registers.rbx;
+        status = zpp_hypercall(ZPP_HYPERCALL_READ_LOG, &registers);
+    }
+    if (status != ZPP_HYPERCALL_OK)
+        return 0;
+    memcpy(piece, &registers, ZPP_CORE_LOG_PIECE);
+    length = strnlen(piece, ZPP_CORE_LOG_PIECE);
+    *position += length;
+    return length;
+}
+
+void zpp_core_log_print(void)
+{
+    char line[200], piece[ZPP_CORE_LOG_PIECE];
+    u64 position = 0;
+    unsigned used = 0, length, i;
+    while ((length = zpp_core_log_read(&position, piece)) != 0) {
+        for (i = 0; i < length; ++i) {
+            if (piece[i] != '\n' && used + 1 < sizeof line) {
+                line[used++] = piece[i];
+                continue;
+            }
+            line[used] = '\0';
+            printk(KERN_INFO "%s\n", line);
+            used = 0;
+        }
+    }
+}

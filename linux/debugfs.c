@@ -1,0 +1,71 @@
+#include "debugfs.h"
+#include "core_log.h"
+#include "hypercall.h"
+
+#include <linux/debugfs.h>
+#include <linux/module.h>
+#include <linux/sched.h>
+#include <linux/seq_file.h>
+
+static struct dentry *folder;
+
+static u64 ask(enum zpp_hypercall number)
+{
+    struct zpp_hypercall_registers registers = {0};
+    return zpp_hypercall(number, &registers) == ZPP_HYPERCALL_OK ? registers.rbx : 0;
+}
+
+static int state_show(struct seq_file *file, void *unused)
+{
+    seq_printf(file, "version %u.%u.%u\n", ZPP_VERSION_MAJOR, ZPP_VERSION_MINOR, ZPP_VERSION_PATCH);
+    seq_printf(file, "cpus %llu\n", ask(ZPP_HYPERCALL_CPU_COUNT));
+    seq_printf(file, "pages %llu\n", ask(ZPP_HYPERCALL_MEMORY));
+    return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(state);
+
+static int log_show(struct seq_file *file, void *unused)
+{
+    char piece[ZPP_CORE_LOG_PIECE];
+    u64 position = 0;
+    unsigned length;
+    while ((length = zpp_core_log_read(&position, piece)) != 0)
+        seq_write(file, piece, length);
+    return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(log);
+
+static void show_exits_of(struct seq_file *file, u64 cpu)
+{
+    u64 reason;
+    for (reason = 0;; ++reason) {
+        struct zpp_hypercall_registers registers = {.rbx = cpu, .rcx = reason};
+        if (zpp_hypercall(ZPP_HYPERCALL_EXIT_COUNT, &registers) != ZPP_HYPERCALL_OK)
+            return;
+        if (registers.rbx != 0)
+            seq_printf(file, "%llu 0x%llx %llu\n", cpu, reason, registers.rbx);
+    }
+}
+
+static int exits_show(struct seq_file *file, void *unused)
+{
+    const u64 cpus = ask(ZPP_HYPERCALL_CPU_COUNT);
+    u64 cpu;
+    seq_puts(file, "cpu reason count\n");
+    for (cpu = 0; cpu < cpus; ++cpu) {
+        show_exits_of(file, cpu);
+        cond_resched();
+    }
+    return 0;
+}
+DEFINE_SHOW_ATTRIBUTE(exits);
+
+void zpp_debugfs_add(void)
+{
+    folder = debugfs_create_dir("zpp", NULL);
+    debugfs_create_file("state", 0400, folder, NULL, &state_fops);
+    debugfs_create_file("log", 0400, folder, NULL, &log_fops);
+    debugfs_create_file("exits", 0400, folder, NULL, &exits_fops);
+}
+
+void zpp_debugfs_remove(void) { debugfs_remove_recursive(folder); }

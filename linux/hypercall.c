@@ -1,0 +1,26 @@
+#include "hypercall.h"
+#include "loader/cpu.h"
+
+#include <linux/preempt.h>
+
+#define CALL(instruction)                                                                          \
+    __asm__ volatile(instruction                                                                   \
+                     : "+a"(rax), "+b"(registers->rbx), "+c"(registers->rcx),                      \
+                       "+d"(registers->rdx), "+S"(registers->rsi)                                  \
+                     :                                                                             \
+                     : "memory")
+
+enum zpp_hypercall_status zpp_hypercall(enum zpp_hypercall number,
+                                        struct zpp_hypercall_registers *registers)
+{
+    u64 rax = ZPP_HYPERCALL(number);
+    preempt_disable(); /* another CPU may not be held */
+    if (!zpp_cpu_is_held())
+        rax = ZPP_HYPERCALL_UNKNOWN;
+    else if (zpp_cpu_is_amd())
+        CALL("vmmcall");
+    else
+        CALL("vmcall");
+    preempt_enable();
+    return rax;
+}

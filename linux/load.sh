@@ -1,0 +1,95 @@
+#!/bin/bash
+# Loads the hypervisor into the running Linux of another machine: copies zpp.ko there by scp, loads it
+# by ssh, and shows what the kernel's log says of it. Started by out/environment/linux_load.sh, which
+# gives the settings; arguments are parameters of the module, such as keep=1.
+#
+# Exit codes: 0 the hypervisor is loaded, 1 the machine did not load it, 2 a setting or a file is
+# missing, 3 the machine cannot be reached.
+#
+# SSHPASS, if it is not empty, is the password; ZPP_SSH_CONFIG another configuration of ssh.
+set -euo pipefail
+
+fail() {
+    printf 'linux_load: %s\n' "$2" >&2
+    [ -z "${3-}" ] || printf 'hint: %s\n' "$3" >&2
+    exit "$1"
+}
+
+[ -n "$ZPP_TARGET" ] || fail 2 'SSH_TARGET is empty' 'set it in environment.local, then run make'
+[ -f "$ZPP_MODULE" ] || fail 2 "$ZPP_MODULE is missing" \
+    'name linux in BUILD_DRIVERS, and run make'
+
+scratch=$(mktemp -d)
+ssh_options=(-o "ControlPath=$scratch/ssh" -o ConnectTimeout=15)
+[ -z "${ZPP_SSH_CONFIG-}" ] || ssh_options+=(-F "$ZPP_SSH_CONFIG")
+
+finish() {
+    ssh "${ssh_options[@]}" -p "$ZPP_PORT" -O exit "$ZPP_TARGET" 2>/dev/null || true
+    rm -rf "$scratch"
+}
+trap finish EXIT
+
+# One log-in for everything that follows.
+connect() {
+    local master=(ssh "${ssh_options[@]}" -p "$ZPP_PORT" -o ControlMaster=yes -fN)
+    if [ -n "${SSHPASS-}" ]; then
+        command -v sshpass >/dev/null || fail 2 'sshpass is missing' 'install the package sshpass'
+        sshpass -e "${master[@]}" -o NumberOfPasswordPrompts=1 "$ZPP_TARGET"
+    else
+        "${master[@]}" -o BatchMode=yes "$ZPP_TARGET"
+    fi
+}
+
+# The same on the other machine: root's rights if need be, and its /bin/sh.
+remote() { ssh "${ssh_options[@]}" -p "$ZPP_PORT" "$ZPP_TARGET" "$@"; }
+
+scp_target() {
+    local user=${ZPP_TARGET%"${ZPP_TARGET##*@}"} host=${ZPP_TARGET##*@}
+    case $host in *:*) host="[$host]" ;; esac
+    printf '%s%s' "$user" "$host"
+}
+
+# Prints what the kernel's log says meanwhile, what insmod says, and its status.
+loading_script() {
+    cat <<'END'
+PATH=$PATH:/usr/sbin:/sbin
+as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n -- "$@"; fi; }
+folder=$1 mark="linux_load $1"
+shift
+as_root true || { echo "said: root's rights are needed: log in as root, or allow sudo without password"; exit 0; }
+echo "$mark" | as_root tee /dev/kmsg >/dev/null
+as_root insmod "$folder/zpp.ko" "$@" >"$folder/said" 2>&1
+echo "status: $?"
+sed 's/^/said: /' "$folder/said"
+as_root dmesg | sed -n "\\:$mark:,\$ s/^\\[[^]]*\\] //p" | sed '1d; s/^/log: /'
+rm -rf "$folder"
+END
+}
+
+# Why the machine did not load it, from the log and from what insmod said.
+explain() {
+    local answer=$1 line
+    if line=$(grep -m 1 -o 'zpp: not loaded: .*' <<<"$answer"); then
+        fail 1 "${line#zpp: }"
+    elif grep -q 'Lockdown: ' <<<"$answer"; then
+        fail 1 'not loaded: the kernel is locked down (Secure Boot) and takes signed modules only' \
+            'sign zpp.ko with a key that the machine trusts, or load zpp before Linux (docs/linux.md)'
+    elif grep -qi 'module is rejected\|key was rejected\|required key not available' <<<"$answer"; then
+        fail 1 'not loaded: the kernel takes signed modules only' 'sign zpp.ko (docs/linux.md)'
+    elif grep -q 'version magic\|nvalid module format' <<<"$answer"; then
+        fail 1 'not loaded: zpp.ko is for another kernel' \
+            "set LINUX_KERNEL to the headers of the machine's kernel, and run make"
+    fi
+    line=$(sed -n 's/^said: //p' <<<"$answer" | tail -n 1)
+    fail 1 "not loaded: ${line:-insmod gave no reason}"
+}
+
+connect || fail 3 "cannot log in to $ZPP_TARGET, port $ZPP_PORT" \
+    'the lines above say why; log in once by hand to accept the host key'
+folder=$(remote mktemp -d /tmp/zpp.XXXXXX) || fail 3 "no folder for the module on $ZPP_TARGET"
+scp -q "${ssh_options[@]}" -P "$ZPP_PORT" "$ZPP_MODULE" "$(scp_target):$folder/zpp.ko" ||
+    fail 3 "the module cannot be copied to $ZPP_TARGET"
+words=$(printf ' %q' "$@")
+answer=$(loading_script | remote "sh -s -- $folder$words") || fail 3 "the connection to $ZPP_TARGET broke"
+sed -n 's/^log: //p' <<<"$answer"
+grep -q '^log: zpp: loaded: ' <<<"$answer" || explain "$answer"

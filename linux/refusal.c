@@ -1,0 +1,92 @@
+#define pr_fmt(format) "zpp: " format
+
+#include "refusal.h"
+#include "loader/cpu.h"
+
+#include <asm/cpufeature.h>
+#include <linux/cpu.h>
+#include <linux/errno.h>
+#include <linux/module.h>
+#include <linux/printk.h>
+
+/* Of kvm.ko, for symbol_get(). Other modules take it the same way (vfio). */
+struct kvm;
+extern void kvm_put_kvm(struct kvm *kvm);
+
+/* KVM would switch VT-x or AMD-V on when the next virtual machine starts, and crash. */
+static bool kvm_is_loaded(void)
+{
+#if IS_ENABLED(CONFIG_KVM)
+    if (!symbol_get(kvm_put_kvm))
+        return false;
+    symbol_put(kvm_put_kvm);
+    return true;
+#else
+    return false;
+#endif
+}
+
+int zpp_refusal(void)
+{
+    unsigned cpu;
+    if (boot_cpu_has(X86_FEATURE_XENPV)) {
+        pr_err("not loaded: Linux itself is a paravirtualized guest of Xen\n");
+        return -ENODEV;
+    }
+    if (zpp_cpu_is_held()) {
+        pr_err("not loaded: zpp holds this machine already\n");
+        return -EBUSY;
+    }
+    for_each_present_cpu(cpu)
+    {
+        if (cpu_online(cpu))
+            continue;
+        pr_err("not loaded: CPU %u is offline, and every CPU must be taken "
+               "(echo 1 > /sys/devices/system/cpu/cpu%u/online)\n",
+               cpu, cpu);
+        return -EBUSY;
+    }
+    if (kvm_is_loaded()) {
+        pr_err("not loaded: KVM is loaded, and two hypervisors cannot share a CPU "
+               "(modprobe -r kvm_intel kvm_amd)\n");
+        return -EBUSY;
+    }
+    if (zpp_cpu_encrypts_memory()) {
+        pr_err("not loaded: the kernel encrypts its memory (boot with mem_encrypt=off)\n");
+        return -EOPNOTSUPP;
+    }
+    return 0;
+}
+
+static int errno_of(enum zpp_status status)
+{
+    switch (status) {
+    case ZPP_OK:
+        return 0;
+    case ZPP_BAD_ELF:
+        return -ENOEXEC;
+    case ZPP_BAD_BOOT_INFO:
+        return -EINVAL;
+    case ZPP_NO_MEMORY:
+        return -ENOMEM;
+    case ZPP_NO_VIRTUALIZATION:
+        return -ENODEV;
+    case ZPP_LOCKED_BY_FIRMWARE:
+        return -EACCES;
+    case ZPP_IN_USE:
+        return -EBUSY;
+    case ZPP_MISSING_FEATURE:
+        return -EOPNOTSUPP;
+    default:
+        return -EIO;
+    }
+}
+
+int zpp_refusal_of(enum zpp_status status, const char *detail)
+{
+    if (detail && detail[0] != '\0')
+        pr_err("not loaded: %s (%s)\n", zpp_status_text(status), detail);
+    else
+        pr_err("not loaded: %s\n", zpp_status_text(status));
+    return errno_of(status);
+}

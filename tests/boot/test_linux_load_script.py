@@ -1,0 +1,227 @@
+"""out/environment/linux_load.sh, for real: from this machine to an sshd in a virtual machine."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cpio
+import pytest
+from lab import CMDLINE, EPYC, Lab, qemu
+
+from efi_image.engine import Debug, EngineKind, boot, choose
+from efi_image.errors import ZppError
+
+ROOT = Path(__file__).resolve().parents[2]
+PASSWORD = 'it\'s a "secret" & long'
+PASSWD = "root:x:0:0::/root:/bin/sh\nsshd:x:74:74::/run/sshd:/bin/sh\n"
+SERVER_STARTS = 120.0  # seconds; it takes 10 on an idle machine
+PC = qemu(EPYC, 2)
+
+
+def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        words, capture_output=True, text=True, check=False, stdin=subprocess.DEVNULL,
+        env={**os.environ, **environ}, timeout=120,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Access:
+    """What both sides need to know of each other."""
+
+    folder: Path
+    port: int
+
+    @staticmethod
+    def make(folder: Path) -> Access:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            access = Access(folder, free.getsockname()[1])
+        for name in ("host_key", "user_key"):
+            command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
+        host_key = (folder / "host_key.pub").read_text()
+        (folder / "known_hosts").write_text(f"[127.0.0.1]:{access.port} {host_key}")
+        access.configure(key=False)
+        return access
+
+    def configure(self, *, key: bool) -> None:
+        """What ssh uses in place of the user's own configuration."""
+        lines = [f"UserKnownHostsFile {self.folder}/known_hosts", "GlobalKnownHostsFile /dev/null"]
+        lines += [f"IdentityFile {self.folder}/user_key"] if key else ["PubkeyAuthentication no"]
+        (self.folder / "ssh_config").write_text(
+            "".join(f"{line}\n" for line in [*lines, "IdentitiesOnly yes", "IdentityAgent none"])
+        )
+
+    def files(self) -> bytes:
+        """The part of the guest's initramfs that is secret."""
+        hashed = command("openssl", "passwd", "-6", "-salt", "zpp", PASSWORD).stdout.strip()
+        return cpio.archive(
+            [
+                cpio.file("etc/passwd", PASSWD.encode()),
+                cpio.file("etc/group", b"root:x:0:\n"),
+                cpio.file("etc/shadow", f"root:{hashed}:1::::::\nsshd:*:1::::::\n".encode(), 0o600),
+                cpio.file("etc/ssh/host_key", (self.folder / "host_key").read_bytes(), 0o600),
+                cpio.file(
+                    "root/.ssh/authorized_keys", (self.folder / "user_key.pub").read_bytes(), 0o600
+                ),
+            ]
+        )  # fmt: skip
+
+    def ssh(self, words: str) -> subprocess.CompletedProcess[str]:
+        options = ("-F", str(self.folder / "ssh_config"), "-i", str(self.folder / "user_key"),
+                   "-o", "PubkeyAuthentication=yes", "-p", str(self.port))  # fmt: skip
+        return command("ssh", *options, "root@127.0.0.1", words)
+
+
+@contextmanager
+def server(lab: Lab, access: Access, words: str = "") -> Iterator[None]:
+    """The virtual machine, from sshd's start to its power-off."""
+    guest = lab.build_directory / "linux-loader/oldest"
+    initrd = lab.folder / "initrd.img"
+    initrd.write_bytes((guest / "initrd-sshd.img").read_bytes() + access.files())
+    cmdline = f"{CMDLINE} no_timer_check {words}".strip()
+    image = lab.image(kernel=guest / "vmlinuz", initrd=initrd, cmdline=cmdline, hypervisor=False)
+    network = ("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{access.port}-:22",
+               "-device", "virtio-net-pci,netdev=net")  # fmt: skip
+    request = replace(lab.prepared(lab.on(PC, image)), debug=Debug(extra=network))
+    listens, text, failures = threading.Event(), [], []
+
+    def terminal(piece: str) -> None:
+        text.append(piece)
+        if "zpp-guest: sshd listens" in "".join(text):
+            listens.set()
+
+    def work() -> None:
+        try:
+            boot(request, choose(EngineKind.QEMU), terminal).require()
+        except ZppError as error:
+            failures.append(error)
+            listens.set()
+
+    machine = threading.Thread(target=work)
+    machine.start()
+    try:
+        assert listens.wait(SERVER_STARTS), f"sshd did not start:\n{''.join(text)[-2000:]}"
+        assert failures == []
+        yield
+    finally:
+        access.ssh("poweroff -f")
+        machine.join()
+    assert failures == []
+
+
+@dataclass(frozen=True)
+class Checkout:
+    """A checkout whose configuration names the virtual machine."""
+
+    root: Path
+    access: Access
+
+    def run(self, *parameters: str) -> subprocess.CompletedProcess[str]:
+        script = self.root / "out/environment/linux_load.sh"
+        return command(str(script), *parameters, ZPP_SSH_CONFIG=f"{self.access.folder}/ssh_config")
+
+    def use(self, module: Path) -> None:
+        target = self.root / "out/release/x86_64/zpp.ko"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(module, target)
+
+    def set(self, **settings: str) -> None:
+        lines = [f"{name} := {value}\n" for name, value in settings.items()]
+        (self.root / "environment.local").write_text("".join(lines))
+        made = command(sys.executable, "-m", "efi_image.environment", PYTHONPATH=str(self.root))
+        assert made.returncode == 0, made.stderr
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Checkout:
+    root = tmp_path / "the checkout"
+    root.mkdir()
+    shutil.copytree(ROOT / "efi_image", root / "efi_image")
+    for name in ("linux", "hypervisor"):
+        (root / name).symlink_to(ROOT / name)
+    shutil.copyfile(ROOT / "environment.config", root / "environment.config")
+    for name in (
+        "CONFIGURATION",
+        "SSH_TARGET",
+        "SSH_PORT",
+        "SSH_PASSWORD",
+        "SSHPASS",
+        "PYTHONPATH",
+    ):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(root)
+    folder = tmp_path / "access"
+    folder.mkdir()
+    return Checkout(root, Access.make(folder))
+
+
+def test_without_a_target(checkout: Checkout) -> None:
+    checkout.set(SSH_PORT="22")
+    done = checkout.run()
+    assert done.returncode == 2
+    assert done.stderr.startswith("linux_load: SSH_TARGET is empty\n")
+
+
+def test_nobody_answers(lab: Lab, checkout: Checkout) -> None:
+    checkout.use(lab.build_directory / "linux-loader/oldest/zpp.ko")
+    checkout.set(SSH_TARGET="root@127.0.0.1", SSH_PORT=str(checkout.access.port))
+    done = checkout.run()
+    assert done.returncode == 3
+    assert "cannot log in to root@127.0.0.1" in done.stderr
+
+
+def test_script_loads(lab: Lab, checkout: Checkout) -> None:
+    access = checkout.access
+    kernels = lab.build_directory / "linux-loader"
+    target = {"SSH_TARGET": "root@127.0.0.1", "SSH_PORT": str(access.port)}
+    checkout.use(kernels / "newest/zpp.ko")
+    with server(lab, access):
+        checkout.set(**target, SSH_PASSWORD="wrong")
+        wrong = checkout.run()
+        assert wrong.returncode == 3
+        assert "cannot log in" in wrong.stderr
+
+        access.configure(key=True)
+        checkout.set(**target)
+        other = checkout.run()
+        assert other.returncode == 1
+        assert "not loaded: zpp.ko is for another kernel" in other.stderr
+
+        checkout.use(kernels / "oldest/zpp.ko")
+        kept = checkout.run("keep=1")
+        assert kept.returncode == 0, kept.stderr
+        assert "held with AMD-V" in kept.stdout
+        assert access.ssh("rmmod zpp").returncode == 0
+
+        loaded = checkout.run()
+        assert loaded.returncode == 0, loaded.stderr
+        assert loaded.stdout.splitlines()[-2:] == [
+            f"zpp: loaded: the hypervisor holds {PC.cpus} CPUs",
+            'zpp: the module leaves now, the hypervisor stays: "not permitted" is its success',
+        ]
+        assert "zpp" not in access.ssh("cat /proc/modules").stdout.split()
+        assert access.ssh("ls /tmp").stdout == ""
+
+        again = checkout.run()
+        assert again.returncode == 1
+        assert again.stderr == "linux_load: not loaded: zpp holds this machine already\n"
+
+
+def test_password_and_lockdown(lab: Lab, checkout: Checkout) -> None:
+    access = checkout.access
+    checkout.use(lab.build_directory / "linux-loader/oldest/zpp.ko")
+    checkout.set(SSH_TARGET="root@127.0.0.1", SSH_PORT=str(access.port), SSH_PASSWORD=PASSWORD)
+    with server(lab, access, "lockdown=integrity"):
+        done = checkout.run()
+        assert done.returncode == 1
+        assert "the kernel is locked down (Secure Boot)" in done.stderr

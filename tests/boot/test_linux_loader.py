@@ -1,0 +1,189 @@
+"""zpp.ko loads the core into a running Linux: the oldest and the newest of Debian's kernels."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import pytest
+from lab import CMDLINE, EPYC, HASWELL, Lab, Pc, qemu
+from test_linux import KNOWN_PROBLEMS
+from view import SIGNATURE
+
+from efi_image.engine import Machine
+
+VERSION = f"{SIGNATURE} version 0.1.0"
+# QEMU's time runs on while this machine is busy; Linux then takes its timer for broken
+MORE_WORDS = "no_timer_check"
+EBUSY, ENODEV, EPERM = 16, 19, 1
+# of 4 KiB: by so much Linux's own pages vary in 50 rounds. One page for each CPU and round is more.
+PAGES_OF_NOISE = 180
+
+
+@dataclass(frozen=True)
+class Step:
+    """One step of the guest (tests/guest/linux/init-loader) and the lines it printed."""
+
+    name: str
+    lines: tuple[str, ...]
+
+    def all(self, expression: str) -> list[str]:
+        matches = (re.fullmatch(expression, line) for line in self.lines)
+        return [match[1] for match in matches if match]
+
+    @property
+    def error(self) -> int:
+        """The number that the load ended with."""
+        (number,) = self.all(r"load: error (\d+)")
+        return int(number)
+
+    @property
+    def log(self) -> list[str]:
+        """What the kernel's log said of zpp meanwhile."""
+        return self.all(r"log: zpp: (.*)")
+
+    @property
+    def hypervisors(self) -> dict[int, str]:
+        """CPU → the hypervisor that a program sees there."""
+        seen = self.all(r"(CPU \d+: (?:no )?hypervisor.*)")
+        pairs = (re.fullmatch(r"CPU (\d+): (?:no hypervisor|hypervisor (.+))", s) for s in seen)
+        return {int(pair[1]): pair[2] or "" for pair in pairs if pair}
+
+
+def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "") -> list[Step]:
+    """Boots the guest without zpp, lets it do the steps, and returns what it said."""
+    guest = lab.build_directory / "linux-loader" / kernel
+    image = lab.image(
+        kernel=guest / "vmlinuz",
+        initrd=guest / "initrd.img",
+        cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} {words}".strip(),
+        hypervisor=False,
+    )
+    serial = lab.power_off(lab.on(pc, image), pc.engine)
+    assert "zpp-guest: done" in serial
+    assert f"Linux sees {pc.cpus} CPUs" in serial
+    problems = re.findall(r"^dmesg: (.*)$", serial, re.MULTILINE)
+    assert [p for p in problems if not any(known in p for known in KNOWN_PROBLEMS)] == []
+    parts = re.split(r"^step: (\w+)$", serial, flags=re.MULTILINE)
+    found = [
+        Step(name, tuple(text.splitlines()))
+        for name, text in zip(parts[1::2], parts[2::2], strict=True)
+    ]
+    assert [step.name for step in found] == steps.split(",")
+    return found
+
+
+def assert_held(step: Step, pc: Pc) -> None:
+    assert step.hypervisors == dict.fromkeys(range(pc.cpus), VERSION)
+
+
+def assert_bare(step: Step, pc: Pc, bare: Step) -> None:
+    assert step.hypervisors == bare.hypervisors
+    assert len(step.hypervisors) == pc.cpus
+    assert VERSION not in step.hypervisors.values()
+
+
+def assert_loaded(step: Step, pc: Pc) -> None:
+    held = [re.fullmatch(r"CPU (\d+) \(APIC ID \d+\) held with (.+)", line) for line in step.log]
+    assert {int(m[1]): m[2] for m in held if m} == dict.fromkeys(range(pc.cpus), pc.vendor)
+    assert f"loaded: the hypervisor holds {pc.cpus} CPUs" in step.log
+
+
+VTX_PC = Pc(HASWELL, 4)
+AMDV_PC = qemu(EPYC, 4)
+LA57_PC = qemu("max,+svm", 4, Machine.PC)  # five levels of page tables, and all that TCG has
+
+
+@pytest.mark.parametrize(
+    ("pc", "kernel"),
+    [(AMDV_PC, "oldest"), (LA57_PC, "newest"), (VTX_PC, "oldest"), (VTX_PC, "newest")],
+    ids=str,
+)
+def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
+    steps = "cpus,load,modules,cpus,load,offline,online,cpus,stress,cpus"
+    bare, load, modules, cpus, again, offline, online, came, stress, last = run(
+        lab, pc, kernel, steps, "zpp.stress=20"
+    )
+    assert_bare(bare, pc, bare)
+    assert load.error == EPERM
+    assert_loaded(load, pc)
+    assert modules.all("module: (zpp)") == []
+    for step in (cpus, came, last):
+        assert_held(step, pc)
+    assert again.error == EBUSY
+    assert again.log == ["not loaded: zpp holds this machine already"]
+    assert offline.all(r"(CPU \d+ offline)") == [f"CPU {pc.cpus - 1} offline"]
+    assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+
+
+@pytest.mark.parametrize(
+    ("pc", "kernel", "rounds"),
+    [(AMDV_PC, "newest", 50), (AMDV_PC, "oldest", 50), (VTX_PC, "newest", 50)],
+    ids=str,
+)
+def test_rounds_lose_nothing(lab: Lab, pc: Pc, kernel: str, rounds: int) -> None:
+    bare, step, cpus, load, held = run(
+        lab, pc, kernel, "cpus,rounds,cpus,load,cpus", f"zpp.rounds={rounds}"
+    )
+    assert step.all(r"rounds: (.*)") == [f"{rounds} on {pc.cpus} CPUs"]
+    assert step.all(r"(round \d+: .*)") == []
+    (lost,) = step.all(r"pages lost: (-?\d+)")
+    assert int(lost) < PAGES_OF_NOISE
+    assert_bare(cpus, pc, bare)
+    assert load.error == EPERM
+    assert_held(held, pc)
+
+
+@pytest.mark.parametrize(
+    ("pc", "kernel"), [(AMDV_PC, "newest"), (AMDV_PC, "oldest"), (VTX_PC, "newest")], ids=str
+)
+def test_module_that_is_kept(lab: Lab, pc: Pc, kernel: str) -> None:
+    steps = (
+        "cpus,keep,modules,cpus,state,corelog,exits,offline,unload,online,cpus,sleep,unload,cpus"
+    )
+    (bare, keep, modules, cpus, state, log, exits, _offline, refused, _online, came, asleep, unload,
+     last) = run(lab, pc, kernel, steps)  # fmt: skip
+    assert keep.error == 0
+    assert_loaded(keep, pc)
+    assert modules.all("module: (zpp)") == ["zpp"]
+    assert_held(cpus, pc)
+    assert state.all(r"state: (.*)")[:2] == ["version 0.1.0", f"cpus {pc.cpus}"]
+    assert len(log.all(r"core: zpp: (CPU \d+ \(APIC ID \d+\) held with .*)")) == pc.cpus
+    counted = [line.split() for line in exits.all(r"exits: (\d.*)")]
+    assert {int(cpu) for cpu, _reason, _count in counted} == set(range(pc.cpus))
+    cpuid = "0x72" if pc.vendor == "AMD-V" else "0xa"
+    assert all(int(count) > 0 for _cpu, reason, count in counted if reason == cpuid)
+    # a CPU that is offline cannot be given back
+    assert refused.all(r"rmmod: (\d+)") == ["1"]
+    assert_held(came, pc)
+    assert asleep.all(r"sleep: (.*)") == ["refused"]
+    assert unload.all(r"rmmod: (\d+)") == ["0"]
+    assert unload.log == ["unloaded: the hypervisor has left every CPU"]
+    assert_bare(last, pc, bare)
+
+
+@pytest.mark.parametrize("pc", [AMDV_PC], ids=str)
+def test_refusals_do_no_harm(lab: Lab, pc: Pc) -> None:
+    steps = "cpus,offline,load,online,kvm,load,nokvm,cpus,load,cpus"
+    bare, _offline, offline, _online, _kvm, kvm, _nokvm, cpus, load, held = run(
+        lab, pc, "newest", steps
+    )
+    last = pc.cpus - 1
+    assert offline.error == EBUSY
+    assert offline.log[-1].startswith(f"not loaded: CPU {last} is offline, ")
+    assert kvm.error == EBUSY
+    assert kvm.log[-1].startswith("not loaded: KVM is loaded, ")
+    assert_bare(cpus, pc, bare)
+    assert load.error == EPERM
+    assert_held(held, pc)
+
+
+@pytest.mark.parametrize(
+    "pc", [qemu("EPYC,-svm", 2), Pc(f"{HASWELL},-vmx", 2)], ids=str
+)  # fmt: skip
+def test_cpu_without_virtualization(lab: Lab, pc: Pc) -> None:
+    bare, load, cpus = run(lab, pc, "newest", "cpus,load,cpus")
+    assert load.error == ENODEV
+    assert load.log[-1] == "not loaded: this CPU has neither VT-x nor AMD-V"
+    assert_bare(cpus, pc, bare)

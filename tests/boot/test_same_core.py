@@ -1,0 +1,28 @@
+"""Every loader has the very same hypervisor.elf inside."""
+
+from __future__ import annotations
+
+import hashlib
+
+import pytest
+from lab import Lab
+
+from efi_image.config import load
+
+EMBEDDED_IN = {"uefi": "ZppDxe.efi", "linux": "zpp.ko", "windows": "zpp_loader.sys"}
+ELF_MAGIC = b"\x7fELF"
+
+
+def digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("driver", load().build_drivers)
+def test_loader_embeds_the_core(lab: Lab, driver: str) -> None:
+    core = (lab.build_directory / "hypervisor.elf").read_bytes()
+    loader = (lab.build_directory / EMBEDDED_IN[driver]).read_bytes()
+    found, at = [], loader.find(ELF_MAGIC)
+    while at >= 0:
+        found.append(digest(loader[at : at + len(core)]))
+        at = loader.find(ELF_MAGIC, at + 1)
+    assert found.count(digest(core)) == 1

@@ -1,0 +1,319 @@
+#!/usr/bin/env python3
+"""Debian's kernels for the tests of zpp.ko: headers, the compiler that goes with them, and image.
+
+``fetch`` unpacks the packages of a kernel into a root of its own in the cache; nothing is
+installed on the machine. ``guest`` builds zpp.ko there and packs the initramfs that loads it.
+``matrix`` builds zpp.ko against every header package of Debian's suites, one after the other.
+Only the standard library is needed, so this runs before the Python environment is there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import lzma
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import build
+import cpio
+
+sys.path.insert(0, str(build.REPOSITORY))
+
+from efi_image import apt
+from efi_image.errors import ZppError
+
+# for the build, and what Debian's kernel packages leave to the reader
+TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
+EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
+PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
+          "var/cache", "usr/lib/python3")  # fmt: skip
+MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "failover", "net_failover", "virtio_net")
+APPLETS = (
+    "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
+    "sync tail tee uname"
+).split()
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Where packages come from; `backports` are then preferred."""
+
+    name: str
+    security: bool = False
+    backports: bool = False
+
+    @property
+    def lines(self) -> list[str]:
+        mirror = apt.debian_mirror()
+        lines = [f"deb {mirror} {self.name} main"]
+        if self.security:
+            lines.append(f"deb {mirror}-security {self.name}-security main")
+        if self.backports:
+            lines.append(f"deb {mirror} {self.name}-backports main")
+        return lines
+
+
+# What `make test` boots, and the packages that a root gets besides. The newest kernel that Debian
+# offers for a release, and the oldest that it still supports.
+KERNELS = {
+    "oldest": (Suite("bookworm", security=True), ("openssh-server",)),
+    "newest": (Suite("trixie", backports=True), ()),
+}
+MATRIX = (
+    Suite("bullseye"),
+    Suite("bookworm", security=True),
+    Suite("bookworm", backports=True),
+    Suite("trixie", security=True),
+    Suite("trixie", backports=True),
+    Suite("forky"),
+    Suite("sid"),
+)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=("fetch", "guest", "matrix"))
+    parser.add_argument(
+        "names", nargs="*", help="of kernels, or for matrix of suites; default: all"
+    )
+    parser.add_argument("--cache", type=Path, default=Path(".cache"))
+    parser.add_argument("--out", type=Path, help="guest, matrix: the build's results")
+    parser.add_argument("--toolchain", type=Path, default=Path("/usr/lib/llvm-19/bin"))
+    arguments = parser.parse_args()
+    try:
+        if arguments.step == "matrix":
+            return matrix(arguments)
+        for name in arguments.names or KERNELS:
+            if arguments.step == "fetch":
+                fetch(name, arguments.cache / "kernels")
+            else:
+                guest(name, arguments)
+    except (build.GuestError, ZppError) as error:
+        print(f"kernels: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+# ---- roots
+
+
+def fetch(name: str, cache: Path) -> None:
+    """Leaves the root of a kernel in ``cache/name``, whole or not at all."""
+    target = cache / name
+    if target.exists():
+        return
+    suite, more = KERNELS[name]
+    cache.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}.") as scratch:
+        root = Path(scratch) / "root"
+        packages = ",".join((TOOLS, "linux-headers-cloud-amd64", "linux-image-cloud-amd64", *more))
+        print(f"kernels: unpacking the {name} kernel, of Debian {suite.name}", flush=True)
+        unpack(root, suite, packages)
+        root.rename(target)
+
+
+def unpack(root: Path, suite: Suite, *includes: str) -> None:
+    """Unpacks packages with what they need; nothing is configured."""
+    options = [f"--aptopt={line}" for line in apt.network_options()]
+    if suite.backports:
+        options.append(f'--aptopt=APT::Default-Release "{suite.name}-backports"')
+    command = [
+        *("mmdebstrap", "--variant=extract", "--mode=chrootless", "--format=directory"),
+        *(*options, *(f"--include={packages}" for packages in includes)),
+        *(suite.name, str(root), *suite.lines),
+    ]
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False,
+        env={**os.environ, "TMPDIR": str(root.parent), "LC_ALL": "C.UTF-8"},
+    )  # fmt: skip
+    if result.returncode != 0:
+        errors = [line for line in result.stderr.splitlines() if line.startswith("E:")]
+        reason = (errors or ["mmdebstrap failed"])[0].removeprefix("E: ")
+        raise build.GuestError(f"packages of Debian {suite.name} cannot be unpacked: {reason}")
+    if not (root / "usr/bin/awk").exists():  # made when mawk is configured
+        (root / "usr/bin/awk").symlink_to("mawk")
+    for folder in PRUNED:
+        shutil.rmtree(root / folder, ignore_errors=True)
+
+
+def trees(root: Path) -> list[Path]:
+    """The header trees of a root, without those that others share."""
+    return sorted(path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers"))
+
+
+def compile_module(root: Path, tree: Path, out: Path) -> str:
+    """Builds zpp.ko in the root against one of its trees; returns what the build said."""
+    stage = root / "zpp"
+    shutil.rmtree(stage, ignore_errors=True)
+    make = ["make", "-s", "-C", str(build.REPOSITORY / "linux"), "stage"]
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    subprocess.run(
+        [*make, f"STAGE={stage.absolute()}", f"OUT={out.absolute()}"], check=True, env=clean
+    )
+    for name in ("dev", "proc", "tmp"):
+        (root / name).mkdir(exist_ok=True)
+    script = (
+        'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" '
+        '/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin make -j"$2" -C "$1" M=/zpp modules'
+    )
+    user = () if os.geteuid() == 0 else ("--map-root-user",)
+    command = ["unshare", *user, "--mount", "sh", "-c", script, str(root.absolute()),
+               f"/{tree.relative_to(root)}", str(os.cpu_count() or 1)]  # fmt: skip
+    result = subprocess.run(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True, errors="replace", check=False,
+    )  # fmt: skip
+    if result.returncode != 0:
+        tail = "\n  ".join(result.stdout.splitlines()[-15:])
+        raise build.GuestError(f"zpp.ko does not build against {tree.name}:\n  {tail}")
+    return result.stdout
+
+
+def warnings(output: str) -> list[str]:
+    """The lines of a build that want a look."""
+    return [line for line in output.splitlines() if "warning:" in line.lower()]
+
+
+# ---- guests
+
+
+def guest(name: str, arguments: argparse.Namespace) -> None:
+    """Leaves ``vmlinuz``, ``initrd.img`` and ``zpp.ko`` in ``out/linux-loader/name``."""
+    root = arguments.cache / "kernels" / name
+    out = arguments.out / "linux-loader" / name
+    (tree,) = trees(root)
+    out.mkdir(parents=True, exist_ok=True)
+    output = compile_module(root, tree, arguments.out)
+    if warnings(output):
+        raise build.GuestError(f"{tree.name} warns: {warnings(output)[0]}")
+    strip = [str(arguments.toolchain / "llvm-objcopy"), "--strip-debug"]
+    subprocess.run([*strip, str(root / "zpp/zpp.ko"), str(out / "zpp.ko")], check=True)
+    program = build.compile_program(out, arguments.toolchain)
+    busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
+    entries = initramfs(root, busybox, program, (out / "zpp.ko").read_bytes())
+    build.replace(out / "initrd.img", cpio.archive(entries))
+    if (root / "usr/sbin/sshd").exists():
+        build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, busybox)))
+    build.replace(out / "vmlinuz", kernel_image(root).read_bytes())
+    print(f"linux-loader: {name} is {tree.name.removeprefix('linux-headers-')}", flush=True)
+
+
+def kernel_image(root: Path) -> Path:
+    found = [*root.glob("boot/vmlinuz-*"), *root.glob("usr/lib/modules/*/vmlinuz")]
+    if not found:
+        raise build.GuestError(f"{root} has no kernel")
+    return found[0]
+
+
+def kernel_module(root: Path, name: str) -> bytes:
+    found = [*root.glob(f"lib/modules/*/kernel/**/{name}.ko*")]
+    if not found:
+        raise build.GuestError(f"{root} has no module {name}")
+    data = found[0].read_bytes()
+    return lzma.decompress(data) if found[0].suffix == ".xz" else data
+
+
+def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list[cpio.Entry]:
+    return [
+        *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "tmp")),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.file("bin/busybox", busybox),
+        *(cpio.symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
+        cpio.file("bin/zpp-guest", program),
+        cpio.file("init", (build.HERE / "init-loader").read_bytes()),
+        cpio.file("zpp.ko", module),
+        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+    ]
+
+
+SSHD = ("usr/sbin/sshd", "bin/kmod")
+SSHD_CONFIG = """\
+HostKey /etc/ssh/host_key
+PermitRootLogin yes
+UsePAM no
+StrictModes no
+Subsystem sftp internal-sftp
+"""
+
+
+def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
+    """A guest with Debian's sshd and insmod; keys and passwords are for whoever boots it."""
+    folders = ("bin", "dev", "etc", "etc/ssh", "lib", "lib/x86_64-linux-gnu", "lib64", "proc",
+               "root", "root/.ssh", "run", "sys", "tmp", "usr", "usr/sbin", "var")  # fmt: skip
+    applets = [applet for applet in (*APPLETS, "mkdir", "touch") if applet != "insmod"]
+    return [
+        *(cpio.directory(path) for path in folders),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.file("bin/busybox", busybox),
+        *(cpio.symlink(f"bin/{applet}", "busybox") for applet in dict.fromkeys(applets)),
+        cpio.symlink("bin/insmod", "kmod"),
+        *(cpio.file(name, (root / name).read_bytes()) for name in SSHD),
+        *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, *SSHD).items()),
+        cpio.file("etc/ssh/sshd_config", SSHD_CONFIG.encode()),
+        cpio.file("init", (build.HERE / "init-sshd").read_bytes()),
+        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+    ]
+
+
+def libraries(root: Path, *programs: str) -> dict[str, Path]:
+    """The shared libraries of programs in a root by their place in the guest, as the root's own
+    dynamic linker finds them."""
+    linker = "lib64/ld-linux-x86-64.so.2"
+    folders = [root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu"]
+    found = {linker: root / linker}
+    for program in programs:
+        command = [str(root / linker), "--library-path", ":".join(map(str, folders)), "--list",
+                   str(root / program)]  # fmt: skip
+        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        for line in listed.splitlines():
+            name, arrow, path = line.strip().partition(" => ")
+            if arrow and "/" not in name:
+                found[f"lib/x86_64-linux-gnu/{name}"] = Path(path.rpartition(" (")[0])
+    return found
+
+
+# ---- all header packages
+
+
+def matrix(arguments: argparse.Namespace) -> int:
+    """Builds against every header package of the suites; says which fail. A suite whose packages
+    are not on the mirror any more is said, too, and is no failure."""
+    failed = 0
+    for suite in MATRIX:
+        if arguments.names and suite.name not in arguments.names:
+            continue
+        arguments.cache.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=arguments.cache, prefix=".matrix.") as scratch:
+            root = Path(scratch) / "root"
+            try:
+                unpack(root, suite, TOOLS, EVERY_HEADERS)
+            except build.GuestError as error:
+                print(f"{label(suite)}: not tried: {error}", flush=True)
+                continue
+            failed += sum(not builds(suite, root, tree, arguments.out) for tree in trees(root))
+    return 1 if failed else 0
+
+
+def label(suite: Suite) -> str:
+    parts = [suite.name, *(["security"] if suite.security else [])]
+    return " ".join([*parts, *(["backports"] if suite.backports else [])])
+
+
+def builds(suite: Suite, root: Path, tree: Path, out: Path) -> bool:
+    name = tree.name.removeprefix("linux-headers-")
+    try:
+        found = warnings(compile_module(root, tree, out))
+    except build.GuestError as error:
+        print(f"{label(suite)}: {name}: FAILED: {error}", flush=True)
+        return False
+    print(f"{label(suite)}: {name}: {found[0] if found else 'builds'}", flush=True)
+    return not found
+
+
+if __name__ == "__main__":
+    sys.exit(main())
