@@ -165,11 +165,10 @@ def plan_source(manifest: Path, sector_size: int) -> PlanSource:
 
     Its sectors are the target's, unless the manifest says otherwise.
     """
-    from dataclasses import replace  # noqa: PLC0415
-
     from efi_image.config import Setting, load  # noqa: PLC0415
     from efi_image.esp import contents  # noqa: PLC0415
     from efi_image.image import plan_image, source_date  # noqa: PLC0415
+    from efi_image.manifest import Manifest  # noqa: PLC0415
     from efi_image.manifest import load as load_manifest  # noqa: PLC0415
     from efi_image.recipe import merge  # noqa: PLC0415
 
@@ -181,6 +180,7 @@ def plan_source(manifest: Path, sector_size: int) -> PlanSource:
         "output-format": Setting("output-format", "raw", "default"),
     }
     keep = {name: s for name, s in found.settings.items() if name != "output"}
-    recipe = merge(load(), replace(found, settings=chosen | keep))
+    merged = Manifest(chosen | keep, found.boots, found.files, found.partitions)
+    recipe = merge(load(), merged)
     plan = plan_image(contents(recipe.esp_options()), recipe.image_options(source_date(os.environ)))
     return PlanSource(plan, str(manifest))
