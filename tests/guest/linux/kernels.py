@@ -32,7 +32,9 @@ TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
 EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
 PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
           "var/cache", "usr/lib/python3")  # fmt: skip
-MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "failover", "net_failover", "virtio_net")
+MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel")
+NETWORK_MODULES = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                   "virtio_pci", "failover", "net_failover", "virtio_net")  # fmt: skip
 APPLETS = (
     "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
     "sync tail tee uname"
@@ -256,7 +258,7 @@ def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
         *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, *SSHD).items()),
         cpio.file("etc/ssh/sshd_config", SSHD_CONFIG.encode()),
         cpio.file("init", (build.HERE / "init-sshd").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in NETWORK_MODULES),
     ]
 
 
