@@ -77,7 +77,8 @@ setup-edk2:
 
 setup-guest:
 	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
-	@echo "setup: Linux guest is ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
+	@python3 tests/guest/usb/usb_build.py fetch --cache $(CACHE)/usb-guest
+	@echo "setup: Linux guests are ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
 
 setup-kernels:
 	@python3 tests/guest/linux/kernels.py fetch --cache $(CACHE)
@@ -97,7 +98,8 @@ IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT
 IN_LINUX = $(IN) LINUX_KERNEL='$(LINUX_KERNEL)' \
     HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
 
-.PHONY: all core environment linux uefi linux-guest linux-loader efi-guest waiting-guest kernels
+.PHONY: all core environment linux uefi linux-guest linux-loader efi-guest waiting-guest unoptimized-guest \
+    kernels
 all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
@@ -107,6 +109,18 @@ core: ready
 
 environment: ## Make out/environment/, the files for debuggers
 	@python3 -m efi_image.environment -- $(OVERRIDES)
+
+IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
+    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
+    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
+
+.PHONY: windows windows-tests
+windows: core
+	@$(MAKE) -C windows $(IN_WINDOWS)
+
+# The same driver on Wine's kernel, for the tests.
+windows-tests: windows
+	@$(MAKE) -C windows $(IN_WINDOWS) tests
 
 linux: core
 	@$(MAKE) -C linux $(IN_LINUX)
@@ -122,13 +136,24 @@ waiting-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/waiting \
 	    HYPERVISOR_ELF=$(CURDIR)/$(OUT)/hypervisor.elf HYPERVISOR_WAIT_FOR_DEBUGGER=1
 
-linux-guest: ready $(OUT)/linux-guest/initrd.img
+# The core of a debug build, for the tests: its slow handlers must not lose a SIPI.
+unoptimized-guest: uefi
+	@$(MAKE) -C hypervisor $(IN) CONFIGURATION=debug OUT=$(CURDIR)/$(OUT)/unoptimized
+	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/unoptimized
+
+linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
 GUEST_SOURCES := $(wildcard tests/guest/linux/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
 	    --toolchain $(TOOLCHAIN)
+
+$(OUT)/usb-guest/initrd.img: tests/guest/usb/usb_build.py tests/guest/usb/init tests/guest/linux/cpio.py \
+    $(wildcard $(CACHE)/usb-guest/package $(CACHE)/linux-guest/packages)
+	@echo "usb-guest: building"
+	@python3 tests/guest/usb/usb_build.py build --cache $(CACHE)/usb-guest \
+	    --busybox $(CACHE)/linux-guest/busybox --out $(@D)
 
 # The kernels that load zpp.ko while they run: the oldest and the newest. Make looks at the core's
 # file only after it was built: hence the second make.
@@ -179,7 +204,8 @@ TESTS := tests/unit tests/boot
 test-host: core
 	@$(MAKE) -C tests/host $(IN)
 
-test-now: all linux-guest linux-loader efi-guest waiting-guest test-host
+test-now: $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
+test-now: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest test-host
 	@mkdir -p $(LOGS)
 	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
 	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
@@ -196,7 +222,7 @@ fuzz: setup-venv
 	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
 	done
 
-# Only the JSON goes to standard output. ONLY=image leaves the hypervisor out.
+# Only the JSON goes to standard output. ONLY=image or ONLY=write measures that alone.
 ONLY :=
 .PHONY: bench bench-build bench-now
 bench: ## Measure, and print JSON
@@ -212,10 +238,10 @@ bench-now:
 	    $(TOOLCHAIN) $(if $(ONLY),--only $(ONLY))
 
 # What EDK2 builds follows EDK2's style.
-C_FILES = $(shell git ls-files $(foreach folder,hypervisor linux ovmf/bochs tests/bench tests/guest/linux \
-    tests/host,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+C_FILES = $(shell git ls-files $(foreach folder,hypervisor linux ovmf/bochs tests/bench \
+    tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
-    tests/guest/linux/init-loader tests/guest/linux/init-sshd linux/load.sh .ci/run
+    tests/guest/usb/init tests/guest/linux/init-loader tests/guest/linux/init-sshd linux/load.sh .ci/run
 
 check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
 
@@ -244,7 +270,9 @@ check-python:
 	@.venv/bin/mypy --no-error-summary
 	@MYPYPATH=tests/boot:tests/bench:tests/guest/linux .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
 	    .ci/setup/*.py
-	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py
+	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py \
+	    tests/guest/usb/usb_build.py
+	@MYPYPATH=tests/guest/usb .venv/bin/mypy --no-error-summary tests/guest/usb/write_sticks.py
 
 check-spelling:
 	@echo "check: codespell"

@@ -31,6 +31,8 @@ COMMANDS: dict[str, str] = {
     "inspect": "Show what an image or a PE file is made of.",
     "diff": "Compare two images or PE files by meaning.",
     "run": "Boot an image in an emulator.",
+    "devices": "List disks, and say which are safe to write to.",
+    "write": "Write an image to a USB stick, and read it back.",
     "symbolize": "Show the source lines of a crash report's addresses.",
     "rig": "Install, check or remove the Bochs emulator's root.",
     "config": "Show the merged configuration.",
@@ -78,6 +80,7 @@ def cli() -> None:
       zpp-image make esp.img --kernel vmlinuz --cmdline quiet
       zpp-image ls esp.img /EFI
       zpp-image run esp.img
+      zpp-image write esp.img /dev/sdb
     """
 
 

@@ -19,21 +19,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from efi_image import __version__
 from efi_image.errors import ConfError, UsageError
+from efi_image.record import Record
 
 MAX_SIZE = 64 * 1024
 DRIVER_PATH = "\\EFI\\zpp\\ZppDxe.efi"
 CONF_PATH = "\\EFI\\zpp\\zpp.conf"
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*", re.ASCII)
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _SWITCH = {"on": True, "off": False}
 
 
-@dataclass(frozen=True)
-class BootEntry:
+class BootEntry(Record):
     """An operating system, or any EFI program, that ZppBoot can start."""
 
     name: str
@@ -42,8 +41,7 @@ class BootEntry:
     cmdline: str = ""
 
 
-@dataclass(frozen=True)
-class ZppConf:
+class ZppConf(Record):
     """The whole of a zpp.conf; no default: the firmware's next boot option is started."""
 
     hypervisor: bool = True
@@ -67,7 +65,7 @@ class ZppConf:
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
-            if not _NAME.fullmatch(entry.name):
+            if not re.fullmatch(_NAME, entry.name, re.ASCII):
                 raise UsageError(f"'{entry.name}' cannot be the name of a section of zpp.conf")
             yield ""
             yield f"[{entry.name}]"
@@ -88,13 +86,13 @@ def _line(key: str, value: str) -> str:
     return f"{key} = {value}"
 
 
-@dataclass
 class _Section:
     """A section while it is read: key → value and its line."""
 
-    name: str
-    line: int
-    values: dict[str, tuple[str, int]] = field(default_factory=dict)
+    def __init__(self, name: str, line: int) -> None:
+        self.name = name
+        self.line = line
+        self.values: dict[str, tuple[str, int]] = {}
 
     def get(self, key: str, default: str = "") -> str:
         return self.values.get(key, (default, 0))[0]
@@ -131,7 +129,7 @@ class _Parser:
 
     def _section(self, number: int, line: str) -> None:
         name = line[1:-1].strip(" \t")
-        if not line.endswith("]") or not _NAME.fullmatch(name):
+        if not line.endswith("]") or not re.fullmatch(_NAME, name, re.ASCII):
             raise self.fault(number, "expected `[name]` of letters, digits, dots and dashes")
         if any(section.name == name for section in self._sections):
             raise self.fault(number, f"section [{name}] is there already")

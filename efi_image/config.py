@@ -14,12 +14,12 @@ import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from efi_image.errors import ConfigError
+from efi_image.record import Record
 
 if TYPE_CHECKING:
     import argparse
@@ -29,7 +29,6 @@ LOCAL = "environment.local"
 
 ARCHITECTURES = ("x86_64",)
 DRIVERS = ("linux", "windows", "uefi")
-BUILT_DRIVERS = ("linux", "uefi")
 
 
 class Configuration(Enum):
@@ -39,8 +38,7 @@ class Configuration(Enum):
     DEBUG = "debug"
 
 
-@dataclass(frozen=True)
-class Variable:
+class Variable(Record):
     """A variable of the configuration: its check returns what is wrong with a value, or ''."""
 
     name: str
@@ -49,8 +47,7 @@ class Variable:
     secret: bool = False
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(Record):
     """A value and where it comes from: `environment.config:12`, `environment`, `default` …"""
 
     name: str
@@ -83,14 +80,6 @@ def _words(*choices: str, empty: bool) -> Callable[[str], str]:
         return "names one twice" if len(set(words)) != len(words) else ""
 
     return check
-
-
-def _drivers(value: str) -> str:
-    fault = _words(*DRIVERS, empty=False)(value)
-    missing = [word for word in value.split() if word not in BUILT_DRIVERS]
-    if not fault and missing:
-        return f"names a driver that does not exist yet ({' '.join(missing)})"
-    return fault
 
 
 def _number(low: int, high: int) -> Callable[[str], str]:
@@ -133,7 +122,7 @@ VARIABLES: dict[str, Variable] = {
         Variable("SUPPORTED_ARCHITECTURES", "x86_64", _words(*ARCHITECTURES, empty=False)),
         Variable("SELECTED_ARCHITECTURE", "x86_64", _one_of(*ARCHITECTURES)),
         Variable("CONFIGURATION", "release", _one_of("debug", "release")),
-        Variable("BUILD_DRIVERS", "linux uefi", _drivers),
+        Variable("BUILD_DRIVERS", "linux windows uefi", _words(*DRIVERS, empty=False)),
         Variable("TOOLCHAIN", "/usr/lib/llvm-19/bin", _required_path),
         Variable("EDK2_ROOT", "", _path),
         Variable("LINUX_KERNEL", "", _path),
@@ -151,8 +140,7 @@ VARIABLES: dict[str, Variable] = {
 }
 
 
-@dataclass(frozen=True)
-class Config:
+class Config(Record):
     """The merged configuration; a path that is None was left empty."""
 
     supported_architectures: tuple[str, ...]

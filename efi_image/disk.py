@@ -7,13 +7,13 @@ that is as small as can be.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
 
 from efi_image import gpt, iso, mbr
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.partition_types import PartitionType
+from efi_image.record import Record
 from efi_image.source import Source
 
 MAX_ALIGNMENT = 1 << 30
@@ -36,8 +36,7 @@ class Table(Enum):
         return self in {Table.GPT, Table.ISO}
 
 
-@dataclass(frozen=True)
-class ExtraPartition:
+class ExtraPartition(Record):
     """A partition whose bytes are those of a file; no GUID: it is derived from the content."""
 
     source: Source
@@ -46,16 +45,14 @@ class ExtraPartition:
     guid: UUID | None = None
 
 
-@dataclass(frozen=True)
-class Place:
+class Place(Record):
     """A partition's first sector and how many it has."""
 
     first_lba: int
     sectors: int
 
 
-@dataclass(frozen=True)
-class Geometry:
+class Geometry(Record):
     """A disk's shape, whatever its size; `extras` are the bytes of all partitions but the first."""
 
     table: Table
@@ -142,8 +139,7 @@ class Geometry:
         return -(-sectors // per_unit) * per_unit
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(Record):
     """A partition as a table tells it."""
 
     place: Place

@@ -15,7 +15,9 @@
     │   ├── EngineMissing    6   … an emulator or its root
     │   └── FirmwareMissing  6   … UEFI firmware for the machine
     ├── EngineFailed         7   the emulator failed, or was killed
-    └── TimedOut             8   the time limit passed
+    ├── TimedOut             8   the time limit passed
+    ├── UnsafeTarget         9   a device that must not be written, or was not confirmed
+    └── NotAsWritten        10   what was read back is not what was written
 
 The number is the exit code of `zpp-image` (table EXIT_CODES). An error says what is
 wrong and where in one line, and, where one can know it, how to mend it.
@@ -40,6 +42,8 @@ class ExitCode(IntEnum):
     MISSING = 6
     ENGINE = 7
     TIMEOUT = 8
+    UNSAFE = 9
+    NOT_AS_WRITTEN = 10
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -55,9 +59,11 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.MISSING: "an emulator or firmware is missing",
     ExitCode.ENGINE: "the emulator failed or was killed",
     ExitCode.TIMEOUT: "the time limit passed",
+    ExitCode.UNSAFE: "`write`: no safe target, or not confirmed; nothing was written",
+    ExitCode.NOT_AS_WRITTEN: "`write`: what was read back is not what was written",
     ExitCode.INTERNAL: "a fault of zpp-image itself",
     ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left",
-    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); no half-written file is left",
+    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); the same",
 }
 
 
@@ -166,3 +172,15 @@ class TimedOut(ZppError):
     """The time limit passed."""
 
     exit_code = ExitCode.TIMEOUT
+
+
+class UnsafeTarget(ZppError):
+    """A device that must not be written, or whose erasure was not confirmed."""
+
+    exit_code = ExitCode.UNSAFE
+
+
+class NotAsWritten(ZppError):
+    """What was read back from a device is not what was written to it."""
+
+    exit_code = ExitCode.NOT_AS_WRITTEN

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import glob
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from efi_image.errors import InputError, UsageError
 from efi_image.fat import check_name, parse_path, show_path
 from efi_image.image import Item
 from efi_image.pe import Machine, Role
+from efi_image.record import Record
 from efi_image.source import BytesSource, FileSource
 
 BOOT_PATH = "\\EFI\\BOOT\\BOOTX64.EFI"
@@ -23,8 +22,7 @@ INITRD_PATH = "\\EFI\\zpp\\initrd.img"
 BUILT = ((BOOT_PATH, "ZppBoot.efi", Role.APPLICATION), (DRIVER_PATH, "ZppDxe.efi", Role.DRIVER))
 
 
-@dataclass(frozen=True)
-class Addition:
+class Addition(Record):
     """A file or a directory that is put on the image as well."""
 
     source: str
@@ -55,6 +53,8 @@ class Addition:
         parts = Path(self.source).parts
         fixed = next(n for n, part in enumerate(parts) if any(c in part for c in "*?["))
         found = 0
+        import glob  # noqa: PLC0415 - most images need no pattern
+
         for match in sorted(glob.glob(self.source, recursive=True)):  # noqa: PTH207
             if "**" in parts and Path(match).is_dir():
                 continue
@@ -65,8 +65,7 @@ class Addition:
             raise InputError("nothing matches", where=self.source)
 
 
-@dataclass(frozen=True)
-class EspOptions:
+class EspOptions(Record):
     """What goes onto the ESP.
 
     `bare`: no file of zpp. `boots` are EFI programs, such as UKIs, that the firmware of
@@ -199,6 +198,7 @@ def contents(options: EspOptions) -> list[Item]:
     items += _boots(options)
     added = _added(options.additions)
     machines = {m for item in [*items, *added] if (m := pe.boot_machine(item.path))}
+    machines = machines or set(Machine)
     for item in added:
-        pe.check_place(item.path, item.source, machines or set(Machine))
+        pe.check_place(item.path, item.source, machines)
     return items + added

@@ -5,7 +5,8 @@ from __future__ import annotations
 import struct
 import uuid
 import zlib
-from dataclasses import dataclass
+
+from efi_image.record import Record
 
 ENTRIES = 128
 ENTRY_SIZE = 128
@@ -22,8 +23,7 @@ ENTRY = struct.Struct("<16s16sQQQ72s")
 MBR_RECORD = struct.Struct("<B3sB3sII")
 
 
-@dataclass(frozen=True)
-class Partition:
+class Partition(Record):
     """An entry of the table; `name` is at most MAX_NAME UTF-16 units long."""
 
     type_guid: uuid.UUID
@@ -44,8 +44,7 @@ class Partition:
         )
 
 
-@dataclass(frozen=True)
-class Gpt:
+class Gpt(Record):
     """The table of a disk of `sectors` sectors, with its partitions in their order."""
 
     sectors: int

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from efi_image import iso
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
@@ -20,6 +20,7 @@ from efi_image.identity import content_digest
 from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
 from efi_image.progress import Progress, counter
+from efi_image.record import Record
 from efi_image.sink import Sink
 from efi_image.source import Source
 
@@ -29,16 +30,14 @@ LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
 
-@dataclass(frozen=True)
-class Item:
+class Item(NamedTuple):
     """A file of the image: its path (checked names) and where its bytes come from."""
 
     path: tuple[str, ...]
     source: Source
 
 
-@dataclass(frozen=True)
-class ImageOptions:
+class ImageOptions(Record):
     """What kind of image is made.
 
     No size: as large as needed, at least DEFAULT_SIZE; `minimal`: as small as can be. What
@@ -68,8 +67,7 @@ class ImageOptions:
         return Geometry(self.table, self.sector_size, self.alignment, extras, self.minimal)
 
 
-@dataclass(frozen=True)
-class FileReport:
+class FileReport(NamedTuple):
     """A file that is on an image; sha256 is empty if it was not asked for."""
 
     path: str
@@ -77,8 +75,7 @@ class FileReport:
     sha256: str
 
 
-@dataclass(frozen=True)
-class PartitionReport:
+class PartitionReport(Record):
     """A partition of an image: offset and size in bytes."""
 
     type: str
@@ -88,8 +85,7 @@ class PartitionReport:
     size: int
 
 
-@dataclass(frozen=True)
-class Report:
+class Report(Record):
     """An image that was made: its raw size and SHA-256; what was not asked for is empty."""
 
     output: str
@@ -223,8 +219,7 @@ def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, 
     return esp, *extras
 
 
-@dataclass(frozen=True)
-class Plan:
+class Plan(Record):
     """An image, planned to the last byte but for the files' own.
 
     `head` and `tail` are its table; `digest` is what derived identities come from.

@@ -12,10 +12,10 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from efi_image.errors import DoesNotFitError
+from efi_image.record import Record
 
 BLOCK = 2048
 FIRST_BLOCK = 16  # before it is the system area, which has the partition table
@@ -30,8 +30,7 @@ _DIRECTORY, _MORE_EXTENTS = 0x02, 0x80
 _LATEST = int(datetime(2155, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
 
 
-@dataclass(frozen=True)
-class Iso:
+class Iso(Record):
     """The file system of an image: sizes in bytes, `start` and `volume` of the FAT volume.
 
     `size` and `start` are multiples of BLOCK.

@@ -6,13 +6,14 @@ Paths are relative to the manifest's folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from efi_image.config import Setting
 from efi_image.errors import InputError, ManifestError
+from efi_image.record import Record
 from efi_image.settings import KEYS, Kind, ListedFile, ListedPartition
 from efi_image.source import FileSource
 
@@ -23,11 +24,10 @@ _FILE_KEYS = {"source": True, "target": False}
 _PARTITION_KEYS = {"source": True, "type": False, "name": False, "guid": False}
 
 
-@dataclass(frozen=True)
-class Manifest:
+class Manifest(Record):
     """What a manifest says; `settings` by key."""
 
-    settings: dict[str, Setting] = field(default_factory=dict)
+    settings: Mapping[str, Setting] = MappingProxyType({})
     boots: tuple[str, ...] = ()
     files: tuple[ListedFile, ...] = ()
     partitions: tuple[ListedPartition, ...] = ()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+
+from efi_image.record import Record
 
 MBR_SIZE = 512
 MAX_PARTITIONS = 4
@@ -15,8 +16,7 @@ LAST_CYLINDER = 1023
 _RECORD = struct.Struct("<B3sB3sII")
 
 
-@dataclass(frozen=True)
-class MbrPartition:
+class MbrPartition(Record):
     """A primary partition; `kind` is its one-byte type, such as 0xEF for an ESP."""
 
     kind: int
@@ -31,8 +31,7 @@ class MbrPartition:
         )
 
 
-@dataclass(frozen=True)
-class Mbr:
+class Mbr(Record):
     """The table of a disk: a signature that tells it from others, and its partitions."""
 
     signature: int

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
 from enum import Enum
 from io import FileIO
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import IO, Any, cast
 from efi_image.atomic import atomic, check_output, workspace
 from efi_image.bmap import BlockMap
 from efi_image.errors import OutputError, UsageError
+from efi_image.record import Record
 from efi_image.sink import Sink, StreamSink
 
 STANDARD = "-"
@@ -51,8 +51,7 @@ def form_of(name: str) -> Form:
     return next((form for form in Form if form.value == suffix), Form.RAW)
 
 
-@dataclass(frozen=True)
-class Target:
+class Target(Record):
     """An image's file, or standard output (path `-`), its form, and its bmap file if any."""
 
     path: Path

@@ -7,16 +7,15 @@ that use them. A type without a byte cannot stand in an MBR.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from uuid import UUID
 
 from efi_image.errors import UsageError
+from efi_image.record import Record
 
 LINUX = 0x83
 
 
-@dataclass(frozen=True)
-class PartitionType:
+class PartitionType(Record):
     """A type of partition; `mbr` is its byte in a master boot record, if it has one."""
 
     name: str
@@ -113,13 +112,13 @@ BY_NAME = {each.name: each for each in TYPES}
 BY_GUID = {each.guid: each for each in TYPES}
 ESP = BY_NAME["esp"]
 
-_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.I | re.ASCII)
+_GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _NO_GUID = UUID(int=0)
 
 
 def parse_guid(text: str, where: str) -> UUID:
     """A GUID as text has it; raises UsageError if it is none, or all zeros."""
-    if not _GUID.fullmatch(text) or UUID(text) == _NO_GUID:
+    if not re.fullmatch(_GUID, text) or UUID(text) == _NO_GUID:
         raise UsageError(f"expected a GUID, not '{text}'", where=where)
     return UUID(text)
 
@@ -130,7 +129,7 @@ def parse_type(text: str, where: str) -> PartitionType:
         return BY_NAME[text]
     if re.fullmatch(r"0x[0-9a-f]{1,2}", text, re.I | re.ASCII) and int(text, 16):
         return PartitionType(text.lower(), _NO_GUID, int(text, 16))
-    if _GUID.fullmatch(text):
+    if re.fullmatch(_GUID, text):
         guid = parse_guid(text, where)
         return BY_GUID.get(guid) or PartitionType(str(guid), guid, None)
     import difflib  # noqa: PLC0415 - only errors need it

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from efi_image.errors import PeError
 from efi_image.fat.names import fold, show_path
 from efi_image.pe_header import PE32_PLUS, PeHeader, read_header
+from efi_image.record import Record
 from efi_image.source import Source
 
 RELOCS_STRIPPED = 0x0001
@@ -59,8 +58,7 @@ class Role(Enum):
     DRIVER = "UEFI driver"
 
 
-@dataclass(frozen=True)
-class PeInfo:
+class PeInfo(Record):
     """What matters of a PE file."""
 
     machine: Machine
@@ -153,19 +151,15 @@ def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:
 
 # ---- name and place
 
-_BOOT_NAME = re.compile(r"BOOT(IA32|X64|ARM|AA64|RISCV64|LOONGARCH64)\.EFI", re.I)
+_BOOT_NAMES = {f"BOOT{machine.name}.EFI": machine for machine in Machine}
 
 
 def boot_machine(path: Sequence[str]) -> Machine | None:
     """The machine whose firmware starts that path of a removable medium by itself, if any."""
-    if (
-        len(path) != 3
-        or path[2][:4].upper() != "BOOT"
-        or [fold(name) for name in path[:2]] != ["efi", "boot"]
-    ):
-        return None
-    match = _BOOT_NAME.fullmatch(path[2])
-    return Machine[match[1].upper()] if match else None
+    machine = _BOOT_NAMES.get(path[-1].upper())
+    if machine and len(path) == 3 and [fold(name) for name in path[:2]] == ["efi", "boot"]:
+        return machine
+    return None
 
 
 def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]) -> None:

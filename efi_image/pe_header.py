@@ -6,9 +6,9 @@ Offsets and names are of the PE/COFF specification; what is read is bounded by t
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 
 from efi_image.errors import PeError
+from efi_image.record import Record
 from efi_image.source import Source
 
 PE32 = 0x10B
@@ -21,8 +21,7 @@ _SECTION = struct.Struct("<8sIIIIIIHHI")
 _DIRECTORY = struct.Struct("<II")
 
 
-@dataclass(frozen=True, slots=True)
-class PeHeader:
+class PeHeader(Record):
     """The fields that matter; `raw_ends` are the file offsets at which sections end.
 
     `directories` are pairs of address and size. `sections` is the number announced;

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from efi_image.image import ImageOptions
 from efi_image.manifest import Manifest
 from efi_image.output import Form, Target, form_of
 from efi_image.partition_types import parse_guid, parse_type
+from efi_image.record import Record, replace
 from efi_image.settings import KEYS, ListedFile, ListedPartition
 from efi_image.source import FileSource
 from efi_image.values import parse_fat, parse_label, parse_port, parse_serial, parse_size
@@ -61,8 +61,7 @@ def _extra(each: ListedPartition) -> ExtraPartition:
     )
 
 
-@dataclass(frozen=True)
-class Recipe:
+class Recipe(Record):
     """What image is made, from what; every key of KEYS is in `settings`."""
 
     settings: Mapping[str, Setting]
@@ -114,7 +113,7 @@ class Recipe:
         if "digest" in text:
             digest = _choice(self.settings["digest"], ("on", "off")) == "on"
             options = replace(options, digest=digest)
-        return replace(options, **self._identities(options.table, text))  # type: ignore[arg-type]
+        return replace(options, **self._identities(options.table, text))
 
     def _identities(self, table: Table, text: Mapping[str, str]) -> dict[str, object]:
         """The disk's and the ESP's own; raises UsageError for what the table does not have."""

@@ -6,8 +6,9 @@ the manifest than the configuration and the defaults.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from efi_image.record import Record
 
 
 class Kind(Enum):
@@ -19,8 +20,7 @@ class Kind(Enum):
     SWITCH = "switch"
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(Record):
     """A setting: its name, its default, what `false` in a manifest means."""
 
     name: str
@@ -29,8 +29,7 @@ class Key:
     off: str = "off"
 
 
-@dataclass(frozen=True)
-class ListedFile:
+class ListedFile(Record):
     """Files to put on the image, and where that is said."""
 
     source: str
@@ -38,8 +37,7 @@ class ListedFile:
     origin: str
 
 
-@dataclass(frozen=True)
-class ListedPartition:
+class ListedPartition(Record):
     """A further partition as it is asked for, and where."""
 
     source: str

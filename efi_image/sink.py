@@ -18,7 +18,7 @@ from efi_image.source import CHUNK, FileSource, Source
 _ZEROS = bytes(CHUNK)
 _SMALL = CHUNK // 4  # up to this size things are gathered
 _GAP = 4096  # shorter holes are filled: a file system has none so short
-_PIECE = 1 << 24  # bytes that the kernel copies at a time
+_PIECE = 1 << 24  # bytes that the kernel copies before progress is told
 _CANNOT = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 )
@@ -187,7 +187,7 @@ class Sink:
         """Copy what is no hole to the position, and go on."""
         start = 0
         while start < source.size:
-            first, end = _next_data(descriptor, start, source.size)
+            first, end = next_data(descriptor, start, source.size)
             self._leave(first - start)
             self._tell(first - start)
             self._copy_extent(source, descriptor, first, end)
@@ -196,8 +196,10 @@ class Sink:
             raise source.shorter()
 
     def _copy_extent(self, source: FileSource, descriptor: int, start: int, end: int) -> None:
+        # in one call if nobody watches: in pieces it takes longer when much waits for the disk
+        piece = _PIECE if self.progress else end
         while start < end:
-            count = self._copy_range(descriptor, start, min(end - start, _PIECE))
+            count = self._copy_range(descriptor, start, min(end - start, piece))
             if not count:
                 count = min(end - start, CHUNK)
                 view = self._buffer[:count]
@@ -219,7 +221,7 @@ class Sink:
             raise self._failed(error) from None
 
 
-def _next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
+def next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
     """Where the file's next bytes that are no hole begin and end; (size, size) if none do."""
     try:
         start = os.lseek(descriptor, offset, os.SEEK_DATA)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from efi_image.errors import InputError
+from efi_image.record import Record
 
 CHUNK = 1 << 18  # bytes; what the caches of a CPU hold
 
@@ -36,8 +36,7 @@ class Source(Protocol):
         """So many bytes from that offset on; fewer at the end."""
 
 
-@dataclass(frozen=True, slots=True)
-class BytesSource:
+class BytesSource(Record):
     """Bytes in memory."""
 
     name: str
@@ -60,18 +59,21 @@ class BytesSource:
 
 
 _Identity = tuple[int, int, int, int]
+_READ = os.O_RDONLY | os.O_CLOEXEC
 
 
 def _identity(status: os.stat_result) -> _Identity:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
-@dataclass(frozen=True, slots=True)
 class FileSource:
     """A regular file; made by `open`, which checks that it is one."""
 
-    name: str
-    identity: _Identity
+    __slots__ = ("identity", "name")
+
+    def __init__(self, name: str, identity: _Identity) -> None:
+        self.name = name
+        self.identity = identity
 
     @classmethod
     def open(cls, path: str | Path) -> FileSource:
@@ -94,7 +96,7 @@ class FileSource:
     def descriptor(self) -> int:
         """The file, opened for reading; raises InputError if it changed since `open`."""
         try:
-            descriptor = os.open(self.name, os.O_RDONLY | os.O_CLOEXEC)
+            descriptor = os.open(self.name, _READ)
             if _identity(os.fstat(descriptor)) == self.identity:
                 return descriptor
         except OSError as error:

@@ -16,6 +16,8 @@ _ADDRESS = re.compile(
     r"zpp: .*(?P<kind>called from |\(image \+ )(?:0x)?(?P<address>[0-9a-f]{1,16})\b"
 )
 _IMAGE_LIMIT = 1 << 24
+_NOTE_HEADER_SIZE = 16  # three sizes and the name "GNU"
+_BUILD = re.compile(r"zpp: report of build (?P<id>[0-9a-f]{12})\b")
 
 
 @dataclass(frozen=True)
@@ -72,8 +74,31 @@ def look_up(
     return {address: _places(text) for address, text in zip(addresses, answers, strict=True)}
 
 
+def build_id(symbols: Path) -> str:
+    """The build ID of an ELF file in hexadecimal digits, '' without one."""
+    import lief  # noqa: PLC0415
+
+    lief.logging.disable()
+    binary = lief.ELF.parse(symbols)
+    section = binary and binary.get_section(".note.gnu.build-id")
+    return bytes(section.content[_NOTE_HEADER_SIZE:]).hex() if section else ""
+
+
+def _compare_builds(report: str, symbols: Path) -> None:
+    builds = {found["id"] for found in _BUILD.finditer(report)}
+    own = build_id(symbols) if builds and symbols.is_file() else ""
+    for other in sorted(builds):
+        if not own.startswith(other):
+            raise InputError(
+                f"is of build {own[: len(other)] or '?'}, the report of build {other}",
+                where=str(symbols),
+                hint="--symbols takes the hypervisor.debug.elf of the core that crashed",
+            )
+
+
 def symbolize(report: str, symbols: Path, symbolizer: Path) -> Iterator[str]:
     """The lines of the report, each address's places behind its line."""
+    _compare_builds(report, symbols)
     lines = report.splitlines()
     found = [address_in(line) for line in lines]
     wanted = sorted({address for address in found if address is not None})

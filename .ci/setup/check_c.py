@@ -13,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-HEADERS = ("hypervisor/include", "hypervisor/src", "hypervisor/loader")
+HEADERS = ("hypervisor/include", "hypervisor/src", "hypervisor/loader", "windows")
+# The languages that a folder's headers are read by; `windows` is C with Windows' headers.
+LANGUAGES = {"include": ["c", "c++"], "loader": ["c"], "src": ["c++"], "windows": ["windows"]}
 # A header is not a program: what it only offers is unused, and the compiler takes it for a source.
 ALONE = ["-fsyntax-only", "-Wno-pragma-once-outside-header", "-Wno-unused"]
 DROPPED = {"-c", "-MMD", "-MP"}
@@ -42,18 +44,18 @@ def header_checks(_toolchain: Path) -> Iterable[Check]:
     languages = {
         "c++": next((c for c in commands if c[0].suffix == ".cpp"), None),
         "c": next((c for c in commands if c[0].suffix == ".c"), None),
+        "windows": next((c for c in commands if c[0].parts[0] == "windows"), None),
     }
     for folder in HEADERS:
         for header in sorted((ROOT / folder).rglob("*.h*")):
-            names = {"include": ["c", "c++"], "loader": ["c"], "src": ["c++"]}[Path(folder).name]
-            for name in names:
+            for name in LANGUAGES[Path(folder).name]:
                 command = languages[name]
                 if command is None:
                     sys.exit("check: compile_commands.json is empty: run 'make' first")
                 _, arguments, where = command
                 yield (
                     f"{header.relative_to(ROOT)} ({name})",
-                    [*arguments, *ALONE, "-x", name, str(header)],
+                    [*arguments, *ALONE, "-x", "c++" if name == "c++" else "c", str(header)],
                     where,
                 )
 
@@ -61,7 +63,7 @@ def header_checks(_toolchain: Path) -> Iterable[Check]:
 def tidy_checks(toolchain: Path) -> Iterable[Check]:
     for file, _, where in read_commands():
         path = (where / file).resolve()
-        if path.is_relative_to(ROOT / "hypervisor"):
+        if any(path.is_relative_to(ROOT / folder) for folder in ("hypervisor", "windows")):
             command = [str(toolchain / "clang-tidy"), "--quiet", "-p", str(ROOT), str(path)]
             yield str(path.relative_to(ROOT)), command, ROOT
 

@@ -13,9 +13,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "compile_commands.json"
+# As windows/Makefile and toolchain.py have them, with Debian's headers.
+WINDOWS = [
+    "--target=x86_64-w64-windows-gnu", "-nostdlibinc", "-fms-extensions", "-ffreestanding",
+    "-D__INTRIN_H_", "-D_WIN32_WINNT=0x0A00", "-DNTDDI_VERSION=0x0A000000",
+    "-DZPP_SERIAL_PORT=0x3f8", "-DZPP_WAIT_FOR_DEBUGGER=0", "-Wno-multichar", "-Wno-pragma-pack",
+    "-isystem", "/usr/share/mingw-w64/include/ddk", "-isystem", "/usr/share/mingw-w64/include",
+    "-Ihypervisor/loader",
+]  # fmt: skip
 C_SOURCES = {
     "hypervisor/loader/*.c": ["--target=x86_64-linux-gnu", "-ffreestanding"],
     "tests/guest/linux/*.c": ["--target=x86_64-linux-gnu", "-ffreestanding"],
+    "windows/*.c": WINDOWS,
+    "tests/windows/*.c": [*WINDOWS, "-Iwindows", "-Wno-inconsistent-dllimport"],
 }
 
 

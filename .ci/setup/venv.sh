@@ -5,7 +5,13 @@ cd "$(dirname "$0")/../.."
 
 stamp=.venv/.pyproject.toml # a copy of what is installed
 
+# Python does it at the first use, but not where PYTHONDONTWRITEBYTECODE is set.
+compile_package() {
+    .venv/bin/python -m compileall -q efi_image
+}
+
 if .venv/bin/python -c '' 2>/dev/null && cmp -s pyproject.toml "$stamp"; then
+    compile_package
     echo "setup: Python environment is ready"
     exit 0
 fi
@@ -17,10 +23,15 @@ fi
 
 echo "setup: making the Python environment .venv"
 .venv/bin/python -c '' 2>/dev/null || rm -rf .venv
-[ -x .venv/bin/pip ] || python3 -m venv .venv
-if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'; then
-    printf 'setup: pip could not install the Python packages\n' >&2
-    printf 'hint: check the network and the configuration of pip (pip config list)\n' >&2
+if [ ! -x .venv/bin/pip ] && ! python3 -m venv .venv; then
+    printf 'setup: python3 could not make .venv\n' >&2
+    printf 'hint: it needs 400 MB of disk space and the package python3-venv\n' >&2
     exit 1
 fi
+if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'; then
+    printf 'setup: pip could not install the Python packages\n' >&2
+    printf 'hint: check the network, the configuration of pip (pip config list) and the disk space\n' >&2
+    exit 1
+fi
+compile_package
 cp pyproject.toml "$stamp"

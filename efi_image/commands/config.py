@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -13,6 +11,7 @@ from efi_image.config import VARIABLES, Config, Setting, load
 from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
 from efi_image.recipe import Recipe, merge
+from efi_image.record import as_dict
 
 HIDDEN = "********"
 
@@ -52,13 +51,15 @@ def _recipe_rows(recipe: Recipe) -> dict[str, object]:
     return {
         **_rows(recipe.settings.values()),
         "boot": recipe.boots,
-        "files": [asdict(each) for each in recipe.files],
-        "partitions": [asdict(each) for each in recipe.partitions],
+        "files": [as_dict(each) for each in recipe.files],
+        "partitions": [as_dict(each) for each in recipe.partitions],
     }
 
 
 def recipe_json(recipe: Recipe) -> str:
     """The settings of an image, for programs."""
+    import json  # noqa: PLC0415
+
     return json.dumps(_recipe_rows(recipe), indent=2)
 
 
@@ -94,6 +95,8 @@ def command(show: bool, manifest: Path | None, as_json: bool) -> None:
         rows: dict[str, object] = {**_rows(config.settings)}
         if recipe:
             rows["image"] = _recipe_rows(recipe)
+        import json  # noqa: PLC0415
+
         click.echo(json.dumps(rows, indent=2))
         return
     click.echo(_table(config.settings))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
+import gc
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -22,9 +21,17 @@ from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
 from efi_image.output import Form
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
+from efi_image.record import as_dict
 from efi_image.settings import KEYS, ListedFile
 
 LISTED = 40  # files
+COLLECT_EVERY = 100_000  # new objects; what is made for many files lives to the end
+
+
+def _json(report: Report) -> str:
+    import json  # noqa: PLC0415
+
+    return json.dumps(as_dict(report), indent=2)
 
 
 def _summary(report: Report) -> str:
@@ -202,6 +209,7 @@ def command(
       zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
       zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
     """
+    gc.set_threshold(COLLECT_EVERY)
     recipe = _recipe(manifest, options, (boots, additions, partitions))
     if show:
         click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
@@ -210,7 +218,7 @@ def command(
     target = recipe.target()
     asked = recipe.image_options(source_date(os.environ))
     with Meter() as meter:
-        report = build(items, asked, target, meter)
+        report = build(items, asked, target, meter.progress)
     # standard output is the image's if it goes there
-    text = json.dumps(asdict(report), indent=2) if as_json else _summary(report)
+    text = _json(report) if as_json else _summary(report)
     click.echo(text, err=target.is_standard)

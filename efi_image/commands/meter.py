@@ -9,6 +9,7 @@ from types import TracebackType
 from typing import TextIO
 
 from efi_image.facts.text import human
+from efi_image.progress import Progress
 
 FIRST = 1.0  # seconds; what takes less shows nothing
 EVERY = 0.1
@@ -18,13 +19,22 @@ class Meter:
     """Draws a line with bytes, rate and time left; a Progress, and gone after its `with` block."""
 
     def __init__(
-        self, stream: TextIO | None = None, clock: Callable[[], float] = time.monotonic
+        self,
+        stream: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        title: str = "",
     ) -> None:
+        self._title = f"{title}: " if title else ""
         self._stream = stream or sys.stderr
         self._clock = clock
         self._start = clock()
         self._next = self._start + FIRST if self._stream.isatty() else float("inf")
         self._width = 0
+
+    @property
+    def progress(self) -> Progress | None:
+        """The meter itself; None if it would show nothing."""
+        return self if self._stream.isatty() else None
 
     def __call__(self, done: int, total: int) -> None:
         """Show that so many bytes of `total` are done."""
@@ -32,7 +42,7 @@ class Meter:
         if now < self._next:
             return
         self._next = now + EVERY
-        line = describe(done, total, now - self._start)
+        line = self._title + describe(done, total, now - self._start)
         self._stream.write("\r" + line.ljust(self._width))
         self._stream.flush()
         self._width = len(line)

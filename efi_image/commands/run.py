@@ -9,7 +9,16 @@ import click
 
 from efi_image import debugger
 from efi_image.config import load
-from efi_image.engine import BootResult, Debug, EngineKind, Machine, RunRequest, boot, choose
+from efi_image.engine import (
+    BootResult,
+    Debug,
+    EngineKind,
+    Machine,
+    Medium,
+    RunRequest,
+    boot,
+    choose,
+)
 
 _CPU_MODEL_HELP = (
     "MODEL[,+FEATURE][,-FEATURE]; QEMU: as in its -cpu (by TCG EPYC,+svm, by KVM host); "
@@ -41,6 +50,13 @@ class _Command(click.Command):
     "--machine",
     type=click.Choice([machine.value for machine in Machine]),
     help="The kind of PC (QEMU: q35, Bochs: pc).",
+)
+@click.option(
+    "--medium",
+    type=click.Choice([medium.value for medium in Medium]),
+    default=Medium.DISK.value,
+    show_default=True,
+    help="What the image is in the machine: a disk, an optical disc, or a USB stick (QEMU).",
 )
 @click.option("--timeout", type=float, default=0, metavar="SECONDS", help="Time limit; 0: none.")
 @click.option(
@@ -88,6 +104,7 @@ def command(
     memory: int,
     cpu_model: str,
     machine: str | None,
+    medium: str,
     timeout: float,
     expect: tuple[str, ...],
     until_power_off: bool,
@@ -115,6 +132,7 @@ def command(
       zpp-image run esp.img --engine bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
       zpp-image run esp.img --cpus 4 --debug
+      zpp-image run zpp.iso --medium optical
     """
     address = _gdb_address(gdb) if gdb is not None or debug else ""
     debugger_line = debugger.command(load().root, address) if debug else ()
@@ -124,6 +142,7 @@ def command(
         memory=memory,
         cpu_model=cpu_model,
         machine=Machine(machine) if machine else None,
+        medium=Medium(medium),
         timeout=timeout,
         expect=expect,
         until_power_off=until_power_off,

@@ -24,8 +24,7 @@ def command(report: str, symbols: Path | None) -> None:
     """Show the source lines of a crash report's addresses.
 
     REPORT is a log with the core's report, `-` for standard input; its other lines are kept.
-    The report does not say of which build it is: the symbols have to be those of the core
-    that wrote it.
+    The symbols have to be those of the core that wrote it, which the build IDs show.
 
     \b
     Examples:

@@ -8,6 +8,7 @@ from efi_image.engine.base import (
     Engine,
     ExitReason,
     Machine,
+    Medium,
     RunRequest,
 )
 from efi_image.engine.choice import EngineKind, choose
@@ -20,6 +21,7 @@ __all__ = [
     "EngineKind",
     "ExitReason",
     "Machine",
+    "Medium",
     "RunRequest",
     "boot",
     "choose",

@@ -29,6 +29,19 @@ class Machine(Enum):
     PC = "pc"  # i440FX
 
 
+class Medium(Enum):
+    """What the image is in the machine: `--medium`."""
+
+    DISK = "disk"
+    OPTICAL = "optical"
+    USB = "usb"
+
+    @property
+    def sector(self) -> int:
+        """An image is a whole number of so many bytes."""
+        return 2048 if self is Medium.OPTICAL else 512
+
+
 class ExitReason(Enum):
     """How a run came to its end."""
 
@@ -63,6 +76,7 @@ class RunRequest:
     memory: int = 512
     cpu_model: str = ""  # the engine's default; MODEL[,+FEATURE][,-FEATURE]
     machine: Machine | None = None  # the engine's default
+    medium: Medium = Medium.DISK
     timeout: float = 0
     expect: tuple[str, ...] = ()
     until_power_off: bool = False
@@ -85,7 +99,7 @@ class RunRequest:
 
     def check_files(self) -> None:
         """InputError unless the files that the run reads are there."""
-        for path in (self.image, self.firmware):
+        for path, sector in ((self.image, self.medium.sector), (self.firmware, 512)):
             if path is None:
                 continue
             try:
@@ -93,8 +107,8 @@ class RunRequest:
                     size = file.seek(0, 2)
             except OSError as error:
                 raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
-            if size == 0 or size % 512:
-                raise InputError("is not a whole number of 512-byte sectors", where=str(path))
+            if size == 0 or size % sector:
+                raise InputError(f"is not a whole number of {sector}-byte sectors", where=str(path))
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,16 @@ from pathlib import Path
 from string import Template
 
 from efi_image import rig as rigs
-from efi_image.engine.base import End, ExitReason, Launch, Machine, RunRequest, guard, runs
+from efi_image.engine.base import (
+    End,
+    ExitReason,
+    Launch,
+    Machine,
+    Medium,
+    RunRequest,
+    guard,
+    runs,
+)
 from efi_image.errors import EngineFailed, InputError, UsageError
 
 DEFAULT_MODEL = "corei7_haswell_4770"
@@ -23,6 +32,11 @@ _POWER_OFF = ">>PANIC<< ACPI control: soft power off"
 _TELLING = re.compile(r"VMENTER FAIL|VMFAIL|VMABORT|VMX abort|3rd \(\d+\) exception|>>PANIC<<")
 _STOPPED = re.compile(r">>PANIC<< (ACPI control: soft power off|SIGNAL \d+ caught)")
 _MOST_PROBLEMS = 20
+_MEDIA = {
+    # writes go to the journal, never to the image
+    Medium.DISK: "type=disk, path=disk.img, mode=volatile, journal=disk.journal",
+    Medium.OPTICAL: "type=cdrom, path=disk.img, status=inserted",
+}
 
 
 @dataclass(frozen=True)
@@ -80,6 +94,8 @@ class BochsEngine:
         self._check_model(model)
         if request.machine not in (None, Machine.PC):
             raise UsageError(f"Bochs has no machine {request.machine.value}", hint="it is a pc")
+        if request.medium not in _MEDIA:
+            raise UsageError("Bochs has no USB medium here", hint="--engine qemu has one")
         if request.debug.gdb:
             raise UsageError("Bochs has no GDB server here", hint="--engine qemu has one")
         firmware = request.firmware or self.rig.firmware
@@ -132,6 +148,8 @@ def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
     template = Template(rigs.data_file("bochsrc").read_text(encoding="utf-8"))
     text = template.substitute(
         memory=request.memory,
+        medium=_MEDIA[request.medium],
+        boot="cdrom" if request.medium is Medium.OPTICAL else "disk",
         firmware_address=f"{(1 << 32) - size:#x}",
         model=model.name,
         cpus=request.cpus,

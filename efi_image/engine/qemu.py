@@ -9,7 +9,7 @@ from enum import Enum
 from pathlib import Path
 
 from efi_image import firmware
-from efi_image.engine.base import End, ExitReason, Launch, Machine, RunRequest, guard
+from efi_image.engine.base import End, ExitReason, Launch, Machine, Medium, RunRequest, guard
 from efi_image.engine.probe import DEBUG_EXIT, Extension, probe
 from efi_image.errors import EngineMissing
 
@@ -63,7 +63,6 @@ class QemuEngine:
             found = firmware.Firmware(Path(), "as given", flash, None, frozenset())
         else:
             found = firmware.find_firmware(firmware.Need(machine=machine))
-        image = str(request.image.absolute()).replace(",", ",,")
         return Launch(
             command=(
                 *(*guard(), self.program, "-machine", f"{machine},accel={self.accelerator.value}"),
@@ -71,8 +70,7 @@ class QemuEngine:
                 *("-smp", str(request.cpus), "-m", str(request.memory)),
                 *("-nodefaults", "-no-user-config", "-display", "none"),
                 *found.copied(work).arguments,
-                *("-drive", f"if=none,id=image,snapshot=on,format=raw,file={image}"),
-                *("-device", "virtio-blk-pci,drive=image,bootindex=0"),
+                *_medium(request),
                 *("-serial", "file:serial", "-device", DEBUG_EXIT),
                 *self._deterministic(request),
                 *(("-gdb", f"tcp:{request.debug.gdb}") if request.debug.gdb else ()),
@@ -104,6 +102,22 @@ class QemuEngine:
         return tuple(
             line for line in log.splitlines() if _TELLING.search(line) and not _USUAL.search(line)
         )
+
+
+def _medium(request: RunRequest) -> tuple[str, ...]:
+    """The drive with the image, which is not written to, and the device that is booted from."""
+    image = str(request.image.absolute()).replace(",", ",,")
+    is_disc = request.medium is Medium.OPTICAL
+    kept = "media=cdrom,readonly=on" if is_disc else "snapshot=on"
+    device = {
+        Medium.DISK: ("virtio-blk-pci",),
+        Medium.OPTICAL: ("ide-cd",),
+        Medium.USB: ("qemu-xhci", "-device", "usb-storage"),
+    }[request.medium]
+    return (
+        *("-drive", f"if=none,id=image,{kept},format=raw,file={image}"),
+        *("-device", *device[:-1], f"{device[-1]},drive=image,bootindex=0"),
+    )
 
 
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))

@@ -9,10 +9,10 @@ from __future__ import annotations
 import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.record import Record, replace
 
 SECTOR_SIZES = (512, 1024, 2048, 4096)
 PAGE = 4096
@@ -68,8 +68,7 @@ class FatType(Enum):
         return {12: 0xFFF, 16: 0xFFFF, 32: 0x0FFFFFFF}[self.value]
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(Record):
     """Sizes of a volume's parts, in sectors unless said otherwise."""
 
     kind: FatType
@@ -95,6 +94,11 @@ class Layout:
     def data_start(self) -> int:
         """The sector of cluster 2."""
         return self.reserved + FATS * self.fat_sectors + self.root_sectors
+
+    def offset(self, cluster: int) -> int:
+        """Where a cluster begins, in bytes."""
+        index = cluster - FIRST_CLUSTER
+        return self.data_start * self.sector_size + index * self.cluster_size
 
     @property
     def size(self) -> int:
@@ -132,13 +136,14 @@ def _layout(kind: FatType, sectors: int, sector_size: int, per_cluster: int) -> 
 
 
 def _aligned(layout: Layout) -> Layout:
-    """The same with cluster 2 at a multiple of PAGE, by more reserved sectors, if it can be.
+    """The same with clusters at multiples of PAGE, or of their size, by more reserved sectors.
 
     Whole pages are copied faster, and file systems can share them with the files copied.
+    The same layout if there would be too few clusters.
     """
     if layout.kind is not FatType.FAT32:
         return layout
-    pad = -layout.data_start % (PAGE // layout.sector_size)
+    pad = -layout.data_start % (max(PAGE, layout.cluster_size) // layout.sector_size)
     per_cluster = layout.sectors_per_cluster
     clusters = (layout.sectors - layout.data_start - pad) // per_cluster
     if clusters < layout.kind.fewest:
@@ -262,9 +267,10 @@ def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes
     return ((sector + code).ljust(510, b"\0") + BOOT_SIGNATURE).ljust(layout.sector_size, b"\0")
 
 
-def fsinfo_sector(layout: Layout, used: int) -> bytes:
-    """FAT32's count of free clusters, and the first of them."""
-    free = layout.clusters - used
-    following = used + FIRST_CLUSTER if free else 0xFFFFFFFF
-    body = b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", free, following)
+def fsinfo_sector(layout: Layout, used: int, end: int) -> bytes:
+    """FAT32's count of free clusters, and where to look for them: behind all in use."""
+    following = end if end < layout.clusters + FIRST_CLUSTER else 0xFFFFFFFF
+    body = (
+        b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", layout.clusters - used, following)
+    )
     return (body.ljust(508, b"\0") + b"\0\0\x55\xaa").ljust(layout.sector_size, b"\0")

@@ -10,6 +10,7 @@ from efi_image.errors import FatNameError
 
 MAX_UNITS = 255  # UTF-16 units in a long name
 UNITS_PER_RECORD = 13
+MAX_SHORT = 12  # characters of an 8.3 name
 ATTRIBUTE_LONG_NAME = 0x0F
 LAST_RECORD = 0x40
 
@@ -26,7 +27,7 @@ def fault_of(name: str) -> str:
     if not name:
         return "is empty"
     try:
-        units = len(name) if name.isascii() else len(name.encode("utf-16-le")) // 2
+        units = _units(name)
     except UnicodeEncodeError:
         return "is not valid Unicode"
     if units > MAX_UNITS:
@@ -39,6 +40,10 @@ def fault_of(name: str) -> str:
     if _DEVICE.fullmatch(name):
         return "is reserved for a device"
     return ""
+
+
+def _units(name: str) -> int:
+    return len(name) if name.isascii() else len(name.encode("utf-16-le")) // 2
 
 
 def parse_path(text: str) -> tuple[str, ...]:
@@ -125,9 +130,9 @@ def display(short: bytes) -> str:
 
 def record_count(name: str, short: bytes) -> int:
     """How many directory entries hold the long name (0 if the 8.3 name says it all)."""
-    if display(short) == name:
+    if len(name) <= MAX_SHORT and display(short) == name:
         return 0
-    return -(-len(name.encode("utf-16-le")) // (2 * UNITS_PER_RECORD))
+    return -(-_units(name) // UNITS_PER_RECORD)
 
 
 def checksum(short: bytes) -> int:

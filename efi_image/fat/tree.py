@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from efi_image.errors import DoesNotFitError, FatNameError
 from efi_image.fat.names import fold, show_path
@@ -12,27 +11,31 @@ from efi_image.source import Source
 MAX_FILE = 0xFFFFFFFF
 
 
-@dataclass(slots=True)
 class File:
     """A file; `first_cluster` is set when the volume is planned (0: no bytes).
 
     `sha256` is set when it is written, if digests are wanted.
     """
 
-    name: str
-    source: Source
-    size: int
-    first_cluster: int = 0
-    sha256: str = ""
+    __slots__ = ("first_cluster", "name", "sha256", "size", "source")
+
+    def __init__(self, name: str, source: Source) -> None:
+        self.name = name
+        self.source = source
+        self.size = source.size
+        self.first_cluster = 0
+        self.sha256 = ""
 
 
-@dataclass(slots=True)
 class Directory:
     """A directory; what it holds is keyed by the names' folded form."""
 
-    name: str
-    children: dict[str, Directory | File] = field(default_factory=dict)
-    first_cluster: int = 0
+    __slots__ = ("children", "first_cluster", "name")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.children: dict[str, Directory | File] = {}
+        self.first_cluster = 0
 
     def sorted(self) -> list[Directory | File]:
         """What it holds, in the order of the folded names."""
@@ -69,8 +72,7 @@ class Tree:
 
     def add(self, path: Sequence[str], source: Source) -> None:
         """Put a file at that path (checked names, as parse_path gives them)."""
-        size = source.size
-        if size > MAX_FILE:
+        if source.size > MAX_FILE:
             raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
         parent = self.directory(path[:-1])
         key = fold(path[-1])
@@ -81,7 +83,7 @@ class Tree:
                 else "is there already"
             )
             raise FatNameError(fault, where=show_path(path), hint=f"second file: {source.name}")
-        parent.children[key] = File(path[-1], source, size)
+        parent.children[key] = File(path[-1], source)
 
     def directories(self) -> Iterator[tuple[Directory, Directory]]:
         """Every directory with its parent, the root (its own parent) first."""

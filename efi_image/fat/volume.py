@@ -1,23 +1,22 @@
 """A FAT volume: planned as a whole, then written once, front to back.
 
 Every chain is contiguous: directories first, then files. So a FAT is a function of the
-chains' lengths alone and is made piece by piece as it is written.
+chains' places and is made piece by piece as it is written.
 """
 
 from __future__ import annotations
 
 import struct
-import sys
-from array import array
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from efi_image.errors import DoesNotFitError
 from efi_image.fat import layout as layouts
-from efi_image.fat.layout import DIRECTORY_ENTRY, FATS, FIRST_CLUSTER, MEDIA, FatType, Layout
+from efi_image.fat import table
+from efi_image.fat.layout import DIRECTORY_ENTRY, FATS, FIRST_CLUSTER, FatType, Layout
 from efi_image.fat.names import aliases, long_records, record_count
 from efi_image.fat.tree import Directory, File, Tree
+from efi_image.record import Record
 from efi_image.sink import Sink
 
 ATTRIBUTE_LABEL = 0x08
@@ -25,16 +24,16 @@ ATTRIBUTE_DIRECTORY = 0x10
 ATTRIBUTE_ARCHIVE = 0x20
 MAX_DIRECTORY_ENTRIES = 0x10000
 MAX_LABEL = 11
-FAT_CHUNK = 1 << 16  # entries made at a time
 FAT_KEPT = 1 << 22  # bytes of a FAT that are kept for its copy
+LARGE = 1 << 20  # bytes; files that begin at a multiple of LARGE_UNIT if there is room
+LARGE_UNIT = 1 << 16  # what the kernel's page cache takes at once
 
 _EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
 ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
-@dataclass(frozen=True)
-class Stamp:
+class Stamp(Record):
     """A date and time as FAT has them: in steps of two seconds, from 1980 to 2107."""
 
     date: int
@@ -51,8 +50,7 @@ class Stamp:
         )
 
 
-@dataclass(frozen=True)
-class Identity:
+class Identity(Record):
     """What tells a volume from another: serial number, label, time, place on the disk."""
 
     serial: int
@@ -66,8 +64,7 @@ class Identity:
         return self.label.encode("ascii").ljust(MAX_LABEL)
 
 
-@dataclass(frozen=True, slots=True)
-class _Listing:
+class _Listing(Record):
     """A directory and the 8.3 names in it."""
 
     directory: Directory
@@ -113,6 +110,13 @@ class Demand:
             if count:
                 yield -(-count // size)
 
+    def nodes(self, layout: Layout) -> Iterator[Directory | File]:
+        """What has these chains."""
+        with_root = layout.kind is FatType.FAT32
+        for listing in self.listings if with_root else self.listings[1:]:
+            yield listing.directory
+        yield from (file for file in self.files if file.size)
+
     def clusters(self, layout: Layout) -> int:
         """The clusters needed on a volume of that layout."""
         key = (layout.cluster_size, layout.kind is FatType.FAT32)
@@ -131,13 +135,13 @@ class Demand:
         return self.wanted(layout) <= layout.clusters
 
 
-@dataclass(frozen=True)
-class Volume:
-    """A planned volume, ready to be written."""
+class Volume(Record):
+    """A planned volume, ready to be written; `end` is the cluster behind the last in use."""
 
     layout: Layout
     identity: Identity
     demand: Demand
+    end: int
 
     @property
     def used(self) -> int:
@@ -150,7 +154,7 @@ class Volume:
         start = sink.position
         self._write_reserved(sink, start)
         kept = self._fat()
-        if self.used * self.layout.kind.value // 8 <= FAT_KEPT:
+        if self.end * self.layout.kind.value // 8 <= FAT_KEPT:
             kept = list(kept)
         for number in range(FATS):
             fat = self.layout.reserved + number * self.layout.fat_sectors
@@ -161,18 +165,15 @@ class Volume:
             start + (self.layout.data_start - self.layout.root_sectors) * self.layout.sector_size
         )
         self._write_directories(sink, start)
-        for file in self.demand.files:
-            if file.size:
-                sink.skip_to(start + self._offset(file.first_cluster))
-            file.sha256 = sink.copy(file.source)
+        self._write_files(sink, start)
         sink.skip_to(end)
 
     def _fat(self) -> Iterable[bytes]:
-        return _fat(self.layout.kind, self.demand.chains(self.layout))
+        return table.pieces(self.layout.kind, self._chains())
 
-    def _offset(self, cluster: int) -> int:
-        index = cluster - FIRST_CLUSTER
-        return self.layout.data_start * self.layout.sector_size + index * self.layout.cluster_size
+    def _chains(self) -> Iterator[table.Chain]:
+        places = (node.first_cluster for node in self.demand.nodes(self.layout))
+        return zip(places, self.demand.chains(self.layout), strict=True)
 
     def _write_reserved(self, sink: Sink, start: int) -> None:
         place = self.identity
@@ -180,7 +181,7 @@ class Volume:
         if self.layout.kind is not FatType.FAT32:
             sink.write(boot)
             return
-        pair = boot + layouts.fsinfo_sector(self.layout, self.used)
+        pair = boot + layouts.fsinfo_sector(self.layout, self.used, self.end)
         sink.write(pair)
         sink.skip_to(start + layouts.BACKUP_BOOT_SECTOR * self.layout.sector_size)
         sink.write(pair)
@@ -188,8 +189,16 @@ class Volume:
     def _write_directories(self, sink: Sink, start: int) -> None:
         for listing in self.demand.listings:
             if listing.directory.first_cluster:
-                sink.skip_to(start + self._offset(listing.directory.first_cluster))
+                sink.skip_to(start + self.layout.offset(listing.directory.first_cluster))
             sink.write(b"".join(self._entries(listing)))
+
+    def _write_files(self, sink: Sink, start: int) -> None:
+        size = self.layout.cluster_size
+        first = start + self.layout.offset(FIRST_CLUSTER)
+        for file in self.demand.files:
+            if file.size:
+                sink.skip_to(first + (file.first_cluster - FIRST_CLUSTER) * size)
+            file.sha256 = sink.copy(file.source)
 
     def _entries(self, listing: _Listing) -> Iterator[bytes]:
         stamp = Stamp.of(self.identity.seconds)
@@ -217,56 +226,29 @@ def _entry(short: bytes, attribute: int, stamp: Stamp, cluster: int, size: int) 
     return ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
 
 
-def _fat_entries(kind: FatType, chains: Iterable[int]) -> Iterator[array[int]]:
-    """The entries of a FAT up to the last one in use, in pieces of about FAT_CHUNK."""
-    end = kind.end_of_chain
-    code = "I" if kind is FatType.FAT32 else "H"
-    piece = array(code, [end & ~0xFF | MEDIA, end])
-    cluster = FIRST_CLUSTER
-    for length in chains:
-        last = cluster + length - 1
-        while cluster < last:
-            count = min(last - cluster, FAT_CHUNK - len(piece) % FAT_CHUNK)
-            piece.extend(range(cluster + 1, cluster + 1 + count))
-            cluster += count
-            if len(piece) >= FAT_CHUNK:
-                yield piece
-                piece = array(code)
-        piece.append(end)
-        cluster += 1
-    yield piece
+def _gap(node: Directory | File, cluster: int, layout: Layout) -> int:
+    """Clusters to leave out, so that a large file begins where it is copied fastest."""
+    if isinstance(node, Directory) or node.size < LARGE:
+        return 0
+    gap, rest = divmod(-layout.offset(cluster) % LARGE_UNIT, layout.cluster_size)
+    return 0 if rest else gap
 
 
-def _fat(kind: FatType, chains: Iterable[int]) -> Iterator[bytes]:
-    """The bytes of a FAT up to the last entry in use."""
-    for piece in _fat_entries(kind, chains):
-        if kind is FatType.FAT12:
-            yield _packed12(piece)
-        else:
-            if sys.byteorder == "big":
-                piece.byteswap()
-            yield piece.tobytes()
-
-
-def _packed12(entries: array[int]) -> bytes:
-    """Two entries in three bytes."""
-    padded = [*entries, 0] if len(entries) % 2 else list(entries)
-    pairs = zip(padded[::2], padded[1::2], strict=True)
-    return b"".join((low | high << 12).to_bytes(3, "little") for low, high in pairs)
-
-
-def _place(demand: Demand, layout: Layout) -> None:
-    """Give every directory and file its first cluster, in the order of Demand.chains."""
-    cluster = FIRST_CLUSTER
-    chains = demand.chains(layout)
-    with_root = layout.kind is FatType.FAT32
+def _place(demand: Demand, layout: Layout) -> int:
+    """Give all their first clusters, in the order of Demand.chains; the cluster behind them."""
     demand.listings[0].directory.first_cluster = 0
-    for listing in demand.listings if with_root else demand.listings[1:]:
-        listing.directory.first_cluster = cluster
-        cluster += next(chains)
     for file in demand.files:
-        file.first_cluster = cluster if file.size else 0
-        cluster += next(chains) if file.size else 0
+        file.first_cluster = 0
+    cluster = FIRST_CLUSTER
+    spare = layout.clusters - demand.clusters(layout)
+    for node, length in zip(demand.nodes(layout), demand.chains(layout), strict=True):
+        gap = _gap(node, cluster, layout)
+        if gap <= spare:
+            spare -= gap
+            cluster += gap
+        node.first_cluster = cluster
+        cluster += length
+    return cluster
 
 
 def plan(
@@ -280,5 +262,4 @@ def plan(
 ) -> Volume:
     """Place a tree on a volume of that size, or of that layout; raises DoesNotFitError."""
     layout = layout or layouts.choose(sectors, sector_size, demand.fits, kind)
-    _place(demand, layout)
-    return Volume(layout, identity, demand)
+    return Volume(layout, identity, demand, _place(demand, layout))

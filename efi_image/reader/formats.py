@@ -87,29 +87,45 @@ def _without_footer(medium: Medium) -> Medium:
 # ---- packed streams
 
 
-def _raw_chunks(medium: Medium) -> Iterator[bytes]:
-    return medium.chunks(0, medium.size)
+_Read = Callable[[int], None]
+
+
+def unpack(medium: Medium, stream: str, read: _Read = lambda _: None) -> Iterator[bytes]:
+    """The unpacked bytes, in pieces; raises InputError or MissingError.
+
+    `read` is told how many more packed bytes were taken.
+    """
+    unpackers: dict[str, Callable[[Medium, _Read], Iterable[bytes]]] = {
+        "gzip": _gunzip, "xz": _unxz, "zstd": _unzstd,
+    }  # fmt: skip
+    done = 0
+    try:
+        for piece in unpackers[stream](medium, read):
+            done += len(piece)
+            if done > MAX_UNPACKED:
+                raise InputError(f"unpacks to more than {MAX_UNPACKED} bytes", where=medium.name)
+            yield piece
+    except (zlib.error, lzma.LZMAError, EOFError) as error:
+        raise InputError(f"cannot be unpacked: {error}", where=medium.name) from None
+
+
+def _packed(medium: Medium, read: _Read) -> Iterator[bytes]:
+    for chunk in medium.chunks(0, medium.size):
+        read(len(chunk))
+        yield chunk
 
 
 def _unpacked(medium: Medium, stream: str, descriptor: int) -> Medium:
-    unpackers: dict[str, Callable[[Medium], Iterable[bytes]]] = {
-        "gzip": _gunzip, "xz": _unxz, "zstd": _unzstd,
-    }  # fmt: skip
     sink = Sink(descriptor, "temporary file", digest=False)
-    try:
-        for piece in unpackers[stream](medium):
-            if sink.position + len(piece) > MAX_UNPACKED:
-                raise InputError(f"unpacks to more than {MAX_UNPACKED} bytes", where=medium.name)
-            sink.write(piece)
-    except (zlib.error, lzma.LZMAError, EOFError) as error:
-        raise InputError(f"cannot be unpacked: {error}", where=medium.name) from None
+    for piece in unpack(medium, stream):
+        sink.write(piece)
     sink.finish()
     return replace(medium, descriptor=descriptor, start=0, size=sink.position)
 
 
-def _gunzip(medium: Medium) -> Iterator[bytes]:
+def _gunzip(medium: Medium, read: _Read) -> Iterator[bytes]:
     inflate = zlib.decompressobj(wbits=31)
-    for chunk in _raw_chunks(medium):
+    for chunk in _packed(medium, read):
         data = chunk
         while data:
             if inflate.eof:  # another member, or padding
@@ -123,9 +139,9 @@ def _gunzip(medium: Medium) -> Iterator[bytes]:
         raise EOFError("it is cut short")
 
 
-def _unxz(medium: Medium) -> Iterator[bytes]:
+def _unxz(medium: Medium, read: _Read) -> Iterator[bytes]:
     inflate = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
-    for chunk in _raw_chunks(medium):
+    for chunk in _packed(medium, read):
         data = chunk
         while data or not (inflate.eof or inflate.needs_input):
             if inflate.eof:
@@ -146,7 +162,7 @@ def _program(name: str, package: str, where: str) -> str:
     return program
 
 
-def _unzstd(medium: Medium) -> Iterator[bytes]:
+def _unzstd(medium: Medium, read: _Read) -> Iterator[bytes]:
     program = _program("zstd", "zstd", medium.name)
     with tempfile.TemporaryFile() as errors:
         os.lseek(medium.descriptor, medium.start, os.SEEK_SET)
@@ -155,7 +171,12 @@ def _unzstd(medium: Medium) -> Iterator[bytes]:
         )
         try:
             assert process.stdout is not None
+            before = medium.start
             while piece := process.stdout.read(CHUNK):
+                # the descriptors share one position
+                taken = os.lseek(medium.descriptor, 0, os.SEEK_CUR)
+                read(taken - before)
+                before = taken
                 yield piece
             failed = process.wait()
         finally:

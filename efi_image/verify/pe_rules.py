@@ -49,6 +49,11 @@ def _faults(header: PeHeader, size: int) -> Iterator[PeFault]:
     yield from (PeFault("B106", reason) for reason in _section_faults(header))
     if header.section_alignment % PAGE:
         yield PeFault("B109", f"they are aligned to {header.section_alignment}", fatal=False)
+    else:
+        # not what the format demands, but EDK2 loads it, and systemd's stub has such a section
+        odd = [section.name for section in header.sections if section.address % PAGE]
+        if odd:
+            yield PeFault("B109", ", ".join(odd), fatal=False)
     both = [section.name for section in header.sections if section.is_writable_code]
     if both:
         yield PeFault("B112", ", ".join(both), fatal=False)
@@ -64,8 +69,6 @@ def _section_faults(header: PeHeader) -> Iterator[str]:
         if not section.memory_size and not section.file_size:
             continue
         last = section.address + (section.memory_size or section.file_size)
-        if section.address % alignment:
-            yield f"{section.name} is not aligned to {alignment}"
         if section.address < end:
             yield f"{section.name} overlaps what is before it"
         if last > header.image_size:

@@ -86,7 +86,7 @@ int zpp_cpu_encrypts_memory(void)
     if (cpuid(0x80000000u).eax < 0x8000001fu || !(cpuid(0x8000001fu).eax & 1)) /* SME */
         return 0;
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
-    return (cr3 >> (cpuid(0x8000001fu).ebx & 63)) & 1;
+    return ((cr3 >> (cpuid(0x8000001fu).ebx & 63)) & 1) != 0;
 }
 
 /* Base of a system segment (TR, LDTR), whose descriptor has 16 bytes in 64-bit mode. */

@@ -11,6 +11,22 @@ namespace {
 constinit Spinlock report_lock;
 constinit const Vcpu* volatile reporting = nullptr;
 
+extern "C" const char zpp_image_start[], zpp_image_end[];
+extern "C" const u8 zpp_build_id_note[];
+
+// The offline symbolizer compares the start of the build ID.
+void report_build()
+{
+    constexpr unsigned header_size = 16; // three sizes and "GNU"
+    constexpr unsigned shown = 6;
+    char text[2 * shown + 1] = {};
+    for (unsigned i = 0; i < 2 * shown; ++i) {
+        const u8 byte = zpp_build_id_note[header_size + i / 2];
+        text[i] = "0123456789abcdef"[i % 2 == 0 ? byte >> 4 : byte & 15];
+    }
+    log::line("zpp: report of build {}", static_cast<const char*>(text));
+}
+
 void begin_report()
 {
     if (reporting == &current_vcpu())
@@ -18,6 +34,7 @@ void begin_report()
     report_lock.lock();
     reporting = &current_vcpu();
     log::break_lock();
+    report_build();
 }
 
 void end_report()
@@ -49,8 +66,6 @@ void report_history(const Vcpu& vcpu)
         log::line("zpp:   exit {} at rip {x}", exit.reason, exit.rip);
     }
 }
-
-extern "C" const char zpp_image_start[], zpp_image_end[];
 
 // Return addresses on the host's stack, relative to the ELF file, for an offline symbolizer.
 void report_backtrace(u64 rbp)

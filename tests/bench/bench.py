@@ -1,6 +1,6 @@
 """Measures what zpp costs and prints JSON: `make bench`.
 
-    bench.py BUILD_FOLDER EDK2_FOLDER TOOLCHAIN [--only image]
+    bench.py BUILD_FOLDER EDK2_FOLDER TOOLCHAIN [--only image|write]
 
 Ticks are the TSC's. With one CPU a tick is an instruction and every run is the same, on Bochs and
 on QEMU with -icount; with more CPUs ticks include waiting, so Linux is booted a few times and the
@@ -27,6 +27,7 @@ from counters import NoCounters, exits, qemu_arguments
 from image_bench import measure_images
 from lab import HASWELL, RYZEN, Lab
 from measure import BenchError, Measure, say
+from write_bench import measure_writes
 
 from efi_image.engine import Debug, EngineKind, RunRequest, choose
 from efi_image.errors import ZppError
@@ -60,13 +61,17 @@ AMDV_QEMU = Rig("AMD-V on QEMU", EngineKind.QEMU)
 
 def main() -> int:
     build, edk2, toolchain = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
+    only = sys.argv[5] if sys.argv[4:5] == ["--only"] else ""
     with tempfile.TemporaryDirectory(prefix="zpp-bench-") as folder:
         lab = Lab(build.absolute(), Path(folder), ROOT / "out/test-logs/bench.log")
         try:
             rows: list[Measure] = []
-            if sys.argv[4:] != ["--only", "image"]:
+            if only not in {"image", "write"}:
                 rows += measure(lab, compile_program(Path(folder), edk2, toolchain))
-            rows += measure_images(lab.build_directory, Path(folder))
+            if only != "write":
+                rows += measure_images(lab.build_directory, Path(folder))
+            if only != "image":
+                rows += measure_writes(Path(folder))
         except (ZppError, BenchError, NoCounters) as error:
             print(f"bench: {error}", *getattr(error, "details", ()), sep="\n", file=sys.stderr)
             return 1

@@ -94,10 +94,11 @@ class Lab:
         build(contents(options), ImageOptions(digest=False), output)
         return output
 
-    def linux(self, words: str = "", *, hypervisor: bool = True) -> Path:
-        """An image with the small Linux guest; `words` go on its command line."""
+    def linux(self, words: str = "", *, hypervisor: bool = True, driver: str = "") -> Path:
+        """An image with the small Linux guest; `words` go on its command line; `driver` is the
+        folder of another build of zpp."""
         guest = self.build_directory / "linux-guest"
-        return self.image(
+        return replace(self, build_directory=self.build_directory / driver).image(
             kernel=guest / "vmlinuz",
             initrd=guest / "initrd.img",
             cmdline=f"{CMDLINE} {words}".strip(),

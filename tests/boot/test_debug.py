@@ -4,26 +4,17 @@ Linux on to its power-off."""
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from gdb_session import WAITS, Said, Session
-from lab import CMDLINE, Lab, Pc, qemu
+from lab import Lab, Pc, qemu
 from test_linux import assert_every_cpu_is_held, assert_linux_is_well
 from view import read
 
 ONE, TWO = qemu("EPYC,+svm", 1), qemu("EPYC,+svm", 2)
 # of the CPU that runs the core
 VMCB = "((zpp::svm::Vmcb*)(((unsigned long)$rsp & ~0xffffUL) + 0x2000))"
-
-
-def waiting_linux(lab: Lab) -> Path:
-    """The Linux image with the driver of HYPERVISOR_WAIT_FOR_DEBUGGER := 1."""
-    guest = lab.build_directory / "linux-guest"
-    return replace(lab, build_directory=lab.build_directory / "waiting").image(
-        kernel=guest / "vmlinuz", initrd=guest / "initrd.img", cmdline=CMDLINE
-    )
 
 
 def another_build(lab: Lab) -> Path:
@@ -51,7 +42,7 @@ WAIT_LOOP = (
     # the general exit handler; `break` takes a hardware breakpoint in the core's code
     "break zpp::emulate_cpuid", "set debug remote 1", "stepi", "set debug remote 0", "continue",
     "info args", "print/x registers.rax", "zbt", "zcontrol", f"print/x {VMCB}->rip", "next",
-    "next", "print/x leaf", "finish", "print/x vmcb.exit_code", "step", "step",
+    "next", "print/x leaf", "finish", "print/x vmcb.exit_code", "step", "step", "step", "step",
     "znpt 0xfee00000", "znpt 0x1000000", "zept 0", "znpt", "zvcpu", "zvcpu 0", "zvcpu 2", "delete",
     # the fast one
     "hbreak zpp_svm_on_fast_exit", "info breakpoints", "continue", "print/x registers.rcx", "zbt",
@@ -81,9 +72,10 @@ def assert_general_handler(said: Said) -> None:
     assert rax == 0x40000001  # the loader asks the core for its version
     assert said.first("print/x leaf").endswith(f"= {rax:#x}")
     assert "x86::cpuid(leaf, subleaf)" in said["next"][1]
-    assert "zpp_svm_on_exit (registers=" in said.first("finish")
+    # without optimization there is a frame between
+    assert re.search(r"(zpp_svm_on_exit|::dispatch) \(.*registers=", said.first("finish"))
     assert said.first("print/x vmcb.exit_code").endswith(" = 0x72")
-    assert "carry_out (vcpu=" in "".join(said["step"])  # with or without an end of the statement
+    assert "carry_out (vcpu=" in "".join(said["step"])
 
 
 def assert_backtrace(text: str, first: str) -> None:
@@ -115,7 +107,7 @@ def assert_structures(said: Said) -> None:
 
 
 def test_wait_loop_to_power_off(lab: Lab) -> None:
-    session = Session(lab, lab.on(TWO, waiting_linux(lab)))
+    session = Session(lab, lab.on(TWO, lab.linux(driver="waiting")))
     said = session.gdb(*WAIT_LOOP, when=WAITS)
     serial = session.finish()
     assert_wait_loop(said)

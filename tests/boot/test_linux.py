@@ -50,6 +50,14 @@ def test_linux_runs_on_every_cpu(lab: Lab, pc: Pc) -> None:
 
 
 @pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu(EPYC, 4)], ids=str)
+def test_build_without_optimization(lab: Lab, pc: Pc) -> None:
+    view = read(lab.power_off(lab.on(pc, lab.linux(driver="unoptimized")), pc.engine))
+    assert_every_cpu_is_held(view, pc)
+    assert_linux_is_well(view)
+    assert_last_cpu_came_back(view, VERSION)
+
+
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu(EPYC, 4)], ids=str)
 def test_stress(lab: Lab, pc: Pc) -> None:
     serial = lab.power_off(lab.on(pc, lab.linux("zpp.stress=5")), pc.engine)
     assert_every_cpu_is_held(read(serial), pc)

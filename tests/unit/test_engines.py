@@ -15,6 +15,7 @@ from efi_image.engine import (
     EngineKind,
     ExitReason,
     Machine,
+    Medium,
     RunRequest,
     bochs,
     choice,
@@ -208,6 +209,43 @@ def test_bochs_has_one_machine(engine: BochsEngine, image: Path, work: Path) -> 
     engine.prepare(RunRequest(image, machine=Machine.PC), work)
     with pytest.raises(UsageError, match="no machine q35"):
         engine.prepare(RunRequest(image, machine=Machine.Q35), work)
+
+
+@pytest.mark.parametrize(
+    ("medium", "devices", "drive"),
+    [
+        (Medium.DISK, ["virtio-blk-pci,drive=image,bootindex=0"], "snapshot=on"),
+        (Medium.OPTICAL, ["ide-cd,drive=image,bootindex=0"], "media=cdrom,readonly=on"),
+        (Medium.USB, ["qemu-xhci", "usb-storage,drive=image,bootindex=0"],
+         "snapshot=on"),
+    ],
+)  # fmt: skip
+def test_media_of_qemu(
+    image: Path, work: Path, medium: Medium, devices: list[str], drive: str
+) -> None:
+    rom = work / "rom.fd"
+    rom.write_bytes(b"own")
+    command = TCG.prepare(RunRequest(image, firmware=rom, medium=medium), work).command
+    pairs = list(itertools.pairwise(command))
+    assert [b for a, b in pairs if a == "-device"][: len(devices)] == devices
+    assert drive in [b for a, b in pairs if a == "-drive"][-1]
+
+
+def test_media_of_bochs(engine: BochsEngine, image: Path, work: Path) -> None:
+    engine.prepare(RunRequest(image, medium=Medium.OPTICAL), work)
+    lines = options((work / "bochsrc").read_text())
+    assert lines["ata0-master"] == "type=cdrom, path=disk.img, status=inserted"
+    assert lines["boot"] == "cdrom"
+    with pytest.raises(UsageError, match="no USB medium"):
+        engine.prepare(RunRequest(image, medium=Medium.USB), work)
+
+
+def test_an_optical_image_is_a_whole_number_of_blocks(tmp_path: Path) -> None:
+    short = tmp_path / "short.iso"
+    short.write_bytes(bytes(2560))
+    RunRequest(short).check_files()
+    with pytest.raises(InputError, match="2048-byte sectors"):
+        RunRequest(short, medium=Medium.OPTICAL).check_files()
 
 
 def test_gdb_server(image: Path, work: Path, engine: BochsEngine) -> None:

@@ -174,6 +174,31 @@ def test_chains_longer_than_a_piece_of_the_fat(
     judge(image, files, volume, tmp_path)
 
 
+@pytest.mark.parametrize("sectors", [20000, 70000, 600_000])
+def test_large_files_begin_where_they_are_copied_fastest(tmp_path: Path, sectors: int) -> None:
+    files = {f"{n}.BIN": os.urandom(volumes.LARGE + 1000 * n) for n in (0, 1, 2)} | FILES
+    image = tmp_path / "volume.img"
+    volume = write(image, files, sectors)
+    judge(image, files, volume, tmp_path)
+    starts = [volume.layout.offset(f.first_cluster) for f in volume.demand.files
+              if f.size >= volumes.LARGE]  # fmt: skip
+    if volume.layout.kind is FatType.FAT32:
+        assert [start % volumes.LARGE_UNIT for start in starts] == [0, 0, 0]
+        assert volume.end > volume.used + 2
+    assert starts == sorted(starts)
+
+
+def test_no_cluster_is_left_out_where_there_is_no_room(tmp_path: Path) -> None:
+    files = {"A.BIN": os.urandom(volumes.LARGE), "B.BIN": b"b"}
+    image = tmp_path / "volume.img"
+    layout = write(image, files, 70000).layout
+    spare = layout.clusters - 1 - -(-volumes.LARGE // layout.cluster_size) - 1
+    files["C.BIN"] = os.urandom(spare * layout.cluster_size)
+    volume = write(image, files, 70000)
+    assert volume.end == volume.used + 2 == layout.clusters + 2
+    judge(image, files, volume, tmp_path)
+
+
 def test_files_are_holes_where_they_are_zero(tmp_path: Path) -> None:
     image = tmp_path / "volume.img"
     write(image, {"ZERO.BIN": bytes(20 << 20)}, 131072)

@@ -68,6 +68,8 @@ def test_it_is_quiet_where_there_is_no_terminal() -> None:
         clock.now += 100
         meter(1, 2)
     assert stream.getvalue() == ""
+    assert meter.progress is None
+    assert Meter(Terminal(), clock).progress is not None
 
 
 def test_it_is_taken_away_when_the_work_fails() -> None:

@@ -11,7 +11,7 @@ import pytest
 from efi_image import cli
 from efi_image.config import load
 from efi_image.errors import ExitCode, InputError, MissingError
-from efi_image.symbolize import address_in, symbolize
+from efi_image.symbolize import address_in, build_id, symbolize
 
 SOURCE = """\
 volatile int value;
@@ -37,7 +37,9 @@ def program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("program")
     (folder / "program.c").write_text(SOURCE)
     subprocess.run(
-        ["gcc", "-g", "-O1", "-pie", "-o", "program", "program.c"], cwd=folder, check=True
+        ["gcc", "-g", "-O1", "-pie", "-Wl,--build-id", "-o", "program", "program.c"],
+        cwd=folder,
+        check=True,
     )
     return folder / "program"
 
@@ -85,6 +87,24 @@ def test_source_lines_stand_behind_their_addresses(program: Path) -> None:
     assert [line for line in lines if not line.startswith("      ")] == report.splitlines()
     assert re.fullmatch(r" +outer at .*program\.c:\d", lines[3 if "inner" in lines[2] else 2])
     assert re.search(r"main at .*program\.c:12$", lines[-2])
+
+
+def test_symbols_of_another_build_are_refused(program: Path, tmp_path: Path) -> None:
+    report = f"zpp: report of build %s\nzpp:   called from {call_of(program):#x}\n"
+    own = build_id(program)
+    words = ["readelf", "-n", str(program)]
+    text = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert own
+    assert f"Build ID: {own}\n" in text
+    assert len(list(symbolize(report % own[:12], program, SYMBOLIZER))) == 3
+    with pytest.raises(InputError, match=f"build {own[:12]}, the report of build 0123456789ab"):
+        list(symbolize(report % "0123456789ab", program, SYMBOLIZER))
+    stripped = tmp_path / "stripped"
+    subprocess.run(
+        ["objcopy", "--remove-section=.note.gnu.build-id", program, stripped], check=True
+    )
+    with pytest.raises(InputError, match=r"is of build \?, the report of build"):
+        list(symbolize(report % own[:12], stripped, SYMBOLIZER))
 
 
 def test_command(program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import oracles
 import pytest
-from fatdamage import DAMAGES, FILES, Fat, make_fat
+from fatdamage import DAMAGES, FILES, THREE, Fat, make_fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makepe import make_pe
@@ -19,10 +19,12 @@ from test_verify_boot import BOOT, codes, volume
 
 from efi_image.cli import main
 from efi_image.errors import InputError
+from efi_image.reader.fat import FatVolume
 from efi_image.reader.medium import open_raw
-from efi_image.verify import Options, Severity, mend, verify
+from efi_image.verify import Options, Severity, mend, second_opinion, verify
 from efi_image.verify.catalogue import CATALOGUE, RULES, markdown
-from efi_image.verify.finding import LIMIT
+from efi_image.verify.finding import LIMIT, Findings
+from efi_image.verify.scope import Scope
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
 Capture = pytest.CaptureFixture[str]
@@ -187,6 +189,24 @@ def test_second_opinion(sound: Path, tmp_path: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(fat.data)
     assert "F501" in codes(verify(image, options))
+
+
+def test_there_is_no_second_opinion_of_what_cannot_be_read(sound: Path, tmp_path: Path) -> None:
+    fat = Fat(bytearray(sound.read_bytes()))
+    first = fat.first(fat.find(THREE))
+    fat.set(first, first)  # a chain that runs in a circle
+    image = tmp_path / "image"
+    image.write_bytes(fat.data)
+    assert "F502" in codes(verify(image, Options(second_opinion=True)))
+
+
+def test_a_second_opinion_that_takes_too_long_is_ended(sound: Path) -> None:
+    with open_raw(sound) as medium:
+        scope = Scope(medium, Findings(CATALOGUE), "volume")
+        second_opinion.check(scope, FatVolume(medium), seconds=0)
+    assert [(f.rule.code, f.reason) for f in scope.findings.found] == [
+        ("ZPP-F502", "it did not come to an end within 0 s")
+    ]
 
 
 # ---- the catalogue

@@ -10,6 +10,7 @@ import pytest
 from fatdamage import DAMAGES, FILES, Damage, Fat, make_fat
 
 from efi_image.verify import Report, Severity, mend, verify
+from efi_image.verify.fat_chains import MAX_CLUSTERS
 
 BAD = (Severity.ERROR, Severity.WARNING)
 
@@ -46,6 +47,21 @@ def test_sound_volume_is_clean(originals: dict[int, Path], bits: int) -> None:
     assert oracles.verdict("fsck.fat", "-n", originals[bits])
     files = oracles.pyfatfs_files(originals[bits])
     assert files == FILES
+
+
+def test_more_clusters_than_are_followed(originals: dict[int, Path], tmp_path: Path) -> None:
+    """A volume of 34 GB in clusters of a sector, most of it a hole."""
+    clusters = MAX_CLUSTERS + 1
+    fat = Fat(bytearray(originals[32].read_bytes()))
+    fat_sectors = -(-(clusters + 2) * 4 // 512)
+    sectors = fat.reserved + 2 * fat_sectors + clusters
+    fat.put(13, "B", 1)
+    fat.put(32, "II", sectors, fat_sectors)
+    image = tmp_path / "large.img"
+    with image.open("wb") as file:
+        file.write(fat.data[: fat.reserved * 512])
+        file.truncate(sectors * 512)
+    assert "F126" in codes(verify(image))
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: f"{d.rule}-{d.name}-{d.bits}")

@@ -150,6 +150,9 @@ DAMAGES = [
     Damage("entries within the header", "G103", lambda d: d.header(1, 72, "Q", 1), fixed=True),
     Damage("primary entries", "G104", lambda d: d.entry_of(1, 60, "B", 88), fixed=True),
     Damage("revision", "G106", lambda d: d.header(1, 8, "I", 0x20000), sfdisk=False),
+    Damage(
+        "revision of the backup", "G106", lambda d: d.header(LAST, 8, "I", 0x20000), sfdisk=False
+    ),
     Damage("no backup header", "G111", _wipe((LAST * 512, 512)), fixed=True),
     Damage("backup CRC", "G112", lambda d: d.put(LAST * 512 + 16, "I", 1), fixed=True),
     Damage("backup is elsewhere", "G113", lambda d: d.header(LAST, 24, "Q", 7), fixed=True),
@@ -273,6 +276,43 @@ def test_mbr_disk(original: Path, tmp_path: Path) -> None:
     struct.pack_into("<B3sB3sII", data, 446, 0, b"", 0x05, b"", 40, 10240)
     image.write_bytes(data)
     assert codes(verify(image)) == {"M203", "D102"}
+
+
+def _logical(data: bytearray, sector: int, following: int | None) -> None:
+    """A logical partition's table; `following` is the next one's sector behind the first."""
+    at = sector * 512
+    struct.pack_into("<B3sB3sII", data, at + 446, 0, b"", 0x83, b"", 1, 1)
+    if following is not None:
+        struct.pack_into("<B3sB3sII", data, at + 462, 0, b"", 0x05, b"", following, 2)
+    data[at + 510 : at + 512] = b"\x55\xaa"
+
+
+@pytest.mark.parametrize(
+    ("chain", "reason"),
+    [
+        ([2, 0], "leads back into itself"),
+        ([2, 4, 4], "leads back into itself"),
+        ([1000], "the signature 55 AA is missing"),
+        ([1 << 24], "end"),
+        (list(range(2, 2 * 130, 2)), "more than 128"),
+    ],
+    ids=["to the first", "to itself", "to nothing", "beyond the end", "many"],
+)
+def test_logical_partitions_that_cannot_be_followed(
+    tmp_path: Path, chain: list[int], reason: str
+) -> None:
+    data = bytearray(2 * MIB)
+    struct.pack_into("<B3sB3sII", data, 446, 0, b"", 0x05, b"", 40, 2048)
+    struct.pack_into("<B3sB3sII", data, 462, 0, b"", 0x83, b"", 2100, 900)
+    data[510:512] = b"\x55\xaa"
+    for place, following in zip([0, *chain], [*chain, None], strict=True):
+        if place < 1000 and (following is not None or reason.startswith("more")):
+            _logical(data, 40 + place, following)
+    image = tmp_path / "chain.img"
+    image.write_bytes(data)
+    report = verify(image)
+    (finding,) = [f for f in report.findings if f.rule.code == "ZPP-M203"]
+    assert reason in finding.reason
 
 
 def test_notes(original: Path, tmp_path: Path) -> None:

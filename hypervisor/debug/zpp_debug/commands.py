@@ -77,8 +77,7 @@ class Commands:
         """Lets the machine run until a CPU enters the core, without changing the core."""
         core = self._core
         core.load_symbols(CORE_BASE)
-        stops = [gdb.Breakpoint(f"*{number(f'(unsigned long)&{name}'):#x}",
-                                gdb.BP_HARDWARE_BREAKPOINT, internal=True)
+        stops = [gdb.Breakpoint(name, gdb.BP_HARDWARE_BREAKPOINT, internal=True)
                  for name in ENTRANCES]  # fmt: skip
         try:
             gdb.execute("continue")
@@ -163,7 +162,8 @@ class Commands:
         core = self._core
         if not core.is_here():
             raise NoCore(f"{number('$rip'):#x} is not in the core: `backtrace` shows the guest")
-        gdb.execute(f"backtrace {core.frames()}")
+        # as a string: what gdb prints by itself would overwrite its text user interface
+        say(*gdb.execute(f"backtrace {core.frames()}", to_string=True).splitlines())
         say(*guest.lines(core))
 
 

@@ -33,7 +33,7 @@ def exit_name(of: str, code: int) -> str:
     if of == SVM and code == NESTED_FAULT_COUNTER:
         return "nested_page_fault"
     for field in gdb.lookup_type(enum).fields():
-        if field.enumval == code:
+        if field.enumval == code and field.name:
             return field.name.rpartition("::")[2]
     return "?"
 

@@ -23,7 +23,7 @@ def this_cpu(core: Core) -> int:
 
 
 def _stub() -> gdb.Frame | None:
-    frame = gdb.newest_frame()
+    frame: gdb.Frame | None = gdb.newest_frame()
     for _ in range(_MOST_FRAMES):
         if frame is None or frame.name() in _STUBS:
             return frame
@@ -40,7 +40,7 @@ def _end_of_frame(frame: gdb.Frame) -> int:
 
 def registers(core: Core, frame: gdb.Frame) -> dict[str, int]:
     """The guest's general registers but RSP, as the handler has them now."""
-    start = _end_of_frame(frame) - _STUBS[frame.name()]
+    start = _end_of_frame(frame) - _STUBS[frame.name() or ""]
     data = core.read(start, len(_SCRATCH) * 8)
     found = {name: int.from_bytes(data[i * 8 : i * 8 + 8], "little")
              for i, name in enumerate(_SCRATCH)}  # fmt: skip

@@ -172,14 +172,15 @@ class Core:
 
     def frames(self) -> int:
         """How many frames of the selected CPU are the core's: behind them is the loader."""
-        count, frame = 0, gdb.newest_frame()
+        count = 0
+        frame: gdb.Frame | None = gdb.newest_frame()
         while frame is not None and self.holds(frame.pc()) and count < _MOST_FRAMES:
             count, frame = count + 1, frame.older()
         return count
 
     def in_debugger_wait(self) -> bool:
         """Whether the selected CPU waits for `gdb_attached`."""
-        frame = gdb.newest_frame()
+        frame: gdb.Frame | None = gdb.newest_frame()
         while frame is not None and "wait_for_debugger" not in (frame.name() or ""):
             frame = frame.older()
         if frame is not None:

@@ -1,8 +1,7 @@
 #include "svm/startup.hpp"
 #include "machine.hpp"
 #include "svm/apic_access.hpp"
-#include "x86/instructions.hpp"
-#include "x86/msr.hpp"
+#include "x86/bsp.hpp"
 
 namespace zpp::svm::startup {
 namespace {
@@ -66,8 +65,6 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
         kick(target);
 }
 
-bool is_bsp() { return (x86::rdmsr(x86::msr::apic_base) & x86::msr::apic_base_bsp) != 0; }
-
 } // namespace
 
 bool intercept(Vcpu& sender, const Icr& icr)
@@ -93,7 +90,7 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
     if ((seen & state_mask) == running)
         return;
     actions.reset(registers);
-    if (is_bsp()) {
+    if (x86::is_bsp()) {
         __atomic_store_n(&vcpu.startup, running, __ATOMIC_RELEASE);
         return;
     }

@@ -8,6 +8,7 @@
 #include "vmx/guest_state.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vmcs.hpp"
+#include "x86/bsp.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
@@ -186,10 +187,12 @@ void on_nmi_window()
 
 void on_init(GuestRegisters& registers)
 {
-    // Nothing slow here: a SIPI sent before the VM entry into wait-for-SIPI is lost.
     current_vcpu().nmi_pending = false;
     vmcs::write(Field32::primary_controls, shared.capabilities.primary);
-    write_init_state(registers);
+    if (x86::is_bsp())
+        write_init_state(registers);
+    else // at once, the reset comes with the SIPI: one sent before this VM entry is lost
+        write_wait_for_sipi();
 }
 
 // As the bare machine: shutdown, which the platform answers with a reset.
@@ -228,7 +231,7 @@ Outcome dispatch(GuestRegisters& registers, ExitReason reason)
         on_init(registers);
         return Outcome::retry;
     case ExitReason::sipi:
-        write_sipi_state(static_cast<u8>(vmcs::read(FieldNatural::exit_qualification)));
+        write_sipi_state(registers, static_cast<u8>(vmcs::read(FieldNatural::exit_qualification)));
         return Outcome::retry;
     case ExitReason::exception_or_nmi:
         on_nmi(registers);

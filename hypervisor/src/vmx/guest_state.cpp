@@ -67,8 +67,6 @@ constexpr u32 rights_ldt = 0x82;
 constexpr u32 rights_busy_tss = 0x8b;
 constexpr u32 limit_64k = 0xffff;
 
-bool is_bsp() { return (x86::rdmsr(msr::apic_base) & msr::apic_base_bsp) != 0; }
-
 } // namespace
 
 void write_guest_state(const zpp_cpu_state& os)
@@ -115,16 +113,18 @@ void write_init_state(GuestRegisters& registers)
     x86::write_cr2(0);
     x86::write_dr6(x86::dr6_at_reset);
     x86::clear_breakpoint_addresses();
-    write_activity(is_bsp() ? activity_active : activity_wait_for_sipi);
+    write_activity(activity_active);
     flush_guest_tlb();
 }
 
-void write_sipi_state(u8 vector)
+void write_wait_for_sipi() { write_activity(activity_wait_for_sipi); }
+
+void write_sipi_state(GuestRegisters& registers, u8 vector)
 {
+    write_init_state(registers);
     vmcs::write(guest_cs.selector, static_cast<u16>(vector << 8));
     vmcs::write(guest_cs.base, u64{vector} << 12);
     vmcs::write(FieldNatural::guest_rip, 0);
-    vmcs::write(Field32::guest_activity, activity_active);
 }
 
 void restore_to_cpu(zpp_cpu_state& os)

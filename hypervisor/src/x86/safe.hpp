@@ -6,7 +6,7 @@
 // If the instruction at label 1 faults, execution goes on at label 2 (see exceptions.cpp).
 #define ZPP_FIXUP                                                                                  \
     "2:\n"                                                                                         \
-    ".pushsection .zpp.fixups, \"a\", @progbits\n"                                                 \
+    ".pushsection .zpp.fixups, \"a?\", @progbits\n"                                                \
     ".long 1b - .\n"                                                                               \
     ".long 2b - .\n"                                                                               \
     ".popsection\n"

@@ -67,22 +67,20 @@ def fetch(cache: Path) -> None:
         replace(cache / "packages", "".join(f"{p.name}\n" for p in (kernel, busybox)).encode())
 
 
-def kernel_package() -> str:
+def kernel_package(meta: str = META_PACKAGE) -> str:
     """The package that the meta package of the machine's Debian stands for."""
-    name = depends_on_kernel()
+    name = depends_on_kernel(meta)
     if name is None:
         update_package_lists()
-        name = depends_on_kernel()
+        name = depends_on_kernel(meta)
     if name is None:
-        raise GuestError(
-            f"apt knows no {META_PACKAGE}; does its configuration name a Debian mirror?"
-        )
+        raise GuestError(f"apt knows no {meta}; does its configuration name a Debian mirror?")
     return name
 
 
-def depends_on_kernel() -> str | None:
+def depends_on_kernel(meta: str) -> str | None:
     result = subprocess.run(
-        ["apt-cache", "depends", "--important", META_PACKAGE],
+        ["apt-cache", "depends", "--important", meta],
         capture_output=True,
         text=True,
         check=False,

@@ -1,0 +1,171 @@
+"""The disks of a Linux system, and why each must or need not be left alone.
+
+A disk is in use if anything that stands on it is: partitions, LVM, LUKS, RAID, bcache, loop
+files, btrfs and ZFS with more disks. What is not understood counts as use. The kernel's own
+refusal of a second exclusive use (O_EXCL) stands behind all this when a disk is opened.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+from efi_image.devices.model import Device, Mount, Reason, Refusal
+from efi_image.devices.sysfs import Node, number, text, udev_data
+from efi_image.devices.uses import System, Uses, read_uses
+from efi_image.errors import InputError, UnsafeTarget
+
+# What people's desktops mount; only from there a write unmounts by itself.
+_MEDIA = ("/media", "/run/media", "/mnt")
+# What a system is made of; a live system's own medium, too.
+_SYSTEM = (
+    "/boot /efi /usr /var /home /etc /opt /srv /root /bin /sbin /lib /lib64 /nix /gnu /snap"
+    " /sysroot /ostree /cdrom /isodevice /run/live /run/initramfs /lib/live /rofs"
+).split()
+
+
+def _below(target: str, folders: tuple[str, ...] | list[str]) -> bool:
+    return any(PurePosixPath(target).is_relative_to(folder) for folder in folders)
+
+
+def _is_system(target: str) -> bool:
+    return target == "/" or _below(target, _SYSTEM)
+
+
+class _Judge:
+    """Says of one disk what it is used for."""
+
+    def __init__(self, uses: Uses, node: Node) -> None:
+        self._uses = uses
+        self._node = node
+        self._external = node.external
+        self.mounts: list[Mount] = []
+        self.unmount: list[Mount] = []
+        self.refusals: dict[Refusal, None] = {}
+
+    def judge(self) -> None:
+        """Look at all that stands on the disk."""
+        for chain in self._uses.stack(self._node.name):
+            through = self._through(chain)
+            for use in self._uses.others[chain[-1]]:
+                self._refuse(Reason.SYSTEM, f"holds {use}{through}")
+            for mount in self._uses.mounts[chain[-1]]:
+                self._judge_mount(mount, direct=not through, through=through)
+            if through and not self._is_explained(chain):
+                self._refuse(
+                    Reason.IN_USE, f"is used by {self._title(chain[-1])}{self._through(chain[:-1])}"
+                )
+        self._judge_itself()
+
+    def _judge_mount(self, mount: Mount, *, direct: bool, through: str) -> None:
+        self.mounts.append(mount)
+        if _is_system(mount.target):
+            self._refuse(Reason.SYSTEM, f"holds {mount.target}{through}")
+        elif direct and self._external and _below(mount.target, _MEDIA):
+            self.unmount.append(mount)
+        else:
+            self._refuse(Reason.MOUNTED, f"is mounted at {mount.target}{through}")
+
+    def _judge_itself(self) -> None:
+        folder = self._node.folder
+        if not self._node.size:
+            self._refuse(Reason.NO_MEDIUM, "has no medium in it")
+        if text(folder / "ro") == "1":
+            self._refuse(Reason.READ_ONLY, "is write-protected")
+        if not self._external:
+            self._refuse(Reason.INTERNAL, "is an internal disk")
+
+    def _is_explained(self, chain: tuple[str, ...]) -> bool:
+        """Whether a mount or the like, here or above, says more than the device's name does."""
+        top = chain[-1]
+        above = [each[-1] for each in self._uses.stack(top)]
+        return any(self._uses.mounts[name] or self._uses.others[name] for name in above)
+
+    def _title(self, name: str) -> str:
+        node = self._uses.nodes.get(name)
+        return node.title if node else name
+
+    def _through(self, chain: tuple[str, ...]) -> str:
+        """What stands between the disk or its partition and the last device."""
+        names = [name for name in chain if self._is_stacked(name)]
+        return f" through {', '.join(map(self._title, names))}" if names else ""
+
+    def _is_stacked(self, name: str) -> bool:
+        node = self._uses.nodes.get(name)
+        return name != self._node.name and (node is None or node.disk != self._node.name)
+
+    def _refuse(self, reason: Reason, what: str) -> None:
+        self.refusals[Refusal(reason, what)] = None
+
+
+_ORDER = list(Reason)
+
+
+def _device(system: System, uses: Uses, node: Node) -> Device:
+    judge = _Judge(uses, node)
+    judge.judge()
+    found = sorted(judge.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
+    return Device(
+        path=node.path,
+        name=node.name,
+        size=node.size,
+        sector_size=number(node.folder / "queue/logical_block_size") or 512,
+        model=node.model,
+        serial=node.serial(udev_data(system.run, node.number)),
+        bus=node.bus,
+        removable=text(node.folder / "removable") == "1",
+        external=node.external,
+        read_only=text(node.folder / "ro") == "1",
+        diskseq=number(node.folder / "diskseq"),
+        mounts=tuple(dict.fromkeys(judge.mounts)),
+        unmount=() if found else tuple(dict.fromkeys(judge.unmount)),
+        refusals=tuple(found),
+    )
+
+
+@dataclass(frozen=True)
+class LinuxDisks:
+    """The disks of this machine, read anew with every call."""
+
+    system: System = field(default_factory=System)
+
+    def devices(self) -> Iterator[Device]:
+        """All whole disks; loop devices that have a file, too."""
+        uses = read_uses(self.system)
+        for node in uses.nodes.values():
+            if node.is_disk:
+                yield _device(self.system, uses, node)
+
+    def find(self, path: str) -> Device:
+        """The disk with that file; raises InputError or UnsafeTarget if it is none."""
+        try:
+            status = os.stat(path)  # noqa: PTH116
+        except OSError as error:
+            raise InputError(f"cannot be used: {error.strerror}", where=path) from None
+        if not stat.S_ISBLK(status.st_mode):
+            raise InputError("is no block device", where=path)
+        return self.find_number(f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}", path)
+
+    def find_number(self, devno: str, path: str) -> Device:
+        """The disk with that MAJOR:MINOR; `path` is what to call it in a message."""
+        uses = read_uses(self.system)
+        node = next((node for node in uses.nodes.values() if node.number == devno), None)
+        if node is None:
+            raise InputError("is not there", where=path)
+        if node.disk:
+            disk = uses.nodes[node.disk].path
+            raise UnsafeTarget(
+                "is a partition", where=path, hint=f"give the whole disk, which is {disk}"
+            )
+        if not node.is_disk:
+            raise UnsafeTarget("is no whole disk", where=path)
+        return _device(self.system, uses, node)
+
+    def holds(self, device: Device, path: str) -> bool:
+        """Whether a file is on that disk, by any stack."""
+        uses = read_uses(self.system)
+        below = uses.finder.of_file(os.path.realpath(path))
+        return any(chain[-1] in below for chain in uses.stack(device.name))

@@ -1,0 +1,94 @@
+"""A whole disk as it is listed, and why it must not be written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Bus(Enum):
+    """How a disk is attached."""
+
+    USB = "usb"
+    MMC = "mmc"
+    SATA = "sata"
+    NVME = "nvme"
+    SCSI = "scsi"
+    ISCSI = "iscsi"
+    FIBRE = "fibre channel"
+    FIREWIRE = "firewire"
+    VIRTIO = "virtio"
+    XEN = "xen"
+    NETWORK = "network"
+    LOOP = "loop"
+    OTHER = "other"
+
+
+class Reason(Enum):
+    """Why a disk is no safe target; the value is the word of `--json`."""
+
+    SYSTEM = "system"
+    IN_USE = "in-use"
+    MOUNTED = "mounted"
+    READ_ONLY = "read-only"
+    NO_MEDIUM = "no-medium"
+    TOO_SMALL = "too-small"
+    INTERNAL = "internal"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """A reason, and in words what it is about."""
+
+    reason: Reason
+    text: str
+
+
+@dataclass(frozen=True)
+class Mount:
+    """A file system of the disk, or of something stacked on it, and where it is mounted."""
+
+    source: str
+    target: str
+    filesystem: str
+
+
+@dataclass(frozen=True)
+class Device:
+    """A whole disk. `size` and `sector_size` in bytes; what is not known is empty or 0.
+
+    `external`: it is meant to be unplugged, or its medium is. `diskseq` is the kernel's number
+    for this very plugging-in. `unmount` are the mounts that a write undoes first; every other
+    use is a refusal.
+    """
+
+    path: str
+    name: str
+    size: int
+    sector_size: int
+    model: str = ""
+    serial: str = ""
+    bus: Bus = Bus.OTHER
+    removable: bool = False
+    external: bool = False
+    read_only: bool = False
+    diskseq: int = 0
+    mounts: tuple[Mount, ...] = ()
+    unmount: tuple[Mount, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+
+    @property
+    def safe(self) -> bool:
+        """Whether it may be written at all."""
+        return not self.refusals
+
+    @property
+    def word(self) -> str:
+        """What a person types to confirm that it is erased."""
+        return self.model or self.path
+
+    @property
+    def key(self) -> str:
+        """What a script gives to confirm that it is erased."""
+        return self.serial or self.path

@@ -1,0 +1,161 @@
+"""What Linux uses block devices for: mounts, swap, hibernation, loop files, pools."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+
+from efi_image.devices.model import Mount
+from efi_image.devices.sysfs import Node, btrfs_members, nodes, text, udev_data
+
+
+@dataclass(frozen=True)
+class System:
+    """Where the kernel tells of its devices; tests put recorded ones there."""
+
+    sys: Path = Path("/sys")
+    proc: Path = Path("/proc")
+    run: Path = Path("/run")
+
+
+@dataclass
+class Uses:
+    """All block devices by name, and what each is used for."""
+
+    finder: Finder
+    nodes: dict[str, Node]
+    above: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    mounts: dict[str, list[Mount]] = field(default_factory=lambda: defaultdict(list))
+    others: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+
+    def stack(self, name: str) -> Iterator[tuple[str, ...]]:
+        """The chains of devices that stand on this one, itself first; each device once."""
+        seen = {name}
+        waiting: list[tuple[str, ...]] = [(name,)]
+        while waiting:
+            chain = waiting.pop(0)
+            yield chain
+            for above in sorted(self.above[chain[-1]] - seen):
+                seen.add(above)
+                waiting.append((*chain, above))
+
+
+@dataclass(frozen=True)
+class _Mounted:
+    devno: str
+    mount: Mount
+
+
+def _unescaped(word: str) -> str:
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
+
+
+def _mount_table(proc: Path) -> list[_Mounted]:
+    """Our mounts and those of the first process, which a name space may hide from us."""
+    rows: dict[_Mounted, None] = {}
+    for process in ("self", "1"):
+        for line in text(proc / process / "mountinfo").splitlines():
+            head, _, tail = line.partition(" - ")
+            words, more = head.split(" "), tail.split(" ")
+            if len(words) >= 5 and len(more) >= 2:
+                mount = Mount(_unescaped(more[1]), _unescaped(words[4]), more[0])
+                rows[_Mounted(words[2], mount)] = None
+    return list(rows)
+
+
+class Finder:
+    """Finds the block devices that a file system or a file is on."""
+
+    def __init__(self, system: System, known: Iterable[Node]) -> None:
+        self.nodes = {node.name: node for node in known}
+        self._by_number = {node.number: node.name for node in self.nodes.values()}
+        self._by_path = {node.path: node.name for node in self.nodes.values()}
+        for node in self.nodes.values():
+            if mapped := text(node.folder / "dm/name"):
+                self._by_path[f"/dev/mapper/{mapped}"] = node.name
+        self._btrfs = btrfs_members(system.sys)
+        self._zfs: dict[str, set[str]] = defaultdict(set)
+        for node in self.nodes.values():
+            udev = udev_data(system.run, node.number)
+            if udev.get("ID_FS_TYPE") == "zfs_member":
+                self._zfs[udev.get("ID_FS_LABEL", "")].add(node.name)
+        self.mounts = _mount_table(system.proc)
+
+    def number(self, devno: str) -> str:
+        """The device with that MAJOR:MINOR, or ''."""
+        return self._by_number.get(devno, "")
+
+    def path(self, path: str) -> str:
+        """The device with that file, or ''."""
+        return self._by_path.get(path, "")
+
+    def pool(self, name: str) -> set[str]:
+        """The members of a ZFS pool."""
+        return self._zfs.get(name, set())
+
+    def of_mount(self, mounted: _Mounted) -> set[str]:
+        """The devices of a mounted file system, all of them if it has several."""
+        mount = mounted.mount
+        if mount.filesystem == "zfs":
+            return self.pool(mount.source.partition("/")[0])
+        # bcachefs names all its devices
+        found = {self.number(mounted.devno), *map(self.path, mount.source.split(":"))} - {""}
+        for members in self._btrfs if mount.filesystem == "btrfs" else ():
+            if members & found:
+                found |= members
+        return found
+
+    def of_file(self, path: str) -> set[str]:
+        """The devices of the file system that a file is on."""
+        place = PurePosixPath(path)
+        best = max(
+            (each for each in self.mounts if place.is_relative_to(each.mount.target)),
+            key=lambda each: len(PurePosixPath(each.mount.target).parts),
+            default=None,
+        )
+        return self.of_mount(best) if best else set()
+
+
+def _swap(system: System, finder: Finder, uses: Uses) -> None:
+    for line in text(system.proc / "swaps").splitlines()[1:]:
+        path = _unescaped(line.split()[0]) if line.split() else ""
+        if name := finder.path(path):
+            uses.others[name].append("swap")
+        elif not path.startswith("/dev/"):
+            for device in finder.of_file(path):
+                uses.others[device].append(f"swap in {path}")
+
+
+def _hibernation(system: System, finder: Finder, uses: Uses) -> None:
+    if name := finder.number(text(system.sys / "power/resume")):
+        uses.others[name].append("hibernation")
+
+
+def _pools(system: System, finder: Finder, uses: Uses) -> None:
+    """ZFS pools that are imported, mounted or not."""
+    for folder in (system.proc / "spl/kstat/zfs").glob("*/"):
+        for device in finder.pool(folder.name):
+            uses.others[device].append(f"ZFS pool {folder.name}")
+
+
+def read_uses(system: System) -> Uses:
+    """All block devices of this machine, and what they are used for."""
+    finder = Finder(system, nodes(system.sys))
+    uses = Uses(finder, finder.nodes)
+    for node in finder.nodes.values():
+        if node.disk:
+            uses.above[node.disk].add(node.name)
+        uses.above[node.name].update(node.holders())
+        if node.backing_file:
+            for below in finder.of_file(node.backing_file):
+                uses.above[below].add(node.name)
+    for mounted in finder.mounts:
+        for name in finder.of_mount(mounted):
+            uses.mounts[name].append(mounted.mount)
+    _swap(system, finder, uses)
+    _hibernation(system, finder, uses)
+    _pools(system, finder, uses)
+    return uses

@@ -1,0 +1,138 @@
+"""The disks of Windows, as PowerShell's Storage module tells of them in JSON.
+
+Tested with recorded answers only, not on Windows.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
+from efi_image.errors import InputError, MissingError
+
+_TIMEOUT = 60  # seconds
+
+# An array of one is given as such by @(…).
+QUERY = """
+$ErrorActionPreference = 'Stop'
+[Console]::OutputEncoding = [System.Text.Encoding]::UTF8
+@{
+  disks = @(Get-Disk | Select-Object Number, FriendlyName, SerialNumber, Size,
+            LogicalSectorSize, BusType, IsBoot, IsSystem, IsReadOnly)
+  partitions = @(Get-Partition | Select-Object DiskNumber, PartitionNumber, AccessPaths,
+            IsBoot, IsSystem)
+  pagefiles = @(Get-CimInstance Win32_PageFileUsage | Select-Object Name)
+} | ConvertTo-Json -Depth 4 -Compress
+"""
+
+# MSFT_Disk.BusType, as a name or a number
+_BUSES = {
+    "SCSI": Bus.SCSI, 1: Bus.SCSI,
+    "ATA": Bus.SATA, 3: Bus.SATA,
+    "1394": Bus.FIREWIRE, 4: Bus.FIREWIRE,
+    "Fibre Channel": Bus.FIBRE, 6: Bus.FIBRE,
+    "USB": Bus.USB, 7: Bus.USB,
+    "iSCSI": Bus.ISCSI, 9: Bus.ISCSI,
+    "SAS": Bus.SCSI, 10: Bus.SCSI,
+    "SATA": Bus.SATA, 11: Bus.SATA,
+    "SD": Bus.MMC, 12: Bus.MMC,
+    "File Backed Virtual": Bus.LOOP, 15: Bus.LOOP,
+    "NVMe": Bus.NVME, 17: Bus.NVME,
+}  # fmt: skip
+_EXTERNAL = {Bus.USB, Bus.MMC, Bus.FIREWIRE, Bus.LOOP}
+
+Ask = Callable[[str], bytes]
+
+
+def ask_powershell(script: str) -> bytes:
+    """What PowerShell answers; raises MissingError."""
+    command = ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", script]
+    try:
+        done = subprocess.run(command, capture_output=True, check=True, timeout=_TIMEOUT)
+    except (OSError, subprocess.SubprocessError) as error:
+        raise MissingError(f"PowerShell gives no answer: {error}") from None
+    return done.stdout
+
+
+Row = dict[str, Any]
+
+
+def _rows(found: object) -> list[Row]:
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+
+
+def _paths(partition: Row) -> list[str]:
+    """Where a partition is mounted; the volume's own name is no mount."""
+    paths = partition.get("AccessPaths")
+    listed = paths if isinstance(paths, list) else [paths] if isinstance(paths, str) else []
+    return [path for path in listed if not path.startswith("\\\\?\\")]
+
+
+def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
+    bus = _BUSES.get(disk.get("BusType", ""), Bus.OTHER)
+    external = bus in _EXTERNAL
+    mounts = [Mount("", path, "") for part in partitions for path in _paths(part)]
+    refusals = []
+    if any(row.get("IsBoot") or row.get("IsSystem") for row in (disk, *partitions)):
+        refusals.append(Refusal(Reason.SYSTEM, "holds Windows or what starts it"))
+    for page in pagefiles:
+        if any(page.lower().startswith(mount.target.lower()) for mount in mounts):
+            refusals.append(Refusal(Reason.SYSTEM, f"holds swap in {page}"))
+    if not external:
+        text = "is mounted at {}"
+        refusals += [Refusal(Reason.MOUNTED, text.format(mount.target)) for mount in mounts]
+    size = int(disk.get("Size") or 0)
+    for applies, reason, text in (
+        (not size, Reason.NO_MEDIUM, "has no medium in it"),
+        (disk.get("IsReadOnly"), Reason.READ_ONLY, "is write-protected"),
+        (not external, Reason.INTERNAL, "is an internal disk"),
+    ):
+        if applies:
+            refusals.append(Refusal(reason, text))
+    return Device(
+        path=f"\\\\.\\PhysicalDrive{disk.get('Number')}",
+        name=f"PhysicalDrive{disk.get('Number')}",
+        size=size,
+        sector_size=int(disk.get("LogicalSectorSize") or 512),
+        model=" ".join(str(disk.get("FriendlyName") or "").split()),
+        serial=str(disk.get("SerialNumber") or "").strip(),
+        bus=bus,
+        removable=bus in {Bus.USB, Bus.MMC},
+        external=external,
+        read_only=bool(disk.get("IsReadOnly")),
+        mounts=tuple(mounts),
+        unmount=tuple(mounts) if external and not refusals else (),
+        refusals=tuple(refusals),
+    )
+
+
+@dataclass(frozen=True)
+class WindowsDisks:
+    """The disks of this Windows system."""
+
+    ask: Ask = ask_powershell
+
+    def devices(self) -> Iterator[Device]:
+        """All disks; members of a storage pool are not among what Windows lists."""
+        try:
+            found = json.loads(self.ask(QUERY).decode("utf-8-sig"))
+        except ValueError as error:
+            raise MissingError(f"PowerShell's answer is no JSON: {error}") from None
+        if not isinstance(found, dict):
+            raise MissingError("PowerShell's answer is no object")
+        pagefiles = [str(row.get("Name", "")) for row in _rows(found.get("pagefiles"))]
+        partitions = _rows(found.get("partitions"))
+        for disk in _rows(found.get("disks")):
+            own = [row for row in partitions if row.get("DiskNumber") == disk.get("Number")]
+            yield _device(disk, own, pagefiles)
+
+    def find(self, path: str) -> Device:
+        """The disk with that path, such as \\\\.\\PhysicalDrive2."""
+        for device in self.devices():
+            if device.path.lower() == path.lower():
+                return device
+        raise InputError("is no disk", where=path)

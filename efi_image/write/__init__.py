@@ -1,0 +1,1 @@
+"""Writes images to devices and files, and reads back what was written."""

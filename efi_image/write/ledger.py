@@ -1,0 +1,57 @@
+"""The digests of what was written, to compare with what is read back."""
+
+from __future__ import annotations
+
+import hashlib
+from array import array
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from efi_image.write.pieces import PIECE
+
+DIGEST = 32
+
+
+def digest(view: memoryview | bytes) -> bytes:
+    """The SHA-256 of a piece."""
+    return hashlib.sha256(view).digest()
+
+
+@dataclass(frozen=True)
+class Written:
+    """A piece that was written, and its digest."""
+
+    offset: int
+    size: int
+    digest: bytes
+
+
+class Ledger:
+    """All pieces in the order they were written; 48 bytes of memory for each."""
+
+    def __init__(self) -> None:
+        self._places = array("Q")
+        self._digests = bytearray()
+        self.bytes = 0
+        self._zeros = {PIECE: digest(bytes(PIECE))}
+
+    def add(self, offset: int, size: int, found: bytes) -> None:
+        """Data with that digest was written there."""
+        self._places.extend((offset, size))
+        self._digests += found
+        self.bytes += size
+
+    def add_zeros(self, offset: int, count: int) -> None:
+        """Zeros were written there."""
+        for start in range(offset, offset + count, PIECE):
+            size = min(PIECE, offset + count - start)
+            if size not in self._zeros:
+                self._zeros[size] = digest(bytes(size))
+            self.add(start, size, self._zeros[size])
+
+    def __iter__(self) -> Iterator[Written]:
+        for number in range(len(self._places) // 2):
+            offset, size = self._places[2 * number : 2 * number + 2]
+            yield Written(
+                offset, size, bytes(self._digests[number * DIGEST : (number + 1) * DIGEST])
+            )

@@ -1,0 +1,406 @@
+"""Writes an image to a target so that it boots only when all of it was read back.
+
+    1. the target's first and last sectors are cleared: nothing boots from it any more;
+    2. all of the image is written but its first blocks, and holes become zeros;
+    3. all of that is read back and compared;
+    4. the partition table is written, the first sector last, and read back.
+
+Where a write ended early, a block of its own tells how far it came (efi_image.write.state).
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from enum import Enum
+
+from efi_image.errors import DoesNotFitError, InputError, NotAsWritten, OutputError, UsageError
+from efi_image.progress import Progress
+from efi_image.write import state
+from efi_image.write.lane import BUFFERS, Lane
+from efi_image.write.ledger import Ledger, Written, digest
+from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned, same
+from efi_image.write.source import ImageSource
+from efi_image.write.state import Unfinished
+from efi_image.write.table import Fitted, check, fit, notes
+from efi_image.write.target import Target
+
+HEAD = GRAIN  # the first bytes, which are written last
+CLEARED = 1 << 16  # bytes at the target's end where an old GPT has its backup
+CHECKPOINT = 3.0  # seconds between two notes of how far it came
+
+
+class Phase(Enum):
+    """What a write is doing."""
+
+    WRITING = "writing"
+    READING_BACK = "reading back"
+
+
+@dataclass(frozen=True)
+class WriteOptions:
+    """How an image is written; `checkpoint` in seconds."""
+
+    verify: bool = True
+    delta: bool = False
+    resume: bool = False
+    skip_holes: bool = False
+    checkpoint: float = CHECKPOINT
+
+
+@dataclass(frozen=True)
+class WriteReport:
+    """What was done, in bytes; `kept` was there already."""
+
+    size: int
+    written: int
+    zeroed: int
+    kept: int
+    verified: int
+    moved_table: bool
+    partitions_reread: bool
+    notes: tuple[str, ...] = ()
+
+
+Watch = Callable[[Phase], Progress | None]
+
+
+def _quiet(_phase: Phase) -> Progress | None:
+    return None
+
+
+class Writer:
+    """One write of an image to a target."""
+
+    def __init__(
+        self,
+        source: ImageSource,
+        target: Target,
+        options: WriteOptions | None = None,
+        watch: Watch = _quiet,
+    ) -> None:
+        self._source = source
+        self._target = target
+        self._options = options or WriteOptions()
+        if self._options.resume and not self._options.verify:
+            raise UsageError("does not go with --no-verify", where="--resume")
+        self._watch = watch
+        self._ledger = Ledger()
+        self._head = aligned(HEAD)
+        self._begun = False
+        self._end = 0  # of the last piece or hole
+        self._limit = target.size // target.sector_size * target.sector_size
+        self._from = 0  # where a resumed write goes on
+        self._note = Unfinished(source.name, "", 0)
+        self._done = 0  # what is on the target, as the lane knows
+        self._next_note = 0.0
+        self._written = self._zeroed = self._kept = self._verified = 0
+        self._lane: Lane | None = None
+        self._has_table = False
+
+    # ---- the whole of it
+
+    def write(self) -> WriteReport:
+        """Write, read back, make it boot; raises ZppError. A write that ends early can be
+        resumed, and nothing boots from its target."""
+        self._check_size(max(self._source.size or 0, HEAD + CLEARED))
+        if self._options.resume:
+            self._read_note()
+        try:
+            with Lane() as self._lane:
+                size = self._write_all()
+                self._lane.drain()
+            self._lane = None
+            self._target.flush()
+            if self._options.verify:
+                self._verify()
+            self._write_table()
+        except BaseException:
+            self._give_up()
+            raise
+        return WriteReport(
+            size,
+            self._written,
+            self._zeroed,
+            self._kept,
+            self._verified,
+            self._limit < self._target.size and size != self._target.size,
+            self._target.reread_partitions(),
+            notes(bytes(self._head), self._target.sector_size),
+        )
+
+    @property
+    def touched(self) -> bool:
+        """Whether anything of the target was changed."""
+        return self._begun
+
+    def _write_all(self) -> int:
+        assembler = Assembler(self)
+        size = self._source.feed(assembler, self._watch(Phase.WRITING))
+        assembler.finish()
+        self._check_size(size)
+        self._begin()
+        self._hole_to(min(self._padded(size), self._limit))
+        return size
+
+    def _padded(self, size: int) -> int:
+        return -(-size // self._target.sector_size) * self._target.sector_size
+
+    def _check_size(self, size: int) -> None:
+        if size > self._target.size:
+            raise DoesNotFitError(
+                f"has {self._target.size} bytes, but the image has {size}", where=self._target.name
+            )
+
+    # ---- before the first byte
+
+    def _read_note(self) -> None:
+        view = aligned(state.BLOCK)
+        self._target.read(0, view)
+        started = not any(view)
+        self._target.read(state.OFFSET, view)
+        found = state.parse(bytes(view)) if started else None
+        if found is None or not found.head:
+            raise InputError(
+                "holds no unfinished write", where=self._target.name, hint="write without --resume"
+            )
+        self._note, self._from = found, found.done
+
+    def _begin(self) -> None:
+        """Look at the image's first bytes, then see to it that the target does not boot."""
+        if self._begun:
+            return
+        head = bytes(self._head)
+        check(head, self._target.sector_size, self._source.name)
+        note = Unfinished(self._source.name, digest(head).hex(), 0)
+        if self._from and note.head != self._note.head:
+            raise InputError(
+                f"was being written with another image: {self._note.image}",
+                where=self._target.name,
+                hint="write without --resume",
+            )
+        self._clip()
+        self._note = replace(note, done=self._from)
+        self._done = self._from
+        self._end = HEAD
+        self._begun = True
+        if self._from or self._options.resume:
+            self._save_note(self._from)
+        else:
+            self._clear()
+        self._next_note = time.monotonic() + self._options.checkpoint
+
+    def _clip(self) -> None:
+        """Leave the target's last sectors to the GPT's backup, if it goes there."""
+        if fitted := self._fitted():
+            self._limit = fitted.start
+
+    def _clear(self) -> None:
+        """See to it that nothing boots: no first block, no partition table, no backup of one."""
+        self._clear_ends()
+        self._put_note(0)
+        self._target.flush()
+
+    def _clear_ends(self) -> None:
+        sector = self._target.sector_size
+        end = self._target.size // sector * sector
+        zeros = aligned(max(HEAD, CLEARED))
+        self._target.write(0, zeros[:HEAD])
+        self._target.write(end - CLEARED, zeros[:CLEARED])
+
+    def _save_note(self, done: int) -> None:
+        """Tell on the target how far it came; what is counted is on the medium before."""
+        self._target.flush()
+        self._put_note(done)
+
+    def _put_note(self, done: int) -> None:
+        self._note = replace(self._note, done=done)
+        view = aligned(state.BLOCK)
+        view[:] = self._note.block()
+        self._target.write(state.OFFSET, view)
+
+    # ---- pieces: what the assembler calls, and what the lane does with them
+
+    def piece(self, offset: int, view: memoryview) -> None:
+        """Take a piece of the image."""
+        if offset < HEAD:
+            count = min(len(view), HEAD - offset)
+            self._head[offset : offset + count] = view[:count]
+            offset, view = offset + count, view[count:]
+        if not len(view):
+            return
+        self._begin()
+        self._check_size(offset + 1)
+        view = view[: max(self._limit - offset, 0)]
+        if not len(view):
+            return
+        self._hole_to(offset)
+        assert self._lane is not None
+        buffer = self._lane.buffer()
+        part = buffer[: len(view)]
+        part[:] = view
+        found = digest(view) if self._options.verify and not self._options.delta else b""
+        self._end = offset + len(view)
+        self._lane.submit(lambda: self._store(offset, part, found), buffer)
+
+    def _store(self, offset: int, view: memoryview, found: bytes) -> None:
+        """In the lane: write a piece, unless it is there."""
+        end = offset + len(view)
+        if self._options.delta:
+            self._store_difference(offset, view)
+        elif end <= self._from:
+            self._kept += len(view)
+            self._record(offset, len(view), found)
+        else:
+            self._target.write(offset, view)
+            self._written += len(view)
+            self._record(offset, len(view), found)
+        self._advance(end)
+
+    def _store_difference(self, offset: int, view: memoryview) -> None:
+        """Write what is not there; what is there was read back now."""
+        old = aligned(len(view))
+        self._target.read(offset, old)
+        for start in range(0, len(view), GRAIN):
+            part = view[start : start + GRAIN]
+            if same(old[start : start + GRAIN], part):
+                self._kept += len(part)
+                continue
+            self._target.write(offset + start, part)
+            self._written += len(part)
+            self._record(offset + start, len(part), digest(part))
+
+    def _record(self, offset: int, size: int, found: bytes) -> None:
+        if self._options.verify:
+            self._ledger.add(offset, size, found)
+
+    def _hole_to(self, end: int) -> None:
+        start, self._end = self._end, max(self._end, end)
+        if end > start and self._lane is not None:
+            self._lane.submit(lambda: self._store_hole(start, end))
+
+    def _store_hole(self, start: int, end: int) -> None:
+        """In the lane: see to it that nothing old shows in a hole."""
+        if not self._options.skip_holes:
+            for place, count in self._target.zero(start, end - start):
+                if self._options.verify:
+                    self._ledger.add_zeros(place, count)
+                self._zeroed += count
+        self._advance(end)
+
+    def _advance(self, end: int) -> None:
+        self._done = max(self._done, end)
+        now = time.monotonic()
+        if now >= self._next_note and self._done > self._note.done:
+            self._save_note(self._done)
+            self._next_note = time.monotonic() + self._options.checkpoint
+
+    # ---- the end
+
+    def _fitted(self) -> Fitted | None:
+        target = self._target
+        return fit(bytes(self._head), target.size, target.sector_size, target.name)
+
+    def _write_table(self) -> None:
+        """Write what makes it boot: the GPT's backup, the first bytes, and last the first sector,
+        as a sector is written whole or not at all."""
+        sector = self._target.sector_size
+        fitted = self._fitted()
+        ends = [(0, fitted.head if fitted else bytes(self._head))]
+        if fitted:
+            ends.append((fitted.start, fitted.tail))
+        self._has_table = True
+        for offset, data in reversed(ends):
+            view = _aligned_copy(data)
+            start = 0 if offset else sector
+            self._target.write(offset + start, view[start:])
+            self._written += len(data)
+        self._target.flush()
+        self._target.write(0, _aligned_copy(ends[0][1])[:sector])
+        self._target.flush()
+        if self._options.verify:
+            self._target.drop_caches()
+            for offset, data in ends:
+                self._check(offset, data)
+
+    def _check(self, offset: int, wanted: bytes) -> None:
+        found = aligned(len(wanted))
+        self._target.read(offset, found)
+        if not same(found, wanted):
+            raise self._differs(offset + _first_difference(found, memoryview(wanted)))
+        self._verified += len(wanted)
+
+    def _give_up(self) -> None:
+        """See to it that nothing boots, and note how far it came; if the target takes that."""
+        if not self._begun:
+            return
+        with suppress(OutputError):
+            if self._has_table:
+                self._clear_ends()
+            self._save_note(self._done)
+            self._target.flush()
+
+    # ---- reading back
+
+    def _verify(self) -> None:
+        """Read all that was written from the medium, and compare it."""
+        self._target.drop_caches()
+        progress = self._watch(Phase.READING_BACK)
+        done = 0
+        waiting: deque[tuple[Written, memoryview]] = deque()
+        with Lane() as lane:
+            for written in self._ledger:
+                if len(waiting) == BUFFERS:
+                    lane.first()
+                    done += self._compare(*waiting.popleft())
+                    if progress:
+                        progress(done, self._ledger.bytes)
+                buffer = lane.buffer()
+                view = buffer[: written.size]
+                lane.submit(_reading(self._target, written.offset, view), buffer)
+                waiting.append((written, view))
+            lane.drain()
+            while waiting:
+                self._compare(*waiting.popleft())
+
+    def _compare(self, written: Written, view: memoryview) -> int:
+        if digest(view) != written.digest:
+            raise self._differs(self._locate(written, view))
+        self._verified += written.size
+        return written.size
+
+    def _locate(self, written: Written, view: memoryview) -> int:
+        """The first byte that differs, which the image itself must be asked for."""
+        original = self._source.part(written.offset, written.size)
+        if original is None or digest(original) != written.digest:
+            return written.offset
+        return written.offset + _first_difference(view, memoryview(original))
+
+    def _differs(self, offset: int) -> NotAsWritten:
+        self._done = offset // PIECE * PIECE  # from where on a resumed write writes again
+        return NotAsWritten(
+            f"differs from what was written, first at byte {offset}",
+            where=self._target.name,
+            hint="it does not boot now; the medium or its port is faulty",
+        )
+
+
+def _aligned_copy(data: bytes) -> memoryview:
+    view = aligned(len(data))
+    view[:] = data
+    return view
+
+
+def _reading(target: Target, offset: int, view: memoryview) -> Callable[[], None]:
+    return lambda: target.read(offset, view)
+
+
+def _first_difference(found: memoryview, wanted: memoryview) -> int:
+    for start in range(0, len(wanted), 4096):
+        if not same(found[start : start + 4096], wanted[start : start + 4096]):
+            pairs = zip(found[start : start + 4096], wanted[start : start + 4096], strict=True)
+            return start + next(n for n, (a, b) in enumerate(pairs) if a != b)
+    return 0

@@ -1,0 +1,237 @@
+"""zpp-image writes emulated USB sticks in a virtual machine; other machines boot from them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lab import Lab
+from nbd import Fault, FaultyStick
+from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
+
+from efi_image.disk import Table
+from efi_image.esp import Addition
+from efi_image.image import ImageOptions, Item, build
+from efi_image.reader.gpt import read_gpt
+from efi_image.reader.medium import open_raw
+from efi_image.source import BytesSource
+
+UNSAFE, NOT_AS_WRITTEN, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
+HELD = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
+BULK = 24 * MIB
+
+
+@pytest.fixture
+def image(lab: Lab) -> Path:
+    """An image with the hypervisor, and a file that takes a while to write."""
+    bulk = lab.folder / "bulk"
+    bulk.write_bytes(os.urandom(BULK))
+    return lab.image(additions=(Addition(str(bulk), "/bulk"),))
+
+
+def blank(lab: Lab, name: str, size: int, old: int = 0) -> Path:
+    """A stick's file; the first `old` bytes are of what was there before."""
+    file = lab.folder / name
+    with file.open("wb") as stick:
+        for _ in range(old // MIB):
+            stick.write(os.urandom(MIB))
+        stick.truncate(size)
+    return file
+
+
+def write(name: str, image: Path, serial: str, *more: str, **others: object) -> dict[str, Any]:
+    """A step that writes an image to a stick."""
+    return {
+        "name": name,
+        "run": ["write", str(image), f"serial:{serial}", "--yes-erase", serial, *more],
+        **others,
+    }
+
+
+def ended(step: Step, code: int, *words: str) -> None:
+    """The step gave that exit code, and said that."""
+    assert step.code == code, step
+    for word in words:
+        assert word in step.out + step.err, step
+
+
+def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
+    old = lab.folder / "old.img"
+    readme = Item(("README.TXT",), BytesSource("readme", b"old"))
+    build([readme], ImageOptions(size=128 * MIB, table=Table.NONE), old)
+    subprocess.run(["zstd", "-q", "-k", image], check=True)
+    manifest = lab.folder / "disk.toml"
+    manifest.write_text(f'build-dir = "{lab.build_directory}"\nlabel = "BIG"\n')
+    sticks = [
+        Stick("STORAGE1", old),
+        Stick("UAS1", blank(lab, "uas.img", 96 * MIB, old=72 * MIB), kind="usb-uas"),
+        Stick("BIG4K", blank(lab, "big.img", 256 * MIB), kind="usb-bot", sector_size=4096),
+    ]
+    by_hand = ["write", str(image), "serial:STORAGE1"]
+    steps = session(
+        lab,
+        sticks,
+        [
+            {"name": "list", "run": ["devices", "--json"]},
+            {"name": "mounted elsewhere", "mount": ["STORAGE1", "/run/held"]},
+            write("refused", image, "STORAGE1"),
+            {"name": "away", "unmount": "/run/held"},
+            {"name": "mounted", "mount": ["STORAGE1", "/mnt/stick"]},
+            {"name": "unconfirmed", "run": by_hand, "stdin": "no\n"},
+            write("wrong serial", image, "STORAGE1") | {"run": [*by_hand, "--yes-erase", "UAS1"]},
+            {"name": "confirmed", "run": by_hand, "stdin": "QEMU HARDDISK\n"},
+            write("again", image, "STORAGE1", "--delta", "--json"),
+            write("packed", image.with_suffix(".img.zst"), "UAS1", "--json"),
+            write("manifest", manifest, "BIG4K", "--json", "--eject"),
+            {"name": "partition", "run": [*by_hand[:2], "/dev/sda1", "--yes-erase", "x"]},
+        ],
+    )
+    rows = steps["list"].json
+    listed = {row["serial"]: (row["bus"], row["sector_size"], row["safe"]) for row in rows}
+    assert listed == {
+        "STORAGE1": ("usb", 512, True), "UAS1": ("usb", 512, True), "BIG4K": ("usb", 4096, True),
+    }  # fmt: skip
+    ended(steps["refused"], UNSAFE, "is mounted at /run/held")
+    ended(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
+          "will be unmounted: /mnt/stick", "was not confirmed; nothing is written")  # fmt: skip
+    ended(steps["wrong serial"], UNSAFE, "its own is STORAGE1")
+    ended(steps["confirmed"], 0, "read back and right", "GPT's backup was moved", "writing: ")
+    ended(steps["partition"], UNSAFE, "is a partition; give the whole disk")
+    for name in ("again", "packed", "manifest"):
+        ended(steps[name], 0)
+    assert steps["again"].json["written"] < MIB
+    assert steps["again"].json["kept"] > BULK
+    assert steps["packed"].json["zeroed"] > 32 * MIB
+    assert steps["packed"].json["partitions_reread"]
+    assert steps["manifest"].json["ejected"]
+    for stick in sticks:
+        check_table(stick)
+        # OVMF has no driver for UAS; such sticks can do bulk-only transport, too
+        by_bulk = replace(stick, kind="usb-storage") if stick.kind == "usb-uas" else stick
+        boot_from(lab, by_bulk, HELD)
+
+
+def check_table(stick: Stick) -> None:
+    """Both halves of the GPT are right, and the backup is in the last sector."""
+    with open_raw(stick.file) as medium:
+        table = read_gpt(medium, stick.sector_size)
+        assert table is not None
+        assert table.primary is not None
+        assert table.backup is not None
+        for half in (table.primary, table.backup):
+            assert half.header.crc_right
+            assert half.entries_crc_right
+        assert table.backup.header.own_lba == medium.size // stick.sector_size - 1
+        assert table.primary.header.other_lba == table.backup.header.own_lba
+
+
+def assert_nothing_boots(file: Path) -> None:
+    """The first block is empty, and there is no partition table."""
+    with open_raw(file) as medium:
+        assert not any(medium.read(0, 4096))
+        assert read_gpt(medium) is None
+
+
+class Unplugging:
+    """Unplugs a stick once a part of it is written, and plugs it in again after the write."""
+
+    def __init__(self, stick: Stick, after: int, step: str) -> None:
+        self.stick, self.after, self.step = stick, after, step
+        self.unplugged = self.back = False
+
+    def __call__(self, qmp: Qmp, said: str) -> None:
+        serial = self.stick.serial
+        if not self.unplugged and written_bytes(self.stick.file) > self.after:
+            qmp.command("device_del", id=f"usb-{serial}")
+            self.unplugged = True
+        if self.unplugged and not self.back and f'"name": "{self.step}"' in said:
+            file = {"driver": "file", "filename": str(self.stick.file)}
+            qmp.command("blockdev-add", driver="raw", file=file, **{"node-name": "again"})
+            qmp.command("device_add", driver="usb-storage", drive="again", serial=serial,
+                        id="usb-again", bus="xhci.0")  # fmt: skip
+            self.back = True
+
+
+def failing(file: Path, kind: str, sector: int) -> str:
+    """A drive whose reads or writes of one sector fail."""
+    rule = {"event": f"{kind}_aio", "iotype": kind, "sector": sector, "errno": 5, "once": "off"}
+    options = [f"file.inject-error.0.{key}={value}" for key, value in rule.items()]
+    return ",".join(
+        ["driver=raw,file.driver=blkdebug", "file.image.driver=file",
+         f"file.image.filename={file}", *options]
+    )  # fmt: skip
+
+
+def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
+    size = 96 * MIB
+    bad = 20 * MIB + 8192  # in the middle of the bulk
+    worn, torn, pulled = (blank(lab, f"{name}.img", size) for name in ("worn", "torn", "pulled"))
+    locked, small = blank(lab, "locked.img", size), blank(lab, "small.img", 32 * MIB)
+    fake = FaultyStick(lab.folder / "fake", Fault(size=128 * MIB, real=64 * MIB))
+    liar = FaultyStick(lab.folder / "liar", Fault(size=size, flipped=bad + 77))
+    unplugging = Unplugging(
+        Stick("PULLED", pulled, drive=f",throttling.bps-write={2 * MIB}"), 14 * MIB, "pulled"
+    )
+    sticks = [
+        Stick("WORN", worn, node=failing(worn, "write", bad // 512)),
+        Stick("TORN", torn, node=failing(torn, "read", bad // 512)),
+        Stick("LOCKED", locked, drive=",readonly=on"),
+        Stick("SMALL", small),
+        Stick("FAKE", Path(), node=f"format=raw,file=nbd:unix:{lab.folder / 'fake'}"),
+        Stick("LIAR", Path(), node=f"format=raw,file=nbd:unix:{lab.folder / 'liar'}"),
+        unplugging.stick,
+    ]
+    steps = session(
+        lab,
+        sticks,
+        [
+            {"name": "watching", "spawn": ["devices", "--watch", "--json"]},
+            write("pulled", image, "PULLED"),
+            write("worn", image, "WORN"),
+            write("torn", image, "TORN"),
+            write("locked", image, "LOCKED"),
+            write("small", image, "SMALL"),
+            write("fake", image, "FAKE", "--probe"),
+            write("liar", image, "LIAR"),
+            {"name": "list", "run": ["devices", "--json", "--size", "64M"]},
+            {"name": "again", "wait": "PULLED"},
+            write("resumed", image, "PULLED", "--resume", "--json"),
+            {"name": "watched", "collect": "watching"},
+        ],
+        unplugging,
+    )
+    fake.close()
+    liar.close()
+    unfinished = "the write is not finished, and nothing boots from it"
+    ended(steps["pulled"], OUTPUT, "was unplugged", unfinished)
+    ended(steps["worn"], OUTPUT, "cannot be written at byte", "Input/output error", unfinished)
+    ended(steps["torn"], OUTPUT, "cannot be read back at byte", "Input/output error", unfinished)
+    ended(steps["locked"], UNSAFE, "is write-protected")
+    ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
+    ended(steps["fake"], NOT_AS_WRITTEN, "says it has 134217728 bytes, but loses what is written")
+    ended(steps["liar"], NOT_AS_WRITTEN, f"first at byte {bad + 77};", unfinished)
+    for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
+        assert "right" not in steps[name].out
+    listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
+    assert listed["LOCKED"] == ["read-only"]
+    assert listed["SMALL"] == ["too-small"]
+    lines = [line for line in steps["watched"].out.splitlines() if line.startswith("{")]
+    events = [(row["event"], row["device"]["serial"]) for row in map(json.loads, lines)]
+    assert {event for event in events if event[0] == "present"} == {
+        ("present", stick.serial) for stick in sticks
+    }
+    pulled_events = [event for event, serial in events if serial == "PULLED" and event != "changed"]
+    assert pulled_events == ["present", "removed", "added"]
+    assert_nothing_boots(worn)
+    assert_nothing_boots(torn)
+    ended(steps["resumed"], 0)
+    assert steps["resumed"].json["kept"] > 2 * MIB
+    assert steps["resumed"].json["verified"] > BULK
+    again = Stick("PULLED", pulled)
+    check_table(again)
+    boot_from(lab, again, HELD)

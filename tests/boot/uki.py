@@ -1,0 +1,26 @@
+"""Makes a unified kernel image: systemd's stub with the kernel and its command line as sections."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
+ALIGNMENT = 0x1000
+FIRST = 0x100000  # behind the stub's own sections
+
+
+def make_uki(output: Path, kernel: Path, initrd: Path, cmdline: str) -> Path:
+    """A UKI at `output`; the files that only it needs are made beside it."""
+    text, release = output.with_name("cmdline"), output.with_name("os-release")
+    text.write_text(cmdline, encoding="ascii")
+    release.write_text("NAME=zpp-guest\nID=zpp-guest\n", encoding="ascii")
+    parts = {".osrel": release, ".cmdline": text, ".initrd": initrd, ".linux": kernel}
+    options, place = [], FIRST
+    for section, file in parts.items():
+        options += ["--add-section", f"{section}={file}"]
+        options += ["--change-section-vma", f"{section}={place:#x}"]
+        options += ["--set-section-flags", f"{section}=alloc,load,readonly,data"]
+        place += -(-file.stat().st_size // ALIGNMENT) * ALIGNMENT
+    subprocess.run(["objcopy", *options, str(STUB), str(output)], check=True)
+    return output

@@ -1,0 +1,135 @@
+#!/usr/bin/env python3
+"""Makes the Linux guest that writes USB sticks: Debian's kernel with its USB drivers.
+
+``fetch`` downloads the kernel's package and takes the kernel and the modules that are wanted out
+of it. ``build`` packs an initramfs that loads them and goes on in the build machine's own file
+system, which QEMU shares read-only: so the guest's Python is the one that runs the tests.
+Only the standard library is needed, so this runs before the Python environment is there.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE.parent / "linux"))
+
+import build as linux  # noqa: E402
+import cpio  # noqa: E402
+
+META_PACKAGE = "linux-image-amd64"
+# What is loaded, in this order; what they depend on comes before them.
+MODULES = (
+    "virtio_pci 9pnet_virtio 9p crct10dif_generic crc64_rocksoft_generic sd_mod"
+    " xhci-pci usb-storage uas nls_cp437 nls_ascii vfat"
+).split()
+FILES = ("vmlinuz", "modules.tar", "package")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("step", choices=("fetch", "build"))
+    parser.add_argument("--cache", type=Path, required=True, help="where downloads are kept")
+    parser.add_argument("--busybox", type=Path, help="build: a static busybox")
+    parser.add_argument("--out", type=Path, help="build: where vmlinuz and initrd.img go")
+    arguments = parser.parse_args()
+    try:
+        if arguments.step == "fetch":
+            fetch(arguments.cache)
+        elif arguments.out is None or arguments.busybox is None:
+            parser.error("build needs --busybox and --out")
+        else:
+            build(arguments.cache, arguments.busybox, arguments.out)
+    except linux.GuestError as error:
+        print(f"usb-guest: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def fetch(cache: Path) -> None:
+    """Leaves ``vmlinuz``, ``modules.tar`` and ``package`` (its version) in ``cache``."""
+    cache.mkdir(parents=True, exist_ok=True)
+    if all((cache / name).exists() for name in FILES):
+        return
+    with tempfile.TemporaryDirectory(dir=cache) as scratch:
+        package = linux.download(linux.kernel_package(META_PACKAGE), Path(scratch))
+        take(package, cache)
+        linux.replace(cache / "package", f"{package.name}\n".encode())
+
+
+def take(package: Path, cache: Path) -> None:
+    """Takes the kernel, and the modules in the order in which they are loaded."""
+    found: dict[str, bytes] = {}
+    with (
+        subprocess.Popen(
+            ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
+        ) as unpacker,
+        tarfile.open(fileobj=unpacker.stdout, mode="r|") as archive,
+    ):
+        for member in archive:
+            name = Path(member.name).name
+            data = archive.extractfile(member) if member.isfile() else None
+            if data is not None and name.startswith("vmlinuz-"):
+                linux.replace(cache / "vmlinuz", data.read())
+            elif data is not None and name.endswith(".ko"):
+                found[name.removesuffix(".ko").replace("-", "_")] = data.read()
+    scratch = cache / "modules.tar.new"
+    with tarfile.open(scratch, "w") as modules:
+        for name in load_order(found):
+            member = tarfile.TarInfo(f"{name}.ko")
+            member.size = len(found[name])
+            with tempfile.TemporaryFile() as file:
+                file.write(found[name])
+                file.seek(0)
+                modules.addfile(member, file)
+    scratch.replace(cache / "modules.tar")
+
+
+def load_order(modules: dict[str, bytes]) -> list[str]:
+    """The wanted modules and what they depend on, each behind its own dependencies."""
+    order: list[str] = []
+
+    def add(name: str) -> None:
+        if name in order:
+            return
+        if name not in modules:
+            raise linux.GuestError(f"the kernel's package has no module {name}")
+        depends = re.search(rb"\0depends=([^\0]*)\0", modules[name])
+        for other in depends[1].decode().split(",") if depends else []:
+            if other:
+                add(other.replace("-", "_"))
+        order.append(name)
+
+    for wanted in MODULES:
+        add(wanted.replace("-", "_"))
+    return order
+
+
+def build(cache: Path, busybox: Path, out: Path) -> None:
+    """Leaves ``vmlinuz`` and ``initrd.img`` in ``out``."""
+    for path in (*(cache / name for name in FILES), busybox):
+        if not path.exists():
+            raise linux.GuestError(f"{path} is missing (run 'make setup')")
+    out.mkdir(parents=True, exist_ok=True)
+    entries = [
+        *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "modules", "host")),
+        cpio.character_device("dev/console", 5, 1),
+        cpio.file("bin/busybox", busybox.read_bytes()),
+        cpio.symlink("bin/sh", "busybox"),
+        cpio.file("init", (HERE / "init").read_bytes()),
+    ]
+    with tarfile.open(cache / "modules.tar") as modules:
+        for number, member in enumerate(modules):
+            data = modules.extractfile(member)
+            assert data is not None
+            entries.append(cpio.file(f"modules/{number:02}-{member.name}", data.read(), 0o644))
+    linux.replace(out / "initrd.img", cpio.archive(entries))
+    linux.replace(out / "vmlinuz", (cache / "vmlinuz").read_bytes())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

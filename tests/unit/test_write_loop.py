@@ -1,0 +1,117 @@
+"""Writing to the kernel's loop devices, where this machine has them and lets us."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from oracles import run
+from writing import MIB, SIZE, assert_whole, image, make_image, old_stick
+
+from efi_image.cli import main
+from efi_image.devices.linux import LinuxDisks
+from efi_image.errors import UnsafeTarget
+from efi_image.reader.gpt import read_gpt
+from efi_image.reader.medium import open_raw
+from efi_image.write.device import open_device
+
+__all__ = ["image"]
+
+Attach = Callable[..., str]
+
+
+@pytest.fixture
+def attach() -> Iterator[Attach]:
+    """Makes a loop device of a file; they are gone after the test."""
+    attached: list[str] = []
+
+    def losetup(file: Path, *options: str) -> str:
+        if os.geteuid() != 0:
+            pytest.skip("loop devices need root")
+        if not Path("/dev/loop-control").exists() or not shutil.which("losetup"):
+            pytest.skip("this machine has no loop devices")
+        command = ["losetup", "--find", "--show", *options, str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"no loop device is to be had: {done.stderr.strip()}")
+        attached.append(done.stdout.strip())
+        return attached[-1]
+
+    yield losetup
+    for path in attached:
+        subprocess.run(["losetup", "-d", path], check=True)
+
+
+def test_a_loop_device(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stick = old_stick(tmp_path, SIZE + MIB)
+    loop = attach(stick)
+    assert main(["write", str(image), loop, "--yes-erase", loop, "--probe", "--json"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["zeroed"] > 8 * MIB
+    assert report["moved_table"]
+    os.sync()
+    assert_whole(image, stick)
+    assert main(["write", str(image), loop, "--yes-erase", loop, "--delta", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["written"] < MIB
+
+
+def test_large_sectors(attach: Attach, tmp_path: Path) -> None:
+    image = make_image(tmp_path, size=32 * MIB, sector_size=4096)
+    stick = old_stick(tmp_path, 40 * MIB)
+    loop = attach(stick, "--sector-size", "4096")
+    assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
+    assert "No problems found" in run("sgdisk", "-v", loop)
+    with open_raw(loop) as medium:
+        table = read_gpt(medium, 4096)
+        assert table is not None
+        assert table.backup is not None
+        assert table.backup.header.own_lba == medium.size // 4096 - 1
+
+
+def test_it_has_to_be_confirmed(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stick = old_stick(tmp_path, SIZE + MIB)
+    before = stick.read_bytes()
+    loop = attach(stick)
+    assert main(["write", str(image), loop, "--yes-erase", "other"]) == 9
+    assert f"is not the disk with serial other; its own is {loop}" in capsys.readouterr().err
+    read_only = attach(old_stick(tmp_path, SIZE, "locked"), "--read-only")
+    assert main(["write", str(image), read_only, "--yes-erase", read_only]) == 9
+    assert "is write-protected" in capsys.readouterr().err
+    assert main(["write", str(image), loop, "--yes-erase", loop, "--eject", "--no-verify"]) == 0
+    assert "could not be ejected" in capsys.readouterr().out
+    assert stick.read_bytes() != before
+
+
+def test_an_exchanged_medium_is_noticed(attach: Attach, tmp_path: Path) -> None:
+    """The same path, another disk behind it: what was confirmed is not what is opened."""
+    stick, other = old_stick(tmp_path, SIZE), old_stick(tmp_path, SIZE, "other")
+    disks = LinuxDisks()
+    loop = attach(stick)
+    confirmed = disks.find(loop)
+    assert confirmed.diskseq
+    subprocess.run(["losetup", "-d", loop], check=True)
+    subprocess.run(["losetup", loop, other], check=True)
+    with pytest.raises(UnsafeTarget, match=r"another disk than the one .* \(its diskseq differs\)"):
+        open_device(confirmed, disks)
+    target = open_device(disks.find(loop), disks)
+    with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+        open_device(disks.find(loop), disks)
+    target.close()
+
+
+def test_one_that_is_too_small(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A too small one is refused before anything is asked."""
+    small = attach(old_stick(tmp_path, 4 * MIB, "small"))
+    assert main(["write", str(image), small, "--yes-erase", small]) == 5
+    assert "but the image has" in capsys.readouterr().err

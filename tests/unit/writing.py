@@ -1,0 +1,117 @@
+"""What the tests of writing share: small images, targets that misbehave, and what is right."""
+
+from __future__ import annotations
+
+import functools
+import os
+import random
+from pathlib import Path
+
+import pytest
+from oracles import check_gpt, mtools_read
+
+from efi_image.disk import Table
+from efi_image.image import ImageOptions, Item, build
+from efi_image.output import Form, Target
+from efi_image.reader.gpt import read_gpt
+from efi_image.reader.medium import open_raw
+from efi_image.source import BytesSource
+from efi_image.write.pieces import GRAIN
+from efi_image.write.source import open_source
+from efi_image.write.target import Target as Medium
+from efi_image.write.target import open_file
+from efi_image.write.writer import WriteOptions, Writer, WriteReport
+
+MIB = 1 << 20
+SIZE = 16 * MIB
+PAYLOAD = 5 * MIB + 12345
+START = MIB  # of the partition
+
+
+def payload() -> bytes:
+    """The bytes of the file on the image: the same in every run, and none like another."""
+    return random.Random(5).randbytes(PAYLOAD)
+
+
+def make_image(
+    folder: Path, *, size: int = SIZE, table: Table = Table.GPT, sector_size: int = 512,
+    bmap: bool = False,
+) -> Path:  # fmt: skip
+    """An image with one file, most of it holes."""
+    image = folder / "image.img"
+    items = [Item(("EFI", "BOOT", "BOOTX64.EFI"), BytesSource("file", payload()))]
+    options = ImageOptions(size=size, table=table, sector_size=sector_size)
+    build(items, options, Target(image, Form.RAW, folder / "image.bmap" if bmap else None))
+    return image
+
+
+@functools.cache
+def old_content() -> bytes:
+    """What was on every target before."""
+    return random.Random(3).randbytes(2 * SIZE)
+
+
+def old_stick(folder: Path, size: int, name: str = "stick") -> Path:
+    """A target on which there is something else, as far as an image may reach."""
+    stick = folder / name
+    with stick.open("wb") as file:
+        file.write(old_content()[:size])
+        file.truncate(size)
+    return stick
+
+
+def write(
+    image: Path, stick: Path, options: WriteOptions | None = None, medium: Medium | None = None
+) -> WriteReport:
+    """Write an image to a file."""
+    target = medium or open_file(stick, None)
+    try:
+        with open_source(image) as source:
+            return Writer(source, target, options).write()
+    finally:
+        target.close()
+
+
+def assert_whole(image: Path, stick: Path, *, holes: bool = True) -> None:
+    """The stick has all of the image, and a right table with its backup at its end."""
+    wanted, found = image.read_bytes(), stick.read_bytes()
+    table = 33 * 512
+    if holes:
+        assert found[GRAIN : len(wanted) - table] == wanted[GRAIN:-table]
+    check_gpt(stick)
+    read = mtools_read(stick, "EFI/BOOT/BOOTX64.EFI", stick.with_suffix(".read"), START)
+    assert read == payload()
+
+
+def boots(stick: Path) -> bool:
+    """Whether firmware would find something to start from: a table, or a first block at all."""
+    with open_raw(stick) as medium:
+        return any(medium.read(0, 4096)) or read_gpt(medium) is not None
+
+
+class Misbehaving(Medium):
+    """A target that can be told to misbehave."""
+
+    def __init__(self, stick: Path, sector_size: int = 512) -> None:
+        descriptor = os.open(stick, os.O_RDWR)
+        size = stick.stat().st_size
+        super().__init__(str(stick), size, sector_size, descriptor)
+        self.flipped = -1  # a byte that is written wrongly
+        self.real = size  # what is behind it begins anew
+
+    def write(self, offset: int, view: memoryview) -> None:
+        super().write(offset % self.real, view)
+        clears = offset == 0 and not any(view)
+        if offset <= self.flipped < offset + len(view) and not clears:
+            place = self.flipped - offset
+            wrong = bytes([view[place] ^ 0x40])
+            os.pwrite(self.descriptor(), wrong, self.flipped)
+
+    def read(self, offset: int, view: memoryview) -> None:
+        super().read(offset % self.real, view)
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    """A small image, most of it holes."""
+    return make_image(tmp_path)

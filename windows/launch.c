@@ -1,0 +1,167 @@
+#include "launch.h"
+#include "cpu.h"
+#include "cpus.h"
+#include "memory.h"
+
+extern const uint8_t zpp_hypervisor_elf[], zpp_hypervisor_elf_end[]; /* hypervisor.S */
+
+static uint64_t elf_size(void) { return (uint64_t)(zpp_hypervisor_elf_end - zpp_hypervisor_elf); }
+
+/* One launch; not paged, since it is read where nothing can be paged in. */
+struct launch {
+    const struct zpp_settings *settings;
+    struct zpp_memory memory;
+    struct zpp_loader loader;
+    enum zpp_status status; /* of the last step on a CPU */
+    uint32_t cpu_count;
+    uint32_t apic_ids[]; /* of each CPU */
+};
+
+static struct launch *new_launch(const struct zpp_settings *settings, uint32_t cpus)
+{
+    struct launch *launch = ExAllocatePoolWithTag(
+        NonPagedPoolNx, sizeof *launch + cpus * sizeof launch->apic_ids[0], ZPP_POOL_TAG);
+    if (launch) {
+        launch->settings = settings;
+        launch->memory.count = 0;
+        launch->loader.detail = "";
+        launch->status = ZPP_OK;
+        launch->cpu_count = cpus;
+    }
+    return launch;
+}
+
+/* ---- on each CPU */
+
+static void note_apic_id(void *context, uint32_t cpu)
+{
+    struct launch *launch = context;
+    launch->apic_ids[cpu] = zpp_cpu_apic_id();
+}
+
+static void prepare(void *context, uint32_t cpu)
+{
+    struct launch *launch = context;
+    (void)cpu;
+    const struct zpp_loader_request request = {
+        .os = {&launch->memory, zpp_memory_virtual_of, zpp_memory_physical_of},
+        .elf = zpp_hypervisor_elf,
+        .elf_size = elf_size(),
+        .ranges = launch->memory.ranges,
+        .range_count = launch->memory.count,
+        .cpu_count = launch->cpu_count,
+        .apic_ids = launch->apic_ids,
+        .serial_port = launch->settings->serial_port,
+        .wait_for_debugger = launch->settings->wait_for_debugger,
+    };
+    launch->status = zpp_loader_prepare(&launch->loader, &request);
+}
+
+static void launch_cpu(void *context, uint32_t cpu)
+{
+    struct launch *launch = context;
+    launch->status = zpp_loader_launch(&launch->loader, cpu);
+}
+
+static void commit(void *context, uint32_t cpu)
+{
+    struct launch *launch = context;
+    (void)cpu;
+    launch->status = zpp_loader_commit();
+}
+
+static void devirtualize(void *context, uint32_t cpu)
+{
+    struct launch *launch = context;
+    launch->status = zpp_loader_devirtualize(&launch->loader, cpu);
+}
+
+/* ---- once */
+
+/* 1 if the step went well on CPU `cpu`; otherwise the answer says why not. The detail is in the one
+ * part of the hypervisor's memory that is never hidden. */
+static int step(struct launch *launch, uint32_t cpu, zpp_cpu_function function,
+                struct zpp_answer *answer)
+{
+    NTSTATUS status = zpp_cpus_run(cpu, function, launch);
+    if (!NT_SUCCESS(status))
+        zpp_answer_refused(answer, status, "Windows did not let the loader run on every CPU");
+    else if (launch->status != ZPP_OK)
+        zpp_answer_failure(answer, launch->status, zpp_loader_detail(&launch->loader));
+    return NT_SUCCESS(status) && launch->status == ZPP_OK;
+}
+
+/* From the last CPU to the first: the BSP leaves last (boot_info.h). A CPU that does not leave
+ * needs the memory for ever. */
+static int roll_back(struct launch *launch, uint32_t cpus)
+{
+    int left = 1;
+    while (cpus-- != 0)
+        left &= NT_SUCCESS(zpp_cpus_run(cpus, devirtualize, launch)) && launch->status == ZPP_OK;
+    if (!left)
+        launch->memory.count = 0;
+    return left;
+}
+
+static int allocate(struct launch *launch, struct zpp_answer *answer)
+{
+    uint64_t pages = zpp_loader_pages(zpp_hypervisor_elf, elf_size(), launch->cpu_count);
+    if (pages == 0) {
+        zpp_answer_failure(answer, ZPP_BAD_ELF, "");
+        return 0;
+    }
+    if (!zpp_memory_allocate(&launch->memory, pages)) {
+        zpp_answer_failure(answer, ZPP_NO_MEMORY, "");
+        return 0;
+    }
+    return 1;
+}
+
+static int prepare_all(struct launch *launch, struct zpp_answer *answer)
+{
+    for (uint32_t cpu = 0; cpu < launch->cpu_count; ++cpu)
+        if (!step(launch, cpu, note_apic_id, answer))
+            return 0;
+    return allocate(launch, answer) && step(launch, 0, prepare, answer);
+}
+
+/* Between the count and the commit Windows may have been given another CPU, which would be free. */
+static int same_cpus(const struct launch *launch, struct zpp_answer *answer)
+{
+    if (zpp_cpus_count() == launch->cpu_count)
+        return 1;
+    zpp_answer_refused(answer, STATUS_RETRY, "a CPU was added meanwhile; load the driver again");
+    return 0;
+}
+
+static int launch_all(struct launch *launch, struct zpp_answer *answer)
+{
+    uint32_t launched = 0;
+    while (launched < launch->cpu_count && step(launch, launched, launch_cpu, answer))
+        ++launched;
+    if (launched == launch->cpu_count && same_cpus(launch, answer) &&
+        step(launch, 0, commit, answer))
+        return 1;
+    if (!roll_back(launch, launched))
+        zpp_answer_refused(answer, STATUS_INTERNAL_ERROR,
+                           "a CPU does not leave it; its memory stays allocated");
+    return 0;
+}
+
+void zpp_launch(const struct zpp_settings *settings, struct zpp_answer *answer)
+{
+    if (zpp_cpu_is_held()) {
+        zpp_answer_held_before(answer);
+        return;
+    }
+    struct launch *launch = new_launch(settings, zpp_cpus_count());
+    if (!launch) {
+        zpp_answer_failure(answer, ZPP_NO_MEMORY, "");
+        return;
+    }
+    if (prepare_all(launch, answer) && launch_all(launch, answer))
+        zpp_answer_held(answer, launch->cpu_count, zpp_cpu_is_amd());
+    else
+        zpp_memory_free(&launch->memory);
+    ExFreePoolWithTag(launch, ZPP_POOL_TAG);
+}

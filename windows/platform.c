@@ -1,0 +1,34 @@
+#include "platform.h"
+#include <stdint.h>
+
+/* Hypervisor Top-Level Functional Specification, 2.4: the leaves of a Microsoft-compatible one. */
+#define LEAF_VENDOR 0x40000000u
+#define LEAF_INTERFACE 0x40000001u
+#define LEAF_PRIVILEGES 0x40000003u
+#define INTERFACE_MICROSOFT 0x31237648u  /* "Hv#1" */
+#define PRIVILEGE_CREATE_PARTITIONS 0x1u /* EBX: the root partition only */
+#define HYPERVISOR_PRESENT (1u << 31)    /* CPUID.1:ECX */
+
+struct cpuid {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+static struct cpuid cpuid(uint32_t leaf)
+{
+    struct cpuid r;
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                     : "a"(leaf), "c"(0));
+    return r;
+}
+
+enum zpp_platform zpp_platform_find(void)
+{
+    if (!(cpuid(1).ecx & HYPERVISOR_PRESENT))
+        return ZPP_PLATFORM_MACHINE;
+    if (cpuid(LEAF_VENDOR).eax >= LEAF_PRIVILEGES &&
+        cpuid(LEAF_INTERFACE).eax == INTERFACE_MICROSOFT &&
+        (cpuid(LEAF_PRIVILEGES).ebx & PRIVILEGE_CREATE_PARTITIONS))
+        return ZPP_PLATFORM_WINDOWS_HYPERVISOR;
+    return ZPP_PLATFORM_VIRTUAL_MACHINE;
+}

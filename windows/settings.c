@@ -1,0 +1,72 @@
+#include "settings.h"
+
+#define LAST_PORT 0xfff8u /* a UART has 8 ports */
+#define RESULT_MAX 400    /* characters */
+
+static NTSTATUS open_key(UNICODE_STRING *name, ACCESS_MASK access, HANDLE *key)
+{
+    OBJECT_ATTRIBUTES attributes;
+    InitializeObjectAttributes(&attributes, name, OBJ_CASE_INSENSITIVE | OBJ_KERNEL_HANDLE, NULL,
+                               NULL);
+    return ZwOpenKey(key, access, &attributes);
+}
+
+/* Leaves *value alone where the registry has none. */
+static NTSTATUS read_number(HANDLE key, const WCHAR *name, uint32_t most, uint32_t *value)
+{
+    struct {
+        KEY_VALUE_PARTIAL_INFORMATION information;
+        UCHAR more[sizeof(ULONG)];
+    } buffer;
+    UNICODE_STRING text;
+    ULONG length;
+    RtlInitUnicodeString(&text, name);
+    NTSTATUS status =
+        ZwQueryValueKey(key, &text, KeyValuePartialInformation, &buffer, sizeof buffer, &length);
+    if (status == STATUS_OBJECT_NAME_NOT_FOUND)
+        return STATUS_SUCCESS;
+    if (status == STATUS_BUFFER_OVERFLOW || status == STATUS_BUFFER_TOO_SMALL)
+        return STATUS_INVALID_PARAMETER; /* longer than a number */
+    if (!NT_SUCCESS(status))
+        return status;
+    ULONG number = *(const UNALIGNED ULONG *)buffer.information.Data;
+    if (buffer.information.Type != REG_DWORD || buffer.information.DataLength != sizeof number ||
+        number > most)
+        return STATUS_INVALID_PARAMETER;
+    *value = number;
+    return STATUS_SUCCESS;
+}
+
+NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *settings)
+{
+    uint32_t port = ZPP_SERIAL_PORT, wait = ZPP_WAIT_FOR_DEBUGGER;
+    HANDLE key;
+    NTSTATUS status = open_key(service_key, KEY_QUERY_VALUE, &key);
+    if (!NT_SUCCESS(status))
+        return status;
+    status = read_number(key, L"SerialPort", LAST_PORT, &port);
+    if (NT_SUCCESS(status))
+        status = read_number(key, L"WaitForDebugger", 1, &wait);
+    ZwClose(key);
+    settings->serial_port = (uint16_t)port;
+    settings->wait_for_debugger = (uint8_t)wait;
+    return status;
+}
+
+void zpp_settings_write_result(UNICODE_STRING *service_key, const char *text)
+{
+    WCHAR wide[RESULT_MAX];
+    ULONG length = 0;
+    UNICODE_STRING name;
+    HANDLE key;
+    while (length < RESULT_MAX - 1 && text[length] != 0) {
+        wide[length] = (UCHAR)text[length];
+        ++length;
+    }
+    wide[length++] = 0;
+    if (!NT_SUCCESS(open_key(service_key, KEY_SET_VALUE, &key)))
+        return;
+    RtlInitUnicodeString(&name, L"Result");
+    ZwSetValueKey(key, &name, 0, REG_SZ, wide, length * sizeof wide[0]);
+    ZwClose(key);
+}
