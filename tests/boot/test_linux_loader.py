@@ -103,11 +103,15 @@ LA57_PC = qemu("max,+svm", 4, Machine.PC)  # five levels of page tables, and all
     ids=str,
 )
 def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
-    steps = "cpus,load,modules,cpus,load,offline,online,cpus,stress,cpus"
+    steps = "kernel,cpus,load,modules,cpus,load,offline,online,cpus,stress,cpus"
     seconds = 20 if pc.engine is EngineKind.QEMU else 3  # Bochs's seconds are much longer
-    bare, load, modules, cpus, again, offline, online, came, stress, last = run(
+    about, bare, load, modules, cpus, again, offline, online, came, stress, last = run(
         lab, pc, kernel, steps, f"zpp.stress={seconds}"
     )
+    if pc is VTX_PC:
+        assert about.all(r"meltdown: (.*)") == ["Mitigation: PTI"]
+    if pc is LA57_PC:
+        assert about.all(r"la57: (.*)") == [f"{pc.cpus} CPUs"]
     assert_bare(bare, pc, bare)
     assert load.error == EPERM
     assert_loaded(load, pc)
