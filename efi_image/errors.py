@@ -62,7 +62,7 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.UNSAFE: "`write`: no safe target, or not confirmed; nothing was written",
     ExitCode.NOT_AS_WRITTEN: "`write`: what was read back is not what was written",
     ExitCode.INTERNAL: "a fault of zpp-image itself",
-    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left, nothing that boots",
     ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); the same",
 }
 
