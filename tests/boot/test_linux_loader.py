@@ -13,7 +13,7 @@ from view import SIGNATURE
 from efi_image.engine import EngineKind, Machine
 
 VERSION = f"{SIGNATURE} version 0.1.0"
-# While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely, QEMU
+# While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely QEMU
 # 7.2 runs code that Linux is patching (an int3 in the bare system's start): then it boots again.
 MORE_WORDS = "no_timer_check panic=-1"
 EBUSY, ENODEV, EPERM = 16, 19, 1
