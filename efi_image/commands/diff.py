@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
 from efi_image.errors import ExitCode, InputError
 from efi_image.facts.difference import Difference, Scope, compare_disks, compare_pe
 from efi_image.facts.image import is_pe
 from efi_image.facts.pe import facts_of_pieces
-from efi_image.facts.report import difference_lines, plain
+from efi_image.facts.report import difference_lines, json_text
 from efi_image.reader.disk import read_disk
 from efi_image.reader.formats import open_medium
 
@@ -47,7 +45,7 @@ def command(
     """
     found = _compare(old, new, Scope(times=ignore_dates, ids=ignore_ids))
     if as_json:
-        click.echo(json.dumps([plain(each) for each in found], indent=2))
+        click.echo("".join(json_text(found)))
     else:
         for line in difference_lines(found):
             click.echo(line)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -13,10 +12,16 @@ from efi_image.errors import InputError, UsageError
 from efi_image.facts.image import image_facts, is_pe
 from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.facts.picture import as_svg, in_terminal
-from efi_image.facts.report import image_lines, pe_lines, plain
+from efi_image.facts.report import image_lines, json_text, pe_lines
 from efi_image.reader.disk import Disk, parse_place, read_disk
 from efi_image.reader.files import Kind, find, show, split
 from efi_image.reader.formats import open_medium
+
+
+def _show_json(facts: object) -> None:
+    for piece in json_text(facts):
+        click.echo(piece, nl=False)
+    click.echo()
 
 
 def _save(path: Path, text: str) -> None:
@@ -37,7 +42,7 @@ def _show_image(disk: Disk, as_tree: bool, as_json: bool, svg: Path | None) -> N
     if svg:
         _save(svg, as_svg(facts))
     if as_json:
-        click.echo(json.dumps(plain(facts), indent=2))
+        _show_json(facts)
         return
     for line in image_lines(facts, as_tree=as_tree):
         click.echo(line)
@@ -84,6 +89,6 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     if svg:
         raise UsageError("a PE file has no layout to draw", where="--svg")
     if as_json:
-        click.echo(json.dumps(plain(pe), indent=2))
+        _show_json(pe)
     else:
         click.echo("\n".join(pe_lines(path or file, pe)))

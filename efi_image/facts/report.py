@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import fields
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -17,16 +18,26 @@ from efi_image.facts.text import human, table, tree
 from efi_image.reader.files import Kind
 
 LABEL_WIDTH = 18
+JSON_PARTS = 4096  # written at once
 SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~"}
 
 
-def plain(value: Any) -> Any:
-    """A dataclass as JSON has it: enums by their value."""
+def _plain(value: Any) -> Any:
+    """A dataclass or an enum as JSON has it."""
+    if isinstance(value, Enum):
+        return value.value
+    return {field.name: getattr(value, field.name) for field in fields(value)}
 
-    def of_pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        return {key: item.value if isinstance(item, Enum) else item for key, item in pairs}
 
-    return asdict(value, dict_factory=of_pairs)
+def json_text(value: Any) -> Iterator[str]:
+    """Dataclasses, or a list of them, as JSON, in pieces: it may be long."""
+    piece: list[str] = []
+    for part in json.JSONEncoder(indent=2, default=_plain).iterencode(value):
+        piece.append(part)
+        if len(piece) == JSON_PARTS:
+            yield "".join(piece)
+            piece.clear()
+    yield "".join(piece)
 
 
 def _row(label: str, value: str) -> str:

@@ -104,9 +104,11 @@ class Run:
         disks = LinuxDisks()
         device = disks.find(self._job.target)
         refuse(device, internal=self._job.internal)
-        if disks.holds(device, str(self._job.image)):
-            raise UnsafeTarget("holds the image itself", where=device.path)
         with self._source(device.sector_size) as source:
+            files = source.files() if isinstance(source, PlanSource) else []
+            for file in (str(self._job.image), *files):
+                if disks.holds(device, file):
+                    raise UnsafeTarget(f"holds {file}, which is to be written", where=device.path)
             if (source.size or 0) > device.size:
                 raise DoesNotFitError(
                     f"has {device.size} bytes, but the image has {source.size}", where=device.path
@@ -165,11 +167,10 @@ def plan_source(manifest: Path, sector_size: int) -> PlanSource:
 
     Its sectors are the target's, unless the manifest says otherwise.
     """
-    from dataclasses import replace  # noqa: PLC0415
-
     from efi_image.config import Setting, load  # noqa: PLC0415
     from efi_image.esp import contents  # noqa: PLC0415
     from efi_image.image import plan_image, source_date  # noqa: PLC0415
+    from efi_image.manifest import Manifest  # noqa: PLC0415
     from efi_image.manifest import load as load_manifest  # noqa: PLC0415
     from efi_image.recipe import merge  # noqa: PLC0415
 
@@ -181,6 +182,7 @@ def plan_source(manifest: Path, sector_size: int) -> PlanSource:
         "output-format": Setting("output-format", "raw", "default"),
     }
     keep = {name: s for name, s in found.settings.items() if name != "output"}
-    recipe = merge(load(), replace(found, settings=chosen | keep))
+    merged = Manifest(chosen | keep, found.boots, found.files, found.partitions)
+    recipe = merge(load(), merged)
     plan = plan_image(contents(recipe.esp_options()), recipe.image_options(source_date(os.environ)))
     return PlanSource(plan, str(manifest))

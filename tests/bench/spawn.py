@@ -26,7 +26,8 @@ def main() -> int:
         late = True
         os.killpg(child, signal.SIGKILL)
 
-    signal.signal(signal.SIGALRM, stop)
+    for number in (signal.SIGALRM, signal.SIGTERM):
+        signal.signal(number, stop)
     signal.alarm(limit)
     _, status, usage = os.wait4(child, 0)
     signal.alarm(0)
