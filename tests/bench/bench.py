@@ -64,19 +64,23 @@ def main() -> int:
     only = sys.argv[5] if sys.argv[4:5] == ["--only"] else ""
     with tempfile.TemporaryDirectory(prefix="zpp-bench-") as folder:
         lab = Lab(build.absolute(), Path(folder), ROOT / "out/test-logs/bench.log")
+        rows: list[Measure] = []
+        code = 0
         try:
-            rows: list[Measure] = []
             if only not in {"image", "write"}:
-                rows += measure(lab, compile_program(Path(folder), edk2, toolchain))
+                rows.extend(measure(lab, compile_program(Path(folder), edk2, toolchain)))
             if only != "write":
-                rows += measure_images(lab.build_directory, Path(folder))
+                rows.extend(measure_images(lab.build_directory, Path(folder)))
             if only != "image":
-                rows += measure_writes(Path(folder))
+                rows.extend(measure_writes(Path(folder)))
         except (ZppError, BenchError, NoCounters) as error:
             print(f"bench: {error}", *getattr(error, "details", ()), sep="\n", file=sys.stderr)
-            return 1
+            code = 1
+        except KeyboardInterrupt:
+            say("interrupted; what was measured follows")
+            code = 130
     print(json.dumps([{**asdict(row), "reached": row.reached} for row in rows], indent=2))
-    return 0
+    return code
 
 
 def measure(lab: Lab, program: Path) -> Iterator[Measure]:

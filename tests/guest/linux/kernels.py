@@ -282,6 +282,10 @@ def libraries(root: Path, program: str) -> dict[str, Path]:
 def matrix(arguments: argparse.Namespace) -> int:
     """Builds against every header package of the suites; says which fail. A suite whose packages
     are not on the mirror any more is said, too, and is no failure."""
+    known = {suite.name for suite in MATRIX}
+    if unknown := set(arguments.names) - known:
+        there = ", ".join(sorted(known))
+        raise build.GuestError(f"unknown suite {min(unknown)}: there are {there}")
     failed = 0
     for suite in MATRIX:
         if arguments.names and suite.name not in arguments.names:
