@@ -19,29 +19,18 @@ fail() {
 [ -f "$ZPP_MODULE" ] || fail 2 "$ZPP_MODULE is missing" \
     'name linux in BUILD_DRIVERS, and run make'
 
-scratch=$(mktemp -d)
-ssh_options=(-o "ControlPath=$scratch/ssh" -o ConnectTimeout=15)
+ssh_options=(-o ConnectTimeout=15)
 [ -z "${ZPP_SSH_CONFIG-}" ] || ssh_options+=(-F "$ZPP_SSH_CONFIG")
+if [ -n "${SSHPASS-}" ]; then
+    command -v sshpass >/dev/null || fail 2 'sshpass is missing' 'install the package sshpass'
+    log_in=(sshpass -e)
+    ssh_options+=(-o NumberOfPasswordPrompts=1)
+else
+    log_in=()
+    ssh_options+=(-o BatchMode=yes)
+fi
 
-finish() {
-    ssh "${ssh_options[@]}" -p "$ZPP_PORT" -O exit "$ZPP_TARGET" 2>/dev/null || true
-    rm -rf "$scratch"
-}
-trap finish EXIT
-
-# One log-in for everything that follows.
-connect() {
-    local master=(ssh "${ssh_options[@]}" -p "$ZPP_PORT" -o ControlMaster=yes -fN)
-    if [ -n "${SSHPASS-}" ]; then
-        command -v sshpass >/dev/null || fail 2 'sshpass is missing' 'install the package sshpass'
-        sshpass -e "${master[@]}" -o NumberOfPasswordPrompts=1 "$ZPP_TARGET"
-    else
-        "${master[@]}" -o BatchMode=yes "$ZPP_TARGET"
-    fi
-}
-
-# The same on the other machine: root's rights if need be, and its /bin/sh.
-remote() { ssh "${ssh_options[@]}" -p "$ZPP_PORT" "$ZPP_TARGET" "$@"; }
+remote() { "${log_in[@]}" ssh "${ssh_options[@]}" -p "$ZPP_PORT" "$ZPP_TARGET" "$@"; }
 
 scp_target() {
     local user=${ZPP_TARGET%"${ZPP_TARGET##*@}"} host=${ZPP_TARGET##*@}
@@ -84,10 +73,9 @@ explain() {
     fail 1 "not loaded: ${line:-insmod gave no reason}"
 }
 
-connect || fail 3 "cannot log in to $ZPP_TARGET, port $ZPP_PORT" \
+folder=$(remote mktemp -d /tmp/zpp.XXXXXX) || fail 3 "cannot log in to $ZPP_TARGET, port $ZPP_PORT" \
     'the lines above say why; log in once by hand to accept the host key'
-folder=$(remote mktemp -d /tmp/zpp.XXXXXX) || fail 3 "no folder for the module on $ZPP_TARGET"
-scp -q "${ssh_options[@]}" -P "$ZPP_PORT" "$ZPP_MODULE" "$(scp_target):$folder/zpp.ko" ||
+"${log_in[@]}" scp -q "${ssh_options[@]}" -P "$ZPP_PORT" "$ZPP_MODULE" "$(scp_target):$folder/zpp.ko" ||
     fail 3 "the module cannot be copied to $ZPP_TARGET"
 words=$(printf ' %q' "$@")
 answer=$(loading_script | remote "sh -s -- $folder$words") || fail 3 "the connection to $ZPP_TARGET broke"

@@ -73,21 +73,24 @@ static bool give_back(void)
     return free;
 }
 
+static int __init refuse(enum zpp_status status)
+{
+    const int error = zpp_refusal_of(status, zpp_loader_detail(&cpus.loader));
+    zpp_memory_free(&memory); /* which holds the detail */
+    return error;
+}
+
 static int __init launch(void)
 {
     enum zpp_status status = prepare();
-    int error;
-    if (status == ZPP_OK)
-        status = zpp_cpus_launch(&cpus);
+    if (status != ZPP_OK)
+        return refuse(status);
+    status = zpp_cpus_launch(&cpus);
     if (status == ZPP_OK && !keep)
         status = zpp_loader_commit();
     if (status == ZPP_OK)
         return 0;
-    if (!give_back())
-        return -EIO;
-    error = zpp_refusal_of(status, zpp_loader_detail(&cpus.loader));
-    zpp_memory_free(&memory);
-    return error;
+    return give_back() ? refuse(status) : -EIO;
 }
 
 /* All under one lock: no CPU comes or goes between the check, the launch and the watch. */

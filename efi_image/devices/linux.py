@@ -54,6 +54,8 @@ class _Judge:
                 self._refuse(Reason.SYSTEM, f"holds {use}{through}")
             for mount in self._uses.mounts[chain[-1]]:
                 self._judge_mount(mount, direct=not through, through=through)
+            for program in sorted(self._uses.programs[chain[-1]]):
+                self._refuse(Reason.IN_USE, f"is open in {program}{through}")
             if through and not self._is_explained(chain):
                 self._refuse(
                     Reason.IN_USE, f"is used by {self._title(chain[-1])}{self._through(chain[:-1])}"
@@ -165,7 +167,12 @@ class LinuxDisks:
         return _device(self.system, uses, node)
 
     def holds(self, device: Device, path: str) -> bool:
-        """Whether a file is on that disk, by any stack."""
+        """Whether a file is on that disk, by any stack, or is the disk or a part of it."""
         uses = read_uses(self.system)
-        below = uses.finder.of_file(os.path.realpath(path))
+        status = os.stat(path)  # noqa: PTH116
+        if stat.S_ISBLK(status.st_mode):
+            number_ = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+            below = {uses.finder.number(number_)}
+        else:
+            below = uses.finder.of_file(os.path.realpath(path))
         return any(chain[-1] in below for chain in uses.stack(device.name))

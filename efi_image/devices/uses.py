@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -30,6 +31,7 @@ class Uses:
     above: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
     mounts: dict[str, list[Mount]] = field(default_factory=lambda: defaultdict(list))
     others: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    programs: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def stack(self, name: str) -> Iterator[tuple[str, ...]]:
         """The chains of devices that stand on this one, itself first; each device once."""
@@ -141,6 +143,25 @@ def _pools(system: System, finder: Finder, uses: Uses) -> None:
             uses.others[device].append(f"ZFS pool {folder.name}")
 
 
+def _programs(system: System, finder: Finder, uses: Uses) -> None:
+    """Programs that have a device open for writing, such as a virtual machine whose disk it is."""
+    for process in system.proc.glob("[0-9]*"):
+        if process.name == str(os.getpid()):
+            continue
+        try:
+            for link in (process / "fd").iterdir():
+                name = finder.path(str(link.readlink()))
+                if name and _writes(text(process / "fdinfo" / link.name)):
+                    uses.programs[name].add(f"{text(process / 'comm')} ({process.name})")
+        except OSError:
+            continue  # it ended, or is another user's
+
+
+def _writes(about: str) -> bool:
+    flags = re.search(r"^flags:\s*([0-7]+)$", about, re.M)
+    return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
+
+
 def read_uses(system: System) -> Uses:
     """All block devices of this machine, and what they are used for."""
     finder = Finder(system, nodes(system.sys))
@@ -158,4 +179,5 @@ def read_uses(system: System) -> Uses:
     _swap(system, finder, uses)
     _hibernation(system, finder, uses)
     _pools(system, finder, uses)
+    _programs(system, finder, uses)
     return uses

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from efi_image.errors import InputError
 from efi_image.reader.medium import open_raw
+from efi_image.write.pieces import Copying
 
 MAX_FILE = 64 << 20
 _HASHES = {"sha1", "sha224", "sha256", "sha384", "sha512"}
@@ -50,10 +51,11 @@ class _To(Protocol):
     def data(self, position: int, view: memoryview) -> None: ...
 
 
-class Filter:
+class Filter(Copying):
     """Lets through what the map says is data, and compares its digests."""
 
     def __init__(self, to: _To, bmap: Map, image: str) -> None:
+        super().__init__()
         self._to = to
         self._map = bmap
         self._image = image

@@ -104,9 +104,11 @@ class Run:
         disks = LinuxDisks()
         device = disks.find(self._job.target)
         refuse(device, internal=self._job.internal)
-        if disks.holds(device, str(self._job.image)):
-            raise UnsafeTarget("holds the image itself", where=device.path)
         with self._source(device.sector_size) as source:
+            files = source.files() if isinstance(source, PlanSource) else []
+            for file in (str(self._job.image), *files):
+                if disks.holds(device, file):
+                    raise UnsafeTarget(f"holds {file}, which is to be written", where=device.path)
             if (source.size or 0) > device.size:
                 raise DoesNotFitError(
                     f"has {device.size} bytes, but the image has {source.size}", where=device.path

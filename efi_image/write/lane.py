@@ -30,6 +30,10 @@ class Lane:
             self.first()
         return self._free.pop()
 
+    def release(self, buffer: memoryview) -> None:
+        """The buffer is free again, without a job."""
+        self._free.append(buffer)
+
     def submit(self, job: Callable[[], None], buffer: memoryview | None = None) -> None:
         """Do this after all that was submitted before; the buffer is free again then."""
         while len(self._pending) >= _MOST:

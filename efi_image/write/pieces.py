@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Protocol
 
 PIECE = 4 << 20  # bytes of a write; fast media want them large
@@ -30,20 +31,61 @@ def is_zero(view: memoryview) -> bool:
     return view.tobytes() == _ZEROS[: len(view)]
 
 
+def differing(old: memoryview, new: memoryview) -> Iterator[tuple[int, int]]:
+    """Where runs of grains that differ begin and end."""
+    start = None
+    for place in range(0, len(new), GRAIN):
+        there = same(old[place : place + GRAIN], new[place : place + GRAIN])
+        if there and start is not None:
+            yield start, place
+            start = None
+        elif not there and start is None:
+            start = place
+    if start is not None:
+        yield start, len(new)
+
+
 class Receiver(Protocol):
     """Takes the pieces of an image, in their order."""
 
     def piece(self, offset: int, view: memoryview) -> None:
         """Data at that offset, within one cell of the grid; the view is valid for the call."""
 
+    def lend(self) -> memoryview | None:
+        """PIECE bytes for a whole cell, if it has some, which go to `cell` or `release`."""
 
-class Assembler:
+    def cell(self, offset: int, buffer: memoryview) -> None:
+        """A whole cell of data in a buffer that was lent."""
+
+    def release(self, buffer: memoryview) -> None:
+        """A buffer that was lent, of no use."""
+
+
+class Copying(ABC):
+    """Takes what is to be filled in as data."""
+
+    def __init__(self) -> None:
+        self._spare = memoryview(bytearray(PIECE))
+
+    @abstractmethod
+    def data(self, position: int, view: memoryview) -> None:
+        """Data is at that position, which is not before what was told earlier."""
+
+    def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
+        """Data is at that position, which `read` puts where it is told to; at most PIECE bytes."""
+        view = self._spare[:count]
+        read(view)
+        self.data(position, view)
+
+
+class Assembler(Copying):
     """Told of an image's data front to back; gives pieces to a receiver.
 
     Zeros that fill a grain are no data, and become part of a hole.
     """
 
     def __init__(self, receiver: Receiver) -> None:
+        super().__init__()
         self._receiver = receiver
         self._buffer = aligned(PIECE)
         self._cell = 0
@@ -66,6 +108,27 @@ class Assembler:
             else:
                 self._put(start, part)
             done += count
+
+    def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
+        """Data is at that position, which `read` puts where it is told to, within one cell."""
+        lent = self._receiver.lend() if count == PIECE else None
+        if lent is None:
+            super().fill(position, count, read)
+            return
+        try:
+            read(lent)
+        except BaseException:
+            self._receiver.release(lent)
+            raise
+        self._emit(self._buffer)
+        self._cell = position // PIECE
+        self._used = [True] * _GRAINS
+        if list(self._runs(lent)) == [(0, PIECE)]:
+            self._used = [False] * _GRAINS
+            self._receiver.cell(position, lent)
+        else:
+            self._emit(lent)
+            self._receiver.release(lent)
 
     def _put(self, start: int, view: memoryview) -> None:
         end = start + len(view)

@@ -7,9 +7,10 @@ into a temporary file, with holes.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -19,8 +20,9 @@ from efi_image.progress import Progress, counter
 from efi_image.reader.formats import disk_format_of, open_medium, stream_of, unpack
 from efi_image.reader.medium import Medium, open_raw
 from efi_image.sink import Sink, next_data
+from efi_image.source import FileSource
 from efi_image.write.bmap import Filter, Map
-from efi_image.write.pieces import PIECE
+from efi_image.write.pieces import PIECE, Copying
 
 _HEAD = 512  # what tells a format
 
@@ -30,6 +32,9 @@ class To(Protocol):
 
     def data(self, position: int, view: memoryview) -> None:
         """Data is at that position; what is not told of is zeros."""
+
+    def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
+        """The same, of data that `read` puts where it is told to; at most PIECE bytes."""
 
 
 class ImageSource(Protocol):
@@ -54,10 +59,11 @@ class _Passed(Exception):
     """All that was wanted was seen."""
 
 
-class _Part:
+class _Part(Copying):
     """Keeps a part of what it is told."""
 
     def __init__(self, offset: int, count: int) -> None:
+        super().__init__()
         self._offset = offset
         self.found = bytearray(count)
 
@@ -114,16 +120,14 @@ class RawSource:
         total = self.bmap.mapped if self.bmap else sum(b - a for a, b in self._extents())
         count = counter(progress, total)
         receiver = Filter(to, self.bmap, self.name) if self.bmap else to
-        buffer = memoryview(bytearray(PIECE))
         for first, end in extents:
             position = first
             while position < end:
-                view = buffer[: min(end, (position // PIECE + 1) * PIECE) - position]
-                self._fill(position, view)
-                receiver.data(position, view)
-                position += len(view)
+                size = min(end, (position // PIECE + 1) * PIECE) - position
+                receiver.fill(position, size, partial(self._fill, position))
+                position += size
                 if count:
-                    count(len(view))
+                    count(size)
         if isinstance(receiver, Filter):
             receiver.finish()
         return self.medium.size
@@ -224,6 +228,13 @@ class PlanSource:
 
     def part(self, offset: int, count: int) -> bytes | None:
         return part_of(self, offset, count)
+
+    def files(self) -> list[str]:
+        """Files that are read, one of each file system."""
+        sources = [file.source for _, file in self.plan.tree.files()]
+        sources += [extra.source for extra in self.plan.options.partitions]
+        found = {s.identity[0]: s.name for s in sources if isinstance(s, FileSource)}
+        return list(found.values())
 
 
 def _first(chunks: Iterable[bytes]) -> bytes:

@@ -71,11 +71,12 @@ class Target:
         """Write all of it there; raises OutputError."""
         done = 0
         while done < len(view):
+            rest = view[done:]
             try:
-                rest = view[done:]
-                count = os.pwrite(self._descriptor(offset + done, len(rest)), rest, offset + done)
+                count = self._pwrite(rest, offset + done)
             except OSError as error:
-                raise self.failed("written", offset + done, error) from None
+                place = self._locate(self._pwrite, rest, offset + done, error)
+                raise self.failed("written", place, error) from None
             if not count:
                 raise self._fault(f"takes no more at byte {offset + done}")
             done += count
@@ -84,14 +85,34 @@ class Target:
         """Fill the view from there; raises OutputError."""
         done = 0
         while done < len(view):
+            rest = view[done:]
             try:
-                rest = view[done:]
-                count = os.preadv(self._descriptor(offset + done, len(rest)), [rest], offset + done)
+                count = self._pread(rest, offset + done)
             except OSError as error:
-                raise self.failed("read back", offset + done, error) from None
+                place = self._locate(self._pread, rest, offset + done, error)
+                raise self.failed("read back", place, error) from None
             if not count:
                 raise self._fault(f"gives nothing at byte {offset + done}")
             done += count
+
+    def _pwrite(self, view: memoryview, offset: int) -> int:
+        return os.pwrite(self._descriptor(offset, len(view)), view, offset)
+
+    def _pread(self, view: memoryview, offset: int) -> int:
+        return os.preadv(self._descriptor(offset, len(view)), [view], offset)
+
+    @staticmethod
+    def _locate(
+        operation: Callable[[memoryview, int], int], view: memoryview, offset: int, error: OSError
+    ) -> int:
+        """Where a medium's error is: the same again, block by block."""
+        if error.errno == errno.EIO:
+            for start in range(0, len(view), _DIRECT):
+                try:
+                    operation(view[start : start + _DIRECT], offset + start)
+                except OSError:
+                    return offset + start
+        return offset
 
     def zero(self, offset: int, count: int) -> Iterator[tuple[int, int]]:
         """Make it zeros where the old content would show; what was changed, piece by piece."""

@@ -11,7 +11,6 @@ Where a write ended early, a block of its own tells how far it came (efi_image.w
 from __future__ import annotations
 
 import time
-from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -20,9 +19,10 @@ from enum import Enum
 from efi_image.errors import DoesNotFitError, InputError, NotAsWritten, OutputError, UsageError
 from efi_image.progress import Progress
 from efi_image.write import state
-from efi_image.write.lane import BUFFERS, Lane
-from efi_image.write.ledger import Ledger, Written, digest
-from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned, same
+from efi_image.write.lane import Lane
+from efi_image.write.ledger import Ledger, digest
+from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned, differing, same
+from efi_image.write.readback import Difference, first_difference, read_back
 from efi_image.write.source import ImageSource
 from efi_image.write.state import Unfinished
 from efi_image.write.table import Fitted, check, fit, notes
@@ -242,9 +242,31 @@ class Writer:
         buffer = self._lane.buffer()
         part = buffer[: len(view)]
         part[:] = view
+        self._submit(offset, part, buffer)
+
+    def lend(self) -> memoryview | None:
+        """A buffer for a whole cell, once the first bytes were looked at."""
+        return self._lane.buffer() if self._begun and self._lane else None
+
+    def release(self, buffer: memoryview) -> None:
+        """A buffer that was lent is of no use."""
+        if self._lane:
+            self._lane.release(buffer)
+
+    def cell(self, offset: int, buffer: memoryview) -> None:
+        """Take a whole cell of the image, in a buffer that was lent."""
+        if offset + PIECE > self._limit:
+            self.piece(offset, buffer)
+            self.release(buffer)
+        else:
+            self._hole_to(offset)
+            self._submit(offset, buffer, buffer)
+
+    def _submit(self, offset: int, view: memoryview, buffer: memoryview) -> None:
+        assert self._lane is not None
         found = digest(view) if self._options.verify and not self._options.delta else b""
         self._end = offset + len(view)
-        self._lane.submit(lambda: self._store(offset, part, found), buffer)
+        self._lane.submit(lambda: self._store(offset, view, found), buffer)
 
     def _store(self, offset: int, view: memoryview, found: bytes) -> None:
         """In the lane: write a piece, unless it is there."""
@@ -264,14 +286,13 @@ class Writer:
         """Write what is not there; what is there was read back now."""
         old = aligned(len(view))
         self._target.read(offset, old)
-        for start in range(0, len(view), GRAIN):
-            part = view[start : start + GRAIN]
-            if same(old[start : start + GRAIN], part):
-                self._kept += len(part)
-                continue
+        for start, end in differing(old, view):
+            part = view[start:end]
             self._target.write(offset + start, part)
             self._written += len(part)
+            self._kept -= len(part)
             self._record(offset + start, len(part), digest(part))
+        self._kept += len(view)
 
     def _record(self, offset: int, size: int, found: bytes) -> None:
         if self._options.verify:
@@ -330,7 +351,7 @@ class Writer:
         found = aligned(len(wanted))
         self._target.read(offset, found)
         if not same(found, wanted):
-            raise self._differs(offset + _first_difference(found, memoryview(wanted)))
+            raise self._differs(offset + first_difference(found, wanted))
         self._verified += len(wanted)
 
     def _give_up(self) -> None:
@@ -348,36 +369,18 @@ class Writer:
     def _verify(self) -> None:
         """Read all that was written from the medium, and compare it."""
         self._target.drop_caches()
-        progress = self._watch(Phase.READING_BACK)
-        done = 0
-        waiting: deque[tuple[Written, memoryview]] = deque()
-        with Lane() as lane:
-            for written in self._ledger:
-                if len(waiting) == BUFFERS:
-                    lane.first()
-                    done += self._compare(*waiting.popleft())
-                    if progress:
-                        progress(done, self._ledger.bytes)
-                buffer = lane.buffer()
-                view = buffer[: written.size]
-                lane.submit(_reading(self._target, written.offset, view), buffer)
-                waiting.append((written, view))
-            lane.drain()
-            while waiting:
-                self._compare(*waiting.popleft())
+        found = read_back(self._target, self._ledger, self._watch(Phase.READING_BACK))
+        if found:
+            raise self._differs(self._locate(found))
+        self._verified += self._ledger.bytes
 
-    def _compare(self, written: Written, view: memoryview) -> int:
-        if digest(view) != written.digest:
-            raise self._differs(self._locate(written, view))
-        self._verified += written.size
-        return written.size
-
-    def _locate(self, written: Written, view: memoryview) -> int:
+    def _locate(self, difference: Difference) -> int:
         """The first byte that differs, which the image itself must be asked for."""
+        written = difference.written
         original = self._source.part(written.offset, written.size)
         if original is None or digest(original) != written.digest:
             return written.offset
-        return written.offset + _first_difference(view, memoryview(original))
+        return written.offset + first_difference(difference.found, original)
 
     def _differs(self, offset: int) -> NotAsWritten:
         self._done = offset // PIECE * PIECE  # from where on a resumed write writes again
@@ -392,15 +395,3 @@ def _aligned_copy(data: bytes) -> memoryview:
     view = aligned(len(data))
     view[:] = data
     return view
-
-
-def _reading(target: Target, offset: int, view: memoryview) -> Callable[[], None]:
-    return lambda: target.read(offset, view)
-
-
-def _first_difference(found: memoryview, wanted: memoryview) -> int:
-    for start in range(0, len(wanted), 4096):
-        if not same(found[start : start + 4096], wanted[start : start + 4096]):
-            pairs = zip(found[start : start + 4096], wanted[start : start + 4096], strict=True)
-            return start + next(n for n, (a, b) in enumerate(pairs) if a != b)
-    return 0

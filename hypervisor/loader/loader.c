@@ -123,19 +123,20 @@ static int map_image(struct placement *placement)
     return 1;
 }
 
-static int is_guard(const struct zpp_layout *layout, uint64_t page)
+static int is_unmapped(const struct zpp_layout *layout, uint64_t page)
 {
     if (page < layout->cpu_blocks_page || page >= layout->calls_page)
         return 0;
     uint64_t in_block = (page - layout->cpu_blocks_page) % ZPP_CPU_BLOCK_PAGES;
-    return in_block == ZPP_CPU_FAULT_GUARD_PAGE || in_block == ZPP_CPU_STACK_GUARD_PAGE;
+    return in_block == ZPP_CPU_STACK_GUARD_PAGE ||
+           (in_block >= ZPP_CPU_WINDOW_PAGE && in_block < ZPP_CPU_WINDOW_PAGE + ZPP_CPU_WINDOWS);
 }
 
 static int map_data(struct placement *placement)
 {
     for (uint64_t page = placement->layout.boot_info_page; page < placement->layout.total_pages;
          ++page)
-        if (!is_guard(&placement->layout, page) && !map_page(placement, page, ZPP_PAGE_WRITE))
+        if (!is_unmapped(&placement->layout, page) && !map_page(placement, page, ZPP_PAGE_WRITE))
             return 0;
     return 1;
 }

@@ -86,6 +86,8 @@ Outcome emulate_wrmsr(const GuestRegisters& registers)
         return Outcome::advance; // swallowed: an update under the host's feet is not safe
     if (index == msr::vm_cr)
         return Outcome::advance; // locked: writes are ignored
+    if (index == msr::vm_hsave_pa && value == 0 && vendor().feature == ZPP_FEATURE_AMDV)
+        return Outcome::advance; // a Linux that has seen SVM before clears it when it goes down
     if (is_hidden(index) || index == msr::feature_control || !x86::safe_wrmsr(index, value))
         return Outcome::general_protection;
     if (Mtrrs::is_mtrr(index, guest_memory::variable_mtrrs()))

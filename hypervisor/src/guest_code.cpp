@@ -5,19 +5,33 @@
 namespace zpp {
 namespace {
 
-// A pointer to guest-physical memory, good until the next call, or nullptr for hidden memory.
-const u8* look_at(Vcpu& vcpu, GuestPhysical address)
+constexpr unsigned code_window = ZPP_CPU_WINDOWS - 1; // those before it: a level of the walk each
+constexpr u64 target_is_set = bit(0);
+
+// A pointer to guest-physical memory, good until the window's next use, or nullptr for hidden memory.
+// A window that shows the page already is left alone: what is read through it is always the memory.
+const u8* look_at(Vcpu& vcpu, unsigned window, GuestPhysical address)
 {
-    if (guest_memory::is_hidden(address))
-        return nullptr;
     const HostPhysical page{address.value & ~(page_size - 1)}; // guest-physical is host-physical
-    point(vcpu.window_entry, vcpu.window(), page, Caching::write_back, false);
-    return static_cast<const u8*>(vcpu.window()) + address.value % page_size;
+    u64& target = vcpu.window_targets[window];
+    if (target != (page.value | target_is_set)) {
+        if (guest_memory::is_hidden(address))
+            return nullptr;
+        point(vcpu.window_entries + window, vcpu.window(window), page, Caching::write_back, false);
+        target = page.value | target_is_set;
+    }
+    return static_cast<const u8*>(vcpu.window(window)) + address.value % page_size;
 }
 
-std::optional<u64> read(void* vcpu, GuestPhysical address, unsigned size)
+struct Walk {
+    Vcpu& vcpu;
+    unsigned window;
+};
+
+std::optional<u64> read(void* context, GuestPhysical address, unsigned size)
 {
-    const u8* bytes = look_at(*static_cast<Vcpu*>(vcpu), address);
+    auto& [vcpu, window] = *static_cast<Walk*>(context);
+    const u8* bytes = window < code_window ? look_at(vcpu, window++, address) : nullptr;
     if (bytes == nullptr)
         return std::nullopt;
     if (size == 4)
@@ -31,13 +45,19 @@ GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, u64 linear)
 {
     GuestCode code{};
     while (code.count < max_instruction_length) {
-        const auto physical = walk(paging, linear + code.count, read, &vcpu);
+        Walk context{vcpu, 0};
+        const auto physical = walk(paging, linear + code.count, read, &context);
         if (!physical)
             return code;
-        const u8* bytes = look_at(vcpu, *physical);
+        const u8* bytes = look_at(vcpu, code_window, *physical);
         if (bytes == nullptr)
             return code;
         const u64 on_page = page_size - physical->value % page_size;
+        if (code.count == 0 && on_page >= max_instruction_length) {
+            __builtin_memcpy(code.bytes, bytes, max_instruction_length);
+            code.count = max_instruction_length;
+            return code;
+        }
         for (u64 i = 0; i < on_page && code.count < max_instruction_length; ++i)
             code.bytes[code.count++] = bytes[i];
     }

@@ -1,4 +1,4 @@
-// The bytes of the guest's code at an instruction, read through the CPU's window page.
+// The bytes of the guest's code at an instruction, read through the CPU's window pages.
 #pragma once
 #include "decode.hpp"
 #include "guest_walk.hpp"

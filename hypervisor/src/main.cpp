@@ -33,7 +33,7 @@ void build_vcpus(const zpp_boot_info& info)
         Vcpu& vcpu = machine.vcpu(index);
         vcpu.index = index;
         vcpu.apic = {.id = call_of(info, index).apic_id, .logical = 0, .format = 0xffffffff};
-        vcpu.window_entry = own_page_entry(vcpu.window());
+        vcpu.window_entries = own_page_entry(vcpu.window(0));
         vcpu.tss.ist[0] = vcpu.fault_stack_top();
         vcpu.tss.io_map_base = sizeof(x86::Tss);
         vcpu.gdt.build(vcpu.tss);

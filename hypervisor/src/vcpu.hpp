@@ -50,19 +50,20 @@ struct alignas(page_size) Vcpu {
     u64 iret_rip;    // the IRET that ends it, until it has run
     ApicIdentity apic;
 
-    // Page table entry of the window page.
-    u64* window_entry;
+    // The windows: their page table entries, adjoining as the windows are, and what these hold.
+    u64* window_entries;
+    u64 window_targets[ZPP_CPU_WINDOWS];
 
     // The pages after this one: VMXON region and VMCS; or host save area, VMCB, and what VMSAVE
     // keeps for the host.
     void* control_block_1() { return this + 1; }
     void* control_block_2() { return this + 2; }
     void* control_block_3() { return this + 3; }
-    void* window() { return this + 4; }
+    void* window(unsigned number) { return this + ZPP_CPU_WINDOW_PAGE + number; }
 
     u64 fault_stack_top()
     {
-        return reinterpret_cast<u64>(this) + (ZPP_CPU_FAULT_GUARD_PAGE + 2) * page_size;
+        return reinterpret_cast<u64>(this) + (ZPP_CPU_FAULT_STACK_PAGE + 1) * page_size;
     }
     u64 stack_top() { return reinterpret_cast<u64>(this) + ZPP_CPU_BLOCK_SIZE; }
 };

@@ -15,7 +15,7 @@ from pathlib import Path
 
 _PAGE = 4096
 _MAGIC = b"zpp-Boot"
-_VERSION = 2
+_VERSION = 3
 _HEAD = struct.Struct("<8sIIII5Q3QHB5x")  # struct zpp_boot_info up to its ranges
 _RANGE = struct.Struct("<QQ")
 _MOST_RANGES = 64

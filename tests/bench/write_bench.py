@@ -3,15 +3,17 @@
     bench.py … --only write
 
 The target is a loop device where that can be had (root, and the kernel's loop driver), else a plain
-file whose blocks are there. The tools run in turn, some times, and the fastest run of each counts.
-A stick is slower than any disk below a loop device: what Python's start takes counts more here
-than there, so there are rows without it, too.
+file; its blocks are there. The tools run in turn, some times; medians count, and of ratios the
+median of those of each turn, as other work on the machine comes and goes. A stick is slower than
+any disk below a loop device: what Python's start takes, and the further flushes that let nothing
+boot before it is whole, count more here than there, so there are rows without the start, too.
 """
 
 from __future__ import annotations
 
 import os
 import shutil
+import statistics
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +23,11 @@ from pathlib import Path
 from image_bench import MIB, MOST_MEMORY, ZPP, Cost, run
 from measure import Measure, say
 
-RUNS = 3
+RUNS = 7
 SIZE = 1024  # MiB
 SPARE = 64  # MiB of the target behind the image
 OURS, CHECKED, DD, BMAP = "zpp-image --no-verify", "zpp-image", "dd", "bmaptool"
 AS_FAST = 1 / 0.95  # of the seconds of the fastest other
-ONE_READ = 2.0  # reading is no slower than writing, so reading back at most doubles the time
 
 
 @dataclass(frozen=True)
@@ -47,25 +48,31 @@ def measure_writes(folder: Path) -> Iterator[Measure]:
         say(f"writes, {case.name}")
         image = make(case, folder)
         with target(folder) as (path, kind):
-            yield from rows(f"write, {case.name} to a {kind}", start, costs(case, image, path))
+            turns = [turn(case, image, path) for _ in range(RUNS)]
+            yield from rows(f"write, {case.name} to a {kind}", start.seconds, turns)
         image.unlink()
 
 
-def rows(name: str, start: Cost, found: dict[str, Cost]) -> Iterator[Measure]:
+def rows(name: str, start: float, turns: list[dict[str, Cost]]) -> Iterator[Measure]:
     """The rows of one case."""
-    for tool, cost in found.items():
-        yield Measure(f"{name}: {tool}", "MiB/s", round(SIZE / cost.seconds, 1))
-        yield Measure(f"{name}: {tool}, CPU", "s", round(cost.cpu, 3))
+    for tool in turns[0]:
+        costs = [each[tool] for each in turns]
+        seconds = statistics.median(cost.seconds for cost in costs)
+        cpu = statistics.median(cost.cpu for cost in costs)
+        yield Measure(f"{name}: {tool}", "MiB/s", round(SIZE / seconds, 1))
+        yield Measure(f"{name}: {tool}, CPU", "s", round(cpu, 3))
         limit = MOST_MEMORY if tool in {OURS, CHECKED} else None
-        yield Measure(f"{name}: {tool}, peak memory", "MB", round(cost.memory, 1), limit)
-    best = min(found[tool].seconds for tool in (DD, BMAP))
-    ours = found[OURS].seconds
+        memory = max(cost.memory for cost in costs)
+        yield Measure(f"{name}: {tool}, peak memory", "MB", round(memory, 1), limit)
     ratio = "seconds, zpp-image without reading back to the fastest other"
-    yield Measure(f"{name}: {ratio}", "ratio", round(ours / best, 3), AS_FAST)
-    without = max(ours - start.seconds, 0)
-    yield Measure(f"{name}: {ratio}, without start", "ratio", round(without / best, 3))
-    more = round(found[CHECKED].seconds / ours, 3)
-    yield Measure(f"{name}: seconds, with reading back to without", "ratio", more, ONE_READ)
+    pairs = [(each[OURS].seconds, min(each[tool].seconds for tool in (DD, BMAP))) for each in turns]
+    found = statistics.median(ours / best for ours, best in pairs)
+    yield Measure(f"{name}: {ratio}", "ratio", round(found, 3), AS_FAST)
+    found = statistics.median(max(ours - start, 0) / best for ours, best in pairs)
+    yield Measure(f"{name}: {ratio}, without start", "ratio", round(found, 3))
+    found = statistics.median(each[CHECKED].seconds / each[OURS].seconds for each in turns)
+    name = f"{name}: seconds, with reading back to without"
+    yield Measure(name, "ratio", round(found, 3))
 
 
 def make(case: Case, folder: Path) -> Path:
@@ -89,7 +96,8 @@ def target(folder: Path) -> Iterator[tuple[str, str]]:
     """Something to write to, and what it is."""
     file = folder / "target.img"
     with file.open("wb") as there:
-        os.posix_fallocate(there.fileno(), 0, (SIZE + SPARE) * MIB)
+        for _ in range(SIZE + SPARE):
+            there.write(bytes(MIB))
     loop = attach(file)
     try:
         yield (loop, "loop device") if loop else (str(file), "file")
@@ -108,8 +116,13 @@ def attach(file: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def costs(case: Case, image: Path, path: str) -> dict[str, Cost]:
-    """Tool → its fastest run."""
+def undisturbed() -> list[str]:
+    """A prefix that lets other work of the machine come less between."""
+    return ["chrt", "-r", "1"] if os.geteuid() == 0 and shutil.which("chrt") else []
+
+
+def turn(case: Case, image: Path, path: str) -> dict[str, Cost]:
+    """Tool → what it took, one after the other."""
     erase = ("--yes-erase", path) if path.startswith("/dev/") else ()
     ours = [ZPP, "write", str(image), path, *erase]
     bmap = str(image.with_suffix(".bmap"))
@@ -122,11 +135,8 @@ def costs(case: Case, image: Path, path: str) -> dict[str, Cost]:
         OURS: [*ours, "--no-verify"],
         CHECKED: ours,
     }  # fmt: skip
-    found: dict[str, Cost] = {}
-    for _ in range(RUNS):
-        for tool, command in commands.items():
-            os.sync()
-            cost = run(command)
-            if tool not in found or cost.seconds < found[tool].seconds:
-                found[tool] = cost
+    found = {}
+    for tool, command in commands.items():
+        os.sync()
+        found[tool] = run([*undisturbed(), *command])
     return found

@@ -14,7 +14,7 @@ FIRST_BLOCK = 16
 BLOCK_PAGES = 16
 
 
-def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = 2) -> bytes:
+def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = 3) -> bytes:
     size = 96 + 64 * 16
     head = struct.pack("<8sIIII8QHB5x", b"zpp-Boot", version, size, cpus, len(ranges),
                        *(0, 0, FIRST_BLOCK, 0, 0, 0, 0, 0), 0x3F8, 0)  # fmt: skip
@@ -41,7 +41,7 @@ RANGES = [(64 * PAGE, 16), (8 * PAGE, 40)]
 
 def test_counters_of_all_cpus_are_added(tmp_path: Path) -> None:
     pages = {
-        3: boot_info(2, RANGES, version=1),
+        3: boot_info(2, RANGES, version=2),
         66: boot_info(2, RANGES),
         8: vcpu(0, {0x72: 5, 0x81: 3, 0xA8: 7}),
         24: vcpu(1, {0x72: 6, 0x81: 1, 0x99: 2}),

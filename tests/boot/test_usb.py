@@ -209,8 +209,9 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     liar.close()
     unfinished = "the write is not finished, and nothing boots from it"
     ended(steps["pulled"], OUTPUT, "was unplugged", unfinished)
-    ended(steps["worn"], OUTPUT, "cannot be written at byte", "Input/output error", unfinished)
-    ended(steps["torn"], OUTPUT, "cannot be read back at byte", "Input/output error", unfinished)
+    failed = f"at byte {bad}: Input/output error"
+    ended(steps["worn"], OUTPUT, f"cannot be written {failed}", unfinished)
+    ended(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
     ended(steps["locked"], UNSAFE, "is write-protected")
     ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
     ended(steps["fake"], NOT_AS_WRITTEN, "says it has 134217728 bytes, but loses what is written")

@@ -109,6 +109,9 @@ def session(
 ) -> dict[str, Step]:
     """Boot the guest with the sticks and do the plan; what each step gave, by its name."""
     guest = lab.build_directory / "usb-guest"
+    for name in ("vmlinuz", "initrd.img"):
+        if not (guest / name).exists():
+            pytest.fail(f"{guest / name} is missing: run `make linux-guest`", pytrace=False)
     plan_file, serial = lab.folder / "plan.json", lab.folder / "serial"
     plan_file.write_text(json.dumps(plan))
     words = f"zpp.run={PROGRAM} zpp.plan={plan_file} zpp.python={sys.executable}"

@@ -186,8 +186,9 @@ std::vector<Access> expected_access(const Machine& machine)
                     : (segment->flags & PF_W) != 0 ? Access::write
                                                    : Access::read;
     for (u64 block = layout.cpu_blocks_page; block < layout.calls_page; block += 16)
-        pages[block + ZPP_CPU_FAULT_GUARD_PAGE] = pages[block + ZPP_CPU_STACK_GUARD_PAGE] =
-            Access::none; // the guards below the stacks
+        // The windows, and the guard below the host stack.
+        for (const u64 page : {4, 5, 6, 7, 8, 9, 11})
+            pages[block + page] = Access::none;
     return pages;
 }
 

@@ -58,6 +58,21 @@ def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
                 refuse(device, internal=True)
 
 
+def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
+    """A virtual machine whose disk it is; one that only reads does no harm."""
+    layout = build("disk sdb bus=usb size=8G\npart sdb1 sdb", tmp_path)
+    for number, (name, flags) in enumerate((("smartd", "0104000"), ("qemu", "0140002")), 100):
+        process = layout.system.proc / str(number)
+        (process / "fd").mkdir(parents=True)
+        (process / "fd/7").symlink_to("/dev/sdb1" if name == "qemu" else "/dev/sdb")
+        (process / "fdinfo").mkdir()
+        (process / "fdinfo/7").write_text(f"pos:\t0\nflags:\t{flags}\nmnt_id:\t1\n")
+        (process / "comm").write_text(f"{name}\n")
+    (device,) = LinuxDisks(layout.system).devices()
+    (refusal,) = device.refusals
+    assert (refusal.reason, refusal.text) == (Reason.IN_USE, "is open in qemu (101)")
+
+
 def test_what_a_disk_is(tmp_path: Path) -> None:
     text = """
     disk sda bus=sata vendor=ATA model="Samsung SSD 860" serial=S3Z size=500G

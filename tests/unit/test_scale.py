@@ -107,3 +107,20 @@ def test_files_are_read_once_but_for_the_ends_of_some(
     times = [opened.count(item.source.name) for item in items]
     assert set(times[:SAMPLED]) == {3}  # both ends, and all of it
     assert set(times[SAMPLED:]) == {1}
+
+
+@pytest.mark.parametrize("packing", ["", "zstd", "gzip"])
+def test_writing_takes_little_memory(tmp_path: Path, packing: str) -> None:
+    image, stick = tmp_path / "x.img", tmp_path / "stick"
+    with image.open("wb") as file:
+        for start in range(0, 160 * MIB, 16 * MIB):
+            file.seek(start)
+            file.write(os.urandom(MIB) * 8)
+        file.truncate(160 * MIB)
+    with stick.open("wb") as file:
+        file.truncate(200 * MIB)
+    if packing:
+        subprocess.run([packing, "-q", "-1", "-k", image], check=True)
+        image = next(path for path in tmp_path.iterdir() if path.name.startswith("x.img."))
+    assert peak_memory("write", image, stick) < MEMORY
+    assert peak_memory("write", image, stick, "--delta") < MEMORY

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from oracles import run
-from writing import MIB, SIZE, assert_whole, image, make_image, old_stick
+from writing import MIB, SIZE, assert_whole, image, make_image, old_content, old_stick
 
 from efi_image.cli import main
 from efi_image.devices.linux import LinuxDisks
@@ -19,6 +19,7 @@ from efi_image.errors import UnsafeTarget
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
 from efi_image.write.device import open_device
+from efi_image.write.target import Abilities, Target
 
 __all__ = ["image"]
 
@@ -75,6 +76,30 @@ def test_large_sectors(attach: Attach, tmp_path: Path) -> None:
         assert table.backup.header.own_lba == medium.size // 4096 - 1
 
 
+@pytest.mark.parametrize("abilities", [Abilities(True), Abilities(False, 4096), Abilities()])
+def test_old_content_is_gone_by_any_means(
+    attach: Attach, tmp_path: Path, abilities: Abilities
+) -> None:
+    """Told to zero, or to discard and then looked at, or overwritten: it reads as zeros."""
+    size = 24 * MIB
+    loop = attach(old_stick(tmp_path, size))
+    descriptor = os.open(loop, os.O_RDWR | os.O_DIRECT)
+    target = Target(loop, size, 512, descriptor, is_block=True, abilities=abilities)
+    changed = list(target.zero(MIB + 512, size - 2 * MIB))
+    if abilities.zeroes:
+        assert changed == [(MIB + 512, size - 2 * MIB)]
+    elif abilities.discards:  # but for the ends, which are no whole blocks, nothing was left
+        assert 0 < sum(count for _, count in changed) <= 8 * MIB
+    else:
+        assert sum(count for _, count in changed) == size - 2 * MIB
+    target.flush()
+    target.close()
+    found = (tmp_path / "stick").read_bytes()
+    assert not any(found[MIB + 512 : size - MIB + 512])
+    assert found[MIB : MIB + 512] == old_content()[MIB : MIB + 512]
+    assert found[size - MIB + 512 :] == old_content()[size - MIB + 512 : size]
+
+
 def test_it_has_to_be_confirmed(
     attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -106,6 +131,33 @@ def test_an_exchanged_medium_is_noticed(attach: Attach, tmp_path: Path) -> None:
     with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
         open_device(disks.find(loop), disks)
     target.close()
+
+
+def test_a_program_has_it_open(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As a virtual machine would, without claiming it for itself alone."""
+    loop = attach(old_stick(tmp_path, SIZE))
+    with (
+        Path(loop).open("r+b") as device,
+        subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=device) as cat,
+    ):
+        assert main(["write", str(image), loop, "--yes-erase", loop]) == 9
+        assert f"is open in cat ({cat.pid})" in capsys.readouterr().err
+        assert cat.stdin
+        cat.stdin.close()
+
+
+def test_what_is_written_may_not_be_on_it(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = attach(old_stick(tmp_path, SIZE))
+    assert main(["write", loop, loop, "--yes-erase", loop]) == 9
+    assert f"holds {loop}, which is to be written" in capsys.readouterr().err
+    stick = old_stick(tmp_path, SIZE, "copy")
+    assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
+    assert main(["write", loop, str(stick)]) == 0
+    assert stick.read_bytes() == image.read_bytes()
 
 
 def test_one_that_is_too_small(

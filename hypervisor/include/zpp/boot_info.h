@@ -47,15 +47,18 @@
 #define ZPP_CORE_BASE 0xffffa00000000000ull
 
 #define ZPP_BOOT_INFO_MAGIC 0x746f6f422d70707aull /* "zpp-Boot" */
-#define ZPP_BOOT_INFO_VERSION 2u
+#define ZPP_BOOT_INFO_VERSION 3u
 
-/* A CPU's block, in pages: 0 its vCPU, 1 to 3 control blocks, 4 the window through which the core
- * looks at one page of the guest, 5 guard, 6 the double-fault stack, 7 guard, 8 to 15 the host
- * stack. The loader leaves the guards unmapped. */
+/* A CPU's block, in pages: 0 its vCPU, 1 to 3 control blocks, 4 to 9 the windows through which the
+ * core looks at pages of the guest, 10 the double-fault stack, 11 guard, 12 to 15 the host stack.
+ * The loader leaves the windows and the guard unmapped; a window is never writable, so it guards the
+ * stack above it as well. */
 #define ZPP_CPU_BLOCK_SIZE 0x10000ull
 #define ZPP_CPU_BLOCK_PAGES (ZPP_CPU_BLOCK_SIZE / ZPP_PAGE_SIZE)
-#define ZPP_CPU_FAULT_GUARD_PAGE 5u
-#define ZPP_CPU_STACK_GUARD_PAGE 7u
+#define ZPP_CPU_WINDOW_PAGE 4u
+#define ZPP_CPU_WINDOWS 6u
+#define ZPP_CPU_FAULT_STACK_PAGE (ZPP_CPU_WINDOW_PAGE + ZPP_CPU_WINDOWS)
+#define ZPP_CPU_STACK_GUARD_PAGE (ZPP_CPU_FAULT_STACK_PAGE + 1)
 
 /* A place for a CPU that may come later; it gets its ID when it is launched. */
 #define ZPP_NO_APIC_ID 0xffffffffu

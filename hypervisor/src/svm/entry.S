@@ -21,6 +21,14 @@ zpp_svm_run:
     pushq %rbx
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %rbx, 0
+    /* RFLAGS.AC, until the core is left: it lifts SMAP, which has nothing to guard here, as the core
+     * has no user pages. Under a guest with SMAP, QEMU's TCG then keeps the host's translations in a
+     * table of their own, which stays small and is soon flushed. */
+    pushfq
+    .cfi_adjust_cfa_offset 8
+    orl $0x40000, (%rsp)
+    popfq
+    .cfi_adjust_cfa_offset -8
     pushq %rsi
     pushq %rdi
     .cfi_adjust_cfa_offset 16

@@ -164,6 +164,7 @@ extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
     while (startup::is_kicked(vcpu))
         open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
+    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the rest of the OS's is the trampoline's
     call.status = ZPP_OK;
     const u64 target = machine.info().trampoline_leave;
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);

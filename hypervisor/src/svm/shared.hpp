@@ -10,6 +10,7 @@ struct Shared {
     bool next_rip;       // CPUID.8000000AH:EDX.NRIPS
     bool decode_assists; // EDX.DecodeAssists
     u64 efer_allowed;    // bits of EFER that the guest may set
+    u64 host_cr4;        // bits of CR4 that the host adds to those of the OS
 };
 
 extern Shared shared;

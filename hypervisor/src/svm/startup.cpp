@@ -65,6 +65,17 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
         kick(target);
 }
 
+// PAUSE lets the other thread of the core run, but takes a lock of the whole machine on QEMU's TCG:
+// so there are some looks between two.
+u32 look_for_sipi(const Vcpu& vcpu)
+{
+    constexpr unsigned looks = 4096; // two microseconds of a real CPU
+    u32 seen = load(vcpu);
+    for (unsigned i = 1; i < looks && (seen & sipi_posted) == 0; ++i)
+        seen = load(vcpu);
+    return seen;
+}
+
 } // namespace
 
 bool intercept(Vcpu& sender, const Icr& icr)
@@ -100,7 +111,7 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
     while ((posted & sipi_posted) == 0 || !change(vcpu, posted, running)) // an INIT may drop it
         if ((posted & sipi_posted) == 0) {
             actions.wait();
-            posted = load(vcpu);
+            posted = look_for_sipi(vcpu);
         }
     actions.start(static_cast<u8>(posted >> vector_shift));
 }

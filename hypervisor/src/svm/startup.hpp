@@ -11,7 +11,7 @@ namespace zpp::svm::startup {
 
 // Before each VMRUN: if this CPU was sent an INIT, `reset` gives it the INIT state, and the call
 // comes back when a SIPI has come (the BSP does not wait), with its vector given to `start`.
-// `wait` comes back at once; it is called as long as no SIPI has come.
+// `wait` comes back at once; it is called now and then as long as no SIPI has come.
 struct Actions {
     void (*reset)(GuestRegisters& registers);
     void (*start)(u8 vector);

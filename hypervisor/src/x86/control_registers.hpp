@@ -16,10 +16,13 @@ constexpr u64 cr0_pg = bit(31);
 constexpr u64 cr4_pse = bit(4);
 constexpr u64 cr4_pae = bit(5);
 constexpr u64 cr4_mce = bit(6);
+constexpr u64 cr4_pge = bit(7);
 constexpr u64 cr4_la57 = bit(12);
 constexpr u64 cr4_vmxe = bit(13);
 constexpr u64 cr4_smxe = bit(14);
 constexpr u64 cr4_osxsave = bit(18);
+constexpr u64 cr4_smep = bit(20);
+constexpr u64 cr4_smap = bit(21);
 constexpr u64 cr4_pke = bit(22);
 
 constexpr u64 rflags_fixed = bit(1);

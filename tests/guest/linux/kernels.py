@@ -32,7 +32,9 @@ TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
 EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
 PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
           "var/cache", "usr/lib/python3")  # fmt: skip
-MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "failover", "net_failover", "virtio_net")
+MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel")
+NETWORK_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                   "virtio_pci", "failover", "net_failover", "virtio_net")  # fmt: skip
 APPLETS = (
     "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
     "sync tail tee uname"
@@ -231,7 +233,7 @@ def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list
     ]
 
 
-SSHD = ("usr/sbin/sshd", "bin/kmod")
+SSHD = "usr/sbin/sshd"
 SSHD_CONFIG = """\
 HostKey /etc/ssh/host_key
 PermitRootLogin yes
@@ -242,38 +244,35 @@ Subsystem sftp internal-sftp
 
 
 def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
-    """A guest with Debian's sshd and insmod; keys and passwords are for whoever boots it."""
+    """A guest with Debian's sshd; keys and passwords are for whoever boots it."""
     folders = ("bin", "dev", "etc", "etc/ssh", "lib", "lib/x86_64-linux-gnu", "lib64", "proc",
                "root", "root/.ssh", "run", "sys", "tmp", "usr", "usr/sbin", "var")  # fmt: skip
-    applets = [applet for applet in (*APPLETS, "mkdir", "touch") if applet != "insmod"]
     return [
         *(cpio.directory(path) for path in folders),
         cpio.character_device("dev/console", 5, 1),
         cpio.file("bin/busybox", busybox),
-        *(cpio.symlink(f"bin/{applet}", "busybox") for applet in dict.fromkeys(applets)),
-        cpio.symlink("bin/insmod", "kmod"),
-        *(cpio.file(name, (root / name).read_bytes()) for name in SSHD),
-        *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, *SSHD).items()),
+        *(cpio.symlink(f"bin/{applet}", "busybox") for applet in (*APPLETS, "touch")),
+        cpio.file(SSHD, (root / SSHD).read_bytes()),
+        *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, SSHD).items()),
         cpio.file("etc/ssh/sshd_config", SSHD_CONFIG.encode()),
         cpio.file("init", (build.HERE / "init-sshd").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in NETWORK_MODULES),
     ]
 
 
-def libraries(root: Path, *programs: str) -> dict[str, Path]:
-    """The shared libraries of programs in a root by their place in the guest, as the root's own
+def libraries(root: Path, program: str) -> dict[str, Path]:
+    """The shared libraries of a program in a root by their place in the guest, as the root's own
     dynamic linker finds them."""
     linker = "lib64/ld-linux-x86-64.so.2"
     folders = [root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu"]
     found = {linker: root / linker}
-    for program in programs:
-        command = [str(root / linker), "--library-path", ":".join(map(str, folders)), "--list",
-                   str(root / program)]  # fmt: skip
-        listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-        for line in listed.splitlines():
-            name, arrow, path = line.strip().partition(" => ")
-            if arrow and "/" not in name:
-                found[f"lib/x86_64-linux-gnu/{name}"] = Path(path.rpartition(" (")[0])
+    command = [str(root / linker), "--library-path", ":".join(map(str, folders)), "--list",
+               str(root / program)]  # fmt: skip
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    for line in listed.splitlines():
+        name, arrow, path = line.strip().partition(" => ")
+        if arrow and "/" not in name:
+            found[f"lib/x86_64-linux-gnu/{name}"] = Path(path.rpartition(" (")[0])
     return found
 
 

@@ -1,0 +1,39 @@
+// Guest memory in a file, and windows that really show its pages.
+#pragma once
+#include "vcpu.hpp"
+#include <vector>
+
+namespace zpp::test {
+
+class FakeWindows {
+public:
+    static constexpr unsigned pages = 32; // of guest memory, from the address 0
+
+    FakeWindows();
+    ~FakeWindows();
+    FakeWindows(const FakeWindows&) = delete;
+    FakeWindows& operator=(const FakeWindows&) = delete;
+
+    Vcpu& vcpu() { return *vcpu_; }
+
+    // Guest memory, by its page.
+    u8* page(unsigned number) { return memory_ + number * page_size; }
+    u64& entry(unsigned page, unsigned index)
+    {
+        return reinterpret_cast<u64*>(this->page(page))[index];
+    }
+
+    static void hide(unsigned page);
+
+    // The windows that were pointed since the last call, by their numbers.
+    static std::vector<unsigned> take_pointed();
+
+private:
+    int file_;
+    u8* memory_;
+    void* reserved_;
+    Vcpu* vcpu_;
+    u64 entries_[ZPP_CPU_WINDOWS] = {};
+};
+
+} // namespace zpp::test
