@@ -9,17 +9,20 @@ from __future__ import annotations
 import errno
 import os
 import secrets
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from efi_image.errors import InputError, OutputError, UsageError
 from efi_image.facts.image import seconds
+from efi_image.progress import Progress, counter
 from efi_image.reader import files
 from efi_image.reader.files import FileSystem, Kind, Node, show, walk
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 OVERLAP = 8  # times an image's size: hard links of an ISO are extracted as files
+_Tell = Callable[[int], object]
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -89,7 +92,7 @@ def _failed(where: str, error: OSError) -> OutputError:
     return OutputError(f"cannot be written: {error.strerror}", where=where)
 
 
-def _write(folder: int, name: str, volume: FileSystem, node: Node) -> None:
+def _write(folder: int, name: str, volume: FileSystem, node: Node, tell: _Tell) -> None:
     """Write a file under a name of its own, then give it its own."""
     temporary = f".{secrets.token_hex(8)}.tmp"
     descriptor = os.open(temporary, _NEW_FILE, 0o666, dir_fd=folder)
@@ -99,6 +102,7 @@ def _write(folder: int, name: str, volume: FileSystem, node: Node) -> None:
                 view = memoryview(piece)
                 while view:
                     view = view[file.write(view) :]
+                tell(len(piece))
             if node.modified:
                 os.utime(descriptor, (seconds(node.modified),) * 2)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
@@ -125,6 +129,7 @@ class Extractor:
     target: str
     replace: bool
     done: Extraction
+    tell: _Tell
 
     def add(self, path: files.Path, node: Node) -> None:
         """Extract a file, or a directory with all below it, under its last name."""
@@ -160,21 +165,35 @@ class Extractor:
         try:
             if not self.replace and _exists(folder, path[-1]):
                 raise InputError("is there already", where=where, hint="--force replaces it")
-            _write(folder, path[-1], self.volume, node)
+            _write(folder, path[-1], self.volume, node, self.tell)
         except OSError as error:
             raise _failed(where, error) from None
         self.done.files += 1
         self.done.size += node.size
 
 
+def _bytes(volume: FileSystem, node: Node) -> int:
+    """The bytes of a file, or of all files of a directory."""
+    if node.kind is not Kind.DIRECTORY:
+        return node.size
+    below = walk(volume, node, faults=[])  # they are told when it is extracted
+    return sum(child.size for _, child in below if child.kind is Kind.FILE)
+
+
 def extract(
-    volume: FileSystem, paths: list[files.Path], target: Path, *, replace: bool = False
+    volume: FileSystem,
+    paths: list[files.Path],
+    target: Path,
+    *,
+    replace: bool = False,
+    progress: Progress | None = None,
 ) -> Extraction:
     """Extract files and directories (all of the volume if none are given) below `target`.
 
     `target` is made if it is not there. What cannot be read, has no fit name or is there
     already is left out and told in `skipped`; links are left out, too. Raises InputError for
-    a path that is not there, OutputError where nothing can be written.
+    a path that is not there, OutputError where nothing can be written. `progress` is told how
+    many bytes are written.
     """
     chosen = [files.find(volume, path) for path in paths or [()]]
     names = [path[-1] for path, _ in chosen if path]
@@ -187,7 +206,9 @@ def extract(
         raise OutputError(f"cannot be written: {error.strerror}", where=str(target)) from None
     folders = _Folders(root, str(target))
     try:
-        extractor = Extractor(volume, folders, str(target), replace, Extraction())
+        total = sum(_bytes(volume, node) for _, node in chosen) if progress else 0
+        tell = counter(progress, total) or (lambda _count: None)
+        extractor = Extractor(volume, folders, str(target), replace, Extraction(), tell)
         for path, node in chosen:
             extractor.add(path, node)
         return extractor.done

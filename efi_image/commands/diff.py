@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from efi_image.commands.meter import Meter
 from efi_image.errors import ExitCode, InputError
 from efi_image.facts.difference import Difference, Scope, compare_disks, compare_pe
 from efi_image.facts.image import is_pe
@@ -43,7 +44,8 @@ def command(
     Example:
       zpp-image diff yesterday.img today.img --ignore-ids
     """
-    found = _compare(old, new, Scope(times=ignore_dates, ids=ignore_ids))
+    with Meter() as meter:
+        found = _compare(old, new, Scope(ignore_dates, ignore_ids, meter.progress))
     if as_json:
         click.echo("".join(json_text(found)))
     else:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from efi_image.commands.meter import Meter
 from efi_image.errors import InputError, printable
 from efi_image.extract import extract
 from efi_image.facts.text import human
@@ -40,9 +41,10 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
       zpp-image extract disk.iso /EFI --to files
     """
     name, partition = parse_place(image)
-    with open_disk(name) as disk:
+    wanted = [split(path) for path in paths]
+    with open_disk(name) as disk, Meter() as meter:
         volume = disk.volume(disk.pick(partition))
-        done = extract(volume, [split(path) for path in paths], target, replace=force)
+        done = extract(volume, wanted, target, replace=force, progress=meter.progress)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
     else:

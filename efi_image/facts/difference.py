@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
 
 from efi_image.errors import InputError
 from efi_image.facts.image import ImageFacts, PartitionFacts, VolumeFacts, image_facts, when
 from efi_image.facts.pe import PeFacts, facts_of_pieces
+from efi_image.progress import Progress, counter
 from efi_image.reader.disk import Disk
 from efi_image.reader.files import FileSystem, Kind, Node, Path, show, walk
 
@@ -34,10 +35,11 @@ class Difference:
 
 @dataclass(frozen=True)
 class Scope:
-    """What does not count as a difference."""
+    """What does not count as a difference; `progress` is told of the bytes that are compared."""
 
     times: bool = False  # dates of files
     ids: bool = False  # GUIDs and serial numbers
+    progress: Progress | None = None
 
 
 def _text(value: object) -> str:
@@ -126,8 +128,9 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[D
         yield _presence(where, "volume", one.volume, other.volume)
     elif not (one.fault or other.fault):
         places = old.medium_of(old.pick(one.name)), new.medium_of(new.pick(other.name))
-        pieces = (place.chunks(0, place.size) for place in places)
-        if places[0].size == places[1].size and not _same(*pieces):
+        pieces = [place.chunks(0, place.size) for place in places]
+        tell = counter(ignored.progress, places[0].size) or _nobody
+        if places[0].size == places[1].size and not _same(pieces[0], pieces[1], tell):
             yield Difference(Change.CHANGED, where, "content")
 
 
@@ -154,6 +157,7 @@ def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iter
     after, new_fault = _all(new)
     if old_fault != new_fault:
         yield Difference(Change.CHANGED, where, "readable", old_fault or "yes", new_fault or "yes")
+    tell = counter(ignored.progress, _to_compare(before, after)) or _nobody
     for path in sorted({*before, *after}):
         place = f"{where}: {show(path)}"
         one, other = before.get(path), after.get(path)
@@ -164,7 +168,21 @@ def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iter
             values = (_size(one), _size(other))
             yield Difference(change, place, node.kind.value, *values)
         else:
-            yield from _file(place, (old, one), (new, other), ignored)
+            yield from _file(place, (old, one), (new, other), ignored, tell)
+
+
+def _nobody(_count: int) -> None:
+    """Told of progress where nobody asks."""
+
+
+def _to_compare(before: dict[Path, Node], after: dict[Path, Node]) -> int:
+    """Bytes of the files that are as long in both."""
+    pairs = ((node, after.get(path)) for path, node in before.items())
+    return sum(
+        one.size
+        for one, other in pairs
+        if other and one.kind is other.kind is Kind.FILE and one.size == other.size
+    )
 
 
 def _size(node: Node | None) -> str:
@@ -172,9 +190,10 @@ def _size(node: Node | None) -> str:
 
 
 _Side = tuple[FileSystem, Node]
+_Tell = Callable[[int], object]
 
 
-def _file(where: str, old: _Side, new: _Side, ignored: Scope) -> Iterator[Difference]:
+def _file(where: str, old: _Side, new: _Side, ignored: Scope, tell: _Tell) -> Iterator[Difference]:
     one, other = old[1], new[1]
     yield from _values(where, one, other, ("kind", "attributes", "target"))
     if not ignored.times and when(one) != when(other):
@@ -183,16 +202,16 @@ def _file(where: str, old: _Side, new: _Side, ignored: Scope) -> Iterator[Differ
         return
     if one.size != other.size:
         yield Difference(Change.CHANGED, where, "size", _size(one), _size(other))
-    elif _same_content(old, new):
+    elif _same_content(old, new, tell):
         return
     else:
         yield Difference(Change.CHANGED, where, "content")
     yield from _programs(where, old, new)
 
 
-def _same_content(old: _Side, new: _Side) -> bool:
+def _same_content(old: _Side, new: _Side, tell: _Tell) -> bool:
     try:
-        return _same(old[0].chunks(old[1]), new[0].chunks(new[1]))
+        return _same(old[0].chunks(old[1]), new[0].chunks(new[1]), tell)
     except InputError:
         return False
 
@@ -208,7 +227,7 @@ def _programs(where: str, old: _Side, new: _Side) -> Iterator[Difference]:
     yield from (d for d in compare_pe(where, *facts) if d.what != "size")
 
 
-def _same(old: Iterator[bytes], new: Iterator[bytes]) -> bool:
+def _same(old: Iterator[bytes], new: Iterator[bytes], tell: _Tell) -> bool:
     """Whether two rows of pieces hold the same bytes, however they are cut."""
     left = right = b""
     while True:
@@ -218,4 +237,5 @@ def _same(old: Iterator[bytes], new: Iterator[bytes]) -> bool:
         length = min(len(left), len(right))
         if left[:length] != right[:length]:
             return False
+        tell(length)
         left, right = left[length:], right[length:]

@@ -5,9 +5,14 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from efi_image.facts.pe import facts_of_pieces
+
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 ALIGNMENT = 0x1000
-FIRST = 0x100000  # behind the stub's own sections
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGNMENT) * ALIGNMENT
 
 
 def make_uki(output: Path, kernel: Path, initrd: Path, cmdline: str) -> Path:
@@ -16,11 +21,12 @@ def make_uki(output: Path, kernel: Path, initrd: Path, cmdline: str) -> Path:
     text.write_text(cmdline, encoding="ascii")
     release.write_text("NAME=zpp-guest\nID=zpp-guest\n", encoding="ascii")
     parts = {".osrel": release, ".cmdline": text, ".initrd": initrd, ".linux": kernel}
-    options, place = [], FIRST
+    stub = facts_of_pieces(iter([STUB.read_bytes()]), STUB.name)
+    options, place = [], stub.image_base + _aligned(stub.image_size)
     for section, file in parts.items():
         options += ["--add-section", f"{section}={file}"]
         options += ["--change-section-vma", f"{section}={place:#x}"]
         options += ["--set-section-flags", f"{section}=alloc,load,readonly,data"]
-        place += -(-file.stat().st_size // ALIGNMENT) * ALIGNMENT
+        place += _aligned(file.stat().st_size)
     subprocess.run(["objcopy", *options, str(STUB), str(output)], check=True)
     return output

@@ -50,6 +50,16 @@ def test_all_of_a_volume(tmp_path: Path, image: Path, top: Path) -> None:
     assert done.skipped == done.links == []
 
 
+def test_progress_is_told_of_all_bytes(tmp_path: Path, image: Path, top: Path) -> None:
+    told: list[tuple[int, int]] = []
+    with open_disk(image) as disk:
+        volume = disk.volume(disk.pick())
+        extract(volume, [], tmp_path / "to", progress=lambda *count: told.append(count))
+    whole = sum(map(len, contents(top).values()))
+    assert told[-1] == (whole, whole)
+    assert told == sorted(told)
+
+
 def test_chosen_paths_keep_their_last_name(tmp_path: Path, image: Path, top: Path) -> None:
     extracted(image, tmp_path / "to", "/efi/boot", r"deep\er\est\DATA.BIN")
     assert everything(tmp_path / "to") == {"BOOT", "BOOT/BOOTX64.EFI", "data.bin"}

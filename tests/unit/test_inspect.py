@@ -17,6 +17,7 @@ from makepe import make_pe
 from test_reader_tables import GPT_SCRIPT, sfdisk
 
 from efi_image.cli import main
+from efi_image.facts.difference import Scope, compare_disks
 from efi_image.facts.image import image_facts
 from efi_image.facts.picture import Region, Use, as_svg, in_terminal, regions
 from efi_image.facts.text import human, table, tree
@@ -255,6 +256,17 @@ def test_same_content_in_other_places_is_the_same(tmp_path: Path, capsys: Captur
     assert diff(one, other, "--ignore-dates") == 0
     assert capsys.readouterr().out == ""
     assert diff(one, one) == 0
+
+
+def test_progress_of_diff_is_told_of_all_bytes(tmp_path: Path) -> None:
+    top = sources(tmp_path)
+    image = mkfs(tmp_path / "one.img", 3 * MIB, source=top)
+    told: list[tuple[int, int]] = []
+    with open_disk(image) as one, open_disk(image) as other:
+        scope = Scope(progress=lambda *count: told.append(count))
+        assert list(compare_disks(one, other, scope)) == []
+    whole = sum(path.stat().st_size for path in top.rglob("*") if path.is_file())
+    assert told[-1] == (whole, whole)
 
 
 def test_differences_of_files(tmp_path: Path, capsys: Capture) -> None:
