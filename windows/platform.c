@@ -1,5 +1,5 @@
 #include "platform.h"
-#include <stdint.h>
+#include "cpuid.h"
 
 /* Hypervisor Top-Level Functional Specification, 2.4: the leaves of a Microsoft-compatible one. */
 #define LEAF_VENDOR 0x40000000u
@@ -9,26 +9,13 @@
 #define PRIVILEGE_CREATE_PARTITIONS 0x1u /* EBX: the root partition only */
 #define HYPERVISOR_PRESENT (1u << 31)    /* CPUID.1:ECX */
 
-struct cpuid {
-    uint32_t eax, ebx, ecx, edx;
-};
-
-static struct cpuid cpuid(uint32_t leaf)
-{
-    struct cpuid r;
-    __asm__ volatile("cpuid"
-                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-                     : "a"(leaf), "c"(0));
-    return r;
-}
-
 enum zpp_platform zpp_platform_find(void)
 {
-    if (!(cpuid(1).ecx & HYPERVISOR_PRESENT))
+    if (!(zpp_cpuid(1).ecx & HYPERVISOR_PRESENT))
         return ZPP_PLATFORM_MACHINE;
-    if (cpuid(LEAF_VENDOR).eax >= LEAF_PRIVILEGES &&
-        cpuid(LEAF_INTERFACE).eax == INTERFACE_MICROSOFT &&
-        (cpuid(LEAF_PRIVILEGES).ebx & PRIVILEGE_CREATE_PARTITIONS))
+    if (zpp_cpuid(LEAF_VENDOR).eax >= LEAF_PRIVILEGES &&
+        zpp_cpuid(LEAF_INTERFACE).eax == INTERFACE_MICROSOFT &&
+        (zpp_cpuid(LEAF_PRIVILEGES).ebx & PRIVILEGE_CREATE_PARTITIONS))
         return ZPP_PLATFORM_WINDOWS_HYPERVISOR;
     return ZPP_PLATFORM_VIRTUAL_MACHINE;
 }

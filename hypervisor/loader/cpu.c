@@ -1,4 +1,5 @@
 #include "cpu.h"
+#include "cpuid.h"
 #include "zpp/hypercall.h"
 
 #define MSR_PROCBASED_CTLS 0x482u
@@ -13,19 +14,6 @@
 #define CR0_WP (1ull << 16)
 #define CR4_LA57 (1ull << 12)
 #define CR4_CET (1ull << 23)
-
-struct cpuid {
-    uint32_t eax, ebx, ecx, edx;
-};
-
-static struct cpuid cpuid(uint32_t leaf)
-{
-    struct cpuid r;
-    __asm__ volatile("cpuid"
-                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-                     : "a"(leaf), "c"(0));
-    return r;
-}
 
 static uint64_t rdmsr(uint32_t msr)
 {
@@ -44,7 +32,7 @@ static void wrmsr(uint32_t msr, uint64_t value)
 
 unsigned zpp_cpu_physical_address_bits(void)
 {
-    return cpuid(0x80000000u).eax >= 0x80000008u ? cpuid(0x80000008u).eax & 0xff : 36;
+    return zpp_cpuid(0x80000000u).eax >= 0x80000008u ? zpp_cpuid(0x80000008u).eax & 0xff : 36;
 }
 
 /* MSR_EPT_VPID_CAP exists only with EPT, a secondary control (SDM Vol. 3D, A.10). */
@@ -56,9 +44,9 @@ static int has_ept(void)
 
 int zpp_cpu_has_large_nested_pages(void)
 {
-    if (cpuid(1).ecx & (1u << 5)) /* VMX */
+    if (zpp_cpuid(1).ecx & (1u << 5)) /* VMX */
         return has_ept() && (rdmsr(MSR_EPT_VPID_CAP) >> 17) & 1;
-    return cpuid(0x80000000u).eax >= 0x80000001u && (cpuid(0x80000001u).edx >> 26) & 1;
+    return zpp_cpuid(0x80000000u).eax >= 0x80000001u && (zpp_cpuid(0x80000001u).edx >> 26) & 1;
 }
 
 unsigned zpp_cpu_paging_levels(void)
@@ -70,23 +58,23 @@ unsigned zpp_cpu_paging_levels(void)
 
 int zpp_cpu_has_no_execute(void)
 {
-    return cpuid(0x80000000u).eax >= 0x80000001u && (cpuid(0x80000001u).edx >> 20) & 1;
+    return zpp_cpuid(0x80000000u).eax >= 0x80000001u && (zpp_cpuid(0x80000001u).edx >> 20) & 1;
 }
 
 uint32_t zpp_cpu_apic_id(void)
 {
-    if (cpuid(0).eax >= 0xb && cpuid(0xb).ebx != 0) /* extended topology */
-        return cpuid(0xb).edx;
-    return cpuid(1).ebx >> 24;
+    if (zpp_cpuid(0).eax >= 0xb && zpp_cpuid(0xb).ebx != 0) /* extended topology */
+        return zpp_cpuid(0xb).edx;
+    return zpp_cpuid(1).ebx >> 24;
 }
 
 int zpp_cpu_encrypts_memory(void)
 {
     uint64_t cr3;
-    if (cpuid(0x80000000u).eax < 0x8000001fu || !(cpuid(0x8000001fu).eax & 1)) /* SME */
+    if (zpp_cpuid(0x80000000u).eax < 0x8000001fu || !(zpp_cpuid(0x8000001fu).eax & 1)) /* SME */
         return 0;
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
-    return ((cr3 >> (cpuid(0x8000001fu).ebx & 63)) & 1) != 0;
+    return ((cr3 >> (zpp_cpuid(0x8000001fu).ebx & 63)) & 1) != 0;
 }
 
 /* Base of a system segment (TR, LDTR), whose descriptor has 16 bytes in 64-bit mode. */
@@ -196,14 +184,14 @@ void zpp_cpu_interrupts_restore(uint64_t rflags)
 
 int zpp_cpu_is_held(void)
 {
-    if (!(cpuid(1).ecx & (1u << 31)))
+    if (!(zpp_cpuid(1).ecx & (1u << 31)))
         return 0;
-    struct cpuid leaf = cpuid(ZPP_CPUID_SIGNATURE_LEAF);
+    struct zpp_cpuid leaf = zpp_cpuid(ZPP_CPUID_SIGNATURE_LEAF);
     return leaf.ebx == ZPP_SIGNATURE_EBX && leaf.ecx == ZPP_SIGNATURE_ECX &&
            leaf.edx == ZPP_SIGNATURE_EDX;
 }
 
-int zpp_cpu_is_amd(void) { return (cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0; }
+int zpp_cpu_is_amd(void) { return (zpp_cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0; }
 
 uint64_t zpp_cpu_hypercall(uint32_t number)
 {

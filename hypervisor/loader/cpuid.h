@@ -1,0 +1,20 @@
+#ifndef ZPP_LOADER_CPUID_H
+#define ZPP_LOADER_CPUID_H
+
+#include "zpp/boot_info.h"
+
+struct zpp_cpuid {
+    uint32_t eax, ebx, ecx, edx;
+};
+
+/* Subleaf 0 of the leaf. */
+static inline struct zpp_cpuid zpp_cpuid(uint32_t leaf)
+{
+    struct zpp_cpuid r;
+    __asm__ volatile("cpuid"
+                     : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
+                     : "a"(leaf), "c"(0));
+    return r;
+}
+
+#endif
