@@ -7,6 +7,7 @@ whose click command is named `command`, and a line in COMMANDS.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import itertools
 import os
@@ -84,6 +85,10 @@ def cli() -> None:
     """
 
 
+# a disk may be full wherever something is written: no fault of zpp-image
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
 class _Terminated(BaseException):
     """SIGTERM or SIGHUP as an exception, so that what is half done is undone."""
 
@@ -97,7 +102,7 @@ def _say(line: str) -> None:
 
 
 def _usage_line(error: click.ClickException) -> str:
-    line = printable(error.format_message().strip())
+    line = printable(" ".join(error.format_message().split()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         line += f" (see {error.ctx.command_path} --help)"
     return line
@@ -113,7 +118,8 @@ def _invoke(arguments: Sequence[str] | None) -> int:
             code = cli.invoke(context)
     except click.exceptions.Exit as done:
         code = done.exit_code
-    sys.stdout.flush()
+    if sys.stdout is not None:  # None: the caller has closed it
+        sys.stdout.flush()
     return code if isinstance(code, int) else ExitCode.OK
 
 
@@ -121,6 +127,12 @@ def _show_traceback(error: BaseException) -> None:
     import traceback  # noqa: PLC0415 - takes a while, and errors are rare
 
     traceback.print_exception(error)
+
+
+def _drop_output() -> None:
+    """What is still to be flushed goes nowhere: nobody reads it, or it has no room."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: BaseException, debug: bool) -> int:
@@ -146,8 +158,11 @@ def _report(error: BaseException, debug: bool) -> int:
             _say("terminated")
             return ExitCode.TERMINATED
         case BrokenPipeError():
-            # the reader of our output went away; let the last flush fail in silence
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
+            return ExitCode.OUTPUT
+        case OSError(errno=number) if number in _NO_SPACE:
+            _say(f"{error.filename or 'the output'}: cannot be written: {error.strerror}")
+            _drop_output()
             return ExitCode.OUTPUT
     if not debug:
         _show_traceback(error)

@@ -89,8 +89,8 @@ class RunRequest:
             raise UsageError(f"at least 1 CPU is needed, not {self.cpus}")
         if self.memory < 64:
             raise UsageError(f"at least 64 MiB of memory are needed, not {self.memory}")
-        if self.timeout < 0:
-            raise UsageError("a time limit cannot be negative")
+        if not self.timeout >= 0:  # nor is NaN
+            raise UsageError(f"a time limit is 0 or more seconds, not {self.timeout:g}")
         for expression in self.expect:
             try:
                 re.compile(expression)

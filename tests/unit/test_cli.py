@@ -69,6 +69,11 @@ def test_line_of_help_is_the_commands_own(name: str) -> None:
     ("arguments", "line"),
     [
         (["frobnicate"], "zpp-image: No such command 'frobnicate'. (see zpp-image --help)"),
+        (
+            ["completion"],
+            "zpp-image: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish "
+            "(see zpp-image completion --help)",
+        ),
         (["config", "--bad"], "zpp-image: No such option '--bad'. (see zpp-image config --help)"),
     ],
 )
@@ -144,6 +149,23 @@ def test_reader_that_goes_away() -> None:
     os.close(write)
     assert result.stderr == b""
     assert result.returncode == ExitCode.OUTPUT
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["--version"], ["ls", "--help"]])
+def test_output_without_room(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "efi_image", *arguments],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert result.returncode == ExitCode.OUTPUT
+    assert result.stderr == (b"zpp-image: the output: cannot be written: No space left on device\n")
+
+
+def test_output_that_is_closed() -> None:
+    command = f"exec {sys.executable} -m efi_image config >&-"
+    result = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 def test_config_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -235,7 +235,8 @@ def children(pid: int) -> list[int]:
     [
         ("cpus", 0, "at least 1 CPU"),
         ("memory", 1, "at least 64 MiB"),
-        ("timeout", -1, "negative"),
+        ("timeout", -1, "0 or more seconds"),
+        ("timeout", float("nan"), "0 or more seconds"),
         ("expect", ("(",), "not a regular expression"),
     ],
 )
