@@ -20,6 +20,10 @@ LOGS := out/test-logs
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 AGAIN = +@$(MAKE) $(PARALLEL)
 
+ifneq ($(words $(CURDIR)),1)
+$(error the path of this checkout has a blank, which make cannot work with: $(CURDIR))
+endif
+
 # ---- configuration
 
 WITHOUT_CONFIGURATION := help setup packages fuzz man clean distclean
@@ -195,6 +199,9 @@ $(AFTER_SETUP): setup
 
 # ENGINE=bochs shows VT-x; otherwise auto, which is QEMU and AMD-V where no KVM nests.
 ENGINE :=
+ifneq ($(filter-out auto qemu bochs,$(ENGINE)),)
+$(error ENGINE must be auto, qemu or bochs, not '$(ENGINE)')
+endif
 run-now: guest-image
 	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img $(ENGINE)
 

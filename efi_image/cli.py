@@ -20,7 +20,7 @@ from typing import NoReturn
 import click
 
 from efi_image import __version__
-from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
+from efi_image.errors import EXIT_CODES, ExitCode, OutputError, ZppError, printable
 
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
@@ -135,6 +135,15 @@ def _drop_output() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
+def _named(error: BaseException) -> BaseException:
+    """What a full disk raises as the OutputError that it is; any other error as it is."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        _drop_output()
+        where = str(error.filename or "the output")
+        return OutputError(f"cannot be written: {error.strerror}", where=where)
+    return error
+
+
 def _report(error: BaseException, debug: bool) -> int:
     """Say in one line what went wrong; the exit code that stands for it."""
     if debug:
@@ -160,10 +169,6 @@ def _report(error: BaseException, debug: bool) -> int:
         case BrokenPipeError():
             _drop_output()
             return ExitCode.OUTPUT
-        case OSError(errno=number) if number in _NO_SPACE:
-            _say(f"{error.filename or 'the output'}: cannot be written: {error.strerror}")
-            _drop_output()
-            return ExitCode.OUTPUT
     if not debug:
         _show_traceback(error)
     _say(f"internal error: {type(error).__name__}: {printable(str(error))}")
@@ -184,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(_invoke(arguments))
     except (Exception, KeyboardInterrupt, _Terminated) as error:
-        return int(_report(error, debug))
+        return int(_report(_named(error), debug))
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

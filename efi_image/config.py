@@ -230,10 +230,10 @@ def _lines(data: bytes, name: str) -> list[str]:
         raise _fault(name, "is not UTF-8 text") from None
 
 
-def _near(name: str) -> str:
+def _near(name: str, alike: float = 0.6) -> str:
     import difflib  # noqa: PLC0415 - only errors need it
 
-    near = difflib.get_close_matches(name.upper(), VARIABLES, 1)
+    near = difflib.get_close_matches(name.upper(), VARIABLES, 1, alike)
     return f"did you mean {near[0]}?" if near else ""
 
 
@@ -295,6 +295,14 @@ def _outer_settings(values: Mapping[str, str], origin: str) -> dict[str, Setting
     return settings
 
 
+def _check_overrides(names: Iterable[str]) -> None:
+    """Refuse what looks like a slip of the pen; other variables on make's line are not ours."""
+    for name in names:
+        near = "" if name in VARIABLES else _near(name, 0.85)
+        if near:
+            raise _fault("command line", f"unknown variable {name}", near)
+
+
 def _build(settings: Mapping[str, Setting], root: Path | None) -> Config:
     value = {name: setting.value for name, setting in settings.items()}
 
@@ -338,6 +346,7 @@ def load(
 ) -> Config:
     """The merged configuration of the checkout at `root` (default: found by find_root)."""
     root = root or find_root()
+    _check_overrides(overrides or {})
     settings = {v.name: Setting(v.name, v.default, "default") for v in VARIABLES.values()}
     settings |= _file_settings(root)
     settings |= _outer_settings(os.environ if environ is None else environ, "environment")

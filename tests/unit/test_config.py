@@ -73,6 +73,17 @@ def test_overrides_are_strongest(checkout: Path) -> None:
     assert config.ssh_port == 24
 
 
+@pytest.mark.parametrize("name", ["CONFIGURATON", "configuration", "SERIALPORT"])
+def test_override_that_is_misspelt(checkout: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^command line: unknown variable {name}; did you mean"):
+        load(checkout, environ={}, overrides={name: "debug"})
+
+
+def test_other_variables_of_makes_command_line_are_left_alone(checkout: Path) -> None:
+    words = dict.fromkeys(("ENGINE", "TESTS", "ONLY", "SUITES", "FUZZ_SECONDS", "CC"), "x")
+    assert load(checkout, environ={}, overrides=words) == load(checkout, environ={})
+
+
 def test_build_directory(checkout: Path) -> None:
     config = load(checkout, environ={"CONFIGURATION": "debug"})
     assert config.build_directory == checkout / "out" / "debug" / "x86_64"
