@@ -40,8 +40,6 @@ constexpr u64 efer_lme = bit(8);
 constexpr u64 efer_lma = bit(10);
 constexpr u64 efer_nxe = bit(11);
 constexpr u64 efer_svme = bit(12);
-constexpr u32 fs_base = 0xc0000100;
-constexpr u32 gs_base = 0xc0000101;
 
 // AMD
 constexpr u32 patch_loader = 0xc0010020;
