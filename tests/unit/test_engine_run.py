@@ -157,6 +157,18 @@ def test_logs_are_kept(request_: RunRequest, tmp_path: Path) -> None:
     assert "emulator says" in (tmp_path / "logs/boot.log.emulator").read_text()
 
 
+def test_log_whose_bytes_cannot_be_written(request_: RunRequest, tmp_path: Path) -> None:
+    (tmp_path / "boot.log.raw").mkdir()
+    with pytest.raises(OutputError, match=r"boot\.log: cannot be written"):
+        boot(replace(request_, log=tmp_path / "boot.log"), FakeEngine(HELLO))
+
+
+def test_log_without_room(request_: RunRequest, tmp_path: Path) -> None:
+    (tmp_path / "boot.log").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"boot\.log: cannot be written \(No space left"):
+        boot(replace(request_, log=tmp_path / "boot.log"), FakeEngine(HELLO, linger=60))
+
+
 def test_log_that_cannot_be_written(request_: RunRequest, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         boot(replace(request_, log=tmp_path), FakeEngine(HELLO))
