@@ -231,6 +231,9 @@ fuzz: setup-venv
 
 # Only the JSON goes to standard output. ONLY=image or ONLY=write measures that alone.
 ONLY :=
+ifneq ($(filter-out image write,$(ONLY)),)
+$(error ONLY must be image or write, not '$(ONLY)')
+endif
 .PHONY: bench bench-build bench-now
 bench: ## Measure, and print JSON
 	+@$(MAKE) setup >&2

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 
 from efi_image import cli
 from efi_image.commands import run
 from efi_image.engine import EngineKind
-from efi_image.engine.fake import FakeEngine
 from efi_image.errors import ExitCode
 
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 
 from efi_image.engine import BootResult, Debug, ExitReason, RunRequest, boot
 from efi_image.engine.base import Launch
-from efi_image.engine.fake import FakeEngine
 from efi_image.errors import (
     EngineFailed,
     EngineMissing,
@@ -209,10 +209,13 @@ def test_no_emulator_survives_zpp_image(
 import sys
 from pathlib import Path
 from efi_image import cli
-from efi_image.engine import base, fake
+from efi_image.engine import base
 from efi_image.commands import run
 
-class Engine(fake.FakeEngine):
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from fake_engine import FakeEngine
+
+class Engine(FakeEngine):
     def prepare(self, request, work):
         from dataclasses import replace
         launch = super().prepare(request, work)
