@@ -319,4 +319,5 @@ clean: ## Remove what was built; downloads stay
 
 distclean: ## Remove downloads and the Python environment too (the Bochs root: zpp-image rig remove)
 distclean: clean
-	@rm -rf $(CACHE) .venv
+	@rm -rf $(CACHE) .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
