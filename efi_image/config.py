@@ -96,8 +96,13 @@ def _path(value: str) -> str:
     return "" if not value or value.startswith("/") else "must be an absolute path, or empty"
 
 
+def _make_path(value: str) -> str:
+    """Of what make builds with, which takes a blank for the end of a path."""
+    return "must be a path without blanks" if " " in value or "\t" in value else _path(value)
+
+
 def _required_path(value: str) -> str:
-    return "" if value.startswith("/") else "must be an absolute path"
+    return _make_path(value) if value.startswith("/") else "must be an absolute path"
 
 
 def _ssh_target(value: str) -> str:
@@ -124,8 +129,8 @@ VARIABLES: dict[str, Variable] = {
         Variable("CONFIGURATION", "release", _one_of("debug", "release")),
         Variable("BUILD_DRIVERS", "linux windows uefi", _words(*DRIVERS, empty=False)),
         Variable("TOOLCHAIN", "/usr/lib/llvm-19/bin", _required_path),
-        Variable("EDK2_ROOT", "", _path),
-        Variable("LINUX_KERNEL", "", _path),
+        Variable("EDK2_ROOT", "", _make_path),
+        Variable("LINUX_KERNEL", "", _make_path),
         Variable("VISUAL_STUDIO_ROOT", "", _any),
         Variable("WINDOWS_KITS_ROOT", "", _any),
         Variable("WINDOWS_KITS_VERSION", "", _version),

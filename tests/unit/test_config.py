@@ -114,6 +114,8 @@ def test_what_no_file_sets_has_its_default(tmp_path: Path) -> None:
         ("EDK2_ROOT := /a\r", "the line ends with CR"),
         ("EDK2_ROOT := /a\x01", "control character in the line"),
         ("EDK2_ROOT := edk2", "EDK2_ROOT must be an absolute path, or empty, not 'edk2'"),
+        ("EDK2_ROOT := /my edk2", "EDK2_ROOT must be a path without blanks, not '/my edk2'"),
+        ("TOOLCHAIN := /my tools", "TOOLCHAIN must be a path without blanks, not '/my tools'"),
         ("TOOLCHAIN :=", "TOOLCHAIN must be an absolute path, not ''"),
         ("BUILD_DRIVERS := uefi bsd", "BUILD_DRIVERS may hold linux windows uefi, not"),
         ("BUILD_DRIVERS := uefi uefi", "BUILD_DRIVERS names one twice"),
