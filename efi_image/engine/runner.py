@@ -81,7 +81,8 @@ def _failure(engine: Engine, launch: Launch, status: int, serial: str, log: str)
     output = _read(launch.work / _OUTPUT).splitlines()
     problems = engine.problems(log) or tuple(output[-10:])
     return EngineFailed(
-        f"{engine.name} {how}", details=failure_details(serial, log, problems, launch.line)
+        f"{engine.name} {how}",
+        details=failure_details(serial, log, problems, launch.line, kept=True),
     )
 
 
