@@ -89,6 +89,10 @@ def cli() -> None:
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
+# Windows has no SIGHUP
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class _Terminated(BaseException):
     """SIGTERM or SIGHUP as an exception, so that what is half done is undone."""
 
@@ -184,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
     debug = _wants_traceback(sys.argv[1:] if arguments is None else arguments)
     # what is ignored stays ignored: nohup does that
-    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    caught = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _terminate) for number in caught}
     try:
         return int(_invoke(arguments))

@@ -168,6 +168,26 @@ def test_output_that_is_closed() -> None:
     assert (result.returncode, result.stderr) == (0, b"")
 
 
+WINDOWS = """
+import os, signal, sys
+for module, names in ((signal, ("SIGHUP",)), (os, ("O_CLOEXEC", "O_DIRECT", "O_NOFOLLOW"))):
+    for name in names:
+        delattr(module, name)
+sys.modules["fcntl"] = None
+from efi_image.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["devices", "--help"], ["config"]])
+def test_starts_without_what_windows_lacks(arguments: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WINDOWS, *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.stderr == ""
+    assert result.returncode == ExitCode.OK
+
+
 def test_config_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SSH_PASSWORD", "hunter2")
     monkeypatch.setenv("CONFIGURATION", "debug")
