@@ -1,4 +1,4 @@
-"""The scripts of set-up where they cannot go on: why, and what to do."""
+"""make and the scripts of set-up where they cannot go on: why, and what to do."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-SCRIPTS = Path(__file__).resolve().parents[2] / ".ci/setup"
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPTS = ROOT / ".ci/setup"
 PROGRAMS = ("awk", "bash", "dirname", "dpkg-query", "grep", "mktemp", "rm", "sed", "tail")
 
 
@@ -65,3 +66,32 @@ def test_another_system(programs: Path) -> None:
     assert done.returncode == 1
     assert "these commands are missing: zpp-nothing\nhint: install them" in done.stderr
     assert packages(programs, "bash bash\n").returncode == 0
+
+
+def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
+    return subprocess.run(
+        ["make", "-f", ROOT / "Makefile", "help", *words], cwd=folder, env=environment,
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("ENGINE=qmu", "ENGINE must be auto, qemu or bochs, not 'qmu'"),
+        ("ONLY=images", "ONLY must be image or write, not 'images'"),
+    ],
+)
+def test_word_that_make_does_not_know(word: str, message: str) -> None:
+    done = make(ROOT, word)
+    assert done.returncode == 2
+    assert message in done.stderr
+
+
+def test_checkout_with_a_blank_in_its_path(tmp_path: Path) -> None:
+    folder = tmp_path / "my checkout"
+    folder.mkdir()
+    done = make(folder)
+    assert done.returncode == 2
+    assert f"which make cannot work with: {folder}" in done.stderr
