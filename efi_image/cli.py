@@ -144,7 +144,9 @@ def _named(error: BaseException) -> BaseException:
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         _drop_output()
         where = str(error.filename or "the output")
-        return OutputError(f"cannot be written: {error.strerror}", where=where)
+        named = OutputError(f"cannot be written: {error.strerror}", where=where)
+        named.__cause__ = error  # for --debug
+        return named
     return error
 
 
