@@ -27,6 +27,7 @@ from efi_image.write.source import ImageSource
 from efi_image.write.state import Unfinished
 from efi_image.write.table import Fitted, check, fit, notes
 from efi_image.write.target import Target
+from efi_image.write.undisturbed import undisturbed
 
 HEAD = GRAIN  # the first bytes, which are written last
 CLEARED = 1 << 16  # bytes at the target's end where an old GPT has its backup
@@ -119,7 +120,8 @@ class Writer:
                 self._verify()
             self._write_table()
         except BaseException:
-            self._give_up()
+            with undisturbed():
+                self._give_up()
             raise
         return WriteReport(
             size,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -424,6 +425,30 @@ def test_a_wrong_byte_is_found(image: Path, tmp_path: Path) -> None:
         with pytest.raises(NotAsWritten, match=f"first at byte {place};"):
             write(image, stick, medium=medium)
         assert not boots(stick)
+
+
+class Impatient(Misbehaving):
+    """Whose user presses Ctrl-C when it is cleared after a fault."""
+
+    cleared = 0
+
+    def write(self, offset: int, view: memoryview) -> None:
+        if offset == 0 and not any(view):
+            self.cleared += 1
+            if self.cleared == 2:
+                signal.raise_signal(signal.SIGINT)
+        super().write(offset, view)
+
+
+def test_a_signal_does_not_keep_a_wrong_stick_bootable(image: Path, tmp_path: Path) -> None:
+    stick = old_stick(tmp_path, SIZE)
+    medium = Impatient(stick)
+    medium.flipped = 700  # found when the first sector is there
+    with pytest.raises(KeyboardInterrupt) as caught:
+        write(image, stick, medium=medium)
+    assert medium.cleared == 2
+    assert isinstance(caught.value.__context__, NotAsWritten)
+    assert not boots(stick)
 
 
 @pytest.mark.parametrize("form", ["gz", "qcow2"])
