@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from efi_image.devices import Device
 from efi_image.errors import UnsafeTarget, UsageError, printable
 from efi_image.facts.text import human
 from efi_image.progress import Progress
+from efi_image.record import as_dict
 from efi_image.write.job import Events, Job, Outcome, Run
 from efi_image.write.source import ImageSource
 from efi_image.write.writer import Phase, WriteOptions
@@ -79,7 +79,7 @@ def _document(job: Job, outcome: Outcome) -> dict[str, Any]:
         "image": str(job.image),
         "target": job.target,
         "serial": device.serial if device else "",
-        **asdict(outcome.report),
+        **as_dict(outcome.report),
         "seconds": round(outcome.seconds, 3),
         "ejected": outcome.ejected,
     }

@@ -10,13 +10,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, number, text, udev_data
 from efi_image.devices.uses import System, Uses, read_uses
 from efi_image.errors import InputError, UnsafeTarget
+from efi_image.record import Record
 
 # What people's desktops mount; only from there a write unmounts by itself.
 _MEDIA = ("/media", "/run/media", "/mnt")
@@ -128,11 +128,10 @@ def _device(system: System, uses: Uses, node: Node) -> Device:
     )
 
 
-@dataclass(frozen=True)
-class LinuxDisks:
+class LinuxDisks(Record):
     """The disks of this machine, read anew with every call."""
 
-    system: System = field(default_factory=System)
+    system: System = System()
 
     def devices(self) -> Iterator[Device]:
         """All whole disks; loop devices that have a file, too."""

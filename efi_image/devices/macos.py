@@ -11,11 +11,11 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
 from efi_image.errors import InputError, MissingError, UnsafeTarget
+from efi_image.record import Record
 
 _TIMEOUT = 60  # seconds
 _BUSES = {
@@ -113,8 +113,7 @@ def _device(about: dict[str, Any], mounts: list[Mount]) -> Device:
     )
 
 
-@dataclass(frozen=True)
-class MacDisks:
+class MacDisks(Record):
     """The disks of this Mac."""
 
     ask: Ask = ask_diskutil

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from efi_image.record import Record
 
 
 class Bus(Enum):
@@ -37,16 +38,14 @@ class Reason(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Record):
     """A reason, and in words what it is about."""
 
     reason: Reason
     text: str
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(Record):
     """A file system of the disk, or of something stacked on it, and where it is mounted."""
 
     source: str
@@ -54,8 +53,7 @@ class Mount:
     filesystem: str
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(Record):
     """A whole disk. `size` and `sector_size` in bytes; what is not known is empty or 0.
 
     `external`: it is meant to be unplugged, or its medium is. `diskseq` is the kernel's number

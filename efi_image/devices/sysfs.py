@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.devices.model import Bus
+from efi_image.record import Record
 
 SECTOR = 512  # sysfs counts in these, whatever the disk's own are
 
@@ -43,8 +43,7 @@ def number(path: Path) -> int:
     return int(found) if found.isascii() and found.isdecimal() else 0
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Record):
     """A block device; `number` is MAJOR:MINOR, `disk` the whole disk of a partition."""
 
     name: str

@@ -6,15 +6,14 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Mount
 from efi_image.devices.sysfs import Node, btrfs_members, nodes, text, udev_data
+from efi_image.record import Record
 
 
-@dataclass(frozen=True)
-class System:
+class System(Record):
     """Where the kernel tells of its devices; tests put recorded ones there."""
 
     sys: Path = Path("/sys")
@@ -22,16 +21,16 @@ class System:
     run: Path = Path("/run")
 
 
-@dataclass
 class Uses:
     """All block devices by name, and what each is used for."""
 
-    finder: Finder
-    nodes: dict[str, Node]
-    above: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    mounts: dict[str, list[Mount]] = field(default_factory=lambda: defaultdict(list))
-    others: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    programs: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    def __init__(self, finder: Finder) -> None:
+        self.finder = finder
+        self.nodes = finder.nodes
+        self.above: dict[str, set[str]] = defaultdict(set)
+        self.mounts: dict[str, list[Mount]] = defaultdict(list)
+        self.others: dict[str, list[str]] = defaultdict(list)
+        self.programs: dict[str, set[str]] = defaultdict(set)
 
     def stack(self, name: str) -> Iterator[tuple[str, ...]]:
         """The chains of devices that stand on this one, itself first; each device once."""
@@ -45,8 +44,7 @@ class Uses:
                 waiting.append((*chain, above))
 
 
-@dataclass(frozen=True)
-class _Mounted:
+class _Mounted(Record):
     devno: str
     mount: Mount
 
@@ -165,7 +163,7 @@ def _writes(about: str) -> bool:
 def read_uses(system: System) -> Uses:
     """All block devices of this machine, and what they are used for."""
     finder = Finder(system, nodes(system.sys))
-    uses = Uses(finder, finder.nodes)
+    uses = Uses(finder)
     for node in finder.nodes.values():
         if node.disk:
             uses.above[node.disk].add(node.name)

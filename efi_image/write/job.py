@@ -8,14 +8,14 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from efi_image.devices.model import Device
 from efi_image.errors import DoesNotFitError, UnsafeTarget, UsageError
 from efi_image.progress import Progress
+from efi_image.record import Record
 from efi_image.write.bmap import read_bmap
-from efi_image.write.source import ImageSource, PlanSource, open_source
+from efi_image.write.source import ImageSource, open_source
 from efi_image.write.target import Target, open_file
 from efi_image.write.writer import Watch, WriteOptions, Writer, WriteReport
 
@@ -25,21 +25,19 @@ MANIFEST = ".toml"
 Confirm = Callable[[Device, ImageSource], None]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Record):
     """What is to be written where. `internal`: a disk that is built in may be the target."""
 
     image: Path
     target: str
     bmap: Path | None = None
-    options: WriteOptions = field(default_factory=WriteOptions)
+    options: WriteOptions = WriteOptions()
     internal: bool = False
     probe: bool = False
     eject: bool = False
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record):
     """What was done; `device` is None for a plain file, `ejected` if that was not asked for."""
 
     device: Device | None
@@ -48,8 +46,7 @@ class Outcome:
     ejected: bool | None
 
 
-@dataclass
-class Events:
+class Events(Record):
     """What the caller does: `confirm` once, `watch` for each phase, `probing` for the probe."""
 
     confirm: Confirm
@@ -87,6 +84,8 @@ class Run:
         if job.image.suffix.lower() == MANIFEST:
             if job.bmap:
                 raise UsageError("does not go with a manifest", where="--bmap")
+            from efi_image.write.plan import plan_source  # noqa: PLC0415
+
             return nullcontext(plan_source(job.image, sector_size))
         return open_source(job.image, read_bmap(job.bmap) if job.bmap else None)
 
@@ -98,15 +97,13 @@ class Run:
                 hint="write the image with this system's own tools",
             )
         from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
-        from efi_image.devices.unmount import unmount  # noqa: PLC0415
         from efi_image.write.device import open_device, refuse  # noqa: PLC0415
 
         disks = LinuxDisks()
         device = disks.find(self._job.target)
         refuse(device, internal=self._job.internal)
         with self._source(device.sector_size) as source:
-            files = source.files() if isinstance(source, PlanSource) else []
-            for file in (str(self._job.image), *files):
+            for file in (str(self._job.image), *source.files()):
                 if disks.holds(device, file):
                     raise UnsafeTarget(f"holds {file}, which is to be written", where=device.path)
             if (source.size or 0) > device.size:
@@ -114,9 +111,9 @@ class Run:
                     f"has {device.size} bytes, but the image has {source.size}", where=device.path
                 )
             self._events.confirm(device, source)
-            unmount(device.unmount)
-            after = disks.find(self._job.target)
-            target = open_device(_same_use(device, after), disks, internal=self._job.internal)
+            if device.unmount:
+                _unmount(device, disks.find(device.path))
+            target = open_device(device, disks, internal=self._job.internal)
             return self._write(source, target, device)
 
     def _write(self, source: ImageSource, target: Target, device: Device | None) -> Outcome:
@@ -148,11 +145,13 @@ class Run:
         return eject(target.descriptor())
 
 
-def _same_use(before: Device, after: Device) -> Device:
-    """The device as it was confirmed; nothing but its mounts may have changed since."""
-    if (before.path, before.diskseq, before.serial) != (after.path, after.diskseq, after.serial):
+def _unmount(before: Device, now: Device) -> None:
+    """Unmount what was said to be; a disk that took its place keeps its mounts."""
+    from efi_image.devices.unmount import unmount  # noqa: PLC0415
+
+    if (before.path, before.diskseq, before.serial) != (now.path, now.diskseq, now.serial):
         raise UnsafeTarget("was exchanged before it was opened", where=before.path)
-    return before
+    unmount(before.unmount)
 
 
 def _is_block(path: str) -> bool:
@@ -160,29 +159,3 @@ def _is_block(path: str) -> bool:
         return stat.S_ISBLK(os.stat(path).st_mode)  # noqa: PTH116
     except OSError:
         return path.startswith(("/dev/", "\\\\.\\"))
-
-
-def plan_source(manifest: Path, sector_size: int) -> PlanSource:
-    """The image that a manifest describes, planned; raises ZppError.
-
-    Its sectors are the target's, unless the manifest says otherwise.
-    """
-    from efi_image.config import Setting, load  # noqa: PLC0415
-    from efi_image.esp import contents  # noqa: PLC0415
-    from efi_image.image import plan_image, source_date  # noqa: PLC0415
-    from efi_image.manifest import Manifest  # noqa: PLC0415
-    from efi_image.manifest import load as load_manifest  # noqa: PLC0415
-    from efi_image.recipe import merge  # noqa: PLC0415
-
-    found = load_manifest(manifest)
-    chosen = {
-        "sector-size": Setting("sector-size", str(sector_size), "sectors of the target"),
-        "digest": Setting("digest", "off", "default"),
-        "output": Setting("output", str(manifest.with_suffix(".img")), "default"),
-        "output-format": Setting("output-format", "raw", "default"),
-    }
-    keep = {name: s for name, s in found.settings.items() if name != "output"}
-    merged = Manifest(chosen | keep, found.boots, found.files, found.partitions)
-    recipe = merge(load(), merged)
-    plan = plan_image(contents(recipe.esp_options()), recipe.image_options(source_date(os.environ)))
-    return PlanSource(plan, str(manifest))

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.gpt import (
@@ -21,6 +20,7 @@ from efi_image.gpt import (
     MBR_TABLE,
     SIGNATURE,
 )
+from efi_image.record import Record
 
 SECTOR_SIZES = (512, 4096)
 PROTECTIVE = 0xEE
@@ -28,8 +28,7 @@ _FIELDS = struct.Struct("<QQQQ16sQII")  # from the header's own LBA to the size 
 _FIRST = 24  # where they begin
 
 
-@dataclass(frozen=True)
-class Fitted:
+class Fitted(Record):
     """What changes: the first bytes of the target, and its last sectors from `start` on."""
 
     head: bytes
@@ -37,8 +36,7 @@ class Fitted:
     tail: bytes
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(Record):
     sector_size: int
     first_usable: int
     guid: bytes

@@ -6,10 +6,10 @@ import errno
 import os
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import OutputError
+from efi_image.record import Record
 from efi_image.write.pieces import PIECE, aligned, is_zero
 
 # <linux/fs.h>
@@ -23,8 +23,7 @@ _AT_ONCE = 64 << 20  # bytes that the device is told to zero at a time
 _UNPLUGGED = {errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM}
 
 
-@dataclass(frozen=True)
-class Abilities:
+class Abilities(Record):
     """What a device does by itself, quicker than by being written."""
 
     zeroes: bool = False

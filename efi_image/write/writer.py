@@ -13,11 +13,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from efi_image.errors import DoesNotFitError, InputError, NotAsWritten, OutputError, UsageError
 from efi_image.progress import Progress
+from efi_image.record import Record, replace
 from efi_image.write import state
 from efi_image.write.lane import Lane
 from efi_image.write.ledger import Ledger, digest
@@ -41,8 +41,7 @@ class Phase(Enum):
     READING_BACK = "reading back"
 
 
-@dataclass(frozen=True)
-class WriteOptions:
+class WriteOptions(Record):
     """How an image is written; `checkpoint` in seconds."""
 
     verify: bool = True
@@ -52,8 +51,7 @@ class WriteOptions:
     checkpoint: float = CHECKPOINT
 
 
-@dataclass(frozen=True)
-class WriteReport:
+class WriteReport(Record):
     """What was done, in bytes; `kept` was there already."""
 
     size: int

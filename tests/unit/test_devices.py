@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import plistlib
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from efi_image.devices.macos import MacDisks
 from efi_image.devices.watch import Event, changes
 from efi_image.devices.windows import WindowsDisks
 from efi_image.errors import InputError, MissingError, UnsafeTarget
+from efi_image.record import replace
 from efi_image.write.device import refuse
 
 
