@@ -14,7 +14,7 @@ from pathlib import PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, number, text, udev_data
-from efi_image.devices.uses import System, Uses, read_uses
+from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
 from efi_image.record import Record
 
@@ -167,7 +167,7 @@ class LinuxDisks(Record):
 
     def holds(self, device: Device, path: str) -> bool:
         """Whether a file is on that disk, by any stack, or is the disk or a part of it."""
-        uses = read_uses(self.system)
+        uses = read_stack(self.system)
         status = os.stat(path)  # noqa: PTH116
         if stat.S_ISBLK(status.st_mode):
             number_ = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"

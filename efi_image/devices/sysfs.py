@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,7 +75,7 @@ class Node(Record):
 
     def holders(self) -> list[str]:
         """The devices that are made of this one."""
-        return _names(self.folder / "holders")
+        return names(self.folder / "holders")
 
     @property
     def is_disk(self) -> bool:
@@ -132,16 +133,17 @@ def _page_80(folder: Path) -> str:
     return page[4 : 4 + int.from_bytes(page[2:4], "big")].decode("ascii", "replace").strip(" \0")
 
 
-def _names(folder: Path) -> list[str]:
+def names(folder: Path | str) -> list[str]:
+    """What is in a folder; nothing if it cannot be read."""
     try:
-        return sorted(path.name for path in folder.iterdir())
+        return sorted(os.listdir(folder))  # noqa: PTH208 - no path is needed of each
     except OSError:
         return []
 
 
 def nodes(sys: Path) -> Iterator[Node]:
     """All block devices, partitions too."""
-    for name in _names(sys / "class/block"):
+    for name in names(sys / "class/block"):
         folder = (sys / "class/block" / name).resolve()
         found = text(folder / "dev")
         if found:
@@ -157,4 +159,4 @@ def udev_data(run: Path, devno: str) -> dict[str, str]:
 
 def btrfs_members(sys: Path) -> list[set[str]]:
     """The block devices of each btrfs file system that is in use."""
-    return [set(_names(each / "devices")) for each in sorted((sys / "fs/btrfs").glob("*-*"))]
+    return [set(names(each / "devices")) for each in sorted((sys / "fs/btrfs").glob("*-*"))]

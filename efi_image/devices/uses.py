@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Mount
-from efi_image.devices.sysfs import Node, btrfs_members, nodes, text, udev_data
+from efi_image.devices.sysfs import Node, btrfs_members, names, nodes, text, udev_data
 from efi_image.record import Record
 
 
@@ -143,16 +143,18 @@ def _pools(system: System, finder: Finder, uses: Uses) -> None:
 
 def _programs(system: System, finder: Finder, uses: Uses) -> None:
     """Programs that have a device open for writing, such as a virtual machine whose disk it is."""
-    for process in system.proc.glob("[0-9]*"):
-        if process.name == str(os.getpid()):
+    own = str(os.getpid())
+    for process in filter(str.isdecimal, names(system.proc)):
+        if process == own:
             continue
-        try:
-            for link in (process / "fd").iterdir():
-                name = finder.path(str(link.readlink()))
-                if name and _writes(text(process / "fdinfo" / link.name)):
-                    uses.programs[name].add(f"{text(process / 'comm')} ({process.name})")
-        except OSError:
-            continue  # it ended, or is another user's
+        folder = f"{system.proc}/{process}"  # strings, as there may be a hundred thousand
+        for link in names(f"{folder}/fd"):
+            try:
+                name = finder.path(os.readlink(f"{folder}/fd/{link}"))  # noqa: PTH115
+            except OSError:
+                continue  # it was closed meanwhile
+            if name and _writes(text(Path(folder, "fdinfo", link))):
+                uses.programs[name].add(f"{text(Path(folder, 'comm'))} ({process})")
 
 
 def _writes(about: str) -> bool:
@@ -160,8 +162,8 @@ def _writes(about: str) -> bool:
     return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
-def read_uses(system: System) -> Uses:
-    """All block devices of this machine, and what they are used for."""
+def read_stack(system: System) -> Uses:
+    """All block devices of this machine, and which stand on which."""
     finder = Finder(system, nodes(system.sys))
     uses = Uses(finder)
     for node in finder.nodes.values():
@@ -171,6 +173,13 @@ def read_uses(system: System) -> Uses:
         if node.backing_file:
             for below in finder.of_file(node.backing_file):
                 uses.above[below].add(node.name)
+    return uses
+
+
+def read_uses(system: System) -> Uses:
+    """All block devices of this machine, and what they are used for."""
+    uses = read_stack(system)
+    finder = uses.finder
     for mounted in finder.mounts:
         for name in finder.of_mount(mounted):
             uses.mounts[name].append(mounted.mount)

@@ -64,6 +64,7 @@ def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
     for number, (name, flags) in enumerate((("smartd", "0104000"), ("qemu", "0140002")), 100):
         process = layout.system.proc / str(number)
         (process / "fd").mkdir(parents=True)
+        (process / "fd/3").touch()  # one that was closed meanwhile cannot be read either
         (process / "fd/7").symlink_to("/dev/sdb1" if name == "qemu" else "/dev/sdb")
         (process / "fdinfo").mkdir()
         (process / "fdinfo/7").write_text(f"pos:\t0\nflags:\t{flags}\nmnt_id:\t1\n")
