@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
-from efi_image.devices.sysfs import Node, number, text, udev_data
+from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
 from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
 from efi_image.record import Record
@@ -73,6 +73,8 @@ class _Judge:
 
     def _judge_itself(self) -> None:
         folder = self._node.folder
+        if in_dev(behind := self._node.backing_file):
+            self._refuse(Reason.IN_USE, f"is another name of {behind}")
         if not self._node.size:
             self._refuse(Reason.NO_MEDIUM, "has no medium in it")
         if text(folder / "ro") == "1":
@@ -148,7 +150,7 @@ class LinuxDisks(Record):
             raise InputError(f"cannot be used: {error.strerror}", where=path) from None
         if not stat.S_ISBLK(status.st_mode):
             raise InputError("is no block device", where=path)
-        return self.find_number(f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}", path)
+        return self.find_number(_devno(status.st_rdev), path)
 
     def find_number(self, devno: str, path: str) -> Device:
         """The disk with that MAJOR:MINOR; `path` is what to call it in a message."""
@@ -165,13 +167,29 @@ class LinuxDisks(Record):
             raise UnsafeTarget("is no whole disk", where=path)
         return _device(self.system, uses, node)
 
-    def holds(self, device: Device, path: str) -> bool:
-        """Whether a file is on that disk, by any stack, or is the disk or a part of it."""
+    def held(self, device: Device, paths: Iterable[str]) -> str:
+        """The first file that is on that disk, by any stack, or is the disk or a part of it; ''."""
         uses = read_stack(self.system)
-        status = os.stat(path)  # noqa: PTH116
-        if stat.S_ISBLK(status.st_mode):
-            number_ = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-            below = {uses.finder.number(number_)}
-        else:
-            below = uses.finder.of_file(os.path.realpath(path))
-        return any(chain[-1] in below for chain in uses.stack(device.name))
+        stack = {chain[-1] for chain in uses.stack(device.name)}
+        seen = set()
+        for path in paths:
+            status = os.stat(path)  # noqa: PTH116
+            if stat.S_ISBLK(status.st_mode):
+                below = {uses.finder.number(_devno(status.st_rdev))}
+            elif status.st_dev in seen:
+                continue
+            else:
+                seen.add(status.st_dev)
+                below = uses.finder.of_file(os.path.realpath(path))
+            if stack & below:
+                return path
+        return ""
+
+    def attached(self, path: str) -> str:
+        """The loop device that a file is, or ''."""
+        real = os.path.realpath(path)
+        return next((node.path for node in nodes(self.system.sys) if node.backing_file == real), "")
+
+
+def _devno(number: int) -> str:
+    return f"{os.major(number)}:{os.minor(number)}"

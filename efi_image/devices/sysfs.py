@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Bus
 from efi_image.record import Record
@@ -131,6 +131,12 @@ def _page_80(folder: Path) -> str:
     except OSError:
         return ""
     return page[4 : 4 + int.from_bytes(page[2:4], "big")].decode("ascii", "replace").strip(" \0")
+
+
+def in_dev(path: str) -> bool:
+    """Whether it is where disks are: in /dev, but not in the memory that is shared there."""
+    parts = PurePosixPath(path).parts
+    return parts[:2] == ("/", "dev") and parts[2:3] != ("shm",)
 
 
 def names(folder: Path | str) -> list[str]:

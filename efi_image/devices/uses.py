@@ -170,8 +170,9 @@ def read_stack(system: System) -> Uses:
         if node.disk:
             uses.above[node.disk].add(node.name)
         uses.above[node.name].update(node.holders())
-        if node.backing_file:
-            for below in finder.of_file(node.backing_file):
+        if file := node.backing_file:
+            # a loop device may stand on a disk itself, too
+            for below in {finder.path(file)} - {""} or finder.of_file(file):
                 uses.above[below].add(node.name)
     return uses
 

@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from efi_image.devices.model import Device
+from efi_image.devices.sysfs import in_dev
 from efi_image.errors import DoesNotFitError, UnsafeTarget, UsageError
 from efi_image.progress import Progress
 from efi_image.record import Record
@@ -65,19 +66,36 @@ class Run:
 
     def run(self) -> Outcome:
         """Do it; raises ZppError."""
-        if _is_block(self._job.target):
+        if is_device(self._job.target):
             return self._to_device()
-        path = Path(self._job.target)
-        if path.exists() and not path.is_file():
+        return self._to_file(Path(self._job.target))
+
+    def _to_file(self, path: Path) -> Outcome:
+        is_new = not path.exists()
+        if not is_new and not path.is_file():
             raise UsageError("is neither a disk nor a plain file", where=self._job.target)
         for given, option in ((self._job.probe, "--probe"), (self._job.eject, "--eject")):
             if given:
                 raise UsageError("is for devices", where=option)
         with self._source(512) as source:
-            if path.exists() and path.samefile(self._job.image):
-                raise UsageError("is the image itself", where=self._job.target)
+            if not is_new:
+                self._refuse_sources(path, source)
+                _refuse_attached(path)
             target = open_file(path, source.size)
-            return self._write(source, target, None)
+            try:
+                return self._write(source, target, None)
+            except BaseException:
+                if is_new and not self.unfinished:
+                    path.unlink(missing_ok=True)
+                raise
+
+    def _refuse_sources(self, path: Path, source: ImageSource) -> None:
+        """What is read may not be overwritten."""
+        if path.samefile(self._job.image):
+            raise UsageError("is the image itself", where=self._job.target)
+        others = [*source.files(), *([str(self._job.bmap)] if self._job.bmap else [])]
+        if any(map(path.samefile, others)):
+            raise UsageError("is to be read, too", where=self._job.target)
 
     def _source(self, sector_size: int) -> AbstractContextManager[ImageSource]:
         job = self._job
@@ -103,9 +121,8 @@ class Run:
         device = disks.find(self._job.target)
         refuse(device, internal=self._job.internal)
         with self._source(device.sector_size) as source:
-            for file in (str(self._job.image), *source.files()):
-                if disks.holds(device, file):
-                    raise UnsafeTarget(f"holds {file}, which is to be written", where=device.path)
+            if held := disks.held(device, [str(self._job.image), *source.files()]):
+                raise UnsafeTarget(f"holds {held}, which is to be written", where=device.path)
             if (source.size or 0) > device.size:
                 raise DoesNotFitError(
                     f"has {device.size} bytes, but the image has {source.size}", where=device.path
@@ -154,8 +171,26 @@ def _unmount(before: Device, now: Device) -> None:
     unmount(before.unmount)
 
 
-def _is_block(path: str) -> bool:
+def _refuse_attached(path: Path) -> None:
+    """Raise UnsafeTarget if the file is a disk of this machine just now."""
+    if sys.platform != "linux":
+        return
+    from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
+
+    if loop := LinuxDisks().attached(str(path)):
+        raise UnsafeTarget(f"is in use: it is {loop}", where=str(path), hint="write to that")
+
+
+def is_device(path: str) -> bool:
+    """Whether a target is a device, there or not; raises UnsafeTarget.
+
+    A plain file in place of a disk's takes memory until the machine is started anew.
+    """
+    is_place = path.startswith("\\\\.\\") or in_dev(os.path.realpath(path))
     try:
-        return stat.S_ISBLK(os.stat(path).st_mode)  # noqa: PTH116
+        mode = os.stat(path).st_mode  # noqa: PTH116
     except OSError:
-        return path.startswith(("/dev/", "\\\\.\\"))
+        return is_place
+    if is_place and stat.S_ISREG(mode):
+        raise UnsafeTarget("is a plain file where disks are", where=path, hint="remove it")
+    return stat.S_ISBLK(mode)

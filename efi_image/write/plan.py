@@ -55,8 +55,7 @@ class PlanSource(Record):
     def files(self) -> list[str]:
         sources = [file.source for _, file in self.plan.tree.files()]
         sources += [extra.source for extra in self.plan.options.partitions]
-        found = {s.identity[0]: s.name for s in sources if isinstance(s, FileSource)}
-        return list(found.values())
+        return [source.name for source in sources if isinstance(source, FileSource)]
 
 
 def plan_source(manifest: Path, sector_size: int) -> PlanSource:

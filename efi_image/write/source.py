@@ -53,7 +53,7 @@ class ImageSource(Protocol):
         """Some of its bytes, however long that takes; None if they cannot be had."""
 
     def files(self) -> list[str]:
-        """Further files that it is made of, one of each file system."""
+        """Further files that it is made of."""
 
 
 class _Passed(Exception):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -249,15 +250,37 @@ def open_file(path: Path, size: int | None) -> Target:
             where=name,
             hint="make a file of the stick's size first: `truncate -s SIZE FILE`",
         )
+    plain = _open(path, os.O_CREAT if is_new else 0)
     try:
-        plain = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if is_new and size is not None:
             os.ftruncate(plain, size)
-        found = os.fstat(plain).st_size
+        direct = _direct(path, plain)
     except OSError as error:
-        raise OutputError(f"cannot be opened: {error.strerror}", where=name) from None
+        os.close(plain)
+        raise OutputError(f"cannot be made: {error.strerror}", where=name) from None
+    return Target(name, os.fstat(plain).st_size, 512, direct, plain=plain)
+
+
+def _open(path: Path, flags: int) -> int:
+    """A plain file and nothing else, whatever has taken its place meanwhile."""
+    try:
+        # a FIFO would wait for a reader
+        opened = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | flags, 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot be opened: {error.strerror}", where=str(path)) from None
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OutputError("is no plain file", where=str(path))
+    return opened
+
+
+def _direct(path: Path, plain: int) -> int:
+    """The same file once more, past the page cache where its file system can do that."""
     try:
         direct = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_DIRECT", 0))
     except OSError:
-        direct = os.dup(plain)
-    return Target(name, found, 512, direct, plain=plain)
+        return os.dup(plain)
+    if os.path.samestat(os.fstat(direct), os.fstat(plain)):
+        return direct
+    os.close(direct)
+    return os.dup(plain)

@@ -131,8 +131,8 @@ def test_a_disk_knows_the_files_on_it(tmp_path: Path) -> None:
     """
     disks = LinuxDisks(build(text, tmp_path / "tree").system)
     found = listed(disks)
-    assert disks.holds(found["sdb"], str(image))
-    assert not disks.holds(found["sdc"], str(image))
+    assert disks.held(found["sdb"], ["/dev/null", str(image)]) == str(image)
+    assert disks.held(found["sdc"], ["/dev/null", str(image)]) == ""
 
 
 def test_the_disk_of_this_machine_is_refused() -> None:

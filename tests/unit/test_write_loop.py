@@ -44,7 +44,7 @@ def attach() -> Iterator[Attach]:
         return attached[-1]
 
     yield losetup
-    for path in attached:
+    for path in reversed(attached):
         subprocess.run(["losetup", "-d", path], check=True)
 
 
@@ -158,6 +158,27 @@ def test_what_is_written_may_not_be_on_it(
     assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
     assert main(["write", loop, str(stick)]) == 0
     assert stick.read_bytes() == image.read_bytes()
+
+
+def test_a_file_that_is_a_disk_just_now(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stick = old_stick(tmp_path, SIZE)
+    loop = attach(stick)
+    assert main(["write", str(image), str(stick)]) == 9
+    assert f"is in use: it is {loop}; write to that" in capsys.readouterr().err
+
+
+def test_another_name_of_a_disk(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written to a loop device of a disk is on the disk, whoever uses that."""
+    disk = attach(old_stick(tmp_path, SIZE))
+    name = attach(Path(disk))
+    assert main(["write", str(image), name, "--yes-erase", name]) == 9
+    assert f"{name}: is another name of {disk}" in capsys.readouterr().err
+    assert main(["write", str(image), disk, "--yes-erase", disk]) == 9
+    assert f"{disk}: is used by {Path(name).name}" in capsys.readouterr().err
 
 
 def test_one_that_is_too_small(
