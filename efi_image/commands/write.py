@@ -51,7 +51,7 @@ def _describe(device: Device) -> str:
 def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
     """Raise UnsafeTarget unless the person, or the script's option, means this disk."""
     if key is not None:
-        if key != device.key:
+        if key not in {device.key, printable(device.key)}:
             raise UnsafeTarget(
                 f"is not the disk with serial {key}; its own is {device.key}", where=device.path
             )
@@ -71,6 +71,14 @@ def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
     )
     if answer.strip() != printable(device.word):
         raise UnsafeTarget("was not confirmed; nothing is written", where=device.path)
+
+
+def _unfinished(run: Run) -> str:
+    """What a write that failed has left."""
+    if run.may_boot:
+        return "the write is not finished, and it could not be cleared again: do not boot from it"
+    more = "; --resume goes on" if run.resumable else ""
+    return f"the write is not finished, and nothing boots from it{more}"
 
 
 def _document(job: Job, outcome: Outcome) -> dict[str, Any]:
@@ -181,9 +189,7 @@ def command(
     except BaseException:
         meters.clear()
         if run.unfinished:
-            more = "; --resume goes on" if run.resumable else ""
-            line = f"{target}: the write is not finished, and nothing boots from it{more}"
-            click.echo(printable(line), err=True)
+            click.echo(printable(f"{target}: {_unfinished(run)}"), err=True)
         raise
     meters.clear()
     if as_json:

@@ -56,13 +56,13 @@ class Events(Record):
 
 
 class Run:
-    """One write; `unfinished` says afterwards whether it left the target so, and `resumable`
-    whether it can be gone on with."""
+    """One write; `unfinished` says afterwards whether it left the target so, `resumable` whether
+    it can be gone on with, and `may_boot` whether the target could not be cleared again."""
 
     def __init__(self, job: Job, events: Events) -> None:
         self._job = job
         self._events = events
-        self.unfinished = self.resumable = False
+        self.unfinished = self.resumable = self.may_boot = False
 
     def run(self) -> Outcome:
         """Do it; raises ZppError."""
@@ -146,6 +146,7 @@ class Run:
                 report = writer.write()
             except BaseException:
                 self.resumable = writer.touched
+                self.may_boot = writer.may_boot
                 self.unfinished = writer.touched or self.unfinished
                 raise
             seconds = time.monotonic() - started

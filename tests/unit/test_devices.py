@@ -58,6 +58,15 @@ def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
                 refuse(device, internal=True)
 
 
+def test_large_sectors_are_refused(tmp_path: Path) -> None:
+    """The boot data would not begin and end at them."""
+    (device,) = LinuxDisks(
+        build("disk sdb bus=usb size=8G sector=16384", tmp_path).system
+    ).devices()
+    with pytest.raises(UnsafeTarget, match="has sectors of 16384 bytes"):
+        refuse(device)
+
+
 def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
     """A virtual machine whose disk it is; one that only reads does no harm."""
     layout = build("disk sdb bus=usb size=8G\npart sdb1 sdb", tmp_path)

@@ -24,6 +24,7 @@ from writing import (
     write,
 )
 
+from efi_image.cli import main
 from efi_image.disk import Table
 from efi_image.errors import (
     DoesNotFitError,
@@ -449,6 +450,76 @@ def test_a_signal_does_not_keep_a_wrong_stick_bootable(image: Path, tmp_path: Pa
     assert medium.cleared == 2
     assert isinstance(caught.value.__context__, NotAsWritten)
     assert not boots(stick)
+
+
+class Dying(Misbehaving):
+    """Takes its first sector, and nothing after that."""
+
+    dead = False
+
+    def write(self, offset: int, view: memoryview) -> None:
+        if self.dead:
+            raise OutputError("fails", where=self.name)
+        super().write(offset, view)
+        self.dead = offset == 0 and any(view)
+
+    def flush(self) -> None:
+        if self.dead:
+            raise OutputError("fails", where=self.name)
+        super().flush()
+
+
+def test_what_could_not_be_cleared_is_said(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is told that a stick does not boot which does."""
+    stick = old_stick(tmp_path, SIZE)
+    monkeypatch.setattr("efi_image.write.job.open_file", lambda path, _: Dying(path))
+    assert main(["write", str(image), str(stick)]) == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "not finished, and it could not be cleared again: do not boot from it" in told.err
+    assert boots(stick)
+
+
+class Hesitant(Misbehaving):
+    """Fails once, when it is flushed with a first sector."""
+
+    done = False
+
+    def flush(self) -> None:
+        if not self.done and os.pread(self.descriptor(), 512, 0)[510:] == b"\x55\xaa":
+            self.done = True
+            raise OutputError("fails", where=self.name)
+        super().flush()
+
+
+def test_what_was_cleared_at_the_end_is_written_again(tmp_path: Path) -> None:
+    """The image reaches to the last byte, which is cleared with all that may boot."""
+    image = make_image(tmp_path, table=Table.MBR)
+    with image.open("r+b") as file:
+        file.seek(SIZE - 12345)
+        file.write(b"end" * 4115)
+    stick = old_stick(tmp_path, SIZE)
+    with pytest.raises(OutputError, match="fails"):
+        write(image, stick, medium=Hesitant(stick))
+    assert not boots(stick)
+    report = write(image, stick, WriteOptions(resume=True))
+    assert report.kept > PAYLOAD - PIECE
+    assert stick.read_bytes() == image.read_bytes()
+
+
+def test_labels_at_the_end_are_cleared(tmp_path: Path) -> None:
+    """Such as those of RAID (64 KiB before the end) and ZFS (512 KiB)."""
+    image = make_image(tmp_path, table=Table.NONE)
+    stick = old_stick(tmp_path, SIZE + 8 * MIB + 512)
+    write(image, stick)
+    assert not any(stick.read_bytes()[-MIB:])
+    for size in (2 * GRAIN, 3 * GRAIN):
+        image.write_bytes(b"x" * size)
+        stick = old_stick(tmp_path, size)
+        write(image, stick)
+        assert stick.read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("form", ["gz", "qcow2"])

@@ -5,20 +5,26 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from oracles import run
-from writing import MIB, SIZE, assert_whole, image, make_image, old_content, old_stick
+from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_content, old_stick
 
 from efi_image.cli import main
 from efi_image.devices.linux import LinuxDisks
 from efi_image.errors import UnsafeTarget
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
+from efi_image.record import replace
+from efi_image.write import state
 from efi_image.write.device import open_device
+from efi_image.write.ledger import digest
+from efi_image.write.pieces import GRAIN
 from efi_image.write.target import Abilities, Target
 
 __all__ = ["image"]
@@ -179,6 +185,64 @@ def test_another_name_of_a_disk(
     assert f"{name}: is another name of {disk}" in capsys.readouterr().err
     assert main(["write", str(image), disk, "--yes-erase", disk]) == 9
     assert f"{disk}: is used by {Path(name).name}" in capsys.readouterr().err
+
+
+def test_another_node_than_the_one_that_was_confirmed(attach: Attach, tmp_path: Path) -> None:
+    disks = LinuxDisks()
+    loop = attach(old_stick(tmp_path, SIZE))
+    node = tmp_path / "node"
+    os.mknod(node, 0o600 | stat.S_IFBLK, Path(loop).stat().st_rdev)
+    with pytest.raises(UnsafeTarget, match=r"\(its path differs\)"):
+        open_device(replace(disks.find(str(node)), path=str(node)), disks)
+
+
+def test_who_is_not_root_can_write_where_it_is_allowed(
+    attach: Attach, image: Path, tmp_path: Path
+) -> None:
+    """As members of the group `disk` are: the kernel's caches are not theirs to drop."""
+    stick = old_stick(tmp_path, SIZE + MIB)
+    loop = attach(stick)
+    less = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    program = (sys.executable, "-P", "-m", "efi_image")
+    done = run(*less, *program, "write", image, loop, "--yes-erase", loop)
+    assert "read back and right" in done
+    os.sync()
+    assert_whole(image, stick)
+
+
+def sectors_read(loop: str) -> int:
+    """Documentation/block/stat.rst."""
+    return int(Path("/sys/block", Path(loop).name, "stat").read_text().split()[2])
+
+
+@pytest.mark.parametrize("options", [[], ["--no-verify"], ["--skip-holes"], ["--resume"]])
+def test_what_was_written_is_read_once(
+    options: list[str], attach: Attach, image: Path, tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As the kernel counts what the device was asked for."""
+    stick = old_stick(tmp_path, SIZE + MIB)
+    loop = attach(stick)
+    if "--resume" in options:
+        note = state.Unfinished("image", digest(image.read_bytes()[:GRAIN]).hex(), 4 * MIB)
+        with stick.open("r+b") as file:
+            file.write(bytes(4096) + note.block())
+            file.seek(MIB)
+            file.write(image.read_bytes()[MIB : 4 * MIB])
+            file.seek(GRAIN)
+            file.write(bytes(MIB - GRAIN))
+        os.sync()
+    before = sectors_read(loop)
+    assert main(["write", str(image), loop, "--yes-erase", loop, "--json", *options]) == 0
+    read = (sectors_read(loop) - before) * 512
+    report = json.loads(capsys.readouterr().out)
+    written = report["written"] + report["zeroed"] + report["kept"]
+    if "--no-verify" in options:
+        assert (report["verified"], read) == (0, 0)
+    else:
+        assert report["verified"] == written > PAYLOAD
+        # with the block that tells of an unfinished write, and the first before it
+        assert report["verified"] <= read <= report["verified"] + 8192 + 64 * 1024
 
 
 def test_one_that_is_too_small(
