@@ -1,6 +1,7 @@
 """The disks of Windows, as PowerShell's Storage module tells of them in JSON.
 
-Tested with recorded answers only, not on Windows.
+Tested with recorded answers only, not on Windows. What it does not tell, or not in words that
+are known here, makes a disk no target.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ $ErrorActionPreference = 'Stop'
 [Console]::OutputEncoding = [System.Text.Encoding]::UTF8
 @{
   disks = @(Get-Disk | Select-Object Number, FriendlyName, SerialNumber, Size,
-            LogicalSectorSize, BusType, IsBoot, IsSystem, IsReadOnly)
+            LogicalSectorSize, BusType, IsBoot, IsSystem, IsReadOnly, IsOffline, IsClustered)
   partitions = @(Get-Partition | Select-Object DiskNumber, PartitionNumber, AccessPaths,
             IsBoot, IsSystem)
   pagefiles = @(Get-CimInstance Win32_PageFileUsage | Select-Object Name)
@@ -43,6 +44,7 @@ _BUSES = {
     "File Backed Virtual": Bus.LOOP, 15: Bus.LOOP,
     "NVMe": Bus.NVME, 17: Bus.NVME,
 }  # fmt: skip
+_FLAGS = ("IsBoot", "IsSystem", "IsReadOnly", "IsOffline", "IsClustered")
 _EXTERNAL = {Bus.USB, Bus.MMC, Bus.FIREWIRE, Bus.LOOP}
 
 Ask = Callable[[str], bytes]
@@ -61,34 +63,63 @@ def ask_powershell(script: str) -> bytes:
 Row = dict[str, Any]
 
 
-def _rows(found: object) -> list[Row]:
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+def _rows(answer: Row, key: str) -> list[Row]:
+    found = answer.get(key)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise MissingError(f"PowerShell's answer is not understood: {key} is no list of objects")
+    return found
+
+
+def _is_known(partition: Row) -> bool:
+    """Whether the partition tells where it is mounted: a list, one path, or nothing at all."""
+    paths = partition.get("AccessPaths", False)
+    many = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    return many or paths is None or isinstance(paths, str)
 
 
 def _paths(partition: Row) -> list[str]:
     """Where a partition is mounted; the volume's own name is no mount."""
     paths = partition.get("AccessPaths")
-    listed = paths if isinstance(paths, list) else [paths] if isinstance(paths, str) else []
-    return [path for path in listed if not path.startswith("\\\\?\\")]
+    listed = paths if isinstance(paths, list) else [paths]
+    return [path for path in listed if isinstance(path, str) and not path.startswith("\\\\?\\")]
+
+
+def _bytes(row: Row, key: str) -> int:
+    found = row.get(key)
+    return found if isinstance(found, int) and found > 0 else 0
+
+
+def _unknown(disk: Row, partitions: list[Row]) -> str:
+    """What Windows does not tell of a disk, or not in words that are known; or ''."""
+    asked = {key: isinstance(disk.get(key), bool) for key in _FLAGS}
+    for key in ("IsBoot", "IsSystem"):
+        asked[key] &= all(isinstance(part.get(key), bool) for part in partitions)
+    asked["AccessPaths"] = all(map(_is_known, partitions))
+    return ", ".join(key for key, known in asked.items() if not known)
 
 
 def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
-    bus = _BUSES.get(disk.get("BusType", ""), Bus.OTHER)
+    kind = disk.get("BusType")
+    bus = _BUSES.get(kind, Bus.OTHER) if isinstance(kind, (str, int)) else Bus.OTHER
     external = bus in _EXTERNAL
     mounts = [Mount("", path, "") for part in partitions for path in _paths(part)]
     refusals = []
     if any(row.get("IsBoot") or row.get("IsSystem") for row in (disk, *partitions)):
         refusals.append(Refusal(Reason.SYSTEM, "holds Windows or what starts it"))
+    unknown = _unknown(disk, partitions)
     for page in pagefiles:
         if any(page.lower().startswith(mount.target.lower()) for mount in mounts):
             refusals.append(Refusal(Reason.SYSTEM, f"holds swap in {page}"))
     if not external:
         text = "is mounted at {}"
         refusals += [Refusal(Reason.MOUNTED, text.format(mount.target)) for mount in mounts]
-    size = int(disk.get("Size") or 0)
+    size = _bytes(disk, "Size")
     for applies, reason, text in (
         (not size, Reason.NO_MEDIUM, "has no medium in it"),
         (disk.get("IsReadOnly"), Reason.READ_ONLY, "is write-protected"),
+        (disk.get("IsOffline"), Reason.IN_USE, "is offline: another path or system may use it"),
+        (disk.get("IsClustered"), Reason.IN_USE, "belongs to a cluster"),
+        (unknown, Reason.UNKNOWN, f"is not understood: Windows' {unknown}"),
         (not external, Reason.INTERNAL, "is an internal disk"),
     ):
         if applies:
@@ -97,7 +128,7 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
         path=f"\\\\.\\PhysicalDrive{disk.get('Number')}",
         name=f"PhysicalDrive{disk.get('Number')}",
         size=size,
-        sector_size=int(disk.get("LogicalSectorSize") or 512),
+        sector_size=_bytes(disk, "LogicalSectorSize") or 512,
         model=" ".join(str(disk.get("FriendlyName") or "").split()),
         serial=str(disk.get("SerialNumber") or "").strip(),
         bus=bus,
@@ -123,10 +154,13 @@ class WindowsDisks(Record):
             raise MissingError(f"PowerShell's answer is no JSON: {error}") from None
         if not isinstance(found, dict):
             raise MissingError("PowerShell's answer is no object")
-        pagefiles = [str(row.get("Name", "")) for row in _rows(found.get("pagefiles"))]
-        partitions = _rows(found.get("partitions"))
-        for disk in _rows(found.get("disks")):
-            own = [row for row in partitions if row.get("DiskNumber") == disk.get("Number")]
+        pagefiles = [str(row.get("Name", "")) for row in _rows(found, "pagefiles")]
+        disks, partitions = _rows(found, "disks"), _rows(found, "partitions")
+        numbers = [disk.get("Number") for disk in disks]
+        if not all(type(number) is int for number in numbers):
+            raise MissingError("PowerShell does not tell the number of a disk")
+        for disk, number in zip(disks, numbers, strict=True):
+            own = [row for row in partitions if row.get("DiskNumber") in {number, None}]
             yield _device(disk, own, pagefiles)
 
     def find(self, path: str) -> Device:

@@ -246,7 +246,7 @@ def mac(answers: dict[str, Any]) -> MacDisks:
 def about(name: str, **more: object) -> dict[str, object]:
     return {
         "DeviceIdentifier": name, "DeviceNode": f"/dev/{name}", "DeviceBlockSize": 512,
-        "VirtualOrPhysical": "Physical", "WritableMedia": True, **more,
+        "VirtualOrPhysical": "Physical", "WritableMedia": True, "WholeDisk": True, **more,
     }  # fmt: skip
 
 
@@ -303,7 +303,48 @@ def test_macos_finds_a_disk_by_either_path() -> None:
         disks.find("/dev/disk9")
 
 
-def test_macos_answers_that_are_none() -> None:
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("WholeDisk", False), ("Internal", None), ("Internal", "No"), ("DeviceNode", "/dev/disk0"),
+        ("VirtualOrPhysical", "Unknown"), ("VirtualOrPhysical", None), ("DeviceIdentifier", "disk0"),
+    ],
+)  # fmt: skip
+def test_what_macos_does_not_tell_is_no_target(key: str, value: object) -> None:
+    stick = {k: v for k, v in {**MACBOOK["info -plist disk4"], key: value}.items() if v is not None}
+    found = listed(mac({**MACBOOK, "info -plist disk4": stick}))["disk4"]
+    assert "unknown" in reasons(found)
+    assert any(key in refusal.text for refusal in found.refusals)
+
+
+@pytest.mark.parametrize("kind", ["Apple_RAID", "Apple_RAID_Offline", "Apple_CoreStorage"])
+def test_macos_members_of_something_else(kind: str) -> None:
+    """What is made of them is a disk of its own, and tells not of what it is made."""
+    rows = [{"DeviceIdentifier": "disk4", "Content": "GUID_partition_scheme",
+             "Partitions": [{"DeviceIdentifier": "disk4s2", "Content": kind}]},
+            {"DeviceIdentifier": "disk7", "Content": "Apple_HFS", "MountPoint": "/Volumes/Raid"}]  # fmt: skip
+    disks = mac(
+        {**MACBOOK, "list -plist": {"WholeDisks": ["disk4"], "AllDisksAndPartitions": rows}}
+    )
+    (device,) = disks.devices()
+    assert reasons(device) == ["in-use"]
+    assert kind in device.refusals[0].text
+
+
+@pytest.mark.parametrize(
+    ("answer", "what"),
+    [
+        ({"Error": True, "ErrorMessage": "Could not find disk"}, "no answer: Could not find disk"),
+        ({"WholeDisks": []}, "does not tell which disks"),
+        ({"WholeDisks": [], "AllDisksAndPartitions": {}}, "is no list"),
+        ({"WholeDisks": [], "AllDisksAndPartitions": [
+            {"DeviceIdentifier": "disk3", "APFSPhysicalStores": [{}], "MountPoint": "/"}]},
+         "does not tell which disk something is on"),
+    ],
+)  # fmt: skip
+def test_macos_answers_that_are_not_understood(answer: object, what: str) -> None:
+    with pytest.raises(MissingError, match=what):
+        list(MacDisks(lambda _: plistlib.dumps(answer)).devices())
     with pytest.raises(MissingError, match="is no property list"):
         list(MacDisks(lambda _: b"usage: diskutil").devices())
 
@@ -319,7 +360,7 @@ def disk(number: int, name: str, serial: str, size: int, bus: str | int, **more:
     return {
         "Number": number, "FriendlyName": name, "SerialNumber": serial, "Size": size,
         "LogicalSectorSize": 512, "BusType": bus, "IsBoot": False, "IsSystem": False,
-        "IsReadOnly": False, **more,
+        "IsReadOnly": False, "IsOffline": False, "IsClustered": False, **more,
     }  # fmt: skip
 
 
@@ -360,7 +401,44 @@ def test_windows() -> None:
         windows(DESKTOP).find("E:")
 
 
-@pytest.mark.parametrize("answer", [b"Get-Disk : Access denied", b"[]"])
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [("IsBoot", None), ("IsSystem", "False"), ("IsReadOnly", None), ("IsOffline", None),
+     ("IsClustered", None)],
+)  # fmt: skip
+def test_what_windows_does_not_tell_is_no_target(key: str, value: object) -> None:
+    stick = disk(2, "SanDisk  Ultra", "4C53", 15376318464, "USB", **{key: value})
+    (device,) = windows({**DESKTOP, "disks": [stick]}).devices()
+    assert reasons(device) == ["unknown"]
+    assert device.refusals[0].text.endswith(key)
+    assert not device.unmount
+
+
+def test_windows_disks_that_others_use() -> None:
+    rows = [disk(2, "A", "1", 9, "USB", IsOffline=True), disk(3, "B", "2", 9, 7, IsClustered=True),
+            disk(5, "C", "3", 9, {"value": 7}), disk(6, "D", "4", "9", "USB"),
+            disk(7, "eMMC", "5", 9, "MMC")]  # fmt: skip
+    found = windows({**DESKTOP, "disks": rows}).devices()
+    assert [reasons(device) for device in found] == [
+        ["in-use"], ["in-use"], ["internal"], ["no-medium"], ["internal"],
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("paths", [{"value": ["C:\\"], "Count": 1}, [["C:\\"]], 7])
+def test_mounts_that_windows_tells_in_other_words(paths: Any) -> None:
+    """Windows PowerShell wraps some lists in an object; and rows of no disk may be any disk's."""
+    stick = disk(2, "SanDisk  Ultra", "4C53", 15376318464, "USB")
+    rows = [{**DESKTOP["partitions"][2], "AccessPaths": paths, "DiskNumber": None}]
+    (device,) = windows({"disks": [stick], "partitions": rows, "pagefiles": []}).devices()
+    assert reasons(device) == ["unknown"]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [b"Get-Disk : Access denied", b"[]", b'{"disks": [], "partitions": []}',
+     b'{"disks": {"value": []}, "partitions": [], "pagefiles": []}',
+     b'{"disks": [{"Number": null}], "partitions": [], "pagefiles": []}'],
+)  # fmt: skip
 def test_windows_answers_that_are_none(answer: bytes) -> None:
     with pytest.raises(MissingError):
         list(WindowsDisks(lambda _: answer).devices())
