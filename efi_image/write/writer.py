@@ -30,7 +30,7 @@ from efi_image.write.table import Fitted, check, fit, notes
 from efi_image.write.target import Target
 from efi_image.write.undisturbed import undisturbed
 
-CHECKPOINT = 10.0  # seconds between two notes of how far it came; each is a flush
+CHECKPOINT = 5.0  # seconds between two notes of how far it came; each is a flush
 
 
 class Phase(Enum):
