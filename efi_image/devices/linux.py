@@ -18,6 +18,7 @@ from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
 from efi_image.record import Record
 
+_MOST_SECTOR = 4096  # bytes; what is written first and last is in such blocks
 # What people's desktops mount; only from there a write unmounts by itself.
 _MEDIA = ("/media", "/run/media", "/mnt")
 # What a system is made of; a live system's own medium, too.
@@ -79,6 +80,8 @@ class _Judge:
             self._refuse(Reason.NO_MEDIUM, "has no medium in it")
         if text(folder / "ro") == "1":
             self._refuse(Reason.READ_ONLY, "is write-protected")
+        if self._node.sector_size > _MOST_SECTOR:
+            self._refuse(Reason.UNKNOWN, f"has sectors of {self._node.sector_size} bytes")
         if not self._external:
             self._refuse(Reason.INTERNAL, "is an internal disk")
 
@@ -116,7 +119,7 @@ def _device(system: System, uses: Uses, node: Node) -> Device:
         path=node.path,
         name=node.name,
         size=node.size,
-        sector_size=number(node.folder / "queue/logical_block_size") or 512,
+        sector_size=node.sector_size,
         model=node.model,
         serial=node.serial(udev_data(system.run, node.number)),
         bus=node.bus,

@@ -63,6 +63,11 @@ class Node(Record):
         return number(self.folder / "size") * SECTOR
 
     @property
+    def sector_size(self) -> int:
+        """Bytes that it reads and writes at once."""
+        return number(self.folder / "queue/logical_block_size") or SECTOR
+
+    @property
     def title(self) -> str:
         """Its name, and what a device mapper calls it."""
         mapped = text(self.folder / "dm/name")
@@ -104,7 +109,10 @@ class Node(Record):
             return usb is None or text(usb / "removable") != "fixed"
         if self.bus is Bus.MMC:
             return text(self.folder / "device/type") == "SD"  # eMMC is soldered
-        return self.bus in {Bus.FIREWIRE, Bus.LOOP} or text(self.folder / "removable") == "1"
+        if self.bus in {Bus.FIREWIRE, Bus.LOOP}:
+            return True
+        # of SATA it says only that the firmware calls the port hot-pluggable, as many do of all
+        return self.bus is not Bus.SATA and text(self.folder / "removable") == "1"
 
     @property
     def model(self) -> str:

@@ -23,18 +23,12 @@ BLKROGET = 0x125E
 BLKGETSIZE64 = 0x80081272
 BLKGETDISKSEQ = 0x80081280
 
-_MOST_SECTOR = 4096  # bytes
 _LOCK_TRIES = 50  # udev holds its lock while it looks at a disk
 _LOCK_WAIT = 0.1  # seconds
 
 
 def refuse(device: Device, *, internal: bool = False) -> None:
     """Raise UnsafeTarget unless the disk may be written; `internal` disks only if asked for."""
-    if device.sector_size > _MOST_SECTOR:
-        raise UnsafeTarget(
-            f"has sectors of {device.sector_size} bytes; the most are {_MOST_SECTOR}",
-            where=device.path,
-        )
     found = [r for r in device.refusals if not (internal and r.reason is Reason.INTERNAL)]
     if not found:
         return

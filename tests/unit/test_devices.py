@@ -63,8 +63,9 @@ def test_large_sectors_are_refused(tmp_path: Path) -> None:
     (device,) = LinuxDisks(
         build("disk sdb bus=usb size=8G sector=16384", tmp_path).system
     ).devices()
+    assert not device.safe
     with pytest.raises(UnsafeTarget, match="has sectors of 16384 bytes"):
-        refuse(device)
+        refuse(device, internal=True)
 
 
 def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
