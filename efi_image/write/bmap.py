@@ -53,7 +53,6 @@ class Filter(Copying):
     """Lets through what the map says is data, and compares its digests."""
 
     def __init__(self, to: _To, bmap: Map, image: str) -> None:
-        super().__init__()
         self._to = to
         self._map = bmap
         self._image = image

@@ -32,7 +32,7 @@ class Ledger:
         self._places = array("Q")
         self._digests = bytearray()
         self.bytes = 0
-        self._zeros = {PIECE: digest(bytes(PIECE))}
+        self._zeros: dict[int, bytes] = {}
 
     def add(self, offset: int, size: int, found: bytes) -> None:
         """Data with that digest was written there."""

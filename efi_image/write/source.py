@@ -64,7 +64,6 @@ class _Part(Copying):
     """Keeps a part of what it is told."""
 
     def __init__(self, offset: int, count: int) -> None:
-        super().__init__()
         self._offset = offset
         self.found = bytearray(count)
 
