@@ -36,6 +36,10 @@ PACKAGES = {
     "bmaptool": "bmap-tools",
     "xz": "xz-utils",
     "gzip": "gzip",
+    "mkfs.ext4": "e2fsprogs",
+    "addpart": "util-linux",
+    "setpriv": "util-linux",
+    "mount": "mount",
 }
 
 

@@ -428,6 +428,23 @@ def test_a_wrong_byte_is_found(image: Path, tmp_path: Path) -> None:
         assert not boots(stick)
 
 
+class Piecemeal(Misbehaving):
+    """Takes and gives three sectors at a time, as a kernel may when memory is short."""
+
+    def _pwrite(self, view: memoryview, offset: int) -> int:
+        return super()._pwrite(view[:1536], offset)
+
+    def _pread(self, view: memoryview, offset: int) -> int:
+        return super()._pread(view[:1536], offset)
+
+
+def test_short_writes_and_reads_go_on(image: Path, tmp_path: Path) -> None:
+    stick = old_stick(tmp_path, SIZE + MIB)
+    report = write(image, stick, medium=Piecemeal(stick))
+    assert report.verified == report.written + report.zeroed
+    assert_whole(image, stick)
+
+
 class Impatient(Misbehaving):
     """Whose user presses Ctrl-C when it is cleared after a fault."""
 

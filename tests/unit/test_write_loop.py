@@ -17,7 +17,7 @@ from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_con
 
 from efi_image.cli import main
 from efi_image.devices.linux import LinuxDisks
-from efi_image.errors import UnsafeTarget
+from efi_image.errors import OutputError, UnsafeTarget
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
 from efi_image.record import replace
@@ -25,7 +25,9 @@ from efi_image.write import state
 from efi_image.write.device import open_device
 from efi_image.write.ledger import digest
 from efi_image.write.pieces import GRAIN
+from efi_image.write.source import open_source
 from efi_image.write.target import Abilities, Target
+from efi_image.write.writer import Phase, Writer
 
 __all__ = ["image"]
 
@@ -194,6 +196,75 @@ def test_another_node_than_the_one_that_was_confirmed(attach: Attach, tmp_path: 
     os.mknod(node, 0o600 | stat.S_IFBLK, Path(loop).stat().st_rdev)
     with pytest.raises(UnsafeTarget, match=r"\(its path differs\)"):
         open_device(replace(disks.find(str(node)), path=str(node)), disks)
+
+
+@pytest.mark.parametrize("place", ["", "p1"])
+def test_a_disk_that_was_mounted_meanwhile(
+    place: str, attach: Attach, tmp_path: Path, unmounted: Callable[[str], Path]
+) -> None:
+    """After it was confirmed, and before it was opened: as a whole, or a partition of it."""
+    loop = attach(old_stick(tmp_path, SIZE), "--partscan")
+    if place:  # told by hand, as not every kernel reads partition tables
+        run("addpart", loop, "1", "2048", "16384")
+    run("mkfs.ext4", "-q", "-F", loop + place)
+    confirmed = LinuxDisks().find(loop)
+    assert confirmed.safe
+    folder = unmounted(loop + place)
+    with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+        open_device(confirmed, LinuxDisks())
+    (refusal,) = LinuxDisks().find(loop).refusals
+    assert refusal.text == f"is mounted at {folder}"
+
+
+@pytest.fixture
+def unmounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a device in a folder; it is unmounted after the test."""
+    folder = tmp_path / "mounted"
+
+    def mount(device: str) -> Path:
+        folder.mkdir()
+        run("mount", "-t", "ext4", device, folder)
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", folder], check=True)
+
+
+class Shrinking:
+    """Takes half of a loop device away when a part of the image is written."""
+
+    def __init__(self, stick: Path, loop: str) -> None:
+        self._stick, self._loop = stick, loop
+        self.shrunk = False
+
+    def watch(self, _phase: Phase) -> Callable[[int, int], None]:
+        return self._shrink
+
+    def _shrink(self, done: int, _total: int) -> None:
+        if done >= 2 * MIB and not self.shrunk:
+            self.shrunk = True
+            os.truncate(self._stick, 4 * MIB)
+            subprocess.run(["losetup", "--set-capacity", self._loop], check=True)
+
+
+def test_a_device_that_becomes_smaller(attach: Attach, tmp_path: Path) -> None:
+    image = tmp_path / "full.img"
+    image.write_bytes(os.urandom(SIZE))
+    stick = old_stick(tmp_path, SIZE)
+    loop = attach(stick)
+    disks = LinuxDisks()
+    target = open_device(disks.find(loop), disks)
+    shrinking = Shrinking(stick, loop)
+    with (
+        open_source(image) as source,
+        pytest.raises(OutputError, match="cannot be written at byte"),
+    ):
+        Writer(source, target, watch=shrinking.watch).write()
+    target.close()
+    assert shrinking.shrunk
+    os.sync()
+    assert not any(stick.read_bytes()[:4096])
 
 
 def test_who_is_not_root_can_write_where_it_is_allowed(
