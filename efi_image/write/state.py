@@ -36,7 +36,7 @@ def parse(block: bytes) -> Unfinished | None:
     try:
         found = json.loads(block[len(_MAGIC) :].rstrip(b"\0"))
         image, head, done = found["image"], found["head"], found["done"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     if not (isinstance(image, str) and isinstance(head, str) and isinstance(done, int)):
         return None

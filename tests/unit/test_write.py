@@ -342,8 +342,10 @@ def test_notes_survive_strange_names() -> None:
         assert found is not None
         assert (found.head, found.done) == (note.head, note.done)
         assert len(note.block()) == state.BLOCK
-    for block in (b"", b"zpp-image: unfinished write\n{}", b"zpp-image: unfinished write\n[1]"):
+    for text in (b"", b"{}", b"[1]", b"[" * 4000, b"9" * 4000, b"\xff"):
+        block = b"zpp-image: unfinished write\n" + text
         assert state.parse(block.ljust(4096, b"\0")) is None
+    assert state.parse(bytes(4096)) is None
 
 
 # ---- sectors of 4096 bytes
