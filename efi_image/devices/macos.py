@@ -163,7 +163,7 @@ def _device(about: dict[str, Any], name: str, mounts: list[Mount], member: str) 
         external=external,
         read_only=read_only,
         mounts=tuple(mounts),
-        unmount=tuple(unmount),
+        unmount=() if refusals else tuple(unmount),
         refusals=tuple(refusals),
     )
 

@@ -317,6 +317,7 @@ def test_what_macos_does_not_tell_is_no_target(key: str, value: object) -> None:
     stick = {k: v for k, v in {**MACBOOK["info -plist disk4"], key: value}.items() if v is not None}
     found = listed(mac({**MACBOOK, "info -plist disk4": stick}))["disk4"]
     assert "unknown" in reasons(found)
+    assert not found.unmount
     assert any(key in refusal.text for refusal in found.refusals)
 
 
