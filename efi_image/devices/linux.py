@@ -147,10 +147,7 @@ class LinuxDisks(Record):
 
     def find(self, path: str) -> Device:
         """The disk with that file; raises InputError or UnsafeTarget if it is none."""
-        try:
-            status = os.stat(path)  # noqa: PTH116
-        except OSError as error:
-            raise InputError(f"cannot be used: {error.strerror}", where=path) from None
+        status = _status(path)
         if not stat.S_ISBLK(status.st_mode):
             raise InputError("is no block device", where=path)
         return self.find_number(_devno(status.st_rdev), path)
@@ -171,12 +168,15 @@ class LinuxDisks(Record):
         return _device(self.system, uses, node)
 
     def held(self, device: Device, paths: Iterable[str]) -> str:
-        """The first file that is on that disk, by any stack, or is the disk or a part of it; ''."""
+        """The first file that is on that disk, by any stack, or is the disk or a part of it; ''.
+
+        Raises InputError if one cannot be asked for.
+        """
         uses = read_stack(self.system)
         stack = {chain[-1] for chain in uses.stack(device.name)}
         seen = set()
         for path in paths:
-            status = os.stat(path)  # noqa: PTH116
+            status = _status(path)
             if stat.S_ISBLK(status.st_mode):
                 below = {uses.finder.number(_devno(status.st_rdev))}
             elif status.st_dev in seen:
@@ -192,6 +192,14 @@ class LinuxDisks(Record):
         """The loop device that a file is, or ''."""
         real = os.path.realpath(path)
         return next((node.path for node in nodes(self.system.sys) if node.backing_file == real), "")
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"cannot be used: {reason}", where=path) from None
 
 
 def _devno(number: int) -> str:

@@ -128,6 +128,21 @@ def _abilities(folder: Path) -> Abilities:
     )
 
 
+def unmount_confirmed(before: Device, now: Device) -> None:
+    """Unmount what was said to be; raises UnsafeTarget if that is not what is there now.
+
+    Folders are unmounted by their names, and another disk may be mounted there meanwhile.
+    """
+    other = _same(before, now) or ("use" if before.unmount != now.unmount else "")
+    if other:
+        raise UnsafeTarget(
+            f"is not as it was when it was confirmed (its {other} differs)", where=before.path
+        )
+    from efi_image.devices.unmount import unmount  # noqa: PLC0415 - seldom needed
+
+    unmount(before.unmount)
+
+
 def open_device(device: Device, disks: LinuxDisks, *, internal: bool = False) -> Target:
     """The disk, for this process alone; raises UnsafeTarget or OutputError.
 

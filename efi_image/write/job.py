@@ -115,7 +115,7 @@ class Run:
                 hint="write the image with this system's own tools",
             )
         from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
-        from efi_image.write.device import open_device, refuse  # noqa: PLC0415
+        from efi_image.write.device import open_device, refuse, unmount_confirmed  # noqa: PLC0415
 
         disks = LinuxDisks()
         device = disks.find(self._job.target)
@@ -129,7 +129,7 @@ class Run:
                 )
             self._events.confirm(device, source)
             if device.unmount:
-                _unmount(device, disks.find(device.path))
+                unmount_confirmed(device, disks.find(device.path))
             target = open_device(device, disks, internal=self._job.internal)
             return self._write(source, target, device)
 
@@ -161,15 +161,6 @@ class Run:
         from efi_image.devices.unmount import eject  # noqa: PLC0415
 
         return eject(target.descriptor())
-
-
-def _unmount(before: Device, now: Device) -> None:
-    """Unmount what was said to be; a disk that took its place keeps its mounts."""
-    from efi_image.devices.unmount import unmount  # noqa: PLC0415
-
-    if (before.path, before.diskseq, before.serial) != (now.path, now.diskseq, now.serial):
-        raise UnsafeTarget("was exchanged before it was opened", where=before.path)
-    unmount(before.unmount)
 
 
 def _refuse_attached(path: Path) -> None:

@@ -12,14 +12,14 @@ from layouts import build, load, names
 
 from efi_image import devices
 from efi_image.cli import main
-from efi_image.devices import Bus, Device, Reason
+from efi_image.devices import Bus, Device, Mount, Reason
 from efi_image.devices.linux import LinuxDisks
 from efi_image.devices.macos import MacDisks
 from efi_image.devices.watch import Event, changes
 from efi_image.devices.windows import WindowsDisks
-from efi_image.errors import InputError, MissingError, UnsafeTarget
+from efi_image.errors import InputError, MissingError, OutputError, UnsafeTarget
 from efi_image.record import replace
-from efi_image.write.device import refuse
+from efi_image.write.device import refuse, unmount_confirmed
 
 
 def listed(disks: devices.Disks) -> dict[str, Device]:
@@ -56,6 +56,23 @@ def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
                 continue
             with pytest.raises(UnsafeTarget):
                 refuse(device, internal=True)
+
+
+def test_only_what_was_confirmed_is_unmounted(tmp_path: Path) -> None:
+    """Neither another disk's mounts in the same folders, nor more than was said."""
+    text = "disk sdb bus=usb serial=A size=8G\npart sdb1 sdb\nmount /dev/sdb1 /mnt/none-such vfat"
+    (before,) = LinuxDisks(build(text, tmp_path / "before").system).devices()
+    more = Mount("/dev/sdb1", "/media/none-such", "vfat")
+    for now, what in (
+        (replace(before, serial="B"), "serial"),
+        (replace(before, diskseq=99), "diskseq"),
+        (replace(before, unmount=()), "use"),
+        (replace(before, unmount=(*before.unmount, more)), "use"),
+    ):
+        with pytest.raises(UnsafeTarget, match=rf"\(its {what} differs\)"):
+            unmount_confirmed(before, now)
+    with pytest.raises(OutputError, match="/mnt/none-such: cannot be unmounted"):
+        unmount_confirmed(before, before)
 
 
 def test_large_sectors_are_refused(tmp_path: Path) -> None:
