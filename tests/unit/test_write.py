@@ -34,6 +34,8 @@ from efi_image.errors import (
     UsageError,
     ZppError,
 )
+from efi_image.gpt import Gpt, Partition
+from efi_image.partition_types import ESP
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
 from efi_image.write import state
@@ -41,6 +43,7 @@ from efi_image.write.bmap import read_bmap
 from efi_image.write.pieces import GRAIN, PIECE, Assembler
 from efi_image.write.probe import places, probe
 from efi_image.write.source import open_source, part_of
+from efi_image.write.table import fit
 from efi_image.write.target import open_file
 from efi_image.write.writer import Phase, WriteOptions, Writer
 
@@ -408,6 +411,16 @@ def test_what_cannot_be_converted_is_refused(table: Table, what: str, tmp_path: 
     with pytest.raises(UsageError, match=what):
         write(image, stick, medium=Misbehaving(stick, 4096))
     assert stick.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("first", "sectors"), [(1 << 62, 8), ((1 << 64) - 8, 8), (1 << 62, 1 - (1 << 62))]
+)
+def test_tables_out_of_bounds_are_refused(first: int, sectors: int) -> None:
+    partition = Partition(ESP.guid, ESP.guid, first, sectors)
+    head = Gpt(1 << 13, 4096, ESP.guid, (partition,)).primary().ljust(GRAIN, b"\0")
+    with pytest.raises((DoesNotFitError, UsageError)):
+        fit(head, 64 * MIB, 512, "stick")
 
 
 def test_partitions_between_large_sectors_are_refused(image: Path, tmp_path: Path) -> None:
