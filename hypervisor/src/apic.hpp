@@ -12,15 +12,6 @@ constexpr u32 apic_destination_format = 0xe0;
 constexpr u32 apic_icr_low = 0x300;
 constexpr u32 apic_icr_high = 0x310;
 
-// Whether a write there may start a CPU, or change whom a start addresses.
-constexpr bool is_startup_register(u64 offset)
-{
-    constexpr u64 mask = ~u64{0xf}; // registers are 16 bytes apart
-    return (offset & mask) == apic_icr_low || (offset & mask) == apic_id_register ||
-           (offset & mask) == apic_logical_destination ||
-           (offset & mask) == apic_destination_format;
-}
-
 // What a local APIC answers to.
 struct ApicIdentity {
     u32 id;
@@ -85,5 +76,23 @@ private:
     u64 value_;
     bool x2apic_;
 };
+
+// Whether that write to the xAPIC may start a CPU, or change whom a start addresses.
+inline bool is_startup_write(u64 offset, u32 value)
+{
+    constexpr u64 mask = ~u64{0xf}; // registers are 16 bytes apart
+    switch (offset & mask) {
+    case apic_icr_low: {
+        const DeliveryMode delivery = Icr::xapic(value, 0).delivery();
+        return delivery == DeliveryMode::init || delivery == DeliveryMode::startup;
+    }
+    case apic_id_register:
+    case apic_logical_destination:
+    case apic_destination_format:
+        return true;
+    default:
+        return false;
+    }
+}
 
 } // namespace zpp

@@ -170,17 +170,23 @@ TEST_CASE("ICR: de-assert is level-triggered and without the level")
     CHECK_FALSE(Icr::xapic(0, 0xffffffff).is_deassert());
 }
 
-TEST_CASE("apic: the registers that have to do with starting CPUs")
+TEST_CASE("apic: the writes that have to do with starting CPUs")
 {
-    unsigned found = 0;
-    for (u64 offset = 0; offset < 0x1000; offset += 4) {
-        const u64 number = offset >> 4;
-        const bool expected = number == 0x02 || number == 0x0d || number == 0x0e || number == 0x30;
-        CHECK(is_startup_register(offset) == expected);
-        found += is_startup_register(offset) ? 1 : 0;
+    for (u32 low :
+         {0u, 0x4500u, 0xc4500u, 0x4687u, 0x8500u, 0xc469fu, 0x40fbu, 0x0400u, 0x200u, ~0u}) {
+        const DeliveryMode delivery = Icr::xapic(low, 0).delivery();
+        const bool starts = delivery == DeliveryMode::init || delivery == DeliveryMode::startup;
+        unsigned found = 0;
+        for (u64 offset = 0; offset < 0x1000; offset += 4) {
+            const u64 number = offset >> 4;
+            const bool expected =
+                number == 0x02 || number == 0x0d || number == 0x0e || (number == 0x30 && starts);
+            CHECK(is_startup_write(offset, low) == expected);
+            found += is_startup_write(offset, low) ? 1 : 0;
+        }
+        CHECK(found == (starts ? 16 : 12));
+        CHECK_FALSE(is_startup_write(0x1020, low));
     }
-    CHECK(found == 16);
-    CHECK_FALSE(is_startup_register(0x1020));
 }
 
 } // namespace

@@ -261,6 +261,17 @@ Outcome dispatch(Vcpu& vcpu, Vmcb& vmcb, GuestRegisters& registers)
     }
 }
 
+// Bits without a meaning for the core, but where any bit on which translations depend is another one in
+// the guest, QEMU's TCG flushes once more at VMRUN and at #VMEXIT. Linux has PSE on the BSP only.
+void follow_cr4(const Vmcb& vmcb)
+{
+    constexpr u64 followed = x86::cr4_pse | x86::cr4_pge;
+    const u64 host = x86::read_cr4();
+    const u64 wanted = (host & ~followed) | (vmcb.cr4 & followed);
+    if (wanted != host)
+        x86::write_cr4(wanted);
+}
+
 } // namespace
 
 // QEMU's TCG gives VMEXIT_INVALID, not #GP, when the guest sets a reserved bit of CR4. If it was
@@ -297,6 +308,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     carry_out(vcpu, vmcb, dispatch(vcpu, vmcb, registers));
     deliver_events(vcpu, vmcb);
     startup::take(vcpu, registers, {reset, start, x86::pause});
+    follow_cr4(vmcb);
     vmcb.rax = registers.rax;
     return true;
 }

@@ -1,5 +1,5 @@
 // The hot paths, most exits of a running OS: CPUID of leaf 1 or an untouched one, and the stores to the
-// xAPIC that start no CPU (end of interrupt, timer). Anything else, any doubt is left to the general
+// xAPIC that start no CPU (end of interrupt, timer, IPIs). Anything else, any doubt is left to the general
 // handler, which starts afresh. FS, GS, TR and LDTR are still the guest's here, and GIF is clear: this
 // code must not fault.
 #include "apic.hpp"
@@ -63,7 +63,7 @@ bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
 {
     const u64 offset = vmcb.exit_info_2 - apic_access::page().value;
     if (offset >= page_size || (vmcb.exit_info_1 & fault_write) == 0 ||
-        is_startup_register(offset) || (vmcb.exit_interrupt_info & event_valid) != 0)
+        (vmcb.exit_interrupt_info & event_valid) != 0)
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);
     const auto store = decode_store(code.bytes, code.count, code_size(vmcb));
@@ -71,10 +71,12 @@ bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
         return false;
     const u64* source =
         store->from_register ? find_register(registers, vmcb, store->source) : nullptr;
-    if ((store->from_register && source == nullptr) || !advance(vmcb, vmcb.rip + store->length))
+    if (store->from_register && source == nullptr)
         return false;
-    apic_access::write(static_cast<u32>(offset),
-                       source != nullptr ? static_cast<u32>(*source) : store->immediate);
+    const u32 value = source != nullptr ? static_cast<u32>(*source) : store->immediate;
+    if (is_startup_write(offset, value) || !advance(vmcb, vmcb.rip + store->length))
+        return false;
+    apic_access::write(static_cast<u32>(offset), value);
     ++vcpu.exits[nested_page_fault_counter];
     return true;
 }

@@ -69,18 +69,11 @@ u64 efer_allowed()
     return bits;
 }
 
-// The bits that most OSs set, of those on which translations depend: where they are the same in the
-// guest, QEMU's TCG flushes once less at VMRUN and at #VMEXIT. The core itself has neither user pages
-// nor global ones.
+// SMEP and SMAP: free, as the core has no user pages.
 u64 host_cr4()
 {
-    const u32 standard = x86::cpuid(1).edx;
     const u32 extended = x86::cpuid(0).eax >= 7 ? x86::cpuid(7).ebx : 0;
     u64 bits = 0;
-    if ((standard & bit(3)) != 0)
-        bits |= x86::cr4_pse;
-    if ((standard & bit(13)) != 0)
-        bits |= x86::cr4_pge;
     if ((extended & bit(7)) != 0)
         bits |= x86::cr4_smep;
     if ((extended & bit(20)) != 0)
