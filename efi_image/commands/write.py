@@ -48,13 +48,17 @@ def _describe(device: Device) -> str:
     return f"{device.path}: {device.model or 'disk'}{serial}, {human(device.size)}"
 
 
-def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
+def _other_key(device: Device, key: str) -> str:
+    if device.twin and key == device.serial:
+        return f"has the serial number of {device.twin}; --yes-erase {device.key} means this one"
+    return f"is not the disk with serial {key}; its own is {device.key}"
+
+
+def confirm(device: Device, source: ImageSource, key: str | None) -> None:
     """Raise UnsafeTarget unless the person, or the script's option, means this disk."""
     if key is not None:
         if key not in {device.key, printable(device.key)}:
-            raise UnsafeTarget(
-                f"is not the disk with serial {key}; its own is {device.key}", where=device.path
-            )
+            raise UnsafeTarget(_other_key(device, key), where=device.path)
         return
     if not sys.stdin.isatty():
         raise UnsafeTarget(
@@ -179,7 +183,7 @@ def command(
     run = Run(
         job,
         Events(
-            confirm=lambda device, source: _confirm(device, source, yes_erase),
+            confirm=lambda device, source: confirm(device, source, yes_erase),
             watch=meters.phase,
             probing=lambda: meters.show("probing"),
         ),

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
@@ -111,7 +112,21 @@ class _Judge:
 _ORDER = list(Reason)
 
 
-def _device(system: System, uses: Uses, node: Node) -> Device:
+# Serial number → the disks with a medium that have it
+_Serials = dict[str, list[Node]]
+
+
+def _serials(system: System, uses: Uses) -> _Serials:
+    found: _Serials = defaultdict(list)
+    for node in uses.nodes.values():
+        if node.is_disk and node.size:
+            found[node.serial(udev_data(system.run, node.number))].append(node)
+    return found
+
+
+def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device:
+    serial = node.serial(udev_data(system.run, node.number))
+    twins = [other.path for other in serials.get(serial, []) if serial and other is not node]
     judge = _Judge(uses, node)
     judge.judge()
     found = sorted(judge.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
@@ -121,7 +136,8 @@ def _device(system: System, uses: Uses, node: Node) -> Device:
         size=node.size,
         sector_size=node.sector_size,
         model=node.model,
-        serial=node.serial(udev_data(system.run, node.number)),
+        serial=serial,
+        twin=twins[0] if twins else "",
         bus=node.bus,
         removable=text(node.folder / "removable") == "1",
         external=node.external,
@@ -141,9 +157,10 @@ class LinuxDisks(Record):
     def devices(self) -> Iterator[Device]:
         """All whole disks; loop devices that have a file, too."""
         uses = read_uses(self.system)
+        serials = _serials(self.system, uses)
         for node in uses.nodes.values():
             if node.is_disk:
-                yield _device(self.system, uses, node)
+                yield _device(self.system, uses, node, serials)
 
     def find(self, path: str) -> Device:
         """The disk with that file; raises InputError or UnsafeTarget if it is none."""
@@ -165,7 +182,7 @@ class LinuxDisks(Record):
             )
         if not node.is_disk:
             raise UnsafeTarget("is no whole disk", where=path)
-        return _device(self.system, uses, node)
+        return _device(self.system, uses, node, _serials(self.system, uses))
 
     def held(self, device: Device, paths: Iterable[str]) -> str:
         """The first file that is on that disk, by any stack, or is the disk or a part of it; ''.

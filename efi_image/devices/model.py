@@ -57,8 +57,8 @@ class Device(Record):
     """A whole disk. `size` and `sector_size` in bytes; what is not known is empty or 0.
 
     `external`: it is meant to be unplugged, or its medium is. `diskseq` is the kernel's number
-    for this very plugging-in. `unmount` are the mounts that a write undoes first; every other
-    use is a refusal.
+    for this very plugging-in. `twin` is another disk with the same serial number. `unmount` are
+    the mounts that a write undoes first; every other use is a refusal.
     """
 
     path: str
@@ -72,6 +72,7 @@ class Device(Record):
     external: bool = False
     read_only: bool = False
     diskseq: int = 0
+    twin: str = ""
     mounts: tuple[Mount, ...] = ()
     unmount: tuple[Mount, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -88,5 +89,5 @@ class Device(Record):
 
     @property
     def key(self) -> str:
-        """What a script gives to confirm that it is erased."""
-        return self.serial or self.path
+        """What a script gives to confirm that it is erased: what no other disk has."""
+        return self.path if self.twin else self.serial or self.path

@@ -12,14 +12,17 @@ from layouts import build, load, names
 
 from efi_image import devices
 from efi_image.cli import main
+from efi_image.commands.write import confirm
 from efi_image.devices import Bus, Device, Mount, Reason
 from efi_image.devices.linux import LinuxDisks
 from efi_image.devices.macos import MacDisks
 from efi_image.devices.watch import Event, changes
 from efi_image.devices.windows import WindowsDisks
 from efi_image.errors import InputError, MissingError, OutputError, UnsafeTarget
+from efi_image.reader.medium import Medium
 from efi_image.record import replace
 from efi_image.write.device import refuse, unmount_confirmed
+from efi_image.write.source import RawSource
 
 
 def listed(disks: devices.Disks) -> dict[str, Device]:
@@ -73,6 +76,36 @@ def test_only_what_was_confirmed_is_unmounted(tmp_path: Path) -> None:
             unmount_confirmed(before, now)
     with pytest.raises(OutputError, match="/mnt/none-such: cannot be unmounted"):
         unmount_confirmed(before, before)
+
+
+def test_a_serial_number_that_others_have_confirms_nothing(tmp_path: Path) -> None:
+    found = listed(LinuxDisks(load("twins", tmp_path).system))
+    keys = {name: device.key for name, device in found.items()}
+    assert (keys["sdb"], keys["sdc"]) == ("/dev/sdb", "/dev/sdc")
+    assert (found["sdb"].twin, found["sdc"].twin) == ("/dev/sdc", "/dev/sdb")
+    assert keys["sdd"] == "20120926571200000"  # the reader's other slot is empty
+    assert (keys["sdf"], found["sdf"].twin) == ("/dev/sdf", "")
+    assert LinuxDisks(load("twins", tmp_path / "again").system).find_number("8:0", "x").twin
+
+
+def test_what_confirms_for_scripts(tmp_path: Path) -> None:
+    source = RawSource(Medium(-1, "x.img", 0, 0))
+    twin = listed(LinuxDisks(load("twins", tmp_path).system))["sdb"]
+    plain = replace(twin, twin="")
+    strange = replace(plain, serial="\x1b[2J")  # as it is, or as it is shown
+    for device, key in (
+        (plain, plain.serial), (twin, "/dev/sdb"), (replace(plain, serial=""), "/dev/sdb"),
+        (strange, "\x1b[2J"), (strange, "\\x1b[2J"),
+    ):  # fmt: skip
+        confirm(device, source, key)
+    for device, key, what in (
+        (plain, "other", "its own is 0123456789AB"),
+        (plain, "/dev/sdb", "its own is 0123456789AB"),
+        (twin, twin.serial, "has the serial number of /dev/sdc; --yes-erase /dev/sdb means this"),
+        (replace(plain, serial=""), "", "its own is /dev/sdb"),
+    ):
+        with pytest.raises(UnsafeTarget, match=what):
+            confirm(device, source, key)
 
 
 def test_large_sectors_are_refused(tmp_path: Path) -> None:
