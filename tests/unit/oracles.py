@@ -39,6 +39,9 @@ PACKAGES = {
     "mkfs.ext4": "e2fsprogs",
     "addpart": "util-linux",
     "setpriv": "util-linux",
+    "mkswap": "util-linux",
+    "swapon": "mount",
+    "swapoff": "mount",
     "mount": "mount",
 }
 

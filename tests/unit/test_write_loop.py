@@ -52,7 +52,7 @@ def attach() -> Iterator[Attach]:
         return attached[-1]
 
     yield losetup
-    for path in reversed(attached):
+    for path in reversed(attached):  # one that is mounted goes when it is unmounted
         subprocess.run(["losetup", "-d", path], check=True)
 
 
@@ -229,6 +229,38 @@ def unmounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
     yield mount
     if folder.is_mount():
         subprocess.run(["umount", folder], check=True)
+
+
+def test_swap_on_it(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = attach(old_stick(tmp_path, SIZE))
+    run("mkswap", loop)
+    run("swapon", loop)
+    try:
+        assert main(["write", str(image), loop, "--yes-erase", loop]) == 9
+        assert f"{loop}: holds swap" in capsys.readouterr().err
+        with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+            open_device(LinuxDisks().find(loop), LinuxDisks())
+    finally:
+        run("swapoff", loop)
+    assert LinuxDisks().find(loop).safe
+
+
+def test_a_disk_in_a_file_on_it(
+    unmounted: Callable[[str], Path], attach: Attach, tmp_path: Path
+) -> None:
+    """A file on the outer one is the inner one, which is mounted, or not."""
+    outer = attach(old_stick(tmp_path, SIZE))
+    run("mkfs.ext4", "-q", "-F", outer)
+    folder = unmounted(outer)
+    with (folder / "inner.img").open("wb") as file:
+        file.truncate(4 * MIB)
+    inner = attach(folder / "inner.img")
+    texts = [refusal.text for refusal in LinuxDisks().find(outer).refusals]
+    assert f"is mounted at {folder}" in texts
+    assert f"is used by {Path(inner).name}" in texts
+    assert LinuxDisks().find(inner).safe
 
 
 class Shrinking:
