@@ -60,10 +60,17 @@ def _plist(raw: bytes) -> dict[str, Any]:
     return found
 
 
-def _list(row: dict[str, Any], key: str) -> list[Any]:
+def _rows(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
     found = row.get(key, [])
-    if not isinstance(found, list):
-        raise MissingError(f"diskutil's answer is not understood: {key} is no list")
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise MissingError(f"diskutil's answer is not understood: {key}")
+    return found
+
+
+def _names(row: dict[str, Any], key: str) -> list[str]:
+    found = row[key]
+    if not isinstance(found, list) or not all(_whole(str(each)) == each != "" for each in found):
+        raise MissingError(f"diskutil's answer is not understood: {key}")
     return found
 
 
@@ -78,13 +85,15 @@ def _mounts(rows: list[dict[str, Any]]) -> dict[str, list[Mount]]:
     found: dict[str, list[Mount]] = defaultdict(list)
     for row in rows:
         disks = _disks_of(row)
-        for volume in [row, *_list(row, "Partitions"), *_list(row, "APFSVolumes")]:
+        for volume in [row, *_rows(row, "Partitions"), *_rows(row, "APFSVolumes")]:
             points = [volume.get("MountPoint", "")]
             points += [
-                each.get("SnapshotMountPoint", "") for each in _list(volume, "MountedSnapshots")
+                each.get("SnapshotMountPoint", "") for each in _rows(volume, "MountedSnapshots")
             ]
             for point in filter(None, points):
-                mount = Mount("/dev/" + volume.get("DeviceIdentifier", ""), point, "")
+                if not isinstance(point, str):
+                    raise MissingError("diskutil's answer is not understood: MountPoint")
+                mount = Mount(f"/dev/{volume.get('DeviceIdentifier', '')}", point, "")
                 for disk in disks:
                     found[disk].append(mount)
     return found
@@ -92,7 +101,7 @@ def _mounts(rows: list[dict[str, Any]]) -> dict[str, list[Mount]]:
 
 def _disks_of(row: dict[str, Any]) -> set[str]:
     """The disks that a row of the list is on: its own, or those below an APFS container."""
-    stores = _list(row, "APFSPhysicalStores")
+    stores = _rows(row, "APFSPhysicalStores")
     names = [each.get("DeviceIdentifier") or each.get("APFSPhysicalStore") for each in stores]
     disks = {_whole(str(name)) for name in names or [row.get("DeviceIdentifier")]}
     if "" in disks:
@@ -105,7 +114,7 @@ def _members(rows: list[dict[str, Any]]) -> dict[str, str]:
     return {
         disk: str(part["Content"])
         for row in rows
-        for part in [row, *_list(row, "Partitions")]
+        for part in [row, *_rows(row, "Partitions")]
         if str(part.get("Content", "")).startswith(_MEMBERS)
         for disk in _disks_of(row)
     }
@@ -178,9 +187,9 @@ class MacDisks(Record):
         listed = _plist(self.ask(("list", "-plist")))
         if not {"WholeDisks", "AllDisksAndPartitions"} <= listed.keys():
             raise MissingError("diskutil does not tell which disks there are")
-        rows = _list(listed, "AllDisksAndPartitions")
+        rows = _rows(listed, "AllDisksAndPartitions")
         mounts, members = _mounts(rows), _members(rows)
-        for name in map(str, _list(listed, "WholeDisks")):
+        for name in _names(listed, "WholeDisks"):
             about = _plist(self.ask(("info", "-plist", name)))
             if (
                 about.get("VirtualOrPhysical") != "Virtual"

@@ -98,7 +98,18 @@ def _unknown(disk: Row, partitions: list[Row]) -> str:
     return ", ".join(key for key, known in asked.items() if not known)
 
 
-def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
+def _disk_of(partition: Row, numbers: list[object]) -> object:
+    """The number of its disk; None if that is not told."""
+    number = partition.get("DiskNumber")
+    return number if type(number) is int and number in numbers else None
+
+
+def _is_below(file: str, mount: str) -> bool:
+    return file.lower().startswith(mount.lower())
+
+
+def _device(disk: Row, partitions: list[Row], pagefiles: list[str], lost: list[str]) -> Device:
+    """`lost` are page files that are on none of the disks that are known."""
     kind = disk.get("BusType")
     bus = _BUSES.get(kind, Bus.OTHER) if isinstance(kind, (str, int)) else Bus.OTHER
     external = bus in _EXTERNAL
@@ -108,8 +119,10 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
         refusals.append(Refusal(Reason.SYSTEM, "holds Windows or what starts it"))
     unknown = _unknown(disk, partitions)
     for page in pagefiles:
-        if any(page.lower().startswith(mount.target.lower()) for mount in mounts):
+        if any(_is_below(page, mount.target) for mount in mounts):
             refusals.append(Refusal(Reason.SYSTEM, f"holds swap in {page}"))
+    for page in lost:
+        refusals.append(Refusal(Reason.UNKNOWN, f"may hold swap in {page or 'some file'}"))
     if not external:
         text = "is mounted at {}"
         refusals += [Refusal(Reason.MOUNTED, text.format(mount.target)) for mount in mounts]
@@ -157,11 +170,14 @@ class WindowsDisks(Record):
         pagefiles = [str(row.get("Name", "")) for row in _rows(found, "pagefiles")]
         disks, partitions = _rows(found, "disks"), _rows(found, "partitions")
         numbers = [disk.get("Number") for disk in disks]
-        if not all(type(number) is int for number in numbers):
+        if len({number for number in numbers if type(number) is int}) < len(disks):
             raise MissingError("PowerShell does not tell the number of a disk")
+        known = [path for row in partitions for path in _paths(row)]
+        lost = [page for page in pagefiles if not any(_is_below(page, path) for path in known)]
         for disk, number in zip(disks, numbers, strict=True):
-            own = [row for row in partitions if row.get("DiskNumber") in {number, None}]
-            yield _device(disk, own, pagefiles)
+            # a row of no disk may be any disk's
+            own = [row for row in partitions if _disk_of(row, numbers) in (number, None)]
+            yield _device(disk, own, pagefiles, lost)
 
     def find(self, path: str) -> Device:
         """The disk with that path, such as \\\\.\\PhysicalDrive2."""
