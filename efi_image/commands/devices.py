@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, replace
 from typing import Any
 
 import click
@@ -12,6 +11,7 @@ import click
 from efi_image.devices import Bus, Device, Reason, Refusal, disks
 from efi_image.errors import printable
 from efi_image.facts.text import human, table
+from efi_image.record import as_dict, replace
 from efi_image.values import parse_size
 
 HEADER = ("DEVICE", "SIZE", "BUS", "MODEL", "SERIAL", "MOUNTED", "SAFE TO WRITE")
@@ -19,7 +19,7 @@ HEADER = ("DEVICE", "SIZE", "BUS", "MODEL", "SERIAL", "MOUNTED", "SAFE TO WRITE"
 
 def device_json(device: Device) -> dict[str, Any]:
     """A device for programs."""
-    row = asdict(device)
+    row = as_dict(device)
     row.pop("refusals")
     row["bus"] = device.bus.value
     row["safe"] = device.safe

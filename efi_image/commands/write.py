@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ from efi_image.devices import Device
 from efi_image.errors import UnsafeTarget, UsageError, printable
 from efi_image.facts.text import human
 from efi_image.progress import Progress
+from efi_image.record import as_dict
 from efi_image.write.job import Events, Job, Outcome, Run
 from efi_image.write.source import ImageSource
 from efi_image.write.writer import Phase, WriteOptions
@@ -48,13 +48,17 @@ def _describe(device: Device) -> str:
     return f"{device.path}: {device.model or 'disk'}{serial}, {human(device.size)}"
 
 
-def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
+def _other_key(device: Device, key: str) -> str:
+    if device.twin and key == device.serial:
+        return f"has the serial number of {device.twin}; --yes-erase {device.key} means this one"
+    return f"is not the disk with serial {key}; its own is {device.key}"
+
+
+def confirm(device: Device, source: ImageSource, key: str | None) -> None:
     """Raise UnsafeTarget unless the person, or the script's option, means this disk."""
     if key is not None:
-        if key != device.key:
-            raise UnsafeTarget(
-                f"is not the disk with serial {key}; its own is {device.key}", where=device.path
-            )
+        if key not in {device.key, printable(device.key)}:
+            raise UnsafeTarget(_other_key(device, key), where=device.path)
         return
     if not sys.stdin.isatty():
         raise UnsafeTarget(
@@ -73,13 +77,21 @@ def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
         raise UnsafeTarget("was not confirmed; nothing is written", where=device.path)
 
 
+def _unfinished(run: Run) -> str:
+    """What a write that failed has left."""
+    if run.may_boot:
+        return "the write is not finished, and it could not be cleared again: do not boot from it"
+    more = "; --resume goes on" if run.resumable else ""
+    return f"the write is not finished, and nothing boots from it{more}"
+
+
 def _document(job: Job, outcome: Outcome) -> dict[str, Any]:
     device = outcome.device
     return {
         "image": str(job.image),
         "target": job.target,
         "serial": device.serial if device else "",
-        **asdict(outcome.report),
+        **as_dict(outcome.report),
         "seconds": round(outcome.seconds, 3),
         "ejected": outcome.ejected,
     }
@@ -171,7 +183,7 @@ def command(
     run = Run(
         job,
         Events(
-            confirm=lambda device, source: _confirm(device, source, yes_erase),
+            confirm=lambda device, source: confirm(device, source, yes_erase),
             watch=meters.phase,
             probing=lambda: meters.show("probing"),
         ),
@@ -181,9 +193,7 @@ def command(
     except BaseException:
         meters.clear()
         if run.unfinished:
-            more = "; --resume goes on" if run.resumable else ""
-            line = f"{target}: the write is not finished, and nothing boots from it{more}"
-            click.echo(printable(line), err=True)
+            click.echo(printable(f"{target}: {_unfinished(run)}"), err=True)
         raise
     meters.clear()
     if as_json:

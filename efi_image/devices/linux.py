@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
 from pathlib import PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
-from efi_image.devices.sysfs import Node, number, text, udev_data
-from efi_image.devices.uses import System, Uses, read_uses
+from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
+from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
+from efi_image.record import Record
 
+_MOST_SECTOR = 4096  # bytes; what is written first and last is in such blocks
 # What people's desktops mount; only from there a write unmounts by itself.
 _MEDIA = ("/media", "/run/media", "/mnt")
 # What a system is made of; a live system's own medium, too.
@@ -73,10 +75,14 @@ class _Judge:
 
     def _judge_itself(self) -> None:
         folder = self._node.folder
+        if in_dev(behind := self._node.backing_file):
+            self._refuse(Reason.IN_USE, f"is another name of {behind}")
         if not self._node.size:
             self._refuse(Reason.NO_MEDIUM, "has no medium in it")
         if text(folder / "ro") == "1":
             self._refuse(Reason.READ_ONLY, "is write-protected")
+        if self._node.sector_size > _MOST_SECTOR:
+            self._refuse(Reason.UNKNOWN, f"has sectors of {self._node.sector_size} bytes")
         if not self._external:
             self._refuse(Reason.INTERNAL, "is an internal disk")
 
@@ -106,7 +112,21 @@ class _Judge:
 _ORDER = list(Reason)
 
 
-def _device(system: System, uses: Uses, node: Node) -> Device:
+# Serial number → the disks with a medium that have it
+_Serials = dict[str, list[Node]]
+
+
+def _serials(system: System, uses: Uses) -> _Serials:
+    found: _Serials = defaultdict(list)
+    for node in uses.nodes.values():
+        if node.is_disk and node.size:
+            found[node.serial(udev_data(system.run, node.number))].append(node)
+    return found
+
+
+def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device:
+    serial = node.serial(udev_data(system.run, node.number))
+    twins = [other.path for other in serials.get(serial, []) if serial and other is not node]
     judge = _Judge(uses, node)
     judge.judge()
     found = sorted(judge.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
@@ -114,9 +134,10 @@ def _device(system: System, uses: Uses, node: Node) -> Device:
         path=node.path,
         name=node.name,
         size=node.size,
-        sector_size=number(node.folder / "queue/logical_block_size") or 512,
+        sector_size=node.sector_size,
         model=node.model,
-        serial=node.serial(udev_data(system.run, node.number)),
+        serial=serial,
+        twin=twins[0] if twins else "",
         bus=node.bus,
         removable=text(node.folder / "removable") == "1",
         external=node.external,
@@ -128,28 +149,25 @@ def _device(system: System, uses: Uses, node: Node) -> Device:
     )
 
 
-@dataclass(frozen=True)
-class LinuxDisks:
+class LinuxDisks(Record):
     """The disks of this machine, read anew with every call."""
 
-    system: System = field(default_factory=System)
+    system: System = System()
 
     def devices(self) -> Iterator[Device]:
         """All whole disks; loop devices that have a file, too."""
         uses = read_uses(self.system)
+        serials = _serials(self.system, uses)
         for node in uses.nodes.values():
             if node.is_disk:
-                yield _device(self.system, uses, node)
+                yield _device(self.system, uses, node, serials)
 
     def find(self, path: str) -> Device:
         """The disk with that file; raises InputError or UnsafeTarget if it is none."""
-        try:
-            status = os.stat(path)  # noqa: PTH116
-        except OSError as error:
-            raise InputError(f"cannot be used: {error.strerror}", where=path) from None
+        status = _status(path)
         if not stat.S_ISBLK(status.st_mode):
             raise InputError("is no block device", where=path)
-        return self.find_number(f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}", path)
+        return self.find_number(_devno(status.st_rdev), path)
 
     def find_number(self, devno: str, path: str) -> Device:
         """The disk with that MAJOR:MINOR; `path` is what to call it in a message."""
@@ -164,15 +182,42 @@ class LinuxDisks:
             )
         if not node.is_disk:
             raise UnsafeTarget("is no whole disk", where=path)
-        return _device(self.system, uses, node)
+        return _device(self.system, uses, node, _serials(self.system, uses))
 
-    def holds(self, device: Device, path: str) -> bool:
-        """Whether a file is on that disk, by any stack, or is the disk or a part of it."""
-        uses = read_uses(self.system)
-        status = os.stat(path)  # noqa: PTH116
-        if stat.S_ISBLK(status.st_mode):
-            number_ = f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
-            below = {uses.finder.number(number_)}
-        else:
-            below = uses.finder.of_file(os.path.realpath(path))
-        return any(chain[-1] in below for chain in uses.stack(device.name))
+    def held(self, device: Device, paths: Iterable[str]) -> str:
+        """The first file that is on that disk, by any stack, or is the disk or a part of it; ''.
+
+        Raises InputError if one cannot be asked for.
+        """
+        uses = read_stack(self.system)
+        stack = {chain[-1] for chain in uses.stack(device.name)}
+        seen = set()
+        for path in paths:
+            status = _status(path)
+            if stat.S_ISBLK(status.st_mode):
+                below = {uses.finder.number(_devno(status.st_rdev))}
+            elif status.st_dev in seen:
+                continue
+            else:
+                seen.add(status.st_dev)
+                below = uses.finder.of_file(os.path.realpath(path))
+            if stack & below:
+                return path
+        return ""
+
+    def attached(self, path: str) -> str:
+        """The loop device that a file is, or ''."""
+        real = os.path.realpath(path)
+        return next((node.path for node in nodes(self.system.sys) if node.backing_file == real), "")
+
+
+def _status(path: str) -> os.stat_result:
+    try:
+        return os.stat(path)  # noqa: PTH116
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise InputError(f"cannot be used: {reason}", where=path) from None
+
+
+def _devno(number: int) -> str:
+    return f"{os.major(number)}:{os.minor(number)}"

@@ -1,7 +1,8 @@
 """The disks of macOS, as `diskutil` tells of them in property lists.
 
 Tested with recorded answers only, not on a Mac. diskutil knows no serial numbers, so the
-path stands for them.
+path stands for them. What it does not tell, or tells in words that are not known here, makes a
+disk no target.
 """
 
 from __future__ import annotations
@@ -11,11 +12,11 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
 from efi_image.errors import InputError, MissingError, UnsafeTarget
+from efi_image.record import Record
 
 _TIMEOUT = 60  # seconds
 _BUSES = {
@@ -31,6 +32,8 @@ _BUSES = {
 _SYSTEM = ("/", "/private/var/vm")
 _SYSTEM_VOLUMES = "/System/"
 _MEDIA = "/Volumes/"
+# of a partition that is a part of something else, which is a disk of its own; APFS tells of which
+_MEMBERS = ("Apple_RAID", "Apple_CoreStorage", "Apple_Fusion")
 
 Ask = Callable[[tuple[str, ...]], bytes]
 
@@ -51,12 +54,29 @@ def _plist(raw: bytes) -> dict[str, Any]:
         found = plistlib.loads(raw)
     except (ValueError, plistlib.InvalidFileException) as error:
         raise MissingError(f"diskutil's answer is no property list: {error}") from None
-    return found if isinstance(found, dict) else {}
+    if not isinstance(found, dict) or found.get("Error"):
+        reason = found.get("ErrorMessage") if isinstance(found, dict) else ""
+        raise MissingError(f"diskutil gives no answer: {reason or 'no dictionary'}")
+    return found
+
+
+def _rows(row: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    found = row.get(key, [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        raise MissingError(f"diskutil's answer is not understood: {key}")
+    return found
+
+
+def _names(row: dict[str, Any], key: str) -> list[str]:
+    found = row[key]
+    if not isinstance(found, list) or not all(_whole(str(each)) == each != "" for each in found):
+        raise MissingError(f"diskutil's answer is not understood: {key}")
+    return found
 
 
 def _whole(identifier: str) -> str:
     """disk2 of disk2s1."""
-    found = re.match(r"disk\d+", identifier)
+    found = re.match(r"disk[0-9]+(?![0-9])", identifier)
     return found[0] if found else ""
 
 
@@ -64,22 +84,63 @@ def _mounts(rows: list[dict[str, Any]]) -> dict[str, list[Mount]]:
     """Disk → what is mounted of it; an APFS container's volumes count for its stores' disks."""
     found: dict[str, list[Mount]] = defaultdict(list)
     for row in rows:
-        stores = [each.get("DeviceIdentifier", "") for each in row.get("APFSPhysicalStores", [])]
-        disks = {_whole(each) for each in stores} or {_whole(row.get("DeviceIdentifier", ""))}
-        for volume in [row, *row.get("Partitions", []), *row.get("APFSVolumes", [])]:
+        disks = _disks_of(row)
+        for volume in [row, *_rows(row, "Partitions"), *_rows(row, "APFSVolumes")]:
             points = [volume.get("MountPoint", "")]
             points += [
-                each.get("SnapshotMountPoint", "") for each in volume.get("MountedSnapshots", [])
+                each.get("SnapshotMountPoint", "") for each in _rows(volume, "MountedSnapshots")
             ]
             for point in filter(None, points):
-                mount = Mount("/dev/" + volume.get("DeviceIdentifier", ""), point, "")
+                if not isinstance(point, str):
+                    raise MissingError("diskutil's answer is not understood: MountPoint")
+                mount = Mount(f"/dev/{volume.get('DeviceIdentifier', '')}", point, "")
                 for disk in disks:
                     found[disk].append(mount)
     return found
 
 
-def _device(about: dict[str, Any], mounts: list[Mount]) -> Device:
-    external = not about.get("Internal", True) or bool(about.get("RemovableMedia"))
+def _disks_of(row: dict[str, Any]) -> set[str]:
+    """The disks that a row of the list is on: its own, or those below an APFS container."""
+    stores = _rows(row, "APFSPhysicalStores")
+    names = [each.get("DeviceIdentifier") or each.get("APFSPhysicalStore") for each in stores]
+    disks = {_whole(str(name)) for name in names or [row.get("DeviceIdentifier")]}
+    if "" in disks:
+        raise MissingError("diskutil does not tell which disk something is on")
+    return disks
+
+
+def _members(rows: list[dict[str, Any]]) -> dict[str, str]:
+    """Disk → what it is a part of, by the kinds of its partitions."""
+    return {
+        disk: str(part["Content"])
+        for row in rows
+        for part in [row, *_rows(row, "Partitions")]
+        if str(part.get("Content", "")).startswith(_MEMBERS)
+        for disk in _disks_of(row)
+    }
+
+
+def _bytes(about: dict[str, Any], *keys: str) -> int:
+    """The first of those numbers that is there; else 0."""
+    found = [about[key] for key in keys if about.get(key)]
+    return found[0] if found and isinstance(found[0], int) and found[0] > 0 else 0
+
+
+def _unknown(about: dict[str, Any], name: str) -> str:
+    """What diskutil does not tell, or not in words that are known, of a disk; or ''."""
+    kind, bus = about.get("VirtualOrPhysical"), about.get("BusProtocol")
+    wanted = {
+        "WholeDisk": about.get("WholeDisk") is True,
+        "Internal": isinstance(about.get("Internal"), bool),
+        "DeviceIdentifier": about.get("DeviceIdentifier") == name,
+        "DeviceNode": about.get("DeviceNode") == f"/dev/{name}",
+        "VirtualOrPhysical": kind == "Physical" or (kind == "Virtual" and bus == "Disk Image"),
+    }
+    return ", ".join(key for key, known in wanted.items() if not known)
+
+
+def _device(about: dict[str, Any], name: str, mounts: list[Mount], member: str) -> Device:
+    external = about.get("Internal") is False or about.get("RemovableMedia") is True
     refusals, unmount = [], []
     for mount in mounts:
         if mount.target in _SYSTEM or mount.target.startswith(_SYSTEM_VOLUMES):
@@ -88,9 +149,12 @@ def _device(about: dict[str, Any], mounts: list[Mount]) -> Device:
             unmount.append(mount)
         else:
             refusals.append(Refusal(Reason.MOUNTED, f"is mounted at {mount.target}"))
-    size = int(about.get("Size") or about.get("TotalSize") or 0)
-    read_only = not about.get("WritableMedia", False)
+    size = _bytes(about, "Size", "TotalSize")
+    read_only = about.get("WritableMedia") is not True
+    unknown = _unknown(about, name)
     for applies, reason, text in (
+        (member, Reason.IN_USE, f"is a part of something else ({member})"),
+        (unknown, Reason.UNKNOWN, f"is not understood: diskutil's {unknown}"),
         (not size, Reason.NO_MEDIUM, "has no medium in it"),
         (size and read_only, Reason.READ_ONLY, "is write-protected"),
         (not external, Reason.INTERNAL, "is an internal disk"),
@@ -98,23 +162,22 @@ def _device(about: dict[str, Any], mounts: list[Mount]) -> Device:
         if applies:
             refusals.append(Refusal(reason, text))
     return Device(
-        path=str(about.get("DeviceNode", "")),
-        name=str(about.get("DeviceIdentifier", "")),
+        path=f"/dev/{name}",
+        name=name,
         size=size,
-        sector_size=int(about.get("DeviceBlockSize") or 512),
+        sector_size=_bytes(about, "DeviceBlockSize") or 512,
         model=str(about.get("MediaName") or about.get("IORegistryEntryName") or "").strip(),
         bus=_BUSES.get(str(about.get("BusProtocol", "")), Bus.OTHER),
-        removable=bool(about.get("RemovableMedia")),
+        removable=about.get("RemovableMedia") is True,
         external=external,
         read_only=read_only,
         mounts=tuple(mounts),
-        unmount=tuple(unmount),
+        unmount=() if refusals else tuple(unmount),
         refusals=tuple(refusals),
     )
 
 
-@dataclass(frozen=True)
-class MacDisks:
+class MacDisks(Record):
     """The disks of this Mac."""
 
     ask: Ask = ask_diskutil
@@ -122,14 +185,17 @@ class MacDisks:
     def devices(self) -> Iterator[Device]:
         """All whole disks that are real; a container is no disk of its own."""
         listed = _plist(self.ask(("list", "-plist")))
-        mounts = _mounts(listed.get("AllDisksAndPartitions", []))
-        for name in listed.get("WholeDisks", []):
+        if not {"WholeDisks", "AllDisksAndPartitions"} <= listed.keys():
+            raise MissingError("diskutil does not tell which disks there are")
+        rows = _rows(listed, "AllDisksAndPartitions")
+        mounts, members = _mounts(rows), _members(rows)
+        for name in _names(listed, "WholeDisks"):
             about = _plist(self.ask(("info", "-plist", name)))
             if (
                 about.get("VirtualOrPhysical") != "Virtual"
                 or about.get("BusProtocol") == "Disk Image"
             ):
-                yield _device(about, mounts[name])
+                yield _device(about, name, mounts[name], members.get(name, ""))
 
     def find(self, path: str) -> Device:
         """The disk with that path, or with its raw one (/dev/rdisk2)."""

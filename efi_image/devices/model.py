@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from efi_image.record import Record
 
 
 class Bus(Enum):
@@ -37,16 +38,14 @@ class Reason(Enum):
     UNKNOWN = "unknown"
 
 
-@dataclass(frozen=True)
-class Refusal:
+class Refusal(Record):
     """A reason, and in words what it is about."""
 
     reason: Reason
     text: str
 
 
-@dataclass(frozen=True)
-class Mount:
+class Mount(Record):
     """A file system of the disk, or of something stacked on it, and where it is mounted."""
 
     source: str
@@ -54,13 +53,12 @@ class Mount:
     filesystem: str
 
 
-@dataclass(frozen=True)
-class Device:
+class Device(Record):
     """A whole disk. `size` and `sector_size` in bytes; what is not known is empty or 0.
 
     `external`: it is meant to be unplugged, or its medium is. `diskseq` is the kernel's number
-    for this very plugging-in. `unmount` are the mounts that a write undoes first; every other
-    use is a refusal.
+    for this very plugging-in. `twin` is another disk with the same serial number. `unmount` are
+    the mounts that a write undoes first; every other use is a refusal.
     """
 
     path: str
@@ -74,6 +72,7 @@ class Device:
     external: bool = False
     read_only: bool = False
     diskseq: int = 0
+    twin: str = ""
     mounts: tuple[Mount, ...] = ()
     unmount: tuple[Mount, ...] = ()
     refusals: tuple[Refusal, ...] = ()
@@ -90,5 +89,5 @@ class Device:
 
     @property
     def key(self) -> str:
-        """What a script gives to confirm that it is erased."""
-        return self.serial or self.path
+        """What a script gives to confirm that it is erased: what no other disk has."""
+        return self.path if self.twin else self.serial or self.path

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Bus
+from efi_image.record import Record
 
 SECTOR = 512  # sysfs counts in these, whatever the disk's own are
 
@@ -43,8 +44,7 @@ def number(path: Path) -> int:
     return int(found) if found.isascii() and found.isdecimal() else 0
 
 
-@dataclass(frozen=True)
-class Node:
+class Node(Record):
     """A block device; `number` is MAJOR:MINOR, `disk` the whole disk of a partition."""
 
     name: str
@@ -63,6 +63,11 @@ class Node:
         return number(self.folder / "size") * SECTOR
 
     @property
+    def sector_size(self) -> int:
+        """Bytes that it reads and writes at once."""
+        return number(self.folder / "queue/logical_block_size") or SECTOR
+
+    @property
     def title(self) -> str:
         """Its name, and what a device mapper calls it."""
         mapped = text(self.folder / "dm/name")
@@ -75,7 +80,7 @@ class Node:
 
     def holders(self) -> list[str]:
         """The devices that are made of this one."""
-        return _names(self.folder / "holders")
+        return names(self.folder / "holders")
 
     @property
     def is_disk(self) -> bool:
@@ -104,7 +109,10 @@ class Node:
             return usb is None or text(usb / "removable") != "fixed"
         if self.bus is Bus.MMC:
             return text(self.folder / "device/type") == "SD"  # eMMC is soldered
-        return self.bus in {Bus.FIREWIRE, Bus.LOOP} or text(self.folder / "removable") == "1"
+        if self.bus in {Bus.FIREWIRE, Bus.LOOP}:
+            return True
+        # of SATA it says only that the firmware calls the port hot-pluggable, as many do of all
+        return self.bus is not Bus.SATA and text(self.folder / "removable") == "1"
 
     @property
     def model(self) -> str:
@@ -133,16 +141,23 @@ def _page_80(folder: Path) -> str:
     return page[4 : 4 + int.from_bytes(page[2:4], "big")].decode("ascii", "replace").strip(" \0")
 
 
-def _names(folder: Path) -> list[str]:
+def in_dev(path: str) -> bool:
+    """Whether it is where disks are: in /dev, but not in the memory that is shared there."""
+    parts = PurePosixPath(path).parts
+    return parts[:2] == ("/", "dev") and parts[2:3] != ("shm",)
+
+
+def names(folder: Path | str) -> list[str]:
+    """What is in a folder; nothing if it cannot be read."""
     try:
-        return sorted(path.name for path in folder.iterdir())
+        return sorted(os.listdir(folder))  # noqa: PTH208 - no path is needed of each
     except OSError:
         return []
 
 
 def nodes(sys: Path) -> Iterator[Node]:
     """All block devices, partitions too."""
-    for name in _names(sys / "class/block"):
+    for name in names(sys / "class/block"):
         folder = (sys / "class/block" / name).resolve()
         found = text(folder / "dev")
         if found:
@@ -158,4 +173,4 @@ def udev_data(run: Path, devno: str) -> dict[str, str]:
 
 def btrfs_members(sys: Path) -> list[set[str]]:
     """The block devices of each btrfs file system that is in use."""
-    return [set(_names(each / "devices")) for each in sorted((sys / "fs/btrfs").glob("*-*"))]
+    return [set(names(each / "devices")) for each in sorted((sys / "fs/btrfs").glob("*-*"))]

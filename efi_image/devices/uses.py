@@ -6,15 +6,14 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Mount
-from efi_image.devices.sysfs import Node, btrfs_members, nodes, text, udev_data
+from efi_image.devices.sysfs import Node, btrfs_members, names, nodes, text, udev_data
+from efi_image.record import Record
 
 
-@dataclass(frozen=True)
-class System:
+class System(Record):
     """Where the kernel tells of its devices; tests put recorded ones there."""
 
     sys: Path = Path("/sys")
@@ -22,16 +21,16 @@ class System:
     run: Path = Path("/run")
 
 
-@dataclass
 class Uses:
     """All block devices by name, and what each is used for."""
 
-    finder: Finder
-    nodes: dict[str, Node]
-    above: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    mounts: dict[str, list[Mount]] = field(default_factory=lambda: defaultdict(list))
-    others: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    programs: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    def __init__(self, finder: Finder) -> None:
+        self.finder = finder
+        self.nodes = finder.nodes
+        self.above: dict[str, set[str]] = defaultdict(set)
+        self.mounts: dict[str, list[Mount]] = defaultdict(list)
+        self.others: dict[str, list[str]] = defaultdict(list)
+        self.programs: dict[str, set[str]] = defaultdict(set)
 
     def stack(self, name: str) -> Iterator[tuple[str, ...]]:
         """The chains of devices that stand on this one, itself first; each device once."""
@@ -45,8 +44,7 @@ class Uses:
                 waiting.append((*chain, above))
 
 
-@dataclass(frozen=True)
-class _Mounted:
+class _Mounted(Record):
     devno: str
     mount: Mount
 
@@ -145,16 +143,18 @@ def _pools(system: System, finder: Finder, uses: Uses) -> None:
 
 def _programs(system: System, finder: Finder, uses: Uses) -> None:
     """Programs that have a device open for writing, such as a virtual machine whose disk it is."""
-    for process in system.proc.glob("[0-9]*"):
-        if process.name == str(os.getpid()):
+    own = str(os.getpid())
+    for process in filter(str.isdecimal, names(system.proc)):
+        if process == own:
             continue
-        try:
-            for link in (process / "fd").iterdir():
-                name = finder.path(str(link.readlink()))
-                if name and _writes(text(process / "fdinfo" / link.name)):
-                    uses.programs[name].add(f"{text(process / 'comm')} ({process.name})")
-        except OSError:
-            continue  # it ended, or is another user's
+        folder = f"{system.proc}/{process}"  # strings, as there may be a hundred thousand
+        for link in names(f"{folder}/fd"):
+            try:
+                name = finder.path(os.readlink(f"{folder}/fd/{link}"))  # noqa: PTH115
+            except OSError:
+                continue  # it was closed meanwhile
+            if name and _writes(text(Path(folder, "fdinfo", link))):
+                uses.programs[name].add(f"{text(Path(folder, 'comm'))} ({process})")
 
 
 def _writes(about: str) -> bool:
@@ -162,17 +162,25 @@ def _writes(about: str) -> bool:
     return flags is not None and int(flags[1], 8) & os.O_ACCMODE != os.O_RDONLY
 
 
-def read_uses(system: System) -> Uses:
-    """All block devices of this machine, and what they are used for."""
+def read_stack(system: System) -> Uses:
+    """All block devices of this machine, and which stand on which."""
     finder = Finder(system, nodes(system.sys))
-    uses = Uses(finder, finder.nodes)
+    uses = Uses(finder)
     for node in finder.nodes.values():
         if node.disk:
             uses.above[node.disk].add(node.name)
         uses.above[node.name].update(node.holders())
-        if node.backing_file:
-            for below in finder.of_file(node.backing_file):
+        if file := node.backing_file:
+            # a loop device may stand on a disk itself, too
+            for below in {finder.path(file)} - {""} or finder.of_file(file):
                 uses.above[below].add(node.name)
+    return uses
+
+
+def read_uses(system: System) -> Uses:
+    """All block devices of this machine, and what they are used for."""
+    uses = read_stack(system)
+    finder = uses.finder
     for mounted in finder.mounts:
         for name in finder.of_mount(mounted):
             uses.mounts[name].append(mounted.mount)

@@ -1,6 +1,7 @@
 """The disks of Windows, as PowerShell's Storage module tells of them in JSON.
 
-Tested with recorded answers only, not on Windows.
+Tested with recorded answers only, not on Windows. What it does not tell, or not in words that
+are known here, makes a disk no target.
 """
 
 from __future__ import annotations
@@ -8,11 +9,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
 from efi_image.errors import InputError, MissingError
+from efi_image.record import Record
 
 _TIMEOUT = 60  # seconds
 
@@ -22,7 +23,7 @@ $ErrorActionPreference = 'Stop'
 [Console]::OutputEncoding = [System.Text.Encoding]::UTF8
 @{
   disks = @(Get-Disk | Select-Object Number, FriendlyName, SerialNumber, Size,
-            LogicalSectorSize, BusType, IsBoot, IsSystem, IsReadOnly)
+            LogicalSectorSize, BusType, IsBoot, IsSystem, IsReadOnly, IsOffline, IsClustered)
   partitions = @(Get-Partition | Select-Object DiskNumber, PartitionNumber, AccessPaths,
             IsBoot, IsSystem)
   pagefiles = @(Get-CimInstance Win32_PageFileUsage | Select-Object Name)
@@ -43,6 +44,7 @@ _BUSES = {
     "File Backed Virtual": Bus.LOOP, 15: Bus.LOOP,
     "NVMe": Bus.NVME, 17: Bus.NVME,
 }  # fmt: skip
+_FLAGS = ("IsBoot", "IsSystem", "IsReadOnly", "IsOffline", "IsClustered")
 _EXTERNAL = {Bus.USB, Bus.MMC, Bus.FIREWIRE, Bus.LOOP}
 
 Ask = Callable[[str], bytes]
@@ -61,34 +63,76 @@ def ask_powershell(script: str) -> bytes:
 Row = dict[str, Any]
 
 
-def _rows(found: object) -> list[Row]:
-    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []
+def _rows(answer: Row, key: str) -> list[Row]:
+    found = answer.get(key)
+    if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
+        raise MissingError(f"PowerShell's answer is not understood: {key} is no list of objects")
+    return found
+
+
+def _is_known(partition: Row) -> bool:
+    """Whether the partition tells where it is mounted: a list, one path, or nothing at all."""
+    paths = partition.get("AccessPaths", False)
+    many = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    return many or paths is None or isinstance(paths, str)
 
 
 def _paths(partition: Row) -> list[str]:
     """Where a partition is mounted; the volume's own name is no mount."""
     paths = partition.get("AccessPaths")
-    listed = paths if isinstance(paths, list) else [paths] if isinstance(paths, str) else []
-    return [path for path in listed if not path.startswith("\\\\?\\")]
+    listed = paths if isinstance(paths, list) else [paths]
+    return [path for path in listed if isinstance(path, str) and not path.startswith("\\\\?\\")]
 
 
-def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
-    bus = _BUSES.get(disk.get("BusType", ""), Bus.OTHER)
+def _bytes(row: Row, key: str) -> int:
+    found = row.get(key)
+    return found if isinstance(found, int) and found > 0 else 0
+
+
+def _unknown(disk: Row, partitions: list[Row]) -> str:
+    """What Windows does not tell of a disk, or not in words that are known; or ''."""
+    asked = {key: isinstance(disk.get(key), bool) for key in _FLAGS}
+    for key in ("IsBoot", "IsSystem"):
+        asked[key] &= all(isinstance(part.get(key), bool) for part in partitions)
+    asked["AccessPaths"] = all(map(_is_known, partitions))
+    return ", ".join(key for key, known in asked.items() if not known)
+
+
+def _disk_of(partition: Row, numbers: list[object]) -> object:
+    """The number of its disk; None if that is not told."""
+    number = partition.get("DiskNumber")
+    return number if type(number) is int and number in numbers else None
+
+
+def _is_below(file: str, mount: str) -> bool:
+    return file.lower().startswith(mount.lower())
+
+
+def _device(disk: Row, partitions: list[Row], pagefiles: list[str], lost: list[str]) -> Device:
+    """`lost` are page files that are on none of the disks that are known."""
+    kind = disk.get("BusType")
+    bus = _BUSES.get(kind, Bus.OTHER) if isinstance(kind, (str, int)) else Bus.OTHER
     external = bus in _EXTERNAL
     mounts = [Mount("", path, "") for part in partitions for path in _paths(part)]
     refusals = []
     if any(row.get("IsBoot") or row.get("IsSystem") for row in (disk, *partitions)):
         refusals.append(Refusal(Reason.SYSTEM, "holds Windows or what starts it"))
+    unknown = _unknown(disk, partitions)
     for page in pagefiles:
-        if any(page.lower().startswith(mount.target.lower()) for mount in mounts):
+        if any(_is_below(page, mount.target) for mount in mounts):
             refusals.append(Refusal(Reason.SYSTEM, f"holds swap in {page}"))
+    for page in lost:
+        refusals.append(Refusal(Reason.UNKNOWN, f"may hold swap in {page or 'some file'}"))
     if not external:
         text = "is mounted at {}"
         refusals += [Refusal(Reason.MOUNTED, text.format(mount.target)) for mount in mounts]
-    size = int(disk.get("Size") or 0)
+    size = _bytes(disk, "Size")
     for applies, reason, text in (
         (not size, Reason.NO_MEDIUM, "has no medium in it"),
         (disk.get("IsReadOnly"), Reason.READ_ONLY, "is write-protected"),
+        (disk.get("IsOffline"), Reason.IN_USE, "is offline: another path or system may use it"),
+        (disk.get("IsClustered"), Reason.IN_USE, "belongs to a cluster"),
+        (unknown, Reason.UNKNOWN, f"is not understood: Windows' {unknown}"),
         (not external, Reason.INTERNAL, "is an internal disk"),
     ):
         if applies:
@@ -97,7 +141,7 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
         path=f"\\\\.\\PhysicalDrive{disk.get('Number')}",
         name=f"PhysicalDrive{disk.get('Number')}",
         size=size,
-        sector_size=int(disk.get("LogicalSectorSize") or 512),
+        sector_size=_bytes(disk, "LogicalSectorSize") or 512,
         model=" ".join(str(disk.get("FriendlyName") or "").split()),
         serial=str(disk.get("SerialNumber") or "").strip(),
         bus=bus,
@@ -110,8 +154,7 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str]) -> Device:
     )
 
 
-@dataclass(frozen=True)
-class WindowsDisks:
+class WindowsDisks(Record):
     """The disks of this Windows system."""
 
     ask: Ask = ask_powershell
@@ -124,11 +167,17 @@ class WindowsDisks:
             raise MissingError(f"PowerShell's answer is no JSON: {error}") from None
         if not isinstance(found, dict):
             raise MissingError("PowerShell's answer is no object")
-        pagefiles = [str(row.get("Name", "")) for row in _rows(found.get("pagefiles"))]
-        partitions = _rows(found.get("partitions"))
-        for disk in _rows(found.get("disks")):
-            own = [row for row in partitions if row.get("DiskNumber") == disk.get("Number")]
-            yield _device(disk, own, pagefiles)
+        pagefiles = [str(row.get("Name", "")) for row in _rows(found, "pagefiles")]
+        disks, partitions = _rows(found, "disks"), _rows(found, "partitions")
+        numbers = [disk.get("Number") for disk in disks]
+        if len({number for number in numbers if type(number) is int}) < len(disks):
+            raise MissingError("PowerShell does not tell the number of a disk")
+        known = [path for row in partitions for path in _paths(row)]
+        lost = [page for page in pagefiles if not any(_is_below(page, path) for path in known)]
+        for disk, number in zip(disks, numbers, strict=True):
+            # a row of no disk may be any disk's
+            own = [row for row in partitions if _disk_of(row, numbers) in (number, None)]
+            yield _device(disk, own, pagefiles, lost)
 
     def find(self, path: str) -> Device:
         """The disk with that path, such as \\\\.\\PhysicalDrive2."""

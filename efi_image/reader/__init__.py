@@ -1,7 +1,7 @@
 """Bounded readers of foreign images: nothing they read can make them hang or grow.
 
 medium    bytes of a file or device, at random
-formats   packed images, and virtual machines'
+formats   what is packed or a virtual machine's: packed, virtual, programs
 fat       FAT12, FAT16 and FAT32 volumes
 iso       ISO 9660 with Joliet, Rock Ridge and El Torito
 content   what other volumes are

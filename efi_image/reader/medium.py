@@ -6,17 +6,16 @@ import os
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import InputError
+from efi_image.record import Record
 
 MAX_READ = 64 << 20  # bytes of one read; what is larger is read in pieces
 CHUNK = 1 << 20
 
 
-@dataclass(frozen=True)
-class Medium:
+class Medium(Record):
     """`size` bytes of an open file from `start` on; `name` is for messages."""
 
     descriptor: int

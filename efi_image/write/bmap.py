@@ -6,20 +6,19 @@ import hashlib
 import re
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from efi_image.errors import InputError
 from efi_image.reader.medium import open_raw
+from efi_image.record import Record
 from efi_image.write.pieces import Copying
 
 MAX_FILE = 64 << 20
 _HASHES = {"sha1", "sha224", "sha256", "sha384", "sha512"}
 
 
-@dataclass(frozen=True)
-class Range:
+class Range(Record):
     """Bytes of an image from `start` to before `end`; the digest is '' if there is none."""
 
     start: int
@@ -27,8 +26,7 @@ class Range:
     digest: str
 
 
-@dataclass(frozen=True)
-class Map:
+class Map(Record):
     """What a bmap file says: the image's size, and its ranges with data in their order."""
 
     name: str
@@ -55,7 +53,6 @@ class Filter(Copying):
     """Lets through what the map says is data, and compares its digests."""
 
     def __init__(self, to: _To, bmap: Map, image: str) -> None:
-        super().__init__()
         self._to = to
         self._map = bmap
         self._image = image

@@ -40,7 +40,7 @@ def refuse(device: Device, *, internal: bool = False) -> None:
 
 def _same(before: Device, now: Device) -> str:
     """What tells two devices apart, or ''."""
-    for what in ("serial", "size", "model", "diskseq", "sector_size"):
+    for what in ("path", "serial", "size", "model", "diskseq", "sector_size"):
         if getattr(before, what) != getattr(now, what):
             return what
     return ""
@@ -126,6 +126,21 @@ def _abilities(folder: Path) -> Abilities:
         if number(queue / "discard_max_bytes") > 0
         else 0,
     )
+
+
+def unmount_confirmed(before: Device, now: Device) -> None:
+    """Unmount what was said to be; raises UnsafeTarget if that is not what is there now.
+
+    Folders are unmounted by their names, and another disk may be mounted there meanwhile.
+    """
+    other = _same(before, now) or ("use" if before.unmount != now.unmount else "")
+    if other:
+        raise UnsafeTarget(
+            f"is not as it was when it was confirmed (its {other} differs)", where=before.path
+        )
+    from efi_image.devices.unmount import unmount  # noqa: PLC0415 - seldom needed
+
+    unmount(before.unmount)
 
 
 def open_device(device: Device, disks: LinuxDisks, *, internal: bool = False) -> Target:

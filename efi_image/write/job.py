@@ -8,14 +8,15 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from efi_image.devices.model import Device
+from efi_image.devices.sysfs import in_dev
 from efi_image.errors import DoesNotFitError, UnsafeTarget, UsageError
 from efi_image.progress import Progress
+from efi_image.record import Record
 from efi_image.write.bmap import read_bmap
-from efi_image.write.source import ImageSource, PlanSource, open_source
+from efi_image.write.source import ImageSource, open_source
 from efi_image.write.target import Target, open_file
 from efi_image.write.writer import Watch, WriteOptions, Writer, WriteReport
 
@@ -25,21 +26,19 @@ MANIFEST = ".toml"
 Confirm = Callable[[Device, ImageSource], None]
 
 
-@dataclass(frozen=True)
-class Job:
+class Job(Record):
     """What is to be written where. `internal`: a disk that is built in may be the target."""
 
     image: Path
     target: str
     bmap: Path | None = None
-    options: WriteOptions = field(default_factory=WriteOptions)
+    options: WriteOptions = WriteOptions()
     internal: bool = False
     probe: bool = False
     eject: bool = False
 
 
-@dataclass(frozen=True)
-class Outcome:
+class Outcome(Record):
     """What was done; `device` is None for a plain file, `ejected` if that was not asked for."""
 
     device: Device | None
@@ -48,8 +47,7 @@ class Outcome:
     ejected: bool | None
 
 
-@dataclass
-class Events:
+class Events(Record):
     """What the caller does: `confirm` once, `watch` for each phase, `probing` for the probe."""
 
     confirm: Confirm
@@ -58,35 +56,54 @@ class Events:
 
 
 class Run:
-    """One write; `unfinished` says afterwards whether it left the target so, and `resumable`
-    whether it can be gone on with."""
+    """One write; `unfinished` says afterwards whether it left the target so, `resumable` whether
+    it can be gone on with, and `may_boot` whether the target could not be cleared again."""
 
     def __init__(self, job: Job, events: Events) -> None:
         self._job = job
         self._events = events
-        self.unfinished = self.resumable = False
+        self.unfinished = self.resumable = self.may_boot = False
 
     def run(self) -> Outcome:
         """Do it; raises ZppError."""
-        if _is_block(self._job.target):
+        if is_device(self._job.target):
             return self._to_device()
-        path = Path(self._job.target)
-        if path.exists() and not path.is_file():
+        return self._to_file(Path(self._job.target))
+
+    def _to_file(self, path: Path) -> Outcome:
+        is_new = not path.exists()
+        if not is_new and not path.is_file():
             raise UsageError("is neither a disk nor a plain file", where=self._job.target)
         for given, option in ((self._job.probe, "--probe"), (self._job.eject, "--eject")):
             if given:
                 raise UsageError("is for devices", where=option)
         with self._source(512) as source:
-            if path.exists() and path.samefile(self._job.image):
-                raise UsageError("is the image itself", where=self._job.target)
+            if not is_new:
+                self._refuse_sources(path, source)
+                _refuse_attached(path)
             target = open_file(path, source.size)
-            return self._write(source, target, None)
+            try:
+                return self._write(source, target, None)
+            except BaseException:
+                if is_new and not self.unfinished:
+                    path.unlink(missing_ok=True)
+                raise
+
+    def _refuse_sources(self, path: Path, source: ImageSource) -> None:
+        """What is read may not be overwritten."""
+        if path.samefile(self._job.image):
+            raise UsageError("is the image itself", where=self._job.target)
+        others = [*source.files(), *([str(self._job.bmap)] if self._job.bmap else [])]
+        if any(map(path.samefile, others)):
+            raise UsageError("is to be read, too", where=self._job.target)
 
     def _source(self, sector_size: int) -> AbstractContextManager[ImageSource]:
         job = self._job
         if job.image.suffix.lower() == MANIFEST:
             if job.bmap:
                 raise UsageError("does not go with a manifest", where="--bmap")
+            from efi_image.write.plan import plan_source  # noqa: PLC0415
+
             return nullcontext(plan_source(job.image, sector_size))
         return open_source(job.image, read_bmap(job.bmap) if job.bmap else None)
 
@@ -98,25 +115,22 @@ class Run:
                 hint="write the image with this system's own tools",
             )
         from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
-        from efi_image.devices.unmount import unmount  # noqa: PLC0415
-        from efi_image.write.device import open_device, refuse  # noqa: PLC0415
+        from efi_image.write.device import open_device, refuse, unmount_confirmed  # noqa: PLC0415
 
         disks = LinuxDisks()
         device = disks.find(self._job.target)
         refuse(device, internal=self._job.internal)
         with self._source(device.sector_size) as source:
-            files = source.files() if isinstance(source, PlanSource) else []
-            for file in (str(self._job.image), *files):
-                if disks.holds(device, file):
-                    raise UnsafeTarget(f"holds {file}, which is to be written", where=device.path)
+            if held := disks.held(device, [str(self._job.image), *source.files()]):
+                raise UnsafeTarget(f"holds {held}, which is to be written", where=device.path)
             if (source.size or 0) > device.size:
                 raise DoesNotFitError(
                     f"has {device.size} bytes, but the image has {source.size}", where=device.path
                 )
             self._events.confirm(device, source)
-            unmount(device.unmount)
-            after = disks.find(self._job.target)
-            target = open_device(_same_use(device, after), disks, internal=self._job.internal)
+            if device.unmount:
+                unmount_confirmed(device, disks.find(device.path))
+            target = open_device(device, disks, internal=self._job.internal)
             return self._write(source, target, device)
 
     def _write(self, source: ImageSource, target: Target, device: Device | None) -> Outcome:
@@ -132,6 +146,7 @@ class Run:
                 report = writer.write()
             except BaseException:
                 self.resumable = writer.touched
+                self.may_boot = writer.may_boot
                 self.unfinished = writer.touched or self.unfinished
                 raise
             seconds = time.monotonic() - started
@@ -148,41 +163,26 @@ class Run:
         return eject(target.descriptor())
 
 
-def _same_use(before: Device, after: Device) -> Device:
-    """The device as it was confirmed; nothing but its mounts may have changed since."""
-    if (before.path, before.diskseq, before.serial) != (after.path, after.diskseq, after.serial):
-        raise UnsafeTarget("was exchanged before it was opened", where=before.path)
-    return before
+def _refuse_attached(path: Path) -> None:
+    """Raise UnsafeTarget if the file is a disk of this machine just now."""
+    if sys.platform != "linux":
+        return
+    from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
+
+    if loop := LinuxDisks().attached(str(path)):
+        raise UnsafeTarget(f"is in use: it is {loop}", where=str(path), hint="write to that")
 
 
-def _is_block(path: str) -> bool:
-    try:
-        return stat.S_ISBLK(os.stat(path).st_mode)  # noqa: PTH116
-    except OSError:
-        return path.startswith(("/dev/", "\\\\.\\"))
+def is_device(path: str) -> bool:
+    """Whether a target is a device, there or not; raises UnsafeTarget.
 
-
-def plan_source(manifest: Path, sector_size: int) -> PlanSource:
-    """The image that a manifest describes, planned; raises ZppError.
-
-    Its sectors are the target's, unless the manifest says otherwise.
+    A plain file in place of a disk's takes memory until the machine is started anew.
     """
-    from efi_image.config import Setting, load  # noqa: PLC0415
-    from efi_image.esp import contents  # noqa: PLC0415
-    from efi_image.image import plan_image, source_date  # noqa: PLC0415
-    from efi_image.manifest import Manifest  # noqa: PLC0415
-    from efi_image.manifest import load as load_manifest  # noqa: PLC0415
-    from efi_image.recipe import merge  # noqa: PLC0415
-
-    found = load_manifest(manifest)
-    chosen = {
-        "sector-size": Setting("sector-size", str(sector_size), "sectors of the target"),
-        "digest": Setting("digest", "off", "default"),
-        "output": Setting("output", str(manifest.with_suffix(".img")), "default"),
-        "output-format": Setting("output-format", "raw", "default"),
-    }
-    keep = {name: s for name, s in found.settings.items() if name != "output"}
-    merged = Manifest(chosen | keep, found.boots, found.files, found.partitions)
-    recipe = merge(load(), merged)
-    plan = plan_image(contents(recipe.esp_options()), recipe.image_options(source_date(os.environ)))
-    return PlanSource(plan, str(manifest))
+    is_place = path.startswith("\\\\.\\") or in_dev(os.path.realpath(path))
+    try:
+        mode = os.stat(path).st_mode  # noqa: PTH116
+    except OSError:
+        return is_place
+    if is_place and stat.S_ISREG(mode):
+        raise UnsafeTarget("is a plain file where disks are", where=path, hint="remove it")
+    return stat.S_ISBLK(mode)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 from array import array
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from efi_image.record import Record
 from efi_image.write.pieces import PIECE
 
 DIGEST = 32
@@ -17,8 +17,7 @@ def digest(view: memoryview | bytes) -> bytes:
     return hashlib.sha256(view).digest()
 
 
-@dataclass(frozen=True)
-class Written:
+class Written(Record):
     """A piece that was written, and its digest."""
 
     offset: int
@@ -33,7 +32,7 @@ class Ledger:
         self._places = array("Q")
         self._digests = bytearray()
         self.bytes = 0
-        self._zeros = {PIECE: digest(bytes(PIECE))}
+        self._zeros: dict[int, bytes] = {}
 
     def add(self, offset: int, size: int, found: bytes) -> None:
         """Data with that digest was written there."""

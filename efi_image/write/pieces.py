@@ -64,8 +64,7 @@ class Receiver(Protocol):
 class Copying(ABC):
     """Takes what is to be filled in as data."""
 
-    def __init__(self) -> None:
-        self._spare = memoryview(bytearray(PIECE))
+    _spare = memoryview(b"")
 
     @abstractmethod
     def data(self, position: int, view: memoryview) -> None:
@@ -73,6 +72,8 @@ class Copying(ABC):
 
     def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
         """Data is at that position, which `read` puts where it is told to; at most PIECE bytes."""
+        if not self._spare:
+            self._spare = aligned(PIECE)
         view = self._spare[:count]
         read(view)
         self.data(position, view)
@@ -85,7 +86,6 @@ class Assembler(Copying):
     """
 
     def __init__(self, receiver: Receiver) -> None:
-        super().__init__()
         self._receiver = receiver
         self._buffer = aligned(PIECE)
         self._cell = 0

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from efi_image.progress import Progress
+from efi_image.record import Record
 from efi_image.write.lane import BUFFERS, Lane
 from efi_image.write.ledger import Ledger, Written, digest
 from efi_image.write.pieces import same
@@ -15,8 +15,7 @@ from efi_image.write.target import Target
 _BLOCK = 4096
 
 
-@dataclass(frozen=True)
-class Difference:
+class Difference(Record):
     """A piece that is not what was written, and what was read in its place."""
 
     written: Written

@@ -7,20 +7,18 @@ into a temporary file, with holes.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from efi_image.errors import InputError, ZppError
-from efi_image.image import Plan
 from efi_image.progress import Progress, counter
-from efi_image.reader.formats import disk_format_of, open_medium, stream_of, unpack
+from efi_image.reader.formats import disk_format_of, open_medium, stream_of
 from efi_image.reader.medium import Medium, open_raw
-from efi_image.sink import Sink, next_data
-from efi_image.source import FileSource
+from efi_image.record import Record
+from efi_image.sink import next_data
 from efi_image.write.bmap import Filter, Map
 from efi_image.write.pieces import PIECE, Copying
 
@@ -54,6 +52,9 @@ class ImageSource(Protocol):
     def part(self, offset: int, count: int) -> bytes | None:
         """Some of its bytes, however long that takes; None if they cannot be had."""
 
+    def files(self) -> list[str]:
+        """Further files that it is made of."""
+
 
 class _Passed(Exception):
     """All that was wanted was seen."""
@@ -63,7 +64,6 @@ class _Part(Copying):
     """Keeps a part of what it is told."""
 
     def __init__(self, offset: int, count: int) -> None:
-        super().__init__()
         self._offset = offset
         self.found = bytearray(count)
 
@@ -89,8 +89,7 @@ def part_of(source: ImageSource, offset: int, count: int) -> bytes | None:
     return bytes(wanted.found)
 
 
-@dataclass(frozen=True)
-class RawSource:
+class RawSource(Record):
     """A raw image, whose holes are skipped; a bmap says which they are."""
 
     medium: Medium
@@ -154,9 +153,11 @@ class RawSource:
         except ZppError:
             return None
 
+    def files(self) -> list[str]:
+        return []
 
-@dataclass(frozen=True)
-class StreamSource:
+
+class StreamSource(Record):
     """A packed image, unpacked on the way; its size is known at the end, or from a bmap."""
 
     medium: Medium
@@ -179,6 +180,8 @@ class StreamSource:
             nonlocal packed
             packed += more
 
+        from efi_image.reader.packed import unpack  # noqa: PLC0415
+
         position = 0
         for chunk in unpack(self.medium, self.packing, read):
             receiver.data(position, memoryview(chunk))
@@ -193,53 +196,16 @@ class StreamSource:
     def part(self, offset: int, count: int) -> bytes | None:
         return part_of(self, offset, count)
 
-
-class _PlanSink(Sink):
-    """Gives the data of a planned image to a receiver."""
-
-    def __init__(self, to: To, name: str) -> None:
-        super().__init__(-1, name, digest=False)
-        self._to = to
-
-    def _write_at(self, view: memoryview, position: int) -> None:
-        self._to.data(position, view)
-
-    def _end(self) -> None:
-        pass
-
-
-@dataclass(frozen=True)
-class PlanSource:
-    """An image that is made while it is written; no file holds it."""
-
-    plan: Plan
-    name: str
-
-    @property
-    def size(self) -> int | None:
-        return self.plan.size
-
-    def feed(self, to: To, progress: Progress | None = None) -> int:
-        sink = _PlanSink(to, self.name)
-        sink.progress = counter(progress, self.plan.payload)
-        self.plan.write(sink)
-        sink.finish()
-        return self.plan.size
-
-    def part(self, offset: int, count: int) -> bytes | None:
-        return part_of(self, offset, count)
-
     def files(self) -> list[str]:
-        """Files that are read, one of each file system."""
-        sources = [file.source for _, file in self.plan.tree.files()]
-        sources += [extra.source for extra in self.plan.options.partitions]
-        found = {s.identity[0]: s.name for s in sources if isinstance(s, FileSource)}
-        return list(found.values())
+        return []
 
 
-def _first(chunks: Iterable[bytes]) -> bytes:
+def _first(medium: Medium, packing: str) -> bytes:
+    """The first unpacked bytes."""
+    from efi_image.reader.packed import unpack  # noqa: PLC0415
+
     found = b""
-    for chunk in chunks:
+    for chunk in unpack(medium, packing):
         found += chunk
         if len(found) >= _HEAD:
             break
@@ -252,7 +218,7 @@ def open_source(path: str | Path, bmap: Map | None = None) -> Iterator[ImageSour
     with open_raw(path) as medium:
         head = medium.peek(0, _HEAD)
         packing = stream_of(head)
-        inner = _first(unpack(medium, packing)) if packing else head
+        inner = _first(medium, packing) if packing else head
         if not medium.size or (packing and not inner):
             raise InputError("is empty", where=medium.name)
         if packing and not disk_format_of(inner):

@@ -7,15 +7,15 @@ from it; the second one tells of the write, and is overwritten before the first 
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+
+from efi_image.record import Record, as_dict
 
 BLOCK = 4096
 OFFSET = BLOCK
 _MAGIC = "zpp-image: unfinished write\n"
 
 
-@dataclass(frozen=True)
-class Unfinished:
+class Unfinished(Record):
     """An unfinished write: the image's name, the digest of its first bytes, and how many bytes
     of the image, holes included, are on the target for sure."""
 
@@ -25,7 +25,7 @@ class Unfinished:
 
     def block(self) -> bytes:
         """The block that tells of it."""
-        shown = asdict(self) | {"image": self.image[-300:]}
+        shown = as_dict(self) | {"image": self.image[-300:]}
         return (_MAGIC + json.dumps(shown) + "\n").encode("ascii").ljust(BLOCK, b"\0")
 
 
@@ -36,7 +36,7 @@ def parse(block: bytes) -> Unfinished | None:
     try:
         found = json.loads(block[len(_MAGIC) :].rstrip(b"\0"))
         image, head, done = found["image"], found["head"], found["done"]
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):
         return None
     if not (isinstance(image, str) and isinstance(head, str) and isinstance(done, int)):
         return None

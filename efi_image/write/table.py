@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from dataclasses import dataclass
 
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.gpt import (
@@ -21,6 +20,7 @@ from efi_image.gpt import (
     MBR_TABLE,
     SIGNATURE,
 )
+from efi_image.record import Record
 
 SECTOR_SIZES = (512, 4096)
 PROTECTIVE = 0xEE
@@ -28,8 +28,7 @@ _FIELDS = struct.Struct("<QQQQ16sQII")  # from the header's own LBA to the size 
 _FIRST = 24  # where they begin
 
 
-@dataclass(frozen=True)
-class Fitted:
+class Fitted(Record):
     """What changes: the first bytes of the target, and its last sectors from `start` on."""
 
     head: bytes
@@ -37,8 +36,7 @@ class Fitted:
     tail: bytes
 
 
-@dataclass(frozen=True)
-class _Header:
+class _Header(Record):
     sector_size: int
     first_usable: int
     guid: bytes
@@ -133,12 +131,12 @@ def fit(head: bytes, size: int, sector_size: int, where: str) -> Fitted | None:
     found = _header(head)
     if found is None:
         return None
-    rows = _rows(found, sector_size, where)
     sectors = size // sector_size
-    table = -(-len(rows) // sector_size)  # sectors of the entries
+    table = -(-len(found.rows) // sector_size)  # sectors of the entries
     last_usable = sectors - table - 2
     if found.end > (last_usable + 1) * sector_size:
         raise DoesNotFitError("has no room behind the image's partitions for a GPT", where=where)
+    rows = _rows(found, sector_size, where)
     first = found.first_usable if found.sector_size == sector_size else 2 + table
 
     def header(own: int, other: int, entries: int) -> bytes:
@@ -187,7 +185,8 @@ def _rows(found: _Header, sector_size: int, where: str) -> bytes:
         if not any(kind):
             continue
         begin, end = first * found.sector_size, (last + 1) * found.sector_size
-        if begin % sector_size or end % sector_size or begin < 2 * sector_size + len(rows):
+        right = 2 * sector_size + len(rows) <= begin < end
+        if not right or begin % sector_size or end % sector_size:
             raise _other_sectors(
                 where, f"has a partition at byte {begin} that does not", sector_size
             )

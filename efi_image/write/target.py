@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import OutputError
+from efi_image.record import Record
 from efi_image.write.pieces import PIECE, aligned, is_zero
 
 # <linux/fs.h>
@@ -23,8 +24,7 @@ _AT_ONCE = 64 << 20  # bytes that the device is told to zero at a time
 _UNPLUGGED = {errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM}
 
 
-@dataclass(frozen=True)
-class Abilities:
+class Abilities(Record):
     """What a device does by itself, quicker than by being written."""
 
     zeroes: bool = False
@@ -189,14 +189,22 @@ class Target:
         """Forget what the kernel holds of it, so that reading reads the medium."""
         try:
             if self.is_block:
-                import fcntl  # noqa: PLC0415
-
-                fcntl.ioctl(self._direct, BLKFLSBUF)
+                self._forget()
             for descriptor in self._descriptors():
                 if hasattr(os, "posix_fadvise"):
                     os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
             raise self.failed("flushed", None, error) from None
+
+    def _forget(self) -> None:
+        import fcntl  # noqa: PLC0415
+
+        try:
+            fcntl.ioctl(self._direct, BLKFLSBUF)
+        except OSError as error:
+            # who is not root may not; but reads are direct, and go to the medium all the same
+            if error.errno not in {errno.EACCES, errno.EPERM}:
+                raise
 
     def reread_partitions(self) -> bool:
         """Let the kernel read the new partition table; whether it could."""
@@ -250,15 +258,37 @@ def open_file(path: Path, size: int | None) -> Target:
             where=name,
             hint="make a file of the stick's size first: `truncate -s SIZE FILE`",
         )
+    plain = _open(path, os.O_CREAT if is_new else 0)
     try:
-        plain = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if is_new and size is not None:
             os.ftruncate(plain, size)
-        found = os.fstat(plain).st_size
+        direct = _direct(path, plain)
     except OSError as error:
-        raise OutputError(f"cannot be opened: {error.strerror}", where=name) from None
+        os.close(plain)
+        raise OutputError(f"cannot be made: {error.strerror}", where=name) from None
+    return Target(name, os.fstat(plain).st_size, 512, direct, plain=plain)
+
+
+def _open(path: Path, flags: int) -> int:
+    """A plain file and nothing else, whatever has taken its place meanwhile."""
+    try:
+        # a FIFO would wait for a reader
+        opened = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | flags, 0o666)
+    except OSError as error:
+        raise OutputError(f"cannot be opened: {error.strerror}", where=str(path)) from None
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
+        os.close(opened)
+        raise OutputError("is no plain file", where=str(path))
+    return opened
+
+
+def _direct(path: Path, plain: int) -> int:
+    """The same file once more, past the page cache where its file system can do that."""
     try:
         direct = os.open(path, os.O_RDWR | os.O_CLOEXEC | getattr(os, "O_DIRECT", 0))
     except OSError:
-        direct = os.dup(plain)
-    return Target(name, found, 512, direct, plain=plain)
+        return os.dup(plain)
+    if os.path.samestat(os.fstat(direct), os.fstat(plain)):
+        return direct
+    os.close(direct)
+    return os.dup(plain)

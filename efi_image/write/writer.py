@@ -13,24 +13,24 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, replace
 from enum import Enum
 
 from efi_image.errors import DoesNotFitError, InputError, NotAsWritten, OutputError, UsageError
 from efi_image.progress import Progress
-from efi_image.write import state
+from efi_image.record import Record, replace
+from efi_image.write import ends
+from efi_image.write.ends import HEAD, SMALLEST
 from efi_image.write.lane import Lane
 from efi_image.write.ledger import Ledger, digest
-from efi_image.write.pieces import GRAIN, PIECE, Assembler, aligned, differing, same
+from efi_image.write.pieces import PIECE, Assembler, aligned, differing, same
 from efi_image.write.readback import Difference, first_difference, read_back
 from efi_image.write.source import ImageSource
 from efi_image.write.state import Unfinished
 from efi_image.write.table import Fitted, check, fit, notes
 from efi_image.write.target import Target
+from efi_image.write.undisturbed import undisturbed
 
-HEAD = GRAIN  # the first bytes, which are written last
-CLEARED = 1 << 16  # bytes at the target's end where an old GPT has its backup
-CHECKPOINT = 3.0  # seconds between two notes of how far it came
+CHECKPOINT = 5.0  # seconds between two notes of how far it came; each is a flush
 
 
 class Phase(Enum):
@@ -40,8 +40,7 @@ class Phase(Enum):
     READING_BACK = "reading back"
 
 
-@dataclass(frozen=True)
-class WriteOptions:
+class WriteOptions(Record):
     """How an image is written; `checkpoint` in seconds."""
 
     verify: bool = True
@@ -51,8 +50,7 @@ class WriteOptions:
     checkpoint: float = CHECKPOINT
 
 
-@dataclass(frozen=True)
-class WriteReport:
+class WriteReport(Record):
     """What was done, in bytes; `kept` was there already."""
 
     size: int
@@ -100,15 +98,22 @@ class Writer:
         self._written = self._zeroed = self._kept = self._verified = 0
         self._lane: Lane | None = None
         self._has_table = False
+        self._may_boot = False
 
     # ---- the whole of it
 
     def write(self) -> WriteReport:
         """Write, read back, make it boot; raises ZppError. A write that ends early can be
         resumed, and nothing boots from its target."""
-        self._check_size(max(self._source.size or 0, HEAD + CLEARED))
+        if self._target.size < SMALLEST:
+            raise DoesNotFitError(
+                f"has {self._target.size} bytes; at least {SMALLEST} are needed",
+                where=self._target.name,
+            )
+        self._check_size(self._source.size or 0)
         if self._options.resume:
-            self._read_note()
+            self._note = ends.read_note(self._target)
+            self._from = self._note.done
         try:
             with Lane() as self._lane:
                 size = self._write_all()
@@ -119,7 +124,8 @@ class Writer:
                 self._verify()
             self._write_table()
         except BaseException:
-            self._give_up()
+            with undisturbed():
+                self._give_up()
             raise
         return WriteReport(
             size,
@@ -136,6 +142,12 @@ class Writer:
     def touched(self) -> bool:
         """Whether anything of the target was changed."""
         return self._begun
+
+    @property
+    def may_boot(self) -> bool:
+        """Whether a write that failed has left something to boot from, as it could not be cleared
+        again: all was read back and right but the first bytes."""
+        return self._may_boot
 
     def _write_all(self) -> int:
         assembler = Assembler(self)
@@ -156,18 +168,6 @@ class Writer:
             )
 
     # ---- before the first byte
-
-    def _read_note(self) -> None:
-        view = aligned(state.BLOCK)
-        self._target.read(0, view)
-        started = not any(view)
-        self._target.read(state.OFFSET, view)
-        found = state.parse(bytes(view)) if started else None
-        if found is None or not found.head:
-            raise InputError(
-                "holds no unfinished write", where=self._target.name, hint="write without --resume"
-            )
-        self._note, self._from = found, found.done
 
     def _begin(self) -> None:
         """Look at the image's first bytes, then see to it that the target does not boot."""
@@ -199,17 +199,10 @@ class Writer:
             self._limit = fitted.start
 
     def _clear(self) -> None:
-        """See to it that nothing boots: no first block, no partition table, no backup of one."""
-        self._clear_ends()
+        """See to it that nothing boots."""
+        ends.clear(self._target)
         self._put_note(0)
         self._target.flush()
-
-    def _clear_ends(self) -> None:
-        sector = self._target.sector_size
-        end = self._target.size // sector * sector
-        zeros = aligned(max(HEAD, CLEARED))
-        self._target.write(0, zeros[:HEAD])
-        self._target.write(end - CLEARED, zeros[:CLEARED])
 
     def _save_note(self, done: int) -> None:
         """Tell on the target how far it came; what is counted is on the medium before."""
@@ -218,9 +211,7 @@ class Writer:
 
     def _put_note(self, done: int) -> None:
         self._note = replace(self._note, done=done)
-        view = aligned(state.BLOCK)
-        view[:] = self._note.block()
-        self._target.write(state.OFFSET, view)
+        ends.put_note(self._target, self._note)
 
     # ---- pieces: what the assembler calls, and what the lane does with them
 
@@ -330,21 +321,22 @@ class Writer:
         as a sector is written whole or not at all."""
         sector = self._target.sector_size
         fitted = self._fitted()
-        ends = [(0, fitted.head if fitted else bytes(self._head))]
+        parts = [(0, fitted.head if fitted else bytes(self._head))]
         if fitted:
-            ends.append((fitted.start, fitted.tail))
+            parts.append((fitted.start, fitted.tail))
         self._has_table = True
-        for offset, data in reversed(ends):
+        for offset, data in reversed(parts):
             view = _aligned_copy(data)
             start = 0 if offset else sector
             self._target.write(offset + start, view[start:])
             self._written += len(data)
         self._target.flush()
-        self._target.write(0, _aligned_copy(ends[0][1])[:sector])
+        self._may_boot = True
+        self._target.write(0, _aligned_copy(parts[0][1])[:sector])
         self._target.flush()
         if self._options.verify:
             self._target.drop_caches()
-            for offset, data in ends:
+            for offset, data in parts:
                 self._check(offset, data)
 
     def _check(self, offset: int, wanted: bytes) -> None:
@@ -360,9 +352,11 @@ class Writer:
             return
         with suppress(OutputError):
             if self._has_table:
-                self._clear_ends()
+                ends.clear(self._target)
+                self._done = min(self._done, ends.tail(self._target))
             self._save_note(self._done)
             self._target.flush()
+            self._may_boot = False
 
     # ---- reading back
 

@@ -8,6 +8,7 @@ exception, a hang or a use of memory without bounds is a fault. The property tes
 from __future__ import annotations
 
 import os
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,11 +19,12 @@ from pathlib import Path
 from makepe import make_pe
 
 from efi_image import conf, config, manifest, pe
+from efi_image.bmap import BlockMap
 from efi_image.errors import ZppError
 from efi_image.facts.pe import facts_of_pieces
 from efi_image.fat import Demand, FatType, Identity, Tree, plan
 from efi_image.fat.names import aliases, long_records, parse_path, show_path
-from efi_image.gpt import Gpt, Partition
+from efi_image.gpt import SIGNATURE, Gpt, Partition
 from efi_image.partition_types import ESP
 from efi_image.reader.disk import read_disk
 from efi_image.reader.files import Kind, walk
@@ -31,8 +33,12 @@ from efi_image.sink import Sink
 from efi_image.source import BytesSource
 from efi_image.verify import Options
 from efi_image.verify.report import check_medium
+from efi_image.write import state, table
+from efi_image.write.bmap import read_bmap
+from efi_image.write.ends import HEAD
 
 READ = 64  # pieces of a file that a target reads
+STICK = 64 << 20  # bytes of a stick
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,64 @@ def pe_facts(data: bytes) -> None:
     facts_of_pieces([data], "x.efi")
 
 
+def parse_bmap(data: bytes) -> None:
+    with in_memory(data) as medium:
+        found = read_bmap(f"/proc/self/fd/{medium.descriptor}")
+    before = 0
+    for start, end in found.extents():
+        if not before <= start < end <= found.size:
+            raise RuntimeError("a range that is out of order")
+        before = end
+
+
+def fit_stick(data: bytes) -> None:
+    """What a write looks at of an image, fitted to sticks of either sector size, and of a stick."""
+    state.parse(data[: state.BLOCK])
+    head = _right(data[:HEAD].ljust(HEAD, b"\0"))
+    refusal = None
+    for sector_size in table.SECTOR_SIZES:
+        try:
+            _fit(head, sector_size)
+        except ZppError as error:
+            refusal = error
+    if refusal:
+        raise refusal
+
+
+def _fit(head: bytes, sector_size: int) -> None:
+    table.check(head, sector_size, "image")
+    table.notes(head, sector_size)
+    for size in (STICK, STICK + 512 * 77):
+        fitted = table.fit(head, size, sector_size, "stick")
+        if fitted is None:
+            continue
+        end = size // sector_size * sector_size
+        if len(fitted.head) != HEAD or fitted.start < HEAD:
+            raise RuntimeError("a head of another size, or a tail in it")
+        if fitted.start + len(fitted.tail) != end or fitted.start % sector_size:
+            raise RuntimeError("a tail that does not end with the stick")
+        if table.sector_size_of(fitted.head) != sector_size:
+            raise RuntimeError("a table that counts other sectors")
+
+
+def _right(head: bytes) -> bytes:
+    """The same with right checksums, so that what they hide is looked at, too."""
+    raw = bytearray(head)
+    for place in table.SECTOR_SIZES:
+        length, lba, count, size = (
+            int.from_bytes(raw[place + start : place + end], "little")
+            for start, end in ((12, 16), (72, 80), (80, 84), (84, 88))
+        )
+        if raw[place : place + 8] != SIGNATURE or length > place or count * size > 1 << 15:
+            continue
+        rows = raw[lba * place : lba * place + count * size]
+        raw[place + 88 : place + 92] = zlib.crc32(rows).to_bytes(4, "little")
+        raw[place + 16 : place + 20] = bytes(4)
+        digest = zlib.crc32(raw[place : place + length])
+        raw[place + 16 : place + 20] = digest.to_bytes(4, "little")
+    return bytes(raw)
+
+
 # ---- bytes that they take
 
 
@@ -173,6 +237,24 @@ def disk_seeds() -> list[bytes]:
     return [small, fat_volume(4300)[: 64 << 10], gpt_disk(small), fat_volume(67000)[: 600 << 10]]
 
 
+def bmap_seeds() -> list[bytes]:
+    blocks = BlockMap()
+    for position in (0, 40960, 90000):
+        blocks.data(position, memoryview(bytes(range(256)) * 64))
+    old = (
+        b'<?xml version="1.0"?><bmap version="1.3"><ImageSize>9000</ImageSize><BlockSize>4096'
+        b'</BlockSize><BlockMap><Range sha1="ab">0</Range><Range>2</Range></BlockMap></bmap>'
+    )
+    return [blocks.finish(200_000), old]
+
+
+def stick_seeds() -> list[bytes]:
+    large = Gpt(1 << 13, 4096, ESP.guid, (Partition(ESP.guid, ESP.guid, 256, 512),))
+    small = Gpt(1 << 14, 512, ESP.guid, (Partition(ESP.guid, ESP.guid, 2048, 4096, "zpp"),))
+    note = state.Unfinished("disk.img", "ab" * 32, 5 << 20)
+    return [large.primary(), small.primary(), note.block()]
+
+
 TARGETS = {
     "names": Target(parse_names, names_seeds),
     "conf": Target(parse_conf, conf_seeds),
@@ -182,4 +264,6 @@ TARGETS = {
     "pe-facts": Target(pe_facts, pe_seeds),
     "disk": Target(parse_disk, disk_seeds),
     "verify": Target(verify_image, disk_seeds),
+    "bmap": Target(parse_bmap, bmap_seeds),
+    "stick": Target(fit_stick, stick_seeds),
 }

@@ -36,6 +36,13 @@ PACKAGES = {
     "bmaptool": "bmap-tools",
     "xz": "xz-utils",
     "gzip": "gzip",
+    "mkfs.ext4": "e2fsprogs",
+    "addpart": "util-linux",
+    "setpriv": "util-linux",
+    "mkswap": "util-linux",
+    "swapon": "mount",
+    "swapoff": "mount",
+    "mount": "mount",
 }
 
 

@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 import json
-import plistlib
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 from layouts import build, load, names
 
 from efi_image import devices
 from efi_image.cli import main
-from efi_image.devices import Bus, Device, Reason
+from efi_image.commands.write import confirm
+from efi_image.devices import Bus, Device, Mount, Reason
 from efi_image.devices.linux import LinuxDisks
-from efi_image.devices.macos import MacDisks
 from efi_image.devices.watch import Event, changes
-from efi_image.devices.windows import WindowsDisks
-from efi_image.errors import InputError, MissingError, UnsafeTarget
-from efi_image.write.device import refuse
+from efi_image.errors import InputError, OutputError, UnsafeTarget
+from efi_image.reader.medium import Medium
+from efi_image.record import replace
+from efi_image.write.device import refuse, unmount_confirmed
+from efi_image.write.source import RawSource
 
 
 def listed(disks: devices.Disks) -> dict[str, Device]:
@@ -58,12 +57,70 @@ def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
                 refuse(device, internal=True)
 
 
+def test_only_what_was_confirmed_is_unmounted(tmp_path: Path) -> None:
+    """Neither another disk's mounts in the same folders, nor more than was said."""
+    text = "disk sdb bus=usb serial=A size=8G\npart sdb1 sdb\nmount /dev/sdb1 /mnt/none-such vfat"
+    (before,) = LinuxDisks(build(text, tmp_path / "before").system).devices()
+    more = Mount("/dev/sdb1", "/media/none-such", "vfat")
+    for now, what in (
+        (replace(before, serial="B"), "serial"),
+        (replace(before, diskseq=99), "diskseq"),
+        (replace(before, unmount=()), "use"),
+        (replace(before, unmount=(*before.unmount, more)), "use"),
+    ):
+        with pytest.raises(UnsafeTarget, match=rf"\(its {what} differs\)"):
+            unmount_confirmed(before, now)
+    with pytest.raises(OutputError, match="/mnt/none-such: cannot be unmounted"):
+        unmount_confirmed(before, before)
+
+
+def test_a_serial_number_that_others_have_confirms_nothing(tmp_path: Path) -> None:
+    found = listed(LinuxDisks(load("twins", tmp_path).system))
+    keys = {name: device.key for name, device in found.items()}
+    assert (keys["sdb"], keys["sdc"]) == ("/dev/sdb", "/dev/sdc")
+    assert (found["sdb"].twin, found["sdc"].twin) == ("/dev/sdc", "/dev/sdb")
+    assert keys["sdd"] == "20120926571200000"  # the reader's other slot is empty
+    assert (keys["sdf"], found["sdf"].twin) == ("/dev/sdf", "")
+    assert LinuxDisks(load("twins", tmp_path / "again").system).find_number("8:0", "x").twin
+
+
+def test_what_confirms_for_scripts(tmp_path: Path) -> None:
+    source = RawSource(Medium(-1, "x.img", 0, 0))
+    twin = listed(LinuxDisks(load("twins", tmp_path).system))["sdb"]
+    plain = replace(twin, twin="")
+    strange = replace(plain, serial="\x1b[2J")  # as it is, or as it is shown
+    for device, key in (
+        (plain, plain.serial), (twin, "/dev/sdb"), (replace(plain, serial=""), "/dev/sdb"),
+        (strange, "\x1b[2J"), (strange, "\\x1b[2J"),
+    ):  # fmt: skip
+        confirm(device, source, key)
+    for device, key, what in (
+        (plain, "other", "its own is 0123456789AB"),
+        (plain, "/dev/sdb", "its own is 0123456789AB"),
+        (twin, twin.serial, "has the serial number of /dev/sdc; --yes-erase /dev/sdb means this"),
+        (replace(plain, serial=""), "", "its own is /dev/sdb"),
+    ):
+        with pytest.raises(UnsafeTarget, match=what):
+            confirm(device, source, key)
+
+
+def test_large_sectors_are_refused(tmp_path: Path) -> None:
+    """The boot data would not begin and end at them."""
+    (device,) = LinuxDisks(
+        build("disk sdb bus=usb size=8G sector=16384", tmp_path).system
+    ).devices()
+    assert not device.safe
+    with pytest.raises(UnsafeTarget, match="has sectors of 16384 bytes"):
+        refuse(device, internal=True)
+
+
 def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
     """A virtual machine whose disk it is; one that only reads does no harm."""
     layout = build("disk sdb bus=usb size=8G\npart sdb1 sdb", tmp_path)
     for number, (name, flags) in enumerate((("smartd", "0104000"), ("qemu", "0140002")), 100):
         process = layout.system.proc / str(number)
         (process / "fd").mkdir(parents=True)
+        (process / "fd/3").touch()  # one that was closed meanwhile cannot be read either
         (process / "fd/7").symlink_to("/dev/sdb1" if name == "qemu" else "/dev/sdb")
         (process / "fdinfo").mkdir()
         (process / "fdinfo/7").write_text(f"pos:\t0\nflags:\t{flags}\nmnt_id:\t1\n")
@@ -130,8 +187,8 @@ def test_a_disk_knows_the_files_on_it(tmp_path: Path) -> None:
     """
     disks = LinuxDisks(build(text, tmp_path / "tree").system)
     found = listed(disks)
-    assert disks.holds(found["sdb"], str(image))
-    assert not disks.holds(found["sdc"], str(image))
+    assert disks.held(found["sdb"], ["/dev/null", str(image)]) == str(image)
+    assert disks.held(found["sdc"], ["/dev/null", str(image)]) == ""
 
 
 def test_the_disk_of_this_machine_is_refused() -> None:
@@ -221,136 +278,3 @@ def test_pyudev_is_listened_to() -> None:
     looks = iter([[device], [], [device]])
     assert next(following) == (Event.PRESENT, device)
     assert next(following) == (Event.REMOVED, device)
-
-
-# ---- macOS
-
-
-def mac(answers: dict[str, Any]) -> MacDisks:
-    def ask(arguments: tuple[str, ...]) -> bytes:
-        return plistlib.dumps(answers[" ".join(arguments)])
-
-    return MacDisks(ask)
-
-
-def about(name: str, **more: object) -> dict[str, object]:
-    return {
-        "DeviceIdentifier": name, "DeviceNode": f"/dev/{name}", "DeviceBlockSize": 512,
-        "VirtualOrPhysical": "Physical", "WritableMedia": True, **more,
-    }  # fmt: skip
-
-
-MACBOOK: dict[str, Any] = {
-    "list -plist": {
-        "WholeDisks": ["disk0", "disk3", "disk4", "disk5", "disk6"],
-        "AllDisksAndPartitions": [
-            {"DeviceIdentifier": "disk0", "Partitions": [{"DeviceIdentifier": "disk0s1"}]},
-            {"DeviceIdentifier": "disk3",
-             "APFSPhysicalStores": [{"DeviceIdentifier": "disk0s2"}],
-             "APFSVolumes": [
-                 {"DeviceIdentifier": "disk3s1",
-                  "MountedSnapshots": [{"SnapshotMountPoint": "/"}]},
-                 {"DeviceIdentifier": "disk3s5", "MountPoint": "/System/Volumes/Data"}]},
-            {"DeviceIdentifier": "disk4", "Partitions": [
-                {"DeviceIdentifier": "disk4s1", "MountPoint": "/Volumes/STICK"}]},
-            {"DeviceIdentifier": "disk5", "MountPoint": "/Volumes/Installer"},
-        ],
-    },
-    "info -plist disk0": about("disk0", MediaName="APPLE SSD AP0512Q", Size=500277790720,
-                               BusProtocol="Apple Fabric", Internal=True, DeviceBlockSize=4096),
-    "info -plist disk3": about("disk3", VirtualOrPhysical="Virtual", BusProtocol="Apple Fabric"),
-    "info -plist disk4": about("disk4", MediaName="Ultra Fit", Size=15376318464,
-                               BusProtocol="USB", Internal=False, RemovableMedia=True),
-    "info -plist disk5": about("disk5", VirtualOrPhysical="Virtual", BusProtocol="Disk Image",
-                               Internal=False, Size=1000, WritableMedia=False),
-    "info -plist disk6": about("disk6", MediaName="SD Card Reader", Size=0,
-                               BusProtocol="Secure Digital", Internal=True, RemovableMedia=True),
-}  # fmt: skip
-
-
-def reasons(device: Device) -> list[str]:
-    return [refusal.reason.value for refusal in device.refusals]
-
-
-def test_macos() -> None:
-    found = listed(mac(MACBOOK))
-    assert list(found) == ["disk0", "disk4", "disk5", "disk6"]
-    assert reasons(found["disk0"]) == ["system", "system", "internal"]
-    assert found["disk0"].sector_size == 4096
-    stick = found["disk4"]
-    assert (stick.safe, stick.bus, stick.model) == (True, Bus.USB, "Ultra Fit")
-    assert [mount.target for mount in stick.unmount] == ["/Volumes/STICK"]
-    assert reasons(found["disk5"]) == ["read-only"]
-    assert reasons(found["disk6"]) == ["no-medium"]
-
-
-def test_macos_finds_a_disk_by_either_path() -> None:
-    disks = mac(MACBOOK)
-    assert disks.find("/dev/disk4").name == disks.find("/dev/rdisk4").name == "disk4"
-    with pytest.raises(UnsafeTarget, match="is a partition; .* which is /dev/disk4"):
-        disks.find("/dev/disk4s1")
-    with pytest.raises(InputError):
-        disks.find("/dev/disk9")
-
-
-def test_macos_answers_that_are_none() -> None:
-    with pytest.raises(MissingError, match="is no property list"):
-        list(MacDisks(lambda _: b"usage: diskutil").devices())
-
-
-# ---- Windows
-
-
-def windows(answer: dict[str, Any]) -> WindowsDisks:
-    return WindowsDisks(lambda _: b"\xef\xbb\xbf" + json.dumps(answer).encode())
-
-
-def disk(number: int, name: str, serial: str, size: int, bus: str | int, **more: object) -> object:
-    return {
-        "Number": number, "FriendlyName": name, "SerialNumber": serial, "Size": size,
-        "LogicalSectorSize": 512, "BusType": bus, "IsBoot": False, "IsSystem": False,
-        "IsReadOnly": False, **more,
-    }  # fmt: skip
-
-
-def partition(disk: int, paths: list[str] | str, *, boot: bool = False) -> object:
-    return {"DiskNumber": disk, "PartitionNumber": 1, "AccessPaths": paths, "IsBoot": boot,
-            "IsSystem": False}  # fmt: skip
-
-
-DESKTOP: dict[str, Any] = {
-    "disks": [
-        disk(0, "Samsung SSD 980", "0025_38B1", 1000204886016, "NVMe", IsBoot=True, IsSystem=True),
-        disk(1, "ST2000DM008", " ZFL0 ", 2000398934016, 11),
-        disk(2, "SanDisk  Ultra", "4C53", 15376318464, "USB"),
-        disk(3, "Card Reader", "", 0, 7, IsReadOnly=True, LogicalSectorSize=0),
-        disk(4, "Paged", "P", 64000000000, "USB"),
-    ],
-    "partitions": [
-        partition(0, ["C:\\", "\\\\?\\Volume{1}\\"], boot=True),
-        partition(1, ["D:\\"]),
-        partition(2, "E:\\"),
-        partition(4, ["F:\\"]),
-    ],
-    "pagefiles": [{"Name": "C:\\pagefile.sys"}, {"Name": "f:\\pagefile.sys"}],
-}
-
-
-def test_windows() -> None:
-    found = listed(windows(DESKTOP))
-    assert reasons(found["PhysicalDrive0"]) == ["system", "system", "mounted", "internal"]
-    assert reasons(found["PhysicalDrive1"]) == ["mounted", "internal"]
-    stick = found["PhysicalDrive2"]
-    assert (stick.safe, stick.model, stick.serial) == (True, "SanDisk Ultra", "4C53")
-    assert [mount.target for mount in stick.unmount] == ["E:\\"]
-    assert reasons(found["PhysicalDrive3"]) == ["no-medium", "read-only"]
-    assert reasons(found["PhysicalDrive4"]) == ["system"]
-    assert windows(DESKTOP).find("\\\\.\\physicaldrive2") == stick
-    with pytest.raises(InputError):
-        windows(DESKTOP).find("E:")
-
-
-@pytest.mark.parametrize("answer", [b"Get-Disk : Access denied", b"[]"])
-def test_windows_answers_that_are_none(answer: bytes) -> None:
-    with pytest.raises(MissingError):
-        list(WindowsDisks(lambda _: answer).devices())

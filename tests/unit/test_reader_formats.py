@@ -12,7 +12,7 @@ import pytest
 from foreign import MIB, in_memory, mkfs
 
 from efi_image.errors import InputError, MissingError
-from efi_image.reader import formats
+from efi_image.reader import packed
 from efi_image.reader.disk import open_disk
 from efi_image.reader.files import find
 from efi_image.reader.formats import open_medium
@@ -91,7 +91,7 @@ def test_damaged_streams(tmp_path: Path, image: Path, kind: str, damage: str) ->
 
 
 def test_a_stream_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(formats, "MAX_UNPACKED", 10 * MIB)
+    monkeypatch.setattr(packed, "MAX_UNPACKED", 10 * MIB)
     target = tmp_path / "x.gz"
     target.write_bytes(gzip.compress(bytes(11 * MIB)))
     with pytest.raises(InputError, match="unpacks to more than 10485760"), open_medium(target):

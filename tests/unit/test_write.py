@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import signal
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from writing import (
     write,
 )
 
+from efi_image.cli import main
 from efi_image.disk import Table
 from efi_image.errors import (
     DoesNotFitError,
@@ -32,6 +34,8 @@ from efi_image.errors import (
     UsageError,
     ZppError,
 )
+from efi_image.gpt import Gpt, Partition
+from efi_image.partition_types import ESP
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
 from efi_image.write import state
@@ -39,6 +43,7 @@ from efi_image.write.bmap import read_bmap
 from efi_image.write.pieces import GRAIN, PIECE, Assembler
 from efi_image.write.probe import places, probe
 from efi_image.write.source import open_source, part_of
+from efi_image.write.table import fit
 from efi_image.write.target import open_file
 from efi_image.write.writer import Phase, WriteOptions, Writer
 
@@ -340,8 +345,10 @@ def test_notes_survive_strange_names() -> None:
         assert found is not None
         assert (found.head, found.done) == (note.head, note.done)
         assert len(note.block()) == state.BLOCK
-    for block in (b"", b"zpp-image: unfinished write\n{}", b"zpp-image: unfinished write\n[1]"):
+    for text in (b"", b"{}", b"[1]", b"[" * 4000, b"9" * 4000, b"\xff"):
+        block = b"zpp-image: unfinished write\n" + text
         assert state.parse(block.ljust(4096, b"\0")) is None
+    assert state.parse(bytes(4096)) is None
 
 
 # ---- sectors of 4096 bytes
@@ -406,6 +413,16 @@ def test_what_cannot_be_converted_is_refused(table: Table, what: str, tmp_path: 
     assert stick.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    ("first", "sectors"), [(1 << 62, 8), ((1 << 64) - 8, 8), (1 << 62, 1 - (1 << 62))]
+)
+def test_tables_out_of_bounds_are_refused(first: int, sectors: int) -> None:
+    partition = Partition(ESP.guid, ESP.guid, first, sectors)
+    head = Gpt(1 << 13, 4096, ESP.guid, (partition,)).primary().ljust(GRAIN, b"\0")
+    with pytest.raises((DoesNotFitError, UsageError)):
+        fit(head, 64 * MIB, 512, "stick")
+
+
 def test_partitions_between_large_sectors_are_refused(image: Path, tmp_path: Path) -> None:
     run("sgdisk", "-d", "1", "-a", "1", "-n", "2:2049:3000", image)
     stick = old_stick(tmp_path, SIZE)
@@ -424,6 +441,117 @@ def test_a_wrong_byte_is_found(image: Path, tmp_path: Path) -> None:
         with pytest.raises(NotAsWritten, match=f"first at byte {place};"):
             write(image, stick, medium=medium)
         assert not boots(stick)
+
+
+class Piecemeal(Misbehaving):
+    """Takes and gives three sectors at a time, as a kernel may when memory is short."""
+
+    def _pwrite(self, view: memoryview, offset: int) -> int:
+        return super()._pwrite(view[:1536], offset)
+
+    def _pread(self, view: memoryview, offset: int) -> int:
+        return super()._pread(view[:1536], offset)
+
+
+def test_short_writes_and_reads_go_on(image: Path, tmp_path: Path) -> None:
+    stick = old_stick(tmp_path, SIZE + MIB)
+    report = write(image, stick, medium=Piecemeal(stick))
+    assert report.verified == report.written + report.zeroed
+    assert_whole(image, stick)
+
+
+class Impatient(Misbehaving):
+    """Whose user presses Ctrl-C when it is cleared after a fault."""
+
+    cleared = 0
+
+    def write(self, offset: int, view: memoryview) -> None:
+        if offset == 0 and not any(view):
+            self.cleared += 1
+            if self.cleared == 2:
+                signal.raise_signal(signal.SIGINT)
+        super().write(offset, view)
+
+
+def test_a_signal_does_not_keep_a_wrong_stick_bootable(image: Path, tmp_path: Path) -> None:
+    stick = old_stick(tmp_path, SIZE)
+    medium = Impatient(stick)
+    medium.flipped = 700  # found when the first sector is there
+    with pytest.raises(KeyboardInterrupt) as caught:
+        write(image, stick, medium=medium)
+    assert medium.cleared == 2
+    assert isinstance(caught.value.__context__, NotAsWritten)
+    assert not boots(stick)
+
+
+class Dying(Misbehaving):
+    """Takes its first sector, and nothing after that."""
+
+    dead = False
+
+    def write(self, offset: int, view: memoryview) -> None:
+        if self.dead:
+            raise OutputError("fails", where=self.name)
+        super().write(offset, view)
+        self.dead = offset == 0 and any(view)
+
+    def flush(self) -> None:
+        if self.dead:
+            raise OutputError("fails", where=self.name)
+        super().flush()
+
+
+def test_what_could_not_be_cleared_is_said(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Nobody is told that a stick does not boot which does."""
+    stick = old_stick(tmp_path, SIZE)
+    monkeypatch.setattr("efi_image.write.job.open_file", lambda path, _: Dying(path))
+    assert main(["write", str(image), str(stick)]) == 4
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "not finished, and it could not be cleared again: do not boot from it" in told.err
+    assert boots(stick)
+
+
+class Hesitant(Misbehaving):
+    """Fails once, when it is flushed with a first sector."""
+
+    done = False
+
+    def flush(self) -> None:
+        if not self.done and os.pread(self.descriptor(), 512, 0)[510:] == b"\x55\xaa":
+            self.done = True
+            raise OutputError("fails", where=self.name)
+        super().flush()
+
+
+def test_what_was_cleared_at_the_end_is_written_again(tmp_path: Path) -> None:
+    """The image reaches to the last byte, which is cleared with all that may boot."""
+    image = make_image(tmp_path, table=Table.MBR)
+    with image.open("r+b") as file:
+        file.seek(SIZE - 12345)
+        file.write(b"end" * 4115)
+    stick = old_stick(tmp_path, SIZE)
+    with pytest.raises(OutputError, match="fails"):
+        write(image, stick, medium=Hesitant(stick))
+    assert not boots(stick)
+    report = write(image, stick, WriteOptions(resume=True))
+    assert report.kept > PAYLOAD - PIECE
+    assert stick.read_bytes() == image.read_bytes()
+
+
+def test_labels_at_the_end_are_cleared(tmp_path: Path) -> None:
+    """Such as those of RAID (64 KiB before the end) and ZFS (512 KiB)."""
+    image = make_image(tmp_path, table=Table.NONE)
+    stick = old_stick(tmp_path, SIZE + 8 * MIB + 512)
+    write(image, stick)
+    assert not any(stick.read_bytes()[-MIB:])
+    for size in (2 * GRAIN, 3 * GRAIN):
+        image.write_bytes(b"x" * size)
+        stick = old_stick(tmp_path, size)
+        write(image, stick)
+        assert stick.read_bytes() == image.read_bytes()
 
 
 @pytest.mark.parametrize("form", ["gz", "qcow2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import resource
 import shutil
@@ -17,6 +18,9 @@ from interrupted import Result, Run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, boots, image, old_stick
 
 from efi_image.cli import main
+from efi_image.errors import OutputError, UnsafeTarget
+from efi_image.write.job import is_device
+from efi_image.write.target import open_file
 
 __all__ = ["image"]
 
@@ -160,6 +164,9 @@ import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 from efi_image.cli import main
+from efi_image.errors import OutputError, UnsafeTarget
+from efi_image.write.job import is_device
+from efi_image.write.target import open_file
 sys.exit(main(["write", {str(image)!r}, {str(stick)!r}]))
 """
     result = subprocess.run(
@@ -198,8 +205,6 @@ exit $code
 
 
 def _is_user() -> bool:
-    import os  # noqa: PLC0415
-
     return os.geteuid() != 0
 
 
@@ -260,6 +265,48 @@ def test_bad_use(
     assert main(["write", *arguments]) == code
     assert what in capsys.readouterr().err
     assert stick.read_bytes() == before
+
+
+def test_a_plain_file_in_place_of_a_disk_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Such as others leave in /dev: it is memory, and a name that some stick will have."""
+    monkeypatch.setattr("os.path.realpath", lambda path: f"/dev/{Path(path).name}")
+    (tmp_path / "sdq").touch()
+    with pytest.raises(UnsafeTarget, match="is a plain file where disks are"):
+        is_device(str(tmp_path / "sdq"))
+    (tmp_path / "stick").symlink_to("/dev/none-such")  # it was pulled
+    assert is_device(str(tmp_path / "stick"))
+    monkeypatch.undo()
+    assert is_device(str(tmp_path / "stick"))
+    assert not is_device(str(tmp_path / "sdq"))
+    assert not is_device("/dev/shm/none-such")
+
+
+def test_a_file_that_became_something_else_is_no_target(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", Path("/dev/null")):
+        with pytest.raises(OutputError, match="is no plain file"):
+            open_file(path, None)
+
+
+def test_what_is_read_is_not_written(
+    build_dir: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    manifest, driver = tmp_path / "disk.toml", build_dir / "ZppDxe.efi"
+    manifest.write_text(f'build-dir = "{build_dir}"\n')
+    before = driver.read_bytes()
+    assert main(["write", str(manifest), str(driver)]) == 2
+    assert "ZppDxe.efi: is to be read, too" in capsys.readouterr().err
+    assert driver.read_bytes() == before
+
+
+@pytest.mark.parametrize("suffix", ["img", "toml"])
+def test_nothing_is_left_of_a_new_file_that_was_not_begun(suffix: str, tmp_path: Path) -> None:
+    tiny = tmp_path / f"tiny.{suffix}"
+    tiny.write_bytes(b"[" * 700)
+    assert main(["write", str(tiny), str(tmp_path / "new")]) != 0
+    assert not (tmp_path / "new").exists()
 
 
 def test_the_disk_of_this_machine_is_refused(

@@ -5,21 +5,29 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import stat
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from oracles import run
-from writing import MIB, SIZE, assert_whole, image, make_image, old_content, old_stick
+from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_content, old_stick
 
 from efi_image.cli import main
 from efi_image.devices.linux import LinuxDisks
-from efi_image.errors import UnsafeTarget
+from efi_image.errors import OutputError, UnsafeTarget
 from efi_image.reader.gpt import read_gpt
 from efi_image.reader.medium import open_raw
+from efi_image.record import replace
+from efi_image.write import state
 from efi_image.write.device import open_device
+from efi_image.write.ledger import digest
+from efi_image.write.pieces import GRAIN
+from efi_image.write.source import open_source
 from efi_image.write.target import Abilities, Target
+from efi_image.write.writer import Phase, Writer, WriteReport
 
 __all__ = ["image"]
 
@@ -44,7 +52,7 @@ def attach() -> Iterator[Attach]:
         return attached[-1]
 
     yield losetup
-    for path in attached:
+    for path in reversed(attached):  # one that is mounted goes when it is unmounted
         subprocess.run(["losetup", "-d", path], check=True)
 
 
@@ -158,6 +166,194 @@ def test_what_is_written_may_not_be_on_it(
     assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
     assert main(["write", loop, str(stick)]) == 0
     assert stick.read_bytes() == image.read_bytes()
+
+
+def test_a_file_that_is_a_disk_just_now(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    stick = old_stick(tmp_path, SIZE)
+    loop = attach(stick)
+    assert main(["write", str(image), str(stick)]) == 9
+    assert f"is in use: it is {loop}; write to that" in capsys.readouterr().err
+
+
+def test_another_name_of_a_disk(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is written to a loop device of a disk is on the disk, whoever uses that."""
+    disk = attach(old_stick(tmp_path, SIZE))
+    name = attach(Path(disk))
+    assert main(["write", str(image), name, "--yes-erase", name]) == 9
+    assert f"{name}: is another name of {disk}" in capsys.readouterr().err
+    assert main(["write", str(image), disk, "--yes-erase", disk]) == 9
+    assert f"{disk}: is used by {Path(name).name}" in capsys.readouterr().err
+
+
+def test_another_node_than_the_one_that_was_confirmed(attach: Attach, tmp_path: Path) -> None:
+    disks = LinuxDisks()
+    loop = attach(old_stick(tmp_path, SIZE))
+    node = tmp_path / "node"
+    os.mknod(node, 0o600 | stat.S_IFBLK, Path(loop).stat().st_rdev)
+    with pytest.raises(UnsafeTarget, match=r"\(its path differs\)"):
+        open_device(replace(disks.find(str(node)), path=str(node)), disks)
+
+
+@pytest.mark.parametrize("place", ["", "p1"])
+def test_a_disk_that_was_mounted_meanwhile(
+    place: str, attach: Attach, tmp_path: Path, unmounted: Callable[[str], Path]
+) -> None:
+    """After it was confirmed, and before it was opened: as a whole, or a partition of it."""
+    loop = attach(old_stick(tmp_path, SIZE), "--partscan")
+    if place:  # told by hand, as not every kernel reads partition tables
+        run("addpart", loop, "1", "2048", "16384")
+    run("mkfs.ext4", "-q", "-F", loop + place)
+    confirmed = LinuxDisks().find(loop)
+    assert confirmed.safe
+    folder = unmounted(loop + place)
+    with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+        open_device(confirmed, LinuxDisks())
+    (refusal,) = LinuxDisks().find(loop).refusals
+    assert refusal.text == f"is mounted at {folder}"
+
+
+@pytest.fixture
+def unmounted(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mounts a device in a folder; it is unmounted after the test."""
+    folder = tmp_path / "mounted"
+
+    def mount(device: str) -> Path:
+        folder.mkdir()
+        run("mount", "-t", "ext4", device, folder)
+        return folder
+
+    yield mount
+    if folder.is_mount():
+        subprocess.run(["umount", folder], check=True)
+
+
+def test_swap_on_it(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = attach(old_stick(tmp_path, SIZE))
+    run("mkswap", loop)
+    run("swapon", loop)
+    try:
+        assert main(["write", str(image), loop, "--yes-erase", loop]) == 9
+        assert f"{loop}: holds swap" in capsys.readouterr().err
+        with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+            open_device(LinuxDisks().find(loop), LinuxDisks())
+    finally:
+        run("swapoff", loop)
+    assert LinuxDisks().find(loop).safe
+
+
+def test_a_disk_in_a_file_on_it(
+    unmounted: Callable[[str], Path], attach: Attach, tmp_path: Path
+) -> None:
+    """A file on the outer one is the inner one, which is mounted, or not."""
+    outer = attach(old_stick(tmp_path, SIZE))
+    run("mkfs.ext4", "-q", "-F", outer)
+    folder = unmounted(outer)
+    with (folder / "inner.img").open("wb") as file:
+        file.truncate(4 * MIB)
+    inner = attach(folder / "inner.img")
+    texts = [refusal.text for refusal in LinuxDisks().find(outer).refusals]
+    assert f"is mounted at {folder}" in texts
+    assert f"is used by {Path(inner).name}" in texts
+    assert LinuxDisks().find(inner).safe
+
+
+class Shrinking:
+    """Takes half of a loop device away when a part of the image is written."""
+
+    def __init__(self, stick: Path, loop: str) -> None:
+        self._stick, self._loop = stick, loop
+        self.shrunk = False
+
+    def watch(self, _phase: Phase) -> Callable[[int, int], None]:
+        return self._shrink
+
+    def _shrink(self, done: int, _total: int) -> None:
+        if done >= 2 * MIB and not self.shrunk:
+            self.shrunk = True
+            os.truncate(self._stick, 4 * MIB)
+            subprocess.run(["losetup", "--set-capacity", self._loop], check=True)
+
+
+def test_a_device_that_becomes_smaller(attach: Attach, tmp_path: Path) -> None:
+    image = tmp_path / "full.img"
+    image.write_bytes(os.urandom(SIZE))
+    stick = old_stick(tmp_path, SIZE)
+    loop = attach(stick)
+    disks = LinuxDisks()
+    target = open_device(disks.find(loop), disks)
+    shrinking = Shrinking(stick, loop)
+    with (
+        open_source(image) as source,
+        pytest.raises(OutputError, match="cannot be written at byte"),
+    ):
+        Writer(source, target, watch=shrinking.watch).write()
+    target.close()
+    assert shrinking.shrunk
+    os.sync()
+    assert not any(stick.read_bytes()[:4096])
+
+
+def test_who_is_not_root_can_write_where_it_is_allowed(
+    attach: Attach, image: Path, tmp_path: Path
+) -> None:
+    """As members of the group `disk` are: the kernel's caches are not theirs to drop."""
+    stick = old_stick(tmp_path, SIZE + MIB)
+    loop = attach(stick)
+    less = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    program = (sys.executable, "-P", "-m", "efi_image")
+    done = run(*less, *program, "write", image, loop, "--yes-erase", loop)
+    assert "read back and right" in done
+    os.sync()
+    assert_whole(image, stick)
+
+
+def sectors_read(loop: str) -> int:
+    """Documentation/block/stat.rst."""
+    return int(Path("/sys/block", Path(loop).name, "stat").read_text().split()[2])
+
+
+@pytest.mark.parametrize("options", [[], ["--no-verify"], ["--skip-holes"], ["--resume"]])
+def test_what_was_written_is_read_once(
+    options: list[str], attach: Attach, image: Path, tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    """As the kernel counts what the device was asked for, while udev is kept away."""
+    stick = old_stick(tmp_path, SIZE + MIB)
+    loop = attach(stick)
+    if "--resume" in options:
+        note = state.Unfinished("image", digest(image.read_bytes()[:GRAIN]).hex(), 4 * MIB)
+        with stick.open("r+b") as file:
+            file.write(bytes(4096) + note.block())
+            file.seek(MIB)
+            file.write(image.read_bytes()[MIB : 4 * MIB])
+            file.seek(GRAIN)
+            file.write(bytes(MIB - GRAIN))
+        os.sync()
+    write, counts = Writer.write, []
+
+    def counted(writer: Writer) -> WriteReport:
+        before = sectors_read(loop)
+        report = write(writer)
+        counts.append(sectors_read(loop) - before)
+        return report
+
+    monkeypatch.setattr(Writer, "write", counted)
+    assert main(["write", str(image), loop, "--yes-erase", loop, "--json", *options]) == 0
+    (read,) = [512 * count for count in counts]
+    report = json.loads(capsys.readouterr().out)
+    written = report["written"] + report["zeroed"] + report["kept"]
+    if "--no-verify" in options:
+        assert (report["verified"], read) == (0, 0)
+    else:
+        assert report["verified"] == written > PAYLOAD
+        # with the block that tells of an unfinished write, and the first before it
+        assert report["verified"] <= read <= report["verified"] + 8192 + 64 * 1024
 
 
 def test_one_that_is_too_small(
