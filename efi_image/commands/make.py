@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -25,7 +24,6 @@ from efi_image.record import as_dict
 from efi_image.settings import KEYS, ListedFile
 
 LISTED = 40  # files
-COLLECT_EVERY = 100_000  # new objects; what is made for many files lives to the end
 
 
 def _json(report: Report) -> str:
@@ -209,7 +207,6 @@ def command(
       zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
       zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
     """
-    gc.set_threshold(COLLECT_EVERY)
     recipe = _recipe(manifest, options, (boots, additions, partitions))
     if show:
         click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
