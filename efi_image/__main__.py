@@ -6,7 +6,7 @@ import gc
 import os
 import sys
 
-COLLECT_EVERY = 100_000  # new objects; what is imported or made for many files lives to the end
+COLLECT_EVERY = 1_000_000  # new objects; what is imported or made for many files lives to the end
 
 
 def run() -> None:

@@ -231,7 +231,7 @@ class PlanSource:
 
     def files(self) -> list[str]:
         """Files that are read, one of each file system."""
-        sources = [file.source for _, file in self.plan.tree.files()]
+        sources = [file.source for file in self.plan.volume.demand.files]
         sources += [extra.source for extra in self.plan.options.partitions]
         found = {s.identity[0]: s.name for s in sources if isinstance(s, FileSource)}
         return list(found.values())
