@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import sys
@@ -19,11 +20,9 @@ def run() -> None:
     from efi_image.cli import main  # noqa: PLC0415 - imported with the threshold above
 
     code = main()
-    for stream in (sys.stdout, sys.stderr):
-        try:
-            stream.flush()
-        except OSError:  # said by main, or there is nobody to say it to
-            pass
+    with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
+        sys.stdout.flush()
+        sys.stderr.flush()
     os._exit(code)
 
 

@@ -7,6 +7,7 @@ whose click command is named `command`, and a line in COMMANDS.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import itertools
 import os
@@ -148,6 +149,9 @@ def _report(error: BaseException, debug: bool) -> int:
         case BrokenPipeError():
             # the reader of our output went away; let the last flush fail in silence
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return ExitCode.OUTPUT
+        case OSError(errno=errno.ENOSPC):  # an output file's would be a ZppError
+            _say(f"standard output: cannot be written: {error.strerror}")
             return ExitCode.OUTPUT
     if not debug:
         _show_traceback(error)

@@ -30,11 +30,14 @@ LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
 
-class Item(NamedTuple):
+class Item:
     """A file of the image: its path (checked names) and where its bytes come from."""
 
-    path: tuple[str, ...]
-    source: Source
+    __slots__ = ("path", "source")
+
+    def __init__(self, path: tuple[str, ...], source: Source) -> None:
+        self.path = path
+        self.source = source
 
 
 class ImageOptions(Record):

@@ -18,7 +18,7 @@ _SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
 _SHORT = re.compile(rf"[{_SHORT_CHARACTERS}]{{1,8}}(?:\.[{_SHORT_CHARACTERS}]{{1,3}})?")
 _NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
 _FORBIDDEN = re.compile(r'[:*?"<>|\\/\x00-\x1f\x7f]')
-_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?", re.I)
+_DEVICE = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?"
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such names begin with
 RECORD = struct.Struct("<B10sBBB12sH4s")
 
@@ -38,7 +38,7 @@ def fault_of(name: str) -> str:
         return f"contains {bad[0]!r}"
     if name[-1] in ". ":
         return "ends with a dot or a blank"
-    if name[:3].upper() in _DEVICES and _DEVICE.fullmatch(name):
+    if name[:3].upper() in _DEVICES and re.fullmatch(_DEVICE, name, re.I):
         return "is reserved for a device"
     return ""
 
@@ -82,7 +82,7 @@ def _exact(name: str) -> str | None:
 def _padded(name: str) -> str:
     """The name as an 8.3 name is stored, if it is one."""
     base, _, extension = name.partition(".")
-    return f"{base:8}{extension:3}"
+    return base.ljust(8) + extension.ljust(3)
 
 
 def _basis(name: str) -> tuple[str, str]:

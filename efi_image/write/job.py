@@ -170,9 +170,9 @@ def plan_source(manifest: Path, sector_size: int) -> PlanSource:
     from efi_image.config import Setting, load  # noqa: PLC0415
     from efi_image.esp import contents  # noqa: PLC0415
     from efi_image.image import plan_image, source_date  # noqa: PLC0415
-    from efi_image.manifest import Manifest  # noqa: PLC0415
     from efi_image.manifest import load as load_manifest  # noqa: PLC0415
     from efi_image.recipe import merge  # noqa: PLC0415
+    from efi_image.settings import Manifest  # noqa: PLC0415
 
     found = load_manifest(manifest)
     chosen = {
