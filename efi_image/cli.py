@@ -124,6 +124,13 @@ def _show_traceback(error: BaseException) -> None:
     traceback.print_exception(error)
 
 
+def _give_up_output(error: OSError) -> None:
+    """Standard output is full (an output file would have a ZppError), or its reader went away."""
+    if error.errno == errno.ENOSPC:
+        _say(f"standard output: cannot be written: {error.strerror}")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for the last flush
+
+
 def _report(error: BaseException, debug: bool) -> int:
     """Say in one line what went wrong; the exit code that stands for it."""
     if debug:
@@ -146,12 +153,8 @@ def _report(error: BaseException, debug: bool) -> int:
         case _Terminated():
             _say("terminated")
             return ExitCode.TERMINATED
-        case BrokenPipeError():
-            # the reader of our output went away; let the last flush fail in silence
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            return ExitCode.OUTPUT
-        case OSError(errno=errno.ENOSPC):  # an output file's would be a ZppError
-            _say(f"standard output: cannot be written: {error.strerror}")
+        case BrokenPipeError() | OSError(errno=errno.ENOSPC):
+            _give_up_output(error)
             return ExitCode.OUTPUT
     if not debug:
         _show_traceback(error)

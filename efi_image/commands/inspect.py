@@ -9,10 +9,11 @@ import click
 
 from efi_image.atomic import atomic
 from efi_image.errors import InputError, UsageError
+from efi_image.facts.as_json import json_text
 from efi_image.facts.image import image_facts, is_pe
 from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.facts.picture import as_svg, in_terminal
-from efi_image.facts.report import image_lines, json_text, pe_lines
+from efi_image.facts.report import image_lines, pe_lines
 from efi_image.reader.disk import Disk, parse_place, read_disk
 from efi_image.reader.files import Kind, find, show, split
 from efi_image.reader.formats import open_medium

@@ -47,6 +47,13 @@ class Meter:
         self._stream.flush()
         self._width = len(line)
 
+    def clear(self) -> None:
+        """Take the line away, so that something else can be printed."""
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
+
     def __enter__(self) -> Meter:
         return self
 
@@ -56,9 +63,7 @@ class Meter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
+        self.clear()
 
 
 def describe(done: int, total: int, seconds: float) -> str:

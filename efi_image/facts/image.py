@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from efi_image.errors import InputError
 from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.reader.content import content_of
 from efi_image.reader.disk import Disk, Partition, Scheme
 from efi_image.reader.fat import FatVolume
-from efi_image.reader.files import FileSystem, Kind, Node, show, walk
+from efi_image.reader.files import FileSystem, Kind, Node, Path, descend, show, walk
 from efi_image.reader.iso import IsoVolume
 from efi_image.reader.medium import Medium
 
@@ -32,6 +33,73 @@ class FileFacts:
     fault: str
 
 
+class Files:
+    """The files and directories of a volume, read anew whenever they are gone through.
+
+    `faults` are why some may be missing, when they were; `programs`: PE files are looked into.
+    """
+
+    def __init__(self, volume: FileSystem, *, programs: bool) -> None:
+        self._volume = volume
+        self._programs = programs
+        self.faults: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[FileFacts]:
+        """Each directory before all that is below it."""
+        budget = _Budget(self._volume.medium.size)
+        for path, node in self._going(walk):
+            yield self._facts(path, node, budget)
+
+    def outlines(self) -> Iterator[FileFacts]:
+        """The same, not looked into."""
+        for path, node in self._going(walk):
+            yield _outline(path, node)
+
+    def tree(self) -> Iterator[tuple[int, bool, FileFacts]]:
+        """Each followed by what it holds: depth, whether it is its directory's last, facts."""
+        budget = _Budget(self._volume.medium.size)
+        for path, node, is_last in self._going(descend):
+            yield len(path) - 1, is_last, self._facts(path, node, budget)
+
+    def _going(self, way: Callable[..., Iterator[_Met]]) -> Iterator[_Met]:
+        faults: list[str] = []
+        try:
+            yield from way(self._volume, faults=faults)
+        except InputError as error:
+            faults.append(str(error))
+        self.faults = tuple(faults)
+
+    def _facts(self, path: Path, node: Node, budget: _Budget) -> FileFacts:
+        facts = _outline(path, node)
+        if not (self._programs and node.kind is Kind.FILE and is_program(node.name)):
+            return facts
+        if not budget.take(node.size):
+            return replace(facts, fault="is not looked into, for it overlaps others")
+        try:
+            return replace(facts, pe=facts_of_pieces(self._volume.chunks(node), facts.path))
+        except InputError as error:
+            return replace(facts, fault=error.what)
+
+
+_Met = TypeVar("_Met")
+
+
+class Faults:
+    """Why some files of a volume may be missing; known when they were gone through."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files.faults)
+
+
+def _outline(path: Path, node: Node) -> FileFacts:
+    return FileFacts(
+        show(path), node.kind, node.size, when(node), node.attributes, node.target, None, ""
+    )
+
+
 @dataclass(frozen=True)
 class VolumeFacts:
     """A volume; sizes in bytes, `free` is -1 if it is not known."""
@@ -44,8 +112,8 @@ class VolumeFacts:
     clusters: int
     free: int
     boot_entries: tuple[str, ...]
-    files: tuple[FileFacts, ...]
-    faults: tuple[str, ...]
+    files: Files
+    faults: Faults
 
 
 @dataclass(frozen=True)
@@ -98,10 +166,8 @@ class _Budget:
 class _Depth:
     """How much of an image is looked into."""
 
-    files: bool
     programs: bool
     of_partitions: _Budget
-    of_programs: _Budget
 
 
 def when(node: Node) -> str:
@@ -124,10 +190,9 @@ def is_program(name: str) -> bool:
     return lower.endswith((".efi", ".efi.signed")) or lower.startswith(("vmlinuz", "bzimage"))
 
 
-def image_facts(disk: Disk, *, files: bool = True, programs: bool = True) -> ImageFacts:
-    """All facts; `files`: they are listed; `programs`: PE files are looked into, too."""
-    size = disk.medium.size
-    depth = _Depth(files, programs, _Budget(size), _Budget(size))
+def image_facts(disk: Disk, *, programs: bool = True) -> ImageFacts:
+    """All facts; `programs`: PE files are looked into, too."""
+    depth = _Depth(programs, _Budget(disk.medium.size))
     return ImageFacts(
         name=disk.medium.name,
         size=disk.medium.size,
@@ -196,13 +261,7 @@ def free_clusters(volume: FatVolume) -> int:
 
 
 def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
-    files: list[FileFacts] = []
-    faults: list[str] = []
-    try:
-        for path, node in walk(volume, faults=faults) if depth.files else ():
-            files.append(_file(volume, show(path), node, depth))
-    except InputError as error:
-        faults.append(str(error))
+    files = Files(volume, programs=depth.programs)
     serial, sector, cluster, clusters, free = "", 0, 0, 0, -1
     if isinstance(volume, FatVolume):
         boot = volume.boot
@@ -219,8 +278,8 @@ def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
         clusters=clusters,
         free=free,
         boot_entries=_boot_entries(volume),
-        files=tuple(files),
-        faults=tuple(faults),
+        files=files,
+        faults=Faults(files),
     )
 
 
@@ -235,21 +294,6 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
         f"{e.platform}{'' if e.bootable else ' (not bootable)'}: block {e.block}, "
         f"{e.sectors} sectors of 512 bytes"
         for e in entries
-    )
-
-
-def _file(volume: FileSystem, path: str, node: Node, depth: _Depth) -> FileFacts:
-    pe, fault = None, ""
-    wanted = depth.programs and node.kind is Kind.FILE and is_program(node.name)
-    if wanted and not depth.of_programs.take(node.size):
-        fault = "is not looked into, for it overlaps others"
-    elif wanted:
-        try:
-            pe = facts_of_pieces(volume.chunks(node), path)
-        except InputError as error:
-            fault = error.what
-    return FileFacts(
-        path, node.kind, node.size, when(node), node.attributes, node.target, pe, fault
     )
 
 
