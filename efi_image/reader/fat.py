@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from efi_image.errors import InputError
 from efi_image.fat import layout as layouts
@@ -324,17 +324,19 @@ class FatVolume:
         return fold(one) == fold(other)
 
 
+@cache
+def _letters(attributes: int) -> str:
+    return "".join(letter for bit, letter in enumerate(ATTRIBUTE_LETTERS) if attributes >> bit & 1)
+
+
 def _node(entry: Entry) -> Node:
     is_directory = entry.kind is Record.DIRECTORY
-    letters = "".join(
-        letter for bit, letter in enumerate(ATTRIBUTE_LETTERS) if entry.attributes >> bit & 1
-    )
     return Node(
         name=entry.name,
         kind=Kind.DIRECTORY if is_directory else Kind.FILE,
         size=0 if is_directory else entry.size,
         modified=entry.modified_at,
-        attributes=letters,
+        attributes=_letters(entry.attributes),
         place=Place(entry.first_cluster, 0 if is_directory else entry.size, is_directory),
         alias=entry.short_name if entry.long else "",
     )

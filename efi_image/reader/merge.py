@@ -8,8 +8,8 @@ from collections.abc import Hashable, Iterator
 from efi_image.errors import InputError
 from efi_image.reader.files import MAX_DEPTH, MAX_NODES, MAX_SCANNED, FileSystem, Kind, Node, Path
 
-BATCH = 1 << 14  # names of a directory that are in memory at once
-SMALL_BATCH = 1 << 10  # below the top directories
+BATCH = 1 << 15  # names of a directory that are in memory at once
+SMALL_BATCH = 1 << 10  # at least, of directories further down: those above them wait in memory
 
 Pair = tuple[Node | None, Node | None]
 
@@ -64,7 +64,7 @@ class _Side:
 
         It is read again for every batch of names.
         """
-        size = max(BATCH >> depth, SMALL_BATCH)
+        size = max(BATCH >> max(depth - 1, 0), SMALL_BATCH)
         done = ""
         batch = [] if directory is None else self._batch(directory, done, size)
         while batch:
