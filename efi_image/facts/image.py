@@ -138,11 +138,15 @@ class PartitionFacts:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """An image; `table` says in words what there is of a partition table."""
+    """An image; `table` says in words what there is of a partition table.
+
+    `content` is the name of what is there instead of a known table or volume, or ''.
+    """
 
     name: str
     size: int
     scheme: Scheme
+    content: str
     sector_size: int
     disk_id: str
     table: tuple[str, ...]
@@ -197,6 +201,7 @@ def image_facts(disk: Disk, *, programs: bool = True) -> ImageFacts:
         name=disk.medium.name,
         size=disk.medium.size,
         scheme=disk.scheme,
+        content=content_of(disk.medium) if disk.scheme is Scheme.UNKNOWN else "",
         sector_size=disk.sector_size,
         disk_id=_disk_id(disk),
         table=tuple(_table(disk)),

@@ -11,6 +11,7 @@ from efi_image.facts.image import FileFacts, ImageFacts, PartitionFacts, VolumeF
 from efi_image.facts.pe import PeFacts
 from efi_image.facts.signature import SignatureFacts
 from efi_image.facts.text import aligned, human, table, tree, widths_of
+from efi_image.reader.disk import Scheme
 from efi_image.reader.files import Kind
 
 LABEL_WIDTH = 18
@@ -89,8 +90,12 @@ def _sections(facts: PeFacts) -> Iterator[str]:
 
 def image_lines(facts: ImageFacts, *, as_tree: bool = False) -> Iterator[str]:
     """All that is known of an image."""
-    sectors = f"sectors of {facts.sector_size} bytes"
-    yield printable(f"{facts.name}: {human(facts.size)}, {facts.scheme.value}, {sectors}")
+    about = f"{facts.scheme.value}, sectors of {facts.sector_size} bytes"
+    if facts.scheme is Scheme.UNKNOWN:
+        about = "neither a partition table nor a volume that is known"
+    yield printable(f"{facts.name}: {human(facts.size)}, {about}")
+    if facts.content:
+        yield _row("content", facts.content)
     if facts.disk_id:
         yield _row("disk", facts.disk_id)
     yield from (_row("table", line) for line in facts.table)

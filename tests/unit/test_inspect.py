@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import oracles
@@ -163,10 +166,65 @@ def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "x"
     path.write_bytes(os.urandom(5000))
     assert main(["inspect", str(path)]) == 0
-    assert "unknown" in capsys.readouterr().out
-    path.write_bytes(b"")
+    line = f"{path}: 4.9 KiB, neither a partition table nor a volume that is known\n"
+    assert capsys.readouterr().out.startswith(line)
+    path.write_bytes(bytes(1080) + b"\x53\xef" + bytes(4000))
     assert main(["inspect", str(path)]) == 0
-    assert main(["inspect", str(tmp_path / "nix")]) == 3
+    assert "content            ext2, ext3 or ext4\n" in capsys.readouterr().out
+
+
+READERS = (["inspect", "X"], ["ls", "X"], ["cat", "X", "/a"], ["verify", "X"], ["extract", "X"],
+           ["diff", "X", "X"], ["verify", "X", "--fix"])  # fmt: skip
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("empty", "is empty"),
+        ("packed", "is empty"),
+        ("missing", "does not exist"),
+        ("directory", "is a directory"),
+        ("fifo", "is neither a file nor a block device"),
+        ("locked", "cannot be read: Permission denied"),
+    ],
+)
+def test_no_image_at_all_is_said_in_one_line(
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    kind: str,
+    fault: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(kind)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind != "missing":
+        path.write_bytes(gzip.compress(b"") if kind == "packed" else b"x" * (kind == "locked"))
+    arguments = [kind if word == "X" else word for word in words]
+    main(arguments)  # what has to be imported is
+    capsys.readouterr()
+    with without_rights(path) if kind == "locked" else nullcontext():
+        assert main(arguments) == 3
+    assert capsys.readouterr() == ("", f"zpp-image: {path}: {fault}\n")
+
+
+@contextmanager
+def without_rights(path: Path) -> Iterator[None]:
+    """Nobody may read the file; as root, who may all the same, we are nobody for the time."""
+    path.chmod(0)
+    user = os.geteuid()
+    Path.cwd().chmod(0o711)
+    if not user:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 # ---- the picture
