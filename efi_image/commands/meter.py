@@ -29,6 +29,7 @@ class Meter:
         self._clock = clock
         self._start = clock()
         self._next = self._start + FIRST if self._stream.isatty() else float("inf")
+        self._done = 0
         self._width = 0
 
     @property
@@ -37,8 +38,11 @@ class Meter:
         return self if self._stream.isatty() else None
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that so many bytes of `total` are done."""
+        """Show that so many bytes of `total` are done; fewer than before: something else began."""
         now = self._clock()
+        if done < self._done:
+            self._start = now
+        self._done = done
         if now < self._next:
             return
         self._next = now + EVERY

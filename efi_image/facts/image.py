@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from efi_image.errors import InputError
 from efi_image.facts.pe import PeFacts, facts_of_pieces
+from efi_image.progress import Progress, counter
 from efi_image.reader.content import content_of
 from efi_image.reader.disk import Disk, Partition, Scheme
 from efi_image.reader.fat import FatVolume
@@ -37,11 +38,16 @@ class Files:
     """The files and directories of a volume, read anew whenever they are gone through.
 
     `faults` are why some may be missing, when they were; `programs`: PE files are looked into.
+    `progress` is told how many of the `used` bytes were passed.
     """
 
-    def __init__(self, volume: FileSystem, *, programs: bool) -> None:
+    def __init__(
+        self, volume: FileSystem, used: int, *, programs: bool, progress: Progress | None
+    ) -> None:
         self._volume = volume
+        self._used = used
         self._programs = programs
+        self._progress = progress
         self.faults: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[FileFacts]:
@@ -63,8 +69,14 @@ class Files:
 
     def _going(self, way: Callable[..., Iterator[_Met]]) -> Iterator[_Met]:
         faults: list[str] = []
+        tell = counter(self._progress, self._used)
+        scanned = self._volume.scanned
         try:
-            yield from way(self._volume, faults=faults)
+            for met in way(self._volume, faults=faults):
+                yield met
+                if tell:
+                    tell(met[1].size + self._volume.scanned - scanned)
+                    scanned = self._volume.scanned
         except InputError as error:
             faults.append(str(error))
         self.faults = tuple(faults)
@@ -81,7 +93,7 @@ class Files:
             return replace(facts, fault=error.what)
 
 
-_Met = TypeVar("_Met")
+_Met = TypeVar("_Met", bound=tuple[Path, Node] | tuple[Path, Node, bool])
 
 
 class Faults:
@@ -172,6 +184,7 @@ class _Depth:
 
     programs: bool
     of_partitions: _Budget
+    progress: Progress | None
 
 
 def when(node: Node) -> str:
@@ -194,9 +207,14 @@ def is_program(name: str) -> bool:
     return lower.endswith((".efi", ".efi.signed")) or lower.startswith(("vmlinuz", "bzimage"))
 
 
-def image_facts(disk: Disk, *, programs: bool = True) -> ImageFacts:
-    """All facts; `programs`: PE files are looked into, too."""
-    depth = _Depth(programs, _Budget(disk.medium.size))
+def image_facts(
+    disk: Disk, *, programs: bool = True, progress: Progress | None = None
+) -> ImageFacts:
+    """All facts; `programs`: PE files are looked into, too.
+
+    `progress` is told of the files while they are gone through.
+    """
+    depth = _Depth(programs, _Budget(disk.medium.size), progress)
     return ImageFacts(
         name=disk.medium.name,
         size=disk.medium.size,
@@ -257,23 +275,17 @@ def _partition(disk: Disk, partition: Partition, depth: _Depth) -> PartitionFact
     )
 
 
-def free_clusters(volume: FatVolume) -> int:
-    """Free clusters, counted in the FAT; -1 if it cannot be read."""
-    try:
-        return sum(page.count(0) for page in volume.table())
-    except InputError:
-        return -1
-
-
 def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
-    files = Files(volume, programs=depth.programs)
     serial, sector, cluster, clusters, free = "", 0, 0, 0, -1
     if isinstance(volume, FatVolume):
         boot = volume.boot
         serial = f"{boot.serial >> 16:04X}-{boot.serial & 0xFFFF:04X}"
         sector, cluster, clusters = boot.sector_size, boot.cluster_size, volume.clusters
-        unused = free_clusters(volume)
+        unused = volume.free_clusters()
         free = unused * cluster if unused >= 0 else -1
+    # where nobody knows what is free, progress ends too early
+    used = clusters * cluster - max(free, 0) or volume.medium.size
+    files = Files(volume, used, programs=depth.programs, progress=depth.progress)
     return VolumeFacts(
         format=volume.format,
         label=volume.label,

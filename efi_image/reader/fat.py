@@ -134,6 +134,13 @@ class FatVolume:
             left -= len(page)
             number += 1
 
+    def free_clusters(self) -> int:
+        """Free clusters, counted in the FAT; -1 if it cannot be read."""
+        try:
+            return sum(page.count(0) for page in self.table())
+        except InputError:
+            return -1
+
     def is_end(self, value: int) -> bool:
         """Whether a FAT entry ends a chain."""
         return value >= self.kind.end_of_chain - 7

@@ -316,6 +316,22 @@ def test_same_content_in_other_places_is_the_same(tmp_path: Path, capsys: Captur
     assert diff(one, one) == 0
 
 
+def test_progress_of_inspect_is_told_of_all_files(tmp_path: Path) -> None:
+    image = mkfs(tmp_path / "x.img", 3 * MIB, source=sources(tmp_path))
+    counts: list[tuple[int, int]] = []
+    with open_disk(image) as disk:
+        facts = image_facts(disk, progress=lambda *count: counts.append(count))
+        volume = facts.partitions[0].volume
+        assert volume is not None
+        for way in (volume.files, volume.files.outlines(), volume.files.tree()):
+            counts.clear()
+            number = len(list(way))
+            assert len(counts) == number > 10
+            assert counts == sorted(counts)
+            total = 3 * MIB - volume.free
+            assert total / 2 < counts[-1][0] <= counts[-1][1] < total
+
+
 def test_progress_of_diff_is_told_of_all_bytes(tmp_path: Path) -> None:
     top = sources(tmp_path)
     image = mkfs(tmp_path / "one.img", 3 * MIB, source=top)
