@@ -8,11 +8,18 @@ from dataclasses import dataclass, fields
 from enum import Enum
 
 from efi_image.errors import InputError
-from efi_image.facts.image import ImageFacts, PartitionFacts, VolumeFacts, image_facts, when
+from efi_image.facts.image import (
+    Files,
+    ImageFacts,
+    PartitionFacts,
+    VolumeFacts,
+    image_facts,
+    when,
+)
 from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.progress import Progress, counter
 from efi_image.reader.disk import Disk
-from efi_image.reader.files import FileSystem, Kind, Node, Path, show, walk
+from efi_image.reader.files import FileSystem, Kind, Node, Path, show
 from efi_image.reader.merge import Pair, side_by_side
 
 
@@ -92,7 +99,9 @@ def compare_pe(where: str, old: PeFacts, new: PeFacts) -> Iterator[Difference]:
 
 def compare_disks(old: Disk, new: Disk, ignored: Scope) -> Iterator[Difference]:
     """All differences of two images."""
-    one, other = (image_facts(disk, programs=False) for disk in (old, new))
+    one, other = (
+        image_facts(disk, programs=False, progress=ignored.progress) for disk in (old, new)
+    )
     yield from _values("image", one, other, ("size", "scheme", "sector_size", "table"))
     if not ignored.ids:
         yield from _values("image", one, other, ("disk_id",))
@@ -125,6 +134,7 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[D
     if one.volume and other.volume:
         yield from _volumes(where, one.volume, other.volume, ignored)
         volumes = old.volume(old.pick(one.name)), new.volume(new.pick(other.name))
+        yield from _readable(where, one.volume.files, other.volume.files)
         yield from _files(where, *volumes, ignored)
     elif one.volume or other.volume:
         yield _presence(where, "volume", one.volume, other.volume)
@@ -143,20 +153,16 @@ def _volumes(
     yield from _values(where, old, new, names if ignored.ids else (*names, "serial"))
 
 
-def _fault(volume: FileSystem) -> str:
-    """Why some files may be missing."""
-    faults: list[str] = []
-    try:
-        deque(walk(volume, faults=faults), maxlen=0)
-    except InputError as error:
-        faults.append(error.what)
-    return "; ".join(faults)
+def _readable(where: str, old: Files, new: Files) -> Iterator[Difference]:
+    """Whether some files may be missing, and why."""
+    for files in (old, new):
+        deque(files.outlines(), maxlen=0)
+    one, other = ("; ".join(files.faults) or "yes" for files in (old, new))
+    if one != other:
+        yield Difference(Change.CHANGED, where, "readable", one, other)
 
 
 def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iterator[Difference]:
-    old_fault, new_fault = _fault(old), _fault(new)
-    if old_fault != new_fault:
-        yield Difference(Change.CHANGED, where, "readable", old_fault or "yes", new_fault or "yes")
     total = _to_compare(side_by_side(old, new)) if ignored.progress else 0
     tell = counter(ignored.progress, total) or _nobody
     for path, (one, other) in side_by_side(old, new):
