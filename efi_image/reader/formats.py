@@ -52,6 +52,8 @@ def open_medium(path: str | Path) -> Iterator[Medium]:
 
 @contextmanager
 def _as_disk(medium: Medium, head: bytes) -> Iterator[Medium]:
+    if not medium.size:
+        raise InputError("is empty", where=medium.name)
     name = disk_format_of(head)
     if not name:
         yield _without_footer(medium)
