@@ -10,7 +10,7 @@ from lab import CMDLINE, EPYC, HASWELL, Lab, Pc, qemu
 from test_linux import KNOWN_PROBLEMS
 from view import SIGNATURE
 
-from efi_image.engine import EngineKind, Machine
+from efi_image.engine import Machine
 
 VERSION = f"{SIGNATURE} version 0.1.0"
 # While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely QEMU
@@ -19,6 +19,7 @@ MORE_WORDS = "no_timer_check panic=-1"
 EBUSY, ENODEV, EPERM = 16, 19, 1
 # what the newest kernel says of the bare machines besides
 NEW_PROBLEMS = ("Topology: leaf 0xb:2 Unknown domain type 3",)
+STRESS_SECONDS = 20  # of the guest's clock
 # of 4 KiB: by so much Linux's own pages vary in 50 rounds. One page for each CPU and round is more.
 PAGES_OF_NOISE = 180
 
@@ -106,9 +107,8 @@ LA57_PC = qemu("max,+svm", 4, Machine.PC)  # five levels of page tables, and all
 )
 def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
     steps = "kernel,cpus,load,modules,cpus,load,offline,online,cpus,stress,cpus"
-    seconds = 20 if pc.engine is EngineKind.QEMU else 3  # Bochs's seconds are much longer
     about, bare, load, modules, cpus, again, offline, online, came, stress, last = run(
-        lab, pc, kernel, steps, f"zpp.stress={seconds}"
+        lab, pc, kernel, steps, f"zpp.stress={STRESS_SECONDS}"
     )
     if pc is VTX_PC:
         assert about.all(r"meltdown: (.*)") == ["Mitigation: PTI"]
