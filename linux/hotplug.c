@@ -3,6 +3,7 @@
 #include "hotplug.h"
 #include "loader/cpu.h"
 
+#include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/errno.h>
 #include <linux/module.h>
@@ -43,7 +44,18 @@ int zpp_hotplug_watch(struct zpp_cpus *cpus)
     all = cpus;
     state = cpuhp_setup_state_nocalls_cpuslocked(CPUHP_AP_ONLINE_DYN, "zpp:online", on_online,
                                                  on_offline);
-    return state < 0 ? state : 0;
+    if (state >= 0)
+        return 0;
+    pr_err("not loaded: CPUs that come and go cannot be watched (error %d)\n", -state);
+    return state;
 }
 
 void zpp_hotplug_ignore(void) { cpuhp_remove_state_nocalls_cpuslocked(state); }
+
+void zpp_hotplug_bring_back(void)
+{
+    unsigned cpu;
+    for_each_cpu(cpu, &away) add_cpu(cpu);
+}
+
+bool zpp_hotplug_any_away(void) { return !cpumask_empty(&away); }
