@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from lab import CMDLINE, EPYC, HASWELL, Lab, Pc, qemu
+from lab import CMDLINE, EPYC, HASWELL, RYZEN, Lab, Pc, qemu
 from test_linux import KNOWN_PROBLEMS
 from view import SIGNATURE
 
@@ -16,7 +16,7 @@ VERSION = f"{SIGNATURE} version 0.1.0"
 # While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely QEMU
 # 7.2 runs code that Linux is patching (an int3 in the bare system's start): then it boots again.
 MORE_WORDS = "no_timer_check panic=-1"
-EBUSY, ENODEV, EPERM = 16, 19, 1
+EACCES, EBUSY, ENODEV, EPERM = 13, 16, 19, 1
 # what the newest kernel says of the bare machines besides
 NEW_PROBLEMS = ("Topology: leaf 0xb:2 Unknown domain type 3",)
 STRESS_SECONDS = 20  # of the guest's clock
@@ -185,6 +185,41 @@ def test_refusals_do_no_harm(lab: Lab, pc: Pc) -> None:
     assert kvm.error == EBUSY
     assert kvm.log[-1].startswith("not loaded: KVM is loaded, ")
     assert_bare(cpus, pc, bare)
+    assert load.error == EPERM
+    assert_held(held, pc)
+
+
+# how spoil.ko spoils a CPU → the error, and its reason
+SPOILED = {
+    "used": (EBUSY, "another hypervisor already uses this CPU's virtualization"),
+    "locked": (
+        EACCES,
+        "the firmware has locked virtualization off (enable it in the firmware's setup)",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("pc", "kernel", "spoil", "cpu"),
+    [
+        (AMDV_PC, "newest", "used", 2),
+        (AMDV_PC, "oldest", "used", 0),
+        (VTX_PC, "newest", "used", 2),
+        (Pc(RYZEN, 4, vendor="AMD-V"), "oldest", "locked", 1),
+    ],
+    ids=str,
+)
+def test_one_cpu_that_cannot_be_taken(lab: Lab, pc: Pc, kernel: str, spoil: str, cpu: int) -> None:
+    steps = "cpus,spoil,load,cpus,offline,online,stress,mend,load,cpus"
+    bare, spoiled, refused, cpus, _offline, online, stress, _mended, load, held = run(
+        lab, pc, kernel, steps, f"zpp.spoil={spoil} zpp.cpu={cpu} zpp.stress=2"
+    )
+    assert spoiled.all(r"(CPU \d+) is spoiled") == [f"CPU {cpu}"]
+    error, reason = SPOILED[spoil]
+    assert (refused.error, refused.log[-1]) == (error, f"not loaded: CPU {cpu}: {reason}")
+    assert_bare(cpus, pc, bare)
+    assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
     assert load.error == EPERM
     assert_held(held, pc)
 
