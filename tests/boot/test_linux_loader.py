@@ -18,7 +18,10 @@ VERSION = f"{SIGNATURE} version 0.1.0"
 MORE_WORDS = "no_timer_check panic=-1"
 EACCES, EBUSY, ENODEV, EPERM = 13, 16, 19, 1
 # what the newest kernel says of the bare machines besides
-NEW_PROBLEMS = ("Topology: leaf 0xb:2 Unknown domain type 3",)
+NEW_PROBLEMS = (
+    "Topology: leaf 0xb:2 Unknown domain type 3",
+    "Failed to initialize policy for cpu:",
+)
 STRESS_SECONDS = 20  # of the guest's clock
 # of 4 KiB: by so much Linux's own pages vary in 50 rounds. One page for each CPU and round is more.
 PAGES_OF_NOISE = 180
@@ -125,6 +128,25 @@ def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
     assert offline.all(r"(CPU \d+ offline)") == [f"CPU {pc.cpus - 1} offline"]
     assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
     assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+
+
+def test_newer_protections_of_the_kernel(lab: Lab) -> None:
+    """CET's indirect branch tracking and LASS are on in the kernel, and off in the core."""
+    pc = Pc("wildcat_lake", 2)
+    steps = "kernel,cpus,keep,cpus,unload,cpus,load,offline,online,stress,cpus"
+    about, bare, keep, kept, unload, gone, load, _offline, online, stress, last = run(
+        lab, pc, "newest", steps, "zpp.stress=3"
+    )
+    for flag in ("ibt", "lass"):
+        assert about.all(f"{flag}: (.*)") == [f"{pc.cpus} CPUs"]
+    assert keep.error == 0
+    assert_held(kept, pc)
+    assert unload.all(r"rmmod: (\d+)") == ["0"]
+    assert_bare(gone, pc, bare)
+    assert load.error == EPERM
+    assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+    assert_held(last, pc)
 
 
 @pytest.mark.parametrize(
