@@ -57,19 +57,21 @@ class Step:
         return {int(pair[1]): pair[2] or "" for pair in pairs if pair}
 
 
-def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "") -> list[Step]:
-    """Boots the guest without zpp, lets it do the steps, and returns what it said."""
+def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "", then: str = "") -> list[Step]:
+    """Boots the guest without zpp, lets it do the steps, and returns what it said. `then`: the steps
+    of the kernel that the last step starts."""
     guest = lab.build_directory / "linux-loader" / kernel
     image = lab.image(
         kernel=guest / "vmlinuz",
-        initrd=guest / "initrd.img",
-        cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} {words}".strip(),
+        initrd=guest / ("initrd-kexec.img" if then else "initrd.img"),
+        cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} zpp.next={then} {words}".strip(),
         hypervisor=False,
     )
     serial = lab.power_off(lab.on(pc, image), pc.engine)
     assert "zpp-guest: done" in serial
-    assert serial.count("zpp-guest: Linux ") == 1, "Linux went down after its start"
-    assert f"Linux sees {pc.cpus} CPUs" in serial
+    starts = 2 if then else 1
+    assert serial.count("zpp-guest: Linux ") == starts, "Linux went down after its start"
+    assert serial.count(f"Linux sees {pc.cpus} CPUs") == starts
     problems = re.findall(r"^dmesg: (.*)$", serial, re.MULTILINE)
     fine = (*KNOWN_PROBLEMS, *NEW_PROBLEMS)
     assert [p for p in problems if not any(known in p for known in fine)] == []
@@ -78,7 +80,7 @@ def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "") -> list[Step
         Step(name, tuple(text.splitlines()))
         for name, text in zip(parts[1::2], parts[2::2], strict=True)
     ]
-    assert [step.name for step in found] == steps.split(",")
+    assert [step.name for step in found] == [*steps.split(","), *filter(None, then.split(","))]
     return found
 
 
@@ -192,6 +194,39 @@ def test_module_that_is_kept(lab: Lab, pc: Pc, kernel: str) -> None:
     assert asleep.all(r"sleep: (.*)") == ["refused"]
     assert unload.all(r"rmmod: (\d+)") == ["0"]
     assert unload.log == ["unloaded: the hypervisor has left every CPU"]
+    assert_bare(last, pc, bare)
+
+
+def test_another_kernel_is_started(lab: Lab) -> None:
+    """kexec: the kept module takes the hypervisor off, also off a CPU that is offline."""
+    pc = AMDV_PC
+    bare, keep, held, _offline, _kexec, cpus, stress, load, again = run(
+        lab, pc, "newest", "cpus,keep,cpus,offline,kexec", "zpp.stress=2", "cpus,stress,load,cpus"
+    )
+    assert keep.error == 0
+    assert_held(held, pc)
+    assert_bare(cpus, pc, bare)
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+    assert load.error == EPERM
+    assert_held(again, pc)
+
+
+def test_boot_cpu_goes_and_comes(lab: Lab) -> None:
+    """Linux 6.1 lets the BSP go offline on Intel's CPUs; an NMI wakes it."""
+    pc = Pc(HASWELL, 2)
+    steps = "cpus,bspoff,load,bspon,keep,bspoff,unload,cpus,bspon,cpus,unload,cpus"
+    (bare, _off, load, _on, keep, off, refused, one, on, both, unload, last) = run(
+        lab, pc, "oldest", steps, "cpu0_hotplug"
+    )
+    assert load.error == EBUSY
+    assert load.log[-1].startswith("not loaded: CPU 0 is offline, ")
+    assert keep.error == 0
+    assert off.all("(CPU 0 offline)")
+    assert refused.all(r"rmmod: (\d+)") == ["1"]
+    assert one.hypervisors == {1: VERSION}
+    assert on.all("(CPU 0 online)")
+    assert_held(both, pc)
+    assert unload.all(r"rmmod: (\d+)") == ["0"]
     assert_bare(last, pc, bare)
 
 

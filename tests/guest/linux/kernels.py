@@ -204,10 +204,14 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     program = build.compile_program(out, arguments.toolchain)
     busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
     entries = initramfs(root, busybox, program, (out / "zpp.ko").read_bytes())
-    build.replace(out / "initrd.img", cpio.archive(entries))
+    initrd = cpio.archive(entries)
+    build.replace(out / "initrd.img", initrd)
+    kernel = kernel_image(root).read_bytes()
+    again = (cpio.file("vmlinuz", kernel), cpio.file("initrd.img", initrd))
+    build.replace(out / "initrd-kexec.img", cpio.archive([*entries, *again]))
     if (root / "usr/sbin/sshd").exists():
         build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, busybox)))
-    build.replace(out / "vmlinuz", kernel_image(root).read_bytes())
+    build.replace(out / "vmlinuz", kernel)
     print(f"linux-loader: {name} is {tree.name.removeprefix('linux-headers-')}", flush=True)
 
 

@@ -8,6 +8,7 @@
  *   zpp-guest stress CPU SECS   CPUID, page faults and migrations, starting on CPU
  *   zpp-guest drain             waits until the serial port has sent everything
  *   zpp-guest load FILE [WORDS] loads a kernel module; prints the error's number (0: none)
+ *   zpp-guest kexec KERNEL INITRD WORDS   starts another kernel in place of this one
  *   zpp-guest booted            0 the first time since power-on, then 1 (a byte of CMOS)
  */
 #include <zpp/hypercall.h>
@@ -24,12 +25,14 @@ enum {
     SYS_IOCTL = 16,
     SYS_SCHED_YIELD = 24,
     SYS_EXIT = 60,
+    SYS_REBOOT = 169,
     SYS_IOPL = 172,
     SYS_SCHED_SETAFFINITY = 203,
     SYS_SCHED_GETAFFINITY = 204,
     SYS_CLOCK_GETTIME = 228,
     SYS_GETCPU = 309,
     SYS_FINIT_MODULE = 313,
+    SYS_KEXEC_FILE_LOAD = 320,
 };
 
 /* The compiler calls it to clear arrays. */
@@ -309,6 +312,30 @@ static int load(const char *file, const char *words)
     return result == 0 ? 0 : -1;
 }
 
+static u64 length_of(const char *s)
+{
+    u64 length = 0;
+    while (s[length])
+        length++;
+    return length;
+}
+
+/* Comes back only if it fails. */
+static int start_kernel(const char *kernel, const char *initrd, const char *words)
+{
+    const long kernel_file = syscall3(SYS_OPEN, (long)kernel, 0, 0);
+    const long initrd_file = syscall3(SYS_OPEN, (long)initrd, 0, 0);
+    long result = syscall6(SYS_KEXEC_FILE_LOAD, kernel_file, initrd_file,
+                           (long)length_of(words) + 1, (long)words, 0, 0);
+    const long magic = 0xfee1dead, magic2 = 0x28121969, kexec = 0x45584543;
+    if (result == 0)
+        result = syscall3(SYS_REBOOT, magic, magic2, kexec);
+    text("kexec: error ");
+    number((u64)-result);
+    end_line();
+    return -1;
+}
+
 static int same(const char *a, const char *b)
 {
     while (*a && *a == *b)
@@ -340,10 +367,12 @@ static int run(long argc, char **argv)
         return drain();
     if (argc >= 3 && same(argv[1], "load"))
         return load(argv[2], argc == 3 ? "" : argv[3]);
+    if (argc == 5 && same(argv[1], "kexec"))
+        return start_kernel(argv[2], argv[3], argv[4]);
     if (argc == 2 && same(argv[1], "booted"))
         return booted();
     text("usage: zpp-guest cpus [N] | tsc | cpuid-ticks | stress CPU SECONDS | drain | booted | "
-         "load FILE [WORDS]");
+         "load FILE [WORDS] | kexec KERNEL INITRD WORDS");
     end_line();
     return 2;
 }
