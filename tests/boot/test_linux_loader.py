@@ -58,8 +58,8 @@ class Step:
 
 
 def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "", then: str = "") -> list[Step]:
-    """Boots the guest without zpp, lets it do the steps, and returns what it said. `then`: the steps
-    of the kernel that the last step starts."""
+    """Boots the guest without zpp, lets it do the steps, and returns what it said. `then`: the
+    steps of the kernel that the last step starts."""
     guest = lab.build_directory / "linux-loader" / kernel
     image = lab.image(
         kernel=guest / "vmlinuz",
@@ -228,6 +228,13 @@ def test_boot_cpu_goes_and_comes(lab: Lab) -> None:
     assert_held(both, pc)
     assert unload.all(r"rmmod: (\d+)") == ["0"]
     assert_bare(last, pc, bare)
+
+
+@pytest.mark.parametrize("pc", [qemu(EPYC, 2), Pc(HASWELL, 2)], ids=str)
+def test_programs_keep_their_segments(lab: Lab, pc: Pc) -> None:
+    (step,) = run(lab, pc, "oldest", "ldt", "zpp.stress=4")
+    assert sorted(step.all(r"ldt: CPU (\d+) kept it")) == [str(cpu) for cpu in range(pc.cpus)]
+    assert step.all(r"(round \d+: .*)") == []
 
 
 @pytest.mark.parametrize("pc", [AMDV_PC], ids=str)
