@@ -16,18 +16,18 @@ static struct cpumask away; /* held CPUs that are offline; each has a reference 
 
 static int on_online(unsigned cpu)
 {
-    if (cpumask_test_and_clear_cpu(cpu, &away)) {
+    enum zpp_status status;
+    if (cpumask_test_and_clear_cpu(cpu, &away))
         module_put(THIS_MODULE);
+    if (zpp_cpu_is_held())
         return 0;
+    /* It is new, or was unplugged meanwhile and is another one. */
+    status = zpp_cpus_launch_this(all);
+    if (status != ZPP_OK) {
+        pr_err("CPU %u stays offline: %s\n", cpu, zpp_status_text(status));
+        return -EIO;
     }
-    if (!zpp_cpu_is_held()) {
-        const enum zpp_status status = zpp_cpus_launch_this(all);
-        if (status != ZPP_OK) {
-            pr_err("CPU %u stays offline: %s\n", cpu, zpp_status_text(status));
-            return -EIO;
-        }
-        pr_info("CPU %u came and is held\n", cpu);
-    }
+    pr_info("CPU %u came and is held\n", cpu);
     return 0;
 }
 
