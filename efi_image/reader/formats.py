@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from efi_image.errors import InputError
 from efi_image.reader.medium import Medium, open_raw
 
 VHD_FOOTER = 512
