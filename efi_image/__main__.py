@@ -20,9 +20,10 @@ def run() -> None:
     from efi_image.cli import main  # noqa: PLC0415 - imported with the threshold above
 
     code = main()
-    with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
-        sys.stdout.flush()
-        sys.stderr.flush()
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:  # None: the caller has closed it
+            with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
+                stream.flush()
     os._exit(code)
 
 
