@@ -21,8 +21,9 @@ def run() -> None:
 
     code = main()
     with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
-        sys.stdout.flush()
-        sys.stderr.flush()
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # None: the caller has closed it
+                stream.flush()
     os._exit(code)
 
 
