@@ -20,9 +20,9 @@ def run() -> None:
     from efi_image.cli import main  # noqa: PLC0415 - imported with the threshold above
 
     code = main()
-    for stream in (sys.stdout, sys.stderr):
-        if stream is not None:  # None: the caller has closed it
-            with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
+    with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:  # None: the caller has closed it
                 stream.flush()
     os._exit(code)
 

@@ -227,11 +227,3 @@ def test_process_ends_with_all_said(words: str, code: int, out: str, err: str) -
     command = [sys.executable, "-m", "efi_image", *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)
-
-
-def test_full_standard_output_is_an_error() -> None:
-    with Path("/dev/full").open("w") as full:
-        command = [sys.executable, "-m", "efi_image", "config"]
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
-    line = "zpp-image: the output: cannot be written: No space left on device\n"
-    assert (done.returncode, done.stderr) == (4, line)
