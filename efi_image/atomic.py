@@ -71,7 +71,8 @@ def atomic(output: Path) -> Iterator[int]:
         if descriptor >= 0:
             with suppress(OSError):
                 os.close(descriptor)
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # not there; nor can it be on a read-only file system
+            temporary.unlink()
 
 
 @contextmanager

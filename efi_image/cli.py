@@ -7,6 +7,7 @@ whose click command is named `command`, and a line in COMMANDS.
 
 from __future__ import annotations
 
+import errno
 import importlib
 import itertools
 import os
@@ -19,7 +20,7 @@ from typing import NoReturn
 import click
 
 from efi_image import __version__
-from efi_image.errors import EXIT_CODES, ExitCode, ZppError, printable
+from efi_image.errors import EXIT_CODES, ExitCode, OutputError, ZppError, printable
 
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
@@ -84,6 +85,14 @@ def cli() -> None:
     """
 
 
+# a disk may be full wherever something is written: no fault of zpp-image
+_NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+# Windows has no SIGHUP
+_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+
+
 class _Terminated(BaseException):
     """SIGTERM or SIGHUP as an exception, so that what is half done is undone."""
 
@@ -97,7 +106,7 @@ def _say(line: str) -> None:
 
 
 def _usage_line(error: click.ClickException) -> str:
-    line = printable(error.format_message().strip())
+    line = printable(" ".join(error.format_message().split()))
     if isinstance(error, click.UsageError) and error.ctx is not None:
         line += f" (see {error.ctx.command_path} --help)"
     return line
@@ -113,7 +122,8 @@ def _invoke(arguments: Sequence[str] | None) -> int:
             code = cli.invoke(context)
     except click.exceptions.Exit as done:
         code = done.exit_code
-    sys.stdout.flush()
+    if sys.stdout is not None:  # None: the caller has closed it
+        sys.stdout.flush()
     return code if isinstance(code, int) else ExitCode.OK
 
 
@@ -121,6 +131,23 @@ def _show_traceback(error: BaseException) -> None:
     import traceback  # noqa: PLC0415 - takes a while, and errors are rare
 
     traceback.print_exception(error)
+
+
+def _drop_output() -> None:
+    """What is still to be flushed goes nowhere: nobody reads it, or it has no room."""
+    if sys.stdout is not None:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _named(error: BaseException) -> BaseException:
+    """What a full disk raises as the OutputError that it is; any other error as it is."""
+    if isinstance(error, OSError) and error.errno in _NO_SPACE:
+        _drop_output()
+        where = str(error.filename or "the output")
+        named = OutputError(f"cannot be written: {error.strerror}", where=where)
+        named.__cause__ = error  # for --debug
+        return named
+    return error
 
 
 def _report(error: BaseException, debug: bool) -> int:
@@ -146,8 +173,7 @@ def _report(error: BaseException, debug: bool) -> int:
             _say("terminated")
             return ExitCode.TERMINATED
         case BrokenPipeError():
-            # the reader of our output went away; let the last flush fail in silence
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _drop_output()
             return ExitCode.OUTPUT
     if not debug:
         _show_traceback(error)
@@ -164,12 +190,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
     debug = _wants_traceback(sys.argv[1:] if arguments is None else arguments)
     # what is ignored stays ignored: nohup does that
-    caught = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]
+    caught = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _terminate) for number in caught}
     try:
         return int(_invoke(arguments))
     except (Exception, KeyboardInterrupt, _Terminated) as error:
-        return int(_report(error, debug))
+        return int(_report(_named(error), debug))
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

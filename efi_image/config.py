@@ -96,8 +96,13 @@ def _path(value: str) -> str:
     return "" if not value or value.startswith("/") else "must be an absolute path, or empty"
 
 
+def _make_path(value: str) -> str:
+    """Of what make builds with, which takes a blank for the end of a path."""
+    return "must be a path without blanks" if " " in value or "\t" in value else _path(value)
+
+
 def _required_path(value: str) -> str:
-    return "" if value.startswith("/") else "must be an absolute path"
+    return _make_path(value) if value.startswith("/") else "must be an absolute path"
 
 
 def _ssh_target(value: str) -> str:
@@ -124,8 +129,8 @@ VARIABLES: dict[str, Variable] = {
         Variable("CONFIGURATION", "release", _one_of("debug", "release")),
         Variable("BUILD_DRIVERS", "linux windows uefi", _words(*DRIVERS, empty=False)),
         Variable("TOOLCHAIN", "/usr/lib/llvm-19/bin", _required_path),
-        Variable("EDK2_ROOT", "", _path),
-        Variable("LINUX_KERNEL", "", _path),
+        Variable("EDK2_ROOT", "", _make_path),
+        Variable("LINUX_KERNEL", "", _make_path),
         Variable("VISUAL_STUDIO_ROOT", "", _any),
         Variable("WINDOWS_KITS_ROOT", "", _any),
         Variable("WINDOWS_KITS_VERSION", "", _version),
@@ -230,10 +235,10 @@ def _lines(data: bytes, name: str) -> list[str]:
         raise _fault(name, "is not UTF-8 text") from None
 
 
-def _near(name: str) -> str:
+def _near(name: str, alike: float = 0.6) -> str:
     import difflib  # noqa: PLC0415 - only errors need it
 
-    near = difflib.get_close_matches(name.upper(), VARIABLES, 1)
+    near = difflib.get_close_matches(name.upper(), VARIABLES, 1, alike)
     return f"did you mean {near[0]}?" if near else ""
 
 
@@ -295,6 +300,14 @@ def _outer_settings(values: Mapping[str, str], origin: str) -> dict[str, Setting
     return settings
 
 
+def _check_overrides(names: Iterable[str]) -> None:
+    """Refuse what looks like a slip of the pen; other variables on make's line are not ours."""
+    for name in names:
+        near = "" if name in VARIABLES else _near(name, 0.85)
+        if near:
+            raise _fault("command line", f"unknown variable {name}", near)
+
+
 def _build(settings: Mapping[str, Setting], root: Path | None) -> Config:
     value = {name: setting.value for name, setting in settings.items()}
 
@@ -338,6 +351,7 @@ def load(
 ) -> Config:
     """The merged configuration of the checkout at `root` (default: found by find_root)."""
     root = root or find_root()
+    _check_overrides(overrides or {})
     settings = {v.name: Setting(v.name, v.default, "default") for v in VARIABLES.values()}
     settings |= _file_settings(root)
     settings |= _outer_settings(os.environ if environ is None else environ, "environment")

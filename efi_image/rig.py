@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from efi_image import apt, config
+from efi_image import config, mmdebstrap
 from efi_image.errors import (
     EngineFailed,
     EngineMissing,
@@ -49,7 +49,6 @@ _DIVIDE = "zpp/divide.efi"
 _FIRMWARE = "usr/share/ovmf/OVMF.fd"
 _VGA_BIOS = "usr/share/bochs/VGABIOS-lgpl-latest"
 _NEEDED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
-_SPACE = 1200 * 1024 * 1024  # 530 MB unpacked, the packages beside them meanwhile
 # Bochs loads every plugin it finds to learn its kind. These pull in a desktop's libraries; without
 # some of the others (sounddummy, gameport) it crashes.
 _UNUSED_PLUGINS = re.compile(r"libbx_(wx_gui|sound(?!dummy)|eth_(?!null))")
@@ -181,7 +180,8 @@ def install(
                 progress("the library that mends Bochs has changed")
                 return _renew(present, scratch)
             new = scratch / "root"
-            _unpack(new, scratch, mirror, progress)
+            progress(f"unpacking {', '.join(PACKAGES)} of Debian {SUITE}")
+            mmdebstrap.unpack(PACKAGES, SUITE, new, scratch, mirror)
             progress("building the library that mends Bochs")
             rig = _finish(new, scratch)
             check_library(rig)
@@ -239,76 +239,15 @@ def _scratch_beside(root: Path) -> Iterator[Path]:
     prefix = f".{root.name}.partial-"
     for stale in root.parent.glob(f"{prefix}*"):
         shutil.rmtree(stale, ignore_errors=True)
-    scratch = Path(tempfile.mkdtemp(prefix=prefix, dir=root.parent))
     try:
-        yield scratch
+        with tempfile.TemporaryDirectory(
+            prefix=prefix, dir=root.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            yield Path(scratch)
     except OSError as error:
         raise OutputError(
             f"cannot be written ({error.strerror})", where=str(root.parent)
         ) from error
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _unpack(new: Path, scratch: Path, mirror: str, progress: Progress) -> None:
-    free = shutil.disk_usage(scratch).free
-    if free < _SPACE:
-        raise OutputError(
-            f"{free >> 20} MiB are free, the Bochs root needs {_SPACE >> 20} MiB meanwhile",
-            where=str(scratch.parent),
-            hint="choose another place with --bochs-root",
-        )
-    mirror = mirror or apt.debian_mirror()
-    options = [f"--aptopt={line}" for line in apt.network_options()]
-    command = [
-        *("mmdebstrap", "--variant=extract", "--mode=chrootless", "--format=directory"),
-        *(*options, f"--include={','.join(PACKAGES)}"),
-        *(SUITE, str(new), f"deb {mirror} {SUITE} main"),
-    ]
-    progress(f"unpacking {', '.join(PACKAGES)} of Debian {SUITE}")
-    _run_mmdebstrap(command, scratch)
-
-
-def _run_mmdebstrap(command: list[str], scratch: Path) -> None:
-    log = scratch / "mmdebstrap.log"
-    environment = {**os.environ, "TMPDIR": str(scratch), "LC_ALL": "C.UTF-8"}
-    try:
-        with log.open("wb") as output:
-            done = subprocess.run(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                env=environment, check=False,
-            )  # fmt: skip
-    except FileNotFoundError:
-        raise MissingError(
-            "mmdebstrap is not installed", hint="install Debian's package mmdebstrap"
-        ) from None
-    if done.returncode == 0:
-        return
-    text = log.read_text(encoding="utf-8", errors="replace")
-    raise _mmdebstrap_error(text, scratch, done.returncode, command)
-
-
-_NO_NETWORK = re.compile(
-    r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable"
-    r"|Connection (refused|timed out|failed)|Unable to connect"
-)
-
-
-def _mmdebstrap_error(
-    text: str, scratch: Path, status: int, command: list[str]
-) -> OutputError | MissingError:
-    details = (" ".join(command), *text.splitlines()[-12:])
-    if "No space left on device" in text:
-        return OutputError(
-            "the disk is full", where=str(scratch.parent),
-            hint="choose another place with --bochs-root", details=details,
-        )  # fmt: skip
-    if _NO_NETWORK.search(text):
-        return MissingError(
-            "Debian's mirror cannot be reached",
-            hint="check the network, or give another mirror with --mirror URI", details=details,
-        )  # fmt: skip
-    return MissingError(f"mmdebstrap failed with exit status {status}", details=details)
 
 
 def _finish(new: Path, scratch: Path) -> Rig:
@@ -322,14 +261,12 @@ def _finish(new: Path, scratch: Path) -> Rig:
 
 def _renew(rig: Rig, scratch: Path) -> Rig:
     """The same packages with the project's present sources."""
-    own = scratch / "zpp"
     (scratch / "root").mkdir()
     new = _add_own_parts(scratch / "root", scratch, rig.version.packages)
     for name in (_FIX, _DIVIDE):
         (new.root / name).replace(rig.root / name)
     check_library(rig)
     (new.root / MARKER).replace(rig.root / MARKER)
-    shutil.rmtree(own, ignore_errors=True)
     return Rig(rig.root, new.version)
 
 

@@ -59,7 +59,6 @@ class BytesSource(Record):
 
 
 _Identity = tuple[int, int, int, int]
-_READ = os.O_RDONLY | os.O_CLOEXEC
 
 
 def _identity(status: os.stat_result) -> _Identity:
@@ -96,7 +95,7 @@ class FileSource:
     def descriptor(self) -> int:
         """The file, opened for reading; raises InputError if it changed since `open`."""
         try:
-            descriptor = os.open(self.name, _READ)
+            descriptor = os.open(self.name, os.O_RDONLY)
             if _identity(os.fstat(descriptor)) == self.identity:
                 return descriptor
         except OSError as error:

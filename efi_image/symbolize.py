@@ -64,9 +64,11 @@ def look_up(
     line = (str(symbolizer), f"--obj={symbols}", "--output-style=JSON")
     try:
         done = subprocess.run(line, input=wanted, capture_output=True, text=True, check=False)
-    except FileNotFoundError:
+    except OSError as error:
         raise MissingError(
-            f"{symbolizer} is missing", hint="`make setup` installs it; TOOLCHAIN names its folder"
+            f"cannot be started ({error.strerror})",
+            where=str(symbolizer),
+            hint="`make setup` installs it; TOOLCHAIN names its folder",
         ) from None
     answers = done.stdout.splitlines()
     if done.returncode or len(answers) != len(addresses):

@@ -13,6 +13,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 TARGET = ROOT / "compile_commands.json"
+CORE = ROOT / "hypervisor"
 # As windows/Makefile and toolchain.py have them, with Debian's headers.
 WINDOWS = [
     "--target=x86_64-w64-windows-gnu", "-nostdlibinc", "-fms-extensions", "-ffreestanding",
@@ -30,10 +31,10 @@ C_SOURCES = {
 
 
 def noted(build: Path) -> list[dict[str, Any]]:
-    """clang writes each entry with a comma behind it."""
+    """clang writes each entry with a comma behind it; the checkout may have moved since."""
     texts = [path.read_text().rstrip().rstrip(",") for path in sorted(build.rglob("*.o.json"))]
-    entries: list[dict[str, Any]] = [json.loads(text) for text in texts]
-    return [entry for entry in entries if (Path(entry["directory"]) / entry["file"]).exists()]
+    entries = [json.loads(text) | {"directory": str(CORE)} for text in texts]
+    return [entry for entry in entries if (CORE / entry["file"]).exists()]
 
 
 def derived(toolchain: str) -> list[dict[str, Any]]:

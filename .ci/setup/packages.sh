@@ -42,11 +42,8 @@ missing_packages() {
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then
         "$@"
-    elif command -v sudo >/dev/null; then
-        sudo "$@"
     else
-        fail "installing packages needs root, and sudo is missing" \
-            "run as root: apt-get install --no-install-recommends ${missing[*]}"
+        sudo "$@"
     fi
 }
 
@@ -59,6 +56,11 @@ mapfile -t missing < <(missing_packages)
 if [ ${#missing[@]} -eq 0 ]; then
     echo "setup: Debian packages are all there"
     exit 0
+fi
+
+if [ "$(id -u)" -ne 0 ] && ! command -v sudo >/dev/null; then
+    fail "${#missing[@]} Debian packages are missing, and installing them needs root or sudo" \
+        "run as root: apt-get install --no-install-recommends ${missing[*]}"
 fi
 
 echo "setup: installing ${#missing[@]} Debian packages: ${missing[*]}"

@@ -10,7 +10,13 @@ compile_package() {
     .venv/bin/python -m compileall -q efi_image
 }
 
-if .venv/bin/python -c '' 2>/dev/null && cmp -s pyproject.toml "$stamp"; then
+# The programs of an environment name its folder: it cannot be moved, or copied with the checkout.
+works_here() {
+    .venv/bin/python -c '' 2>/dev/null &&
+        grep -qsF "$(realpath .venv)/bin/python" .venv/bin/zpp-image
+}
+
+if works_here && cmp -s pyproject.toml "$stamp"; then
     compile_package
     echo "setup: Python environment is ready"
     exit 0
@@ -22,7 +28,7 @@ if ! python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))'; then
 fi
 
 echo "setup: making the Python environment .venv"
-.venv/bin/python -c '' 2>/dev/null || rm -rf .venv
+works_here || rm -rf .venv
 if [ ! -x .venv/bin/pip ] && ! python3 -m venv .venv; then
     printf 'setup: python3 could not make .venv\n' >&2
     printf 'hint: it needs 400 MB of disk space and the package python3-venv\n' >&2

@@ -70,7 +70,8 @@ class _Command(click.Command):
     "--log",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Keep the serial text in FILE, its bytes in FILE.raw, Bochs's own log in FILE.emulator.",
+    help="Keep the serial text in FILE, its bytes in FILE.raw, what the emulator says in "
+    "FILE.emulator.",
 )
 @click.option(
     "--firmware",
@@ -124,7 +125,8 @@ def command(
     all expected text was seen, or at the time limit. The image is not changed.
 
     The exit code is 0 if all expected text was seen (without --expect: if the machine powered
-    off), 1 if the machine powered off before, 8 at the time limit.
+    off, or the guest ended the run by QEMU's debug-exit device, whose code is shown), 1 if the
+    machine powered off before, 8 at the time limit.
 
     \b
     Examples:

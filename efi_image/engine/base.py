@@ -89,8 +89,8 @@ class RunRequest:
             raise UsageError(f"at least 1 CPU is needed, not {self.cpus}")
         if self.memory < 64:
             raise UsageError(f"at least 64 MiB of memory are needed, not {self.memory}")
-        if self.timeout < 0:
-            raise UsageError("a time limit cannot be negative")
+        if not self.timeout >= 0:  # nor is NaN
+            raise UsageError(f"a time limit is 0 or more seconds, not {self.timeout:g}")
         for expression in self.expect:
             try:
                 re.compile(expression)
@@ -191,7 +191,10 @@ class BootResult:
 
     def require(self) -> BootResult:
         """Itself if the run ended well; TimedOut or ExpectationFailed with the log's tail."""
-        details = failure_details(self.serial, self.emulator_log, self.problems, self.command)
+        details = failure_details(
+            self.serial, self.emulator_log, self.problems, self.command,
+            kept=self.request.debug.keep_work,
+        )  # fmt: skip
         unseen = ", ".join(repr(expression) for expression in self.missing)
         if self.reason is ExitReason.TIMEOUT:
             what = f"not seen: {unseen}" if unseen else "the machine did not power off"
@@ -206,9 +209,9 @@ class BootResult:
 
 
 def failure_details(
-    serial: str, emulator_log: str, problems: tuple[str, ...], command: str
+    serial: str, emulator_log: str, problems: tuple[str, ...], command: str, *, kept: bool
 ) -> tuple[str, ...]:
-    """What people need when a boot failed, as lines."""
+    """What people need when a boot failed, as lines. `kept`: the command has its folder still."""
     lines = [f"  {line}" for line in serial.splitlines()[-TAIL_LINES:]]
     details = ["the serial port's last lines:", *lines] if lines else ["nothing on the serial port"]
     if problems:
@@ -216,7 +219,8 @@ def failure_details(
     elif not lines:
         tail = emulator_log.splitlines()[-TAIL_LINES:]
         details += ["the emulator's last lines:", *(f"  {line}" for line in tail)]
-    return (*details, "the command line was:", f"  {command}")
+    folder = "" if kept else " (--keep-work leaves its folder behind)"
+    return (*details, f"the command line was{folder}:", f"  {command}")
 
 
 def guard() -> tuple[str, ...]:

@@ -17,8 +17,8 @@ PROGRAM = "qemu-system-x86_64"
 # AMD-V with nested paging, and else what a common processor has
 TCG_MODEL = "EPYC,+svm"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
-# of every model that has more than TCG emulates, for each CPU
-_USUAL = re.compile(r"warning: TCG doesn't support requested feature")
+# of every model that has more than TCG emulates, for each CPU; of a run that was ended
+_USUAL = re.compile(r"warning: TCG doesn't support requested feature|terminating on signal")
 
 
 class Accelerator(Enum):

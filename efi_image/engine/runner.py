@@ -81,7 +81,8 @@ def _failure(engine: Engine, launch: Launch, status: int, serial: str, log: str)
     output = _read(launch.work / _OUTPUT).splitlines()
     problems = engine.problems(log) or tuple(output[-10:])
     return EngineFailed(
-        f"{engine.name} {how}", details=failure_details(serial, log, problems, launch.line)
+        f"{engine.name} {how}",
+        details=failure_details(serial, log, problems, launch.line, kept=True),
     )
 
 
@@ -207,15 +208,11 @@ class _Logs:
 
     def __enter__(self) -> _Logs:
         if self._path is not None:
-            try:
+            with self._faults(self._path):
                 self._path.parent.mkdir(parents=True, exist_ok=True)
                 self._text = self._path.open("wb")
                 self._raw = _beside(self._path, "raw").open("wb")
                 _beside(self._path, "emulator").unlink(missing_ok=True)
-            except OSError as error:
-                raise OutputError(
-                    f"cannot be written ({error.strerror})", where=str(self._path)
-                ) from None
         return self
 
     def __exit__(
@@ -224,20 +221,38 @@ class _Logs:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        for file in (self._text, self._raw):
-            if file is not None:
-                file.close()
+        self._close()
 
     def write(self, data: bytes, text: str) -> None:
-        for file, piece in ((self._raw, data), (self._text, text.encode())):
-            if file is not None and piece:
-                file.write(piece)
-                file.flush()
+        if self._path is None:
+            return
+        with self._faults(self._path):
+            for file, piece in ((self._raw, data), (self._text, text.encode())):
+                if file is not None and piece:
+                    file.write(piece)
+                    file.flush()
 
     def write_emulator(self, log: str, output: str) -> None:
         if self._path is not None:
             text = log if log == output else log + output
-            _beside(self._path, "emulator").write_text(text, encoding="utf-8")
+            with self._faults(self._path):
+                _beside(self._path, "emulator").write_text(text, encoding="utf-8")
+
+    @contextlib.contextmanager
+    def _faults(self, path: Path) -> Iterator[None]:
+        """What cannot be written is an OutputError, and nothing more is written."""
+        try:
+            yield
+        except OSError as error:
+            self._close()
+            self._path = None
+            raise OutputError(f"cannot be written ({error.strerror})", where=str(path)) from None
+
+    def _close(self) -> None:
+        for file in (self._text, self._raw):
+            if file is not None:
+                with contextlib.suppress(OSError):  # it was flushed before, or there is no room
+                    file.close()
 
 
 def _beside(path: Path, ending: str) -> Path:

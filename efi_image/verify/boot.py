@@ -18,17 +18,6 @@ from efi_image.verify.scope import Scope
 from efi_image.verify.signature import Keys
 
 MAX_PROGRAMS = 1000
-MAX_NAMES = 1 << 20
-
-
-@dataclass(frozen=True)
-class Program:
-    """A file that firmware, or ZppBoot, shall load."""
-
-    path: str
-    node: Node
-    header: PeHeader | None
-    loadable: bool
 
 
 @dataclass

@@ -27,7 +27,7 @@ X509_SHA256 = uuid.UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
 OWNER_SIZE = 16
 LIST_HEADER = struct.Struct("<16sIII")
 MAX_SIZE = 4 << 20
-TIME_SIZE, CERT_TYPE_AT, CERT_TYPE = 16, 22, 0x0EF1
+TIME_SIZE, CERT_TYPE = 16, 0x0EF1
 _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----", re.S)
 
 

@@ -42,6 +42,16 @@ bool is_hidden(u32 index)
     return index == msr::smm_monitor_control || (index >= msr::vmx_first && index <= msr::vmx_last);
 }
 
+// Writes that the guest believes to have made: an update under the host's feet is not safe, VM_CR
+// is locked, and a Linux that has seen SVM before clears VM_HSAVE_PA when it goes down.
+bool is_swallowed(u32 index, u64 value)
+{
+    if (vendor().feature == ZPP_FEATURE_AMDV)
+        return index == msr::patch_loader || index == msr::vm_cr ||
+               (index == msr::vm_hsave_pa && value == 0);
+    return index == msr::microcode_update;
+}
+
 // A firmware that has virtualization switched off leaves these values.
 u64 without_virtualization(u32 index, u64 value)
 {
@@ -82,12 +92,8 @@ Outcome emulate_wrmsr(const GuestRegisters& registers)
 {
     const auto index = static_cast<u32>(registers.rcx);
     const u64 value = static_cast<u32>(registers.rax) | registers.rdx << 32;
-    if (index == msr::microcode_update || index == msr::patch_loader)
-        return Outcome::advance; // swallowed: an update under the host's feet is not safe
-    if (index == msr::vm_cr)
-        return Outcome::advance; // locked: writes are ignored
-    if (index == msr::vm_hsave_pa && value == 0 && vendor().feature == ZPP_FEATURE_AMDV)
-        return Outcome::advance; // a Linux that has seen SVM before clears it when it goes down
+    if (is_swallowed(index, value))
+        return Outcome::advance;
     if (is_hidden(index) || index == msr::feature_control || !x86::safe_wrmsr(index, value))
         return Outcome::general_protection;
     if (Mtrrs::is_mtrr(index, guest_memory::variable_mtrrs()))

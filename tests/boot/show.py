@@ -11,7 +11,7 @@ from pathlib import Path
 from view import SIGNATURE, View, read
 
 from efi_image.engine import EngineKind, ExitReason, RunRequest, boot, choose
-from efi_image.errors import UsageError, ZppError
+from efi_image.errors import ExitCode, UsageError, ZppError
 
 CPUS = 4
 TIME_LIMIT = 300.0  # seconds; it takes 8 on QEMU, 15 to 30 on Bochs
@@ -71,6 +71,9 @@ def main() -> int:
     except ZppError as error:
         print(f"make run: {error}", *error.details, sep="\n", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        print("\nmake run: interrupted", file=sys.stderr)
+        return ExitCode.INTERRUPTED
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ from counters import NoCounters, exits
 
 PAGE = 4096
 FIRST_BLOCK = 16
-BLOCK_PAGES = 16
 
 
 def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = 3) -> bytes:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 import pytest
 from makepe import BOOT_DRIVER, make_pe
 
 from efi_image.config import VARIABLES
+
+# a shell's background job ignores it, and so would the programs that the tests interrupt
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

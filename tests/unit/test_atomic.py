@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -112,3 +114,27 @@ def test_write_protected_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         monkeypatch.setattr(os, "access", lambda _path, _mode: False)
     with pytest.raises(OutputError, match="is write-protected"):
         check_output(output)
+
+
+def test_read_only_file_system(tmp_path: Path) -> None:
+    put(tmp_path / "old.img", b"old")
+    program = (
+        "from pathlib import Path\n"
+        "from efi_image.atomic import atomic\n"
+        "from efi_image.errors import OutputError\n"
+        "for name in ('new.img', 'old.img'):\n"
+        "    try:\n"
+        f"        with atomic(Path({str(tmp_path)!r}) / name): pass\n"
+        "    except OutputError as error: print(error)\n"
+    )
+    script = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3"'
+    done = subprocess.run(
+        ["unshare", "--map-root-user", "--mount", "sh", "-ec", script, "sh",
+         str(tmp_path), sys.executable, program],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.stderr == ""
+    assert done.stdout.splitlines() == [
+        f"{tmp_path}/new.img: cannot be written: Read-only file system",
+        f"{tmp_path}/old.img: is write-protected",
+    ]

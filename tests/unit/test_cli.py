@@ -76,6 +76,11 @@ def test_line_of_help_is_the_commands_own(name: str) -> None:
     ("arguments", "line"),
     [
         (["frobnicate"], "zpp-image: No such command 'frobnicate'. (see zpp-image --help)"),
+        (
+            ["completion"],
+            "zpp-image: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish "
+            "(see zpp-image completion --help)",
+        ),
         (["config", "--bad"], "zpp-image: No such option '--bad'. (see zpp-image config --help)"),
     ],
 )
@@ -151,6 +156,43 @@ def test_reader_that_goes_away() -> None:
     os.close(write)
     assert result.stderr == b""
     assert result.returncode == ExitCode.OUTPUT
+
+
+@pytest.mark.parametrize("arguments", [["config"], ["--version"], ["ls", "--help"]])
+def test_output_without_room(arguments: list[str]) -> None:
+    with Path("/dev/full").open("wb") as full:
+        result = subprocess.run(
+            [sys.executable, "-m", "efi_image", *arguments],
+            stdout=full, stderr=subprocess.PIPE, check=False,
+        )  # fmt: skip
+    assert result.returncode == ExitCode.OUTPUT
+    assert result.stderr == (b"zpp-image: the output: cannot be written: No space left on device\n")
+
+
+def test_output_that_is_closed() -> None:
+    command = f"exec {sys.executable} -m efi_image config >&-"
+    result = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
+
+
+WINDOWS = """
+import os, signal, sys
+for module, names in ((signal, ("SIGHUP",)), (os, ("O_CLOEXEC", "O_DIRECT", "O_NOFOLLOW"))):
+    for name in names:
+        delattr(module, name)
+sys.modules["fcntl"] = None
+from efi_image.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("arguments", [["--version"], ["devices", "--help"], ["config"]])
+def test_starts_without_what_windows_lacks(arguments: list[str]) -> None:
+    result = subprocess.run(
+        [sys.executable, "-c", WINDOWS, *arguments], capture_output=True, text=True, check=False
+    )
+    assert result.stderr == ""
+    assert result.returncode == ExitCode.OK
 
 
 def test_config_command(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 
 from efi_image import cli
 from efi_image.commands import run
 from efi_image.engine import EngineKind
-from efi_image.engine.fake import FakeEngine
 from efi_image.errors import ExitCode
 
 
@@ -89,6 +89,7 @@ def test_time_limit(tool: Tool) -> None:
     outcome = tool("--timeout", "0.5", "--expect", "never")
     assert outcome.code == ExitCode.TIMEOUT
     assert "not seen: 'never' within 0.5 s" in outcome.err
+    assert "the command line was (--keep-work leaves its folder behind):" in outcome.err
 
 
 def test_failed_emulator(tool: Tool) -> None:

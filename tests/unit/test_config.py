@@ -73,6 +73,17 @@ def test_overrides_are_strongest(checkout: Path) -> None:
     assert config.ssh_port == 24
 
 
+@pytest.mark.parametrize("name", ["CONFIGURATON", "configuration", "SERIALPORT"])
+def test_override_that_is_misspelt(checkout: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"^command line: unknown variable {name}; did you mean"):
+        load(checkout, environ={}, overrides={name: "debug"})
+
+
+def test_other_variables_of_makes_command_line_are_left_alone(checkout: Path) -> None:
+    words = dict.fromkeys(("ENGINE", "TESTS", "ONLY", "SUITES", "FUZZ_SECONDS", "CC"), "x")
+    assert load(checkout, environ={}, overrides=words) == load(checkout, environ={})
+
+
 def test_build_directory(checkout: Path) -> None:
     config = load(checkout, environ={"CONFIGURATION": "debug"})
     assert config.build_directory == checkout / "out" / "debug" / "x86_64"
@@ -103,6 +114,8 @@ def test_what_no_file_sets_has_its_default(tmp_path: Path) -> None:
         ("EDK2_ROOT := /a\r", "the line ends with CR"),
         ("EDK2_ROOT := /a\x01", "control character in the line"),
         ("EDK2_ROOT := edk2", "EDK2_ROOT must be an absolute path, or empty, not 'edk2'"),
+        ("EDK2_ROOT := /my edk2", "EDK2_ROOT must be a path without blanks, not '/my edk2'"),
+        ("TOOLCHAIN := /my tools", "TOOLCHAIN must be a path without blanks, not '/my tools'"),
         ("TOOLCHAIN :=", "TOOLCHAIN must be an absolute path, not ''"),
         ("BUILD_DRIVERS := uefi bsd", "BUILD_DRIVERS may hold linux windows uefi, not"),
         ("BUILD_DRIVERS := uefi uefi", "BUILD_DRIVERS names one twice"),

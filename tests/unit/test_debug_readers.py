@@ -84,7 +84,10 @@ def test_file_without_symbols(content: bytes, tmp_path: Path) -> None:
     file.write_bytes(content)
     with pytest.raises(NoCore, match="no symbols of a core"):
         elf.check_build(memory(image()), BASE, file)
-    with pytest.raises(NoCore, match="no symbols of a core"):
+
+
+def test_file_that_is_missing(tmp_path: Path) -> None:
+    with pytest.raises(NoCore, match=r"missing cannot be read \(No such file"):
         elf.check_build(memory(image()), BASE, tmp_path / "missing")
 
 

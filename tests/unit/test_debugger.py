@@ -6,12 +6,12 @@ import os
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 
 from efi_image import cli, debugger
 from efi_image.commands import run
 from efi_image.engine import RunRequest
 from efi_image.engine.base import Launch
-from efi_image.engine.fake import FakeEngine
 from efi_image.errors import ExitCode, InputError, MissingError, UsageError
 
 

@@ -13,10 +13,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from fake_engine import FakeEngine
 
 from efi_image.engine import BootResult, Debug, ExitReason, RunRequest, boot
 from efi_image.engine.base import Launch
-from efi_image.engine.fake import FakeEngine
 from efi_image.errors import (
     EngineFailed,
     EngineMissing,
@@ -157,6 +157,18 @@ def test_logs_are_kept(request_: RunRequest, tmp_path: Path) -> None:
     assert "emulator says" in (tmp_path / "logs/boot.log.emulator").read_text()
 
 
+def test_log_whose_bytes_cannot_be_written(request_: RunRequest, tmp_path: Path) -> None:
+    (tmp_path / "boot.log.raw").mkdir()
+    with pytest.raises(OutputError, match=r"boot\.log: cannot be written"):
+        boot(replace(request_, log=tmp_path / "boot.log"), FakeEngine(HELLO))
+
+
+def test_log_without_room(request_: RunRequest, tmp_path: Path) -> None:
+    (tmp_path / "boot.log").symlink_to("/dev/full")
+    with pytest.raises(OutputError, match=r"boot\.log: cannot be written \(No space left"):
+        boot(replace(request_, log=tmp_path / "boot.log"), FakeEngine(HELLO, linger=60))
+
+
 def test_log_that_cannot_be_written(request_: RunRequest, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
         boot(replace(request_, log=tmp_path), FakeEngine(HELLO))
@@ -197,10 +209,13 @@ def test_no_emulator_survives_zpp_image(
 import sys
 from pathlib import Path
 from efi_image import cli
-from efi_image.engine import base, fake
+from efi_image.engine import base
 from efi_image.commands import run
 
-class Engine(fake.FakeEngine):
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from fake_engine import FakeEngine
+
+class Engine(FakeEngine):
     def prepare(self, request, work):
         from dataclasses import replace
         launch = super().prepare(request, work)
@@ -235,7 +250,8 @@ def children(pid: int) -> list[int]:
     [
         ("cpus", 0, "at least 1 CPU"),
         ("memory", 1, "at least 64 MiB"),
-        ("timeout", -1, "negative"),
+        ("timeout", -1, "0 or more seconds"),
+        ("timeout", float("nan"), "0 or more seconds"),
         ("expect", ("(",), "not a regular expression"),
     ],
 )

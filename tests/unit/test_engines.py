@@ -200,7 +200,8 @@ def test_qemu_command_line(
 
 def test_warnings_of_every_boot_are_no_problems() -> None:
     usual = "qemu: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]"
-    assert TCG.problems(f"{usual}\nqemu: could not read the disk\n") == (
+    ended = "qemu-system-x86_64: terminating on signal 15 from pid 7 (python)"
+    assert TCG.problems(f"{usual}\n{ended}\nqemu: could not read the disk\n") == (
         "qemu: could not read the disk",
     )
 

@@ -117,8 +117,6 @@ def test_dates_attributes_and_aliases_are_those_of_mdir(tmp_path: Path) -> None:
 
 # ---- a small volume to put faults into
 
-CLUSTERS = 200
-
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> bytes:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from efi_image import apt, rig
+from efi_image import apt, mmdebstrap, rig
 from efi_image.commands.rig import command
 from efi_image.errors import EngineFailed, EngineMissing, MissingError, OutputError, UsageError
 
@@ -199,7 +199,7 @@ def test_no_compiler(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_too_little_space(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rig, "_SPACE", 1 << 60)
+    monkeypatch.setattr(mmdebstrap, "_SPACE", 1 << 60)
     with pytest.raises(OutputError, match="MiB are free"):
         rig.install(machine.root)
     assert machine.calls == []

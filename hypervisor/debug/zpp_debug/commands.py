@@ -11,7 +11,7 @@ from . import decode, guest
 from .elf import NoCore
 from .layout import CORE_BASE
 from .nested import NAMES, Kind, walk
-from .target import Core, number
+from .target import Core, machine, number
 
 ENTRY = "zpp_core_entry"
 # where the core is entered: by the loader, and at a VM exit of either vendor
@@ -29,8 +29,9 @@ class Command(gdb.Command):
     def invoke(self, argument: str, from_tty: bool) -> None:
         """Called by gdb."""
         try:
+            machine()
             self._run(gdb.string_to_argv(argument))
-        except (NoCore, gdb.error) as error:
+        except (NoCore, LookupError, gdb.error) as error:
             raise gdb.GdbError(f"{self._name}: {error}") from None
 
 

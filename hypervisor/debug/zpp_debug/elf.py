@@ -101,7 +101,10 @@ def _not_there(address: int, why: str) -> str:
 
 def file_reader(path: Path) -> Read:
     """Reads a core's ELF file, whose first segment holds headers and notes at their addresses."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise NoCore(f"{path} cannot be read ({error.strerror}): `make` builds it") from None
 
     def read(address: int, size: int) -> bytes:
         if address + size > len(data):
@@ -113,9 +116,10 @@ def file_reader(path: Path) -> Read:
 
 def check_build(read: Read, base: int, file: Path) -> None:
     """NoCore unless the image at `base` was made in the build that `file` comes from."""
+    symbols = file_reader(file)
     try:
-        wanted = build_id(file_reader(file), 0)
-    except (OSError, NoCore) as error:
+        wanted = build_id(symbols, 0)
+    except NoCore as error:
         raise NoCore(f"{file}: no symbols of a core ({error}): `make` builds it") from None
     found = build_id(read, base)
     if found != wanted:

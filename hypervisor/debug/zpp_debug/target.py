@@ -19,6 +19,14 @@ def number(expression: str) -> int:
     return int(gdb.parse_and_eval(expression)) & (1 << 64) - 1
 
 
+def machine() -> gdb.InferiorThread:
+    """The selected CPU; NoCore before gdb is connected."""
+    selected = gdb.selected_thread()
+    if selected is None:
+        raise elf.NoCore("no machine: `target remote HOST:PORT` comes first")
+    return selected
+
+
 def read_mapped(address: int, size: int) -> bytes:
     """Memory as the selected CPU has it mapped; LookupError where it is not."""
     try:
@@ -49,9 +57,7 @@ class Core:
         self._layout = None
 
     def _find_base(self) -> int:
-        selected = gdb.selected_thread()
-        if selected is None:
-            raise elf.NoCore("no machine: `target remote HOST:PORT` comes first")
+        selected = machine()
         others = [t for t in gdb.selected_inferior().threads() if t.num != selected.num]
         first: elf.NoCore | None = None
         for thread in (selected, *sorted(others, key=lambda t: t.num)):
@@ -122,9 +128,7 @@ class Core:
     @contextmanager
     def selected_in_core(self) -> Iterator[None]:
         """A CPU that runs the core, selected for a while; NoCore if none does."""
-        selected = gdb.selected_thread()
-        if selected is None:
-            raise elf.NoCore("no machine: `target remote HOST:PORT` comes first")
+        selected = machine()
         for thread in (selected, *gdb.selected_inferior().threads()):
             thread.switch()
             if self.is_here():
@@ -162,13 +166,16 @@ class Core:
 
     def object(self, name: str) -> gdb.Value:
         """A global of the core, by its full name."""
-        kind = gdb.parse_and_eval(f"&'{name}'").type.target()
-        return gdb.Value(self.bytes_of(name), kind)
+        return gdb.Value(self.bytes_of(name), self._pointer_to(name).type.target())
 
     def bytes_of(self, name: str) -> bytes:
         """The bytes of a global of the core."""
-        pointer = gdb.parse_and_eval(f"&'{name}'")
+        pointer = self._pointer_to(name)
         return self.read(int(pointer) & (1 << 64) - 1, pointer.type.target().sizeof)
+
+    def _pointer_to(self, name: str) -> gdb.Value:
+        _ = self.base  # NoCore before `find`: there are no symbols yet
+        return gdb.parse_and_eval(f"&'{name}'")
 
     def frames(self) -> int:
         """How many frames of the selected CPU are the core's: behind them is the loader."""

@@ -23,8 +23,9 @@
  * CPUs that come later, does not commit.
  *
  * The BSP is launched first: on AMD-V an INIT must not reach a launched CPU past the core, so
- * whoever starts the others must be a guest already. Before COMMIT any failure is rolled back with ZPP_HYPERCALL_DEVIRTUALIZE on each launched CPU,
- * and the machine goes on as if nothing had happened. The core never calls the loader or the OS.
+ * whoever starts the others must be a guest already. Before COMMIT any failure is rolled back with
+ * ZPP_HYPERCALL_DEVIRTUALIZE on each launched CPU, and the machine goes on as if nothing had
+ * happened. The core never calls the loader or the OS.
  */
 #ifndef ZPP_BOOT_INFO_H
 #define ZPP_BOOT_INFO_H

@@ -13,9 +13,9 @@ enum zpp_status {
     ZPP_NO_VIRTUALIZATION,  /* CPUID shows neither VT-x nor AMD-V */
     ZPP_LOCKED_BY_FIRMWARE, /* VT-x or AMD-V is there, but locked off by the firmware */
     ZPP_IN_USE,             /* another hypervisor holds this CPU's VT-x or AMD-V already */
-    ZPP_MISSING_FEATURE,    /* the CPU lacks a control that zpp needs; boot_info.detail names it */
-    ZPP_ENTRY_FAILED, /* VM entry was refused; boot_info.detail has the VM-instruction error */
-    ZPP_BAD_CALL,     /* a phase was called out of order, or for a CPU that is not there */
+    ZPP_MISSING_FEATURE, /* the CPU lacks a control that zpp needs; zpp_cpu_call.detail names it */
+    ZPP_ENTRY_FAILED,    /* VM entry was refused; zpp_cpu_call.detail says why */
+    ZPP_BAD_CALL,        /* a phase was called out of order, or for a CPU that is not there */
     ZPP_STATUS_COUNT
 };
 

@@ -33,6 +33,13 @@ unsigned guest_cpl() { return (vmcs::read(guest_ss.rights) >> 5) & 3; }
     return (rights & rights_d) != 0 ? static_cast<u32>(rip) : static_cast<u16>(rip);
 }
 
+// RFLAGS.TF traps after each instruction, under DEBUGCTL.BTF after each branch: none exits.
+bool traps_after_instruction()
+{
+    return (vmcs::read(FieldNatural::guest_rflags) & x86::rflags_tf) != 0 &&
+           (vmcs::read(Field64::guest_debug_control) & x86::msr::debug_control_btf) == 0;
+}
+
 // After an emulated instruction: as the CPU does at an instruction boundary.
 void advance()
 {
@@ -45,7 +52,7 @@ void advance()
     if ((interruptibility & (blocking_by_sti | blocking_by_mov_ss)) != 0) [[unlikely]]
         vmcs::write(Field32::guest_interruptibility,
                     interruptibility & ~(blocking_by_sti | blocking_by_mov_ss));
-    if ((vmcs::read(FieldNatural::guest_rflags) & x86::rflags_tf) != 0) [[unlikely]]
+    if (traps_after_instruction()) [[unlikely]]
         vmcs::write(FieldNatural::guest_pending_debug,
                     vmcs::read(FieldNatural::guest_pending_debug) | pending_debug_bs);
 }

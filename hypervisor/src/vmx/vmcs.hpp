@@ -27,6 +27,8 @@ enum class Field16 : u32 {
 enum class Field64 : u32 {
     msr_bitmaps = 0x2004,
     eptp = 0x201a,
+    xss_exiting_bitmap = 0x202c,
+    pconfig_exiting_bitmap = 0x203e,
     guest_physical_address = 0x2400,
     vmcs_link_pointer = 0x2800,
     guest_debug_control = 0x2802,

@@ -158,6 +158,10 @@ void write_controls()
     vmcs::write(Field64::eptp, shared.eptp);
     if (capabilities.vpid)
         vmcs::write(Field16::vpid, vpid);
+    if ((capabilities.secondary & secondary_xsaves) != 0)
+        vmcs::write(Field64::xss_exiting_bitmap, 0);
+    if ((capabilities.secondary & secondary_pconfig) != 0)
+        vmcs::write(Field64::pconfig_exiting_bitmap, 0);
     vmcs::write(FieldNatural::cr0_mask, cr0_mask());
     vmcs::write(FieldNatural::cr4_mask, cr4_mask());
 }

@@ -21,7 +21,8 @@ constexpr u32 mtrr_capability = 0xfe;
 constexpr u32 sysenter_cs = 0x174;
 constexpr u32 sysenter_esp = 0x175;
 constexpr u32 sysenter_eip = 0x176;
-constexpr u32 debug_control = 0x1d9;      // IA32_DEBUGCTL
+constexpr u32 debug_control = 0x1d9; // IA32_DEBUGCTL
+constexpr u64 debug_control_btf = bit(1);
 constexpr u32 mtrr_variable_base = 0x200; // IA32_MTRR_PHYSBASE0; PHYSMASK0 follows, and so on
 constexpr u32 mtrr_fixed_64k = 0x250;
 constexpr u32 mtrr_fixed_16k = 0x258; // two of them
@@ -39,8 +40,6 @@ constexpr u64 efer_lme = bit(8);
 constexpr u64 efer_lma = bit(10);
 constexpr u64 efer_nxe = bit(11);
 constexpr u64 efer_svme = bit(12);
-constexpr u32 fs_base = 0xc0000100;
-constexpr u32 gs_base = 0xc0000101;
 
 // AMD
 constexpr u32 patch_loader = 0xc0010020;

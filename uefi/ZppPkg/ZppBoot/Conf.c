@@ -160,7 +160,7 @@ ReadPort (
     }
 
     Value = Value * Base + DigitOf (Text.Start[Index]);
-    if (Value > UINT16_MAX) {
+    if (Value > ZPP_PORT_MAX) {
       return false;
     }
   }

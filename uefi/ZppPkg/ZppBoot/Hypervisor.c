@@ -12,47 +12,21 @@
 #include <Library/UefiLib.h>
 #include <Protocol/LoadedImage.h>
 
+#include <loader/cpu.h>
 #include <zpp/hypercall.h>
 
 #define DEFAULT_DRIVER    L"\\EFI\\zpp\\ZppDxe.efi"
 #define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff")
 
 /**
-  Tells whether zpp holds this CPU.
-
-  @retval TRUE   It does.
-  @retval FALSE  It does not.
-**/
-STATIC
-BOOLEAN
-IsHeld (
-  VOID
-  )
-{
-  UINT32  Ebx;
-  UINT32  Ecx;
-  UINT32  Edx;
-
-  AsmCpuid (1, NULL, NULL, &Ecx, NULL);
-  if ((Ecx & BIT31) == 0) {
-    return FALSE;
-  }
-
-  AsmCpuid (ZPP_CPUID_SIGNATURE_LEAF, NULL, &Ebx, &Ecx, &Edx);
-  return (Ebx == ZPP_SIGNATURE_EBX) && (Ecx == ZPP_SIGNATURE_ECX) && (Edx == ZPP_SIGNATURE_EDX);
-}
-
-/**
   Asks the hypervisor how much memory it keeps.
-
-  @param[in] Features  ZPP_FEATURE_* of this CPU.
 
   @return Pages of 4 KiB, or 0 if it does not say.
 **/
 STATIC
 UINT64
 KeptPages (
-  IN UINT32  Features
+  VOID
   )
 {
   UINT64  Status;
@@ -60,7 +34,7 @@ KeptPages (
 
   Status = ZPP_HYPERCALL (ZPP_HYPERCALL_MEMORY);
   Pages  = 0;
-  if ((Features & ZPP_FEATURE_AMDV) != 0) {
+  if (zpp_cpu_is_amd ()) {
     __asm__ volatile ("vmmcall" : "+a" (Status), "+b" (Pages) : : "rcx", "rdx", "rsi", "memory");
   } else {
     __asm__ volatile ("vmcall" : "+a" (Status), "+b" (Pages) : : "rcx", "rdx", "rsi", "memory");
@@ -79,10 +53,9 @@ PrintHeld (
   )
 {
   UINT32  Version;
-  UINT32  Features;
   UINT32  Cpus;
 
-  AsmCpuid (ZPP_CPUID_VERSION_LEAF, &Version, &Features, NULL, &Cpus);
+  AsmCpuid (ZPP_CPUID_VERSION_LEAF, &Version, NULL, NULL, &Cpus);
   Print (
     L"zpp: hypervisor %d.%d.%d holds %d %a, %ld pages\n",
     (Version >> 16) & 0xff,
@@ -90,7 +63,7 @@ PrintHeld (
     Version & 0xff,
     Cpus,
     Cpus == 1 ? "CPU" : "CPUs",
-    KeptPages (Features)
+    KeptPages ()
     );
 }
 
@@ -253,7 +226,7 @@ ZppStartHypervisor (
 {
   CHAR16  *Path;
 
-  if (IsHeld ()) {
+  if (zpp_cpu_is_held ()) {
     PrintHeld ();
     return;
   }

@@ -9,6 +9,9 @@
 
 #define LOAD_OPTIONS_MAX  256
 
+/// A UART has eight ports.
+#define SERIAL_PORT_MAX  0xfff8
+
 /**
   Reads a whole word as a number, decimal or 0x-prefixed hexadecimal.
 
@@ -107,7 +110,7 @@ ZppReadSettings (
     return EFI_SUCCESS;
   }
 
-  if (EFI_ERROR (ReadNumber (Value, &Number)) || (Number > MAX_UINT16)) {
+  if (EFI_ERROR (ReadNumber (Value, &Number)) || (Number > SERIAL_PORT_MAX)) {
     return EFI_INVALID_PARAMETER;
   }
 

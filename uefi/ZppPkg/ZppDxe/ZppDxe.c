@@ -12,8 +12,8 @@
 #include <Library/UefiBootServicesTableLib.h>
 #include <Protocol/LoadedImage.h>
 
+#include <loader/cpu.h>
 #include <loader/loader.h>
-#include <zpp/hypercall.h>
 
 extern CONST UINT8  gHypervisorElf[];
 extern CONST UINT8  gHypervisorElfEnd[];
@@ -28,31 +28,6 @@ typedef struct {
   UINT32               *ApicIds;   ///< Each CPU's.
   CHAR8                Detail[sizeof (((struct zpp_cpu_call *)0)->detail)];
 } ZPP_LAUNCH;
-
-/**
-  Tells whether zpp holds this CPU already.
-
-  @retval TRUE   It does.
-  @retval FALSE  It does not.
-**/
-STATIC
-BOOLEAN
-IsHeld (
-  VOID
-  )
-{
-  UINT32  Ebx;
-  UINT32  Ecx;
-  UINT32  Edx;
-
-  AsmCpuid (1, NULL, NULL, &Ecx, NULL);
-  if ((Ecx & BIT31) == 0) {
-    return FALSE;
-  }
-
-  AsmCpuid (ZPP_CPUID_SIGNATURE_LEAF, NULL, &Ebx, &Ecx, &Edx);
-  return (Ebx == ZPP_SIGNATURE_EBX) && (Ecx == ZPP_SIGNATURE_ECX) && (Edx == ZPP_SIGNATURE_EDX);
-}
 
 /**
   UEFI maps memory one to one.
@@ -264,6 +239,67 @@ LaunchAll (
 }
 
 /**
+  Finds the machine's CPUs, and makes room for what is noted of each.
+
+  @param[in,out] Launch  Zero-filled; gets the CPUs.
+  @param[out]    Reason  What is wrong.
+
+  @retval EFI_SUCCESS  The CPUs are known.
+  @retval other        They are not.
+**/
+STATIC
+EFI_STATUS
+FindCpus (
+  IN OUT ZPP_LAUNCH   *Launch,
+  OUT    CONST CHAR8  **Reason
+  )
+{
+  EFI_STATUS  Status;
+  UINTN       Cpu;
+
+  *Reason = "the firmware has no multi-processor services";
+  Status  = ZppFindCpus (&Launch->Cpus);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  *Reason           = zpp_status_text (ZPP_NO_MEMORY);
+  Launch->CpuStatus = AllocatePool (Launch->Cpus.Count * sizeof (*Launch->CpuStatus));
+  Launch->ApicIds   = AllocatePool (Launch->Cpus.Count * sizeof (*Launch->ApicIds));
+  if ((Launch->CpuStatus == NULL) || (Launch->ApicIds == NULL)) {
+    return EFI_OUT_OF_RESOURCES;
+  }
+
+  // Stays for a CPU that the firmware never ran.
+  for (Cpu = 0; Cpu < Launch->Cpus.Count; Cpu++) {
+    Launch->CpuStatus[Cpu] = ZPP_BAD_CALL;
+  }
+
+  *Reason = "the firmware does not know its CPUs";
+  return ZppFindApicIds (&Launch->Cpus, Launch->ApicIds);
+}
+
+/**
+  Gives back what FindCpus() made room for.
+
+  @param[in,out] Launch  The launch.
+**/
+STATIC
+VOID
+ForgetCpus (
+  IN OUT ZPP_LAUNCH  *Launch
+  )
+{
+  if (Launch->CpuStatus != NULL) {
+    FreePool (Launch->CpuStatus);
+  }
+
+  if (Launch->ApicIds != NULL) {
+    FreePool (Launch->ApicIds);
+  }
+}
+
+/**
   Does the driver's work.
 
   @param[in]     ImageHandle  The driver's image.
@@ -283,27 +319,12 @@ Run (
 {
   EFI_STATUS       EfiStatus;
   enum zpp_status  Status;
-  UINTN            Cpu;
+  CONST CHAR8      *Reason;
 
-  EfiStatus = ZppFindCpus (&Launch->Cpus);
+  EfiStatus = FindCpus (Launch, &Reason);
   if (EFI_ERROR (EfiStatus)) {
-    return ZppExit (ImageHandle, EfiStatus, "the firmware has no multi-processor services", "");
-  }
-
-  Launch->CpuStatus = AllocatePool (Launch->Cpus.Count * sizeof (*Launch->CpuStatus));
-  Launch->ApicIds   = AllocatePool (Launch->Cpus.Count * sizeof (*Launch->ApicIds));
-  if ((Launch->CpuStatus == NULL) || (Launch->ApicIds == NULL)) {
-    return ZppExit (ImageHandle, EFI_OUT_OF_RESOURCES, zpp_status_text (ZPP_NO_MEMORY), "");
-  }
-
-  EfiStatus = ZppFindApicIds (&Launch->Cpus, Launch->ApicIds);
-  if (EFI_ERROR (EfiStatus)) {
-    return ZppExit (ImageHandle, EfiStatus, "the firmware does not know its CPUs", "");
-  }
-
-  // Stays for a CPU that the firmware never ran.
-  for (Cpu = 0; Cpu < Launch->Cpus.Count; Cpu++) {
-    Launch->CpuStatus[Cpu] = ZPP_BAD_CALL;
+    ForgetCpus (Launch);
+    return ZppExit (ImageHandle, EfiStatus, Reason, "");
   }
 
   Status = Prepare (Launch, Settings);
@@ -313,8 +334,7 @@ Run (
     SaveDetail (Launch);
   }
 
-  FreePool (Launch->CpuStatus);
-  FreePool (Launch->ApicIds);
+  ForgetCpus (Launch);
   if ((Status == ZPP_OK) && !EFI_ERROR (EfiStatus)) {
     return EFI_SUCCESS;
   }
@@ -349,7 +369,7 @@ ZppDxeEntryPoint (
   ZPP_LAUNCH                 Launch;
   EFI_STATUS                 Status;
 
-  if (IsHeld ()) {
+  if (zpp_cpu_is_held ()) {
     return ZppExit (ImageHandle, EFI_ALREADY_STARTED, "zpp holds this machine already", "");
   }
 

@@ -17,8 +17,8 @@
 #include <Library/UefiLib.h>
 #include <Library/UefiRuntimeServicesTableLib.h>
 
+#include <loader/cpu.h>
 #include <loader/loader.h>
-#include <zpp/hypercall.h>
 
 #define ROUNDS    5u
 #define NO_CPU    MAX_UINTN
@@ -110,24 +110,6 @@ PhysicalOf (
 }
 
 /**
-  Tells whether zpp holds the CPU that runs it.
-
-  @retval TRUE   It does.
-  @retval FALSE  It does not.
-**/
-STATIC
-BOOLEAN
-IsHeld (
-  VOID
-  )
-{
-  UINT32  Ebx;
-
-  AsmCpuid (ZPP_CPUID_SIGNATURE_LEAF, NULL, &Ebx, NULL, NULL);
-  return Ebx == ZPP_SIGNATURE_EBX;
-}
-
-/**
   Takes this CPU's trace and launches zpp on it, unless it is the one left out.
 
   @param[in,out] Context  The ROLLBACK_TEST.
@@ -150,7 +132,7 @@ LaunchCpu (
     Result->Launched = zpp_loader_launch (&Test->Loader, (UINT32)Cpu);
   }
 
-  Result->Held = IsHeld ();
+  Result->Held = (BOOLEAN)zpp_cpu_is_held ();
 }
 
 /**
@@ -172,7 +154,7 @@ DevirtualizeCpu (
   Test                  = Context;
   Result                = &Test->Results[Cpu];
   Result->Devirtualized = zpp_loader_devirtualize (&Test->Loader, (UINT32)Cpu);
-  Result->Held          = IsHeld ();
+  Result->Held          = (BOOLEAN)zpp_cpu_is_held ();
   ZppTakeTrace (&Result->After);
 }
 
@@ -447,7 +429,7 @@ ZppRollbackTestEntryPoint (
   Test.Results = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Results));
   Test.ApicIds = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.ApicIds));
   Expect (&Test, 0, "finding the APIC IDs", EFI_SUCCESS, ZppFindApicIds (&Test.Cpus, Test.ApicIds));
-  Expect (&Test, 0, "zpp is there already", FALSE, IsHeld ());
+  Expect (&Test, 0, "zpp is there already", FALSE, (BOOLEAN)zpp_cpu_is_held ());
   if ((Test.Failures == 0) && (Test.Results != NULL) && (Test.ApicIds != NULL)) {
     RunRounds (&Test);
   }

@@ -1,4 +1,4 @@
-"""An engine without an emulator: a real process that plays a guest, for tests of `run`."""
+"""An engine without an emulator: a real process that plays a guest."""
 
 from __future__ import annotations
 
