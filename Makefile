@@ -147,7 +147,7 @@ unoptimized-guest: uefi
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
-GUEST_SOURCES := $(wildcard tests/guest/linux/*) hypervisor/include/zpp/hypercall.h
+GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \

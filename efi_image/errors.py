@@ -69,6 +69,8 @@ EXIT_CODES: dict[ExitCode, str] = {
 
 def printable(text: str) -> str:
     """The text on one line: control characters, line ends and lone surrogates escaped."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 

@@ -197,8 +197,9 @@ def contents(options: EspOptions) -> list[Item]:
     items = [*_kernel(options)] if options.bare else [*_zpp(options)]
     items += _boots(options)
     added = _added(options.additions)
-    machines = {m for item in [*items, *added] if (m := pe.boot_machine(item.path))}
+    programs = [item for item in added if pe.is_program(item.path)]
+    machines = {m for item in [*items, *programs] if (m := pe.boot_machine(item.path))}
     machines = machines or set(Machine)
-    for item in added:
+    for item in programs:
         pe.check_place(item.path, item.source, machines)
     return items + added

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Sequence
 
-from efi_image.fat import show_path
 from efi_image.fat.tree import File
 from efi_image.source import Source
 
@@ -20,7 +19,7 @@ SAMPLE = 4096  # bytes, at each end
 
 def content_digest(
     kind: Sequence[object],
-    files: Iterable[tuple[tuple[str, ...], File]],
+    files: Iterable[tuple[str, File]],
     partitions: Iterable[Source] = (),
 ) -> bytes:
     """The digest of an image: `kind` is what else tells it from another with the same files."""
@@ -29,7 +28,7 @@ def content_digest(
         digest.update(f"{source.size}\0".encode())
         digest.update(_sample(source, source.size))
     for index, (path, file) in enumerate(files):
-        digest.update(f"{show_path(path)}\0{file.size}\0".encode())
+        digest.update(f"{path}\0{file.size}\0".encode())
         if index < SAMPLED:
             digest.update(_sample(file.source, file.size))
     return digest.digest()

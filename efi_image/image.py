@@ -14,7 +14,7 @@ from typing import NamedTuple
 from efi_image import iso
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan, show_path
+from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
 from efi_image.identity import content_digest
 from efi_image.output import Form, Target, write_image
@@ -30,11 +30,14 @@ LABEL = "ZPP"
 PARTITION_NAME = "EFI system partition"
 
 
-class Item(NamedTuple):
+class Item:
     """A file of the image: its path (checked names) and where its bytes come from."""
 
-    path: tuple[str, ...]
-    source: Source
+    __slots__ = ("path", "source")
+
+    def __init__(self, path: tuple[str, ...], source: Source) -> None:
+        self.path = path
+        self.source = source
 
 
 class ImageOptions(Record):
@@ -189,7 +192,7 @@ def _size(demand: Demand, options: ImageOptions) -> int:
 # ---- planning
 
 
-def _digest(tree: Tree, size: int, options: ImageOptions) -> bytes:
+def _digest(demand: Demand, size: int, options: ImageOptions) -> bytes:
     """What all that is derived from the content is derived from."""
     kind = [
         size,
@@ -201,7 +204,8 @@ def _digest(tree: Tree, size: int, options: ImageOptions) -> bytes:
         options.seconds,
         *((str(each.type.guid), each.type.mbr, each.name) for each in options.partitions),
     ]
-    return content_digest(kind, tree.files(), [each.source for each in options.partitions])
+    files = zip(demand.paths, demand.files, strict=True)
+    return content_digest(kind, files, [each.source for each in options.partitions])
 
 
 def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, ...]:
@@ -231,7 +235,6 @@ class Plan(Record):
     head: bytes
     tail: bytes
     entries: tuple[Entry, ...]
-    tree: Tree
     digest: bytes
 
     @property
@@ -242,9 +245,9 @@ class Plan(Record):
 
     def files(self) -> tuple[FileReport, ...]:
         """The files, in their order on the volume; with digests when they are written."""
-        return tuple(
-            FileReport(show_path(path), file.size, file.sha256) for path, file in self.tree.files()
-        )
+        demand = self.volume.demand
+        pairs = zip(demand.paths, demand.files, strict=True)
+        return tuple([FileReport(path, file.size, file.sha256) for path, file in pairs])
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""
@@ -331,7 +334,7 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
         tree.add(item.path, item.source)
     demand = Demand(tree)
     size = _size(demand, options)
-    digest = _digest(tree, size, options)
+    digest = _digest(demand, size, options)
     serial = options.volume_serial
     if serial is None:
         serial = int.from_bytes(digest[:4], "little")
@@ -345,7 +348,7 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
     )
     entries = _entries(options, volume.layout.sectors, digest)
     head, tail = _tables(options, size, entries, digest)
-    return Plan(size, options, volume, head, tail, entries, tree, digest)
+    return Plan(size, options, volume, head, tail, entries, digest)
 
 
 def build(

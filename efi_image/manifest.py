@@ -6,15 +6,13 @@ Paths are relative to the manifest's folder.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 from efi_image.config import Setting
 from efi_image.errors import InputError, ManifestError
-from efi_image.record import Record
-from efi_image.settings import KEYS, Kind, ListedFile, ListedPartition
+from efi_image.settings import KEYS, Kind, ListedFile, ListedPartition, Manifest
 from efi_image.source import FileSource
 
 MAX_SIZE = 1 << 20
@@ -22,15 +20,6 @@ MAX_ENTRIES = 1 << 16  # of a list
 
 _FILE_KEYS = {"source": True, "target": False}
 _PARTITION_KEYS = {"source": True, "type": False, "name": False, "guid": False}
-
-
-class Manifest(Record):
-    """What a manifest says; `settings` by key."""
-
-    settings: Mapping[str, Setting] = MappingProxyType({})
-    boots: tuple[str, ...] = ()
-    files: tuple[ListedFile, ...] = ()
-    partitions: tuple[ListedPartition, ...] = ()
 
 
 class _Reader:

@@ -74,4 +74,9 @@ def _error(text: str, scratch: Path, status: int, command: list[str]) -> OutputE
             "Debian's mirror cannot be reached",
             hint="check the network, or give another mirror with --mirror URI", details=details,
         )  # fmt: skip
+    if "is expired (invalid since" in text:
+        return MissingError(
+            "the lists of Debian's mirror are out of date",
+            hint="set the clock right, or give another mirror with --mirror URI", details=details,
+        )  # fmt: skip
     return MissingError(f"mmdebstrap failed with exit status {status}", details=details)

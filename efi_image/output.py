@@ -8,13 +8,15 @@ from contextlib import contextmanager, nullcontext, suppress
 from enum import Enum
 from io import FileIO
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 from efi_image.atomic import atomic, check_output, workspace
-from efi_image.bmap import BlockMap
 from efi_image.errors import OutputError, UsageError
 from efi_image.record import Record
 from efi_image.sink import Sink, StreamSink
+
+if TYPE_CHECKING:
+    from efi_image.bmap import BlockMap
 
 STANDARD = "-"
 STANDARD_DESCRIPTOR = 1
@@ -192,6 +194,8 @@ def write_image(target: Target, write: Write, *, size: int, digest: bool, seed: 
     """
     if target.bmap is None:
         return _image(target, write, size, digest, seed, None)
+    from efi_image.bmap import BlockMap  # noqa: PLC0415 - few ask for one
+
     blocks = BlockMap()
     with atomic(target.bmap) as descriptor:
         found = _image(target, write, size, digest, seed, blocks)

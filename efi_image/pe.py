@@ -154,6 +154,11 @@ def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:
 _BOOT_NAMES = {f"BOOT{machine.name}.EFI": machine for machine in Machine}
 
 
+def is_program(path: Sequence[str]) -> bool:
+    """Whether a file's name says that it is a UEFI program."""
+    return path[-1].upper().endswith(".EFI")
+
+
 def boot_machine(path: Sequence[str]) -> Machine | None:
     """The machine whose firmware starts that path of a removable medium by itself, if any."""
     machine = _BOOT_NAMES.get(path[-1].upper())
@@ -167,7 +172,7 @@ def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]
 
     `machines` are those that the image boots on.
     """
-    if not path[-1].upper().endswith(".EFI"):
+    if not is_program(path):
         return
     boots = boot_machine(path)
     if boots and any(name != name.upper() for name in path):

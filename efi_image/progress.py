@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 # told how many bytes are done, and how many there are in all
 Progress = Callable[[int, int], None]
@@ -16,7 +16,16 @@ def counter(progress: Progress | None, total: int) -> Callable[[int], None] | No
 
     def count(more: int) -> None:
         nonlocal done
-        done += more
+        done = min(done + more, total)  # a total may be an estimate
         progress(done, total)
 
     return count
+
+
+def told(pieces: Iterator[bytes], progress: Progress | None, total: int) -> Iterator[bytes]:
+    """The same pieces; `progress` is told of their bytes."""
+    tell = counter(progress, total)
+    for piece in pieces:
+        yield piece
+        if tell:
+            tell(len(piece))

@@ -11,11 +11,10 @@ from efi_image.disk import ExtraPartition, Table
 from efi_image.errors import UsageError
 from efi_image.esp import Addition, EspOptions
 from efi_image.image import ImageOptions
-from efi_image.manifest import Manifest
 from efi_image.output import Form, Target, form_of
 from efi_image.partition_types import parse_guid, parse_type
 from efi_image.record import Record, replace
-from efi_image.settings import KEYS, ListedFile, ListedPartition
+from efi_image.settings import KEYS, ListedFile, ListedPartition, Manifest
 from efi_image.source import FileSource
 from efi_image.values import parse_fat, parse_label, parse_port, parse_serial, parse_size
 

@@ -6,8 +6,11 @@ the manifest than the configuration and the defaults.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
+from types import MappingProxyType
 
+from efi_image.config import Setting
 from efi_image.record import Record
 
 
@@ -45,6 +48,15 @@ class ListedPartition(Record):
     name: str
     guid: str
     origin: str
+
+
+class Manifest(Record):
+    """What a manifest says; `settings` by key."""
+
+    settings: Mapping[str, Setting] = MappingProxyType({})
+    boots: tuple[str, ...] = ()
+    files: tuple[ListedFile, ...] = ()
+    partitions: tuple[ListedPartition, ...] = ()
 
 
 KEYS = {

@@ -84,7 +84,12 @@ class Sink:
     def copy(self, source: Source) -> str:
         """Write all bytes of a source; its SHA-256 in hexadecimal, or '' without digests."""
         if isinstance(source, FileSource) and not (self._digest or self._watcher):
-            self._copy_file(source)
+            if source.size <= _SMALL:
+                source.read_into(self._room(source.size))
+                self._tell(source.size)
+            else:
+                self._flush()
+                self._copy_file(source)
             return ""
         digest = hashlib.sha256() if self._digest else None
         for chunk in source.chunks():
@@ -174,12 +179,7 @@ class Sink:
     def _copy_file(self, source: FileSource) -> None:
         descriptor = source.descriptor()
         try:
-            if source.size <= _SMALL:
-                source.fill(descriptor, self._room(source.size), 0)
-                self._tell(source.size)
-            else:
-                self._flush()
-                self._copy_data(source, descriptor)
+            self._copy_data(source, descriptor)
         finally:
             os.close(descriptor)
 

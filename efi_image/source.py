@@ -68,11 +68,12 @@ def _identity(status: os.stat_result) -> _Identity:
 class FileSource:
     """A regular file; made by `open`, which checks that it is one."""
 
-    __slots__ = ("identity", "name")
+    __slots__ = ("identity", "name", "size")
 
     def __init__(self, name: str, identity: _Identity) -> None:
         self.name = name
         self.identity = identity
+        self.size = identity[2]  # bytes
 
     @classmethod
     def open(cls, path: str | Path) -> FileSource:
@@ -87,11 +88,6 @@ class FileSource:
             raise InputError(f"is {kind}", where=name)
         return cls(name, _identity(status))
 
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return self.identity[2]
-
     def descriptor(self) -> int:
         """The file, opened for reading; raises InputError if it changed since `open`."""
         try:
@@ -105,13 +101,15 @@ class FileSource:
 
     def fill(self, descriptor: int, view: memoryview, offset: int) -> None:
         """Fill the view with the bytes from that offset on; raises InputError if they are few."""
-        done = 0
+        left = len(view)
         try:
-            while done < len(view):
-                count = os.preadv(descriptor, [view[done:]], offset + done)
+            while left:
+                count = os.preadv(descriptor, (view,), offset)
                 if not count:
                     raise self.shorter()
-                done += count
+                left -= count
+                if left:
+                    view, offset = view[count:], offset + count
         except OSError as error:
             raise _unreadable(self.name, error) from None
 
@@ -134,12 +132,16 @@ class FileSource:
     def read_at(self, offset: int, count: int) -> bytes:
         """So many bytes from that offset on; fewer at the end."""
         buffer = bytearray(max(0, min(count, self.size - offset)))
+        self.read_into(memoryview(buffer), offset)
+        return bytes(buffer)
+
+    def read_into(self, view: memoryview, offset: int = 0) -> None:
+        """Fill the view with the bytes from that offset on; raises InputError, as `fill`."""
         descriptor = self.descriptor()
         try:
-            self.fill(descriptor, memoryview(buffer), offset)
+            self.fill(descriptor, view, offset)
         finally:
             os.close(descriptor)
-        return bytes(buffer)
 
 
 def _unreadable(name: str, error: OSError | ValueError) -> InputError:

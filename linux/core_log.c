@@ -28,13 +28,12 @@ void zpp_core_log_print(void)
     unsigned used = 0, length, i;
     while ((length = zpp_core_log_read(&position, piece)) != 0) {
         for (i = 0; i < length; ++i) {
-            if (piece[i] != '\n' && used + 1 < sizeof line) {
+            if (piece[i] != '\n')
                 line[used++] = piece[i];
-                continue;
+            if (piece[i] == '\n' || used == sizeof line) {
+                printk(KERN_INFO "%.*s\n", (int)used, line);
+                used = 0;
             }
-            line[used] = '\0';
-            printk(KERN_INFO "%s\n", line);
-            used = 0;
         }
     }
 }

@@ -3,6 +3,7 @@
 
 #include <linux/slab.h>
 #include <linux/smp.h>
+#include <linux/workqueue.h>
 
 static u32 this_index(const struct zpp_cpus *cpus) { return cpus->index[smp_processor_id()]; }
 
@@ -42,15 +43,32 @@ void zpp_cpus_forget(struct zpp_cpus *cpus)
     cpus->status = NULL;
 }
 
+/* The BSP comes first and goes last: see docs/contract.md. */
+#define BSP 0
+
+struct preparation {
+    struct zpp_loader *loader;
+    const struct zpp_loader_request *request;
+};
+
+static long prepare(void *context)
+{
+    const struct preparation *preparation = context;
+    return zpp_loader_prepare(preparation->loader, preparation->request);
+}
+
+enum zpp_status zpp_cpus_prepare(struct zpp_cpus *cpus, const struct zpp_loader_request *request)
+{
+    struct preparation preparation = {.loader = &cpus->loader, .request = request};
+    return work_on_cpu(BSP, prepare, &preparation);
+}
+
 static void launch(void *context)
 {
     struct zpp_cpus *cpus = context;
     const u32 index = this_index(cpus);
     cpus->status[index] = zpp_loader_launch(&cpus->loader, index);
 }
-
-/* The BSP comes first and goes last: see docs/contract.md. */
-#define BSP 0
 
 static void launch_ap(void *context)
 {
@@ -71,30 +89,38 @@ static void devirtualize_ap(void *context)
         devirtualize(context);
 }
 
-static enum zpp_status first_failure(const struct zpp_cpus *cpus)
+static enum zpp_status first_failure(const struct zpp_cpus *cpus, unsigned *failed)
 {
     unsigned cpu;
-    for_each_online_cpu(cpu) if (cpus->status[cpus->index[cpu]] !=
-                                 ZPP_OK) return cpus->status[cpus->index[cpu]];
+    for_each_online_cpu(cpu)
+    {
+        const enum zpp_status status = cpus->status[cpus->index[cpu]];
+        *failed = cpu;
+        if (status != ZPP_OK)
+            return status;
+    }
     return ZPP_OK;
 }
 
-enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus)
+enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus, unsigned *failed)
 {
-    enum zpp_status status;
     smp_call_function_single(BSP, launch, cpus, 1);
-    status = cpus->status[cpus->index[BSP]];
-    if (status != ZPP_OK)
-        return status;
-    on_each_cpu(launch_ap, cpus, 1);
-    return first_failure(cpus);
+    if (cpus->status[cpus->index[BSP]] == ZPP_OK)
+        on_each_cpu(launch_ap, cpus, 1);
+    return first_failure(cpus, failed);
+}
+
+const char *zpp_cpus_detail(const struct zpp_cpus *cpus, unsigned cpu)
+{
+    return zpp_loader_detail(&cpus->loader, cpus->index[cpu]);
 }
 
 bool zpp_cpus_devirtualize(struct zpp_cpus *cpus)
 {
+    unsigned failed;
     on_each_cpu(devirtualize_ap, cpus, 1);
     smp_call_function_single(BSP, devirtualize, cpus, 1);
-    return first_failure(cpus) == ZPP_OK;
+    return first_failure(cpus, &failed) == ZPP_OK;
 }
 
 enum zpp_status zpp_cpus_launch_this(struct zpp_cpus *cpus)

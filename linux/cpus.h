@@ -19,9 +19,19 @@ struct zpp_cpus {
 bool zpp_cpus_find(struct zpp_cpus *cpus, const struct cpumask *mask);
 void zpp_cpus_forget(struct zpp_cpus *cpus);
 
-/* Both with cpus_read_lock() held, and the loader prepared. A launch that fails on one CPU leaves
- * all as they were; then false of the second means that one could not be given back. */
-enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus);
+/* All with cpus_read_lock() held. */
+
+/* Prepares the loader, on the BSP. */
+enum zpp_status zpp_cpus_prepare(struct zpp_cpus *cpus, const struct zpp_loader_request *request);
+
+/* On every online CPU, unless the BSP fails; *failed is then the first that did. Those that did not
+ * fail are held all the same, until they are given back. */
+enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus, unsigned *failed);
+
+/* What the failure of a CPU is about; it lies in the hypervisor's memory. */
+const char *zpp_cpus_detail(const struct zpp_cpus *cpus, unsigned cpu);
+
+/* Gives every online CPU back that is held. False: one does not come back. */
 bool zpp_cpus_devirtualize(struct zpp_cpus *cpus);
 
 /* Launches on this CPU, which came later; by a thread that stays on it. */

@@ -3,6 +3,7 @@
 #include "hotplug.h"
 #include "loader/cpu.h"
 
+#include <linux/cpu.h>
 #include <linux/cpuhotplug.h>
 #include <linux/errno.h>
 #include <linux/module.h>
@@ -15,18 +16,18 @@ static struct cpumask away; /* held CPUs that are offline; each has a reference 
 
 static int on_online(unsigned cpu)
 {
-    if (cpumask_test_and_clear_cpu(cpu, &away)) {
+    enum zpp_status status;
+    if (cpumask_test_and_clear_cpu(cpu, &away))
         module_put(THIS_MODULE);
+    if (zpp_cpu_is_held())
         return 0;
+    /* It is new, or was unplugged meanwhile and is another one. */
+    status = zpp_cpus_launch_this(all);
+    if (status != ZPP_OK) {
+        pr_err("CPU %u stays offline: %s\n", cpu, zpp_status_text(status));
+        return -EIO;
     }
-    if (!zpp_cpu_is_held()) {
-        const enum zpp_status status = zpp_cpus_launch_this(all);
-        if (status != ZPP_OK) {
-            pr_err("CPU %u stays offline: %s\n", cpu, zpp_status_text(status));
-            return -EIO;
-        }
-        pr_info("CPU %u came and is held\n", cpu);
-    }
+    pr_info("CPU %u came and is held\n", cpu);
     return 0;
 }
 
@@ -43,7 +44,18 @@ int zpp_hotplug_watch(struct zpp_cpus *cpus)
     all = cpus;
     state = cpuhp_setup_state_nocalls_cpuslocked(CPUHP_AP_ONLINE_DYN, "zpp:online", on_online,
                                                  on_offline);
-    return state < 0 ? state : 0;
+    if (state >= 0)
+        return 0;
+    pr_err("not loaded: CPUs that come and go cannot be watched (error %d)\n", -state);
+    return state;
 }
 
 void zpp_hotplug_ignore(void) { cpuhp_remove_state_nocalls_cpuslocked(state); }
+
+void zpp_hotplug_bring_back(void)
+{
+    unsigned cpu;
+    for_each_cpu(cpu, &away) add_cpu(cpu);
+}
+
+bool zpp_hotplug_any_away(void) { return !cpumask_empty(&away); }

@@ -9,4 +9,10 @@
 int zpp_hotplug_watch(struct zpp_cpus *cpus);
 void zpp_hotplug_ignore(void);
 
+/* Brings the held CPUs online that are offline; without cpus_read_lock(). */
+void zpp_hotplug_bring_back(void);
+
+/* Whether a held CPU is still offline. */
+bool zpp_hotplug_any_away(void);
+
 #endif

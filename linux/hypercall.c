@@ -1,7 +1,7 @@
 #include "hypercall.h"
 #include "loader/cpu.h"
 
-#include <linux/preempt.h>
+#include <linux/irqflags.h>
 
 #define CALL(instruction)                                                                          \
     __asm__ volatile(instruction                                                                   \
@@ -14,13 +14,14 @@ enum zpp_hypercall_status zpp_hypercall(enum zpp_hypercall number,
                                         struct zpp_hypercall_registers *registers)
 {
     u64 rax = ZPP_HYPERCALL(number);
-    preempt_disable(); /* another CPU may not be held */
+    unsigned long flags;
+    local_irq_save(flags); /* no other CPU, which may be free; and this one is not given back */
     if (!zpp_cpu_is_held())
         rax = ZPP_HYPERCALL_UNKNOWN;
     else if (zpp_cpu_is_amd())
         CALL("vmmcall");
     else
         CALL("vmcall");
-    preempt_enable();
+    local_irq_restore(flags);
     return rax;
 }

@@ -16,12 +16,14 @@
 #include <linux/io.h>
 #include <linux/mm.h>
 #include <linux/module.h>
+#include <linux/mutex.h>
 #include <linux/vmalloc.h>
 
 static bool keep;
 module_param(keep, bool, 0444);
 MODULE_PARM_DESC(keep, "keep the module: rmmod then takes the hypervisor off every CPU");
 
+#define LAST_PORT 0xfff8u /* a UART has 8 ports */
 static ushort serial;
 module_param(serial, ushort, 0444);
 MODULE_PARM_DESC(serial, "I/O port of a UART for the hypervisor's log, such as 0x3f8 (0: none)");
@@ -34,6 +36,7 @@ extern const char zpp_elf_file[], zpp_elf_file_end[];
 
 static struct zpp_memory memory;
 static struct zpp_cpus cpus;
+static DEFINE_MUTEX(lock); /* a restart comes at any time */
 
 static void *virtual_of(void *context, uint64_t physical) { return phys_to_virt(physical); }
 
@@ -61,36 +64,47 @@ static enum zpp_status __init prepare(void)
         return ZPP_NO_MEMORY;
     request.ranges = memory.ranges;
     request.range_count = memory.count;
-    return zpp_loader_prepare(&cpus.loader, &request);
+    return zpp_cpus_prepare(&cpus, &request);
 }
 
 /* Takes the hypervisor off every CPU. If one does not let go, the memory stays the hypervisor's. */
 static bool give_back(void)
 {
-    const bool free = zpp_cpus_devirtualize(&cpus);
-    if (!free)
+    const bool free = zpp_cpus_devirtualize(&cpus) && !zpp_hotplug_any_away();
+    if (free)
+        zpp_memory_free(&memory);
+    else
         pr_err("a CPU does not come back: the hypervisor keeps its memory\n");
+    memory.count = 0;
     return free;
 }
 
-static int __init refuse(enum zpp_status status)
-{
-    const int error = zpp_refusal_of(status, zpp_loader_detail(&cpus.loader));
-    zpp_memory_free(&memory); /* which holds the detail */
-    return error;
-}
-
+/* On every CPU; after an error on none, or only on some. */
 static int __init launch(void)
 {
-    enum zpp_status status = prepare();
+    unsigned cpu;
+    enum zpp_status status = zpp_cpus_launch(&cpus, &cpu);
     if (status != ZPP_OK)
-        return refuse(status);
-    status = zpp_cpus_launch(&cpus);
-    if (status == ZPP_OK && !keep)
-        status = zpp_loader_commit();
-    if (status == ZPP_OK)
-        return 0;
-    return give_back() ? refuse(status) : -EIO;
+        return zpp_refusal_of(cpu, status, zpp_cpus_detail(&cpus, cpu));
+    if (keep)
+        return zpp_hotplug_watch(&cpus);
+    status = zpp_loader_commit();
+    return status == ZPP_OK ? 0 : zpp_refusal_of(ZPP_NO_CPU, status, "");
+}
+
+static int __init prepare_and_launch(void)
+{
+    int error;
+    const enum zpp_status status = prepare();
+    if (status != ZPP_OK) {
+        error = zpp_refusal_of(ZPP_NO_CPU, status, zpp_loader_detail(&cpus.loader, 0));
+        zpp_memory_free(&memory); /* where the detail is */
+        return error;
+    }
+    error = launch();
+    if (error)
+        give_back();
+    return error;
 }
 
 /* All under one lock: no CPU comes or goes between the check, the launch and the watch. */
@@ -100,13 +114,8 @@ static int __init load(void)
     if (error)
         return error;
     if (!zpp_cpus_find(&cpus, keep ? cpu_possible_mask : cpu_online_mask))
-        return -ENOMEM;
-    error = launch();
-    if (!error && keep) {
-        error = zpp_hotplug_watch(&cpus);
-        if (error && give_back())
-            zpp_memory_free(&memory);
-    }
+        return zpp_refusal_of(ZPP_NO_CPU, ZPP_NO_MEMORY, "");
+    error = prepare_and_launch();
     if (error)
         zpp_cpus_forget(&cpus);
     return error;
@@ -114,49 +123,80 @@ static int __init load(void)
 
 static void unload(void)
 {
+    mutex_lock(&lock);
     cpus_read_lock();
     if (memory.count != 0) {
         if (give_back())
-            zpp_memory_free(&memory);
-        memory.count = 0;
+            pr_info("unloaded: the hypervisor has left every CPU\n");
         zpp_hotplug_ignore();
         zpp_cpus_forget(&cpus);
     }
     cpus_read_unlock();
+    mutex_unlock(&lock);
+}
+
+/* Another kernel, or the firmware, must find no CPU held. */
+static void leave(void)
+{
+    zpp_hotplug_bring_back();
+    unload();
+}
+
+static int __init load_and_tell(void)
+{
+    int error;
+    mutex_lock(&lock);
+    cpus_read_lock();
+    error = load();
+    if (!error) {
+        zpp_core_log_print();
+        pr_info("loaded: the hypervisor holds %u CPUs\n", num_online_cpus());
+    }
+    cpus_read_unlock();
+    mutex_unlock(&lock);
+    return error;
+}
+
+static int __init load_and_leave(void)
+{
+    int error = load_and_tell();
+    if (error)
+        return error;
+    if (num_possible_cpus() > cpus.count)
+        pr_info("CPUs that are plugged in later run beside it (keep=1 takes them)\n");
+    pr_info("the module leaves now, the hypervisor stays: \"not permitted\" is its success\n");
+    zpp_cpus_forget(&cpus);
+    return -EPERM;
+}
+
+/* The watch comes first: a machine that goes to sleep or restarts finds nothing half done. */
+static int __init load_and_stay(void)
+{
+    int error = zpp_power_watch(leave);
+    if (error)
+        return error;
+    error = load_and_tell();
+    if (error)
+        zpp_power_ignore();
+    else
+        zpp_debugfs_add();
+    return error;
 }
 
 static int __init zpp_init(void)
 {
-    int error;
-    cpus_read_lock();
-    error = load();
-    cpus_read_unlock();
-    if (error)
-        return error;
-    zpp_core_log_print();
-    pr_info("loaded: the hypervisor holds %u CPUs\n", num_online_cpus());
-    if (!keep) {
-        if (num_possible_cpus() > num_online_cpus())
-            pr_info("CPUs that are plugged in later run beside it (keep=1 takes them)\n");
-        pr_info("the module leaves now, the hypervisor stays: \"not permitted\" is its success\n");
-        zpp_cpus_forget(&cpus);
-        return -EPERM;
+    if (serial > LAST_PORT) {
+        pr_err("not loaded: serial=0x%x is not the port of a UART, which has 8\n", serial);
+        return -EINVAL;
     }
-    error = zpp_power_watch(unload);
-    if (error) {
-        unload();
-        return error;
-    }
-    zpp_debugfs_add();
-    return 0;
+    return keep ? load_and_stay() : load_and_leave();
 }
 
 static void __exit zpp_exit(void)
 {
     zpp_debugfs_remove();
-    zpp_power_ignore();
     unload();
-    pr_info("unloaded: the hypervisor has left every CPU\n");
+    zpp_power_ignore();
 }
 
 module_init(zpp_init);

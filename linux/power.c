@@ -11,7 +11,8 @@ static void (*on_restart)(void);
 
 static int refuse_sleep(struct notifier_block *block, unsigned long event, void *data)
 {
-    if (event != PM_SUSPEND_PREPARE && event != PM_HIBERNATION_PREPARE)
+    if (event != PM_SUSPEND_PREPARE && event != PM_HIBERNATION_PREPARE &&
+        event != PM_RESTORE_PREPARE)
         return NOTIFY_DONE;
     pr_warn("no sleep while the hypervisor holds the CPUs: unload it first (rmmod zpp)\n");
     return NOTIFY_BAD;

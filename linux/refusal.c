@@ -6,8 +6,10 @@
 #include <asm/cpufeature.h>
 #include <linux/cpu.h>
 #include <linux/errno.h>
+#include <linux/kernel.h>
 #include <linux/module.h>
 #include <linux/printk.h>
+#include <linux/smp.h>
 
 /* Of kvm.ko, for symbol_get(). Other modules take it the same way (vfio). */
 struct kvm;
@@ -26,6 +28,20 @@ static bool kvm_is_loaded(void)
 #endif
 }
 
+static void note_held(void *any)
+{
+    if (zpp_cpu_is_held())
+        WRITE_ONCE(*(bool *)any, true);
+}
+
+/* CPUs that were plugged in later may be free. */
+static bool any_cpu_is_held(void)
+{
+    bool any = false;
+    on_each_cpu(note_held, &any, 1);
+    return any;
+}
+
 int zpp_refusal(void)
 {
     unsigned cpu;
@@ -33,7 +49,7 @@ int zpp_refusal(void)
         pr_err("not loaded: Linux itself is a paravirtualized guest of Xen\n");
         return -ENODEV;
     }
-    if (zpp_cpu_is_held()) {
+    if (any_cpu_is_held()) {
         pr_err("not loaded: zpp holds this machine already\n");
         return -EBUSY;
     }
@@ -82,11 +98,14 @@ static int errno_of(enum zpp_status status)
     }
 }
 
-int zpp_refusal_of(enum zpp_status status, const char *detail)
+int zpp_refusal_of(int cpu, enum zpp_status status, const char *detail)
 {
-    if (detail && detail[0] != '\0')
-        pr_err("not loaded: %s (%s)\n", zpp_status_text(status), detail);
+    char where[20] = "";
+    if (cpu != ZPP_NO_CPU)
+        snprintf(where, sizeof where, "CPU %d: ", cpu);
+    if (detail[0] != '\0')
+        pr_err("not loaded: %s%s (%s)\n", where, zpp_status_text(status), detail);
     else
-        pr_err("not loaded: %s\n", zpp_status_text(status));
+        pr_err("not loaded: %s%s\n", where, zpp_status_text(status));
     return errno_of(status);
 }

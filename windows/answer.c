@@ -61,9 +61,15 @@ static void start(struct zpp_answer *answer, NTSTATUS status, const char *text)
     append(answer, text);
 }
 
-void zpp_answer_failure(struct zpp_answer *answer, enum zpp_status status, const char *detail)
+void zpp_answer_failure(struct zpp_answer *answer, uint32_t cpu, enum zpp_status status,
+                        const char *detail)
 {
     start(answer, status_of(status), "no hypervisor: ");
+    if (cpu != ZPP_NO_CPU) {
+        append(answer, "CPU ");
+        append_number(answer, cpu);
+        append(answer, ": ");
+    }
     append(answer, zpp_status_text(status));
     if (detail[0] != 0) {
         append(answer, " (");

@@ -13,8 +13,12 @@ struct zpp_answer {
     char text[320]; /* one line of ASCII for a person */
 };
 
-/* For a status of the loader or the core; `detail` may be empty. */
-void zpp_answer_failure(struct zpp_answer *answer, enum zpp_status status, const char *detail);
+/* A failure that is not of one CPU alone. */
+#define ZPP_NO_CPU 0xffffffffu
+
+/* For a status of the loader or the core, on CPU `cpu`; `detail` may be empty. */
+void zpp_answer_failure(struct zpp_answer *answer, uint32_t cpu, enum zpp_status status,
+                        const char *detail);
 
 /* For what Windows did not do. */
 void zpp_answer_refused(struct zpp_answer *answer, NTSTATUS status, const char *reason);

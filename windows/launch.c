@@ -24,7 +24,7 @@ static struct launch *new_launch(const struct zpp_settings *settings, uint32_t c
     if (launch) {
         launch->settings = settings;
         launch->memory.count = 0;
-        launch->loader.detail = "";
+        launch->loader.cpu_count = 0;
         launch->status = ZPP_OK;
         launch->cpu_count = cpus;
     }
@@ -78,8 +78,8 @@ static void devirtualize(void *context, uint32_t cpu)
 
 /* ---- once */
 
-/* 1 if the step went well on CPU `cpu`; otherwise the answer says why not. The detail is in the one
- * part of the hypervisor's memory that is never hidden. */
+/* 1 if the step went well on CPU `cpu`; otherwise the answer says why not. Only a launch is about one
+ * CPU. The detail is in the one part of the hypervisor's memory that is never hidden. */
 static int step(struct launch *launch, uint32_t cpu, zpp_cpu_function function,
                 struct zpp_answer *answer)
 {
@@ -87,7 +87,8 @@ static int step(struct launch *launch, uint32_t cpu, zpp_cpu_function function,
     if (!NT_SUCCESS(status))
         zpp_answer_refused(answer, status, "Windows did not let the loader run on every CPU");
     else if (launch->status != ZPP_OK)
-        zpp_answer_failure(answer, launch->status, zpp_loader_detail(&launch->loader));
+        zpp_answer_failure(answer, function == launch_cpu ? cpu : ZPP_NO_CPU, launch->status,
+                           zpp_loader_detail(&launch->loader, cpu));
     return NT_SUCCESS(status) && launch->status == ZPP_OK;
 }
 
@@ -107,11 +108,11 @@ static int allocate(struct launch *launch, struct zpp_answer *answer)
 {
     uint64_t pages = zpp_loader_pages(zpp_hypervisor_elf, elf_size(), launch->cpu_count);
     if (pages == 0) {
-        zpp_answer_failure(answer, ZPP_BAD_ELF, "");
+        zpp_answer_failure(answer, ZPP_NO_CPU, ZPP_BAD_ELF, "");
         return 0;
     }
     if (!zpp_memory_allocate(&launch->memory, pages)) {
-        zpp_answer_failure(answer, ZPP_NO_MEMORY, "");
+        zpp_answer_failure(answer, ZPP_NO_CPU, ZPP_NO_MEMORY, "");
         return 0;
     }
     return 1;
@@ -156,7 +157,7 @@ void zpp_launch(const struct zpp_settings *settings, struct zpp_answer *answer)
     }
     struct launch *launch = new_launch(settings, zpp_cpus_count());
     if (!launch) {
-        zpp_answer_failure(answer, ZPP_NO_MEMORY, "");
+        zpp_answer_failure(answer, ZPP_NO_CPU, ZPP_NO_MEMORY, "");
         return;
     }
     if (prepare_all(launch, answer) && launch_all(launch, answer))

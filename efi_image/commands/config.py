@@ -8,10 +8,10 @@ from pathlib import Path
 import click
 
 from efi_image.config import VARIABLES, Config, Setting, load
-from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
 from efi_image.recipe import Recipe, merge
 from efi_image.record import as_dict
+from efi_image.settings import Manifest
 
 HIDDEN = "********"
 

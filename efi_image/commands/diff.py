@@ -2,27 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 
 from efi_image.commands.meter import Meter
 from efi_image.errors import ExitCode, InputError
+from efi_image.facts.as_json import NOTHING, json_lines
 from efi_image.facts.difference import Difference, Scope, compare_disks, compare_pe
 from efi_image.facts.image import is_pe
 from efi_image.facts.pe import facts_of_pieces
-from efi_image.facts.report import difference_lines, json_text
+from efi_image.facts.report import difference_line
 from efi_image.reader.disk import read_disk
 from efi_image.reader.formats import open_medium
 
 
-def _compare(old: str, new: str, ignored: Scope) -> list[Difference]:
+def _compare(old: str, new: str, ignored: Scope) -> Iterator[Difference]:
     with open_medium(old) as first, open_medium(new) as second:
         programs = [is_pe(medium) for medium in (first, second)]
         if all(programs):
             facts = [facts_of_pieces(m.chunks(0, m.size), m.name) for m in (first, second)]
-            return list(compare_pe(new, *facts))
-        if any(programs):
+            yield from compare_pe(new, *facts)
+        elif any(programs):
             raise InputError("one is a PE file, the other is not", where=f"{old}, {new}")
-        return list(compare_disks(read_disk(first), read_disk(second), ignored))
+        else:
+            yield from compare_disks(read_disk(first), read_disk(second), ignored)
 
 
 @click.command("diff")
@@ -44,12 +48,13 @@ def command(
     Example:
       zpp-image diff yesterday.img today.img --ignore-ids
     """
+    found = False
     with Meter() as meter:
-        found = _compare(old, new, Scope(ignore_dates, ignore_ids, meter.progress))
-    if as_json:
-        click.echo("".join(json_text(found)))
-    else:
-        for line in difference_lines(found):
+        differences = _compare(old, new, Scope(ignore_dates, ignore_ids, meter.progress))
+        shown = json_lines(differences) if as_json else map(difference_line, differences)
+        for line in shown:
+            meter.clear()
             click.echo(line)
+            found = found or line != NOTHING
     if found:
         ctx.exit(ExitCode.VERDICT)

@@ -8,18 +8,22 @@ from pathlib import Path
 import click
 
 from efi_image.atomic import atomic
+from efi_image.commands.meter import Meter
 from efi_image.errors import InputError, UsageError
+from efi_image.facts.as_json import json_text
 from efi_image.facts.image import image_facts, is_pe
 from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.facts.picture import as_svg, in_terminal
-from efi_image.facts.report import image_lines, json_text, pe_lines
+from efi_image.facts.report import image_lines, pe_lines
+from efi_image.progress import told
 from efi_image.reader.disk import Disk, parse_place, read_disk
 from efi_image.reader.files import Kind, find, show, split
 from efi_image.reader.formats import open_medium
 
 
-def _show_json(facts: object) -> None:
+def _show_json(facts: object, meter: Meter) -> None:
     for piece in json_text(facts):
+        meter.clear()
         click.echo(piece, nl=False)
     click.echo()
 
@@ -29,23 +33,26 @@ def _save(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _program(disk: Disk, partition: str, path: str) -> PeFacts:
+def _program(disk: Disk, partition: str, path: str, meter: Meter) -> PeFacts:
     volume = disk.volume(disk.pick(partition))
     real, node = find(volume, split(path))
     if node.kind is not Kind.FILE:
         raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
-    return facts_of_pieces(volume.chunks(node), show(real))
+    pieces = told(volume.chunks(node), meter.progress, node.size)
+    return facts_of_pieces(pieces, show(real))
 
 
-def _show_image(disk: Disk, as_tree: bool, as_json: bool, svg: Path | None) -> None:
-    facts = image_facts(disk)
+def _show_image(disk: Disk, as_tree: bool, as_json: bool, svg: Path | None, meter: Meter) -> None:
+    facts = image_facts(disk, progress=meter.progress)
     if svg:
         _save(svg, as_svg(facts))
     if as_json:
-        _show_json(facts)
+        _show_json(facts, meter)
         return
     for line in image_lines(facts, as_tree=as_tree):
+        meter.clear()
         click.echo(line)
+    meter.clear()
     click.echo()
     for line in in_terminal(facts, min(shutil.get_terminal_size().columns, 100)):
         click.echo(line)
@@ -78,17 +85,18 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     place, partition = parse_place(file)
     if partition and not path:
         raise UsageError("a partition is named, but no PATH on it", where=file)
-    with open_medium(place) as medium:
+    with open_medium(place) as medium, Meter() as meter:
         if path:
-            pe = _program(read_disk(medium), partition, path)
+            pe = _program(read_disk(medium), partition, path, meter)
         elif is_pe(medium):
-            pe = facts_of_pieces(medium.chunks(0, medium.size), file)
+            pieces = told(medium.chunks(0, medium.size), meter.progress, medium.size)
+            pe = facts_of_pieces(pieces, file)
         else:
-            _show_image(read_disk(medium), as_tree, as_json, svg)
+            _show_image(read_disk(medium), as_tree, as_json, svg, meter)
             return
     if svg:
         raise UsageError("a PE file has no layout to draw", where="--svg")
     if as_json:
-        _show_json(pe)
+        _show_json(pe, meter)
     else:
         click.echo("\n".join(pe_lines(path or file, pe)))

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 
 import click
 
 from efi_image.errors import printable
+from efi_image.facts.as_json import json_lines
 from efi_image.facts.image import when
-from efi_image.facts.text import table, tree
+from efi_image.facts.text import aligned, tree, widths_of
 from efi_image.reader.disk import open_disk, parse_place
-from efi_image.reader.files import FileSystem, Kind, Node, Path, find, show, split, walk
+from efi_image.reader.files import FileSystem, Kind, Node, Path, descend, find, show, split, walk
 
 MARKS = {Kind.DIRECTORY: "\\", Kind.LINK: "@", Kind.FILE: ""}
 
@@ -32,13 +33,23 @@ def _shown(path: Path, node: Node) -> str:
     return f"{name} -> {node.target}" if node.target else name
 
 
-def _long(rows: Iterable[tuple[Path, Node]]) -> Iterator[str]:
-    cells = [
-        (node.attributes or "-", "" if node.kind is Kind.DIRECTORY else str(node.size), when(node),
-         _shown(path, node))
-        for path, node in rows
-    ]  # fmt: skip
-    return table(cells, "<>><")
+def _cells(path: Path, node: Node) -> tuple[str, str, str]:
+    size = "" if node.kind is Kind.DIRECTORY else str(node.size)
+    return node.attributes or "-", size, when(node)
+
+
+def _long(rows: Callable[[], Iterable[tuple[Path, Node]]]) -> Iterator[str]:
+    """The rows in columns; they are gone through twice."""
+    widths = widths_of(_cells(*row) for row in rows())
+    return aligned(((*_cells(*row), _shown(*row)) for row in rows()), widths, "<>><")
+
+
+def _tree(volume: FileSystem, path: Path, node: Node) -> Iterator[tuple[int, bool, str]]:
+    if node.kind is not Kind.DIRECTORY:
+        yield 0, True, path[-1]
+        return
+    for below, child, is_last in descend(volume, node):
+        yield len(below) - 1, is_last, below[-1] + MARKS[child.kind]
 
 
 def _row(path: Path, node: Node) -> dict[str, object]:
@@ -78,16 +89,15 @@ def command(
     with open_disk(name) as disk:
         volume = disk.volume(disk.pick(partition))
         real, node = find(volume, split(path))
-        rows = _listed(volume, real, node, recursive or as_tree)
+        rows = partial(_listed, volume, real, node, recursive)
         if as_json:
-            click.echo(json.dumps([_row(*row) for row in rows], indent=2))
+            lines = json_lines(_row(*row) for row in rows())
         elif as_tree:
             click.echo(printable(show(real)))
-            for line in tree((path, path[-1] + MARKS[node.kind]) for path, node in rows):
-                click.echo(line)
+            lines = tree(_tree(volume, real, node))
         elif names:
-            for row in rows:
-                click.echo(printable("\\".join(row[0])))
+            lines = (printable("\\".join(path)) for path, _ in rows())
         else:
-            for line in _long(rows):
-                click.echo(line)
+            lines = _long(rows)
+        for line in lines:
+            click.echo(line)

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from efi_image.commands.config import recipe_json, recipe_table
 from efi_image.commands.meter import Meter
 from efi_image.config import Setting, load
 from efi_image.disk import Table
@@ -17,15 +15,12 @@ from efi_image.errors import UsageError
 from efi_image.esp import Addition, contents
 from efi_image.facts.text import human
 from efi_image.image import Report, build, source_date
-from efi_image.manifest import Manifest
-from efi_image.manifest import load as load_manifest
 from efi_image.output import Form
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.record import as_dict
-from efi_image.settings import KEYS, ListedFile
+from efi_image.settings import KEYS, ListedFile, Manifest
 
 LISTED = 40  # files
-COLLECT_EVERY = 100_000  # new objects; what is made for many files lives to the end
 
 
 def _json(report: Report) -> str:
@@ -76,12 +71,24 @@ def _settings(options: Mapping[str, object]) -> list[Setting]:
     return list(given.values())
 
 
+def _manifest(path: Path) -> Manifest:
+    from efi_image import manifest  # noqa: PLC0415 - most images have none
+
+    return manifest.load(path)
+
+
+def _show(recipe: Recipe, as_json: bool) -> None:
+    from efi_image.commands.config import recipe_json, recipe_table  # noqa: PLC0415
+
+    click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
+
+
 def _recipe(manifest: Path | None, options: Mapping[str, object], lists: _Lists) -> Recipe:
     boots, additions, partitions = lists
     parsed = [Addition.parse(text) for text in additions]
     return merge(
         load(),
-        load_manifest(manifest) if manifest else Manifest(),
+        _manifest(manifest) if manifest else Manifest(),
         _settings(options),
         boots=boots,
         files=tuple(ListedFile(each.source, each.target, "--add") for each in parsed),
@@ -209,10 +216,9 @@ def command(
       zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
       zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
     """
-    gc.set_threshold(COLLECT_EVERY)
     recipe = _recipe(manifest, options, (boots, additions, partitions))
     if show:
-        click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
+        _show(recipe, as_json)
         return
     items = contents(recipe.esp_options())
     target = recipe.target()

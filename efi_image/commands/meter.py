@@ -29,6 +29,7 @@ class Meter:
         self._clock = clock
         self._start = clock()
         self._next = self._start + FIRST if self._stream.isatty() else float("inf")
+        self._done = 0
         self._width = 0
 
     @property
@@ -37,8 +38,11 @@ class Meter:
         return self if self._stream.isatty() else None
 
     def __call__(self, done: int, total: int) -> None:
-        """Show that so many bytes of `total` are done."""
+        """Show that so many bytes of `total` are done; fewer than before: something else began."""
         now = self._clock()
+        if done < self._done:
+            self._start = now
+        self._done = done
         if now < self._next:
             return
         self._next = now + EVERY
@@ -46,6 +50,13 @@ class Meter:
         self._stream.write("\r" + line.ljust(self._width))
         self._stream.flush()
         self._width = len(line)
+
+    def clear(self) -> None:
+        """Take the line away, so that something else can be printed."""
+        if self._width:
+            self._stream.write("\r" + " " * self._width + "\r")
+            self._stream.flush()
+            self._width = 0
 
     def __enter__(self) -> Meter:
         return self
@@ -56,9 +67,7 @@ class Meter:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
+        self.clear()
 
 
 def describe(done: int, total: int, seconds: float) -> str:

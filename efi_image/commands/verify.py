@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import click
 
+from efi_image.commands.meter import Meter
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.pe import Machine
 from efi_image.verify import Finding, Mended, Options, Report, Severity, mend, verify
@@ -161,12 +163,14 @@ def command(
         second_opinion=second_opinion,
     )
     if fix:
-        mended = mend(image, output, options)
+        with Meter() as meter:
+            mended = mend(image, output, replace(options, progress=meter.progress))
         document = {**_document(mended.after), "fixed": list(mended.done),
                     "before": _document(mended.before)}  # fmt: skip
         text, report = _show_mended(mended, output or image), mended.after
     else:
-        report = verify(image, options)
+        with Meter() as meter:
+            report = verify(image, replace(options, progress=meter.progress))
         document, text = _document(report), _table(report)
     click.echo(json.dumps(document, indent=2) if as_json else text)
     if not report.clean:

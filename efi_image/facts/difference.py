@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from enum import Enum
 
 from efi_image.errors import InputError
-from efi_image.facts.image import ImageFacts, PartitionFacts, VolumeFacts, image_facts, when
+from efi_image.facts.image import (
+    Files,
+    ImageFacts,
+    PartitionFacts,
+    VolumeFacts,
+    image_facts,
+    when,
+)
 from efi_image.facts.pe import PeFacts, facts_of_pieces
 from efi_image.progress import Progress, counter
 from efi_image.reader.disk import Disk
-from efi_image.reader.files import FileSystem, Kind, Node, Path, show, walk
+from efi_image.reader.files import FileSystem, Kind, Node, Path, show
+from efi_image.reader.merge import Pair, side_by_side
 
 
 class Change(Enum):
@@ -90,7 +99,9 @@ def compare_pe(where: str, old: PeFacts, new: PeFacts) -> Iterator[Difference]:
 
 def compare_disks(old: Disk, new: Disk, ignored: Scope) -> Iterator[Difference]:
     """All differences of two images."""
-    one, other = (image_facts(disk, programs=False, files=False) for disk in (old, new))
+    one, other = (
+        image_facts(disk, programs=False, progress=ignored.progress) for disk in (old, new)
+    )
     yield from _values("image", one, other, ("size", "scheme", "sector_size", "table"))
     if not ignored.ids:
         yield from _values("image", one, other, ("disk_id",))
@@ -123,6 +134,7 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[D
     if one.volume and other.volume:
         yield from _volumes(where, one.volume, other.volume, ignored)
         volumes = old.volume(old.pick(one.name)), new.volume(new.pick(other.name))
+        yield from _readable(where, one.volume.files, other.volume.files)
         yield from _files(where, *volumes, ignored)
     elif one.volume or other.volume:
         yield _presence(where, "volume", one.volume, other.volume)
@@ -137,30 +149,24 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[D
 def _volumes(
     where: str, old: VolumeFacts, new: VolumeFacts, ignored: Scope
 ) -> Iterator[Difference]:
-    names = ("format", "label", "sector_size", "cluster_size", "clusters", "boot_entries", "faults")
+    names = ("format", "label", "sector_size", "cluster_size", "clusters", "boot_entries")
     yield from _values(where, old, new, names if ignored.ids else (*names, "serial"))
 
 
-def _all(volume: FileSystem) -> tuple[dict[Path, Node], str]:
-    """Every file, and why some may be missing."""
-    nodes: dict[Path, Node] = {}
-    faults: list[str] = []
-    try:
-        nodes.update(walk(volume, faults=faults))
-    except InputError as error:
-        faults.append(error.what)
-    return nodes, "; ".join(faults)
+def _readable(where: str, old: Files, new: Files) -> Iterator[Difference]:
+    """Whether some files may be missing, and why."""
+    for files in (old, new):
+        deque(files.outlines(), maxlen=0)
+    one, other = ("; ".join(files.faults) or "yes" for files in (old, new))
+    if one != other:
+        yield Difference(Change.CHANGED, where, "readable", one, other)
 
 
 def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iterator[Difference]:
-    before, old_fault = _all(old)
-    after, new_fault = _all(new)
-    if old_fault != new_fault:
-        yield Difference(Change.CHANGED, where, "readable", old_fault or "yes", new_fault or "yes")
-    tell = counter(ignored.progress, _to_compare(before, after)) or _nobody
-    for path in sorted({*before, *after}):
+    total = _to_compare(side_by_side(old, new)) if ignored.progress else 0
+    tell = counter(ignored.progress, total) or _nobody
+    for path, (one, other) in side_by_side(old, new):
         place = f"{where}: {show(path)}"
-        one, other = before.get(path), after.get(path)
         if one is None or other is None:
             node = one or other
             assert node is not None
@@ -175,13 +181,12 @@ def _nobody(_count: int) -> None:
     """Told of progress where nobody asks."""
 
 
-def _to_compare(before: dict[Path, Node], after: dict[Path, Node]) -> int:
+def _to_compare(rows: Iterable[tuple[Path, Pair]]) -> int:
     """Bytes of the files that are as long in both."""
-    pairs = ((node, after.get(path)) for path, node in before.items())
     return sum(
         one.size
-        for one, other in pairs
-        if other and one.kind is other.kind is Kind.FILE and one.size == other.size
+        for _, (one, other) in rows
+        if one and other and one.kind is other.kind is Kind.FILE and one.size == other.size
     )
 
 

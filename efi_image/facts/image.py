@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from efi_image.errors import InputError
 from efi_image.facts.pe import PeFacts, facts_of_pieces
+from efi_image.progress import Progress, counter
 from efi_image.reader.content import content_of
 from efi_image.reader.disk import Disk, Partition, Scheme
 from efi_image.reader.fat import FatVolume
-from efi_image.reader.files import FileSystem, Kind, Node, show, walk
+from efi_image.reader.files import FileSystem, Kind, Node, Path, descend, show, walk
 from efi_image.reader.iso import IsoVolume
 from efi_image.reader.medium import Medium
 
@@ -32,6 +34,84 @@ class FileFacts:
     fault: str
 
 
+class Files:
+    """The files and directories of a volume, read anew whenever they are gone through.
+
+    `faults` are why some may be missing, when they were; `programs`: PE files are looked into.
+    `progress` is told how many of the `used` bytes were passed.
+    """
+
+    def __init__(
+        self, volume: FileSystem, used: int, *, programs: bool, progress: Progress | None
+    ) -> None:
+        self._volume = volume
+        self._used = used
+        self._programs = programs
+        self._progress = progress
+        self.faults: tuple[str, ...] = ()
+
+    def __iter__(self) -> Iterator[FileFacts]:
+        """Each directory before all that is below it."""
+        budget = _Budget(self._volume.medium.size)
+        for path, node in self._going(walk):
+            yield self._facts(path, node, budget)
+
+    def outlines(self) -> Iterator[FileFacts]:
+        """The same, not looked into."""
+        for path, node in self._going(walk):
+            yield _outline(path, node)
+
+    def tree(self) -> Iterator[tuple[int, bool, FileFacts]]:
+        """Each followed by what it holds: depth, whether it is its directory's last, facts."""
+        budget = _Budget(self._volume.medium.size)
+        for path, node, is_last in self._going(descend):
+            yield len(path) - 1, is_last, self._facts(path, node, budget)
+
+    def _going(self, way: Callable[..., Iterator[_Met]]) -> Iterator[_Met]:
+        faults: list[str] = []
+        tell = counter(self._progress, self._used)
+        scanned = self._volume.scanned
+        try:
+            for met in way(self._volume, faults=faults):
+                yield met
+                if tell:
+                    tell(met[1].size + self._volume.scanned - scanned)
+                    scanned = self._volume.scanned
+        except InputError as error:
+            faults.append(str(error))
+        self.faults = tuple(faults)
+
+    def _facts(self, path: Path, node: Node, budget: _Budget) -> FileFacts:
+        facts = _outline(path, node)
+        if not (self._programs and node.kind is Kind.FILE and is_program(node.name)):
+            return facts
+        if not budget.take(node.size):
+            return replace(facts, fault="is not looked into, for it overlaps others")
+        try:
+            return replace(facts, pe=facts_of_pieces(self._volume.chunks(node), facts.path))
+        except InputError as error:
+            return replace(facts, fault=error.what)
+
+
+_Met = TypeVar("_Met", bound=tuple[Path, Node] | tuple[Path, Node, bool])
+
+
+class Faults:
+    """Why some files of a volume may be missing; known when they were gone through."""
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._files.faults)
+
+
+def _outline(path: Path, node: Node) -> FileFacts:
+    return FileFacts(
+        show(path), node.kind, node.size, when(node), node.attributes, node.target, None, ""
+    )
+
+
 @dataclass(frozen=True)
 class VolumeFacts:
     """A volume; sizes in bytes, `free` is -1 if it is not known."""
@@ -44,8 +124,8 @@ class VolumeFacts:
     clusters: int
     free: int
     boot_entries: tuple[str, ...]
-    files: tuple[FileFacts, ...]
-    faults: tuple[str, ...]
+    files: Files
+    faults: Faults
 
 
 @dataclass(frozen=True)
@@ -70,11 +150,15 @@ class PartitionFacts:
 
 @dataclass(frozen=True)
 class ImageFacts:
-    """An image; `table` says in words what there is of a partition table."""
+    """An image; `table` says in words what there is of a partition table.
+
+    `content` is the name of what is there instead of a known table or volume, or ''.
+    """
 
     name: str
     size: int
     scheme: Scheme
+    content: str
     sector_size: int
     disk_id: str
     table: tuple[str, ...]
@@ -98,10 +182,9 @@ class _Budget:
 class _Depth:
     """How much of an image is looked into."""
 
-    files: bool
     programs: bool
     of_partitions: _Budget
-    of_programs: _Budget
+    progress: Progress | None
 
 
 def when(node: Node) -> str:
@@ -124,14 +207,19 @@ def is_program(name: str) -> bool:
     return lower.endswith((".efi", ".efi.signed")) or lower.startswith(("vmlinuz", "bzimage"))
 
 
-def image_facts(disk: Disk, *, files: bool = True, programs: bool = True) -> ImageFacts:
-    """All facts; `files`: they are listed; `programs`: PE files are looked into, too."""
-    size = disk.medium.size
-    depth = _Depth(files, programs, _Budget(size), _Budget(size))
+def image_facts(
+    disk: Disk, *, programs: bool = True, progress: Progress | None = None
+) -> ImageFacts:
+    """All facts; `programs`: PE files are looked into, too.
+
+    `progress` is told of the files while they are gone through.
+    """
+    depth = _Depth(programs, _Budget(disk.medium.size), progress)
     return ImageFacts(
         name=disk.medium.name,
         size=disk.medium.size,
         scheme=disk.scheme,
+        content=content_of(disk.medium) if disk.scheme is Scheme.UNKNOWN else "",
         sector_size=disk.sector_size,
         disk_id=_disk_id(disk),
         table=tuple(_table(disk)),
@@ -187,29 +275,17 @@ def _partition(disk: Disk, partition: Partition, depth: _Depth) -> PartitionFact
     )
 
 
-def free_clusters(volume: FatVolume) -> int:
-    """Free clusters, counted in the FAT; -1 if it cannot be read."""
-    try:
-        return sum(page.count(0) for page in volume.table())
-    except InputError:
-        return -1
-
-
 def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
-    files: list[FileFacts] = []
-    faults: list[str] = []
-    try:
-        for path, node in walk(volume, faults=faults) if depth.files else ():
-            files.append(_file(volume, show(path), node, depth))
-    except InputError as error:
-        faults.append(str(error))
     serial, sector, cluster, clusters, free = "", 0, 0, 0, -1
     if isinstance(volume, FatVolume):
         boot = volume.boot
         serial = f"{boot.serial >> 16:04X}-{boot.serial & 0xFFFF:04X}"
         sector, cluster, clusters = boot.sector_size, boot.cluster_size, volume.clusters
-        unused = free_clusters(volume)
+        unused = volume.free_clusters()
         free = unused * cluster if unused >= 0 else -1
+    # where nobody knows what is free, progress ends too early
+    used = clusters * cluster - max(free, 0) or volume.medium.size
+    files = Files(volume, used, programs=depth.programs, progress=depth.progress)
     return VolumeFacts(
         format=volume.format,
         label=volume.label,
@@ -219,8 +295,8 @@ def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
         clusters=clusters,
         free=free,
         boot_entries=_boot_entries(volume),
-        files=tuple(files),
-        faults=tuple(faults),
+        files=files,
+        faults=Faults(files),
     )
 
 
@@ -235,21 +311,6 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
         f"{e.platform}{'' if e.bootable else ' (not bootable)'}: block {e.block}, "
         f"{e.sectors} sectors of 512 bytes"
         for e in entries
-    )
-
-
-def _file(volume: FileSystem, path: str, node: Node, depth: _Depth) -> FileFacts:
-    pe, fault = None, ""
-    wanted = depth.programs and node.kind is Kind.FILE and is_program(node.name)
-    if wanted and not depth.of_programs.take(node.size):
-        fault = "is not looked into, for it overlaps others"
-    elif wanted:
-        try:
-            pe = facts_of_pieces(volume.chunks(node), path)
-        except InputError as error:
-            fault = error.what
-    return FileFacts(
-        path, node.kind, node.size, when(node), node.attributes, node.target, pe, fault
     )
 
 

@@ -2,42 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import fields
 from datetime import UTC, datetime
-from enum import Enum
-from typing import Any
 
 from efi_image.errors import printable
 from efi_image.facts.difference import Change, Difference
 from efi_image.facts.image import FileFacts, ImageFacts, PartitionFacts, VolumeFacts
 from efi_image.facts.pe import PeFacts
 from efi_image.facts.signature import SignatureFacts
-from efi_image.facts.text import human, table, tree
+from efi_image.facts.text import aligned, human, table, tree, widths_of
+from efi_image.reader.disk import Scheme
 from efi_image.reader.files import Kind
 
 LABEL_WIDTH = 18
-JSON_PARTS = 4096  # written at once
 SIGNS = {Change.ADDED: "+", Change.REMOVED: "-", Change.CHANGED: "~"}
-
-
-def _plain(value: Any) -> Any:
-    """A dataclass or an enum as JSON has it."""
-    if isinstance(value, Enum):
-        return value.value
-    return {field.name: getattr(value, field.name) for field in fields(value)}
-
-
-def json_text(value: Any) -> Iterator[str]:
-    """Dataclasses, or a list of them, as JSON, in pieces: it may be long."""
-    piece: list[str] = []
-    for part in json.JSONEncoder(indent=2, default=_plain).iterencode(value):
-        piece.append(part)
-        if len(piece) == JSON_PARTS:
-            yield "".join(piece)
-            piece.clear()
-    yield "".join(piece)
 
 
 def _row(label: str, value: str) -> str:
@@ -112,8 +90,12 @@ def _sections(facts: PeFacts) -> Iterator[str]:
 
 def image_lines(facts: ImageFacts, *, as_tree: bool = False) -> Iterator[str]:
     """All that is known of an image."""
-    sectors = f"sectors of {facts.sector_size} bytes"
-    yield printable(f"{facts.name}: {human(facts.size)}, {facts.scheme.value}, {sectors}")
+    about = f"{facts.scheme.value}, sectors of {facts.sector_size} bytes"
+    if facts.scheme is Scheme.UNKNOWN:
+        about = "neither a partition table nor a volume that is known"
+    yield printable(f"{facts.name}: {human(facts.size)}, {about}")
+    if facts.content:
+        yield _row("content", facts.content)
     if facts.disk_id:
         yield _row("disk", facts.disk_id)
     yield from (_row("table", line) for line in facts.table)
@@ -146,15 +128,18 @@ def _volume(volume: VolumeFacts, as_tree: bool) -> Iterator[str]:
         yield _row("clusters", f"{sizes}, {free}; sectors of {volume.sector_size} bytes")
     yield from (_row("El Torito", entry) for entry in volume.boot_entries)
     if as_tree:
-        yield from tree((_names(f.path), _in_tree(f)) for f in volume.files)
+        rows = volume.files.tree()
+        yield from tree((depth, is_last, _in_tree(file)) for depth, is_last, file in rows)
     else:
-        rows = [
-            (f.attributes or "-", str(f.size) if f.kind is Kind.FILE else "", f.modified,
-             _shown(f), _about(f))
-            for f in volume.files
-        ]  # fmt: skip
-        yield from (f"  {line}" for line in table(rows, "<>><<"))
+        widths = widths_of(_cells(file) for file in volume.files.outlines())
+        cells = ((*_cells(file), _about(file)) for file in volume.files)
+        yield from (f"  {line}" for line in aligned(cells, widths, "<>><<"))
     yield from (_row("! fault", fault) for fault in volume.faults)
+
+
+def _cells(file: FileFacts) -> tuple[str, str, str, str]:
+    size = str(file.size) if file.kind is Kind.FILE else ""
+    return file.attributes or "-", size, file.modified, _shown(file)
 
 
 def _names(path: str) -> list[str]:
@@ -194,11 +179,10 @@ def _about(file: FileFacts) -> str:
 # ---- differences
 
 
-def difference_lines(differences: list[Difference]) -> Iterator[str]:
-    """One line for each."""
-    for each in differences:
-        values = f": {each.old} → {each.new}" if each.old or each.new else ""
-        if each.change is not Change.CHANGED:
-            only = each.new or each.old
-            values = f" ({only})" if only else ""
-        yield printable(f"{SIGNS[each.change]} {each.where}: {each.what}{values}")
+def difference_line(each: Difference) -> str:
+    """A difference on one line."""
+    values = f": {each.old} → {each.new}" if each.old or each.new else ""
+    if each.change is not Change.CHANGED:
+        only = each.new or each.old
+        values = f" ({only})" if only else ""
+    return printable(f"{SIGNS[each.change]} {each.where}: {each.what}{values}")

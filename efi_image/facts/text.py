@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
 
 from efi_image.errors import printable
 
@@ -21,39 +22,32 @@ def human(size: int) -> str:
 
 def table(rows: Sequence[Sequence[str]], align: str) -> Iterator[str]:
     """Rows in columns; `align` has `<` or `>` for each. Control characters are escaped."""
-    if not rows:
-        return
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(align))]
-    for row in cells:
-        columns = zip(row, align, widths, strict=True)
-        yield "  ".join(f"{cell:{side}{width}}" for cell, side, width in columns).rstrip()
+    return aligned(rows, widths_of(rows), align)
 
 
-class _Branch:
-    """A name of a tree with what is below it."""
+def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:
+    """The widths of columns."""
+    widths: list[int] = []
+    for row in rows:
+        lengths = [len(printable(cell)) for cell in row]
+        widths = [max(pair) for pair in zip(widths or lengths, lengths, strict=True)]
+    return widths
 
-    def __init__(self) -> None:
-        self.text = ""
-        self.below: dict[str, _Branch] = {}
+
+def aligned(rows: Iterable[Sequence[str]], widths: list[int], align: str) -> Iterator[str]:
+    """Rows in columns of these widths, as `table`; the last may be left out of the widths."""
+    sides = [f"{side}{width}" for side, width in zip_longest(align, widths, fillvalue="")]
+    for row in rows:
+        cells = zip(row, sides, strict=True)
+        yield "  ".join(f"{printable(cell):{side}}" for cell, side in cells).rstrip()
 
 
-def tree(rows: Iterable[tuple[Sequence[str], str]]) -> Iterator[str]:
-    """Lines of a tree from (path, text to show); parts that are not given show their name."""
-    root = _Branch()
-    for path, text in rows:
-        here = root
-        for name in path:
-            here = here.below.setdefault(name, _Branch())
-            here.text = here.text or name
-        here.text = text
-    # a stack, for depth is the image's own
-    stack = [("", list(root.below.values()))]
-    while stack:
-        indent, branches = stack.pop()
-        if not branches:
-            continue
-        branch = branches.pop(0)
-        stack.append((indent, branches))
-        yield f"{indent}{'├── ' if branches else '└── '}{printable(branch.text)}"
-        stack.append((indent + ("│   " if branches else "    "), list(branch.below.values())))
+def tree(rows: Iterable[tuple[int, bool, str]]) -> Iterator[str]:
+    """Lines of a tree from rows of depth, whether it is the last of its directory, and text.
+
+    A directory (depth 0 for those of the top) is followed by what is in it.
+    """
+    indents = [""]
+    for depth, is_last, text in rows:
+        yield f"{indents[depth]}{'└── ' if is_last else '├── '}{printable(text)}"
+        indents[depth + 1 :] = [indents[depth] + ("    " if is_last else "│   ")]

@@ -15,10 +15,11 @@ ATTRIBUTE_LONG_NAME = 0x0F
 LAST_RECORD = 0x40
 
 _SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
-_SHORT = re.compile(rf"([{_SHORT_CHARACTERS}]{{1,8}})(?:\.([{_SHORT_CHARACTERS}]{{1,3}}))?")
+_SHORT = re.compile(rf"[{_SHORT_CHARACTERS}]{{1,8}}(?:\.[{_SHORT_CHARACTERS}]{{1,3}})?")
 _NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
 _FORBIDDEN = re.compile(r'[:*?"<>|\\/\x00-\x1f\x7f]')
-_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?", re.I)
+_DEVICE = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?"
+_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such names begin with
 RECORD = struct.Struct("<B10sBBB12sH4s")
 
 
@@ -37,7 +38,7 @@ def fault_of(name: str) -> str:
         return f"contains {bad[0]!r}"
     if name[-1] in ". ":
         return "ends with a dot or a blank"
-    if _DEVICE.fullmatch(name):
+    if name[:3].upper() in _DEVICES and re.fullmatch(_DEVICE, name, re.I):
         return "is reserved for a device"
     return ""
 
@@ -72,8 +73,16 @@ def fold(name: str) -> str:
 
 def _exact(name: str) -> str | None:
     """`BASE    EXT` if the name, its case aside, is an 8.3 name."""
-    match = _SHORT.fullmatch(name.upper()) if name.isascii() else None
-    return f"{match[1]:8}{match[2] or '':3}" if match else None
+    if len(name) > MAX_SHORT or not name.isascii():
+        return None
+    upper = name.upper()
+    return _padded(upper) if _SHORT.fullmatch(upper) else None
+
+
+def _padded(name: str) -> str:
+    """The name as an 8.3 name is stored, if it is one."""
+    base, _, extension = name.partition(".")
+    return base.ljust(8) + extension.ljust(3)
 
 
 def _basis(name: str) -> tuple[str, str]:
@@ -130,7 +139,7 @@ def display(short: bytes) -> str:
 
 def record_count(name: str, short: bytes) -> int:
     """How many directory entries hold the long name (0 if the 8.3 name says it all)."""
-    if len(name) <= MAX_SHORT and display(short) == name:
+    if len(name) <= MAX_SHORT and _padded(name).encode() == short:
         return 0
     return -(-_units(name) // UNITS_PER_RECORD)
 

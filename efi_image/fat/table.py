@@ -22,17 +22,19 @@ def _entries(kind: FatType, chains: Iterable[Chain]) -> Iterator[array[int]]:
     for first, length in chains:
         if first > cluster:
             piece.extend([0] * (first - cluster))
-            cluster = first
         last = first + length - 1
-        while cluster < last:
-            count = min(last - cluster, CHUNK - len(piece) % CHUNK)
-            piece.extend(range(cluster + 1, cluster + 1 + count))
-            cluster += count
-            if len(piece) >= CHUNK:
-                yield piece
-                piece = array(code)
+        cluster = first
+        while last - cluster >= CHUNK:
+            piece.extend(range(cluster + 1, cluster + 1 + CHUNK))
+            cluster += CHUNK
+            yield piece
+            piece = array(code)
+        piece.extend(range(cluster + 1, last + 1))
         piece.append(end)
-        cluster += 1
+        cluster = last + 1
+        if len(piece) >= CHUNK:
+            yield piece
+            piece = array(code)
     yield piece
 
 

@@ -39,7 +39,8 @@ class Directory:
 
     def sorted(self) -> list[Directory | File]:
         """What it holds, in the order of the folded names."""
-        return [self.children[key] for key in sorted(self.children)]
+        children = self.children
+        return [children[key] for key in sorted(children)]
 
 
 class Tree:
@@ -52,9 +53,10 @@ class Tree:
     def directory(self, path: Sequence[str]) -> Directory:
         """The directory at that path, made if it is not there."""
         known = tuple(path)
-        if known not in self._known:
-            self._known[known] = self._find(path)
-        return self._known[known]
+        found = self._known.get(known)
+        if found is None:
+            found = self._known[known] = self._find(path)
+        return found
 
     def _find(self, path: Sequence[str]) -> Directory:
         here = self.root
@@ -92,12 +94,12 @@ class Tree:
             yield directory, parent
             waiting.extend((c, directory) for c in directory.sorted() if isinstance(c, Directory))
 
-    def files(self) -> Iterator[tuple[tuple[str, ...], File]]:
-        """Every file with its path, in the order they have on a volume."""
-        waiting: list[tuple[tuple[str, ...], Directory]] = [((), self.root)]
+    def files(self) -> Iterator[tuple[str, File]]:
+        """Every file with its path as UEFI writes it, in the order they have on a volume."""
+        waiting = [("\\", self.root)]
         for path, directory in waiting:
             for child in directory.sorted():
                 if isinstance(child, Directory):
-                    waiting.append(((*path, child.name), child))
+                    waiting.append((f"{path}{child.name}\\", child))
                 else:
-                    yield (*path, child.name), child
+                    yield path + child.name, child

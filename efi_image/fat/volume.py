@@ -7,7 +7,7 @@ chains' places and is made piece by piece as it is written.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 
 from efi_image.errors import DoesNotFitError
@@ -65,11 +65,12 @@ class Identity(Record):
 
 
 class _Listing(Record):
-    """A directory and the 8.3 names in it."""
+    """A directory; of what is in it, in order, the 8.3 names and how many long-name records."""
 
     directory: Directory
     parent: Directory
-    shorts: dict[str, bytes]
+    shorts: list[bytes]
+    records: bytes
     entries: int
 
     @property
@@ -78,37 +79,43 @@ class _Listing(Record):
 
 
 def _listing(directory: Directory, parent: Directory) -> _Listing:
-    names = [child.name for child in directory.sorted()]
-    shorts = aliases(names)
+    shorts = aliases([child.name for child in directory.sorted()])
+    records = bytes([record_count(name, short) for name, short in shorts.items()])
     own = 1 if directory is parent else 2  # the root has the label, others `.` and `..`
-    entries = own + sum(1 + record_count(name, shorts[name]) for name in names)
+    entries = own + len(shorts) + sum(records)
     if entries > MAX_DIRECTORY_ENTRIES:
         raise DoesNotFitError(
             f"needs {entries} directory entries; FAT's limit is {MAX_DIRECTORY_ENTRIES}",
             where="\\" + directory.name,
             hint="use shorter names or more directories",
         )
-    return _Listing(directory, parent, shorts, entries)
+    return _Listing(directory, parent, list(shorts.values()), records, entries)
 
 
 class Demand:
-    """What a tree asks of a volume, whatever the volume's layout."""
+    """What a tree asks of a volume, whatever the volume's layout.
+
+    `files` are in their order on the volume, `paths` theirs as UEFI writes them.
+    """
 
     def __init__(self, tree: Tree) -> None:
         self.listings = [_listing(*pair) for pair in tree.directories()]
-        self.files = [file for _, file in tree.files()]
+        self.paths: list[str] = []
+        self.files: list[File] = []
+        for path, file in tree.files():
+            self.paths.append(path)
+            self.files.append(file)
         self._file_sizes = [file.size for file in self.files]
         self._clusters: dict[tuple[int, bool], int] = {}
 
-    def chains(self, layout: Layout) -> Iterator[int]:
+    def chains(self, layout: Layout) -> list[int]:
         """The lengths of all chains in clusters, in their order on the volume."""
         size = layout.cluster_size
         with_root = layout.kind is FatType.FAT32
-        for listing in self.listings if with_root else self.listings[1:]:
-            yield -(-listing.size // size)
-        for count in self._file_sizes:
-            if count:
-                yield -(-count // size)
+        listings = self.listings if with_root else self.listings[1:]
+        lengths = [-(-listing.size // size) for listing in listings]
+        lengths += [-(-count // size) for count in self._file_sizes if count]
+        return lengths
 
     def nodes(self, layout: Layout) -> Iterator[Directory | File]:
         """What has these chains."""
@@ -121,7 +128,7 @@ class Demand:
         """The clusters needed on a volume of that layout."""
         key = (layout.cluster_size, layout.kind is FatType.FAT32)
         if key not in self._clusters:
-            self._clusters[key] = sum([*self.chains(layout)])
+            self._clusters[key] = sum(self.chains(layout))
         return self._clusters[key]
 
     def wanted(self, layout: Layout) -> int:
@@ -197,33 +204,41 @@ class Volume(Record):
         first = start + self.layout.offset(FIRST_CLUSTER)
         for file in self.demand.files:
             if file.size:
-                sink.skip_to(first + (file.first_cluster - FIRST_CLUSTER) * size)
+                position = first + (file.first_cluster - FIRST_CLUSTER) * size
+                if position > sink.position:
+                    sink.skip_to(position)
             file.sha256 = sink.copy(file.source)
 
     def _entries(self, listing: _Listing) -> Iterator[bytes]:
-        stamp = Stamp.of(self.identity.seconds)
+        entry = _entry_of(Stamp.of(self.identity.seconds))
         if listing.directory is listing.parent:
             label = self.identity.label_bytes
-            yield _entry(label, ATTRIBUTE_LABEL, stamp, 0, 0)
+            yield entry(label, ATTRIBUTE_LABEL, 0, 0)
         else:
             is_top = listing.parent is self.demand.listings[0].directory
             above = 0 if is_top else listing.parent.first_cluster
             own = listing.directory.first_cluster
-            yield _entry(b".".ljust(11), ATTRIBUTE_DIRECTORY, stamp, own, 0)
-            yield _entry(b"..".ljust(11), ATTRIBUTE_DIRECTORY, stamp, above, 0)
-        for child in listing.directory.sorted():
-            short = listing.shorts[child.name]
-            yield long_records(child.name, short)
+            yield entry(b".".ljust(11), ATTRIBUTE_DIRECTORY, own, 0)
+            yield entry(b"..".ljust(11), ATTRIBUTE_DIRECTORY, above, 0)
+        children = listing.directory.sorted()
+        for child, short, records in zip(children, listing.shorts, listing.records, strict=True):
+            if records:
+                yield long_records(child.name, short)
             if isinstance(child, File):
-                yield _entry(short, ATTRIBUTE_ARCHIVE, stamp, child.first_cluster, child.size)
+                yield entry(short, ATTRIBUTE_ARCHIVE, child.first_cluster, child.size)
             else:
-                yield _entry(short, ATTRIBUTE_DIRECTORY, stamp, child.first_cluster, 0)
+                yield entry(short, ATTRIBUTE_DIRECTORY, child.first_cluster, 0)
 
 
-def _entry(short: bytes, attribute: int, stamp: Stamp, cluster: int, size: int) -> bytes:
-    date, time = stamp.date, stamp.time
-    high, low = cluster >> 16, cluster & 0xFFFF
-    return ENTRY.pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
+def _entry_of(stamp: Stamp) -> Callable[[bytes, int, int, int], bytes]:
+    """What makes a directory entry of that time from 8.3 name, attribute, first cluster, size."""
+    date, time, pack = stamp.date, stamp.time, ENTRY.pack
+
+    def entry(short: bytes, attribute: int, cluster: int, size: int) -> bytes:
+        high, low = cluster >> 16, cluster & 0xFFFF
+        return pack(short, attribute, 0, 0, time, date, date, high, time, date, low, size)
+
+    return entry
 
 
 def _gap(node: Directory | File, cluster: int, layout: Layout) -> int:

@@ -7,7 +7,7 @@ from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
-from functools import lru_cache
+from functools import cache, lru_cache
 
 from efi_image.errors import InputError
 from efi_image.fat import layout as layouts
@@ -133,6 +133,13 @@ class FatVolume:
             yield page[:left]
             left -= len(page)
             number += 1
+
+    def free_clusters(self) -> int:
+        """Free clusters, counted in the FAT; -1 if it cannot be read."""
+        try:
+            return sum(page.count(0) for page in self.table())
+        except InputError:
+            return -1
 
     def is_end(self, value: int) -> bool:
         """Whether a FAT entry ends a chain."""
@@ -324,17 +331,19 @@ class FatVolume:
         return fold(one) == fold(other)
 
 
+@cache
+def _letters(attributes: int) -> str:
+    return "".join(letter for bit, letter in enumerate(ATTRIBUTE_LETTERS) if attributes >> bit & 1)
+
+
 def _node(entry: Entry) -> Node:
     is_directory = entry.kind is Record.DIRECTORY
-    letters = "".join(
-        letter for bit, letter in enumerate(ATTRIBUTE_LETTERS) if entry.attributes >> bit & 1
-    )
     return Node(
         name=entry.name,
         kind=Kind.DIRECTORY if is_directory else Kind.FILE,
         size=0 if is_directory else entry.size,
         modified=entry.modified_at,
-        attributes=letters,
+        attributes=_letters(entry.attributes),
         place=Place(entry.first_cluster, 0 if is_directory else entry.size, is_directory),
         alias=entry.short_name if entry.long else "",
     )

@@ -55,8 +55,8 @@ class Entry:
         raw = self.short
         if raw[:1] == bytes([KANJI_E5]):
             raw = bytes([DELETED_ENTRY]) + raw[1:]
-        base = raw[:8].decode("cp437").rstrip()
-        extension = raw[8:].decode("cp437").rstrip()
+        text = raw.decode("ascii" if raw.isascii() else "cp437")
+        base, extension = text[:8].rstrip(), text[8:].rstrip()
         base = base.lower() if self.case & LOWER_BASE else base
         extension = extension.lower() if self.case & LOWER_EXTENSION else extension
         return f"{base}.{extension}" if extension else base

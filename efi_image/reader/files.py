@@ -124,30 +124,77 @@ def walk(
     cannot be read, that is told in `faults`, if given, else InputError is raised; it is also
     raised when there is no end of names.
     """
-    start = top or volume.root
-    waiting = deque([(path, start)])
-    seen = {start.place}
-    count, scanned = 0, volume.scanned
+    guard = _Guard(volume, top or volume.root, path, faults)
+    # many may wait, so little is kept of each
+    waiting: deque[tuple[Path, str, Hashable]] = deque([(path, "", guard.start.place)])
     while waiting:
-        if volume.scanned - scanned > MAX_SCANNED:
-            raise InputError("has directories without end", where=show(path))
-        above, directory = waiting.popleft()
-        for child in _children(volume, above, directory, faults):
-            count += 1
-            if count > MAX_NODES:
-                raise InputError(f"holds more than {MAX_NODES} names", where=show(path))
-            here = (*above, child.name)
-            yield here, child
-            if child.kind is Kind.DIRECTORY and child.place not in seen:
-                if len(here) > MAX_DEPTH:
-                    raise InputError(
-                        f"lies deeper than {MAX_DEPTH} directories", where=show(here[:3]) + "\\..."
-                    )
-                seen.add(child.place)
-                waiting.append((here, child))
+        above, name, place = waiting.popleft()
+        above = (*above, name) if name else above
+        for child in guard.children(above, place):
+            yield (*above, child.name), child
+            if guard.enters(above, child):
+                waiting.append((above, child.name, child.place))
 
 
-def _children(
+def descend(
+    volume: FileSystem, top: Node | None = None, faults: list[str] | None = None
+) -> Iterator[tuple[Path, Node, bool]]:
+    """As `walk`, but each directory is followed by what it holds.
+
+    Tells of each file and directory, too, whether it is the last one of its directory.
+    """
+    guard = _Guard(volume, top or volume.root, (), faults)
+    stack: list[tuple[Path, Iterator[tuple[Node, bool]]]]
+    stack = [((), _with_last(guard.children((), guard.start.place)))]
+    while stack:
+        above, children = stack[-1]
+        child, is_last = next(children, (None, True))
+        if child is None:
+            stack.pop()
+            continue
+        here = (*above, child.name)
+        yield here, child, is_last
+        if guard.enters(above, child):
+            stack.append((here, _with_last(guard.children(here, child.place))))
+
+
+class _Guard:
+    """Sees to it that going through a volume comes to an end; raises InputError."""
+
+    def __init__(
+        self, volume: FileSystem, start: Node, path: Path, faults: list[str] | None
+    ) -> None:
+        self.start = start
+        self._volume = volume
+        self._path = path
+        self._faults = faults
+        self._count = 0
+        self._scanned = volume.scanned
+        self._seen = {start.place}
+
+    def children(self, path: Path, place: Hashable) -> Iterator[Node]:
+        """What the directory at that place holds."""
+        if self._volume.scanned - self._scanned > MAX_SCANNED:
+            raise InputError("has directories without end", where=show(self._path))
+        directory = Node("", Kind.DIRECTORY, 0, None, "", place)
+        for child in _readable(self._volume, path, directory, self._faults):
+            self._count += 1
+            if self._count > MAX_NODES:
+                raise InputError(f"holds more than {MAX_NODES} names", where=show(self._path))
+            yield child
+
+    def enters(self, above: Path, child: Node) -> bool:
+        """Whether that is a directory that was not met before."""
+        if child.kind is not Kind.DIRECTORY or child.place in self._seen:
+            return False
+        if len(above) >= MAX_DEPTH:
+            where = show((*above, child.name)[:3]) + "\\..."
+            raise InputError(f"lies deeper than {MAX_DEPTH} directories", where=where)
+        self._seen.add(child.place)
+        return True
+
+
+def _readable(
     volume: FileSystem, path: Path, directory: Node, faults: list[str] | None
 ) -> Iterator[Node]:
     try:
@@ -156,3 +203,12 @@ def _children(
         if faults is None:
             raise
         faults.append(f"{show(path)}: {error.what}")
+
+
+def _with_last(nodes: Iterator[Node]) -> Iterator[tuple[Node, bool]]:
+    """Each with whether it is the last."""
+    before = next(nodes, None)
+    while before is not None:
+        following = next(nodes, None)
+        yield before, following is None
+        before = following

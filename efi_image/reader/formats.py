@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from efi_image.errors import InputError
 from efi_image.reader.medium import Medium, open_raw
 
 VHD_FOOTER = 512
@@ -52,6 +53,8 @@ def open_medium(path: str | Path) -> Iterator[Medium]:
 
 @contextmanager
 def _as_disk(medium: Medium, head: bytes) -> Iterator[Medium]:
+    if not medium.size:
+        raise InputError("is empty", where=medium.name)
     name = disk_format_of(head)
     if not name:
         yield _without_footer(medium)

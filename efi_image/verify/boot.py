@@ -9,6 +9,7 @@ from efi_image.conf import CONF_PATH, MAX_SIZE, ZppConf, parse
 from efi_image.errors import ConfError, InputError
 from efi_image.fat.names import fold
 from efi_image.pe import MACHINE_TEXT, Machine, boot_machine
+from efi_image.progress import counter
 from efi_image.reader import files
 from efi_image.reader.fat import FatVolume, Place
 from efi_image.reader.files import Kind, Node
@@ -40,9 +41,14 @@ class VolumeBoot:
         self._conf()
 
     def _programs(self) -> Iterator[tuple[files.Path, Node]]:
-        count = 0
+        count, scanned = 0, self.volume.scanned
+        # they were read twice before: for what is in them, and for what is behind their ends
+        tell = counter(self.scope.progress, scanned // 2)
         try:
             for names, node in files.walk(self.volume, faults=[]):
+                if tell and self.volume.scanned != scanned:
+                    tell(self.volume.scanned - scanned)
+                    scanned = self.volume.scanned
                 if node.kind is Kind.FILE and fold(names[-1]).endswith(".efi"):
                     count += 1
                     if count > MAX_PROGRAMS:

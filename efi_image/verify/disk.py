@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from efi_image.errors import InputError
 from efi_image.reader.disk import Disk, Partition, Scheme, read_disk
 from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
@@ -112,6 +114,7 @@ class DiskCheck:
         self._volume(Scope(self._medium, self._findings, "volume", disk_sector_size=known))
 
     def _volume(self, scope: Scope) -> None:
+        scope = replace(scope, progress=self._options.progress)
         volume = fat.check(scope)
         if volume is None:
             self._unreadable = True

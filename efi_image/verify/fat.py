@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from efi_image.errors import InputError
+from efi_image.progress import counter
 from efi_image.reader.fat import BootSector, FatVolume
 from efi_image.verify import fat_boot, fat_tables
 from efi_image.verify.fat_chains import MAX_CLUSTERS, Chains
@@ -32,7 +33,8 @@ def _check_volume(scope: Scope, boot: BootSector) -> FatVolume | None:
         return None
     fat_tables.check_first_entries(scope, volume)
     chains = Chains(scope, volume)
-    TreeCheck(scope, volume, chains).run()
+    used = (volume.clusters - max(volume.free_clusters(), 0)) * boot.cluster_size
+    TreeCheck(scope, volume, chains, counter(scope.progress, used)).run()
     if not scope.has("F127"):
         fat_tables.check_copies(scope, volume)
     counts = fat_tables.check_usage(scope, volume, chains.claimed)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from efi_image.errors import InputError
@@ -51,13 +51,20 @@ class _Names:
 class TreeCheck:
     """Walks all directories once; the chains of all files are claimed on the way."""
 
-    def __init__(self, scope: Scope, volume: FatVolume, chains: Chains) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        volume: FatVolume,
+        chains: Chains,
+        tell: Callable[[int], None] | None = None,
+    ) -> None:
         self._scope = scope
         self._volume = volume
         self._chains = chains
         self._waiting: list[_Visit] = []
         self._labels: list[Entry] = []
         self._left = MAX_ENTRIES
+        self._tell = tell or (lambda _bytes: None)
 
     def run(self) -> None:
         """Check them all."""
@@ -76,6 +83,7 @@ class TreeCheck:
         """A directory's entries; where its chain goes wrong was said when it was claimed."""
         seen = -1
         positions: set[int] = set()
+        scanned = self._volume.scanned
         try:
             for entry in self._volume.entries(Directory(visit.cluster)):
                 if not visit.sound:
@@ -89,6 +97,9 @@ class TreeCheck:
                     return
                 seen += 1
                 yield entry
+                if self._volume.scanned != scanned:
+                    self._tell(self._volume.scanned - scanned)
+                    scanned = self._volume.scanned
         except ChainError as error:
             if error.fault is ChainFault.LONG:
                 self._scope.add("F414", f"after {seen} entries", path=visit.show())
@@ -227,6 +238,7 @@ class TreeCheck:
             if chain.length:
                 self._enter(visit, entry, chain.sound)
             return
+        self._tell(chain.length * self._volume.boot.cluster_size)
         self._check_size(entry, path, chain.length, chain.sound)
 
     def _enter(self, visit: _Visit, entry: Entry, sound: bool) -> None:

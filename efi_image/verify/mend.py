@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.atomic import atomic
 from efi_image.errors import InputError, OutputError
+from efi_image.progress import counter
 from efi_image.reader.formats import disk_format_of, open_medium, stream_of
 from efi_image.reader.medium import Medium, open_raw
 from efi_image.verify.finding import Copy, Fix, Patch
@@ -43,7 +44,8 @@ def mend(image: Path, output: Path | None = None, options: Options | None = None
         if output is None and not any(finding.fix for finding in before.findings):
             return Mended(before, (), before)
         with atomic(output or image) as descriptor:
-            _copy(medium, descriptor, str(output or image))
+            tell = counter(options.progress, medium.size)
+            _copy(medium, descriptor, str(output or image), tell)
             copy = Medium(descriptor, medium.name, 0, medium.size)
             done, after = _rounds(copy, options, before)
             if output is None:
@@ -106,7 +108,7 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
         view, offset = view[count:], offset + count
 
 
-def _copy(medium: Medium, descriptor: int, name: str) -> None:
+def _copy(medium: Medium, descriptor: int, name: str, tell: Callable[[int], None] | None) -> None:
     """Copy an image with its holes."""
     try:
         place = 0
@@ -116,6 +118,8 @@ def _copy(medium: Medium, descriptor: int, name: str) -> None:
                 chunk = medium.read(start, min(CHUNK, end - start))
                 _write(descriptor, chunk, start)
                 start += len(chunk)
+            if tell:
+                tell(end - place)
             place = end
         os.ftruncate(descriptor, medium.size)
     except OSError as error:

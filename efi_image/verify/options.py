@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from efi_image.pe import Machine
+from efi_image.progress import Progress
 from efi_image.verify.signature import Keys
 
 
@@ -12,7 +13,8 @@ from efi_image.verify.signature import Keys
 class Options:
     """The medium's sector size, the machines that shall boot, Secure Boot's keys.
 
-    `second_opinion` asks pyfatfs to read all files as well.
+    `second_opinion` asks pyfatfs to read all files as well. `progress` is told of the bytes that
+    were looked at: of each volume in use, then of its directories.
 
     None and empty: not asked for.
     """
@@ -21,3 +23,4 @@ class Options:
     machines: tuple[Machine, ...] = ()
     keys: Keys | None = None
     second_opinion: bool = False
+    progress: Progress | None = None

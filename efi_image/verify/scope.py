@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 
+from efi_image.progress import Progress
 from efi_image.reader.medium import Medium
 from efi_image.verify.finding import DISK, Copy, Findings, Fix, Patch
 
@@ -15,7 +16,7 @@ class Scope:
 
     Offsets are bytes of the medium; findings and patches get them from the image's start.
     `start` is the partition's first sector, None for a volume without a disk around it;
-    `disk_sector_size` is None where nobody knows it.
+    `disk_sector_size` is None where nobody knows it. `progress` is told of the bytes looked at.
     """
 
     medium: Medium
@@ -24,6 +25,7 @@ class Scope:
     base: int = 0
     start: int | None = None
     disk_sector_size: int | None = None
+    progress: Progress | None = None
 
     def add(
         self,

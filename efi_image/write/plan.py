@@ -8,11 +8,11 @@ from pathlib import Path
 from efi_image.config import Setting, load
 from efi_image.esp import contents
 from efi_image.image import Plan, plan_image, source_date
-from efi_image.manifest import Manifest
 from efi_image.manifest import load as load_manifest
 from efi_image.progress import Progress, counter
 from efi_image.recipe import merge
 from efi_image.record import Record
+from efi_image.settings import Manifest
 from efi_image.sink import Sink
 from efi_image.source import FileSource
 from efi_image.write.source import To, part_of
@@ -53,7 +53,7 @@ class PlanSource(Record):
         return part_of(self, offset, count)
 
     def files(self) -> list[str]:
-        sources = [file.source for _, file in self.plan.tree.files()]
+        sources = [file.source for file in self.plan.volume.demand.files]
         sources += [extra.source for extra in self.plan.options.partitions]
         return [source.name for source in sources if isinstance(source, FileSource)]
 

@@ -85,6 +85,18 @@ static uint64_t system_segment_base(const struct zpp_table_register *gdtr, uint1
            descriptor[1] << 32;
 }
 
+/* Base of a data segment other than FS and GS. In 64-bit mode it does not count, but a 32-bit program
+ * may have been interrupted. */
+static uint64_t data_segment_base(const struct zpp_cpu_state *state, uint16_t selector)
+{
+    const uint64_t table = selector & 4 ? state->ldtr.base : state->gdtr.base;
+    uint64_t descriptor;
+    if ((selector & ~3u) == 0)
+        return 0;
+    descriptor = *(const uint64_t *)(uintptr_t)(table + (selector & ~7u));
+    return ((descriptor >> 16) & 0xffffff) | ((descriptor >> 56) & 0xff) << 24;
+}
+
 static void capture_segment(struct zpp_segment *segment, uint16_t selector, uint64_t base)
 {
     uint32_t rights = 0, limit = 0;
@@ -133,13 +145,13 @@ void zpp_cpu_capture(struct zpp_cpu_state *state)
     state->efer = rdmsr(MSR_EFER);
     __asm__ volatile("sgdt %0" : "=m"(state->gdtr.limit), "=m"(state->gdtr.base));
     __asm__ volatile("sidt %0" : "=m"(state->idtr.limit), "=m"(state->idtr.base));
-    CAPTURE(es, 0);
+    capture_system_segments(state);
+    CAPTURE(es, data_segment_base(state, selector));
     CAPTURE(cs, 0);
     CAPTURE(ss, 0);
-    CAPTURE(ds, 0);
+    CAPTURE(ds, data_segment_base(state, selector));
     CAPTURE(fs, rdmsr(MSR_FS_BASE));
     CAPTURE(gs, rdmsr(MSR_GS_BASE));
-    capture_system_segments(state);
 }
 
 static void restore_tr(const struct zpp_cpu_state *state)
@@ -165,7 +177,6 @@ void zpp_cpu_restore(const struct zpp_cpu_state *state)
     __asm__ volatile("mov %0, %%gs" : : "r"(state->gs.selector));
     wrmsr(MSR_FS_BASE, state->fs.base);
     wrmsr(MSR_GS_BASE, state->gs.base);
-    __asm__ volatile("lldt %0" : : "r"(state->ldtr.selector));
     if (state->tr.selector & ~3u) /* a null TR cannot be loaded; UEFI never uses it */
         restore_tr(state);
 }

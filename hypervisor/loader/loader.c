@@ -181,7 +181,6 @@ static void fill_loader(const struct placement *placement, struct zpp_loader *lo
     loader->cpu_count = request->cpu_count;
     loader->range_count = request->range_count;
     loader->calls_page = placement->layout.calls_page;
-    loader->detail = "";
     copy(loader->ranges, request->ranges, request->range_count * sizeof request->ranges[0]);
 }
 
@@ -220,8 +219,6 @@ static enum zpp_status enter(struct zpp_loader *loader, uint32_t cpu, enum zpp_p
     enum zpp_status status = (enum zpp_status)zpp_trampoline_call(call);
     if (phase == ZPP_PHASE_LAUNCH && status == ZPP_OK)
         call->launched = 1;
-    if (status != ZPP_OK)
-        loader->detail = call->detail;
     zpp_cpu_interrupts_restore(rflags);
     return status;
 }
@@ -236,7 +233,7 @@ enum zpp_status zpp_loader_prepare(struct zpp_loader *loader,
                                    const struct zpp_loader_request *request)
 {
     struct placement placement = {.request = request};
-    loader->detail = "";
+    loader->cpu_count = 0; /* there are no calls yet */
     placement.elf = zpp_elf_check(request->elf, request->elf_size);
     if (!placement.elf)
         return ZPP_BAD_ELF;
@@ -300,4 +297,7 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
     return status == ZPP_HYPERCALL_OK ? ZPP_OK : ZPP_BAD_CALL;
 }
 
-const char *zpp_loader_detail(const struct zpp_loader *loader) { return loader->detail; }
+const char *zpp_loader_detail(const struct zpp_loader *loader, uint32_t cpu)
+{
+    return cpu < loader->cpu_count ? call_of(loader, cpu)->detail : "";
+}

@@ -49,7 +49,6 @@ struct zpp_loader {
     uint32_t cpu_count;
     uint32_t range_count;
     uint64_t calls_page;
-    const char *detail;
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
 };
 
@@ -67,7 +66,8 @@ enum zpp_status zpp_loader_commit(void);
 /* On CPU `cpu`: leaves VMX or SVM operation if this CPU was launched. Not after commit. */
 enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu);
 
-/* What a failing status is about ("unrestricted guest"), or an empty string. */
-const char *zpp_loader_detail(const struct zpp_loader *loader);
+/* What the last failing status of CPU `cpu` is about ("unrestricted guest"), or an empty string; for a
+ * failure to prepare that of CPU 0. It lies in the memory that was allocated. */
+const char *zpp_loader_detail(const struct zpp_loader *loader, uint32_t cpu);
 
 #endif

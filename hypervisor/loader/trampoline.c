@@ -67,7 +67,8 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "    leaq 8f(%%rip), %%rax\n"
         "    pushq %%rax\n"
         "    lretq\n"
-        "8:  movl %c[ss](%%rdi), %%eax\n"
+        "8:  lldt %c[ldtr](%%rdi)\n" /* the data segments may be of the LDT */
+        "    movl %c[ss](%%rdi), %%eax\n"
         "    movw %%ax, %%ss\n"
         "    movl %c[ds](%%rdi), %%eax\n"
         "    movw %%ax, %%ds\n"
@@ -111,7 +112,8 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
           [efer] "i"(CALL(os.efer)), [gdtr] "i"(CALL(os.gdtr.limit)),
           [idtr] "i"(CALL(os.idtr.limit)), [cs] "i"(CALL(os.cs.selector)),
           [ss] "i"(CALL(os.ss.selector)), [ds] "i"(CALL(os.ds.selector)),
-          [es] "i"(CALL(os.es.selector)), [entry] "i"(CALL(entry)), [core_cr3] "i"(CALL(core_cr3)),
+          [es] "i"(CALL(os.es.selector)), [ldtr] "i"(CALL(os.ldtr.selector)),
+          [entry] "i"(CALL(entry)), [core_cr3] "i"(CALL(core_cr3)),
           [core_call] "i"(CALL(core_call)), [core_stack] "i"(CALL(core_stack)),
           [os_call] "i"(CALL(os_call)), [status] "i"(CALL(status)), [amd] "i"(CALL(amd)),
           [cr4_kept] "i"(CR4_KEPT), [devirtualize] "i"(ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE)));

@@ -1,6 +1,7 @@
 #include "emulate.hpp"
 #include "log.hpp"
 #include "machine.hpp"
+#include "own_paging.hpp"
 #include "virt.hpp"
 
 namespace zpp {
@@ -40,6 +41,15 @@ zpp_hypercall_status confirm(GuestRegisters& registers)
     return ZPP_HYPERCALL_OK;
 }
 
+// It is gone with its loader, and its pages are the OS's.
+void unmap_trampoline()
+{
+    const zpp_boot_info& info = machine.info();
+    for (u64 page = info.trampoline_start & ~(page_size - 1); page < info.trampoline_end;
+         page += page_size)
+        unmap(reinterpret_cast<const void*>(page));
+}
+
 zpp_hypercall_status commit()
 {
     if (machine.committed())
@@ -48,6 +58,7 @@ zpp_hypercall_status commit()
         if (!machine.vcpu(index).launched)
             return ZPP_HYPERCALL_REFUSED;
     machine.commit();
+    unmap_trampoline();
     return ZPP_HYPERCALL_OK;
 }
 

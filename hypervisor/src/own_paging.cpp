@@ -27,6 +27,12 @@ u64* own_page_entry(const void* page)
     }
 }
 
+void unmap(const void* page)
+{
+    *own_page_entry(page) = 0;
+    asm volatile("invlpg (%0)" : : "r"(page) : "memory");
+}
+
 void point(u64* entry, const void* page, HostPhysical target, Caching caching, bool writable)
 {
     *entry = target.value | flags | (writable ? flag_writable : 0) |

@@ -4,10 +4,13 @@
 
 namespace zpp {
 
-// The last-level entry of a mapped 4 KiB page of the core. Only while preparing.
+// The last-level entry of a 4 KiB page that is mapped in the core. Not on a fast path.
 u64* own_page_entry(const void* page);
 
 enum class Caching { write_back, uncacheable };
+
+// Unmaps a page that is used no more: the other CPUs may remember it for a while.
+void unmap(const void* page);
 
 // Lets a page of the core show another physical page on this CPU.
 void point(u64* entry, const void* page, HostPhysical target, Caching caching, bool writable);

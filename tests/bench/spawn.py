@@ -36,7 +36,7 @@ def main() -> int:
         print("late")
         return 0
     print(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss)
-    return int(os.waitstatus_to_exitcode(status) != 0)
+    return os.waitstatus_to_exitcode(status)
 
 
 if __name__ == "__main__":

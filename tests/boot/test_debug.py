@@ -13,6 +13,7 @@ from test_linux import assert_every_cpu_is_held, assert_linux_is_well
 from view import read
 
 ONE, TWO = qemu("EPYC,+svm", 1), qemu("EPYC,+svm", 2)
+TRAMPOLINE = "x/1xb zpp::machine.info_->trampoline_start"
 # of the CPU that runs the core
 VMCB = "((zpp::svm::Vmcb*)(((unsigned long)$rsp & ~0xffffUL) + 0x2000))"
 
@@ -142,6 +143,9 @@ def test_from_reset_without_wait_loop(reset_vector: Session, lab: Lab) -> None:
         # into the guest, behind its CPUID: the core is read past the CPU's page tables
         f"thbreak zpp_svm_on_fast_exit if {VMCB}->exit_code == 0x72", "continue",
         f"thbreak *({VMCB}->rip + 2)", "continue", "zbt", "zvcpu", "zstartl",
+        # the loader's trampoline before the commit, which takes it away, and after it
+        "thbreak zpp_svm_on_fast_exit if !zpp::machine.committed_", "continue", TRAMPOLINE,
+        "thbreak zpp_svm_on_fast_exit if zpp::machine.committed_", "continue", TRAMPOLINE,
         "delete", "detach",
     )  # fmt: skip
     serial = reset_vector.finish()
@@ -159,4 +163,7 @@ def test_from_reset_without_wait_loop(reset_vector: Session, lab: Lab) -> None:
     assert "is not in the core: `backtrace` shows the guest" in guest
     assert re.search(r"CPU 0: APIC ID 0, \d+ VM exits, .* launched", said.first("zvcpu"))
     assert re.search(r"0x\w+ is not in the core", in_guest)
+    before, after = said[TRAMPOLINE]
+    assert "0x55" in before  # push %rbp
+    assert "Cannot access memory" in after
     assert_linux_went_on(serial, ONE)

@@ -13,8 +13,6 @@ VERSION = f"{SIGNATURE} version {__version__}"
 KNOWN_PROBLEMS = (
     "TSC_DEADLINE disabled",
     "perfctr msr",
-    "RETBleed: WARNING",
-    "Speculative Return Stack Overflow: WARNING",
 )
 
 

@@ -6,19 +6,23 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from lab import CMDLINE, EPYC, HASWELL, Lab, Pc, qemu
+from lab import CMDLINE, EPYC, HASWELL, RYZEN, Lab, Pc, qemu
 from test_linux import KNOWN_PROBLEMS
 from view import SIGNATURE
 
-from efi_image.engine import EngineKind, Machine
+from efi_image.engine import Machine
 
 VERSION = f"{SIGNATURE} version 0.1.0"
 # While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely QEMU
 # 7.2 runs code that Linux is patching (an int3 in the bare system's start): then it boots again.
 MORE_WORDS = "no_timer_check panic=-1"
-EBUSY, ENODEV, EPERM = 16, 19, 1
+EACCES, EBUSY, ENODEV, EPERM = 13, 16, 19, 1
 # what the newest kernel says of the bare machines besides
-NEW_PROBLEMS = ("Topology: leaf 0xb:2 Unknown domain type 3",)
+NEW_PROBLEMS = (
+    "Topology: leaf 0xb:2 Unknown domain type 3",
+    "Failed to initialize policy for cpu:",
+)
+STRESS_SECONDS = 20  # of the guest's clock
 # of 4 KiB: by so much Linux's own pages vary in 50 rounds. One page for each CPU and round is more.
 PAGES_OF_NOISE = 180
 
@@ -53,19 +57,21 @@ class Step:
         return {int(pair[1]): pair[2] or "" for pair in pairs if pair}
 
 
-def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "") -> list[Step]:
-    """Boots the guest without zpp, lets it do the steps, and returns what it said."""
+def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "", then: str = "") -> list[Step]:
+    """Boots the guest without zpp, lets it do the steps, and returns what it said. `then`: the
+    steps of the kernel that the last step starts."""
     guest = lab.build_directory / "linux-loader" / kernel
     image = lab.image(
         kernel=guest / "vmlinuz",
-        initrd=guest / "initrd.img",
-        cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} {words}".strip(),
+        initrd=guest / ("initrd-kexec.img" if then else "initrd.img"),
+        cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} zpp.next={then} {words}".strip(),
         hypervisor=False,
     )
     serial = lab.power_off(lab.on(pc, image), pc.engine)
     assert "zpp-guest: done" in serial
-    assert serial.count("zpp-guest: Linux ") == 1, "Linux went down after its start"
-    assert f"Linux sees {pc.cpus} CPUs" in serial
+    starts = 2 if then else 1
+    assert serial.count("zpp-guest: Linux ") == starts, "Linux went down after its start"
+    assert serial.count(f"Linux sees {pc.cpus} CPUs") == starts
     problems = re.findall(r"^dmesg: (.*)$", serial, re.MULTILINE)
     fine = (*KNOWN_PROBLEMS, *NEW_PROBLEMS)
     assert [p for p in problems if not any(known in p for known in fine)] == []
@@ -74,7 +80,7 @@ def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "") -> list[Step
         Step(name, tuple(text.splitlines()))
         for name, text in zip(parts[1::2], parts[2::2], strict=True)
     ]
-    assert [step.name for step in found] == steps.split(",")
+    assert [step.name for step in found] == [*steps.split(","), *filter(None, then.split(","))]
     return found
 
 
@@ -106,9 +112,8 @@ LA57_PC = qemu("max,+svm", 4, Machine.PC)  # five levels of page tables, and all
 )
 def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
     steps = "kernel,cpus,load,modules,cpus,load,offline,online,cpus,stress,cpus"
-    seconds = 20 if pc.engine is EngineKind.QEMU else 3  # Bochs's seconds are much longer
     about, bare, load, modules, cpus, again, offline, online, came, stress, last = run(
-        lab, pc, kernel, steps, f"zpp.stress={seconds}"
+        lab, pc, kernel, steps, f"zpp.stress={STRESS_SECONDS}"
     )
     if pc is VTX_PC:
         assert about.all(r"meltdown: (.*)") == ["Mitigation: PTI"]
@@ -125,6 +130,25 @@ def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
     assert offline.all(r"(CPU \d+ offline)") == [f"CPU {pc.cpus - 1} offline"]
     assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
     assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+
+
+def test_newer_protections_of_the_kernel(lab: Lab) -> None:
+    """CET's indirect branch tracking and LASS are on in the kernel, and off in the core."""
+    pc = Pc("wildcat_lake", 2)
+    steps = "kernel,cpus,keep,cpus,unload,cpus,load,offline,online,stress,cpus"
+    about, bare, keep, kept, unload, gone, load, _offline, online, stress, last = run(
+        lab, pc, "newest", steps, "zpp.stress=3"
+    )
+    for flag in ("ibt", "lass"):
+        assert about.all(f"{flag}: (.*)") == [f"{pc.cpus} CPUs"]
+    assert keep.error == 0
+    assert_held(kept, pc)
+    assert unload.all(r"rmmod: (\d+)") == ["0"]
+    assert_bare(gone, pc, bare)
+    assert load.error == EPERM
+    assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+    assert_held(last, pc)
 
 
 @pytest.mark.parametrize(
@@ -173,6 +197,46 @@ def test_module_that_is_kept(lab: Lab, pc: Pc, kernel: str) -> None:
     assert_bare(last, pc, bare)
 
 
+def test_another_kernel_is_started(lab: Lab) -> None:
+    """kexec: the kept module takes the hypervisor off, also off a CPU that is offline."""
+    pc = AMDV_PC
+    bare, keep, held, _offline, _kexec, cpus, stress, load, again = run(
+        lab, pc, "newest", "cpus,keep,cpus,offline,kexec", "zpp.stress=2", "cpus,stress,load,cpus"
+    )
+    assert keep.error == 0
+    assert_held(held, pc)
+    assert_bare(cpus, pc, bare)
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
+    assert load.error == EPERM
+    assert_held(again, pc)
+
+
+def test_boot_cpu_goes_and_comes(lab: Lab) -> None:
+    """Linux 6.1 lets the BSP go offline on Intel's CPUs; an NMI wakes it."""
+    pc = Pc(HASWELL, 2)
+    steps = "cpus,bspoff,load,bspon,keep,bspoff,unload,cpus,bspon,cpus,unload,cpus"
+    (bare, _off, load, _on, keep, off, refused, one, on, both, unload, last) = run(
+        lab, pc, "oldest", steps, "cpu0_hotplug"
+    )
+    assert load.error == EBUSY
+    assert load.log[-1].startswith("not loaded: CPU 0 is offline, ")
+    assert keep.error == 0
+    assert off.all("(CPU 0 offline)")
+    assert refused.all(r"rmmod: (\d+)") == ["1"]
+    assert one.hypervisors == {1: VERSION}
+    assert on.all("(CPU 0 online)")
+    assert_held(both, pc)
+    assert unload.all(r"rmmod: (\d+)") == ["0"]
+    assert_bare(last, pc, bare)
+
+
+@pytest.mark.parametrize("pc", [qemu(EPYC, 2), Pc(HASWELL, 2)], ids=str)
+def test_programs_keep_their_segments(lab: Lab, pc: Pc) -> None:
+    (step,) = run(lab, pc, "oldest", "ldt", "zpp.stress=4")
+    assert sorted(step.all(r"ldt: CPU (\d+) kept it")) == [str(cpu) for cpu in range(pc.cpus)]
+    assert step.all(r"(round \d+: .*)") == []
+
+
 @pytest.mark.parametrize("pc", [AMDV_PC], ids=str)
 def test_refusals_do_no_harm(lab: Lab, pc: Pc) -> None:
     steps = "cpus,offline,load,online,kvm,load,nokvm,cpus,load,cpus"
@@ -185,6 +249,41 @@ def test_refusals_do_no_harm(lab: Lab, pc: Pc) -> None:
     assert kvm.error == EBUSY
     assert kvm.log[-1].startswith("not loaded: KVM is loaded, ")
     assert_bare(cpus, pc, bare)
+    assert load.error == EPERM
+    assert_held(held, pc)
+
+
+# how spoil.ko spoils a CPU → the error, and its reason
+SPOILED = {
+    "used": (EBUSY, "another hypervisor already uses this CPU's virtualization"),
+    "locked": (
+        EACCES,
+        "the firmware has locked virtualization off (enable it in the firmware's setup)",
+    ),
+}
+
+
+@pytest.mark.parametrize(
+    ("pc", "kernel", "spoil", "cpu"),
+    [
+        (AMDV_PC, "newest", "used", 2),
+        (AMDV_PC, "oldest", "used", 0),
+        (VTX_PC, "newest", "used", 2),
+        (Pc(RYZEN, 4, vendor="AMD-V"), "oldest", "locked", 1),
+    ],
+    ids=str,
+)
+def test_one_cpu_that_cannot_be_taken(lab: Lab, pc: Pc, kernel: str, spoil: str, cpu: int) -> None:
+    steps = "cpus,spoil,load,cpus,offline,online,stress,mend,load,cpus"
+    bare, spoiled, refused, cpus, _offline, online, stress, _mended, load, held = run(
+        lab, pc, kernel, steps, f"zpp.spoil={spoil} zpp.cpu={cpu} zpp.stress=2"
+    )
+    assert spoiled.all(r"(CPU \d+) is spoiled") == [f"CPU {cpu}"]
+    error, reason = SPOILED[spoil]
+    assert (refused.error, refused.log[-1]) == (error, f"not loaded: CPU {cpu}: {reason}")
+    assert_bare(cpus, pc, bare)
+    assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
+    assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
     assert load.error == EPERM
     assert_held(held, pc)
 

@@ -354,7 +354,7 @@ TEST_CASE("loader: prepare, launch and commit")
             CHECK(zpp_loader_commit() == ZPP_OK);
             CHECK(fake_cpu.hypercalls.back() == ZPP_HYPERCALL_COMMIT);
             CHECK(fake_cpu.rflags == FakeCpu::interrupts_on);
-            CHECK(std::string(zpp_loader_detail(&machine.loader)).empty());
+            CHECK(std::string(zpp_loader_detail(&machine.loader, 0)).empty());
         }
 }
 
@@ -419,7 +419,7 @@ TEST_CASE("loader: refuses before it has touched anything")
         refusal.change(machine);
         CHECK(machine.prepare() == refusal.status);
         CHECK(machine.calls.empty());
-        CHECK(std::string(zpp_loader_detail(&machine.loader)).empty());
+        CHECK(std::string(zpp_loader_detail(&machine.loader, 0)).empty());
         u64 touched = 0;
         for (const u64 physical : machine.memory().order())
             touched += *static_cast<const u8*>(machine.memory().at(physical)) != 0xa5;
@@ -452,7 +452,7 @@ TEST_CASE("loader: the core refuses to prepare")
         return fail(call, ZPP_MISSING_FEATURE, "unrestricted guest");
     };
     CHECK(machine.prepare() == ZPP_MISSING_FEATURE);
-    CHECK(std::string(zpp_loader_detail(&machine.loader)) == "unrestricted guest");
+    CHECK(std::string(zpp_loader_detail(&machine.loader, 0)) == "unrestricted guest");
     CHECK(fake_cpu.rflags == FakeCpu::interrupts_on);
     for (u32 cpu = 0; cpu < 4; ++cpu)
         CHECK(zpp_loader_devirtualize(&machine.loader, cpu) == ZPP_OK);
@@ -478,7 +478,9 @@ TEST_CASE("loader: a CPU that fails to launch, and the roll-back of the others")
                 break;
             launched.push_back(cpu);
         }
-        CHECK(std::string(zpp_loader_detail(&machine.loader)) == "error 7");
+        for (u32 cpu = 0; cpu < 5; ++cpu)
+            CHECK(std::string(zpp_loader_detail(&machine.loader, cpu)) ==
+                  (cpu == failing ? "error 7" : ""));
         CHECK(fake_cpu.hypercalls == std::vector<u32>(launched.size(), ZPP_HYPERCALL_CONFIRM));
         for (u32 cpu = 4; cpu-- > 0;)
             CHECK(zpp_loader_devirtualize(&machine.loader, cpu) == ZPP_OK);

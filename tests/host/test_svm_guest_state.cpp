@@ -14,12 +14,16 @@ namespace {
 using namespace svm;
 
 constexpr u32 pat_msr = 0x277, debug_control_msr = 0x1d9;
+constexpr u32 s_cet_msr = 0x6a2, interrupt_ssp_table_msr = 0x6a8;
 constexpr u64 SVME = 1u << 12, LME = 1u << 8, LMA = 1u << 10;
 
 // A CPU that an OS has used.
 void fill(FakeRegisters& cpu)
 {
-    cpu.msrs = {{pat_msr, 0x0007050600070106}, {debug_control_msr, 1}};
+    cpu.msrs = {{pat_msr, 0x0007050600070106},
+                {debug_control_msr, 1},
+                {s_cet_msr, 4},
+                {interrupt_ssp_table_msr, 0xffff'8880'0000'1000}};
     cpu.control = {{2, 0x1234'5678'9abc}};
     cpu.debug = {{0, 0x1000}, {1, 0x2000}, {2, 0x3000}, {3, 0x4000}, {6, 0xffff4ff0}, {7, 0x401}};
 }
@@ -109,6 +113,8 @@ TEST_CASE("VMCB: at the launch the guest is where the OS was")
     CHECK(vmcb->dr7 == 0x401);
     CHECK(vmcb->pat == 0x0007050600070106);
     CHECK(vmcb->debug_control == 1);
+    CHECK(vmcb->s_cet == 4);
+    CHECK(vmcb->isst == 0xffff'8880'0000'1000);
     CHECK(vmcb->cpl == 0);
     check_segment(vmcb->es, 0, 0, 0, 0);
     check_segment(vmcb->cs, 0x38, 0xa9b, 0xffffffff, 0);

@@ -211,3 +211,18 @@ def test_config_fault(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     assert main(["config"]) == 2
     expected = "zpp-image: environment: CONFIGURATION must be debug or release, not 'fast'\n"
     assert capsys.readouterr() == ("", expected)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "out", "err"),
+    [
+        ("--version", 0, f"zpp-image {__version__}\n", ""),
+        ("frobnicate", 2, "", "zpp-image: No such command 'frobnicate'. (see zpp-image --help)\n"),
+        ("cat none /x", 3, "", "zpp-image: none: does not exist\n"),
+    ],
+)
+def test_process_ends_with_all_said(words: str, code: int, out: str, err: str) -> None:
+    """It ends without Python's own end, which would write what is left in buffers."""
+    command = [sys.executable, "-m", "efi_image", *words.split()]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (code, out, err)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import struct
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import oracles
@@ -163,10 +166,65 @@ def test_inspect_what_is_nothing(tmp_path: Path, capsys: Capture) -> None:
     path = tmp_path / "x"
     path.write_bytes(os.urandom(5000))
     assert main(["inspect", str(path)]) == 0
-    assert "unknown" in capsys.readouterr().out
-    path.write_bytes(b"")
+    line = f"{path}: 4.9 KiB, neither a partition table nor a volume that is known\n"
+    assert capsys.readouterr().out.startswith(line)
+    path.write_bytes(bytes(1080) + b"\x53\xef" + bytes(4000))
     assert main(["inspect", str(path)]) == 0
-    assert main(["inspect", str(tmp_path / "nix")]) == 3
+    assert "content            ext2, ext3 or ext4\n" in capsys.readouterr().out
+
+
+READERS = (["inspect", "X"], ["ls", "X"], ["cat", "X", "/a"], ["verify", "X"], ["extract", "X"],
+           ["diff", "X", "X"], ["verify", "X", "--fix"])  # fmt: skip
+
+
+@pytest.mark.parametrize("words", READERS, ids=" ".join)
+@pytest.mark.parametrize(
+    ("kind", "fault"),
+    [
+        ("empty", "is empty"),
+        ("packed", "is empty"),
+        ("missing", "does not exist"),
+        ("directory", "is a directory"),
+        ("fifo", "is neither a file nor a block device"),
+        ("locked", "cannot be read: Permission denied"),
+    ],
+)
+def test_no_image_at_all_is_said_in_one_line(
+    tmp_path: Path,
+    capsys: Capture,
+    monkeypatch: pytest.MonkeyPatch,
+    words: list[str],
+    kind: str,
+    fault: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    path = Path(kind)
+    if kind == "directory":
+        path.mkdir()
+    elif kind == "fifo":
+        os.mkfifo(path)
+    elif kind != "missing":
+        path.write_bytes(gzip.compress(b"") if kind == "packed" else b"x" * (kind == "locked"))
+    arguments = [kind if word == "X" else word for word in words]
+    main(arguments)  # what has to be imported is
+    capsys.readouterr()
+    with without_rights(path) if kind == "locked" else nullcontext():
+        assert main(arguments) == 3
+    assert capsys.readouterr() == ("", f"zpp-image: {path}: {fault}\n")
+
+
+@contextmanager
+def without_rights(path: Path) -> Iterator[None]:
+    """Nobody may read the file; as root, who may all the same, we are nobody for the time."""
+    path.chmod(0)
+    user = os.geteuid()
+    Path.cwd().chmod(0o711)
+    if not user:
+        os.seteuid(65534)
+    try:
+        yield
+    finally:
+        os.seteuid(user)
 
 
 # ---- the picture
@@ -233,10 +291,10 @@ def test_human() -> None:
 
 def test_table_and_tree_are_harmless() -> None:
     assert list(table([("a\x1b", "1"), ("b", "22")], "<>")) == ["a\\x1b   1", "b      22"]
-    rows = [(("a",), "a"), (("a", "b\n"), "b\n"), (("c", "d"), "d")]
+    rows = [(0, False, "a"), (1, True, "b\n"), (0, True, "c"), (1, True, "d")]
     assert list(tree(rows)) == ["├── a", "│   └── b\\n", "└── c", "    └── d"]
-    deep = [(tuple("x" for _ in range(n)), "x") for n in range(1, 300)]
-    assert len(list(tree(deep))) == 299
+    deep = [(depth, True, "x") for depth in range(300)]
+    assert len(list(tree(deep))) == 300
 
 
 # ---- diff
@@ -256,6 +314,22 @@ def test_same_content_in_other_places_is_the_same(tmp_path: Path, capsys: Captur
     assert diff(one, other, "--ignore-dates") == 0
     assert capsys.readouterr().out == ""
     assert diff(one, one) == 0
+
+
+def test_progress_of_inspect_is_told_of_all_files(tmp_path: Path) -> None:
+    image = mkfs(tmp_path / "x.img", 3 * MIB, source=sources(tmp_path))
+    counts: list[tuple[int, int]] = []
+    with open_disk(image) as disk:
+        facts = image_facts(disk, progress=lambda *count: counts.append(count))
+        volume = facts.partitions[0].volume
+        assert volume is not None
+        for way in (volume.files, volume.files.outlines(), volume.files.tree()):
+            counts.clear()
+            number = len(list(way))
+            assert len(counts) == number > 10
+            assert counts == sorted(counts)
+            total = 3 * MIB - volume.free
+            assert total / 2 < counts[-1][0] <= counts[-1][1] < total
 
 
 def test_progress_of_diff_is_told_of_all_bytes(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import io
 import pytest
 
 from efi_image.commands.meter import Meter, describe
-from efi_image.progress import counter
+from efi_image.progress import counter, told
 
 MIB = 1 << 20
 
@@ -94,3 +94,40 @@ def test_counter_adds_up() -> None:
     count(4)
     assert told == [(3, 10), (7, 10)]
     assert counter(None, 10) is None
+
+
+def test_it_starts_anew_with_what_begins_anew() -> None:
+    stream, clock = Terminal(), Clock()
+    with Meter(stream, clock) as meter:
+        clock.now += 10
+        meter(100, 100)
+        clock.now += 1
+        meter(1, 100)
+        clock.now += 5
+        meter(50, 100)
+        assert (
+            stream.getvalue()
+            .rstrip()
+            .endswith(" 50%  50 bytes of 100 bytes  10 bytes/s  0:05 left")
+        )
+
+
+def test_it_makes_way_for_lines() -> None:
+    stream, clock = Terminal(), Clock()
+    with Meter(stream, clock) as meter:
+        clock.now += 2
+        meter(1, 2)
+        shown = len(stream.getvalue()) - 1
+        meter.clear()
+        assert stream.getvalue().endswith("\r" + " " * shown + "\r")
+        before = stream.getvalue()
+        meter.clear()
+    assert stream.getvalue() == before
+
+
+def test_what_is_told_ends_with_the_total() -> None:
+    seen: list[tuple[int, int]] = []
+    pieces = [b"ab", b"", b"cde"]
+    assert list(told(iter(pieces), lambda *count: seen.append(count), 4)) == pieces
+    assert seen == [(2, 4), (2, 4), (4, 4)]
+    assert list(told(iter(pieces), None, 4)) == pieces

@@ -162,6 +162,7 @@ def test_unmended_bochs_is_refused(machine: Machine) -> None:
     [
         ("Temporary failure resolving 'mirror.test'", MissingError, "mirror cannot be reached"),
         ("E: Unable to connect to mirror.test:http:", MissingError, "mirror cannot be reached"),
+        ("E: Release file for x is expired (invalid since 19d).", MissingError, "out of date"),
         ("tar: ./x: No space left on device", OutputError, "the disk is full"),
         ("something else", MissingError, "failed with exit status 25"),
     ],

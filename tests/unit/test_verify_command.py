@@ -48,6 +48,14 @@ def test_clean(sound: Path, capsys: Capture) -> None:
     assert capsys.readouterr() == (f"{sound}: clean\n", "")
 
 
+def test_progress_is_told_to_the_end(sound: Path) -> None:
+    counts: list[tuple[int, int]] = []
+    assert verify(sound, Options(progress=lambda *count: counts.append(count))).clean
+    phases = [count for count in counts if count[0] == count[1]]
+    assert len({total for _, total in phases}) == 2  # the volume, and its directories
+    assert all(0 < done <= total for done, total in counts)
+
+
 def test_warning_is_no_error(sound: Path, tmp_path: Path, capsys: Capture) -> None:
     image = damaged(sound, tmp_path / "image")
     assert main(["verify", str(image)]) == 0

@@ -92,7 +92,7 @@ def test_process_context_identifiers(svm: bool) -> None:
     assert Run(model).start().status == HELD
     run = Run(model, groups=(3,))
     run.core.launched = lambda cpu: ENTRY if cpu == 2 else 0
-    run.start().failed(UNSUCCESSFUL, "no hypervisor: the CPU refused the VM entry")
+    run.start().failed(UNSUCCESSFUL, "no hypervisor: CPU 2: the CPU refused the VM entry")
     assert run.core.devirtualized == [1, 0]
     assert run.machine.control_moves >= 4 * 2  # in and out: prepare, two launches, a failure
 
@@ -193,7 +193,7 @@ def test_a_cpu_that_cannot_be_taken_gives_back_all(cpu: int, status: int) -> Non
     run.core.launched = lambda number: status if number == cpu else 0
     run.core.detail = "unrestricted guest"
     code, text = TEXTS[status]
-    run.start().failed(code, f"no hypervisor: {text} (unrestricted guest)")
+    run.start().failed(code, f"no hypervisor: CPU {cpu}: {text} (unrestricted guest)")
     assert run.core.devirtualized == list(reversed(range(cpu)))
 
 
@@ -241,7 +241,7 @@ def test_loading_again_after_a_failure() -> None:
     """Nothing of the first attempt is in the way of the second, on the same machine."""
     run = Run()
     run.core.launched = lambda cpu: ENTRY if cpu == 1 else 0
-    run.start().failed(UNSUCCESSFUL, "no hypervisor: the CPU refused the VM entry")
+    run.start().failed(UNSUCCESSFUL, "no hypervisor: CPU 1: the CPU refused the VM entry")
     run.core.launched = lambda _cpu: 0
     run.kernel.printed.clear()
     run.core.calls.clear()

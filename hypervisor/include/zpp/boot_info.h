@@ -89,8 +89,9 @@ struct zpp_boot_info {
     uint64_t calls_page;      /* first page of the struct zpp_cpu_call, end of the hidden part */
     uint64_t total_pages;
 
-    /* The loader's trampoline, mapped at the same virtual addresses in the OS and in the core,
-     * and the place in it where the core jumps, R12 = struct zpp_cpu_call, to leave for good. */
+    /* The loader's trampoline, mapped at the same virtual addresses in the OS and, until COMMIT, in
+     * the core, and the place in it where the core jumps, R12 = struct zpp_cpu_call, to leave for
+     * good. */
     uint64_t trampoline_start;
     uint64_t trampoline_end;
     uint64_t trampoline_leave;

@@ -56,6 +56,9 @@ void write_guest_state(Vmcb& vmcb, const zpp_cpu_state& os)
     vmcb.rax = 0; // ZPP_OK for the trampoline
     vmcb.pat = x86::rdmsr(msr::pat);
     vmcb.debug_control = x86::rdmsr_or_zero(msr::debug_control);
+    // VMRUN loads them wherever the CPU has CET (on Intel a VM entry leaves the MSRs alone).
+    vmcb.s_cet = x86::rdmsr_or_zero(msr::s_cet);
+    vmcb.isst = x86::rdmsr_or_zero(msr::interrupt_ssp_table);
 }
 
 void write_init_state(Vmcb& vmcb, GuestRegisters& registers)
@@ -128,6 +131,8 @@ void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& 
     x86::write_dr6(vmcb.dr6);
     x86::write_dr7(vmcb.dr7);
     x86::wrmsr(msr::pat, vmcb.pat);
+    (void)x86::safe_wrmsr(msr::s_cet, vmcb.s_cet); // refused where the CPU has no CET
+    (void)x86::safe_wrmsr(msr::interrupt_ssp_table, vmcb.isst);
     redirect_init(false);
     vmload(vmcb_address);
 }

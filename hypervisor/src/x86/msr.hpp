@@ -32,6 +32,9 @@ constexpr u32 pat = 0x277;
 constexpr u32 vmx_first = 0x480; // IA32_VMX_BASIC
 constexpr u32 vmx_last = 0x493;  // IA32_VMX_EXIT_CTLS2
 
+constexpr u32 s_cet = 0x6a2;
+constexpr u32 interrupt_ssp_table = 0x6a8;
+
 constexpr u32 x2apic_icr = 0x830;
 
 constexpr u32 efer = 0xc0000080;

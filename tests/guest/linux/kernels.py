@@ -148,7 +148,7 @@ def trees(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers"))
 
 
-def compile_module(root: Path, tree: Path, out: Path) -> str:
+def compile_zpp(root: Path, tree: Path, out: Path) -> str:
     """Builds zpp.ko in the root against one of its trees; returns what the build said."""
     stage = root / "zpp"
     shutil.rmtree(stage, ignore_errors=True)
@@ -157,22 +157,28 @@ def compile_module(root: Path, tree: Path, out: Path) -> str:
     subprocess.run(
         [*make, f"STAGE={stage.absolute()}", f"OUT={out.absolute()}"], check=True, env=clean
     )
+    return compile_module(root, tree, stage)
+
+
+def compile_module(root: Path, tree: Path, stage: Path) -> str:
+    """Builds the module of a folder in the root; returns what the build said."""
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     script = (
         'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" '
-        '/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin make -j"$2" -C "$1" M=/zpp modules'
+        '/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin make -j"$2" -C "$1" M="$3" modules'
     )
     user = () if os.geteuid() == 0 else ("--map-root-user",)
     command = ["unshare", *user, "--mount", "sh", "-c", script, str(root.absolute()),
-               f"/{tree.relative_to(root)}", str(os.cpu_count() or 1)]  # fmt: skip
+               f"/{tree.relative_to(root)}", str(os.cpu_count() or 1),
+               f"/{stage.relative_to(root)}"]  # fmt: skip
     result = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", check=False,
     )  # fmt: skip
     if result.returncode != 0:
         tail = "\n  ".join(result.stdout.splitlines()[-15:])
-        raise build.GuestError(f"zpp.ko does not build against {tree.name}:\n  {tail}")
+        raise build.GuestError(f"{stage.name}.ko does not build against {tree.name}:\n  {tail}")
     return result.stdout
 
 
@@ -190,7 +196,7 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     out = arguments.out / "linux-loader" / name
     (tree,) = trees(root)
     out.mkdir(parents=True, exist_ok=True)
-    output = compile_module(root, tree, arguments.out)
+    output = compile_zpp(root, tree, arguments.out) + compile_spoil(root, tree)
     if warnings(output):
         raise build.GuestError(f"{tree.name} warns: {warnings(output)[0]}")
     strip = [str(arguments.toolchain / "llvm-objcopy"), "--strip-debug"]
@@ -198,11 +204,23 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     program = build.compile_program(out, arguments.toolchain)
     busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
     entries = initramfs(root, busybox, program, (out / "zpp.ko").read_bytes())
-    build.replace(out / "initrd.img", cpio.archive(entries))
+    initrd = cpio.archive(entries)
+    build.replace(out / "initrd.img", initrd)
+    kernel = kernel_image(root).read_bytes()
+    again = (cpio.file("vmlinuz", kernel), cpio.file("initrd.img", initrd))
+    build.replace(out / "initrd-kexec.img", cpio.archive([*entries, *again]))
     if (root / "usr/sbin/sshd").exists():
         build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, busybox)))
-    build.replace(out / "vmlinuz", kernel_image(root).read_bytes())
+    build.replace(out / "vmlinuz", kernel)
     print(f"linux-loader: {name} is {tree.name.removeprefix('linux-headers-')}", flush=True)
+
+
+def compile_spoil(root: Path, tree: Path) -> str:
+    """Builds spoil.ko, which the tests of failures need."""
+    stage = root / "spoil"
+    shutil.rmtree(stage, ignore_errors=True)
+    shutil.copytree(build.HERE / "spoil", stage)
+    return compile_module(root, tree, stage)
 
 
 def kernel_image(root: Path) -> Path:
@@ -229,6 +247,7 @@ def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list
         cpio.file("bin/zpp-guest", program),
         cpio.file("init", (build.HERE / "init-loader").read_bytes()),
         cpio.file("zpp.ko", module),
+        cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
         *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
     ]
 
@@ -310,7 +329,7 @@ def label(suite: Suite) -> str:
 def builds(suite: Suite, root: Path, tree: Path, out: Path) -> bool:
     name = tree.name.removeprefix("linux-headers-")
     try:
-        found = warnings(compile_module(root, tree, out))
+        found = warnings(compile_zpp(root, tree, out))
     except build.GuestError as error:
         print(f"{label(suite)}: {name}: FAILED: {error}", flush=True)
         return False

@@ -6,8 +6,10 @@
  *   zpp-guest tsc               the TSC: ticks since reset, where nobody changed it
  *   zpp-guest cpuid-ticks       the fewest ticks that one CPUID takes
  *   zpp-guest stress CPU SECS   CPUID, page faults and migrations, starting on CPU
+ *   zpp-guest ldt CPU SECS      looks whether ES keeps a base of its own (a segment of an LDT)
  *   zpp-guest drain             waits until the serial port has sent everything
  *   zpp-guest load FILE [WORDS] loads a kernel module; prints the error's number (0: none)
+ *   zpp-guest kexec KERNEL INITRD WORDS   starts another kernel in place of this one
  *   zpp-guest booted            0 the first time since power-on, then 1 (a byte of CMOS)
  */
 #include <zpp/hypercall.h>
@@ -24,12 +26,15 @@ enum {
     SYS_IOCTL = 16,
     SYS_SCHED_YIELD = 24,
     SYS_EXIT = 60,
+    SYS_MODIFY_LDT = 154,
+    SYS_REBOOT = 169,
     SYS_IOPL = 172,
     SYS_SCHED_SETAFFINITY = 203,
     SYS_SCHED_GETAFFINITY = 204,
     SYS_CLOCK_GETTIME = 228,
     SYS_GETCPU = 309,
     SYS_FINIT_MODULE = 313,
+    SYS_KEXEC_FILE_LOAD = 320,
 };
 
 /* The compiler calls it to clear arrays. */
@@ -266,6 +271,57 @@ static int stress(u32 first_cpu, u64 duration)
     return 0;
 }
 
+/* What ES:0 is in 32-bit code, where a segment's base counts. Of RSP only the lower half is sure to
+ * survive that. */
+static u32 read_at_es(void)
+{
+    static u64 stack;
+    u32 value;
+    __asm__ volatile("movq %%rsp, %1\n"
+                     "ljmpl *0f\n"               /* QEMU 7.2 cannot do a far return here */
+                     "0: .long 1f; .word 0x23\n" /* Linux's 32-bit code segment */
+                     ".code32\n"
+                     "1: movl %%es:0, %%eax\n"
+                     "ljmp $0x33, $2f\n" /* its 64-bit one */
+                     ".code64\n"
+                     "2: movq %1, %%rsp\n"
+                     : "=a"(value), "+m"(stack)
+                     :
+                     : "memory", "rbx", "rcx", "rdx", "rsi", "rdi", "r8", "r9", "r10", "r11", "r12",
+                       "r13", "r14", "r15");
+    return value;
+}
+
+static int watch_ldt(u32 cpu, u64 duration)
+{
+    static volatile u32 cell = 0x600df00d;
+    struct {
+        u32 entry, base, limit, flags;
+    } segment = {0, (u32)(u64)&cell, 0xfff, 1}; /* 32-bit data, writable */
+    const u32 write = 0x11, first_of_ldt = 7;
+    const u64 end = seconds() + duration;
+    if (run_on(cpu) != 0 || syscall3(SYS_MODIFY_LDT, write, (long)&segment, sizeof segment) != 0)
+        return -1;
+    __asm__ volatile("movl %0, %%es; movl %0, %%fs; movl %0, %%gs" : : "r"(first_of_ldt));
+    while (seconds() < end) {
+        u32 es, fs, gs;
+        __asm__ volatile("movl %%es, %0; movl %%fs, %1; movl %%gs, %2"
+                         : "=r"(es), "=r"(fs), "=r"(gs));
+        if (es != first_of_ldt || fs != first_of_ldt || gs != first_of_ldt ||
+            read_at_es() != cell) {
+            text("ldt: another segment on CPU ");
+            number(cpu);
+            end_line();
+            return -1;
+        }
+    }
+    text("ldt: CPU ");
+    number(cpu);
+    text(" kept it");
+    end_line();
+    return 0;
+}
+
 /* tcdrain() of standard output: the power goes off faster than a serial port sends. */
 static int drain(void)
 {
@@ -309,6 +365,30 @@ static int load(const char *file, const char *words)
     return result == 0 ? 0 : -1;
 }
 
+static u64 length_of(const char *s)
+{
+    u64 length = 0;
+    while (s[length])
+        length++;
+    return length;
+}
+
+/* Comes back only if it fails. */
+static int start_kernel(const char *kernel, const char *initrd, const char *words)
+{
+    const long kernel_file = syscall3(SYS_OPEN, (long)kernel, 0, 0);
+    const long initrd_file = syscall3(SYS_OPEN, (long)initrd, 0, 0);
+    long result = syscall6(SYS_KEXEC_FILE_LOAD, kernel_file, initrd_file,
+                           (long)length_of(words) + 1, (long)words, 0, 0);
+    const long magic = 0xfee1dead, magic2 = 0x28121969, kexec = 0x45584543;
+    if (result == 0)
+        result = syscall3(SYS_REBOOT, magic, magic2, kexec);
+    text("kexec: error ");
+    number((u64)-result);
+    end_line();
+    return -1;
+}
+
 static int same(const char *a, const char *b)
 {
     while (*a && *a == *b)
@@ -336,14 +416,19 @@ static int run(long argc, char **argv)
         return show_cpuid_ticks();
     if (argc == 4 && same(argv[1], "stress"))
         return stress((u32)parse(argv[2]), parse(argv[3]));
+    if (argc == 4 && same(argv[1], "ldt"))
+        return watch_ldt((u32)parse(argv[2]), parse(argv[3]));
     if (argc == 2 && same(argv[1], "drain"))
         return drain();
     if (argc >= 3 && same(argv[1], "load"))
         return load(argv[2], argc == 3 ? "" : argv[3]);
+    if (argc == 5 && same(argv[1], "kexec"))
+        return start_kernel(argv[2], argv[3], argv[4]);
     if (argc == 2 && same(argv[1], "booted"))
         return booted();
-    text("usage: zpp-guest cpus [N] | tsc | cpuid-ticks | stress CPU SECONDS | drain | booted | "
-         "load FILE [WORDS]");
+    text("usage: zpp-guest cpus [N] | tsc | cpuid-ticks | stress CPU SECONDS | ldt CPU SECONDS | "
+         "drain | booted | "
+         "load FILE [WORDS] | kexec KERNEL INITRD WORDS");
     end_line();
     return 2;
 }

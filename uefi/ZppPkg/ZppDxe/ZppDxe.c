@@ -25,6 +25,7 @@ typedef struct {
   ZPP_MEMORY           Memory;
   struct zpp_loader    Loader;
   enum zpp_status      *CpuStatus; ///< What each CPU's launch answered.
+  UINTN                FailedCpu;  ///< The first that was not launched.
   UINT32               *ApicIds;   ///< Each CPU's.
   CHAR8                Detail[sizeof (((struct zpp_cpu_call *)0)->detail)];
 } ZPP_LAUNCH;
@@ -111,7 +112,7 @@ DevirtualizeCpu (
 /**
   The first status of a CPU that is not ZPP_OK.
 
-  @param[in] Launch  The launch, after it ran on every CPU.
+  @param[in,out] Launch  The launch, after it ran on every CPU; gets that CPU's number.
 
   @retval ZPP_OK  Every CPU is held.
   @retval other   Why a CPU is not held.
@@ -119,17 +120,19 @@ DevirtualizeCpu (
 STATIC
 enum zpp_status
 FirstFailure (
-  IN CONST ZPP_LAUNCH  *Launch
+  IN OUT ZPP_LAUNCH  *Launch
   )
 {
   UINTN  Cpu;
 
   if (Launch->CpuStatus[Launch->Cpus.Bsp] != ZPP_OK) {
+    Launch->FailedCpu = Launch->Cpus.Bsp;
     return Launch->CpuStatus[Launch->Cpus.Bsp];
   }
 
   for (Cpu = 0; Cpu < Launch->Cpus.Count; Cpu++) {
     if (Launch->CpuStatus[Cpu] != ZPP_OK) {
+      Launch->FailedCpu = Cpu;
       return Launch->CpuStatus[Cpu];
     }
   }
@@ -150,10 +153,8 @@ SaveDetail (
 {
   CONST CHAR8  *Detail;
 
-  Detail = zpp_loader_detail (&Launch->Loader);
-  if (Detail != NULL) {
-    AsciiStrnCpyS (Launch->Detail, sizeof (Launch->Detail), Detail, sizeof (Launch->Detail) - 1);
-  }
+  Detail = zpp_loader_detail (&Launch->Loader, (UINT32)Launch->FailedCpu);
+  AsciiStrnCpyS (Launch->Detail, sizeof (Launch->Detail), Detail, sizeof (Launch->Detail) - 1);
 }
 
 /**
@@ -231,7 +232,6 @@ LaunchAll (
     // A CPU did not answer: it may still be in the hypervisor, which therefore keeps its memory.
     Launch->Memory.Count = 0;
   } else {
-    // Only now is the hypervisor's memory, where the detail is, no longer hidden from this CPU.
     SaveDetail (Launch);
   }
 

@@ -197,7 +197,7 @@ Launch (
   };
   Status = zpp_loader_prepare (&Test->Loader, &Request);
   if (Status != ZPP_OK) {
-    Print (L"zpp: no hypervisor: %a (%a)\n", zpp_status_text (Status), zpp_loader_detail (&Test->Loader));
+    Print (L"zpp: no hypervisor: %a (%a)\n", zpp_status_text (Status), zpp_loader_detail (&Test->Loader, 0));
     Expect (Test, Test->Cpus.Bsp, "prepare", ZPP_OK, Status);
     ZppFreeMemory (&Test->Memory);
     return FALSE;
