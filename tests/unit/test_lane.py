@@ -88,12 +88,12 @@ def test_a_signal_does_not_end_the_wait_for_a_running_job() -> None:
         done.append(1)
 
     def interrupt() -> None:
-        for _ in range(2000):
-            if signal.getsignal(signal.SIGINT) is not before:
-                break  # it waits
-            time.sleep(0.001)
-        signal.raise_signal(signal.SIGINT)
-        time.sleep(0.1)  # time for the wait to end
+        end = time.monotonic() + 60
+        while signal.getsignal(signal.SIGINT) is before and time.monotonic() < end:
+            time.sleep(0.001)  # until it waits
+        if signal.getsignal(signal.SIGINT) is not before:
+            signal.raise_signal(signal.SIGINT)
+            time.sleep(0.1)  # time for the wait to end
         may_end.set()
 
     def leave(lane: Lane) -> None:
