@@ -41,8 +41,6 @@ class Entry:
     long: str
     attributes: int
     case: int
-    created: tuple[int, int, int]
-    accessed: int
     modified: tuple[int, int]
     first_cluster: int
     size: int
@@ -71,14 +69,8 @@ class Entry:
         """When it was last written; None if the fields are no date."""
         return moment(*self.modified)
 
-    @property
-    def created_at(self) -> datetime | None:
-        """When it was made; None if the fields are no date."""
-        date, time, tenths = self.created
-        return moment(date, time, tenths)
 
-
-def moment(date: int, time: int, hundredths: int = 0) -> datetime | None:
+def moment(date: int, time: int) -> datetime | None:
     """FAT's date and time (without a time zone); None if there is no such."""
     try:
         return datetime(
@@ -87,7 +79,7 @@ def moment(date: int, time: int, hundredths: int = 0) -> datetime | None:
             date & 31,
             time >> 11,
             time >> 5 & 63,
-            (time & 31) * 2 + hundredths // 100,
+            (time & 31) * 2,
         )
     except ValueError:
         return None
@@ -143,7 +135,7 @@ class LongName:
 
 def parse_entry(raw: bytes, name: LongName, position: int, *, wide: bool) -> Entry:
     """A short record with the long name gathered before it; `wide`: as FAT32 has it."""
-    (short, attributes, case, tenths, created, created_on, accessed, high, written,
+    (short, attributes, case, _tenths, _created, _created_on, _accessed, high, written,
      written_on, low, size) = ENTRY.unpack(raw)  # fmt: skip
     long, stray = name.take(short)
     return Entry(
@@ -152,8 +144,6 @@ def parse_entry(raw: bytes, name: LongName, position: int, *, wide: bool) -> Ent
         long=long,
         attributes=attributes,
         case=case,
-        created=(created_on, created, tenths),
-        accessed=accessed,
         modified=(written_on, written),
         first_cluster=low | (high << 16 if wide else 0),
         size=size,

@@ -39,13 +39,21 @@ u64 next_rip(Vcpu& vcpu, const Vmcb& vmcb)
     return next;
 }
 
+// RFLAGS.TF traps after each instruction, under DEBUGCTL.BTF after each branch: none exits. Without LBR
+// virtualization the MSR stays the guest's.
+bool traps_after_instruction(const Vmcb& vmcb)
+{
+    return (vmcb.rflags & x86::rflags_tf) != 0 &&
+           (x86::rdmsr_or_zero(msr::debug_control) & msr::debug_control_btf) == 0;
+}
+
 // After an emulated instruction: as the CPU does at an instruction boundary.
 void advance_to(Vmcb& vmcb, u64 rip)
 {
     constexpr u64 dr6_single_step = bit(14);
     vmcb.rip = wrap_rip(rip, code_size(vmcb));
     vmcb.interrupt_state &= ~shadow;
-    if ((vmcb.rflags & x86::rflags_tf) != 0) {
+    if (traps_after_instruction(vmcb)) {
         vmcb.dr6 |= dr6_single_step;
         vmcb.clean &= ~clean_debug_registers;
         inject_exception(vmcb, x86::vector_debug);
