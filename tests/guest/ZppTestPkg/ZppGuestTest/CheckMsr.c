@@ -103,15 +103,26 @@ IsMissing (
 
 STATIC
 VOID
-MissingMsrs (
-  IN OUT ZPP_TEST_CPU  *Cpu
+AreMissing (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     CONST UINT32  *Indices,
+  IN     UINTN         Count
   )
 {
   UINTN  Index;
 
-  for (Index = 0; Index < ARRAY_SIZE (mMissing); Index++) {
-    IsMissing (Cpu, mMissing[Index]);
+  for (Index = 0; Index < Count; Index++) {
+    IsMissing (Cpu, Indices[Index]);
   }
+}
+
+STATIC
+VOID
+MissingMsrs (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  AreMissing (Cpu, mMissing, ARRAY_SIZE (mMissing));
 }
 
 STATIC
@@ -120,11 +131,7 @@ AmdMsrs (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
-  UINTN  Index;
-
-  for (Index = 0; Index < ARRAY_SIZE (mAmd); Index++) {
-    IsMissing (Cpu, mAmd[Index]);
-  }
+  AreMissing (Cpu, mAmd, ARRAY_SIZE (mAmd));
 }
 
 STATIC
