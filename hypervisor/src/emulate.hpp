@@ -23,7 +23,7 @@ constexpr bool is_changed_leaf(u32 leaf)
 {
     if (leaf < 32) // most are: one test for all of them
         return (1u << leaf & (1u << 1 | 1u << 7)) != 0;
-    return leaf >> 28 == 4 || leaf == 0x80000001 || leaf == 0x8000000a;
+    return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2 || leaf == 0x80000001 || leaf == 0x8000000a;
 }
 inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result);
 void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);

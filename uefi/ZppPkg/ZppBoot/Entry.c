@@ -12,7 +12,7 @@
 #include <Library/UefiLib.h>
 
 /**
-  Loads the entry's program.
+  Loads a program of the volume.
 
   @param[in]  ParentImage  This program's image.
   @param[in]  Device       The volume's device.
@@ -76,25 +76,62 @@ OfferInitrd (
 }
 
 /**
-  Starts the loaded program with its initrd and its command line.
+  Loads the program of an entry of zpp.conf, and says why if that fails.
+
+  @param[in]  ParentImage  This program's image.
+  @param[in]  Device       The volume's device.
+  @param[in]  Entry        The entry.
+  @param[out] Program      The program's image.
+
+  @retval EFI_SUCCESS  It is loaded.
+  @retval other        Why not, which has been printed.
+**/
+EFI_STATUS
+ZppLoadEntry (
+  IN  EFI_HANDLE            ParentImage,
+  IN  EFI_HANDLE            Device,
+  IN  CONST ZPP_CONF_ENTRY  *Entry,
+  OUT EFI_HANDLE            *Program
+  )
+{
+  CHAR16      *Path;
+  EFI_STATUS  Status;
+
+  Path   = ZppWidenPath (Entry->Path);
+  Status = Path == NULL ? EFI_OUT_OF_RESOURCES : Load (ParentImage, Device, Path, Program);
+  if (EFI_ERROR (Status)) {
+    Print (L"zpp: cannot start %s: %r\n", Path == NULL ? L"" : Path, Status);
+  }
+
+  if (Path != NULL) {
+    FreePool (Path);
+  }
+
+  return Status;
+}
+
+/**
+  Starts a loaded entry with its initrd and its command line. Comes back only if the program does.
 
   @param[in] Device   The volume's device.
   @param[in] Entry    The entry.
   @param[in] Program  Its program's image.
 
-  @return What the program returned.
+  @return What the program returned, which has been printed.
 **/
-STATIC
 EFI_STATUS
-Start (
+ZppStartEntry (
   IN EFI_HANDLE            Device,
   IN CONST ZPP_CONF_ENTRY  *Entry,
   IN EFI_HANDLE            Program
   )
 {
+  CHAR16      *Path;
   CHAR16      *CommandLine;
   EFI_STATUS  Status;
 
+  Path = ZppWidenPath (Entry->Path);
+  Print (L"zpp: starting %s\n", Path == NULL ? L"" : Path);
   OfferInitrd (Device, Entry->Initrd);
   CommandLine = Entry->CommandLine.Start != NULL ? ZppWiden (Entry->CommandLine) : NULL;
   Status      = ZppStartProgram (
@@ -102,48 +139,15 @@ Start (
                   CommandLine,
                   CommandLine == NULL ? 0 : (UINT32)StrSize (CommandLine)
                   );
+  ZppWithdrawInitrd ();
+  Print (L"zpp: %s came back: %r\n", Path == NULL ? L"" : Path, Status);
   if (CommandLine != NULL) {
     FreePool (CommandLine);
   }
 
-  ZppWithdrawInitrd ();
-  return Status;
-}
-
-/**
-  Starts an entry of zpp.conf. Comes back only if the program does, or cannot be started.
-
-  @param[in] ParentImage  This program's image.
-  @param[in] Device       The volume's device.
-  @param[in] Entry        The entry.
-
-  @return What the program returned, or why it did not start, which has been printed.
-**/
-EFI_STATUS
-ZppStartEntry (
-  IN EFI_HANDLE            ParentImage,
-  IN EFI_HANDLE            Device,
-  IN CONST ZPP_CONF_ENTRY  *Entry
-  )
-{
-  CHAR16      *Path;
-  EFI_HANDLE  Program;
-  EFI_STATUS  Status;
-
-  Path = ZppWidenPath (Entry->Path);
-  if (Path == NULL) {
-    return EFI_OUT_OF_RESOURCES;
+  if (Path != NULL) {
+    FreePool (Path);
   }
 
-  Status = Load (ParentImage, Device, Path, &Program);
-  if (EFI_ERROR (Status)) {
-    Print (L"zpp: cannot start %s: %r\n", Path, Status);
-  } else {
-    Print (L"zpp: starting %s\n", Path);
-    Status = Start (Device, Entry, Program);
-    Print (L"zpp: %s came back: %r\n", Path, Status);
-  }
-
-  FreePool (Path);
   return Status;
 }

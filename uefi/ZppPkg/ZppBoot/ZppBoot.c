@@ -77,35 +77,38 @@ ReadConf (
 }
 
 /**
-  Starts the default entry of zpp.conf, if it names one.
+  Loads the default entry of zpp.conf, if it names one.
 
-  @param[in] ImageHandle  This program's image.
-  @param[in] Device       The volume's device.
-  @param[in] Conf         What zpp.conf says.
+  @param[in]  ImageHandle  This program's image.
+  @param[in]  Device       The volume's device.
+  @param[in]  Conf         What zpp.conf says.
+  @param[out] Entry        The entry.
+  @param[out] Program      Its program's image.
 
+  @retval EFI_SUCCESS    It is loaded.
   @retval EFI_NOT_FOUND  There is no such entry.
-  @retval other          What the entry's program returned, or why it did not start.
+  @retval other          Why its program is not loaded.
 **/
 STATIC
 EFI_STATUS
-StartDefaultEntry (
-  IN EFI_HANDLE       ImageHandle,
-  IN EFI_HANDLE       Device,
-  IN CONST CONF_FILE  *Conf
+LoadDefaultEntry (
+  IN  EFI_HANDLE       ImageHandle,
+  IN  EFI_HANDLE       Device,
+  IN  CONST CONF_FILE  *Conf,
+  OUT ZPP_CONF_ENTRY   *Entry,
+  OUT EFI_HANDLE       *Program
   )
 {
-  ZPP_CONF_ENTRY  Entry;
-
   if (Conf->Keys.Default.Start == NULL) {
     return EFI_NOT_FOUND;
   }
 
-  if (!ZppConfFindEntry (Conf->Text, Conf->Size, Conf->Keys.Default, &Entry)) {
+  if (!ZppConfFindEntry (Conf->Text, Conf->Size, Conf->Keys.Default, Entry)) {
     ReportFault (NULL, Conf->Keys.DefaultLine, "default names no section with a path:", Conf->Keys.Default);
     return EFI_NOT_FOUND;
   }
 
-  return ZppStartEntry (ImageHandle, Device, &Entry);
+  return ZppLoadEntry (ImageHandle, Device, Entry, Program);
 }
 
 /**
@@ -124,17 +127,25 @@ Boot (
   IN EFI_HANDLE  Device
   )
 {
-  CONF_FILE   Conf;
-  EFI_STATUS  Status;
+  CONF_FILE       Conf;
+  ZPP_CONF_ENTRY  Entry;
+  EFI_HANDLE      Program;
+  EFI_STATUS      Status;
 
   ReadConf (Device, &Conf);
+  // Before the hypervisor holds the CPUs: an emulator has translated the firmware's code that reads
+  // files for bare CPUs, and would do so again for a guest's.
+  Status = LoadDefaultEntry (ImageHandle, Device, &Conf, &Entry, &Program);
   if (Conf.Keys.Hypervisor) {
     ZppStartHypervisor (ImageHandle, Device, &Conf.Keys);
   } else {
     Print (L"zpp: no hypervisor: %s says off\n", CONF_PATH);
   }
 
-  Status = StartDefaultEntry (ImageHandle, Device, &Conf);
+  if (!EFI_ERROR (Status)) {
+    Status = ZppStartEntry (Device, &Entry, Program);
+  }
+
   if (EFI_ERROR (Status)) {
     Status = ZppStartNextOption (ImageHandle);
   }
