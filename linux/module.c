@@ -23,7 +23,6 @@ static bool keep;
 module_param(keep, bool, 0444);
 MODULE_PARM_DESC(keep, "keep the module: rmmod then takes the hypervisor off every CPU");
 
-#define LAST_PORT 0xfff8u /* a UART has 8 ports */
 static ushort serial;
 module_param(serial, ushort, 0444);
 MODULE_PARM_DESC(serial, "I/O port of a UART for the hypervisor's log, such as 0x3f8 (0: none)");
@@ -185,7 +184,7 @@ static int __init load_and_stay(void)
 
 static int __init zpp_init(void)
 {
-    if (serial > LAST_PORT) {
+    if (serial > ZPP_SERIAL_PORT_MAX) {
         pr_err("not loaded: serial=0x%x is not the port of a UART, which has 8\n", serial);
         return -EINVAL;
     }

@@ -1,7 +1,8 @@
 #include "settings.h"
 
-#define LAST_PORT 0xfff8u /* a UART has 8 ports */
-#define RESULT_MAX 400    /* characters */
+#include <zpp/boot_info.h>
+
+#define RESULT_MAX 400 /* characters */
 
 static NTSTATUS open_key(UNICODE_STRING *name, ACCESS_MASK access, HANDLE *key)
 {
@@ -44,7 +45,7 @@ NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *set
     NTSTATUS status = open_key(service_key, KEY_QUERY_VALUE, &key);
     if (!NT_SUCCESS(status))
         return status;
-    status = read_number(key, L"SerialPort", LAST_PORT, &port);
+    status = read_number(key, L"SerialPort", ZPP_SERIAL_PORT_MAX, &port);
     if (NT_SUCCESS(status))
         status = read_number(key, L"WaitForDebugger", 1, &wait);
     ZwClose(key);

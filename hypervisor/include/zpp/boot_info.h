@@ -74,6 +74,9 @@ struct zpp_memory_range {
 
 #define ZPP_MEMORY_RANGES_MAX 64u
 
+/* The last I/O port at which all eight of a UART fit. */
+#define ZPP_SERIAL_PORT_MAX 0xfff8u
+
 struct zpp_boot_info {
     uint64_t magic;   /* ZPP_BOOT_INFO_MAGIC */
     uint32_t version; /* ZPP_BOOT_INFO_VERSION */

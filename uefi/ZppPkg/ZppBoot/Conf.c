@@ -3,6 +3,8 @@
 **/
 #include "Conf.h"
 
+#include <zpp/boot_info.h>
+
 /// What is read so far, and where the reader is.
 typedef struct {
   const char         *Next;
@@ -160,7 +162,7 @@ ReadPort (
     }
 
     Value = Value * Base + DigitOf (Text.Start[Index]);
-    if (Value > ZPP_PORT_MAX) {
+    if (Value > ZPP_SERIAL_PORT_MAX) {
       return false;
     }
   }

@@ -13,7 +13,6 @@
 #include <stdint.h>
 
 #define ZPP_CONF_SIZE_MAX  (64u * 1024u)
-#define ZPP_PORT_MAX       0xfff8u ///< The last for a UART, which has eight ports.
 
 /// A piece of the text, without a terminating zero. Absent: Start is NULL.
 typedef struct {

@@ -7,10 +7,9 @@
 #include <Library/BaseMemoryLib.h>
 #include <Library/PcdLib.h>
 
-#define LOAD_OPTIONS_MAX  256
+#include <zpp/boot_info.h>
 
-/// A UART has eight ports.
-#define SERIAL_PORT_MAX  0xfff8
+#define LOAD_OPTIONS_MAX  256
 
 /**
   Reads a whole word as a number, decimal or 0x-prefixed hexadecimal.
@@ -110,7 +109,7 @@ ZppReadSettings (
     return EFI_SUCCESS;
   }
 
-  if (EFI_ERROR (ReadNumber (Value, &Number)) || (Number > SERIAL_PORT_MAX)) {
+  if (EFI_ERROR (ReadNumber (Value, &Number)) || (Number > ZPP_SERIAL_PORT_MAX)) {
     return EFI_INVALID_PARAMETER;
   }
 
