@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from efi_image.write.pieces import PIECE, aligned
 from efi_image.write.undisturbed import undisturbed
 
-WORKERS = 2  # a device that always has the next piece at hand does not rest between two
+WORKERS = 3  # a device that has the next piece at hand does not rest, while two compute digests
 BUFFERS = 2 * WORKERS
 _MOST = 4 * BUFFERS  # jobs that wait
 
