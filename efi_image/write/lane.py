@@ -13,8 +13,8 @@ from efi_image.write.pieces import PIECE, aligned
 from efi_image.write.undisturbed import undisturbed
 
 WORKERS = 3  # a device that has the next piece at hand does not rest, while two compute digests
-BUFFERS = 2 * WORKERS
-_MOST = 4 * BUFFERS  # jobs that wait
+BUFFERS = WORKERS + 1
+_MOST = 4 * WORKERS  # jobs that wait
 
 T = TypeVar("T")
 

@@ -120,10 +120,11 @@ def test_jobs_that_wait_are_dropped() -> None:
 def test_a_signal_does_not_end_the_wait_for_a_running_job() -> None:
     """The second Ctrl-C: while it runs, nobody may clear up what it writes."""
     done: list[int] = []
-    may_end = threading.Event()
+    running, may_end = threading.Event(), threading.Event()
     before = signal.getsignal(signal.SIGINT)
 
     def job() -> None:
+        running.set()
         may_end.wait()
         done.append(1)
 
@@ -138,6 +139,7 @@ def test_a_signal_does_not_end_the_wait_for_a_running_job() -> None:
 
     def leave(lane: Lane) -> None:
         lane.submit(job, ignore)
+        running.wait()
         threading.Thread(target=interrupt).start()
 
     with pytest.raises(KeyboardInterrupt), Lane() as lane:
