@@ -34,11 +34,11 @@ class Ledger:
         self.bytes = 0
         self._zeros: dict[int, bytes] = {}
 
-    def add(self, offset: int, size: int, found: bytes) -> None:
-        """Data with that digest was written there."""
-        self._places.extend((offset, size))
-        self._digests += found
-        self.bytes += size
+    def add(self, written: Written) -> None:
+        """This was written."""
+        self._places.extend((written.offset, written.size))
+        self._digests += written.digest
+        self.bytes += written.size
 
     def add_zeros(self, offset: int, count: int) -> None:
         """Zeros were written there."""
@@ -46,7 +46,7 @@ class Ledger:
             size = min(PIECE, offset + count - start)
             if size not in self._zeros:
                 self._zeros[size] = digest(bytes(size))
-            self.add(start, size, self._zeros[size])
+            self.add(Written(start, size, self._zeros[size]))
 
     def __iter__(self) -> Iterator[Written]:
         for number in range(len(self._places) // 2):

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
-PIECE = 4 << 20  # bytes of a write; fast media want them large
+PIECE = 1 << 20  # bytes of a write; some of them stay in a processor's cache
 GRAIN = 1 << 16  # a hole is made of whole ones; smaller holes are written as zeros
 _GRAINS = PIECE // GRAIN
 _ZEROS = bytes(PIECE)

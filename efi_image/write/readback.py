@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable
-
-from efi_image.progress import Progress
+from efi_image.progress import Progress, counter
 from efi_image.record import Record
-from efi_image.write.lane import BUFFERS, Lane
+from efi_image.write.lane import Lane
 from efi_image.write.ledger import Ledger, Written, digest
 from efi_image.write.pieces import same
 from efi_image.write.target import Target
@@ -23,35 +20,34 @@ class Difference(Record):
 
 
 def read_back(target: Target, ledger: Ledger, progress: Progress | None) -> Difference | None:
-    """Read all pieces of the ledger; the first that differs, if one does. Raises OutputError.
+    """Read all pieces of the ledger; the first that differs, if one does. Raises OutputError."""
+    count = counter(progress, ledger.bytes)
+    different: list[Difference] = []
 
-    The next pieces are read while one is compared.
-    """
-    done = 0
-    waiting: deque[tuple[Written, memoryview]] = deque()
+    def submit(lane: Lane, written: Written) -> None:
+        buffer = lane.buffer()
+        view = buffer[: written.size]
+
+        def read() -> bytes:
+            target.read(written.offset, view)
+            return digest(view)
+
+        def compare(found: bytes) -> None:
+            if found != written.digest:
+                different.append(Difference(written, bytes(view)))
+            elif count:
+                count(written.size)
+
+        lane.submit(read, compare, buffer)
+
     with Lane() as lane:
-        for written in (*ledger, None):
-            if written is None:
-                lane.drain()
-            elif len(waiting) == BUFFERS:
-                lane.first()
-            while waiting and (written is None or len(waiting) == BUFFERS):
-                piece, view = waiting.popleft()
-                if digest(view) != piece.digest:
-                    return Difference(piece, bytes(view))
-                done += piece.size
-                if progress:
-                    progress(done, ledger.bytes)
-            if written is not None:
-                buffer = lane.buffer()
-                view = buffer[: written.size]
-                lane.submit(_reading(target, written.offset, view), buffer)
-                waiting.append((written, view))
-    return None
-
-
-def _reading(target: Target, offset: int, view: memoryview) -> Callable[[], None]:
-    return lambda: target.read(offset, view)
+        for written in ledger:
+            submit(lane, written)
+            if different:
+                break
+        else:
+            lane.drain()
+    return different[0] if different else None
 
 
 def first_difference(found: memoryview | bytes, wanted: memoryview | bytes) -> int:

@@ -57,12 +57,6 @@ class _Header(Record):
         return [row for row in rows if any(row[0])]
 
 
-def sector_size_of(head: bytes) -> int:
-    """The sector size of the GPT that an image's first bytes hold; 0 if there is none."""
-    found = _header(head)
-    return found.sector_size if found else 0
-
-
 def _header(head: bytes) -> _Header | None:
     """The image's GPT, if it has a right one that can be read from its first bytes."""
     for size in SECTOR_SIZES:

@@ -58,7 +58,6 @@ class Target:
         self._plain = plain
         self._abilities = abilities or Abilities()
         self._gone = gone
-        self._scratch = aligned(PIECE)
 
     # ---- reading and writing
 
@@ -129,8 +128,9 @@ class Target:
 
     def _overwrite(self, first: int, end: int) -> Iterator[tuple[int, int]]:
         """Read, and write zeros over what is none."""
+        scratch = aligned(min(PIECE, end - first))
         for start in range(first, end, PIECE):
-            view = self._scratch[: min(PIECE, end - start)]
+            view = scratch[: min(PIECE, end - start)]
             self.read(start, view)
             if not is_zero(view):
                 view[:] = bytes(len(view))

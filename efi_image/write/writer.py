@@ -21,7 +21,7 @@ from efi_image.record import Record, replace
 from efi_image.write import ends
 from efi_image.write.ends import HEAD, SMALLEST
 from efi_image.write.lane import Lane
-from efi_image.write.ledger import Ledger, digest
+from efi_image.write.ledger import Ledger, Written, digest
 from efi_image.write.pieces import PIECE, Assembler, aligned, differing, same
 from efi_image.write.readback import Difference, first_difference, read_back
 from efi_image.write.source import ImageSource
@@ -70,6 +70,15 @@ def _quiet(_phase: Phase) -> Progress | None:
     return None
 
 
+class _Stored(Record):
+    """What a job of the lane did: entries for the ledger, zeros (offset and size), and bytes."""
+
+    entries: tuple[Written, ...] = ()
+    zeros: tuple[tuple[int, int], ...] = ()
+    written: int = 0
+    kept: int = 0
+
+
 class Writer:
     """One write of an image to a target."""
 
@@ -93,7 +102,7 @@ class Writer:
         self._limit = target.size // target.sector_size * target.sector_size
         self._from = 0  # where a resumed write goes on
         self._note = Unfinished(source.name, "", 0)
-        self._done = 0  # what is on the target, as the lane knows
+        self._done = 0  # all before it is on the target
         self._next_note = 0.0
         self._written = self._zeroed = self._kept = self._verified = 0
         self._lane: Lane | None = None
@@ -255,55 +264,59 @@ class Writer:
 
     def _submit(self, offset: int, view: memoryview, buffer: memoryview) -> None:
         assert self._lane is not None
-        found = digest(view) if self._options.verify and not self._options.delta else b""
-        self._end = offset + len(view)
-        self._lane.submit(lambda: self._store(offset, view, found), buffer)
+        self._end = end = offset + len(view)
+        self._lane.submit(
+            lambda: self._store(offset, view), lambda stored: self._advance(end, stored), buffer
+        )
 
-    def _store(self, offset: int, view: memoryview, found: bytes) -> None:
+    def _store(self, offset: int, view: memoryview) -> _Stored:
         """In the lane: write a piece, unless it is there."""
-        end = offset + len(view)
         if self._options.delta:
-            self._store_difference(offset, view)
-        elif end <= self._from:
-            self._kept += len(view)
-            self._record(offset, len(view), found)
-        else:
-            self._target.write(offset, view)
-            self._written += len(view)
-            self._record(offset, len(view), found)
-        self._advance(end)
+            return self._store_difference(offset, view)
+        entry = self._entry(offset, view)
+        if offset + len(view) <= self._from:
+            return _Stored((entry,), kept=len(view))
+        self._target.write(offset, view)
+        return _Stored((entry,), written=len(view))
 
-    def _store_difference(self, offset: int, view: memoryview) -> None:
+    def _store_difference(self, offset: int, view: memoryview) -> _Stored:
         """Write what is not there; what is there was read back now."""
         old = aligned(len(view))
         self._target.read(offset, old)
+        entries, written = [], 0
         for start, end in differing(old, view):
             part = view[start:end]
             self._target.write(offset + start, part)
-            self._written += len(part)
-            self._kept -= len(part)
-            self._record(offset + start, len(part), digest(part))
-        self._kept += len(view)
+            entries.append(self._entry(offset + start, part))
+            written += len(part)
+        return _Stored(tuple(entries), written=written, kept=len(view) - written)
 
-    def _record(self, offset: int, size: int, found: bytes) -> None:
-        if self._options.verify:
-            self._ledger.add(offset, size, found)
+    def _entry(self, offset: int, view: memoryview) -> Written:
+        return Written(offset, len(view), digest(view) if self._options.verify else b"")
 
     def _hole_to(self, end: int) -> None:
         start, self._end = self._end, max(self._end, end)
         if end > start and self._lane is not None:
-            self._lane.submit(lambda: self._store_hole(start, end))
+            self._lane.submit(
+                lambda: self._store_hole(start, end), lambda stored: self._advance(end, stored)
+            )
 
-    def _store_hole(self, start: int, end: int) -> None:
+    def _store_hole(self, start: int, end: int) -> _Stored:
         """In the lane: see to it that nothing old shows in a hole."""
-        if not self._options.skip_holes:
-            for place, count in self._target.zero(start, end - start):
-                if self._options.verify:
-                    self._ledger.add_zeros(place, count)
-                self._zeroed += count
-        self._advance(end)
+        if self._options.skip_holes:
+            return _Stored()
+        return _Stored(zeros=tuple(self._target.zero(start, end - start)))
 
-    def _advance(self, end: int) -> None:
+    def _advance(self, end: int, stored: _Stored) -> None:
+        """All up to there is on the target; note that now and then."""
+        self._written += stored.written
+        self._kept += stored.kept
+        self._zeroed += sum(count for _, count in stored.zeros)
+        if self._options.verify:
+            for entry in stored.entries:
+                self._ledger.add(entry)
+            for place, count in stored.zeros:
+                self._ledger.add_zeros(place, count)
         self._done = max(self._done, end)
         now = time.monotonic()
         if now >= self._next_note and self._done > self._note.done:

@@ -158,8 +158,8 @@ def _fit(head: bytes, sector_size: int) -> None:
             raise RuntimeError("a head of another size, or a tail in it")
         if fitted.start + len(fitted.tail) != end or fitted.start % sector_size:
             raise RuntimeError("a tail that does not end with the stick")
-        if table.sector_size_of(fitted.head) != sector_size:
-            raise RuntimeError("a table that counts other sectors")
+        if table.fit(fitted.head, size, sector_size, "stick") != fitted:
+            raise RuntimeError("a table that does not fit yet")
 
 
 def _right(head: bytes) -> bytes:

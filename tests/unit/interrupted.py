@@ -15,6 +15,7 @@ import json
 import os
 import sys
 import tempfile
+import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,7 @@ class Calls:
     def __init__(self, run: Run, told: int) -> None:
         self._run, self._told = run, told
         self._count = 0
+        self._lock = threading.Lock()  # calls come from several threads
         self._pwrite, self._fsync = os.pwrite, os.fsync
 
     def install(self) -> None:
@@ -57,9 +59,10 @@ class Calls:
         os.fsync = self.fsync  # type: ignore[assignment]
 
     def _counted(self) -> bool:
-        self._count += 1
-        self._pwrite(self._told, self._count.to_bytes(4, "little"), 0)
-        return self._count == self._run.call
+        with self._lock:
+            self._count += 1
+            self._pwrite(self._told, self._count.to_bytes(4, "little"), 0)
+            return self._count == self._run.call
 
     def pwrite(self, descriptor: int, data: Any, offset: int) -> int:
         if self._counted():

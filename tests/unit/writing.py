@@ -5,10 +5,11 @@ from __future__ import annotations
 import functools
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from oracles import check_gpt, mtools_read
+from oracles import check_gpt, mtools_read, run
 
 from efi_image.disk import Table
 from efi_image.image import ImageOptions, Item, build
@@ -26,6 +27,30 @@ MIB = 1 << 20
 SIZE = 16 * MIB
 PAYLOAD = 5 * MIB + 12345
 START = MIB  # of the partition
+
+PACKERS = {"gz": ("gzip", "-k"), "xz": ("xz", "-k", "-0"), "zst": ("zstd", "-q", "-k")}
+
+
+def pack(image: Path, suffix: str) -> Path:
+    """The image, packed."""
+    run(*PACKERS[suffix], image)
+    return image.with_name(image.name + f".{suffix}")
+
+
+def convert(image: Path, form: str) -> Path:
+    """The image as a virtual disk."""
+    made = image.with_suffix(f".{form}")
+    run("qemu-img", "convert", "-O", form, image, made)
+    return made
+
+
+# how to make each form of an image of the raw one
+FORMS: dict[str, Callable[[Path], Path]] = {
+    "raw": lambda image: image,
+    **{form: (lambda image, form=form: pack(image, form)) for form in PACKERS},  # type: ignore[misc]
+    **{form: (lambda image, form=form: convert(image, form)) for form in ("qcow2", "vmdk")},  # type: ignore[misc]
+    "qcow2.gz": lambda image: pack(convert(image, "qcow2"), "gz"),
+}
 
 
 def payload() -> bytes:
