@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Protocol
 
 PIECE = 1 << 20  # bytes of a write; some of them stay in a processor's cache
@@ -162,3 +162,14 @@ class Assembler(Copying):
             elif not has_data and start is not None:
                 yield start, place
                 start = None
+
+
+def joined(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """The same places (offset and size), those that touch as one: a hole may have a million."""
+    joined: list[tuple[int, int]] = []
+    for offset, size in spans:
+        if joined and sum(joined[-1]) == offset:
+            joined[-1] = (joined[-1][0], joined[-1][1] + size)
+        else:
+            joined.append((offset, size))
+    return tuple(joined)

@@ -22,7 +22,7 @@ from efi_image.write import ends
 from efi_image.write.ends import HEAD, SMALLEST
 from efi_image.write.lane import Lane
 from efi_image.write.ledger import Ledger, Written, digest
-from efi_image.write.pieces import PIECE, Assembler, aligned, differing, same
+from efi_image.write.pieces import PIECE, Assembler, aligned, differing, joined, same
 from efi_image.write.readback import Difference, first_difference, read_back
 from efi_image.write.source import ImageSource
 from efi_image.write.state import Unfinished
@@ -305,7 +305,7 @@ class Writer:
         """In the lane: see to it that nothing old shows in a hole."""
         if self._options.skip_holes:
             return _Stored()
-        return _Stored(zeros=tuple(self._target.zero(start, end - start)))
+        return _Stored(zeros=joined(self._target.zero(start, end - start)))
 
     def _advance(self, end: int, stored: _Stored) -> None:
         """All up to there is on the target; note that now and then."""

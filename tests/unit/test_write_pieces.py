@@ -10,7 +10,7 @@ import pytest
 from efi_image.errors import (
     InputError,
 )
-from efi_image.write.pieces import GRAIN, PIECE, Assembler
+from efi_image.write.pieces import GRAIN, PIECE, Assembler, joined
 
 
 class Pieces:
@@ -78,3 +78,8 @@ def test_the_assembler_cuts_on_the_grid() -> None:
         whole[offset : offset + len(data)] = data
     assert whole[5:6] + whole[GRAIN + 1 : GRAIN + 2] + whole[PIECE - 1 : PIECE + 1] == b"abde"
     assert whole[11 * PIECE : 11 * PIECE + GRAIN] == bytes(7) + b"f" + bytes(GRAIN - 8)
+
+
+def test_places_that_touch_are_one() -> None:
+    assert joined([(0, 4), (4, 4), (12, 4), (16, 8)]) == ((0, 8), (12, 12))
+    assert joined([]) == ()
