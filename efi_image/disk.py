@@ -8,10 +8,10 @@ that is as small as can be.
 from __future__ import annotations
 
 from enum import Enum
-from uuid import UUID
 
 from efi_image import gpt, iso, mbr
 from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.guid import NO_GUID, Guid
 from efi_image.partition_types import PartitionType
 from efi_image.record import Record
 from efi_image.source import Source
@@ -42,7 +42,7 @@ class ExtraPartition(Record):
     source: Source
     type: PartitionType
     name: str = ""
-    guid: UUID | None = None
+    guid: Guid | None = None
 
 
 class Place(Record):
@@ -144,16 +144,16 @@ class Entry(Record):
 
     place: Place
     type: PartitionType
-    guid: UUID
+    guid: Guid
     name: str
 
 
 def gpt_of(
-    geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]
+    geometry: Geometry, sectors: int, disk_guid: Guid, entries: tuple[Entry, ...]
 ) -> gpt.Gpt:
     """The GUID partition table with these entries."""
     for entry in entries:
-        if not entry.type.guid.int:
+        if entry.type.guid == NO_GUID:
             raise UsageError(
                 f"a GPT has no such type of partition as {entry.type.name}", where="--partition"
             )

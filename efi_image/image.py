@@ -6,7 +6,6 @@ The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usual
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -16,6 +15,7 @@ from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_o
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
+from efi_image.guid import Guid
 from efi_image.identity import content_digest
 from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
@@ -56,9 +56,9 @@ class ImageOptions(Record):
     alignment: int = MIB
     label: str = LABEL
     volume_serial: int | None = None
-    disk_guid: uuid.UUID | None = None
+    disk_guid: Guid | None = None
     disk_signature: int | None = None
-    partition_guid: uuid.UUID | None = None
+    partition_guid: Guid | None = None
     partitions: tuple[ExtraPartition, ...] = ()
     seconds: int = 0
     digest: bool = False
@@ -211,13 +211,15 @@ def _digest(demand: Demand, size: int, options: ImageOptions) -> bytes:
 def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, ...]:
     """All partitions, the one of the FAT volume first."""
 
-    def derived(what: str) -> uuid.UUID:
-        return uuid.uuid5(ESP.guid, f"{digest.hex()} {what}")
+    def derived(what: str) -> Guid:
+        return Guid.derived(digest, what)
 
     first, *others = options.geometry.places(volume)
-    esp = Entry(first, ESP, options.partition_guid or derived("partition"), PARTITION_NAME)
+    esp = Entry(
+        first, ESP, options.partition_guid or Guid.derived(digest, "partition"), PARTITION_NAME
+    )
     extras = [
-        Entry(place, each.type, each.guid or derived(f"partition {number}"), each.name)
+        Entry(place, each.type, each.guid or Guid.derived(digest, f"partition {number}"), each.name)
         for number, (place, each) in enumerate(zip(others, options.partitions, strict=True), 2)
     ]
     return esp, *extras
@@ -312,7 +314,7 @@ def _tables(
         if signature is None:
             signature = int.from_bytes(digest[4:8], "little") or 1
         return mbr_of(signature, entries).sector(), b""
-    disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
+    disk = options.disk_guid or Guid.derived(digest, "disk")
     table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
     if options.table is Table.GPT:
         return table.primary(), table.backup()

@@ -7,13 +7,16 @@ shares their blocks where the file system can, and their holes stay holes.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable
 from typing import Protocol
 
 from efi_image.errors import OutputError
 from efi_image.source import CHUNK, FileSource, Source
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:  # typing takes a while
+    from hashlib import _Hash as Hash
 
 _ZEROS = bytes(CHUNK)
 _SMALL = CHUNK // 4  # up to this size things are gathered
@@ -31,6 +34,12 @@ def _is_zero(view: memoryview) -> bool:
         view[start : start + CHUNK] == _ZEROS[: len(view) - start]
         for start in range(0, len(view), CHUNK)
     )
+
+
+def _sha256() -> Hash:
+    import hashlib  # noqa: PLC0415 - few ask for a digest, and it loads OpenSSL
+
+    return hashlib.sha256()
 
 
 class Watcher(Protocol):
@@ -51,7 +60,7 @@ class Sink:
     ) -> None:
         self._descriptor = descriptor
         self._name = name
-        self._digest = hashlib.sha256() if digest else None
+        self._digest = _sha256() if digest else None
         self._watcher = watcher
         self._buffer = memoryview(bytearray(CHUNK))
         self._used = 0
@@ -91,7 +100,7 @@ class Sink:
                 self._flush()
                 self._copy_file(source)
             return ""
-        digest = hashlib.sha256() if self._digest else None
+        digest = _sha256() if self._digest else None
         for chunk in source.chunks():
             if digest:
                 digest.update(chunk)
