@@ -15,9 +15,9 @@ from types import FrameType
 
 from efi_image.commands.echo import echo
 from efi_image.errors import ExitCode, OutputError, ZppError, printable
+from efi_image.hints import TYPE_CHECKING
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # typing takes a while
+if TYPE_CHECKING:
     from typing import NoReturn
 
 COMPLETE = "_ZPP_IMAGE_COMPLETE"  # set by a shell that asks for completions

@@ -6,9 +6,8 @@ The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usual
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import NamedTuple
 
 from efi_image import iso
 from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
@@ -16,6 +15,7 @@ from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
 from efi_image.guid import Guid
+from efi_image.hints import TYPE_CHECKING
 from efi_image.identity import content_digest
 from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
@@ -23,6 +23,9 @@ from efi_image.progress import Progress, counter
 from efi_image.record import Record
 from efi_image.sink import Sink
 from efi_image.source import Source
+
+if TYPE_CHECKING:
+    from efi_image.hints import AnyPath
 
 DEFAULT_SIZE = 64 * MIB  # FAT32 with sectors of 512 bytes, and room for a kernel
 SPARE = 16  # an image that grows gets one SPARE-th more than it needs
@@ -70,12 +73,19 @@ class ImageOptions(Record):
         return Geometry(self.table, self.sector_size, self.alignment, extras, self.minimal)
 
 
-class FileReport(NamedTuple):
+class FileReport:
     """A file that is on an image; sha256 is empty if it was not asked for."""
 
-    path: str
-    size: int
-    sha256: str
+    __slots__ = ("path", "sha256", "size")
+
+    def __init__(self, path: str, size: int, sha256: str) -> None:
+        self.path = path
+        self.size = size
+        self.sha256 = sha256
+
+    def as_dict(self) -> dict[str, object]:
+        """The fields by name."""
+        return {"path": self.path, "size": self.size, "sha256": self.sha256}
 
 
 class PartitionReport(Record):
@@ -271,9 +281,9 @@ class Plan(Record):
         identity = self.volume.identity
         serial = f"{identity.serial:08X}"
         return Report(
-            output=str(target.path),
+            output=os.fspath(target.path),
             format=target.form.value,
-            bmap=str(target.bmap or ""),
+            bmap=os.fspath(target.bmap or ""),
             size=self.size,
             sector_size=self.options.sector_size,
             table=self.options.table.value,
@@ -356,7 +366,7 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
 def build(
     items: Iterable[Item],
     options: ImageOptions,
-    output: Path | Target,
+    output: AnyPath | Target,
     progress: Progress | None = None,
 ) -> Report:
     """Make an image file; `output` is replaced when all went well, else it is as it was.

@@ -9,13 +9,12 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable
-from typing import Protocol
 
 from efi_image.errors import OutputError
+from efi_image.hints import TYPE_CHECKING, Protocol
 from efi_image.source import CHUNK, FileSource, Source
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:  # typing takes a while
+if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
 _ZEROS = bytes(CHUNK)

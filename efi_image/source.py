@@ -9,11 +9,13 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
 
 from efi_image.errors import InputError
+from efi_image.hints import TYPE_CHECKING, Protocol
 from efi_image.record import Record
+
+if TYPE_CHECKING:
+    from efi_image.hints import AnyPath
 
 CHUNK = 1 << 18  # bytes; what the caches of a CPU hold
 
@@ -76,11 +78,11 @@ class FileSource:
         self.size = identity[2]  # bytes
 
     @classmethod
-    def open(cls, path: str | Path) -> FileSource:
+    def open(cls, path: AnyPath) -> FileSource:
         """The file at that path; raises InputError if it is no readable regular file."""
         name = os.fspath(path)
         try:
-            status = os.stat(name)  # noqa: PTH116
+            status = os.stat(name)
         except (OSError, ValueError) as error:
             raise _unreadable(name, error) from None
         if not stat.S_ISREG(status.st_mode):
