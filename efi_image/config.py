@@ -11,13 +11,13 @@ them. Standard library only, so that it runs before anything is installed.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
 
 from efi_image.errors import ConfigError
 from efi_image.hints import TYPE_CHECKING
+from efi_image.numerals import HEXADECIMAL, is_decimal, is_hexadecimal
 from efi_image.record import Record
 
 if TYPE_CHECKING:
@@ -85,7 +85,8 @@ def _words(*choices: str, empty: bool) -> Callable[[str], str]:
 def _number(low: int, high: int) -> Callable[[str], str]:
     def check(value: str) -> str:
         fault = f"must be a number from {low} to {high}"
-        if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}", value, re.ASCII):
+        octal = value.startswith("0") and value != "0"
+        if octal if is_decimal(value, 10) else not is_hexadecimal(value, 8):
             return fault
         return "" if low <= int(value, 0) <= high else fault
 
@@ -106,19 +107,27 @@ def _required_path(value: str) -> str:
 
 
 def _ssh_target(value: str) -> str:
+    parts = value.split("@") if value else []
     # a leading dash would be an option of ssh
-    fine = not value or re.fullmatch(r"([^@\s-][^@\s]*@)?[^@\s-][^@\s]*", value)
+    fine = len(parts) <= 2 and all(
+        part and part[0] != "-" and not any(c.isspace() for c in part) for part in parts
+    )
     return "" if fine else "must be [user@]host, or empty"
 
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    fine = colon and re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", host) and port.isdecimal()
-    return "" if fine and not _number(1, 65535)(port) else "must be HOST:PORT"
+    if host[:1] == "[":
+        fine = host[-1] == "]" and len(host) > 2 and not host[1:-1].strip(HEXADECIMAL + ":.")
+    else:
+        fine = host != "" and all(c.isalnum() or c in "_.-" for c in host)
+    right = colon and fine and port.isdecimal() and not _number(1, 65535)(port)
+    return "" if right else "must be HOST:PORT"
 
 
 def _version(value: str) -> str:
-    return "" if re.fullmatch(r"(\d+(\.\d+)*)?", value, re.ASCII) else "must be a version number"
+    fine = not value or all(is_decimal(part, len(part)) for part in value.split("."))
+    return "" if fine else "must be a version number"
 
 
 VARIABLES: dict[str, Variable] = {
@@ -231,10 +240,11 @@ def _parse_line(raw: str, place: str) -> tuple[str, str] | None:
     line = raw.strip(" \t")
     if not line or line.startswith("#"):
         return None
-    match = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)[ \t]*:=[ \t]*(.*)", line)
-    if match is None or raw.startswith("\t"):
+    name, assigned, value = line.partition(":=")
+    name = name.rstrip(" \t")
+    if not (assigned and name.isascii() and name.isidentifier()) or raw.startswith("\t"):
         raise _fault(place, "expected a line `NAME := value`")
-    return match[1], match[2]
+    return name, value.lstrip(" \t")
 
 
 def _check_text(name: str, value: str, place: str) -> None:

@@ -9,8 +9,16 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Mapping
 
-from efi_image import iso
-from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
+from efi_image.disk import (
+    ISO_BLOCK,
+    ISO_SECTOR,
+    Entry,
+    ExtraPartition,
+    Geometry,
+    Table,
+    gpt_of,
+    mbr_of,
+)
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
@@ -328,10 +336,12 @@ def _tables(
     table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
     if options.table is Table.GPT:
         return table.primary(), table.backup()
+    from efi_image import iso  # noqa: PLC0415 - few images are one
+
     place = entries[0].place
-    start, volume = place.first_lba * iso.SECTOR, place.sectors * iso.SECTOR
+    start, volume = place.first_lba * ISO_SECTOR, place.sectors * ISO_SECTOR
     system = iso.Iso(size, start, volume, options.label, options.seconds)
-    area = table.primary().ljust(iso.FIRST_BLOCK * iso.BLOCK, b"\0")
+    area = table.primary().ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
     return area + system.blocks(), table.backup()
 
 

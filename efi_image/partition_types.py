@@ -6,10 +6,9 @@ that use them. A type without a byte cannot stand in an MBR.
 
 from __future__ import annotations
 
-import re
-
 from efi_image.errors import UsageError
 from efi_image.guid import NO_GUID, Guid
+from efi_image.numerals import is_hexadecimal
 from efi_image.record import Record
 
 LINUX = 0x83
@@ -100,12 +99,18 @@ BY_NAME = {each.name: each for each in TYPES}
 BY_GUID = {each.guid: each for each in TYPES}
 ESP = BY_NAME["esp"]
 
-_GUID = "[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
+_DIGITS = (8, 4, 4, 4, 12)  # hexadecimal ones of a GUID, between dashes
+
+
+def _is_guid(text: str) -> bool:
+    parts = text.split("-")
+    digits = "".join(parts)
+    return tuple(map(len, parts)) == _DIGITS and is_hexadecimal(f"0x{digits}", 32)
 
 
 def parse_guid(text: str, where: str) -> Guid:
     """A GUID as text has it; raises UsageError if it is none, or all zeros."""
-    if not re.fullmatch(_GUID, text) or Guid.parse(text) == NO_GUID:
+    if not _is_guid(text) or Guid.parse(text) == NO_GUID:
         raise UsageError(f"expected a GUID, not '{text}'", where=where)
     return Guid.parse(text)
 
@@ -114,9 +119,9 @@ def parse_type(text: str, where: str) -> PartitionType:
     """A type by its name, its GUID, or, for an MBR, its byte (`0x83`)."""
     if text in BY_NAME:
         return BY_NAME[text]
-    if re.fullmatch(r"0x[0-9a-f]{1,2}", text, re.I | re.ASCII) and int(text, 16):
+    if is_hexadecimal(text, 2) and int(text, 16):
         return PartitionType(text.lower(), NO_GUID, int(text, 16))
-    if re.fullmatch(_GUID, text):
+    if _is_guid(text):
         guid = parse_guid(text, where)
         return BY_GUID.get(guid) or PartitionType(str(guid), guid, None)
     import difflib  # noqa: PLC0415 - only errors need it

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 from efi_image.commands.echo import echo
-from efi_image.commands.meter import Meter
 from efi_image.config import Setting, load
 from efi_image.disk import Table
 from efi_image.errors import UsageError
 from efi_image.esp import Addition, contents
 from efi_image.facts.text import human
-from efi_image.image import Report, build, source_date
-from efi_image.output import Form
+from efi_image.image import ImageOptions, Item, Report, build, source_date
+from efi_image.output import Form, Target
 from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
 from efi_image.record import Record, as_dict
 from efi_image.settings import KEYS, ListedFile, Manifest
@@ -59,10 +59,19 @@ def make(asked: Asked) -> None:
     items = contents(recipe.esp_options())
     target = recipe.target()
     options = recipe.image_options(source_date(os.environ))
-    with Meter() as meter:
-        report = build(items, options, target, meter.progress)
+    report = _built(items, options, target)
     # standard output is the image's if it goes there
     echo(_json(report) if asked.as_json else _summary(report), err=target.is_standard)
+
+
+def _built(items: list[Item], options: ImageOptions, target: Target) -> Report:
+    """The image, made with progress shown where there is a terminal."""
+    if not (sys.stderr and sys.stderr.isatty()):
+        return build(items, options, target)
+    from efi_image.commands.meter import Meter  # noqa: PLC0415
+
+    with Meter() as meter:
+        return build(items, options, target, meter.progress)
 
 
 def _recipe(asked: Asked) -> Recipe:

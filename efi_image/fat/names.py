@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 from collections.abc import Iterable
 
@@ -14,10 +13,10 @@ MAX_SHORT = 12  # characters of an 8.3 name
 ATTRIBUTE_LONG_NAME = 0x0F
 LAST_RECORD = 0x40
 
-_SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
-_SHORT = re.compile(rf"[{_SHORT_CHARACTERS}]{{1,8}}(?:\.[{_SHORT_CHARACTERS}]{{1,3}})?")
-_NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
-_FORBIDDEN = re.compile(r'[:*?"<>|\\/\x00-\x1f\x7f]')
+# strings, for str.strip: what it leaves begins and ends with another character
+_SHORT = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~"
+_FORBIDDEN = frozenset(':*?"<>|\\/\x7f' + "".join(map(chr, range(0x20))))
+_ALLOWED = "".join(c for c in map(chr, range(0x80)) if c not in _FORBIDDEN)
 _DEVICE = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?"
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such names begin with
 RECORD = struct.Struct("<B10sBBB12sH4s")
@@ -33,14 +32,21 @@ def fault_of(name: str) -> str:
         return "is not valid Unicode"
     if units > MAX_UNITS:
         return f"is longer than {MAX_UNITS} UTF-16 units"
-    bad = _FORBIDDEN.search(name)
-    if bad:
-        return f"contains {bad[0]!r}"
+    if name.strip(_ALLOWED):
+        bad = next((c for c in name if c in _FORBIDDEN), "")
+        if bad:
+            return f"contains {bad!r}"
     if name[-1] in ". ":
         return "ends with a dot or a blank"
-    if name[:3].upper() in _DEVICES and re.fullmatch(_DEVICE, name, re.I):
+    if name[:3].upper() in _DEVICES and _is_device(name):
         return "is reserved for a device"
     return ""
+
+
+def _is_device(name: str) -> bool:
+    import re  # noqa: PLC0415 - few names begin so, and an image is made faster without it
+
+    return re.fullmatch(_DEVICE, name, re.I) is not None
 
 
 def _units(name: str) -> int:
@@ -75,8 +81,12 @@ def _exact(name: str) -> str | None:
     """`BASE    EXT` if the name, its case aside, is an 8.3 name."""
     if len(name) > MAX_SHORT or not name.isascii():
         return None
-    upper = name.upper()
-    return _padded(upper) if _SHORT.fullmatch(upper) else None
+    base, dot, extension = name.upper().partition(".")
+    if not 0 < len(base) <= 8 or base.strip(_SHORT) or extension.strip(_SHORT):
+        return None
+    if dot and not 0 < len(extension) <= 3:
+        return None
+    return f"{base:8}{extension:3}"
 
 
 def _padded(name: str) -> str:
@@ -91,9 +101,13 @@ def _basis(name: str) -> tuple[str, str]:
     base, dot, extension = stripped.rpartition(".")
     if not dot:
         base, extension = stripped, ""
-    base = _NOT_SHORT.sub("_", base.replace(".", "").upper())
-    extension = _NOT_SHORT.sub("_", extension.upper())
-    return base[:8] or "_", extension[:3]
+    return _shortened(base.replace(".", ""))[:8] or "_", _shortened(extension)[:3]
+
+
+def _shortened(text: str) -> str:
+    """In upper case, with what no 8.3 name has replaced."""
+    upper = text.upper()
+    return "".join(c if c in _SHORT else "_" for c in upper) if upper.strip(_SHORT) else upper
 
 
 class _Tails:

@@ -7,8 +7,8 @@ chains' places and is made piece by piece as it is written.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 
 from efi_image.errors import DoesNotFitError
 from efi_image.fat import layout as layouts
@@ -28,8 +28,8 @@ FAT_KEPT = 1 << 22  # bytes of a FAT that are kept for its copy
 LARGE = 1 << 20  # bytes; files that begin at a multiple of LARGE_UNIT if there is room
 LARGE_UNIT = 1 << 16  # what the kernel's page cache takes at once
 
-_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
+_EARLIEST = 315532800  # the beginning of the year 1980, in seconds since 1970
+_LATEST = 4354819198  # the last even second of the year 2107
 ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
@@ -42,11 +42,12 @@ class Stamp(Record):
     @classmethod
     def of(cls, seconds: int) -> Stamp:
         """Seconds since 1970 (UTC), moved into FAT's range."""
-        clamped = min(max(seconds, int(_EARLIEST.timestamp())), int(_LATEST.timestamp()))
-        at = datetime.fromtimestamp(clamped, UTC)
+        year, month, day, hour, minute, second = time.gmtime(min(max(seconds, _EARLIEST), _LATEST))[
+            :6
+        ]
         return cls(
-            (at.year - 1980) << 9 | at.month << 5 | at.day,
-            at.hour << 11 | at.minute << 5 | at.second // 2,
+            (year - 1980) << 9 | month << 5 | day,
+            hour << 11 | minute << 5 | second // 2,
         )
 
 
