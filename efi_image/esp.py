@@ -9,12 +9,13 @@ from operator import attrgetter
 from efi_image import pe
 from efi_image.conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
 from efi_image.errors import InputError, UsageError
-from efi_image.fat import check_name, parse_path, show_path
+from efi_image.fat import parse_path, show_path
+from efi_image.fat.names import check_names
 from efi_image.hints import TYPE_CHECKING
 from efi_image.image import Item
 from efi_image.pe import Machine, Role
 from efi_image.record import Record
-from efi_image.source import BytesSource, FileSource
+from efi_image.source import BytesSource, FileSource, Reader
 
 if TYPE_CHECKING:
     from efi_image.hints import AnyPath
@@ -147,12 +148,17 @@ def _tree(source: str, target: tuple[str, ...]) -> Iterator[Item]:
     if not os.path.isdir(source):
         yield Item(target, FileSource.open(source))
         return
+    reader = Reader()
     waiting = [(source, target)]
     while waiting:
         directory, path = waiting.pop()
-        for entry in _listed(directory):
-            name = check_name(entry.name, entry.path)
-            if not entry.is_dir():
+        listed = _listed(directory)
+        check_names([entry.name for entry in listed], directory)
+        for entry in listed:
+            name = entry.name
+            if entry.is_file(follow_symlinks=False):
+                yield Item((*path, name), reader.source(entry.path))
+            elif not entry.is_dir():
                 yield Item((*path, name), FileSource.open(entry.path))
             elif entry.is_symlink():
                 raise InputError("is a link to a directory; FAT has no links", where=entry.path)

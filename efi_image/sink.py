@@ -12,13 +12,12 @@ from collections.abc import Callable
 
 from efi_image.errors import OutputError
 from efi_image.hints import TYPE_CHECKING, Protocol
-from efi_image.source import CHUNK, FileSource, Source
+from efi_image.source import CHUNK, SMALL, BytesSource, FileSource, Source
 
 if TYPE_CHECKING:
     from hashlib import _Hash as Hash
 
 _ZEROS = bytes(CHUNK)
-_SMALL = CHUNK // 4  # up to this size things are gathered
 _GAP = 4096  # shorter holes are filled: a file system has none so short
 _PIECE = 1 << 24  # bytes that the kernel copies before progress is told
 _CANNOT = frozenset(
@@ -69,7 +68,7 @@ class Sink:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write the next bytes."""
         view = memoryview(data)
-        if len(view) <= _SMALL:
+        if len(view) <= SMALL:
             self._room(len(view))[:] = view
             return
         self._flush()
@@ -91,8 +90,12 @@ class Sink:
 
     def copy(self, source: Source) -> str:
         """Write all bytes of a source; its SHA-256 in hexadecimal, or '' without digests."""
+        if isinstance(source, BytesSource) and not self._digest:
+            self.write(source.data)
+            self._tell(source.size)
+            return ""
         if isinstance(source, FileSource) and not (self._digest or self._watcher):
-            if source.size <= _SMALL:
+            if source.size <= SMALL:
                 source.read_into(self._room(source.size))
                 self._tell(source.size)
             else:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from efi_image.errors import FatNameError
 
@@ -18,6 +19,7 @@ _SHORT = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~"
 _FORBIDDEN = frozenset(':*?"<>|\\/\x7f' + "".join(map(chr, range(0x20))))
 _ALLOWED = "".join(c for c in map(chr, range(0x80)) if c not in _FORBIDDEN)
 _DEVICE = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?"
+_BAD_ENDS = frozenset({"", ".", " "})
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such names begin with
 RECORD = struct.Struct("<B10sBBB12sH4s")
 
@@ -59,6 +61,24 @@ def parse_path(text: str) -> tuple[str, ...]:
     return tuple(check_name(name, text) for name in names)
 
 
+def check_names(names: Sequence[str], folder: str) -> None:
+    """Check the names of what is in a directory of this machine; raises FatNameError.
+
+    All are looked at together, as names that give no reason for a second look are the rule.
+    """
+    letters = "".join(names)
+    is_plain = (
+        letters.isascii()
+        and not letters.strip(_ALLOWED)
+        and max(map(len, names), default=0) <= MAX_UNITS
+        and _BAD_ENDS.isdisjoint([name[-1:] for name in names])
+        and _DEVICES.isdisjoint([name[:3].upper() for name in names])
+    )
+    if not is_plain:
+        for name in names:
+            check_name(name, os.path.join(folder, name))  # noqa: PTH118
+
+
 def check_name(name: str, where: str) -> str:
     """The name of a file or directory that stands at `where`; raises FatNameError."""
     fault = fault_of(name)
@@ -82,11 +102,11 @@ def _exact(name: str) -> str | None:
     if len(name) > MAX_SHORT or not name.isascii():
         return None
     base, dot, extension = name.upper().partition(".")
-    if not 0 < len(base) <= 8 or base.strip(_SHORT) or extension.strip(_SHORT):
+    if base.strip(_SHORT) or extension.strip(_SHORT) or not 0 < len(base) <= 8:
         return None
     if dot and not 0 < len(extension) <= 3:
         return None
-    return f"{base:8}{extension:3}"
+    return base.ljust(8) + extension.ljust(3)
 
 
 def _padded(name: str) -> str:
@@ -153,7 +173,7 @@ def display(short: bytes) -> str:
 
 def record_count(name: str, short: bytes) -> int:
     """How many directory entries hold the long name (0 if the 8.3 name says it all)."""
-    if len(name) <= MAX_SHORT and _padded(name).encode() == short:
+    if len(name) <= MAX_SHORT and name.isascii() and _padded(name).encode("ascii") == short:
         return 0
     return -(-_units(name) // UNITS_PER_RECORD)
 

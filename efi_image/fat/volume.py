@@ -107,16 +107,20 @@ class Demand:
             self.paths.append(path)
             self.files.append(file)
         self._file_sizes = [file.size for file in self.files]
+        self._chains: dict[tuple[int, bool], list[int]] = {}
         self._clusters: dict[tuple[int, bool], int] = {}
 
     def chains(self, layout: Layout) -> list[int]:
         """The lengths of all chains in clusters, in their order on the volume."""
         size = layout.cluster_size
         with_root = layout.kind is FatType.FAT32
-        listings = self.listings if with_root else self.listings[1:]
-        lengths = [-(-listing.size // size) for listing in listings]
-        lengths += [-(-count // size) for count in self._file_sizes if count]
-        return lengths
+        known = self._chains.get((size, with_root))
+        if known is None:
+            listings = self.listings if with_root else self.listings[1:]
+            known = [-(-listing.size // size) for listing in listings]
+            known += [-(-count // size) for count in self._file_sizes if count]
+            self._chains = {(size, with_root): known}
+        return known
 
     def nodes(self, layout: Layout) -> Iterator[Directory | File]:
         """What has these chains."""
@@ -208,7 +212,9 @@ class Volume(Record):
                 position = first + (file.first_cluster - FIRST_CLUSTER) * size
                 if position > sink.position:
                     sink.skip_to(position)
-            file.sha256 = sink.copy(file.source)
+            digest = sink.copy(file.source)
+            if digest:
+                file.sha256 = digest
 
     def _entries(self, listing: _Listing) -> Iterator[bytes]:
         entry = _entry_of(Stamp.of(self.identity.seconds))
@@ -242,10 +248,8 @@ def _entry_of(stamp: Stamp) -> Callable[[bytes, int, int, int], bytes]:
     return entry
 
 
-def _gap(node: Directory | File, cluster: int, layout: Layout) -> int:
+def _gap(cluster: int, layout: Layout) -> int:
     """Clusters to leave out, so that a large file begins where it is copied fastest."""
-    if isinstance(node, Directory) or node.size < LARGE:
-        return 0
     gap, rest = divmod(-layout.offset(cluster) % LARGE_UNIT, layout.cluster_size)
     return 0 if rest else gap
 
@@ -256,12 +260,14 @@ def _place(demand: Demand, layout: Layout) -> int:
     for file in demand.files:
         file.first_cluster = 0
     cluster = FIRST_CLUSTER
+    large = (LARGE - 1) // layout.cluster_size  # clusters that no large file has
     spare = layout.clusters - demand.clusters(layout)
     for node, length in zip(demand.nodes(layout), demand.chains(layout), strict=True):
-        gap = _gap(node, cluster, layout)
-        if gap <= spare:
-            spare -= gap
-            cluster += gap
+        if length > large and isinstance(node, File) and node.size >= LARGE:
+            gap = _gap(cluster, layout)
+            if gap <= spare:
+                spare -= gap
+                cluster += gap
         node.first_cluster = cluster
         cluster += length
     return cluster
