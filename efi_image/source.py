@@ -98,7 +98,7 @@ class FileSource:
         except OSError as error:
             raise _unreadable(self.name, error) from None
         os.close(descriptor)
-        raise _changed(self.name)
+        raise InputError("changed while it was used", where=self.name)
 
     def fill(self, descriptor: int, view: memoryview, offset: int) -> None:
         """Fill the view with the bytes from that offset on; raises InputError if they are few."""
@@ -150,7 +150,7 @@ class FileSource:
 
 
 class Reader:
-    """Looks at files, and reads what is small at once: that takes a system call less.
+    """Looks at files, and reads what is small at once: that takes two system calls less.
 
     It keeps KEPT bytes at most; the files beyond are read when the image is written.
     """
@@ -166,23 +166,16 @@ class Reader:
             # should it be a FIFO by now, nobody waits for its other end
             descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                status = os.fstat(descriptor)
-                size = status.st_size
-                if size > SMALL or not stat.S_ISREG(status.st_mode):
-                    return FileSource.open(name)
-                data = os.read(descriptor, size)
+                data = os.read(descriptor, SMALL + 1)  # of a regular file that is all, or enough
             finally:
                 os.close(descriptor)
         except OSError as error:
             raise _unreadable(name, error) from None
-        if len(data) != size:
-            raise _changed(name)
+        size = len(data)
+        if size > SMALL:
+            return FileSource.open(name)
         self._room -= size
         return BytesSource(name, data)
-
-
-def _changed(name: str) -> InputError:
-    return InputError("changed while it was used", where=name)
 
 
 def _unreadable(name: str, error: OSError | ValueError) -> InputError:

@@ -179,9 +179,13 @@ def test_small_files_are_read_at_once_as_long_as_there_is_room(tmp_path: Path) -
     assert [source.read_at(0, 1) for source in sources] == [b"a", b"b", b"c", b"d"]
 
 
-def test_reader_of_what_is_no_file(tmp_path: Path) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    for name, fault in (("fifo", "is not a regular file"), ("none", "does not exist"),
-                        (".", "is a directory")):  # fmt: skip
+def test_reader_of_what_cannot_be_read(tmp_path: Path) -> None:
+    for name, fault in (("none", "does not exist"), (".", "cannot be read: Is a directory")):
         with pytest.raises(InputError, match=fault):
             Reader().source(str(tmp_path / name))
+
+
+def test_reader_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    """A FIFO in the place of what was a file when its directory was listed."""
+    os.mkfifo(tmp_path / "fifo")
+    assert Reader().source(str(tmp_path / "fifo")).size == 0
