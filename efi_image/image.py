@@ -7,7 +7,7 @@ The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usual
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from efi_image.disk import (
     ISO_BLOCK,
@@ -33,6 +33,9 @@ from efi_image.sink import Sink
 from efi_image.source import Source
 
 if TYPE_CHECKING:
+    from typing import overload
+
+    from efi_image.fat.tree import File
     from efi_image.hints import AnyPath
 
 DEFAULT_SIZE = 64 * MIB  # FAT32 with sectors of 512 bytes, and room for a kernel
@@ -96,6 +99,31 @@ class FileReport:
         return {"path": self.path, "size": self.size, "sha256": self.sha256}
 
 
+class FileReports(Sequence[FileReport]):
+    """The files of an image, each made when it is asked for: there may be many."""
+
+    def __init__(self, paths: Sequence[str], files: Sequence[File]) -> None:
+        self._paths = paths
+        self._files = files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> FileReport: ...
+
+        @overload
+        def __getitem__(self, index: slice) -> FileReports: ...
+
+    def __getitem__(self, index: int | slice) -> FileReport | FileReports:
+        if isinstance(index, slice):
+            return FileReports(self._paths[index], self._files[index])
+        file = self._files[index]
+        return FileReport(self._paths[index], file.size, file.sha256)
+
+
 class PartitionReport(Record):
     """A partition of an image: offset and size in bytes."""
 
@@ -122,7 +150,7 @@ class Report(Record):
     serial: str
     sha256: str
     partitions: tuple[PartitionReport, ...]
-    files: tuple[FileReport, ...]
+    files: FileReports
 
 
 def source_date(environ: Mapping[str, str]) -> int:
@@ -263,11 +291,10 @@ class Plan(Record):
         extras = sum(each.source.size for each in self.options.partitions)
         return extras + sum(file.size for file in self.volume.demand.files)
 
-    def files(self) -> tuple[FileReport, ...]:
+    def files(self) -> FileReports:
         """The files, in their order on the volume; with digests when they are written."""
         demand = self.volume.demand
-        pairs = zip(demand.paths, demand.files, strict=True)
-        return tuple([FileReport(path, file.size, file.sha256) for path, file in pairs])
+        return FileReports(demand.paths, demand.files)
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""

@@ -7,6 +7,8 @@ methods here are the same for all records. To whoever checks types it is a froze
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from efi_image.hints import TYPE_CHECKING, dataclass_transform
 
 if TYPE_CHECKING:
@@ -70,4 +72,6 @@ def _plain(value: object) -> object:
         return as_dict(value)
     if hasattr(value, "as_dict"):
         return value.as_dict()
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(each) for each in value]
+    return value

@@ -158,11 +158,18 @@ def aliases(names: Iterable[str]) -> dict[str, bytes]:
     them; the others get numbered tails in the order given.
     """
     listed = list(names)
-    exact = {name: short for name in listed if (short := _exact(name))}
-    tails = _Tails(set(exact.values()))
-    return {
-        name: (exact.get(name) or tails.claim(*_basis(name))).encode("ascii") for name in listed
-    }
+    return dict(zip(listed, short_names(listed)[0], strict=True))
+
+
+def short_names(names: Sequence[str]) -> tuple[list[bytes], bytes]:
+    """The 8.3 names of `aliases`, in order, and how many entries hold each long name."""
+    exact = [_exact(name) for name in names]
+    tails = _Tails({short for short in exact if short})
+    shorts, counts = [], []
+    for name, short in zip(names, exact, strict=True):
+        shorts.append((short or tails.claim(*_basis(name))).encode("ascii"))
+        counts.append(0 if short and name == name.upper() else -(-_units(name) // UNITS_PER_RECORD))
+    return shorts, bytes(counts)
 
 
 def display(short: bytes) -> str:

@@ -14,7 +14,7 @@ from efi_image.errors import DoesNotFitError
 from efi_image.fat import layout as layouts
 from efi_image.fat import table
 from efi_image.fat.layout import DIRECTORY_ENTRY, FATS, FIRST_CLUSTER, FatType, Layout
-from efi_image.fat.names import aliases, long_records, record_count
+from efi_image.fat.names import long_records, short_names
 from efi_image.fat.tree import Directory, File, Tree
 from efi_image.record import Record
 from efi_image.sink import Sink
@@ -80,8 +80,7 @@ class _Listing(Record):
 
 
 def _listing(directory: Directory, parent: Directory) -> _Listing:
-    shorts = aliases([child.name for child in directory.sorted()])
-    records = bytes([record_count(name, short) for name, short in shorts.items()])
+    shorts, records = short_names([child.name for child in directory.sorted()])
     own = 1 if directory is parent else 2  # the root has the label, others `.` and `..`
     entries = own + len(shorts) + sum(records)
     if entries > MAX_DIRECTORY_ENTRIES:
@@ -90,7 +89,7 @@ def _listing(directory: Directory, parent: Directory) -> _Listing:
             where="\\" + directory.name,
             hint="use shorter names or more directories",
         )
-    return _Listing(directory, parent, list(shorts.values()), records, entries)
+    return _Listing(directory, parent, shorts, records, entries)
 
 
 class Demand:
