@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gc
 import os
 import sys
@@ -20,10 +19,12 @@ def run() -> None:
     from efi_image.cli import main  # noqa: PLC0415 - imported with the threshold above
 
     code = main()
-    with contextlib.suppress(OSError):  # main has said it, or there is nobody to say it to
+    try:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:  # None: the caller has closed it
                 stream.flush()
+    except OSError:  # main has said it, or there is nobody to say it to
+        pass
     os._exit(code)
 
 

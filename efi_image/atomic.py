@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
+from efi_image.context import manager
 from efi_image.errors import OutputError
+from efi_image.hints import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from efi_image.hints import AnyPath
 
 _KINDS = (
     (stat.S_ISDIR, "is a directory", "give the name of a file in it"),
@@ -19,39 +24,46 @@ _KINDS = (
 )
 
 
-def _failed(output: Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot be written: {error.strerror}", where=str(output))
+def _failed(output: AnyPath, error: OSError) -> OutputError:
+    return OutputError(f"cannot be written: {error.strerror}", where=os.fspath(output))
 
 
-def check_output(output: Path) -> Path:
+def check_output(output: AnyPath) -> str:
     """The file that is meant, links followed; raises OutputError if it cannot be written."""
+    where = os.fspath(output)
     try:
-        real = Path(os.path.realpath(output))
-        mode = real.stat().st_mode
+        real = os.path.realpath(output)
+        mode = os.stat(real).st_mode
     except FileNotFoundError:
-        if not real.parent.is_dir():
-            raise OutputError("its directory does not exist", where=str(output)) from None
+        if not os.path.isdir(os.path.dirname(real)):
+            raise OutputError("its directory does not exist", where=where) from None
         return real
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise OutputError(f"cannot be written: {reason}", where=str(output)) from None
+        raise OutputError(f"cannot be written: {reason}", where=where) from None
     for is_kind, what, hint in _KINDS:
         if is_kind(mode):
-            raise OutputError(what, where=str(output), hint=hint)
+            raise OutputError(what, where=where, hint=hint)
     if not os.access(real, os.W_OK):
-        raise OutputError("is write-protected", where=str(output))
+        raise OutputError("is write-protected", where=where)
     return real
 
 
-@contextmanager
-def atomic(output: Path) -> Iterator[int]:
+def _beside(real: str) -> str:
+    """A new name in the same folder."""
+    folder, name = os.path.split(real)
+    return os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
+
+
+@manager
+def atomic(output: AnyPath) -> Iterator[int]:
     """A descriptor of a new file that takes the place of `output` when the block ends well.
 
     When it does not, `output` is as it was, and nothing else is left.
     """
     real = check_output(output)
     # the name is known before the file is, so that no signal can leave it behind
-    temporary = real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
+    temporary = _beside(real)
     descriptor = -1
     try:
         try:
@@ -64,26 +76,35 @@ def atomic(output: Path) -> Iterator[int]:
         try:
             os.close(descriptor)
             descriptor = -1
-            temporary.replace(real)
+            os.replace(temporary, real)
+            temporary = ""
         except OSError as error:
             raise _failed(output, error) from None
     finally:
-        if descriptor >= 0:
-            with suppress(OSError):
+        try:
+            if descriptor >= 0:
                 os.close(descriptor)
-        with suppress(OSError):  # not there; nor can it be on a read-only file system
-            temporary.unlink()
+        except OSError:
+            pass
+        try:
+            if temporary:
+                os.unlink(temporary)
+        except OSError:  # not there; nor can it be on a read-only file system
+            pass
 
 
-@contextmanager
-def workspace(output: Path) -> Iterator[Path]:
+@manager
+def workspace(output: AnyPath) -> Iterator[Path]:
     """The path of a file to be made, in a folder of its own beside `output`.
 
     When the block ends well, that file takes the place of `output`; the folder, with all
     that is in it, is gone in any case.
     """
-    real = check_output(output)
-    folder = real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
+    from contextlib import suppress  # noqa: PLC0415 - with pathlib, a tenth of a small image
+    from pathlib import Path  # noqa: PLC0415
+
+    real = Path(check_output(output))
+    folder = Path(_beside(str(real)))
     try:
         try:
             folder.mkdir(0o700)

@@ -17,19 +17,23 @@ around it. ZppBoot goes on where it meets a fault; this reader refuses.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 from efi_image import __version__
 from efi_image.errors import ConfError, UsageError
+from efi_image.numerals import is_decimal, is_hexadecimal
 from efi_image.record import Record
 
 MAX_SIZE = 64 * 1024
 DRIVER_PATH = "\\EFI\\zpp\\ZppDxe.efi"
 CONF_PATH = "\\EFI\\zpp\\zpp.conf"
 
-_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 _SWITCH = {"on": True, "off": False}
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a section's name: letters, digits, dots and dashes."""
+    return text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._-" for c in text)
 
 
 class BootEntry(Record):
@@ -65,7 +69,7 @@ class ZppConf(Record):
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
-            if not re.fullmatch(_NAME, entry.name, re.ASCII):
+            if not _is_name(entry.name):
                 raise UsageError(f"'{entry.name}' cannot be the name of a section of zpp.conf")
             yield ""
             yield f"[{entry.name}]"
@@ -129,7 +133,7 @@ class _Parser:
 
     def _section(self, number: int, line: str) -> None:
         name = line[1:-1].strip(" \t")
-        if not line.endswith("]") or not re.fullmatch(_NAME, name, re.ASCII):
+        if not line.endswith("]") or not _is_name(name):
             raise self.fault(number, "expected `[name]` of letters, digits, dots and dashes")
         if any(section.name == name for section in self._sections):
             raise self.fault(number, f"section [{name}] is there already")
@@ -161,9 +165,9 @@ class _Parser:
 
     def _port(self, top: _Section) -> int:
         value, line = top.values.get("serial", ("0x3f8", 0))
-        if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,4}|0|[1-9][0-9]{0,4}", value, re.ASCII) or (
-            int(value, 0) > 0xFFF8
-        ):
+        octal = value.startswith("0") and value != "0"
+        is_number = not octal if is_decimal(value, 5) else is_hexadecimal(value, 4)
+        if not is_number or int(value, 0) > 0xFFF8:
             raise self.fault(line, f"serial must be an I/O port or 0, not '{value}'")
         return int(value, 0)
 

@@ -11,18 +11,18 @@ them. Standard library only, so that it runs before anything is installed.
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from enum import Enum
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 from efi_image.errors import ConfigError
+from efi_image.hints import TYPE_CHECKING
+from efi_image.numerals import HEXADECIMAL, is_decimal, is_hexadecimal
 from efi_image.record import Record
 
 if TYPE_CHECKING:
     import argparse
+    from pathlib import Path  # an image is made without it: it takes 3 ms to import
 
 COMMITTED = "environment.config"
 LOCAL = "environment.local"
@@ -85,7 +85,8 @@ def _words(*choices: str, empty: bool) -> Callable[[str], str]:
 def _number(low: int, high: int) -> Callable[[str], str]:
     def check(value: str) -> str:
         fault = f"must be a number from {low} to {high}"
-        if not re.fullmatch(r"0[xX][0-9a-fA-F]{1,8}|0|[1-9][0-9]{0,9}", value, re.ASCII):
+        octal = value.startswith("0") and value != "0"
+        if octal if is_decimal(value, 10) else not is_hexadecimal(value, 8):
             return fault
         return "" if low <= int(value, 0) <= high else fault
 
@@ -106,19 +107,27 @@ def _required_path(value: str) -> str:
 
 
 def _ssh_target(value: str) -> str:
+    parts = value.split("@") if value else []
     # a leading dash would be an option of ssh
-    fine = not value or re.fullmatch(r"([^@\s-][^@\s]*@)?[^@\s-][^@\s]*", value)
+    fine = len(parts) <= 2 and all(
+        part and part[0] != "-" and not any(c.isspace() for c in part) for part in parts
+    )
     return "" if fine else "must be [user@]host, or empty"
 
 
 def _address(value: str) -> str:
     host, colon, port = value.rpartition(":")
-    fine = colon and re.fullmatch(r"[\w.-]+|\[[0-9a-fA-F:.]+\]", host) and port.isdecimal()
-    return "" if fine and not _number(1, 65535)(port) else "must be HOST:PORT"
+    if host[:1] == "[":
+        fine = host[-1] == "]" and len(host) > 2 and not host[1:-1].strip(HEXADECIMAL + ":.")
+    else:
+        fine = host != "" and all(c.isalnum() or c in "_.-" for c in host)
+    right = colon and fine and port.isdecimal() and not _number(1, 65535)(port)
+    return "" if right else "must be HOST:PORT"
 
 
 def _version(value: str) -> str:
-    return "" if re.fullmatch(r"(\d+(\.\d+)*)?", value, re.ASCII) else "must be a version number"
+    fine = not value or all(is_decimal(part, len(part)) for part in value.split("."))
+    return "" if fine else "must be a version number"
 
 
 VARIABLES: dict[str, Variable] = {
@@ -145,37 +154,64 @@ VARIABLES: dict[str, Variable] = {
 }
 
 
+def _to_path(name: str) -> Path:
+    from pathlib import Path  # noqa: PLC0415
+
+    return Path(name)
+
+
 class Config(Record):
-    """The merged configuration; a path that is None was left empty."""
+    """The merged configuration; a path that is None was left empty.
+
+    `checkout` is the folder of environment.config, if there is one.
+    """
 
     supported_architectures: tuple[str, ...]
     selected_architecture: str
     configuration: Configuration
     build_drivers: tuple[str, ...]
-    toolchain: Path
-    edk2_root: Path | None
-    linux_kernel: Path | None
     visual_studio_root: str
     windows_kits_root: str
     windows_kits_version: str
     serial_port: int
     hypervisor_wait_for_debugger: bool
-    bochs_root: Path | None
     gdb_server_address: str
     ssh_target: str
     ssh_port: int
     ssh_password: str
-    root: Path | None
+    checkout: str | None
     settings: tuple[Setting, ...]
 
     def __repr__(self) -> str:
-        return f"<Config {self.configuration.value} {self.selected_architecture} of {self.root}>"
+        name = f"{self.configuration.value} {self.selected_architecture}"
+        return f"<Config {name} of {self.checkout}>"
+
+    @property
+    def build_folder(self) -> str:
+        """Where the build puts its results: out/<configuration>/<architecture>."""
+        parts = ("out", self.configuration.value, self.selected_architecture)
+        return os.path.join(self.checkout or "", *parts)
 
     @property
     def build_directory(self) -> Path:
-        """Where the build puts its results: out/<configuration>/<architecture>."""
-        base = self.root or Path()
-        return base / "out" / self.configuration.value / self.selected_architecture
+        """The same as a path."""
+        return _to_path(self.build_folder)
+
+    @property
+    def root(self) -> Path | None:
+        """The checkout as a path."""
+        return _to_path(self.checkout) if self.checkout is not None else None
+
+    @property
+    def toolchain(self) -> Path:
+        """The folder of clang and its tools."""
+        return _to_path(self.values()["TOOLCHAIN"])
+
+    @property
+    def bochs_root(self) -> Path | None:
+        """Where the Bochs rig is, if that is set."""
+        name = self.values()["BOCHS_ROOT"]
+        return _to_path(name) if name else None
 
     def values(self) -> dict[str, str]:
         """Name → value as text, in the order of VARIABLES."""
@@ -204,10 +240,11 @@ def _parse_line(raw: str, place: str) -> tuple[str, str] | None:
     line = raw.strip(" \t")
     if not line or line.startswith("#"):
         return None
-    match = re.fullmatch(r"([A-Za-z_][A-Za-z0-9_]*)[ \t]*:=[ \t]*(.*)", line)
-    if match is None or raw.startswith("\t"):
+    name, assigned, value = line.partition(":=")
+    name = name.rstrip(" \t")
+    if not (assigned and name.isascii() and name.isidentifier()) or raw.startswith("\t"):
         raise _fault(place, "expected a line `NAME := value`")
-    return match[1], match[2]
+    return name, value.lstrip(" \t")
 
 
 def _check_text(name: str, value: str, place: str) -> None:
@@ -242,13 +279,15 @@ def _near(name: str, alike: float = 0.6) -> str:
     return f"did you mean {near[0]}?" if near else ""
 
 
-def parse_file(path: Path) -> dict[str, Setting]:
+def parse_file(path: str | os.PathLike[str]) -> dict[str, Setting]:
     """The settings of one file, checked; raises ConfigError with the place of a fault."""
+    name = os.path.basename(path)
     try:
-        data = path.read_bytes()
+        with open(path, "rb") as file:
+            data = file.read()
     except OSError as error:
-        raise _fault(path.name, f"cannot be read: {error.strerror}") from None
-    return parse_bytes(data, path.name)
+        raise _fault(name, f"cannot be read: {error.strerror}") from None
+    return parse_bytes(data, name)
 
 
 def parse_bytes(data: bytes, file: str) -> dict[str, Setting]:
@@ -275,19 +314,35 @@ def parse_bytes(data: bytes, file: str) -> dict[str, Setting]:
 
 def find_root(start: Path | None = None) -> Path | None:
     """The folder of environment.config: the checkout this package is in, else above `start`."""
-    checkout = Path(__file__).resolve().parent.parent
-    if (checkout / COMMITTED).is_file():
-        return checkout
-    here = (start or Path.cwd()).resolve()
-    return next((d for d in (here, *here.parents) if (d / COMMITTED).is_file()), None)
+    found = _checkout(start or os.curdir)
+    return _to_path(found) if found is not None else None
 
 
-def _file_settings(root: Path | None) -> dict[str, Setting]:
+def _checkout(start: str | os.PathLike[str]) -> str | None:
+    package = os.path.dirname(os.path.realpath(__file__))
+    above = os.path.dirname(package)
+    if _holds(above, COMMITTED):
+        return above
+    here = os.path.realpath(start)
+    while not _holds(here, COMMITTED):
+        above = os.path.dirname(here)
+        if above == here:
+            return None
+        here = above
+    return here
+
+
+def _holds(folder: str, name: str) -> bool:
+    return os.path.isfile(os.path.join(folder, name))
+
+
+def _file_settings(root: str | None) -> dict[str, Setting]:
     settings: dict[str, Setting] = {}
     if root is not None:
-        settings |= parse_file(root / COMMITTED)
-        if (root / LOCAL).exists():
-            settings |= parse_file(root / LOCAL)
+        settings |= parse_file(os.path.join(root, COMMITTED))
+        local = os.path.join(root, LOCAL)
+        if os.path.exists(local):
+            settings |= parse_file(local)
     return settings
 
 
@@ -308,12 +363,8 @@ def _check_overrides(names: Iterable[str]) -> None:
             raise _fault("command line", f"unknown variable {name}", near)
 
 
-def _build(settings: Mapping[str, Setting], root: Path | None) -> Config:
+def _build(settings: Mapping[str, Setting], root: str | None) -> Config:
     value = {name: setting.value for name, setting in settings.items()}
-
-    def path(name: str) -> Path | None:
-        return Path(value[name]) if value[name] else None
-
     supported = tuple(value["SUPPORTED_ARCHITECTURES"].split())
     if value["SELECTED_ARCHITECTURE"] not in supported:
         raise _fault(
@@ -325,20 +376,16 @@ def _build(settings: Mapping[str, Setting], root: Path | None) -> Config:
         selected_architecture=value["SELECTED_ARCHITECTURE"],
         configuration=Configuration(value["CONFIGURATION"]),
         build_drivers=tuple(value["BUILD_DRIVERS"].split()),
-        toolchain=Path(value["TOOLCHAIN"]),
-        edk2_root=path("EDK2_ROOT"),
-        linux_kernel=path("LINUX_KERNEL"),
         visual_studio_root=value["VISUAL_STUDIO_ROOT"],
         windows_kits_root=value["WINDOWS_KITS_ROOT"],
         windows_kits_version=value["WINDOWS_KITS_VERSION"],
         serial_port=int(value["SERIAL_PORT"], 0),
         hypervisor_wait_for_debugger=value["HYPERVISOR_WAIT_FOR_DEBUGGER"] == "1",
-        bochs_root=path("BOCHS_ROOT"),
         gdb_server_address=value["GDB_SERVER_ADDRESS"],
         ssh_target=value["SSH_TARGET"],
         ssh_port=int(value["SSH_PORT"], 0),
         ssh_password=value["SSH_PASSWORD"],
-        root=root,
+        checkout=root,
         settings=tuple(settings[name] for name in VARIABLES),
     )
 
@@ -350,13 +397,13 @@ def load(
     overrides: Mapping[str, str] | None = None,
 ) -> Config:
     """The merged configuration of the checkout at `root` (default: found by find_root)."""
-    root = root or find_root()
+    checkout = os.fspath(root) if root else _checkout(os.curdir)
     _check_overrides(overrides or {})
     settings = {v.name: Setting(v.name, v.default, "default") for v in VARIABLES.values()}
-    settings |= _file_settings(root)
+    settings |= _file_settings(checkout)
     settings |= _outer_settings(os.environ if environ is None else environ, "environment")
     settings |= _outer_settings(overrides or {}, "command line")
-    return _build(settings, root)
+    return _build(settings, checkout)
 
 
 # ---- python3 -m efi_image.config

@@ -8,15 +8,24 @@ that is as small as can be.
 from __future__ import annotations
 
 from enum import Enum
-from uuid import UUID
 
-from efi_image import gpt, iso, mbr
+from efi_image import gpt
 from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.guid import NO_GUID, Guid
+from efi_image.hints import TYPE_CHECKING
 from efi_image.partition_types import PartitionType
 from efi_image.record import Record
 from efi_image.source import Source
 
+MBR_ENTRIES = 4
+ISO_SECTOR = 512
+ISO_BLOCK = 2048
+ISO_END = 23  # the block behind those of the ISO 9660 file system
 MAX_ALIGNMENT = 1 << 30
+
+
+if TYPE_CHECKING:
+    from efi_image.mbr import Mbr
 
 
 class Table(Enum):
@@ -42,7 +51,7 @@ class ExtraPartition(Record):
     source: Source
     type: PartitionType
     name: str = ""
-    guid: UUID | None = None
+    guid: Guid | None = None
 
 
 class Place(Record):
@@ -63,13 +72,13 @@ class Geometry(Record):
 
     def check(self) -> None:
         """Raise UsageError if there is no such disk."""
-        if self.table is Table.ISO and self.sector_size != iso.SECTOR:
+        if self.table is Table.ISO and self.sector_size != ISO_SECTOR:
             raise UsageError("must be 512 for an ISO image, on any medium", where="--sector-size")
         if self.alignment % self.unit or not 0 < self.alignment <= MAX_ALIGNMENT:
             raise UsageError(
                 f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
             )
-        most = {Table.MBR: mbr.MAX_PARTITIONS, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
+        most = {Table.MBR: MBR_ENTRIES, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
         if len(self.extras) >= most:
             if self.table is Table.NONE:
                 raise UsageError("needs a partition table", where="--partition")
@@ -78,7 +87,7 @@ class Geometry(Record):
     @property
     def unit(self) -> int:
         """The image's size is a multiple of so many bytes."""
-        return iso.BLOCK if self.table is Table.ISO else self.sector_size
+        return ISO_BLOCK if self.table is Table.ISO else self.sector_size
 
     @property
     def _head(self) -> int:
@@ -87,7 +96,7 @@ class Geometry(Record):
             Table.GPT: 2 + gpt.entry_sectors(self.sector_size),
             Table.MBR: 1,
             Table.NONE: 0,
-            Table.ISO: iso.END * iso.BLOCK // self.sector_size,
+            Table.ISO: ISO_END * ISO_BLOCK // self.sector_size,
         }[self.table]
 
     @property
@@ -144,16 +153,16 @@ class Entry(Record):
 
     place: Place
     type: PartitionType
-    guid: UUID
+    guid: Guid
     name: str
 
 
 def gpt_of(
-    geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]
+    geometry: Geometry, sectors: int, disk_guid: Guid, entries: tuple[Entry, ...]
 ) -> gpt.Gpt:
     """The GUID partition table with these entries."""
     for entry in entries:
-        if not entry.type.guid.int:
+        if entry.type.guid == NO_GUID:
             raise UsageError(
                 f"a GPT has no such type of partition as {entry.type.name}", where="--partition"
             )
@@ -168,8 +177,10 @@ def gpt_of(
     return gpt.Gpt(sectors, geometry.sector_size, disk_guid, rows)
 
 
-def mbr_of(signature: int, entries: tuple[Entry, ...]) -> mbr.Mbr:
+def mbr_of(signature: int, entries: tuple[Entry, ...]) -> Mbr:
     """The master boot record with these entries."""
+    from efi_image import mbr  # noqa: PLC0415 - few disks have one alone
+
     rows = []
     for entry in entries:
         if entry.type.mbr is None:

@@ -5,21 +5,32 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from pathlib import Path
 
 from efi_image import pe
 from efi_image.conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
 from efi_image.errors import InputError, UsageError
-from efi_image.fat import check_name, parse_path, show_path
+from efi_image.fat import parse_path, show_path
+from efi_image.fat.names import check_names
+from efi_image.hints import TYPE_CHECKING
 from efi_image.image import Item
 from efi_image.pe import Machine, Role
 from efi_image.record import Record
-from efi_image.source import BytesSource, FileSource
+from efi_image.source import BytesSource, FileSource, Reader
+
+if TYPE_CHECKING:
+    from efi_image.hints import AnyPath
 
 BOOT_PATH = "\\EFI\\BOOT\\BOOTX64.EFI"
 KERNEL_PATH = "\\EFI\\zpp\\kernel.efi"
 INITRD_PATH = "\\EFI\\zpp\\initrd.img"
 BUILT = ((BOOT_PATH, "ZppBoot.efi", Role.APPLICATION), (DRIVER_PATH, "ZppDxe.efi", Role.DRIVER))
+
+
+def _name(source: str) -> str:
+    """The last part of a path; '' if that is no name."""
+    parts = [part for part in source.replace(os.altsep or os.sep, os.sep).split(os.sep) if part]
+    named = [part for part in parts if part != os.curdir]
+    return named[-1] if named else ""
 
 
 class Addition(Record):
@@ -46,16 +57,21 @@ class Addition(Record):
         if "\0" in self.source:
             raise InputError("cannot be read: embedded null byte", where=self.source)
         below = parse_path(self.target) if self.target.strip("\\/") else ()
-        if not any(c in self.source for c in "*?[") or Path(self.source).exists():
+        if not any(c in self.source for c in "*?[") or os.path.exists(self.source):
             into = not below or self.target[-1] in "\\/"
-            yield self.source, (*below, *parse_path(Path(self.source).name)) if into else below
+            yield self.source, (*below, *parse_path(_name(self.source))) if into else below
             return
+        yield from self._matching(below)
+
+    def _matching(self, below: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+        """What the source matches as a pattern."""
+        import glob  # noqa: PLC0415 - most images need no pattern
+        from pathlib import Path  # noqa: PLC0415
+
         parts = Path(self.source).parts
         fixed = next(n for n, part in enumerate(parts) if any(c in part for c in "*?["))
         found = 0
-        import glob  # noqa: PLC0415 - most images need no pattern
-
-        for match in sorted(glob.glob(self.source, recursive=True)):  # noqa: PTH207
+        for match in sorted(glob.glob(self.source, recursive=True)):
             if "**" in parts and Path(match).is_dir():
                 continue
             found += 1
@@ -72,7 +88,7 @@ class EspOptions(Record):
     their machine starts by itself.
     """
 
-    build_directory: Path
+    build_directory: AnyPath
     kernel: str = ""
     initrd: str = ""
     cmdline: str = ""
@@ -87,10 +103,10 @@ def _item(target: str, source: FileSource | BytesSource) -> Item:
     return Item(parse_path(target), source)
 
 
-def _built(directory: Path) -> Iterator[Item]:
+def _built(directory: AnyPath) -> Iterator[Item]:
     for target, name, role in BUILT:
         try:
-            source = FileSource.open(directory / name)
+            source = FileSource.open(os.path.join(directory, name))
         except InputError as error:
             raise InputError(error.what, where=error.where, hint="`make` builds it") from None
         pe.check(source, role)
@@ -129,15 +145,20 @@ def _kernel(options: EspOptions) -> Iterator[Item]:
 
 def _tree(source: str, target: tuple[str, ...]) -> Iterator[Item]:
     """A file, or all files of a directory; links to files are followed."""
-    if not Path(source).is_dir():
+    if not os.path.isdir(source):
         yield Item(target, FileSource.open(source))
         return
+    reader = Reader()
     waiting = [(source, target)]
     while waiting:
         directory, path = waiting.pop()
-        for entry in _listed(directory):
-            name = check_name(entry.name, entry.path)
-            if not entry.is_dir():
+        listed = _listed(directory)
+        check_names([entry.name for entry in listed], directory)
+        for entry in listed:
+            name = entry.name
+            if entry.is_file(follow_symlinks=False):
+                yield Item((*path, name), reader.source(entry.path))
+            elif not entry.is_dir():
                 yield Item((*path, name), FileSource.open(entry.path))
             elif entry.is_symlink():
                 raise InputError("is a link to a directory; FAT has no links", where=entry.path)

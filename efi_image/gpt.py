@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import struct
-import uuid
 import zlib
 
+from efi_image.guid import Guid
 from efi_image.record import Record
 
 ENTRIES = 128
@@ -26,8 +26,8 @@ MBR_RECORD = struct.Struct("<B3sB3sII")
 class Partition(Record):
     """An entry of the table; `name` is at most MAX_NAME UTF-16 units long."""
 
-    type_guid: uuid.UUID
-    guid: uuid.UUID
+    type_guid: Guid
+    guid: Guid
     first_lba: int
     sectors: int
     name: str = ""
@@ -49,7 +49,7 @@ class Gpt(Record):
 
     sectors: int
     sector_size: int
-    disk_guid: uuid.UUID
+    disk_guid: Guid
     partitions: tuple[Partition, ...]
 
     @property

@@ -7,9 +7,9 @@ or configuration differ have another identity.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Sequence
 
+from efi_image.digest import blake2b
 from efi_image.fat.tree import File
 from efi_image.source import Source
 
@@ -23,7 +23,7 @@ def content_digest(
     partitions: Iterable[Source] = (),
 ) -> bytes:
     """The digest of an image: `kind` is what else tells it from another with the same files."""
-    digest = hashlib.sha256(repr(kind).encode())
+    digest = blake2b(repr(kind).encode(), digest_size=32)
     for source in partitions:
         digest.update(f"{source.size}\0".encode())
         digest.update(_sample(source, source.size))

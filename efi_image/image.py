@@ -6,16 +6,24 @@ The same files, options and SOURCE_DATE_EPOCH give the same bytes: what is usual
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Mapping
-from pathlib import Path
-from typing import NamedTuple
+import os
+from collections.abc import Iterable, Mapping, Sequence
 
-from efi_image import iso
-from efi_image.disk import Entry, ExtraPartition, Geometry, Table, gpt_of, mbr_of
+from efi_image.disk import (
+    ISO_BLOCK,
+    ISO_SECTOR,
+    Entry,
+    ExtraPartition,
+    Geometry,
+    Table,
+    gpt_of,
+    mbr_of,
+)
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan
 from efi_image.fat.layout import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
+from efi_image.guid import Guid
+from efi_image.hints import TYPE_CHECKING
 from efi_image.identity import content_digest
 from efi_image.output import Form, Target, write_image
 from efi_image.partition_types import ESP
@@ -23,6 +31,12 @@ from efi_image.progress import Progress, counter
 from efi_image.record import Record
 from efi_image.sink import Sink
 from efi_image.source import Source
+
+if TYPE_CHECKING:
+    from typing import overload
+
+    from efi_image.fat.tree import File
+    from efi_image.hints import AnyPath
 
 DEFAULT_SIZE = 64 * MIB  # FAT32 with sectors of 512 bytes, and room for a kernel
 SPARE = 16  # an image that grows gets one SPARE-th more than it needs
@@ -56,9 +70,9 @@ class ImageOptions(Record):
     alignment: int = MIB
     label: str = LABEL
     volume_serial: int | None = None
-    disk_guid: uuid.UUID | None = None
+    disk_guid: Guid | None = None
     disk_signature: int | None = None
-    partition_guid: uuid.UUID | None = None
+    partition_guid: Guid | None = None
     partitions: tuple[ExtraPartition, ...] = ()
     seconds: int = 0
     digest: bool = False
@@ -70,12 +84,44 @@ class ImageOptions(Record):
         return Geometry(self.table, self.sector_size, self.alignment, extras, self.minimal)
 
 
-class FileReport(NamedTuple):
+class FileReport:
     """A file that is on an image; sha256 is empty if it was not asked for."""
 
-    path: str
-    size: int
-    sha256: str
+    __slots__ = ("path", "sha256", "size")
+
+    def __init__(self, path: str, size: int, sha256: str) -> None:
+        self.path = path
+        self.size = size
+        self.sha256 = sha256
+
+    def as_dict(self) -> dict[str, object]:
+        """The fields by name."""
+        return {"path": self.path, "size": self.size, "sha256": self.sha256}
+
+
+class FileReports(Sequence[FileReport]):
+    """The files of an image, each made when it is asked for: there may be many."""
+
+    def __init__(self, paths: Sequence[str], files: Sequence[File]) -> None:
+        self._paths = paths
+        self._files = files
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    if TYPE_CHECKING:
+
+        @overload
+        def __getitem__(self, index: int) -> FileReport: ...
+
+        @overload
+        def __getitem__(self, index: slice) -> FileReports: ...
+
+    def __getitem__(self, index: int | slice) -> FileReport | FileReports:
+        if isinstance(index, slice):
+            return FileReports(self._paths[index], self._files[index])
+        file = self._files[index]
+        return FileReport(self._paths[index], file.size, file.sha256)
 
 
 class PartitionReport(Record):
@@ -104,7 +150,7 @@ class Report(Record):
     serial: str
     sha256: str
     partitions: tuple[PartitionReport, ...]
-    files: tuple[FileReport, ...]
+    files: FileReports
 
 
 def source_date(environ: Mapping[str, str]) -> int:
@@ -211,13 +257,15 @@ def _digest(demand: Demand, size: int, options: ImageOptions) -> bytes:
 def _entries(options: ImageOptions, volume: int, digest: bytes) -> tuple[Entry, ...]:
     """All partitions, the one of the FAT volume first."""
 
-    def derived(what: str) -> uuid.UUID:
-        return uuid.uuid5(ESP.guid, f"{digest.hex()} {what}")
+    def derived(what: str) -> Guid:
+        return Guid.derived(digest, what)
 
     first, *others = options.geometry.places(volume)
-    esp = Entry(first, ESP, options.partition_guid or derived("partition"), PARTITION_NAME)
+    esp = Entry(
+        first, ESP, options.partition_guid or Guid.derived(digest, "partition"), PARTITION_NAME
+    )
     extras = [
-        Entry(place, each.type, each.guid or derived(f"partition {number}"), each.name)
+        Entry(place, each.type, each.guid or Guid.derived(digest, f"partition {number}"), each.name)
         for number, (place, each) in enumerate(zip(others, options.partitions, strict=True), 2)
     ]
     return esp, *extras
@@ -243,11 +291,10 @@ class Plan(Record):
         extras = sum(each.source.size for each in self.options.partitions)
         return extras + sum(file.size for file in self.volume.demand.files)
 
-    def files(self) -> tuple[FileReport, ...]:
+    def files(self) -> FileReports:
         """The files, in their order on the volume; with digests when they are written."""
         demand = self.volume.demand
-        pairs = zip(demand.paths, demand.files, strict=True)
-        return tuple([FileReport(path, file.size, file.sha256) for path, file in pairs])
+        return FileReports(demand.paths, demand.files)
 
     def write(self, sink: Sink) -> None:
         """Write the whole image."""
@@ -269,9 +316,9 @@ class Plan(Record):
         identity = self.volume.identity
         serial = f"{identity.serial:08X}"
         return Report(
-            output=str(target.path),
+            output=os.fspath(target.path),
             format=target.form.value,
-            bmap=str(target.bmap or ""),
+            bmap=os.fspath(target.bmap or ""),
             size=self.size,
             sector_size=self.options.sector_size,
             table=self.options.table.value,
@@ -312,14 +359,16 @@ def _tables(
         if signature is None:
             signature = int.from_bytes(digest[4:8], "little") or 1
         return mbr_of(signature, entries).sector(), b""
-    disk = options.disk_guid or uuid.uuid5(ESP.guid, digest.hex() + " disk")
+    disk = options.disk_guid or Guid.derived(digest, "disk")
     table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
     if options.table is Table.GPT:
         return table.primary(), table.backup()
+    from efi_image import iso  # noqa: PLC0415 - few images are one
+
     place = entries[0].place
-    start, volume = place.first_lba * iso.SECTOR, place.sectors * iso.SECTOR
+    start, volume = place.first_lba * ISO_SECTOR, place.sectors * ISO_SECTOR
     system = iso.Iso(size, start, volume, options.label, options.seconds)
-    area = table.primary().ljust(iso.FIRST_BLOCK * iso.BLOCK, b"\0")
+    area = table.primary().ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
     return area + system.blocks(), table.backup()
 
 
@@ -354,7 +403,7 @@ def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
 def build(
     items: Iterable[Item],
     options: ImageOptions,
-    output: Path | Target,
+    output: AnyPath | Target,
     progress: Progress | None = None,
 ) -> Report:
     """Make an image file; `output` is replaced when all went well, else it is as it was.

@@ -9,31 +9,30 @@ ECMA-119; El Torito 1.0; UEFI specification, 13.3.2.
 
 from __future__ import annotations
 
-import re
 import struct
+import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
+from efi_image.disk import ISO_BLOCK, ISO_SECTOR
 from efi_image.errors import DoesNotFitError
 from efi_image.record import Record
 
-BLOCK = 2048
 FIRST_BLOCK = 16  # before it is the system area, which has the partition table
-BOOT_RECORD, TERMINATOR, CATALOG, PATHS_LITTLE, PATHS_BIG, ROOT, END = range(17, 24)
-MAX_EXTENT = (1 << 32) - BLOCK  # bytes; a larger file has several extents
+BOOT_RECORD, TERMINATOR, CATALOG, PATHS_LITTLE, PATHS_BIG, ROOT = range(17, 23)
+MAX_EXTENT = (1 << 32) - ISO_BLOCK  # bytes; a larger file has several extents
 PLATFORM_UEFI = 0xEF
-SECTOR = 512
 IMAGE_NAME = b"EFI.IMG;1"
 CATALOG_NAME = b"BOOT.CAT;1"
 
 _DIRECTORY, _MORE_EXTENTS = 0x02, 0x80
-_LATEST = int(datetime(2155, 12, 31, 23, 59, 59, tzinfo=UTC).timestamp())
+_LATEST = 5869583999  # the end of the year 2155
+_D_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
 class Iso(Record):
     """The file system of an image: sizes in bytes, `start` and `volume` of the FAT volume.
 
-    `size` and `start` are multiples of BLOCK.
+    `size` and `start` are multiples of ISO_BLOCK.
     """
 
     size: int
@@ -43,7 +42,7 @@ class Iso(Record):
     seconds: int
 
     def blocks(self) -> bytes:
-        """The blocks from FIRST_BLOCK to END."""
+        """The blocks from FIRST_BLOCK up to ISO_END."""
         parts = (
             self._primary(),
             _descriptor(
@@ -55,24 +54,24 @@ class Iso(Record):
             _path_table(">"),
             b"".join(self._root()),
         )
-        return b"".join(part.ljust(BLOCK, b"\0") for part in parts)
+        return b"".join(part.ljust(ISO_BLOCK, b"\0") for part in parts)
 
     @property
-    def _at(self) -> datetime:
-        return datetime.fromtimestamp(min(self.seconds, _LATEST), UTC)
+    def _at(self) -> time.struct_time:
+        return time.gmtime(min(self.seconds, _LATEST))
 
     def _primary(self) -> bytes:
-        name = re.sub("[^A-Z0-9_]", "_", self.label).encode("ascii")
-        date = self._at.strftime("%Y%m%d%H%M%S00").encode("ascii") + b"\0"
+        name = "".join(c if c in _D_CHARACTERS else "_" for c in self.label).encode("ascii")
+        date = time.strftime("%Y%m%d%H%M%S00", self._at).encode("ascii") + b"\0"
         never = b"0" * 16 + b"\0"
         blank = b" " * 128
         body = b"".join(
             (
                 b"\0" + b" " * 32 + name.ljust(32) + bytes(8),
-                _both4(self.size // BLOCK) + bytes(32),
-                _both2(1) + _both2(1) + _both2(BLOCK) + _both4(len(_path_table("<"))),
+                _both4(self.size // ISO_BLOCK) + bytes(32),
+                _both2(1) + _both2(1) + _both2(ISO_BLOCK) + _both4(len(_path_table("<"))),
                 struct.pack("<II", PATHS_LITTLE, 0) + struct.pack(">II", PATHS_BIG, 0),
-                self._record(b"\0", ROOT, BLOCK, _DIRECTORY),
+                self._record(b"\0", ROOT, ISO_BLOCK, _DIRECTORY),
                 blank * 3 + b"ZPP-IMAGE".ljust(128),
                 b" " * (3 * 37),
                 date + date + never + never + b"\x01",
@@ -85,21 +84,21 @@ class Iso(Record):
         head = struct.pack("<BBH24sHH", 1, PLATFORM_UEFI, 0, b"", 0, 0xAA55)
         check = -sum(struct.unpack("<16H", head)) & 0xFFFF
         head = head[:28] + struct.pack("<H", check) + head[30:]
-        sectors = self.volume // SECTOR
+        sectors = self.volume // ISO_SECTOR
         # what does not fit into 16 bits reaches to the end of the file system
         count = sectors if sectors < 1 << 16 else 0
-        entry = struct.pack("<BBHBBHI", 0x88, 0, 0, 0, 0, count, self.start // BLOCK)
+        entry = struct.pack("<BBHBBHI", 0x88, 0, 0, 0, 0, count, self.start // ISO_BLOCK)
         return head + entry.ljust(32, b"\0")
 
     def _root(self) -> Iterator[bytes]:
-        yield self._record(b"\0", ROOT, BLOCK, _DIRECTORY)
-        yield self._record(b"\1", ROOT, BLOCK, _DIRECTORY)
-        yield self._record(CATALOG_NAME, CATALOG, BLOCK, 0)
-        room = BLOCK - 2 * 34 - 44
+        yield self._record(b"\0", ROOT, ISO_BLOCK, _DIRECTORY)
+        yield self._record(b"\1", ROOT, ISO_BLOCK, _DIRECTORY)
+        yield self._record(CATALOG_NAME, CATALOG, ISO_BLOCK, 0)
+        room = ISO_BLOCK - 2 * 34 - 44
         for done in range(0, self.volume, MAX_EXTENT):
             size = min(self.volume - done, MAX_EXTENT)
             more = _MORE_EXTENTS if done + size < self.volume else 0
-            record = self._record(IMAGE_NAME, (self.start + done) // BLOCK, size, more)
+            record = self._record(IMAGE_NAME, (self.start + done) // ISO_BLOCK, size, more)
             room -= len(record)
             if room < 0:
                 raise DoesNotFitError(f"an ISO image cannot have a volume of {self.volume} bytes")
@@ -107,7 +106,7 @@ class Iso(Record):
 
     def _record(self, name: bytes, block: int, size: int, flags: int) -> bytes:
         at = self._at
-        date = struct.pack("7B", at.year - 1900, at.month, at.day, at.hour, at.minute, at.second, 0)
+        date = struct.pack("7B", at.tm_year - 1900, *at[1:6], 0)
         body = b"\0" + _both4(block) + _both4(size) + date + bytes((flags, 0, 0)) + _both2(1)
         body += bytes((len(name),)) + name
         if len(body) % 2 == 0:

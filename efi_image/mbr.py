@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import struct
 
+from efi_image.disk import MBR_ENTRIES
 from efi_image.record import Record
 
 MBR_SIZE = 512
-MAX_PARTITIONS = 4
 MAX_SECTORS = 0xFFFFFFFF
 HEADS = 255
 SECTORS_PER_TRACK = 63
@@ -42,7 +42,7 @@ class Mbr(Record):
         code = b"\xcd\x18\xeb\xfe".ljust(440, b"\0")
         records = b"".join(partition.record() for partition in self.partitions)
         head = code + struct.pack("<IH", self.signature, 0)
-        return head + records.ljust(MAX_PARTITIONS * _RECORD.size, b"\0") + b"\x55\xaa"
+        return head + records.ljust(MBR_ENTRIES * _RECORD.size, b"\0") + b"\x55\xaa"
 
 
 def chs(lba: int) -> bytes:

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext, suppress
 from enum import Enum
 from io import FileIO
-from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, cast
 
 from efi_image.atomic import atomic, check_output, workspace
+from efi_image.context import manager
 from efi_image.errors import OutputError, UsageError
+from efi_image.hints import TYPE_CHECKING
 from efi_image.record import Record
 from efi_image.sink import Sink, StreamSink
 
 if TYPE_CHECKING:
+    from typing import IO, Any
+
     from efi_image.bmap import BlockMap
+    from efi_image.hints import AnyPath
 
 STANDARD = "-"
 STANDARD_DESCRIPTOR = 1
@@ -49,26 +51,26 @@ class Form(Enum):
 
 def form_of(name: str) -> Form:
     """The form that a file's suffix stands for; else raw."""
-    suffix = Path(name).suffix[1:].lower()
+    suffix = os.path.splitext(name)[1][1:].lower()
     return next((form for form in Form if form.value == suffix), Form.RAW)
 
 
 class Target(Record):
     """An image's file, or standard output (path `-`), its form, and its bmap file if any."""
 
-    path: Path
+    path: AnyPath
     form: Form
-    bmap: Path | None = None
+    bmap: AnyPath | None = None
 
     @property
     def is_standard(self) -> bool:
         """Whether it goes to standard output."""
-        return str(self.path) == STANDARD
+        return os.fspath(self.path) == STANDARD
 
     @property
     def name(self) -> str:
         """What to call it in a message."""
-        return STANDARD_NAME if self.is_standard else str(self.path)
+        return STANDARD_NAME if self.is_standard else os.fspath(self.path)
 
     def check(self) -> None:
         """Raise UsageError, OutputError or MissingError if it cannot be, before long work."""
@@ -103,6 +105,11 @@ class _Whole(FileIO):
         return len(view)
 
 
+def _as_file(file: Any) -> IO[bytes]:
+    """To whoever checks types: what compressors need of a file, it has."""
+    return file  # type: ignore[no-any-return]
+
+
 def _compressor(file: _Whole, form: Form, size: int) -> Any:
     """A file that is written into another, compressed."""
     match form:
@@ -113,15 +120,15 @@ def _compressor(file: _Whole, form: Form, size: int) -> Any:
         case Form.XZ:
             import lzma  # noqa: PLC0415
 
-            return lzma.LZMAFile(cast("IO[bytes]", file), "wb", preset=XZ_PRESET)
+            return lzma.LZMAFile(_as_file(file), "wb", preset=XZ_PRESET)
         case _:
             import zstandard  # noqa: PLC0415
 
             compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True)
-            return compressor.stream_writer(cast("IO[bytes]", file), size=size, closefd=False)
+            return compressor.stream_writer(_as_file(file), size=size, closefd=False)
 
 
-@contextmanager
+@manager
 def _compressed(file: _Whole, form: Form, size: int) -> Iterator[Any]:
     """A stream into `file`; complete when the block ends well, else it writes no more."""
     stream = _compressor(file, form, size)
@@ -130,21 +137,28 @@ def _compressed(file: _Whole, form: Form, size: int) -> Iterator[Any]:
         stream.close()
     except BaseException:
         file.broken = True
-        with suppress(Exception):
+        try:
             stream.close()
+        except Exception:  # noqa: S110 - the error before counts
+            pass
         raise
+
+
+def _into(stream: Any, target: Target, write: Write, digest: bool, blocks: BlockMap | None) -> str:
+    sink = StreamSink(stream.write, target.name, digest=digest, watcher=blocks)
+    write(sink)
+    return sink.finish()
 
 
 def _stream(
     descriptor: int, target: Target, write: Write, size: int, digest: bool, blocks: BlockMap | None
 ) -> str:
     file = _Whole(descriptor, "wb", closefd=False)
-    plain = target.form is Form.RAW
     try:
-        with nullcontext(file) if plain else _compressed(file, target.form, size) as stream:
-            sink = StreamSink(stream.write, target.name, digest=digest, watcher=blocks)
-            write(sink)
-            return sink.finish()
+        if target.form is Form.RAW:
+            return _into(file, target, write, digest, blocks)
+        with _compressed(file, target.form, size) as stream:
+            return _into(stream, target, write, digest, blocks)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=target.name) from None
 
@@ -202,6 +216,6 @@ def write_image(target: Target, write: Write, *, size: int, digest: bool, seed: 
         try:
             _Whole(descriptor, "wb", closefd=False).write(blocks.finish(size))
         except OSError as error:
-            where = str(target.bmap)
+            where = os.fspath(target.bmap)
             raise OutputError(f"cannot be written: {error.strerror}", where=where) from None
     return found

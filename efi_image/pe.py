@@ -156,7 +156,7 @@ _BOOT_NAMES = {f"BOOT{machine.name}.EFI": machine for machine in Machine}
 
 def is_program(path: Sequence[str]) -> bool:
     """Whether a file's name says that it is a UEFI program."""
-    return path[-1].upper().endswith(".EFI")
+    return path[-1][-4:].upper() == ".EFI"
 
 
 def boot_machine(path: Sequence[str]) -> Machine | None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable, Mapping
 from enum import Enum
-from pathlib import Path
 
 from efi_image.config import Config, Setting
 from efi_image.disk import ExtraPartition, Table
@@ -76,7 +76,7 @@ class Recipe(Record):
         """What goes onto the ESP; raises UsageError."""
         hypervisor = Hypervisor(_choice(self.settings["hypervisor"], [h.value for h in Hypervisor]))
         return EspOptions(
-            build_directory=Path(self.value("build-dir")),
+            build_directory=self.value("build-dir"),
             kernel=self.value("kernel"),
             initrd=self.value("initrd"),
             cmdline=self.value("cmdline"),
@@ -139,7 +139,7 @@ class Recipe(Record):
         if self.value("output-format"):
             chosen = self.settings["output-format"]
             form = Form(_choice(chosen, [each.value for each in Form]))
-        return Target(Path(output), form, Path(bmap) if bmap else None)
+        return Target(output, form, bmap or None)
 
 
 def _default_name(form: str) -> str:
@@ -152,7 +152,8 @@ def _default_name(form: str) -> str:
 
 def _table_of(output: Setting) -> Setting:
     """The table that the output's name stands for: `.iso`, or `.iso.zst` and the like."""
-    if ".iso" in [suffix.lower() for suffix in Path(output.value).suffixes[-2:]]:
+    name = os.path.basename(output.value).lower()
+    if "iso" in name.lstrip(".").split(".")[1:][-2:]:
         return Setting("table", Table.ISO.value, "suffix of the output")
     return Setting("table", Table.GPT.value, "default")
 
@@ -170,13 +171,13 @@ def merge(
     settings = {key.name: Setting(key.name, key.default, "default") for key in KEYS.values()}
     serial = next(each for each in config.settings if each.name == "SERIAL_PORT")
     settings["serial"] = Setting("serial", serial.value, serial.origin)
-    directory = str(config.build_directory)
+    directory = config.build_folder
     settings["build-dir"] = Setting("build-dir", directory, "default")
     settings |= manifest.settings
     settings |= {option.name: option for option in options}
     if not settings["output"].value:
         name = _default_name(settings["output-format"].value)
-        image = str(Path(settings["build-dir"].value) / name)
+        image = os.path.join(settings["build-dir"].value, name)
         settings["output"] = Setting("output", image, "default")
     if not settings["table"].value:
         settings["table"] = _table_of(settings["output"])

@@ -7,9 +7,14 @@ methods here are the same for all records. To whoever checks types it is a froze
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, NoReturn, TypeVar, dataclass_transform
+from collections.abc import Sequence
 
-AnyRecord = TypeVar("AnyRecord", bound="Record")
+from efi_image.hints import TYPE_CHECKING, dataclass_transform
+
+if TYPE_CHECKING:
+    from typing import Any, ClassVar, NoReturn, TypeVar
+
+    AnyRecord = TypeVar("AnyRecord", bound="Record")
 
 
 @dataclass_transform(frozen_default=True)
@@ -58,13 +63,15 @@ def replace(record: AnyRecord, **changes: Any) -> AnyRecord:
 
 
 def as_dict(record: Record) -> dict[str, Any]:
-    """The fields by name; records and named tuples in them, and in tuples, in the same way."""
+    """The fields by name; what is in them, and in tuples, in the same way."""
     return {name: _plain(record.__dict__[name]) for name in record._fields}
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Record):
         return as_dict(value)
-    if hasattr(value, "_asdict"):
-        return value._asdict()
-    return [_plain(each) for each in value] if isinstance(value, tuple) else value
+    if hasattr(value, "as_dict"):
+        return value.as_dict()
+    if isinstance(value, Sequence) and not isinstance(value, str | bytes):
+        return [_plain(each) for each in value]
+    return value

@@ -7,16 +7,17 @@ shares their blocks where the file system can, and their holes stay holes.
 from __future__ import annotations
 
 import errno
-import hashlib
 import os
 from collections.abc import Callable
-from typing import Protocol
 
 from efi_image.errors import OutputError
-from efi_image.source import CHUNK, FileSource, Source
+from efi_image.hints import TYPE_CHECKING, Protocol
+from efi_image.source import CHUNK, SMALL, BytesSource, FileSource, Source
+
+if TYPE_CHECKING:
+    from hashlib import _Hash as Hash
 
 _ZEROS = bytes(CHUNK)
-_SMALL = CHUNK // 4  # up to this size things are gathered
 _GAP = 4096  # shorter holes are filled: a file system has none so short
 _PIECE = 1 << 24  # bytes that the kernel copies before progress is told
 _CANNOT = frozenset(
@@ -31,6 +32,12 @@ def _is_zero(view: memoryview) -> bool:
         view[start : start + CHUNK] == _ZEROS[: len(view) - start]
         for start in range(0, len(view), CHUNK)
     )
+
+
+def _sha256() -> Hash:
+    import hashlib  # noqa: PLC0415 - few ask for a digest, and it loads OpenSSL
+
+    return hashlib.sha256()
 
 
 class Watcher(Protocol):
@@ -51,7 +58,7 @@ class Sink:
     ) -> None:
         self._descriptor = descriptor
         self._name = name
-        self._digest = hashlib.sha256() if digest else None
+        self._digest = _sha256() if digest else None
         self._watcher = watcher
         self._buffer = memoryview(bytearray(CHUNK))
         self._used = 0
@@ -61,7 +68,7 @@ class Sink:
     def write(self, data: bytes | bytearray | memoryview) -> None:
         """Write the next bytes."""
         view = memoryview(data)
-        if len(view) <= _SMALL:
+        if len(view) <= SMALL:
             self._room(len(view))[:] = view
             return
         self._flush()
@@ -83,15 +90,19 @@ class Sink:
 
     def copy(self, source: Source) -> str:
         """Write all bytes of a source; its SHA-256 in hexadecimal, or '' without digests."""
+        if isinstance(source, BytesSource) and not self._digest:
+            self.write(source.data)
+            self._tell(source.size)
+            return ""
         if isinstance(source, FileSource) and not (self._digest or self._watcher):
-            if source.size <= _SMALL:
+            if source.size <= SMALL:
                 source.read_into(self._room(source.size))
                 self._tell(source.size)
             else:
                 self._flush()
                 self._copy_file(source)
             return ""
-        digest = hashlib.sha256() if self._digest else None
+        digest = _sha256() if self._digest else None
         for chunk in source.chunks():
             if digest:
                 digest.update(chunk)

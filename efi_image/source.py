@@ -9,13 +9,16 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Protocol
 
 from efi_image.errors import InputError
-from efi_image.record import Record
+from efi_image.hints import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from efi_image.hints import AnyPath
 
 CHUNK = 1 << 18  # bytes; what the caches of a CPU hold
+SMALL = CHUNK // 4  # files up to this size are gathered, and written together
+KEPT = 1 << 23  # bytes of small files that are read when they are looked at
 
 
 class Source(Protocol):
@@ -36,16 +39,15 @@ class Source(Protocol):
         """So many bytes from that offset on; fewer at the end."""
 
 
-class BytesSource(Record):
+class BytesSource:
     """Bytes in memory."""
 
-    name: str
-    data: bytes
+    __slots__ = ("data", "name", "size")
 
-    @property
-    def size(self) -> int:
-        """Bytes in all."""
-        return len(self.data)
+    def __init__(self, name: str, data: bytes) -> None:
+        self.name = name
+        self.data = data
+        self.size = len(data)
 
     def chunks(self) -> Iterator[memoryview]:
         """The bytes, in pieces."""
@@ -61,10 +63,6 @@ class BytesSource(Record):
 _Identity = tuple[int, int, int, int]
 
 
-def _identity(status: os.stat_result) -> _Identity:
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-
-
 class FileSource:
     """A regular file; made by `open`, which checks that it is one."""
 
@@ -76,23 +74,26 @@ class FileSource:
         self.size = identity[2]  # bytes
 
     @classmethod
-    def open(cls, path: str | Path) -> FileSource:
+    def open(cls, path: AnyPath) -> FileSource:
         """The file at that path; raises InputError if it is no readable regular file."""
         name = os.fspath(path)
         try:
-            status = os.stat(name)  # noqa: PTH116
+            status = os.stat(name)
         except (OSError, ValueError) as error:
             raise _unreadable(name, error) from None
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(f"is {kind}", where=name)
-        return cls(name, _identity(status))
+        identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+        return cls(name, identity)
 
     def descriptor(self) -> int:
         """The file, opened for reading; raises InputError if it changed since `open`."""
         try:
             descriptor = os.open(self.name, os.O_RDONLY)
-            if _identity(os.fstat(descriptor)) == self.identity:
+            status = os.fstat(descriptor)
+            found = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+            if found == self.identity:
                 return descriptor
         except OSError as error:
             raise _unreadable(self.name, error) from None
@@ -139,9 +140,42 @@ class FileSource:
         """Fill the view with the bytes from that offset on; raises InputError, as `fill`."""
         descriptor = self.descriptor()
         try:
-            self.fill(descriptor, view, offset)
+            # a call of `fill` for each of many files would take as long as their `fstat`
+            if os.preadv(descriptor, (view,), offset) != len(view):
+                self.fill(descriptor, view, offset)
+        except OSError as error:
+            raise _unreadable(self.name, error) from None
         finally:
             os.close(descriptor)
+
+
+class Reader:
+    """Looks at files, and reads what is small at once: that takes two system calls less.
+
+    It keeps KEPT bytes at most; the files beyond are read when the image is written.
+    """
+
+    def __init__(self, room: int = KEPT) -> None:
+        self._room = room
+
+    def source(self, name: str) -> FileSource | BytesSource:
+        """A file that a directory lists as a regular one; raises InputError as FileSource.open."""
+        if self._room < SMALL:
+            return FileSource.open(name)
+        try:
+            # should it be a FIFO by now, nobody waits for its other end
+            descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
+            try:
+                data = os.read(descriptor, SMALL + 1)  # of a regular file that is all, or enough
+            finally:
+                os.close(descriptor)
+        except OSError as error:
+            raise _unreadable(name, error) from None
+        size = len(data)
+        if size > SMALL:
+            return FileSource.open(name)
+        self._room -= size
+        return BytesSource(name, data)
 
 
 def _unreadable(name: str, error: OSError | ValueError) -> InputError:

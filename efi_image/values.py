@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-import re
-
 from efi_image.errors import UsageError
 from efi_image.fat import FatType
+from efi_image.numerals import is_decimal, is_hexadecimal
 
 MAX_LABEL = 11
 
 _UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+_SUFFIXES = {unit + end: shift for unit, shift in _UNITS.items() for end in ("", "B", "IB")}
 _NOT_IN_LABEL = frozenset('"*+,./:;<=>?[\\]|')
 
 
 def parse_size(text: str, where: str) -> int:
     """Bytes: `65536`, `64M`, `1GiB` (units are powers of 1024)."""
-    match = re.fullmatch(r"(\d{1,15})([KMGT]?)(?:i?B)?", text.strip(), re.I | re.ASCII)
-    if match is None:
+    word = text.strip()
+    digits = word.rstrip("BIKMGTbikmgt")
+    shift = _SUFFIXES.get(word[len(digits) :].upper())
+    if shift is None or not is_decimal(digits, 15):
         raise UsageError(f"expected a size such as 64M or 1G, not '{text}'", where=where)
-    return int(match[1]) << _UNITS[match[2].upper()]
+    return int(digits) << shift
 
 
 def parse_port(text: str, where: str) -> int:
     """An I/O port, or 0 for none."""
-    match = re.fullmatch(r"0[xX][0-9a-fA-F]{1,4}|\d{1,5}", text.strip(), re.ASCII)
-    port = int(text, 16 if text.lower().startswith("0x") else 10) if match else -1
+    word = text.strip()
+    port = -1
+    if is_hexadecimal(word, 4):
+        port = int(word, 16)
+    elif is_decimal(word, 5):
+        port = int(word)
     if not 0 <= port <= 0xFFF8:
         raise UsageError(f"expected an I/O port such as 0x3f8, or 0, not '{text}'", where=where)
     return port
@@ -46,6 +52,8 @@ def parse_label(text: str, where: str) -> str:
 
 def parse_serial(text: str, where: str) -> int:
     """A number of 32 bits in hexadecimal: `1234-ABCD`, `1234abcd`, `0x1234abcd`."""
+    import re  # noqa: PLC0415 - few give one, and nothing else here needs it
+
     match = re.fullmatch(r"(?:0x)?([0-9a-f]{4})-?([0-9a-f]{4})", text.strip(), re.I | re.ASCII)
     if match is None:
         raise UsageError(f"expected eight digits such as 1234-ABCD, not '{text}'", where=where)

@@ -16,6 +16,10 @@ works_here() {
         grep -qsF "$(realpath .venv)/bin/python" .venv/bin/zpp-image
 }
 
+pip_install() {
+    .venv/bin/pip install --quiet --disable-pip-version-check --no-input "$@"
+}
+
 if works_here && cmp -s pyproject.toml "$stamp"; then
     compile_package
     echo "setup: Python environment is ready"
@@ -34,7 +38,8 @@ if [ ! -x .venv/bin/pip ] && ! python3 -m venv .venv; then
     printf 'hint: it needs 400 MB of disk space and the package python3-venv\n' >&2
     exit 1
 fi
-if ! .venv/bin/pip install --quiet --disable-pip-version-check --no-input -e '.[dev]'; then
+# What older ones install as zpp-image imports re, which takes 2 ms of the 25 of a small image.
+if ! pip_install 'pip>=25.3' || ! pip_install -e '.[dev]'; then
     printf 'setup: pip could not install the Python packages\n' >&2
     printf 'hint: check the network, the configuration of pip (pip config list) and the disk space\n' >&2
     exit 1

@@ -1,103 +1,12 @@
-"""`zpp-image make`."""
+"""`zpp-image make`: its options; commands/making.py does the work."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
 from pathlib import Path
 
 import click
 
-from efi_image.commands.meter import Meter
-from efi_image.config import Setting, load
-from efi_image.disk import Table
-from efi_image.errors import UsageError
-from efi_image.esp import Addition, contents
-from efi_image.facts.text import human
-from efi_image.image import Report, build, source_date
-from efi_image.output import Form
-from efi_image.recipe import Hypervisor, Recipe, merge, parse_partition
-from efi_image.record import as_dict
-from efi_image.settings import KEYS, ListedFile, Manifest
-
-LISTED = 40  # files
-
-
-def _json(report: Report) -> str:
-    import json  # noqa: PLC0415
-
-    return json.dumps(as_dict(report), indent=2)
-
-
-def _summary(report: Report) -> str:
-    has_table = report.table != Table.NONE.value
-    kind = f"{report.table.upper()} image with a" if has_table else "plain"
-    volume = f"{report.fat} {'ESP' if has_table else 'volume'}"
-    rows = [(file.path, file.size) for file in report.files[:LISTED]]
-    more = len(report.files) - len(rows)
-    rows += [(f"partition {part.name or part.type}", part.size) for part in report.partitions[1:]]
-    width = max((len(name) for name, _ in rows), default=0)
-    lines = [
-        f"{report.output}: {human(report.size)}, {kind} {volume}, {human(report.free)} free",
-        *(f"  {name:{width}}  {human(size):>10}" for name, size in rows),
-    ]
-    if more:
-        lines.append(f"  … and {more} more files; --json lists them all")
-    if report.sha256:
-        lines.append(f"sha256 {report.sha256}")
-    return "\n".join(lines)
-
-
-SHORTHANDS = {
-    "plain_fat": Setting("table", Table.NONE.value, "--plain-fat"),
-    "no_hypervisor": Setting("hypervisor", Hypervisor.OFF.value, "--no-hypervisor"),
-}
-
-
-def _settings(options: Mapping[str, object]) -> list[Setting]:
-    """The settings that were given as options; raises UsageError if two are for one key."""
-    given: dict[str, Setting] = {}
-    found = [s for name, s in SHORTHANDS.items() if options[name]]
-    if options["digest"] is not None:
-        found.append(Setting("digest", "on" if options["digest"] else "off", "--digest"))
-    for key in KEYS:
-        value = options.get(key.replace("-", "_"))
-        if isinstance(value, str | Path):
-            found.append(Setting(key, str(value), f"--{key}" if key != "output" else "OUTPUT"))
-    for setting in found:
-        before = given.setdefault(setting.name, setting)
-        if before.value != setting.value:
-            raise UsageError(f"does not go with {setting.origin}", where=before.origin)
-    return list(given.values())
-
-
-def _manifest(path: Path) -> Manifest:
-    from efi_image import manifest  # noqa: PLC0415 - most images have none
-
-    return manifest.load(path)
-
-
-def _show(recipe: Recipe, as_json: bool) -> None:
-    from efi_image.commands.config import recipe_json, recipe_table  # noqa: PLC0415
-
-    click.echo(recipe_json(recipe) if as_json else recipe_table(recipe))
-
-
-def _recipe(manifest: Path | None, options: Mapping[str, object], lists: _Lists) -> Recipe:
-    boots, additions, partitions = lists
-    parsed = [Addition.parse(text) for text in additions]
-    return merge(
-        load(),
-        _manifest(manifest) if manifest else Manifest(),
-        _settings(options),
-        boots=boots,
-        files=tuple(ListedFile(each.source, each.target, "--add") for each in parsed),
-        partitions=tuple(parse_partition(text) for text in partitions),
-    )
-
-
-_Lists = tuple[tuple[str, ...], tuple[str, ...], tuple[str, ...]]
-
+from efi_image.commands.making import CHOICES, Asked, make
 
 EXAMPLES = """\b
 Examples:
@@ -146,15 +55,15 @@ Examples:
 )
 @click.option(
     "--table",
-    type=click.Choice([table.value for table in Table]),
+    type=click.Choice(CHOICES["table"]),
     help="Partition table; none: a FAT volume alone; iso: a GPT, and an ISO 9660 file system "
     "that starts from optical media.  [default: gpt; iso for OUTPUT .iso]",
 )
 @click.option("--plain-fat", is_flag=True, help="The same as --table none.")
-@click.option("--fat", type=click.Choice(["12", "16", "32"]), help="FAT type. [default: by size]")
+@click.option("--fat", type=click.Choice(CHOICES["fat"]), help="FAT type. [default: by size]")
 @click.option(
     "--sector-size",
-    type=click.Choice(["512", "4096"]),
+    type=click.Choice(CHOICES["sector-size"]),
     help="Sector size of the medium that the image is for.  [default: 512]",
 )
 @click.option("--align", metavar="SIZE", help="Where partitions begin.  [default: 1M]")
@@ -165,7 +74,7 @@ Examples:
 @click.option("--disk-signature", metavar="HEX", help="Signature of the disk (MBR).")
 @click.option(
     "--hypervisor",
-    type=click.Choice([each.value for each in Hypervisor]),
+    type=click.Choice(CHOICES["hypervisor"]),
     help="off: on the image, but not started; none: no file of zpp at all.  [default: on]",
 )
 @click.option("--no-hypervisor", is_flag=True, help="The same as --hypervisor off.")
@@ -185,7 +94,7 @@ Examples:
 )
 @click.option(
     "--output-format",
-    type=click.Choice([form.value for form in Form]),
+    type=click.Choice(CHOICES["output-format"]),
     help="Form of the image.  [default: by the suffix of OUTPUT, else raw]",
 )
 @click.option("--bmap", metavar="FILE", help="Make a bmap file for bmaptool, too.")
@@ -198,7 +107,7 @@ def command(
     partitions: tuple[str, ...],
     show: bool,
     as_json: bool,
-    **options: object,
+    **options: str | bool | Path | None,
 ) -> None:
     """Make a bootable image with the hypervisor on it.
 
@@ -216,15 +125,6 @@ def command(
       zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
       zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
     """
-    recipe = _recipe(manifest, options, (boots, additions, partitions))
-    if show:
-        _show(recipe, as_json)
-        return
-    items = contents(recipe.esp_options())
-    target = recipe.target()
-    asked = recipe.image_options(source_date(os.environ))
-    with Meter() as meter:
-        report = build(items, asked, target, meter.progress)
-    # standard output is the image's if it goes there
-    text = _json(report) if as_json else _summary(report)
-    click.echo(text, err=target.is_standard)
+    single = {name: str(v) if isinstance(v, Path) else v for name, v in options.items()}
+    named = None if manifest is None else str(manifest)
+    make(Asked(single, named, boots, additions, partitions, show, as_json))

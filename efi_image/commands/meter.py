@@ -6,10 +6,13 @@ import sys
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import TextIO
 
 from efi_image.facts.text import human
+from efi_image.hints import TYPE_CHECKING
 from efi_image.progress import Progress
+
+if TYPE_CHECKING:
+    from typing import TextIO
 
 FIRST = 1.0  # seconds; what takes less shows nothing
 EVERY = 0.1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import os
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from efi_image.errors import FatNameError
 
@@ -14,11 +14,12 @@ MAX_SHORT = 12  # characters of an 8.3 name
 ATTRIBUTE_LONG_NAME = 0x0F
 LAST_RECORD = 0x40
 
-_SHORT_CHARACTERS = r"A-Z0-9!#$%&'()\-@^_`{}~"
-_SHORT = re.compile(rf"[{_SHORT_CHARACTERS}]{{1,8}}(?:\.[{_SHORT_CHARACTERS}]{{1,3}})?")
-_NOT_SHORT = re.compile(rf"[^{_SHORT_CHARACTERS}]")
-_FORBIDDEN = re.compile(r'[:*?"<>|\\/\x00-\x1f\x7f]')
+# strings, for str.strip: what it leaves begins and ends with another character
+_SHORT = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~"
+_FORBIDDEN = frozenset(':*?"<>|\\/\x7f' + "".join(map(chr, range(0x20))))
+_ALLOWED = "".join(c for c in map(chr, range(0x80)) if c not in _FORBIDDEN)
 _DEVICE = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?"
+_BAD_ENDS = frozenset({"", ".", " "})
 _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such names begin with
 RECORD = struct.Struct("<B10sBBB12sH4s")
 
@@ -33,14 +34,21 @@ def fault_of(name: str) -> str:
         return "is not valid Unicode"
     if units > MAX_UNITS:
         return f"is longer than {MAX_UNITS} UTF-16 units"
-    bad = _FORBIDDEN.search(name)
-    if bad:
-        return f"contains {bad[0]!r}"
+    if name.strip(_ALLOWED):
+        bad = next((c for c in name if c in _FORBIDDEN), "")
+        if bad:
+            return f"contains {bad!r}"
     if name[-1] in ". ":
         return "ends with a dot or a blank"
-    if name[:3].upper() in _DEVICES and re.fullmatch(_DEVICE, name, re.I):
+    if name[:3].upper() in _DEVICES and _is_device(name):
         return "is reserved for a device"
     return ""
+
+
+def _is_device(name: str) -> bool:
+    import re  # noqa: PLC0415 - few names begin so, and an image is made faster without it
+
+    return re.fullmatch(_DEVICE, name, re.I) is not None
 
 
 def _units(name: str) -> int:
@@ -51,6 +59,24 @@ def parse_path(text: str) -> tuple[str, ...]:
     """The names of a path with `\\` or `/` between them; raises FatNameError."""
     names = text.replace("\\", "/").strip("/").split("/")
     return tuple(check_name(name, text) for name in names)
+
+
+def check_names(names: Sequence[str], folder: str) -> None:
+    """Check the names of what is in a directory of this machine; raises FatNameError.
+
+    All are looked at together, as names that give no reason for a second look are the rule.
+    """
+    letters = "".join(names)
+    is_plain = (
+        letters.isascii()
+        and not letters.strip(_ALLOWED)
+        and max(map(len, names), default=0) <= MAX_UNITS
+        and _BAD_ENDS.isdisjoint([name[-1:] for name in names])
+        and _DEVICES.isdisjoint([name[:3].upper() for name in names])
+    )
+    if not is_plain:
+        for name in names:
+            check_name(name, os.path.join(folder, name))  # noqa: PTH118
 
 
 def check_name(name: str, where: str) -> str:
@@ -75,8 +101,12 @@ def _exact(name: str) -> str | None:
     """`BASE    EXT` if the name, its case aside, is an 8.3 name."""
     if len(name) > MAX_SHORT or not name.isascii():
         return None
-    upper = name.upper()
-    return _padded(upper) if _SHORT.fullmatch(upper) else None
+    base, dot, extension = name.upper().partition(".")
+    if base.strip(_SHORT) or extension.strip(_SHORT) or not 0 < len(base) <= 8:
+        return None
+    if dot and not 0 < len(extension) <= 3:
+        return None
+    return base.ljust(8) + extension.ljust(3)
 
 
 def _padded(name: str) -> str:
@@ -91,9 +121,13 @@ def _basis(name: str) -> tuple[str, str]:
     base, dot, extension = stripped.rpartition(".")
     if not dot:
         base, extension = stripped, ""
-    base = _NOT_SHORT.sub("_", base.replace(".", "").upper())
-    extension = _NOT_SHORT.sub("_", extension.upper())
-    return base[:8] or "_", extension[:3]
+    return _shortened(base.replace(".", ""))[:8] or "_", _shortened(extension)[:3]
+
+
+def _shortened(text: str) -> str:
+    """In upper case, with what no 8.3 name has replaced."""
+    upper = text.upper()
+    return "".join(c if c in _SHORT else "_" for c in upper) if upper.strip(_SHORT) else upper
 
 
 class _Tails:
@@ -124,11 +158,18 @@ def aliases(names: Iterable[str]) -> dict[str, bytes]:
     them; the others get numbered tails in the order given.
     """
     listed = list(names)
-    exact = {name: short for name in listed if (short := _exact(name))}
-    tails = _Tails(set(exact.values()))
-    return {
-        name: (exact.get(name) or tails.claim(*_basis(name))).encode("ascii") for name in listed
-    }
+    return dict(zip(listed, short_names(listed)[0], strict=True))
+
+
+def short_names(names: Sequence[str]) -> tuple[list[bytes], bytes]:
+    """The 8.3 names of `aliases`, in order, and how many entries hold each long name."""
+    exact = [_exact(name) for name in names]
+    tails = _Tails({short for short in exact if short})
+    shorts, counts = [], []
+    for name, short in zip(names, exact, strict=True):
+        shorts.append((short or tails.claim(*_basis(name))).encode("ascii"))
+        counts.append(0 if short and name == name.upper() else -(-_units(name) // UNITS_PER_RECORD))
+    return shorts, bytes(counts)
 
 
 def display(short: bytes) -> str:
@@ -139,7 +180,7 @@ def display(short: bytes) -> str:
 
 def record_count(name: str, short: bytes) -> int:
     """How many directory entries hold the long name (0 if the 8.3 name says it all)."""
-    if len(name) <= MAX_SHORT and _padded(name).encode() == short:
+    if len(name) <= MAX_SHORT and name.isascii() and _padded(name).encode("ascii") == short:
         return 0
     return -(-_units(name) // UNITS_PER_RECORD)
 

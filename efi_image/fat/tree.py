@@ -76,16 +76,15 @@ class Tree:
         """Put a file at that path (checked names, as parse_path gives them)."""
         if source.size > MAX_FILE:
             raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
-        parent = self.directory(path[:-1])
-        key = fold(path[-1])
-        if key in parent.children:
+        children = self.directory(path[:-1]).children
+        name = path[-1]
+        file = File(name, source)
+        other = children.setdefault(fold(name), file)
+        if other is not file:
             fault = (
-                "differs only in case from another"
-                if (parent.children[key].name != path[-1])
-                else "is there already"
+                "differs only in case from another" if other.name != name else "is there already"
             )
             raise FatNameError(fault, where=show_path(path), hint=f"second file: {source.name}")
-        parent.children[key] = File(path[-1], source)
 
     def directories(self) -> Iterator[tuple[Directory, Directory]]:
         """Every directory with its parent, the root (its own parent) first."""

@@ -7,14 +7,14 @@ chains' places and is made piece by piece as it is written.
 from __future__ import annotations
 
 import struct
+import time
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC, datetime
 
 from efi_image.errors import DoesNotFitError
 from efi_image.fat import layout as layouts
 from efi_image.fat import table
 from efi_image.fat.layout import DIRECTORY_ENTRY, FATS, FIRST_CLUSTER, FatType, Layout
-from efi_image.fat.names import aliases, long_records, record_count
+from efi_image.fat.names import long_records, short_names
 from efi_image.fat.tree import Directory, File, Tree
 from efi_image.record import Record
 from efi_image.sink import Sink
@@ -28,8 +28,8 @@ FAT_KEPT = 1 << 22  # bytes of a FAT that are kept for its copy
 LARGE = 1 << 20  # bytes; files that begin at a multiple of LARGE_UNIT if there is room
 LARGE_UNIT = 1 << 16  # what the kernel's page cache takes at once
 
-_EARLIEST = datetime(1980, 1, 1, tzinfo=UTC)
-_LATEST = datetime(2107, 12, 31, 23, 59, 58, tzinfo=UTC)
+_EARLIEST = 315532800  # the beginning of the year 1980, in seconds since 1970
+_LATEST = 4354819198  # the last even second of the year 2107
 ENTRY = struct.Struct("<11sBBBHHHHHHHI")
 
 
@@ -42,11 +42,12 @@ class Stamp(Record):
     @classmethod
     def of(cls, seconds: int) -> Stamp:
         """Seconds since 1970 (UTC), moved into FAT's range."""
-        clamped = min(max(seconds, int(_EARLIEST.timestamp())), int(_LATEST.timestamp()))
-        at = datetime.fromtimestamp(clamped, UTC)
+        year, month, day, hour, minute, second = time.gmtime(min(max(seconds, _EARLIEST), _LATEST))[
+            :6
+        ]
         return cls(
-            (at.year - 1980) << 9 | at.month << 5 | at.day,
-            at.hour << 11 | at.minute << 5 | at.second // 2,
+            (year - 1980) << 9 | month << 5 | day,
+            hour << 11 | minute << 5 | second // 2,
         )
 
 
@@ -79,8 +80,7 @@ class _Listing(Record):
 
 
 def _listing(directory: Directory, parent: Directory) -> _Listing:
-    shorts = aliases([child.name for child in directory.sorted()])
-    records = bytes([record_count(name, short) for name, short in shorts.items()])
+    shorts, records = short_names([child.name for child in directory.sorted()])
     own = 1 if directory is parent else 2  # the root has the label, others `.` and `..`
     entries = own + len(shorts) + sum(records)
     if entries > MAX_DIRECTORY_ENTRIES:
@@ -89,7 +89,7 @@ def _listing(directory: Directory, parent: Directory) -> _Listing:
             where="\\" + directory.name,
             hint="use shorter names or more directories",
         )
-    return _Listing(directory, parent, list(shorts.values()), records, entries)
+    return _Listing(directory, parent, shorts, records, entries)
 
 
 class Demand:
@@ -106,16 +106,20 @@ class Demand:
             self.paths.append(path)
             self.files.append(file)
         self._file_sizes = [file.size for file in self.files]
+        self._chains: dict[tuple[int, bool], list[int]] = {}
         self._clusters: dict[tuple[int, bool], int] = {}
 
     def chains(self, layout: Layout) -> list[int]:
         """The lengths of all chains in clusters, in their order on the volume."""
         size = layout.cluster_size
         with_root = layout.kind is FatType.FAT32
-        listings = self.listings if with_root else self.listings[1:]
-        lengths = [-(-listing.size // size) for listing in listings]
-        lengths += [-(-count // size) for count in self._file_sizes if count]
-        return lengths
+        known = self._chains.get((size, with_root))
+        if known is None:
+            listings = self.listings if with_root else self.listings[1:]
+            known = [-(-listing.size // size) for listing in listings]
+            known += [-(-count // size) for count in self._file_sizes if count]
+            self._chains = {(size, with_root): known}
+        return known
 
     def nodes(self, layout: Layout) -> Iterator[Directory | File]:
         """What has these chains."""
@@ -207,7 +211,9 @@ class Volume(Record):
                 position = first + (file.first_cluster - FIRST_CLUSTER) * size
                 if position > sink.position:
                     sink.skip_to(position)
-            file.sha256 = sink.copy(file.source)
+            digest = sink.copy(file.source)
+            if digest:
+                file.sha256 = digest
 
     def _entries(self, listing: _Listing) -> Iterator[bytes]:
         entry = _entry_of(Stamp.of(self.identity.seconds))
@@ -241,10 +247,8 @@ def _entry_of(stamp: Stamp) -> Callable[[bytes, int, int, int], bytes]:
     return entry
 
 
-def _gap(node: Directory | File, cluster: int, layout: Layout) -> int:
+def _gap(cluster: int, layout: Layout) -> int:
     """Clusters to leave out, so that a large file begins where it is copied fastest."""
-    if isinstance(node, Directory) or node.size < LARGE:
-        return 0
     gap, rest = divmod(-layout.offset(cluster) % LARGE_UNIT, layout.cluster_size)
     return 0 if rest else gap
 
@@ -255,12 +259,14 @@ def _place(demand: Demand, layout: Layout) -> int:
     for file in demand.files:
         file.first_cluster = 0
     cluster = FIRST_CLUSTER
+    large = (LARGE - 1) // layout.cluster_size  # clusters that no large file has
     spare = layout.clusters - demand.clusters(layout)
     for node, length in zip(demand.nodes(layout), demand.chains(layout), strict=True):
-        gap = _gap(node, cluster, layout)
-        if gap <= spare:
-            spare -= gap
-            cluster += gap
+        if length > large and isinstance(node, File) and node.size >= LARGE:
+            gap = _gap(cluster, layout)
+            if gap <= spare:
+                spare -= gap
+                cluster += gap
         node.first_cluster = cluster
         cluster += length
     return cluster

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from efi_image.errors import InputError
 from efi_image.gpt import ENTRY, HEADER, HEADER_SIZE, SIGNATURE
+from efi_image.guid import Guid
 from efi_image.partition_types import BY_GUID
 from efi_image.reader.medium import Medium
 
 SECTOR_SIZES = (512, 4096)
 MAX_ENTRIES_SIZE = 4 << 20  # bytes of an entry array that are read
-UNUSED = uuid.UUID(int=0)
 
 TITLES = {
     "esp": "EFI system partition",
@@ -47,7 +46,7 @@ class Header:
     other_lba: int
     first_usable: int
     last_usable: int
-    disk_guid: uuid.UUID
+    disk_guid: Guid
     entries_lba: int
     entries: int
     entry_size: int
@@ -60,8 +59,8 @@ class Entry:
     """A partition entry in use; LBAs in sectors, both included."""
 
     number: int
-    type: uuid.UUID
-    guid: uuid.UUID
+    type: Guid
+    guid: Guid
     first_lba: int
     last_lba: int
     attributes: int
@@ -120,7 +119,7 @@ def parse_header(sector: bytes, at_lba: int) -> Header | None:
         right = zlib.crc32(sector[:16] + bytes(4) + sector[20:size]) == crc
     return Header(
         at_lba, revision, size, crc, reserved, own, other, first, last,
-        uuid.UUID(bytes_le=guid), entries_lba, count, entry_size, entries_crc, right,
+        Guid(guid), entries_lba, count, entry_size, entries_crc, right,
     )  # fmt: skip
 
 
@@ -130,8 +129,8 @@ def _entries(data: bytes, size: int) -> Iterator[Entry]:
         if any(kind):
             yield Entry(
                 number,
-                uuid.UUID(bytes_le=kind),
-                uuid.UUID(bytes_le=guid),
+                Guid(kind),
+                Guid(guid),
                 first,
                 last,
                 attributes,

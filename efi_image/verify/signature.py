@@ -12,18 +12,18 @@ import binascii
 import hashlib
 import re
 import struct
-import uuid
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from efi_image.errors import InputError
+from efi_image.guid import Guid
 from efi_image.verify.pe_header import PeHeader
 
-X509 = uuid.UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
-SHA256 = uuid.UUID("c1c41626-504c-4092-aca9-41f936934328")
-X509_SHA256 = uuid.UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
+X509 = Guid.parse("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
+SHA256 = Guid.parse("c1c41626-504c-4092-aca9-41f936934328")
+X509_SHA256 = Guid.parse("3bd2a492-96c0-4079-b420-fcf98ef103ed")
 OWNER_SIZE = 16
 LIST_HEADER = struct.Struct("<16sIII")
 MAX_SIZE = 4 << 20
@@ -115,7 +115,7 @@ def _lists(data: bytes, name: str) -> KeyList:
         end = place + size
         if not start <= end <= len(data) or entry_size <= OWNER_SIZE or size < LIST_HEADER.size:
             raise bad
-        kind_id = uuid.UUID(bytes_le=kind)
+        kind_id = Guid(kind)
         for offset in range(start, end - entry_size + 1, entry_size):
             entry = data[offset + OWNER_SIZE : offset + entry_size]
             if kind_id == X509:

@@ -3,8 +3,8 @@
     bench.py … --only image
 
 Every case runs in turn with each of the tools, some times, and the fastest run of each counts.
-A ratio "without start" is without the time that Python takes to start and to import click, the
-least that a command line program of this kind can take.
+A ratio "without start" is without the time that Python takes to start, before any line of a
+program is read.
 
 mcopy looks for a free 8.3 alias from the first on for every name, so many names that collide take
 it minutes: what is not done at LIMIT is stopped, and its row says so.
@@ -69,7 +69,7 @@ def measure_images(build: Path, folder: Path) -> Iterator[Measure]:
     yield Measure("image, zpp-image --version, CPU", "s", round(version.cpu, 3), 0.1)
     for case in cases(build, folder):
         say(f"images, {case.name}")
-        yield from rows(case, start, costs(case, folder / "out"))
+        yield from rows(case, bare, costs(case, folder / "out"))
         shutil.rmtree(case.folder)
 
 

@@ -11,10 +11,11 @@ import oracles
 import pytest
 
 from efi_image.gpt import Gpt, Partition, protective_mbr
+from efi_image.guid import Guid
 from efi_image.partition_types import BY_NAME, ESP
 
-DISK = uuid.UUID("01234567-89ab-cdef-0123-456789abcdef")
-PARTITION = uuid.UUID("fedcba98-7654-3210-fedc-ba9876543210")
+DISK = Guid.parse("01234567-89ab-cdef-0123-456789abcdef")
+PARTITION = Guid.parse("fedcba98-7654-3210-fedc-ba9876543210")
 MIB = 1 << 20
 
 
@@ -65,7 +66,7 @@ def test_headers_as_firmware_checks_them(tmp_path: Path, sector_size: int) -> No
         entries_lba, count, entry_size, entries_crc = fields[10:]
         assert (signature, revision, size, zero) == (b"EFI PART", 0x10000, 92, 0)
         assert (my, alternate) == (own, other)
-        assert uuid.UUID(bytes_le=guid) == DISK
+        assert uuid.UUID(bytes_le=guid) == uuid.UUID(str(DISK))
         assert zlib.crc32(header[:16] + bytes(4) + header[20:]) == crc
         entries = data[entries_lba * sector_size :][: count * entry_size]
         assert len(entries) >= 16 * 1024

@@ -18,7 +18,8 @@ from pathlib import Path
 import click
 import pytest
 
-from efi_image.cli import COMMANDS, cli, main
+from efi_image.cli import main
+from efi_image.commands.group import COMMANDS, cli
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = re.compile(r"\x08\nExamples?:\n((?: {2}zpp-image[^\n]*(?:\n|$))+)")

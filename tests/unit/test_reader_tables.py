@@ -6,7 +6,6 @@ import json
 import re
 import struct
 import subprocess
-import uuid
 from pathlib import Path
 
 import oracles
@@ -17,6 +16,7 @@ from hypothesis import strategies as st
 
 from efi_image.errors import InputError
 from efi_image.gpt import Gpt, Partition
+from efi_image.guid import Guid
 from efi_image.partition_types import ESP
 from efi_image.reader.disk import Scheme, parse_place, read_disk
 from efi_image.reader.gpt import read_gpt
@@ -73,7 +73,7 @@ def test_gpt_is_as_sgdisk_and_sfdisk_see_it(tmp_path: Path) -> None:
 
 
 def own(sector_size: int) -> tuple[Gpt, bytes]:
-    ids = uuid.UUID(int=1), uuid.UUID(int=2)
+    ids = Guid(bytes(15) + b"1"), Guid(bytes(15) + b"2")
     esp = Partition(ESP.guid, ids[1], MIB // sector_size, 2 * MIB // sector_size, "a name")
     gpt = Gpt(4 * MIB // sector_size, sector_size, ids[0], (esp,))
     data = gpt.primary().ljust(gpt.backup_start * sector_size, b"\0") + gpt.backup()

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from efi_image.errors import InputError, OutputError
 from efi_image.sink import Sink
-from efi_image.source import CHUNK, BytesSource, FileSource
+from efi_image.source import CHUNK, SMALL, BytesSource, FileSource, Reader
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
@@ -163,3 +163,29 @@ def test_full_disk_is_an_output_error(tmp_path: Path) -> None:
             Sink(descriptor, "big.img", digest=False).copy(FileSource.open(path))
     finally:
         os.close(descriptor)
+
+
+def test_small_files_are_read_at_once_as_long_as_there_is_room(tmp_path: Path) -> None:
+    reader = Reader(SMALL + 100)
+    for name, size in (("a", 60), ("b", SMALL + 1), ("c", 50), ("d", 1)):
+        (tmp_path / name).write_bytes(name.encode() * size)
+    sources = [reader.source(str(tmp_path / name)) for name in "abcd"]
+    assert [type(source) for source in sources] == [
+        BytesSource,
+        FileSource,
+        BytesSource,
+        FileSource,
+    ]
+    assert [source.read_at(0, 1) for source in sources] == [b"a", b"b", b"c", b"d"]
+
+
+def test_reader_of_what_cannot_be_read(tmp_path: Path) -> None:
+    for name, fault in (("none", "does not exist"), (".", "cannot be read: Is a directory")):
+        with pytest.raises(InputError, match=fault):
+            Reader().source(str(tmp_path / name))
+
+
+def test_reader_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
+    """A FIFO in the place of what was a file when its directory was listed."""
+    os.mkfifo(tmp_path / "fifo")
+    assert Reader().source(str(tmp_path / "fifo")).size == 0
