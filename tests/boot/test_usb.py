@@ -175,7 +175,7 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     fake = FaultyStick(lab.folder / "fake", Fault(size=128 * MIB, real=64 * MIB))
     liar = FaultyStick(lab.folder / "liar", Fault(size=size, flipped=bad + 77))
     unplugging = Unplugging(
-        Stick("PULLED", pulled, drive=f",throttling.bps-write={2 * MIB}"), 14 * MIB, "pulled"
+        Stick("PULLED", pulled, drive=f",throttling.bps-write={MIB}"), 14 * MIB, "pulled"
     )
     sticks = [
         Stick("WORN", worn, node=failing(worn, "write", bad // 512)),
