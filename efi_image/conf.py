@@ -21,7 +21,7 @@ from collections.abc import Iterator
 
 from efi_image import __version__
 from efi_image.errors import ConfError, UsageError
-from efi_image.numerals import is_decimal, is_hexadecimal
+from efi_image.numerals import is_number
 from efi_image.record import Record
 
 MAX_SIZE = 64 * 1024
@@ -165,9 +165,7 @@ class _Parser:
 
     def _port(self, top: _Section) -> int:
         value, line = top.values.get("serial", ("0x3f8", 0))
-        octal = value.startswith("0") and value != "0"
-        is_number = not octal if is_decimal(value, 5) else is_hexadecimal(value, 4)
-        if not is_number or int(value, 0) > 0xFFF8:
+        if not is_number(value, 5, 4) or int(value, 0) > 0xFFF8:
             raise self.fault(line, f"serial must be an I/O port or 0, not '{value}'")
         return int(value, 0)
 

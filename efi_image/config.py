@@ -17,7 +17,7 @@ from enum import Enum
 
 from efi_image.errors import ConfigError
 from efi_image.hints import TYPE_CHECKING
-from efi_image.numerals import HEXADECIMAL, is_decimal, is_hexadecimal
+from efi_image.numerals import HEXADECIMAL, is_decimal, is_number
 from efi_image.record import Record
 
 if TYPE_CHECKING:
@@ -85,8 +85,7 @@ def _words(*choices: str, empty: bool) -> Callable[[str], str]:
 def _number(low: int, high: int) -> Callable[[str], str]:
     def check(value: str) -> str:
         fault = f"must be a number from {low} to {high}"
-        octal = value.startswith("0") and value != "0"
-        if octal if is_decimal(value, 10) else not is_hexadecimal(value, 8):
+        if not is_number(value, 10, 8):
             return fault
         return "" if low <= int(value, 0) <= high else fault
 

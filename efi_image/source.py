@@ -150,7 +150,7 @@ class FileSource:
 
 
 class Reader:
-    """Looks at files, and reads what is small at once: that takes two system calls less.
+    """Looks at files, and reads what is small at once: that takes one system call less.
 
     It keeps KEPT bytes at most; the files beyond are read when the image is written.
     """
@@ -166,7 +166,9 @@ class Reader:
             # should it be a FIFO by now, nobody waits for its other end
             descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
             try:
-                data = os.read(descriptor, SMALL + 1)  # of a regular file that is all, or enough
+                data = os.read(descriptor, SMALL + 1)
+                while len(data) <= SMALL and (more := os.read(descriptor, SMALL + 1 - len(data))):
+                    data += more  # some file systems give less than there is
             finally:
                 os.close(descriptor)
         except OSError as error:

@@ -189,3 +189,13 @@ def test_reader_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
     """A FIFO in the place of what was a file when its directory was listed."""
     os.mkfifo(tmp_path / "fifo")
     assert Reader().source(str(tmp_path / "fifo")).size == 0
+
+
+def test_reader_takes_all_of_a_file_that_is_given_in_pieces(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As some file systems in user space give it."""
+    whole = os.read
+    monkeypatch.setattr(os, "read", lambda descriptor, count: whole(descriptor, min(count, 7)))
+    (tmp_path / "a").write_bytes(bytes(range(100)))
+    assert Reader().source(str(tmp_path / "a")).read_at(0, 200) == bytes(range(100))
