@@ -1,6 +1,6 @@
 # zpp: build, set-up and tests. `make help` lists the targets; results are in out/.
 #
-# The configuration comes from environment.config through efi_image/config.py, which checks it.
+# The configuration comes from environment.config through efi_image/config/environment.py, which checks it.
 # `make run`, `make test`, `make check` and `make bench` do the set-up themselves: after it they
 # start make again, because on a new machine not even Python was there when this file was read.
 
@@ -40,7 +40,7 @@ SEPARATOR := $(shell printf '\001')
 QUOTED = '$(subst ','\'',$(1))'
 OVERRIDES := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword \
     $(origin $(name)))),$(call QUOTED,$(name)=$(value $(name)))))
-SETTINGS := $(shell python3 -m efi_image.config --make -- $(OVERRIDES) 2>&1 | tr '\n' '\001')
+SETTINGS := $(shell python3 -m efi_image.config.environment --make -- $(OVERRIDES) 2>&1 | tr '\n' '\001')
 ifneq ($(.SHELLSTATUS),0)
 $(error $(subst $(SEPARATOR),,$(SETTINGS)))
 endif
@@ -74,7 +74,7 @@ setup-venv:
 	@.ci/setup/venv.sh
 
 setup-rig: setup-venv
-	@$(ZPP_IMAGE) rig install | sed -u 's/^/setup: /'
+	@$(ZPP_IMAGE) bochs install | sed -u 's/^/setup: /'
 
 setup-edk2:
 	@EDK2_ROOT='$(EDK2_ROOT)' python3 uefi/edk2.py --cache $(CACHE) | sed -u 's/^/setup: /'
@@ -112,7 +112,7 @@ core: ready
 	@python3 .ci/setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
 
 environment: ## Make out/environment/, the files for debuggers
-	@python3 -m efi_image.environment -- $(OVERRIDES)
+	@python3 -m efi_image.debug.scripts -- $(OVERRIDES)
 
 IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
     VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
@@ -319,7 +319,7 @@ dist: ready man
 clean: ## Remove what was built; downloads stay
 	@rm -rf out compile_commands.json
 
-distclean: ## Remove downloads and the Python environment too (the Bochs root: zpp-image rig remove)
+distclean: ## Remove downloads and the Python environment too (the Bochs root: zpp-image bochs remove)
 distclean: clean
 	@rm -rf $(CACHE) .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,6 +1,6 @@
 """zpp-image: make, check and boot media that carry the zpp hypervisor.
 
-This file imports nothing: `python3 -m efi_image.config` has to run with the
+This file imports nothing: `python3 -m efi_image.config.environment` has to run with the
 standard library alone, before any virtual environment exists.
 """
 

@@ -22,7 +22,7 @@
 The number is the exit code of `zpp-image` (table EXIT_CODES). An error says what is
 wrong and where in one line, and, where one can know it, how to mend it.
 
-Standard library only: efi_image.config is used before anything is installed.
+Standard library only: efi_image.config.environment is used before anything is installed.
 """
 
 from __future__ import annotations

@@ -77,7 +77,7 @@ def debian_mirror() -> str:
     """The Debian archive that apt is configured for."""
     # As a script this file sees its own folder only.
     sys.path.insert(0, str(REPOSITORY))
-    from efi_image.apt import debian_mirror as mirror  # noqa: PLC0415
+    from efi_image.emulator.debian.apt import debian_mirror as mirror  # noqa: PLC0415
     from efi_image.errors import ZppError  # noqa: PLC0415
 
     try:

@@ -14,7 +14,7 @@ import click
 from click_man.core import write_man_pages
 
 from efi_image import __version__
-from efi_image.commands.group import COMMANDS, cli
+from efi_image.cli.app import COMMANDS, cli
 from efi_image.errors import EXIT_CODES
 
 _BLOCK = re.compile(r"\x08\n(\w[^\n]*):\n((?: +[^\n]*(?:\n|$))+)")

@@ -11,13 +11,13 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
 from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
-from efi_image.record import Record
 
 _MOST_SECTOR = 4096  # bytes; what is written first and last is in such blocks
 # What people's desktops mount; only from there a write unmounts by itself.
@@ -149,7 +149,8 @@ def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device
     )
 
 
-class LinuxDisks(Record):
+@dataclass(frozen=True, slots=True)
+class LinuxDisks:
     """The disks of this machine, read anew with every call."""
 
     system: System = System()

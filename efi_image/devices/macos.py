@@ -12,11 +12,11 @@ import re
 import subprocess
 from collections import defaultdict
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
 from efi_image.errors import InputError, MissingError, UnsafeTarget
-from efi_image.record import Record
 
 _TIMEOUT = 60  # seconds
 _BUSES = {
@@ -177,7 +177,8 @@ def _device(about: dict[str, Any], name: str, mounts: list[Mount], member: str) 
     )
 
 
-class MacDisks(Record):
+@dataclass(frozen=True, slots=True)
+class MacDisks:
     """The disks of this Mac."""
 
     ask: Ask = ask_diskutil

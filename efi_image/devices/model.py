@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-
-from efi_image.record import Record
 
 
 class Bus(Enum):
@@ -38,14 +37,16 @@ class Reason(Enum):
     UNKNOWN = "unknown"
 
 
-class Refusal(Record):
+@dataclass(frozen=True, slots=True)
+class Refusal:
     """A reason, and in words what it is about."""
 
     reason: Reason
     text: str
 
 
-class Mount(Record):
+@dataclass(frozen=True, slots=True)
+class Mount:
     """A file system of the disk, or of something stacked on it, and where it is mounted."""
 
     source: str
@@ -53,7 +54,8 @@ class Mount(Record):
     filesystem: str
 
 
-class Device(Record):
+@dataclass(frozen=True, slots=True)
+class Device:
     """A whole disk. `size` and `sector_size` in bytes; what is not known is empty or 0.
 
     `external`: it is meant to be unplugged, or its medium is. `diskseq` is the kernel's number

@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Bus
-from efi_image.record import Record
 
 SECTOR = 512  # sysfs counts in these, whatever the disk's own are
 
@@ -44,7 +44,8 @@ def number(path: Path) -> int:
     return int(found) if found.isascii() and found.isdecimal() else 0
 
 
-class Node(Record):
+@dataclass(frozen=True, slots=True)
+class Node:
     """A block device; `number` is MAJOR:MINOR, `disk` the whole disk of a partition."""
 
     name: str

@@ -6,14 +6,15 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Mount
 from efi_image.devices.sysfs import Node, btrfs_members, names, nodes, text, udev_data
-from efi_image.record import Record
 
 
-class System(Record):
+@dataclass(frozen=True, slots=True)
+class System:
     """Where the kernel tells of its devices; tests put recorded ones there."""
 
     sys: Path = Path("/sys")
@@ -44,7 +45,8 @@ class Uses:
                 waiting.append((*chain, above))
 
 
-class _Mounted(Record):
+@dataclass(frozen=True, slots=True)
+class _Mounted:
     devno: str
     mount: Mount
 

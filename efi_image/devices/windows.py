@@ -9,11 +9,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
 from efi_image.errors import InputError, MissingError
-from efi_image.record import Record
 
 _TIMEOUT = 60  # seconds
 
@@ -154,7 +154,8 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str], lost: list[s
     )
 
 
-class WindowsDisks(Record):
+@dataclass(frozen=True, slots=True)
+class WindowsDisks:
     """The disks of this Windows system."""
 
     ask: Ask = ask_powershell

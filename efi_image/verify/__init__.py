@@ -11,8 +11,8 @@ mend        --fix
 """
 
 from efi_image.verify.finding import Finding, Severity
-from efi_image.verify.mend import Mended, mend
 from efi_image.verify.options import Options
+from efi_image.verify.repair import Mended, mend
 from efi_image.verify.report import Report, verify
 
 __all__ = ["Finding", "Mended", "Options", "Report", "Severity", "mend", "verify"]

@@ -5,14 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 
 from efi_image.errors import InputError
-from efi_image.reader.disk import Disk, Partition, Scheme, read_disk
-from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
-from efi_image.reader.iso import IsoVolume
-from efi_image.reader.medium import Medium
-from efi_image.verify import boot, fat, fat_boot, gpt, mbr, second_opinion
+from efi_image.formats.disk import Disk, Partition, Scheme, read_disk
+from efi_image.formats.fat.reader import BootSector, FatVolume, looks_like_fat
+from efi_image.formats.iso9660.reader import IsoVolume
+from efi_image.io.medium import Medium
+from efi_image.verify import boot_path as boot
+from efi_image.verify import cross_check as second_opinion
+from efi_image.verify import gpt, mbr
+from efi_image.verify.context import Scope
+from efi_image.verify.fat import bpb as fat_boot
+from efi_image.verify.fat import volume as fat
 from efi_image.verify.finding import Findings
 from efi_image.verify.options import Options
-from efi_image.verify.scope import Scope
 
 OPTICAL_SECTOR = 2048
 MAX_EL_TORITO = 64

@@ -6,10 +6,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from efi_image.gpt import ALIGNMENT, ENTRY_SIZE, HEADER, HEADER_SIZE, SIGNATURE
-from efi_image.reader.gpt import MAX_ENTRIES_SIZE, Entry, Half, Header, Table
+from efi_image.formats.gpt.reader import MAX_ENTRIES_SIZE, Entry, Half, Header, Table
+from efi_image.formats.gpt.table import ALIGNMENT, ENTRY_SIZE, HEADER, HEADER_SIZE, SIGNATURE
+from efi_image.verify.context import Scope
 from efi_image.verify.finding import Fix
-from efi_image.verify.scope import Scope
 
 REVISION = 0x00010000
 LEAST_ENTRIES_SIZE = 16384

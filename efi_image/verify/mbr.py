@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from efi_image.gpt import MBR_SIGNATURE, MBR_SIZE, MBR_TABLE, protective_mbr
-from efi_image.reader.mbr import PROTECTIVE, Mbr, records
+from efi_image.formats.gpt.table import MBR_SIGNATURE, MBR_SIZE, MBR_TABLE, protective_mbr
+from efi_image.formats.mbr.reader import PROTECTIVE, Mbr, records
+from efi_image.verify.context import Scope
 from efi_image.verify.finding import Fix
-from efi_image.verify.scope import Scope
 
 RECORD_SIZE = 16
 TYPE_AT, FIRST_AT, SIZE_AT = 4, 8, 12

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from efi_image.pe import Machine
+from efi_image.formats.pe.uefi import Machine
 from efi_image.progress import Progress
-from efi_image.verify.signature import Keys
+from efi_image.verify.secure_boot import Keys
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.reader.formats import open_medium
-from efi_image.reader.medium import Medium
-from efi_image.verify.catalogue import CATALOGUE
+from efi_image.formats.detect import open_medium
+from efi_image.io.medium import Medium
 from efi_image.verify.disk import DiskCheck
 from efi_image.verify.finding import Finding, Findings, Severity
 from efi_image.verify.options import Options
+from efi_image.verify.rules import CATALOGUE
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@
  *
  * Both functions are exported by bochs-bin for its plugins, so they are found by name, and their
  * first bytes become a jump into this library. A Bochs without these names is not the one that
- * was examined, and is refused. The line printed at the start is what `zpp-image rig check` and
+ * was examined, and is refused. The line printed at the start is what `zpp-image bochs check` and
  * the Bochs engine look for; with ZPP_BOCHS_FIX_TEST=1 Bochs ends there, after a division through
  * the replaced function.
  *

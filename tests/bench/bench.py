@@ -29,7 +29,7 @@ from lab import HASWELL, RYZEN, Lab
 from measure import BenchError, Measure, say
 from write_bench import measure_writes
 
-from efi_image.engine import Debug, EngineKind, RunRequest, choose
+from efi_image.emulator import Debug, EngineKind, RunRequest, choose
 from efi_image.errors import ZppError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from lab import Lab
 
-from efi_image.config import load
+from efi_image.config.environment import load
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from dataclasses import replace
 
 from lab import Lab
 
-from efi_image.config import load
-from efi_image.engine import BootResult, Debug, EngineKind, RunRequest
+from efi_image.config.environment import load
+from efi_image.emulator import BootResult, Debug, EngineKind, RunRequest
 
 TIME_LIMIT = 240.0  # seconds for all commands; they take 10 on an idle machine
 WAITS = "zpp: waiting for a debugger"

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from efi_image import rig
-from efi_image.engine import (
+from efi_image.build.esp import Addition, EspOptions, contents
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.emulator import (
     BootResult,
     Engine,
     EngineKind,
@@ -18,10 +19,9 @@ from efi_image.engine import (
     boot,
     choose,
 )
+from efi_image.emulator import bochs_install as rig
 from efi_image.errors import ZppError
-from efi_image.esp import Addition, EspOptions, contents
-from efi_image.image import ImageOptions, Item, build
-from efi_image.source import FileSource
+from efi_image.io.source import FileSource
 
 HASWELL = "corei7_haswell_4770"
 SKYLAKE = "corei7_skylake_x"

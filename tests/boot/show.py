@@ -10,7 +10,7 @@ from pathlib import Path
 
 from view import SIGNATURE, View, read
 
-from efi_image.engine import EngineKind, ExitReason, RunRequest, boot, choose
+from efi_image.emulator import EngineKind, ExitReason, RunRequest, boot, choose
 from efi_image.errors import ExitCode, UsageError, ZppError
 
 CPUS = 4

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from lab import Lab
 
-from efi_image.engine import Debug
-from efi_image.engine.rig_test import RIGHT
+from efi_image.emulator import Debug
+from efi_image.emulator.bochs_check import RIGHT
 from efi_image.verify import verify
 
 

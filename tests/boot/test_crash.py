@@ -10,8 +10,8 @@ import lief
 import pytest
 from lab import EPYC, HASWELL, Lab, Pc, qemu
 
-from efi_image.config import load
-from efi_image.symbolize import build_id, symbolize
+from efi_image.config.environment import load
+from efi_image.debug.symbolize import build_id, symbolize
 
 PCS = (qemu(EPYC, 1), Pc(HASWELL, 1))
 FRAME_IS_SET_UP = b"\x48\x89\xe5"  # mov %rsp, %rbp

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from lab import Lab
 
-from efi_image.engine import EngineKind, ExitReason, boot, choose
-from efi_image.engine.rig_test import boot_divide
+from efi_image.emulator import EngineKind, ExitReason, boot, choose
+from efi_image.emulator.bochs_check import boot_divide
 from efi_image.errors import EngineFailed, EngineMissing, TimedOut
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from lab import AMDV, EPYC, HASWELL, RYZEN, VTX, Lab, Pc, qemu
 
-from efi_image.engine import Debug
+from efi_image.emulator import Debug
 
 EXPECTED = {"Intel VT-x": "vtx", "AMD-V": "amdv"}
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"

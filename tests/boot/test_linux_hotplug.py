@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import CMDLINE, EPYC, Lab, qemu
 from view import SIGNATURE
 
-from efi_image.engine import Debug, EngineKind, boot, choose
+from efi_image.emulator import Debug, EngineKind, boot, choose
 
 PC = qemu(EPYC, 2)
 

@@ -17,7 +17,7 @@ import cpio
 import pytest
 from lab import CMDLINE, EPYC, Lab, qemu
 
-from efi_image.engine import Debug, EngineKind, boot, choose
+from efi_image.emulator import Debug, EngineKind, boot, choose
 from efi_image.errors import ZppError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -139,7 +139,7 @@ class Checkout:
     def set(self, **settings: str) -> None:
         lines = [f"{name} := {value}\n" for name, value in settings.items()]
         (self.root / "environment.local").write_text("".join(lines))
-        made = command(sys.executable, "-m", "efi_image.environment", PYTHONPATH=str(self.root))
+        made = command(sys.executable, "-m", "efi_image.debug.scripts", PYTHONPATH=str(self.root))
         assert made.returncode == 0, made.stderr
 
 

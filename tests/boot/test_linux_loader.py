@@ -10,7 +10,7 @@ from lab import CMDLINE, EPYC, HASWELL, RYZEN, Lab, Pc, qemu
 from test_linux import KNOWN_PROBLEMS
 from view import SIGNATURE
 
-from efi_image.engine import Machine
+from efi_image.emulator import Machine
 
 VERSION = f"{SIGNATURE} version 0.1.0"
 # While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely QEMU

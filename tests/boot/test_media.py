@@ -11,10 +11,10 @@ from test_linux import assert_every_cpu_is_held, assert_linux_is_well
 from uki import make_uki
 from view import read
 
-from efi_image.disk import Table
-from efi_image.engine import Medium
-from efi_image.esp import EspOptions, contents
-from efi_image.image import ImageOptions, build
+from efi_image.build.esp import EspOptions, contents
+from efi_image.build.image import ImageOptions, build
+from efi_image.build.partitions import Table
+from efi_image.emulator import Medium
 
 PC = qemu(EPYC, 2)
 

@@ -7,7 +7,7 @@ import hashlib
 import pytest
 from lab import Lab
 
-from efi_image.config import load
+from efi_image.config.environment import load
 
 EMBEDDED_IN = {"uefi": "ZppDxe.efi", "linux": "zpp.ko", "windows": "zpp_loader.sys"}
 ELF_MAGIC = b"\x7fELF"

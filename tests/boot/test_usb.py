@@ -14,12 +14,12 @@ from lab import Lab
 from nbd import Fault, FaultyStick
 from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
 
-from efi_image.disk import Table
-from efi_image.esp import Addition
-from efi_image.image import ImageOptions, Item, build
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.medium import open_raw
-from efi_image.source import BytesSource
+from efi_image.build.esp import Addition
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.partitions import Table
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.io.medium import open_raw
+from efi_image.io.source import BytesSource
 
 UNSAFE, NOT_AS_WRITTEN, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
 HELD = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")

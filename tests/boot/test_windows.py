@@ -13,8 +13,8 @@ from dataclasses import replace
 import pytest
 from lab import EPYC, HASWELL, RYZEN, Lab, Pc, qemu
 
-from efi_image.config import load
-from efi_image.esp import Addition
+from efi_image.build.esp import Addition
+from efi_image.config.environment import load
 
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$|^FAIL: the driver.*$|^!!!! X64 Exception.*$"
 EXPECTED = {"Intel VT-x": "vtx", "AMD-V": "amdv"}

@@ -6,8 +6,8 @@ from __future__ import annotations
 from lab import HASWELL, Lab
 from view import SIGNATURE, View, read
 
-from efi_image.engine import EngineKind
-from efi_image.engine.base import RunRequest
+from efi_image.emulator import EngineKind
+from efi_image.emulator.base import RunRequest
 
 VTX_WITHOUT_EPT = "core2_penryn_t9600"
 AMDV_WITHOUT_NPT = "qemu64,+svm"

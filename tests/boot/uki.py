@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from efi_image.facts.pe import facts_of_pieces
+from efi_image.inspect.pe import facts_of_pieces
 
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 ALIGNMENT = 0x1000

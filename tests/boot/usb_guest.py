@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 from lab import Lab
 
-from efi_image.engine import BootResult, RunRequest
-from efi_image.engine.base import Launch, guard
-from efi_image.engine.qemu import QemuEngine, find_qemus
+from efi_image.emulator import BootResult, RunRequest
+from efi_image.emulator.base import Launch, guard
+from efi_image.emulator.qemu import QemuEngine, find_qemus
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "guest/usb/write_sticks.py"

@@ -18,24 +18,28 @@ from pathlib import Path
 
 from makepe import make_pe
 
-from efi_image import conf, config, manifest, pe
-from efi_image.bmap import BlockMap
+from efi_image.config import environment as config
+from efi_image.config import manifest
 from efi_image.errors import ZppError
-from efi_image.facts.pe import facts_of_pieces
-from efi_image.fat import Demand, FatType, Identity, Tree, plan
-from efi_image.fat.names import aliases, long_records, parse_path, show_path
-from efi_image.gpt import SIGNATURE, Gpt, Partition
-from efi_image.partition_types import ESP
-from efi_image.reader.disk import read_disk
-from efi_image.reader.files import Kind, walk
-from efi_image.reader.medium import Medium
-from efi_image.sink import Sink
-from efi_image.source import BytesSource
+from efi_image.flash import resume as state
+from efi_image.flash.bmap import read_bmap
+from efi_image.flash.boot_areas import HEAD
+from efi_image.formats import zpp_conf as conf
+from efi_image.formats.bmap import BlockMap
+from efi_image.formats.disk import read_disk
+from efi_image.formats.fat import Demand, FatType, Identity, Tree, plan
+from efi_image.formats.fat.names import aliases, long_records, parse_path, show_path
+from efi_image.formats.files import Kind, walk
+from efi_image.formats.gpt import relocate as table
+from efi_image.formats.gpt.table import SIGNATURE, Gpt, Partition
+from efi_image.formats.gpt.types import ESP
+from efi_image.formats.pe import uefi as pe
+from efi_image.inspect.pe import facts_of_pieces
+from efi_image.io.medium import Medium
+from efi_image.io.sink import Sink
+from efi_image.io.source import BytesSource
 from efi_image.verify import Options
 from efi_image.verify.report import check_medium
-from efi_image.write import state, table
-from efi_image.write.bmap import read_bmap
-from efi_image.write.ends import HEAD
 
 READ = 64  # pieces of a file that a target reads
 STICK = 64 << 20  # bytes of a stick

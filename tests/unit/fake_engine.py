@@ -7,7 +7,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.engine.base import End, ExitReason, Launch, RunRequest
+from efi_image.emulator.base import End, ExitReason, Launch, RunRequest
 
 _PLAYER = """
 import json, pathlib, signal, subprocess, sys, time

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import oracles
 
-from efi_image.reader.medium import Medium
+from efi_image.io.medium import Medium
 
 KIB = 1 << 10
 MIB = 1 << 20

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngine
 
-from efi_image import cli
-from efi_image.commands import run
-from efi_image.engine import EngineKind
+from efi_image.cli import main as cli
+from efi_image.cli import run
+from efi_image.emulator import EngineKind
 from efi_image.errors import ExitCode
 
 
@@ -117,4 +117,4 @@ def test_missing_rig(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.undo()
     outcome = tool("--engine", "bochs", "--bochs-root", str(tmp_path / "none"))
     assert outcome.code == ExitCode.MISSING
-    assert "the Bochs root is missing; install it with `zpp-image rig install`" in outcome.err
+    assert "the Bochs root is missing; install it with `zpp-image bochs install`" in outcome.err

@@ -6,6 +6,7 @@ import json
 import os
 import re
 from pathlib import Path
+from uuid import UUID
 
 import oracles
 import pytest
@@ -13,19 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from test_image import FILES, items, judge, make
 
-from efi_image.disk import ExtraPartition, Table
+from efi_image.build.image import ImageOptions, Report, plan_image
+from efi_image.build.partitions import ExtraPartition, Table
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.fat import FatType
-from efi_image.guid import Guid
-from efi_image.image import ImageOptions, Report, plan_image
-from efi_image.partition_types import BY_NAME
-from efi_image.source import BytesSource
+from efi_image.formats.fat import FatType
+from efi_image.formats.gpt.types import BY_NAME
+from efi_image.io.source import BytesSource
 
 MIB = 1 << 20
-GUID = Guid.parse("01234567-89ab-cdef-0123-456789abcdef")
+GUID = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
 
-def extra(data: bytes, kind: str = "linux", name: str = "", guid: Guid | None = None) -> object:
+def extra(data: bytes, kind: str = "linux", name: str = "", guid: UUID | None = None) -> object:
     return ExtraPartition(BytesSource(kind, data), BY_NAME[kind], name, guid)
 
 
@@ -102,7 +102,7 @@ def test_size_and_smallest_are_not_both(tmp_path: Path) -> None:
 
 def test_given_identities(tmp_path: Path) -> None:
     image = tmp_path / "esp.img"
-    other = Guid(bytes(15) + b"1")
+    other = UUID(bytes_le=bytes(15) + b"1")
     report = make(image, label="MY DISK", volume_serial=0x1234ABCD, disk_guid=GUID,
                   partition_guid=other)  # fmt: skip
     assert (report.label, report.serial) == ("MY DISK", "1234-ABCD")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efi_image.conf import MAX_SIZE, BootEntry, ZppConf, parse
 from efi_image.errors import ConfError, UsageError
+from efi_image.formats.zpp_conf import MAX_SIZE, BootEntry, ZppConf, parse
 
 LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "console=ttyS0 a=b")
 

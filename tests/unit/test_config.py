@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from efi_image.config import (
+from efi_image.config.environment import (
     COMMITTED,
     LOCAL,
     VARIABLES,
@@ -191,14 +191,14 @@ def test_root_is_the_checkout_of_the_package() -> None:
     assert find_root() == ROOT
 
 
-# ---- python3 -m efi_image.config
+# ---- python3 -m efi_image.config.environment
 
 
 def module(*arguments: str, folder: Path = ROOT, **environ: str) -> tuple[int, str, str]:
     """Run as make does: isolated from site-packages, so with the standard library alone."""
     kept = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     result = subprocess.run(
-        [sys.executable, "-S", "-W", "error", "-m", "efi_image.config", *arguments],
+        [sys.executable, "-S", "-W", "error", "-m", "efi_image.config.environment", *arguments],
         capture_output=True,
         text=True,
         cwd=folder,

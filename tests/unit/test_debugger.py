@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngine
 
-from efi_image import cli, debugger
-from efi_image.commands import run
-from efi_image.engine import RunRequest
-from efi_image.engine.base import Launch
+from efi_image.cli import main as cli
+from efi_image.cli import run
+from efi_image.debug import gdb as debugger
+from efi_image.emulator import RunRequest
+from efi_image.emulator.base import Launch
 from efi_image.errors import ExitCode, InputError, MissingError, UsageError
 
 

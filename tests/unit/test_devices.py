@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from layouts import build, load, names
 
 from efi_image import devices
-from efi_image.cli import main
-from efi_image.commands.write import confirm
+from efi_image.cli.main import main
+from efi_image.cli.write import confirm
 from efi_image.devices import Bus, Device, Mount, Reason
 from efi_image.devices.linux import LinuxDisks
 from efi_image.devices.watch import Event, changes
 from efi_image.errors import InputError, OutputError, UnsafeTarget
-from efi_image.reader.medium import Medium
-from efi_image.record import replace
-from efi_image.write.device import refuse, unmount_confirmed
-from efi_image.write.source import RawSource
+from efi_image.flash.device import refuse, unmount_confirmed
+from efi_image.flash.source import RawSource
+from efi_image.io.medium import Medium
 
 
 def listed(disks: devices.Disks) -> dict[str, Device]:
@@ -204,7 +204,7 @@ def test_the_disk_of_this_machine_is_refused() -> None:
 @pytest.fixture
 def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LinuxDisks:
     disks = LinuxDisks(load("plain-laptop", tmp_path / "laptop").system)
-    monkeypatch.setattr("efi_image.commands.devices.disks", lambda: disks)
+    monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     return disks
 
 
@@ -233,7 +233,7 @@ def test_foreign_names_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     disks = LinuxDisks(load("hostile-names", tmp_path).system)
-    monkeypatch.setattr("efi_image.commands.devices.disks", lambda: disks)
+    monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     assert main(["devices"]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
@@ -244,7 +244,7 @@ def test_loop_devices_are_listed_when_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     disks = LinuxDisks(load("partitioned-loop", tmp_path).system)
-    monkeypatch.setattr("efi_image.commands.devices.disks", lambda: disks)
+    monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     assert main(["devices"]) == 0
     assert "no disks are there" in capsys.readouterr().out
     assert main(["devices", "--all"]) == 0

@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngine
 
-from efi_image.engine import BootResult, Debug, ExitReason, RunRequest, boot
-from efi_image.engine.base import Launch
+from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, boot
+from efi_image.emulator.base import Launch
 from efi_image.errors import (
     EngineFailed,
     EngineMissing,
@@ -208,9 +208,9 @@ def test_no_emulator_survives_zpp_image(
     code = f"""
 import sys
 from pathlib import Path
-from efi_image import cli
-from efi_image.engine import base
-from efi_image.commands import run
+from efi_image.cli import main as cli
+from efi_image.emulator import base
+from efi_image.cli import run
 
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from fake_engine import FakeEngine

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from efi_image.engine.serial import SerialText
+from efi_image.emulator.serial import SerialText
 
 SAMPLE = (
     b"\x1b[2J\x1b[01;01H\x1b[=3h\x1b[8;056;240tBdsDxe: loading\r\n"

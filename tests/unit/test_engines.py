@@ -9,8 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from efi_image import firmware
-from efi_image.engine import (
+from efi_image.emulator import (
     Debug,
     EngineKind,
     ExitReason,
@@ -18,16 +17,17 @@ from efi_image.engine import (
     Medium,
     RunRequest,
     bochs,
-    choice,
     choose,
+    firmware,
     qemu,
 )
-from efi_image.engine.base import End
-from efi_image.engine.bochs import BochsEngine, CpuModel
-from efi_image.engine.probe import Extension, probe, probe_rom
-from efi_image.engine.qemu import Accelerator, QemuEngine
+from efi_image.emulator import select as choice
+from efi_image.emulator.base import End
+from efi_image.emulator.bochs import BochsEngine, CpuModel
+from efi_image.emulator.bochs_install import LAYOUT, MARKER, Rig, RigVersion
+from efi_image.emulator.cpu_probe import Extension, probe, probe_rom
+from efi_image.emulator.qemu import Accelerator, QemuEngine
 from efi_image.errors import EngineFailed, EngineMissing, InputError, UsageError
-from efi_image.rig import LAYOUT, MARKER, Rig, RigVersion
 
 VERSION = RigVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
 TCG = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
@@ -336,7 +336,7 @@ def test_choice(
 
 def test_no_engine_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "find_qemus", lambda: [POOR])
-    with pytest.raises(EngineMissing, match="zpp-image rig install"):
+    with pytest.raises(EngineMissing, match="zpp-image bochs install"):
         choose(EngineKind.AUTO, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineMissing, match="qemu-system-x86"):
@@ -377,7 +377,7 @@ def test_probe_answers(tmp_path: Path, status: int, extensions: Extension | None
 
 
 def test_probe_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("efi_image.engine.probe._TIME_LIMIT", 0.2)
+    monkeypatch.setattr("efi_image.emulator.cpu_probe._TIME_LIMIT", 0.2)
     assert probe(fake_qemu(tmp_path, 35, sleep=5), "kvm", "host") is None
 
 

@@ -12,8 +12,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from efi_image.config import COMMITTED, load
-from efi_image.environment import FOLDER, FORMS, TEMPLATES, generate, main, windows_path, write
+from efi_image.config.environment import COMMITTED, load
+from efi_image.debug.scripts import FOLDER, FORMS, TEMPLATES, generate, main, windows_path, write
 from efi_image.errors import ConfigError, OutputError
 
 ROOT = Path(__file__).resolve().parents[2]

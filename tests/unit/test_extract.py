@@ -12,11 +12,11 @@ import oracles
 import pytest
 from foreign import MIB, contents, mkfs, patched, sources
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import InputError, OutputError, UsageError
-from efi_image.extract import Extraction, extract, fault_of
-from efi_image.reader.disk import open_disk
-from efi_image.reader.files import split
+from efi_image.formats.disk import open_disk
+from efi_image.formats.files import split
+from efi_image.inspect.extract import Extraction, extract, fault_of
 
 Capture = pytest.CaptureFixture[str]
 

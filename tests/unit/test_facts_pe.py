@@ -18,10 +18,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from makepe import APPLICATION, BOOT_DRIVER, make_pe
 
-from efi_image.config import load
+from efi_image.config.environment import load
 from efi_image.errors import InputError, PeError
-from efi_image.facts.pe import PeFacts, digests, facts_of_pieces
-from efi_image.facts.signature import blobs
+from efi_image.formats.pe.authenticode import blobs
+from efi_image.inspect.pe import PeFacts, digests, facts_of_pieces
 
 SBAT = b"sbat,1,SBAT Version,sbat,1,https://example.org\nzpp,1,zpp,zpp,1,https://example.org\n"
 READABLE, DATA = 0x40000040, 0xC0000040

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.fat.layout import MARGIN, MIB, FatType, Layout, candidates, choose
+from efi_image.formats.fat.geometry import MARGIN, MIB, FatType, Layout, candidates, choose
 
 
 def best(sectors: int, sector_size: int = 512) -> Layout:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from efi_image.errors import FatNameError
-from efi_image.fat.names import (
+from efi_image.formats.fat.names import (
     aliases,
     checksum,
     display,

@@ -13,12 +13,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from efi_image.errors import DoesNotFitError, FatNameError
-from efi_image.fat import Demand, FatType, Identity, Tree, Volume, parse_path, plan
-from efi_image.fat import volume as volumes
-from efi_image.fat.names import fault_of, fold
-from efi_image.fat.volume import Stamp
-from efi_image.sink import Sink
-from efi_image.source import BytesSource
+from efi_image.formats.fat import Demand, FatType, Identity, Tree, Volume, parse_path, plan
+from efi_image.formats.fat import writer as volumes
+from efi_image.formats.fat.names import fault_of, fold
+from efi_image.formats.fat.writer import Stamp
+from efi_image.io.sink import Sink
+from efi_image.io.source import BytesSource
 
 FILES = {
     "EFI/BOOT/BOOTX64.EFI": bytes(range(256)) * 400,

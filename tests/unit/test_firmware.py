@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
+from efi_image.emulator.firmware import Format, Need, descriptors, find_firmware, search_path
 from efi_image.errors import FirmwareMissing
-from efi_image.firmware import Format, Need, descriptors, find_firmware, search_path
 
 
 class Folders:

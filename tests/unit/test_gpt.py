@@ -6,16 +6,16 @@ import struct
 import uuid
 import zlib
 from pathlib import Path
+from uuid import UUID
 
 import oracles
 import pytest
 
-from efi_image.gpt import Gpt, Partition, protective_mbr
-from efi_image.guid import Guid
-from efi_image.partition_types import BY_NAME, ESP
+from efi_image.formats.gpt.table import Gpt, Partition, protective_mbr
+from efi_image.formats.gpt.types import BY_NAME, ESP
 
-DISK = Guid.parse("01234567-89ab-cdef-0123-456789abcdef")
-PARTITION = Guid.parse("fedcba98-7654-3210-fedc-ba9876543210")
+DISK = UUID("01234567-89ab-cdef-0123-456789abcdef")
+PARTITION = UUID("fedcba98-7654-3210-fedc-ba9876543210")
 MIB = 1 << 20
 
 

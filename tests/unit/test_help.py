@@ -18,8 +18,8 @@ from pathlib import Path
 import click
 import pytest
 
-from efi_image.cli import main
-from efi_image.commands.group import COMMANDS, cli
+from efi_image.cli.app import COMMANDS, cli
+from efi_image.cli.main import main
 
 ROOT = Path(__file__).parents[2]
 EXAMPLES = re.compile(r"\x08\nExamples?:\n((?: {2}zpp-image[^\n]*(?:\n|$))+)")
@@ -91,7 +91,7 @@ def test_bash_completes(program: dict[str, str]) -> None:
     script = """
         source <(zpp-image completion bash)
         complete -p zpp-image
-        for line in "zpp-image mak" "zpp-image make --plain" "zpp-image rig in"; do
+        for line in "zpp-image mak" "zpp-image make --plain" "zpp-image bochs in"; do
             COMP_WORDS=($line) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
             _zpp_image_completion zpp-image
             echo "${COMPREPLY[@]}"

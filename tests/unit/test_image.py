@@ -12,11 +12,11 @@ from typing import NoReturn
 import oracles
 import pytest
 
-from efi_image.disk import Table
+from efi_image.build.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
+from efi_image.build.partitions import Table
 from efi_image.errors import DoesNotFitError, OutputError, UsageError
-from efi_image.fat import parse_path
-from efi_image.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
-from efi_image.source import BytesSource, FileSource
+from efi_image.formats.fat import parse_path
+from efi_image.io.source import BytesSource, FileSource
 
 MIB = 1 << 20
 FILES = {"EFI/BOOT/BOOTX64.EFI": b"x" * 100_000, "EFI/zpp/zpp.conf": b"hypervisor = on\n"}

@@ -19,12 +19,12 @@ from foreign import MIB, mkfs, patched, sources
 from makepe import make_pe
 from test_reader_tables import GPT_SCRIPT, sfdisk
 
-from efi_image.cli import main
-from efi_image.facts.difference import Scope, compare_disks
-from efi_image.facts.image import image_facts
-from efi_image.facts.picture import Region, Use, as_svg, in_terminal, regions
-from efi_image.facts.text import human, table, tree
-from efi_image.reader.disk import open_disk
+from efi_image.cli.main import main
+from efi_image.formats.disk import open_disk
+from efi_image.inspect.difference import Scope, compare_disks
+from efi_image.inspect.image import image_facts
+from efi_image.render.layout_drawing import Region, Use, as_svg, in_terminal, regions
+from efi_image.render.text import human, table, tree
 
 Capture = pytest.CaptureFixture[str]
 
@@ -128,7 +128,7 @@ def test_other_volumes_are_named(divided: Path, capsys: Capture) -> None:
 def test_lief_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -> None:
     image = make(tmp_path / "esp.img", build_dir)
     code = (
-        "import sys\nfrom efi_image.cli import main\n"
+        "import sys\nfrom efi_image.cli.main import main\n"
         "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'lief' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, image], stdout=subprocess.DEVNULL, check=True)

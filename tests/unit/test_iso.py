@@ -15,11 +15,11 @@ from test_compose import extra, part
 from test_image import FILES, make
 from test_make import make as run_make
 
-from efi_image.disk import ISO_BLOCK as BLOCK
-from efi_image.disk import ISO_END as END
-from efi_image.disk import Table
+from efi_image.build.partitions import ISO_BLOCK as BLOCK
+from efi_image.build.partitions import ISO_END as END
+from efi_image.build.partitions import Table
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.iso import CATALOG, FIRST_BLOCK, MAX_EXTENT, ROOT, Iso
+from efi_image.formats.iso9660.writer import CATALOG, FIRST_BLOCK, MAX_EXTENT, ROOT, Iso
 
 MIB = 1 << 20
 

@@ -9,8 +9,8 @@ from functools import partial
 
 import pytest
 
-from efi_image.write.lane import BUFFERS, WORKERS, Lane
-from efi_image.write.undisturbed import undisturbed
+from efi_image.flash.deferred_signals import undisturbed
+from efi_image.flash.worker_pool import BUFFERS, WORKERS, Lane
 
 
 def ignore(_result: object) -> None:

@@ -15,10 +15,10 @@ import oracles
 import pytest
 from makepe import BOOT_DRIVER, make_pe
 
-from efi_image.cli import main
-from efi_image.conf import BootEntry, ZppConf, parse
+from efi_image.build.esp import Addition
+from efi_image.cli.main import main
 from efi_image.errors import UsageError
-from efi_image.esp import Addition
+from efi_image.formats.zpp_conf import BootEntry, ZppConf, parse
 
 MIB = 1 << 20
 Capture = pytest.CaptureFixture[str]
@@ -455,7 +455,7 @@ def test_memory_does_not_grow_with_the_files(build_dir: Path, tmp_path: Path, bi
     """The kernel's high-water mark of the process alone, not of the one it was forked from."""
     code = (
         "import pathlib, re, sys\n"
-        "from efi_image.cli import main\n"
+        "from efi_image.cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "status = pathlib.Path('/proc/self/status').read_text()\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
@@ -490,7 +490,7 @@ def test_full_disk(build_dir: Path, tmp_path: Path) -> None:
         "import resource, signal, sys\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from efi_image.cli import main\n"
+        "from efi_image.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     result = subprocess.run(

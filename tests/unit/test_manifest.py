@@ -18,13 +18,13 @@ from hypothesis import strategies as st
 from makepe import BOOT_DRIVER, make_pe
 from test_make import make
 
-from efi_image.cli import main
-from efi_image.config import load as load_config
+from efi_image.cli.main import main
+from efi_image.config.environment import load as load_config
+from efi_image.config.manifest import MAX_SIZE, from_tables, load, parse
+from efi_image.config.options import KEYS
+from efi_image.config.resolve import merge
 from efi_image.errors import InputError, ZppError
-from efi_image.manifest import MAX_SIZE, from_tables, load, parse
-from efi_image.partition_types import BY_NAME
-from efi_image.recipe import merge
-from efi_image.settings import KEYS
+from efi_image.formats.gpt.types import BY_NAME
 
 MIB = 1 << 20
 CONFIG = load_config()

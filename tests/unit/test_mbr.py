@@ -8,7 +8,7 @@ from pathlib import Path
 import oracles
 import pytest
 
-from efi_image.mbr import Mbr, MbrPartition, chs
+from efi_image.formats.mbr.table import Mbr, MbrPartition, chs
 
 MIB = 1 << 20
 

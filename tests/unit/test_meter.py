@@ -6,7 +6,7 @@ import io
 
 import pytest
 
-from efi_image.commands.meter import Meter, describe
+from efi_image.cli.progress_bar import Meter, describe
 from efi_image.progress import counter, told
 
 MIB = 1 << 20

@@ -8,9 +8,9 @@ from pathlib import Path
 import oracles
 import pytest
 
-from efi_image.fat import parse_path
-from efi_image.image import ImageOptions, Item, build
-from efi_image.source import BytesSource
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.formats.fat import parse_path
+from efi_image.io.source import BytesSource
 
 MIB = 1 << 20
 FAT = 1 << 16  # stands for where the first FAT begins

@@ -18,12 +18,12 @@ from test_image import FILES, items
 from test_make import make as run_make
 from test_make import start_make, wait_for_second_file
 
-from efi_image.bmap import BLOCK, BlockMap
-from efi_image.container import VMDK_DESCRIPTOR, crc32c, settle_vmdk
+from efi_image.build.image import ImageOptions, Item, Report, build, plan_image
+from efi_image.build.output import Form, Target, form_of
 from efi_image.errors import InputError, MissingError, OutputError, UsageError
-from efi_image.image import ImageOptions, Item, Report, build, plan_image
-from efi_image.output import Form, Target, form_of
-from efi_image.source import FileSource
+from efi_image.formats.bmap import BLOCK, BlockMap
+from efi_image.formats.virtual_disk_writer import VMDK_DESCRIPTOR, crc32c, settle_vmdk
+from efi_image.io.source import FileSource
 
 MIB = 1 << 20
 STREAMS = {Form.GZIP: "gzip", Form.XZ: "xz", Form.ZSTD: "zstd"}

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 import oracles
 import pytest
 
 from efi_image.errors import UsageError
-from efi_image.guid import Guid
-from efi_image.partition_types import BY_NAME, TYPES, parse_guid, parse_type
+from efi_image.formats.gpt.types import BY_NAME, TYPES, parse_guid, parse_type
 
 
 def test_sfdisk_knows_every_type() -> None:
@@ -32,7 +33,7 @@ def test_types_by_name_guid_and_byte() -> None:
     assert parse_type("swap", "x").mbr == 0x82
     assert parse_type(str(BY_NAME["home"].guid).upper(), "x") is BY_NAME["home"]
     other = parse_type("01234567-89ab-cdef-0123-456789abcdef", "x")
-    assert (other.guid, other.mbr) == (Guid.parse("0123456789abcdef0123456789abcdef"), None)
+    assert (other.guid, other.mbr) == (UUID("0123456789abcdef0123456789abcdef"), None)
     assert parse_type("0xDA", "x").mbr == 0xDA
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from makepe import APPLICATION, BOOT_DRIVER, EXECUTABLE, RUNTIME_DRIVER, make_pe
 
-from efi_image import pe
 from efi_image.errors import InputError, PeError
-from efi_image.pe import Machine, Role, Subsystem
-from efi_image.source import BytesSource, FileSource
+from efi_image.formats.pe import uefi as pe
+from efi_image.formats.pe.uefi import Machine, Role, Subsystem
+from efi_image.io.source import BytesSource, FileSource
 
 X64 = {Machine.X64}
 

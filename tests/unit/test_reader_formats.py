@@ -12,11 +12,11 @@ import pytest
 from foreign import MIB, in_memory, mkfs
 
 from efi_image.errors import InputError, MissingError
-from efi_image.reader import packed
-from efi_image.reader.disk import open_disk
-from efi_image.reader.files import find
-from efi_image.reader.formats import open_medium
-from efi_image.reader.medium import MAX_READ, Medium, open_raw
+from efi_image.formats import compressed as packed
+from efi_image.formats.detect import open_medium
+from efi_image.formats.disk import open_disk
+from efi_image.formats.files import find
+from efi_image.io.medium import MAX_READ, Medium, open_raw
 
 CONTENT = os.urandom(300_000)
 

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from test_reader_fat import exercise
 
 from efi_image.errors import InputError
-from efi_image.reader.disk import open_disk
-from efi_image.reader.files import Kind, find, walk
-from efi_image.reader.iso import SECTOR, IsoVolume
+from efi_image.formats.disk import open_disk
+from efi_image.formats.files import Kind, find, walk
+from efi_image.formats.iso9660.reader import SECTOR, IsoVolume
 
 
 def genisoimage(image: Path, top: Path, *options: str) -> Path:

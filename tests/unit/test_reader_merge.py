@@ -7,13 +7,13 @@ from pathlib import Path as File
 
 import pytest
 
-from efi_image.fat import parse_path
-from efi_image.image import ImageOptions, Item, build
-from efi_image.reader import merge
-from efi_image.reader.disk import open_disk
-from efi_image.reader.files import Node, Path, walk
-from efi_image.reader.merge import side_by_side
-from efi_image.source import BytesSource
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.formats import merge
+from efi_image.formats.disk import open_disk
+from efi_image.formats.fat import parse_path
+from efi_image.formats.files import Node, Path, walk
+from efi_image.formats.merge import side_by_side
+from efi_image.io.source import BytesSource
 
 NAMES = ("a", "A B", "b.txt", "c", "dir", "dir!", "dir.x", "e", "Ä", "z")
 

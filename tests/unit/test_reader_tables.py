@@ -7,6 +7,7 @@ import re
 import struct
 import subprocess
 from pathlib import Path
+from uuid import UUID
 
 import oracles
 import pytest
@@ -15,13 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from efi_image.errors import InputError
-from efi_image.gpt import Gpt, Partition
-from efi_image.guid import Guid
-from efi_image.partition_types import ESP
-from efi_image.reader.disk import Scheme, parse_place, read_disk
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.mbr import MAX_LOGICAL, read_mbr
-from efi_image.reader.medium import open_raw
+from efi_image.formats.disk import Scheme, parse_place, read_disk
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.formats.gpt.table import Gpt, Partition
+from efi_image.formats.gpt.types import ESP
+from efi_image.formats.mbr.reader import MAX_LOGICAL, read_mbr
+from efi_image.io.medium import open_raw
 
 
 def sfdisk(image: Path, script: str, size: int = 64 * MIB) -> Path:
@@ -73,7 +73,7 @@ def test_gpt_is_as_sgdisk_and_sfdisk_see_it(tmp_path: Path) -> None:
 
 
 def own(sector_size: int) -> tuple[Gpt, bytes]:
-    ids = Guid(bytes(15) + b"1"), Guid(bytes(15) + b"2")
+    ids = UUID(bytes_le=bytes(15) + b"1"), UUID(bytes_le=bytes(15) + b"2")
     esp = Partition(ESP.guid, ids[1], MIB // sector_size, 2 * MIB // sector_size, "a name")
     gpt = Gpt(4 * MIB // sector_size, sector_size, ids[0], (esp,))
     data = gpt.primary().ljust(gpt.backup_start * sector_size, b"\0") + gpt.backup()

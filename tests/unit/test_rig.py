@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from efi_image import apt, mmdebstrap, rig
-from efi_image.commands.rig import command
+from efi_image.cli.bochs import command
+from efi_image.emulator import bochs_install as rig
+from efi_image.emulator.debian import apt, mmdebstrap
 from efi_image.errors import EngineFailed, EngineMissing, MissingError, OutputError, UsageError
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from makepe import BOOT_DRIVER, make_pe
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 
 RECORDED = {
     "default": "747a4b0c431120d7e94072f8bb3ea63aa0200bcc165cc8d7075592fc9d9f5263",

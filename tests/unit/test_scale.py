@@ -10,10 +10,10 @@ from pathlib import Path
 import oracles
 import pytest
 
-from efi_image.fat import parse_path
-from efi_image.identity import SAMPLED
-from efi_image.image import ImageOptions, Item, build
-from efi_image.source import BytesSource, FileSource
+from efi_image.build.identity import SAMPLED
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.formats.fat import parse_path
+from efi_image.io.source import BytesSource, FileSource
 
 MIB = 1 << 20
 LARGEST = (1 << 32) - 1

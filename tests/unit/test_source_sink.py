@@ -11,8 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from efi_image.errors import InputError, OutputError
-from efi_image.sink import Sink
-from efi_image.source import CHUNK, SMALL, BytesSource, FileSource, Reader
+from efi_image.io.sink import Sink
+from efi_image.io.source import CHUNK, SMALL, BytesSource, FileSource, Reader
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])

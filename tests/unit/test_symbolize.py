@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from efi_image import cli
-from efi_image.config import load
+from efi_image.cli import main as cli
+from efi_image.config.environment import load
+from efi_image.debug.symbolize import address_in, build_id, symbolize
 from efi_image.errors import ExitCode, InputError, MissingError
-from efi_image.symbolize import address_in, build_id, symbolize
 
 SOURCE = """\
 volatile int value;

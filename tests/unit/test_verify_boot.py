@@ -9,12 +9,12 @@ import oracles
 import pytest
 from makepe import APPLICATION, BOOT_DRIVER, make_pe
 
-from efi_image.disk import Table
-from efi_image.fat import Demand, FatType, Identity, Tree, parse_path, plan
-from efi_image.image import ImageOptions, Item, build
-from efi_image.pe import Machine
-from efi_image.sink import Sink
-from efi_image.source import BytesSource
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.partitions import Table
+from efi_image.formats.fat import Demand, FatType, Identity, Tree, parse_path, plan
+from efi_image.formats.pe.uefi import Machine
+from efi_image.io.sink import Sink
+from efi_image.io.source import BytesSource
 from efi_image.verify import Options, Report, verify
 
 BOOT = "\\EFI\\BOOT\\BOOTX64.EFI"

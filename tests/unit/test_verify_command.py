@@ -17,14 +17,15 @@ from hypothesis import strategies as st
 from makepe import make_pe
 from test_verify_boot import BOOT, codes, volume
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import InputError
-from efi_image.reader.fat import FatVolume
-from efi_image.reader.medium import open_raw
-from efi_image.verify import Options, Severity, mend, second_opinion, verify
-from efi_image.verify.catalogue import CATALOGUE, RULES, markdown
+from efi_image.formats.fat.reader import FatVolume
+from efi_image.io.medium import open_raw
+from efi_image.verify import Options, Severity, mend, verify
+from efi_image.verify import cross_check as second_opinion
+from efi_image.verify.context import Scope
 from efi_image.verify.finding import LIMIT, Findings
-from efi_image.verify.scope import Scope
+from efi_image.verify.rules import CATALOGUE, RULES, markdown
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
 Capture = pytest.CaptureFixture[str]

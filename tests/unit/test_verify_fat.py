@@ -10,7 +10,7 @@ import pytest
 from fatdamage import DAMAGES, FILES, Damage, Fat, make_fat
 
 from efi_image.verify import Report, Severity, mend, verify
-from efi_image.verify.fat_chains import MAX_CLUSTERS
+from efi_image.verify.fat.chains import MAX_CLUSTERS
 
 BAD = (Severity.ERROR, Severity.WARNING)
 

@@ -6,6 +6,7 @@ import hashlib
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import UUID
 
 import oracles
 import pytest
@@ -15,10 +16,9 @@ from makepe import make_pe
 from test_verify_boot import BOOT, codes, volume
 
 from efi_image.errors import InputError, PeError
-from efi_image.guid import Guid
 from efi_image.verify import Options, verify
 from efi_image.verify.pe_header import HEAD, parse
-from efi_image.verify.signature import (
+from efi_image.verify.secure_boot import (
     SHA256,
     X509,
     X509_SHA256,
@@ -84,10 +84,10 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
     )
 
 
-def esl(kind: Guid, *entries: bytes) -> bytes:
+def esl(kind: UUID, *entries: bytes) -> bytes:
     """An EFI signature list."""
     size = 16 + len(entries[0])
-    body = b"".join(Guid(bytes(15) + b"5").bytes_le + entry for entry in entries)
+    body = b"".join(UUID(bytes_le=bytes(15) + b"5").bytes_le + entry for entry in entries)
     return kind.bytes_le + struct.pack("<III", 28 + len(body), 0, size) + body
 
 
@@ -159,7 +159,9 @@ def test_changed_after_signing(tmp_path: Path, lab: Lab) -> None:
 
 def test_reading_keys(tmp_path: Path, lab: Lab) -> None:
     der, digests = lab.root.der, [hashlib.sha256(bytes([n])).digest() for n in range(3)]
-    lists = esl(X509, der) + esl(SHA256, *digests) + esl(Guid(bytes(15) + b"9"), b"unknown")
+    lists = (
+        esl(X509, der) + esl(SHA256, *digests) + esl(UUID(bytes_le=bytes(15) + b"9"), b"unknown")
+    )
     wanted = KeyList(frozenset({der}), frozenset(digests))
     assert parse_keys(lists, "db") == wanted
     authentication = bytes(16) + struct.pack("<IHH", 24 + 40, 0x200, 0x0EF1) + bytes(56)

@@ -13,8 +13,8 @@ import pefile
 import pytest
 from windows_run import build_directory
 
-from efi_image.config import find_root, load
-from efi_image.facts.pe import facts_of_pieces
+from efi_image.config.environment import find_root, load
+from efi_image.inspect.pe import facts_of_pieces
 
 ROOT = find_root()
 assert ROOT is not None

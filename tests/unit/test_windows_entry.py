@@ -14,7 +14,7 @@ from windows_kernel import REG_DWORD, REG_SZ, Faults
 from windows_machine import CpuModel
 from windows_run import Run, build_directory
 
-from efi_image.config import load
+from efi_image.config.environment import load
 
 HELD = 0xC000_02DE  # STATUS_INSUFFICIENT_POWER
 UNSUCCESSFUL = 0xC000_0001

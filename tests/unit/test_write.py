@@ -21,15 +21,15 @@ from writing import (
     write,
 )
 
-from efi_image.disk import Table
+from efi_image.build.partitions import Table
 from efi_image.errors import (
     DoesNotFitError,
     OutputError,
 )
-from efi_image.write.pieces import GRAIN
-from efi_image.write.source import open_source, part_of
-from efi_image.write.target import open_file
-from efi_image.write.writer import Phase, WriteOptions, Writer
+from efi_image.flash.chunker import GRAIN
+from efi_image.flash.session import Phase, WriteOptions, Writer
+from efi_image.flash.source import open_source, part_of
+from efi_image.flash.target import open_file
 
 __all__ = ["image"]
 

@@ -19,15 +19,15 @@ from writing import (
     write,
 )
 
-from efi_image.disk import Table
+from efi_image.build.partitions import Table
 from efi_image.errors import (
     InputError,
     OutputError,
     UsageError,
 )
-from efi_image.write import state
-from efi_image.write.pieces import GRAIN, PIECE
-from efi_image.write.writer import WriteOptions
+from efi_image.flash import resume as state
+from efi_image.flash.chunker import GRAIN, PIECE
+from efi_image.flash.session import WriteOptions
 
 __all__ = ["image"]
 

@@ -21,10 +21,10 @@ from writing import (
 from efi_image.errors import (
     InputError,
 )
-from efi_image.write.bmap import read_bmap
-from efi_image.write.source import open_source
-from efi_image.write.target import open_file
-from efi_image.write.writer import Writer
+from efi_image.flash.bmap import read_bmap
+from efi_image.flash.session import Writer
+from efi_image.flash.source import open_source
+from efi_image.flash.target import open_file
 
 __all__ = ["image"]
 

@@ -20,14 +20,14 @@ from writing import (
     write,
 )
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import (
     NotAsWritten,
     OutputError,
     ZppError,
 )
-from efi_image.write.pieces import GRAIN
-from efi_image.write.writer import WriteOptions
+from efi_image.flash.chunker import GRAIN
+from efi_image.flash.session import WriteOptions
 
 __all__ = ["image"]
 
@@ -105,7 +105,7 @@ def test_what_could_not_be_cleared_is_said(
 ) -> None:
     """Nobody is told that a stick does not boot which does."""
     stick = old_stick(tmp_path, SIZE)
-    monkeypatch.setattr("efi_image.write.job.open_file", lambda path, _: Dying(path))
+    monkeypatch.setattr("efi_image.flash.options.open_file", lambda path, _: Dying(path))
     assert main(["write", str(image), str(stick)]) == 4
     told = capsys.readouterr()
     assert told.out == ""

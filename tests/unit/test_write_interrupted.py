@@ -17,10 +17,10 @@ import pytest
 from interrupted import Result, Run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, boots, image, old_stick
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import OutputError, UnsafeTarget
-from efi_image.write.job import is_device
-from efi_image.write.target import open_file
+from efi_image.flash.options import is_device
+from efi_image.flash.target import open_file
 
 __all__ = ["image"]
 
@@ -163,10 +163,10 @@ def test_a_file_that_may_not_grow(image: Path, tmp_path: Path) -> None:
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import OutputError, UnsafeTarget
-from efi_image.write.job import is_device
-from efi_image.write.target import open_file
+from efi_image.flash.options import is_device
+from efi_image.flash.target import open_file
 sys.exit(main(["write", {str(image)!r}, {str(stick)!r}]))
 """
     result = subprocess.run(

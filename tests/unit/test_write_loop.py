@@ -9,25 +9,25 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from oracles import run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_content, old_stick
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.devices.linux import LinuxDisks
 from efi_image.errors import OutputError, UnsafeTarget
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.medium import open_raw
-from efi_image.record import replace
-from efi_image.write import state
-from efi_image.write.device import open_device
-from efi_image.write.ledger import digest
-from efi_image.write.pieces import GRAIN
-from efi_image.write.source import open_source
-from efi_image.write.target import Abilities, Target
-from efi_image.write.writer import Phase, Writer, WriteReport
+from efi_image.flash import resume as state
+from efi_image.flash.checksums import digest
+from efi_image.flash.chunker import GRAIN
+from efi_image.flash.device import open_device
+from efi_image.flash.session import Phase, Writer, WriteReport
+from efi_image.flash.source import open_source
+from efi_image.flash.target import Abilities, Target
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.io.medium import open_raw
 
 __all__ = ["image"]
 

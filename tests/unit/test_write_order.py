@@ -15,8 +15,8 @@ from writing import (
     write,
 )
 
-from efi_image.write.pieces import PIECE
-from efi_image.write.writer import WriteOptions
+from efi_image.flash.chunker import PIECE
+from efi_image.flash.session import WriteOptions
 
 __all__ = ["image"]
 

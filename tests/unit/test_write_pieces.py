@@ -10,7 +10,7 @@ import pytest
 from efi_image.errors import (
     InputError,
 )
-from efi_image.write.pieces import GRAIN, PIECE, Assembler, joined
+from efi_image.flash.chunker import GRAIN, PIECE, Assembler, joined
 
 
 class Pieces:

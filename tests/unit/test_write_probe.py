@@ -15,7 +15,7 @@ from writing import (
 from efi_image.errors import (
     NotAsWritten,
 )
-from efi_image.write.probe import places, probe
+from efi_image.flash.capacity_test import places, probe
 
 
 def test_the_probe_finds_fakes(tmp_path: Path) -> None:

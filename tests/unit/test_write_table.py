@@ -16,17 +16,17 @@ from writing import (
     write,
 )
 
-from efi_image.disk import Table
+from efi_image.build.partitions import Table
 from efi_image.errors import (
     DoesNotFitError,
     UsageError,
 )
-from efi_image.gpt import Gpt, Partition
-from efi_image.partition_types import ESP
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.medium import open_raw
-from efi_image.write.pieces import GRAIN
-from efi_image.write.table import fit
+from efi_image.flash.chunker import GRAIN
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.formats.gpt.relocate import fit
+from efi_image.formats.gpt.table import Gpt, Partition
+from efi_image.formats.gpt.types import ESP
+from efi_image.io.medium import open_raw
 
 __all__ = ["image"]
 

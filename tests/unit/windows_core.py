@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from windows_machine import CR4_PAE, NO_EXECUTE, PAGE, WRITABLE, Machine
 
-from efi_image.config import find_root
+from efi_image.config.environment import find_root
 
 CORE_BASE = 0xFFFF_A000_0000_0000
 CORE_GDT = CORE_BASE + 0x12340  # nobody reads it here

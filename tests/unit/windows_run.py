@@ -13,7 +13,7 @@ from windows_core import Core
 from windows_kernel import Faults, Kernel
 from windows_machine import CpuModel, Machine, load_image
 
-from efi_image.config import load
+from efi_image.config.environment import load
 
 
 def build_directory() -> Path:

@@ -11,17 +11,17 @@ from pathlib import Path
 import pytest
 from oracles import check_gpt, mtools_read, run
 
-from efi_image.disk import Table
-from efi_image.image import ImageOptions, Item, build
-from efi_image.output import Form, Target
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.medium import open_raw
-from efi_image.source import BytesSource
-from efi_image.write.pieces import GRAIN
-from efi_image.write.source import open_source
-from efi_image.write.target import Target as Medium
-from efi_image.write.target import open_file
-from efi_image.write.writer import WriteOptions, Writer, WriteReport
+from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.output import Form, Target
+from efi_image.build.partitions import Table
+from efi_image.flash.chunker import GRAIN
+from efi_image.flash.session import WriteOptions, Writer, WriteReport
+from efi_image.flash.source import open_source
+from efi_image.flash.target import Target as Medium
+from efi_image.flash.target import open_file
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.io.medium import open_raw
+from efi_image.io.source import BytesSource
 
 MIB = 1 << 20
 SIZE = 16 * MIB

@@ -24,7 +24,7 @@ import cpio
 
 sys.path.insert(0, str(build.REPOSITORY))
 
-from efi_image import apt
+from efi_image.emulator.debian import apt
 from efi_image.errors import ZppError
 
 # for the build, and what Debian's kernel packages leave to the reader

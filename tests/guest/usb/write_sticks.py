@@ -32,8 +32,11 @@ from typing import IO, Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from efi_image import cli
-from efi_image.commands import devices, write  # noqa: F401 - imported once for all processes
+from efi_image.cli import (
+    devices,  # noqa: F401 - imported once for all processes
+    write,  # noqa: F401 - imported once for all processes
+)
+from efi_image.cli import main as cli
 from efi_image.devices.linux import LinuxDisks
 
 WAIT = 60  # seconds

@@ -1,0 +1,194 @@
+"""The places of partitions on a disk, and the table that tells them.
+
+The first partition holds the FAT volume; the others follow it in the order given. A
+partition begins at a multiple of the alignment, and ends at one unless the disk is exact,
+that is as small as can be.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from uuid import UUID
+
+from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.formats.gpt import table as gpt
+from efi_image.formats.gpt.types import NO_GUID, PartitionType
+from efi_image.formats.mbr import table as mbr
+from efi_image.formats.mbr.table import MBR_ENTRIES, Mbr
+from efi_image.io.source import Source
+
+ISO_SECTOR = 512
+ISO_BLOCK = 2048
+ISO_END = 23  # the block behind those of the ISO 9660 file system
+MAX_ALIGNMENT = 1 << 30
+
+
+class Table(Enum):
+    """How a disk tells its partitions; none: it is one volume.
+
+    ISO: a GPT, and an ISO 9660 file system before the first partition.
+    """
+
+    GPT = "gpt"
+    MBR = "mbr"
+    NONE = "none"
+    ISO = "iso"
+
+    @property
+    def is_gpt(self) -> bool:
+        """Whether it gives a GUID to the disk and to each partition."""
+        return self in {Table.GPT, Table.ISO}
+
+
+@dataclass(frozen=True, slots=True)
+class ExtraPartition:
+    """A partition whose bytes are those of a file; no GUID: it is derived from the content."""
+
+    source: Source
+    type: PartitionType
+    name: str = ""
+    guid: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A partition's first sector and how many it has."""
+
+    first_lba: int
+    sectors: int
+
+
+@dataclass(frozen=True, slots=True)
+class Geometry:
+    """A disk's shape, whatever its size; `extras` are the bytes of all partitions but the first."""
+
+    table: Table
+    sector_size: int
+    alignment: int
+    extras: tuple[int, ...] = ()
+    exact: bool = False
+
+    def check(self) -> None:
+        """Raise UsageError if there is no such disk."""
+        if self.table is Table.ISO and self.sector_size != ISO_SECTOR:
+            raise UsageError("must be 512 for an ISO image, on any medium", where="--sector-size")
+        if self.alignment % self.unit or not 0 < self.alignment <= MAX_ALIGNMENT:
+            raise UsageError(
+                f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
+            )
+        most = {Table.MBR: MBR_ENTRIES, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
+        if len(self.extras) >= most:
+            if self.table is Table.NONE:
+                raise UsageError("needs a partition table", where="--partition")
+            raise UsageError(f"an image has {most} partitions at most", where="--partition")
+
+    @property
+    def unit(self) -> int:
+        """The image's size is a multiple of so many bytes."""
+        return ISO_BLOCK if self.table is Table.ISO else self.sector_size
+
+    @property
+    def _head(self) -> int:
+        """Sectors before any partition."""
+        return {
+            Table.GPT: 2 + gpt.entry_sectors(self.sector_size),
+            Table.MBR: 1,
+            Table.NONE: 0,
+            Table.ISO: ISO_END * ISO_BLOCK // self.sector_size,
+        }[self.table]
+
+    @property
+    def tail(self) -> int:
+        """Sectors behind all partitions."""
+        return 1 + gpt.entry_sectors(self.sector_size) if self.table.is_gpt else 0
+
+    @property
+    def _step(self) -> int:
+        return self.alignment // self.sector_size
+
+    def _aligned(self, sectors: int) -> int:
+        return -(-sectors // self._step) * self._step
+
+    @property
+    def first_lba(self) -> int:
+        """The first sector of the first partition."""
+        return self._aligned(self._head)
+
+    def _extra_sectors(self, size: int) -> int:
+        sectors = max(-(-size // self.sector_size), 1)
+        return sectors if self.exact else self._aligned(sectors)
+
+    def volume_sectors(self, sectors: int) -> int:
+        """Sectors of the first partition of a disk of `sectors` that is filled up; 0 if none."""
+        if self.table is Table.NONE:
+            return sectors
+        end = (sectors - self.tail) // self._step * self._step
+        end -= sum(self._aligned(self._extra_sectors(size)) for size in self.extras)
+        return max(end - self.first_lba, 0)
+
+    def places(self, volume: int) -> tuple[Place, ...]:
+        """Where all partitions are, if the first has `volume` sectors."""
+        places = [Place(self.first_lba, volume)]
+        for size in self.extras:
+            before = places[-1]
+            first = self._aligned(before.first_lba + before.sectors)
+            places.append(Place(first, self._extra_sectors(size)))
+        return tuple(places)
+
+    def disk_sectors(self, volume: int) -> int:
+        """The fewest sectors of a disk whose first partition has `volume` of them."""
+        last = self.places(volume)[-1]
+        end = last.first_lba + last.sectors
+        sectors = (
+            end if self.exact or self.table is Table.NONE else self._aligned(end)
+        ) + self.tail
+        per_unit = self.unit // self.sector_size
+        return -(-sectors // per_unit) * per_unit
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A partition as a table tells it."""
+
+    place: Place
+    type: PartitionType
+    guid: UUID
+    name: str
+
+
+def gpt_of(
+    geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]
+) -> gpt.Gpt:
+    """The GUID partition table with these entries."""
+    for entry in entries:
+        if entry.type.guid == NO_GUID:
+            raise UsageError(
+                f"a GPT has no such type of partition as {entry.type.name}", where="--partition"
+            )
+        if len(entry.name.encode("utf-16-le", "surrogatepass")) > 2 * gpt.MAX_NAME:
+            raise UsageError(
+                f"'{entry.name}' is longer than {gpt.MAX_NAME} UTF-16 units", where="--partition"
+            )
+    rows = tuple(
+        gpt.Partition(e.type.guid, e.guid, e.place.first_lba, e.place.sectors, e.name)
+        for e in entries
+    )
+    return gpt.Gpt(sectors, geometry.sector_size, disk_guid, rows)
+
+
+def mbr_of(signature: int, entries: tuple[Entry, ...]) -> Mbr:
+    """The master boot record with these entries."""
+
+    rows = []
+    for entry in entries:
+        if entry.type.mbr is None:
+            raise UsageError(
+                f"an MBR has no such type of partition as {entry.type.name}",
+                where="--partition",
+                hint="give its byte, such as 0x83",
+            )
+        if entry.place.first_lba + entry.place.sectors > mbr.MAX_SECTORS:
+            raise DoesNotFitError("an MBR tells of 2^32 sectors at most")
+        rows.append(mbr.MbrPartition(entry.type.mbr, entry.place.first_lba, entry.place.sectors))
+    return mbr.Mbr(signature, tuple(rows))

@@ -1,0 +1,117 @@
+"""The commands of zpp-image as click knows them.
+
+A command's module is imported only when the command is asked for, so `--version` and
+`--help` cost little more than click. To add a command: a module in efi_image/cli
+whose click command is named `command`, and a line in COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+
+import click
+
+from efi_image import __version__
+from efi_image.errors import EXIT_CODES, ExitCode, printable
+
+# name → one line of help, as the command's own docstring begins
+COMMANDS: dict[str, str] = {
+    "make": "Make a bootable image with the hypervisor on it.",
+    "verify": "Say why an image does not boot, and mend it.",
+    "ls": "List files of an image.",
+    "cat": "Write a file of an image to standard output.",
+    "extract": "Extract files and directories of an image.",
+    "inspect": "Show what an image or a PE file is made of.",
+    "diff": "Compare two images or PE files by meaning.",
+    "run": "Boot an image in an emulator.",
+    "devices": "List disks, and say which are safe to write to.",
+    "write": "Write an image to a USB stick, and read it back.",
+    "symbolize": "Show the source lines of a crash report's addresses.",
+    "bochs": "Install, check or remove the Bochs emulator's root.",
+    "config": "Show the merged configuration.",
+    "completion": "Print a shell's completion of commands and options.",
+}
+
+# what a command was called before → what it is called
+ALIASES = {"rig": "bochs"}
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(
+    f"  {code.value:3}  {text}" for code, text in EXIT_CODES.items()
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"efi_image.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show a traceback with every error."
+)
+def cli() -> None:
+    """Make and boot media that carry the zpp hypervisor.
+
+    \b
+    Examples:
+      zpp-image make esp.img --kernel vmlinuz --cmdline quiet
+      zpp-image ls esp.img /EFI
+      zpp-image run esp.img
+      zpp-image write esp.img /dev/sdb
+    """
+
+
+def invoke(words: Sequence[str], complete: str) -> int:
+    """Do what the words say; errors pass through, as click's own `main` would not let them.
+
+    `complete` is the variable by which a shell asks for completions.
+    """
+    if complete in os.environ:
+        cli.main(args=words, prog_name="zpp-image", complete_var=complete)
+    try:
+        with cli.make_context("zpp-image", list(words)) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def said_of(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the words for an error of click's; None for any other."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            return ExitCode.USAGE, error.format_message()
+        case click.ClickException():
+            return ExitCode.USAGE, f"zpp-image: {_usage_line(error)}"
+        case click.Abort():
+            return ExitCode.INTERRUPTED, "zpp-image: interrupted"
+    return None
+
+
+def _usage_line(error: click.ClickException) -> str:
+    line = printable(" ".join(error.format_message().split()))
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        line += f" (see {error.ctx.command_path} --help)"
+    return line

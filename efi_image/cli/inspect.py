@@ -1,0 +1,102 @@
+"""`zpp-image inspect`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import click
+
+from efi_image.cli.progress_bar import Meter
+from efi_image.errors import InputError, UsageError
+from efi_image.formats.detect import open_medium
+from efi_image.formats.disk import Disk, parse_place, read_disk
+from efi_image.formats.files import Kind, find, show, split
+from efi_image.inspect.image import image_facts, is_pe
+from efi_image.inspect.pe import PeFacts, facts_of_pieces
+from efi_image.io.atomic import atomic
+from efi_image.progress import told
+from efi_image.render.as_json import json_text
+from efi_image.render.inspect_report import image_lines, pe_lines
+from efi_image.render.layout_drawing import as_svg, in_terminal
+
+
+def _show_json(facts: object, meter: Meter) -> None:
+    for piece in json_text(facts):
+        meter.clear()
+        click.echo(piece, nl=False)
+    click.echo()
+
+
+def _save(path: Path, text: str) -> None:
+    with atomic(path) as descriptor, open(descriptor, "w", encoding="utf-8", closefd=False) as file:
+        file.write(text)
+
+
+def _program(disk: Disk, partition: str, path: str, meter: Meter) -> PeFacts:
+    volume = disk.volume(disk.pick(partition))
+    real, node = find(volume, split(path))
+    if node.kind is not Kind.FILE:
+        raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
+    pieces = told(volume.chunks(node), meter.progress, node.size)
+    return facts_of_pieces(pieces, show(real))
+
+
+def _show_image(disk: Disk, as_tree: bool, as_json: bool, svg: Path | None, meter: Meter) -> None:
+    facts = image_facts(disk, progress=meter.progress)
+    if svg:
+        _save(svg, as_svg(facts))
+    if as_json:
+        _show_json(facts, meter)
+        return
+    for line in image_lines(facts, as_tree=as_tree):
+        meter.clear()
+        click.echo(line)
+    meter.clear()
+    click.echo()
+    for line in in_terminal(facts, min(shutil.get_terminal_size().columns, 100)):
+        click.echo(line)
+
+
+@click.command("inspect")
+@click.argument("file")
+@click.argument("path", default="")
+@click.option("--tree", "as_tree", is_flag=True, help="Files as a tree.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+@click.option(
+    "--svg",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Draw the layout into a file.",
+)
+def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None) -> None:
+    """Show what an image or a PE file is made of.
+
+    Of an image: partition table, volumes, files, and what the UEFI programs among them are. Of
+    a PE file (on its own, or at PATH on an image): machine, subsystem, sections, imports, SBAT,
+    checksum, digests, signatures. Lines that begin with `!` tell of something wrong.
+
+    \b
+    Examples:
+      zpp-image inspect esp.img --svg layout.svg
+      zpp-image inspect BOOTX64.EFI
+      zpp-image inspect esp.img /EFI/BOOT/BOOTX64.EFI
+    """
+    place, partition = parse_place(file)
+    if partition and not path:
+        raise UsageError("a partition is named, but no PATH on it", where=file)
+    with open_medium(place) as medium, Meter() as meter:
+        if path:
+            pe = _program(read_disk(medium), partition, path, meter)
+        elif is_pe(medium):
+            pieces = told(medium.chunks(0, medium.size), meter.progress, medium.size)
+            pe = facts_of_pieces(pieces, file)
+        else:
+            _show_image(read_disk(medium), as_tree, as_json, svg, meter)
+            return
+    if svg:
+        raise UsageError("a PE file has no layout to draw", where="--svg")
+    if as_json:
+        _show_json(pe, meter)
+    else:
+        click.echo("\n".join(pe_lines(path or file, pe)))

@@ -1,0 +1,45 @@
+"""`zpp-image symbolize`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from efi_image.config.environment import load
+from efi_image.debug.symbolize import symbolize
+from efi_image.errors import InputError
+
+
+@click.command("symbolize")
+@click.argument("report", default="-")
+@click.option(
+    "--symbols",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="hypervisor.debug.elf of the build that crashed (default: that of the last build).",
+)
+def command(report: str, symbols: Path | None) -> None:
+    """Show the source lines of a crash report's addresses.
+
+    REPORT is a log with the core's report, `-` for standard input; its other lines are kept.
+    The symbols have to be those of the core that wrote it, which the build IDs show.
+
+    \b
+    Examples:
+      zpp-image symbolize serial.log
+      zpp-image symbolize --symbols out/debug/x86_64/hypervisor.debug.elf -
+    """
+    config = load()
+    file = symbols or config.build_directory / "hypervisor.debug.elf"
+    for line in symbolize(_read(report), file, config.toolchain / "llvm-symbolizer"):
+        click.echo(line)
+
+
+def _read(name: str) -> str:
+    try:
+        data = sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes()
+    except OSError as error:
+        raise InputError(f"cannot be read ({error.strerror})", where=name) from None
+    return data.decode("utf-8", "replace")

@@ -1,0 +1,1 @@
+"""Debuggers: gdb, symbols, generated scripts."""

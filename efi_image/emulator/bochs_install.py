@@ -1,0 +1,349 @@
+"""The rig: a root folder with Bochs and OVMF from a newer Debian than the machine's own.
+
+Nothing of the root is installed or configured, the packages are only unpacked; Bochs is
+started by the root's own dynamic linker. So neither installing nor using the rig takes
+more rights than an ordinary user has, and nothing is mounted.
+
+A root is built beside its final place and renamed when it has passed its check. Only a
+folder that carries the marker file is ever replaced or removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import json
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from efi_image.config import environment as config
+from efi_image.emulator.debian import mmdebstrap
+from efi_image.errors import (
+    EngineFailed,
+    EngineMissing,
+    MissingError,
+    OutputError,
+    UsageError,
+)
+
+LAYOUT = 2  # another number: roots made by an older zpp-image are made anew
+SUITE = "forky"
+PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf")
+MARKER = "zpp/rig.json"
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+INSTALL_HINT = "install it with `zpp-image bochs install`"
+
+_LINKER = "usr/lib64/ld-linux-x86-64.so.2"
+_BOCHS = "usr/bin/bochs-bin"
+_FIX = "zpp/bochs_fix.so"
+_PLUGINS = "zpp/plugins"
+_DIVIDE = "zpp/divide.efi"
+_FIRMWARE = "usr/share/ovmf/OVMF.fd"
+_VGA_BIOS = "usr/share/bochs/VGABIOS-lgpl-latest"
+_NEEDED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
+# Bochs loads every plugin it finds to learn its kind. These pull in a desktop's libraries; without
+# some of the others (sounddummy, gameport) it crashes.
+_UNUSED_PLUGINS = re.compile(r"libbx_(wx_gui|sound(?!dummy)|eth_(?!null))")
+_PRUNED = ("var", "tmp", "dev", "etc", "usr/share/doc", "usr/share/locale", "usr/share/icons",
+           "usr/share/man", "usr/share/fonts", "usr/lib/systemd")  # fmt: skip
+_FIX_LINE = "bochs_fix: 64-bit IDIV and broadcast SIPI mended"
+_FIX_TESTED = "bochs_fix: tested"
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class RigVersion:
+    """What a root was made of; kept in its marker file."""
+
+    layout: int
+    suite: str
+    packages: Mapping[str, str]
+    sources: str  # digest of the project's own parts in it
+
+    @property
+    def summary(self) -> str:
+        return ", ".join(f"{name} {version}" for name, version in self.packages.items())
+
+
+@dataclass(frozen=True)
+class Rig:
+    """An installed root, and how Bochs is started in it."""
+
+    root: Path
+    version: RigVersion
+
+    @property
+    def firmware(self) -> Path:
+        return self.root / _FIRMWARE
+
+    @property
+    def divide(self) -> Path:
+        """The EFI program of `rig check`."""
+        return self.root / _DIVIDE
+
+    def command(self, *arguments: str, root: Path | None = None) -> list[str]:
+        """The command line of Bochs; `root` is another name of the root, a link say."""
+        at = root or self.root
+        return [
+            *(str(at / _LINKER), "--preload", str(at / _FIX)),
+            *("--library-path", str(at / LIBRARIES)),
+            *(str(at / _BOCHS), *arguments),
+        ]
+
+    def environment(self, root: Path | None = None) -> dict[str, str]:
+        at = root or self.root
+        return {
+            "LTDL_LIBRARY_PATH": str(at / _PLUGINS),
+            "BXSHARE": str(at / "usr/share/bochs"),
+        }
+
+
+def default_root() -> Path:
+    """The root's place: as configured (BOCHS_ROOT), else in the user's cache folder."""
+    configured = config.load().bochs_root
+    if configured:
+        return configured
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
+    return base / "zpp" / "bochs"
+
+
+def find(root: Path) -> Rig:
+    """The rig at `root`; EngineMissing with what to do if it is not there or not complete."""
+    try:
+        version = RigVersion(**json.loads((root / MARKER).read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        raise EngineMissing(
+            "the Bochs root is missing", where=str(root), hint=INSTALL_HINT
+        ) from None
+    except (OSError, ValueError, TypeError) as error:
+        raise EngineMissing(
+            f"the Bochs root cannot be used ({error})", where=str(root), hint=INSTALL_HINT
+        ) from None
+    if version.layout != LAYOUT:
+        raise EngineMissing(
+            "the Bochs root is of another zpp-image", where=str(root), hint=INSTALL_HINT
+        )
+    for name in _NEEDED:
+        if not (root / name).exists():
+            raise EngineMissing(f"{name} is missing", where=str(root), hint=INSTALL_HINT)
+    return Rig(root, version)
+
+
+def check_library(rig: Rig) -> None:
+    """Run Bochs with the library and let it divide; EngineFailed if it is not in effect."""
+    command = rig.command("--help", "cpu")
+    environment = {**os.environ, **rig.environment(), "ZPP_BOCHS_FIX_TEST": "1"}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False,
+        errors="replace", stdin=subprocess.DEVNULL,
+    )  # fmt: skip
+    lines = done.stderr.splitlines()
+    if done.returncode != 0 or _FIX_LINE not in lines or _FIX_TESTED not in lines:
+        raise EngineFailed(
+            f"the library that mends Bochs is not in effect (exit status {done.returncode})",
+            where=str(rig.root),
+            hint="another Bochs version may need another library; see ovmf/README.md",
+            details=(" ".join(command), *lines[-10:]),
+        )
+
+
+def install(
+    root: Path,
+    *,
+    mirror: str = "",
+    force: bool = False,
+    progress: Progress = lambda _line: None,
+) -> Rig:
+    """Make the rig at `root` unless it is there; returns it checked."""
+    _refuse_foreign(root)
+    if platform.machine() != "x86_64":
+        raise MissingError("the Bochs rig needs an x86-64 machine")
+    root = root.absolute()
+    with _locked(root):
+        present = None if force else _present(root)
+        if present and present.version.sources == _sources_digest():
+            check_library(present)
+            progress(f"already installed: {present.version.summary}")
+            return present
+        with _scratch_beside(root) as scratch:
+            if present:
+                progress("the library that mends Bochs has changed")
+                return _renew(present, scratch)
+            new = scratch / "root"
+            progress(f"unpacking {', '.join(PACKAGES)} of Debian {SUITE}")
+            mmdebstrap.unpack(PACKAGES, SUITE, new, scratch, mirror)
+            progress("building the library that mends Bochs")
+            rig = _finish(new, scratch)
+            check_library(rig)
+            _replace(root, new, scratch)
+    return Rig(root, rig.version)
+
+
+def remove(root: Path) -> bool:
+    """Remove the rig at `root`; False if there is none. Anything else there is refused."""
+    if not root.is_symlink() and not root.exists():
+        return False
+    _refuse_foreign(root)
+    root = root.absolute()
+    with _locked(root), _scratch_beside(root) as scratch:
+        if (root / MARKER).exists():
+            root.rename(scratch / "removed")
+        else:
+            root.rmdir()
+    return True
+
+
+def _refuse_foreign(root: Path) -> None:
+    if root.is_symlink():
+        raise UsageError("is a symbolic link, not a Bochs root", where=str(root))
+    if root.exists() and not root.is_dir():
+        raise UsageError("is not a folder", where=str(root))
+    if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
+        raise UsageError("is a folder that zpp-image did not make", where=str(root))
+
+
+def _present(root: Path) -> Rig | None:
+    try:
+        return find(root)
+    except EngineMissing:
+        return None
+
+
+@contextlib.contextmanager
+def _locked(root: Path) -> Iterator[None]:
+    """One installation at a time; the others wait."""
+    lock = root.with_name(f".{root.name}.lock")
+    try:
+        root.parent.mkdir(parents=True, exist_ok=True)
+        handle = lock.open("w")
+    except OSError as error:
+        raise OutputError(f"cannot be written ({error.strerror})", where=str(root.parent)) from None
+    with handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+@contextlib.contextmanager
+def _scratch_beside(root: Path) -> Iterator[Path]:
+    """A folder in the same file system; those of killed installations go, too."""
+    prefix = f".{root.name}.partial-"
+    for stale in root.parent.glob(f"{prefix}*"):
+        shutil.rmtree(stale, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(
+            prefix=prefix, dir=root.parent, ignore_cleanup_errors=True
+        ) as scratch:
+            yield Path(scratch)
+    except OSError as error:
+        raise OutputError(
+            f"cannot be written ({error.strerror})", where=str(root.parent)
+        ) from error
+
+
+def _finish(new: Path, scratch: Path) -> Rig:
+    """Add the project's own parts to the unpacked root, drop what no run reads, and mark it."""
+    versions = {name: _package_version(new, name) for name in ("bochs", "ovmf")}
+    for name in _PRUNED:
+        shutil.rmtree(new / name, ignore_errors=True)
+    _add_plugins(new)
+    return _add_own_parts(new, scratch, versions)
+
+
+def _renew(rig: Rig, scratch: Path) -> Rig:
+    """The same packages with the project's present sources."""
+    (scratch / "root").mkdir()
+    new = _add_own_parts(scratch / "root", scratch, rig.version.packages)
+    for name in (_FIX, _DIVIDE):
+        (new.root / name).replace(rig.root / name)
+    check_library(rig)
+    (new.root / MARKER).replace(rig.root / MARKER)
+    return Rig(rig.root, new.version)
+
+
+def _add_own_parts(root: Path, scratch: Path, packages: Mapping[str, str]) -> Rig:
+    (root / "zpp").mkdir(exist_ok=True)
+    _compile(
+        data_file("bochs_fix.c"), root / _FIX, scratch,
+        ("-std=gnu17", "-O2", "-shared", "-fPIC"), ("-ldl",),
+    )  # fmt: skip
+    _compile(
+        data_file("divide.S"), root / _DIVIDE, scratch,
+        ("-nostdlib", "-static", "-no-pie", "-Wl,--oformat=binary,-Ttext=0,-e,0,--build-id=none"),
+    )  # fmt: skip
+    version = RigVersion(LAYOUT, SUITE, packages, _sources_digest())
+    (root / MARKER).write_text(json.dumps(asdict(version), indent=2) + "\n", encoding="utf-8")
+    return Rig(root, version)
+
+
+def _add_plugins(root: Path) -> None:
+    folder = root / _PLUGINS
+    folder.mkdir(parents=True)
+    for plugin in sorted((root / LIBRARIES / "bochs/plugins").glob("libbx_*.so")):
+        if not _UNUSED_PLUGINS.match(plugin.name):
+            (folder / plugin.name).symlink_to(Path("../..") / plugin.relative_to(root))
+
+
+def _package_version(root: Path, package: str) -> str:
+    changelog = root / f"usr/share/doc/{package}/changelog.Debian.gz"
+    try:
+        with gzip.open(changelog, "rt", encoding="utf-8") as lines:
+            first = lines.readline()
+    except OSError:
+        raise MissingError(f"the package {package} was not unpacked", where=str(root)) from None
+    match = re.match(r"\S+ \(([^)]+)\)", first)
+    return match[1] if match else "unknown"
+
+
+def data_file(name: str) -> Path:
+    """A file of ovmf/bochs, in a checkout or in an installed package."""
+    here = Path(__file__).resolve().parents[1]
+    for folder in (here.parent / "ovmf/bochs", here / "data/bochs"):
+        if (folder / name).is_file():
+            return folder / name
+    raise MissingError(f"ovmf/bochs/{name} is missing", hint="this checkout is not complete")
+
+
+def _sources_digest() -> str:
+    digest = hashlib.sha256()
+    for name in ("bochs_fix.c", "divide.S"):
+        digest.update(data_file(name).read_bytes())
+    return digest.hexdigest()
+
+
+def _compile(
+    source: Path,
+    target: Path,
+    scratch: Path,
+    options: tuple[str, ...],
+    libraries: tuple[str, ...] = (),
+) -> None:
+    command = ["cc", *options, "-o", str(target), str(source), *libraries]
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    except FileNotFoundError:
+        raise MissingError(
+            "no C compiler is installed", hint="install Debian's package gcc and libc6-dev"
+        ) from None
+    if done.returncode != 0:
+        raise MissingError(
+            f"{source.name} does not compile",
+            details=(" ".join(command), *done.stderr.splitlines()[-12:]),
+        )
+
+
+def _replace(root: Path, new: Path, scratch: Path) -> None:
+    if root.exists():
+        root.rename(scratch / "old")
+    new.rename(root)

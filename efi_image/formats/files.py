@@ -1,0 +1,214 @@
+"""Files and directories of a volume, whatever its kind."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from typing import Protocol
+
+from efi_image.errors import InputError
+from efi_image.io.medium import Medium
+
+MAX_DEPTH = 128  # directories in a path
+MAX_NODES = 1 << 18  # files and directories of a volume
+MAX_SCANNED = 1 << 28  # bytes of all its directories
+
+
+class Kind(Enum):
+    """What a name stands for."""
+
+    FILE = "file"
+    DIRECTORY = "directory"
+    LINK = "link"
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """A file or directory; `place` is the volume's own way to find its bytes.
+
+    `attributes` are letters as the volume's format has them, `alias` a second name, and
+    `target` where a link leads.
+    """
+
+    name: str
+    kind: Kind
+    size: int
+    modified: datetime | None
+    attributes: str
+    place: Hashable
+    alias: str = ""
+    target: str = ""
+
+
+Path = tuple[str, ...]
+
+
+class FileSystem(Protocol):
+    """A volume that is read."""
+
+    @property
+    def format(self) -> str:
+        """Such as `FAT32` or `ISO 9660`."""
+
+    @property
+    def label(self) -> str:
+        """The volume's name."""
+
+    @property
+    def medium(self) -> Medium:
+        """Where it is."""
+
+    @property
+    def scanned(self) -> int:
+        """Bytes of directories read so far, however often."""
+
+    @property
+    def root(self) -> Node:
+        """The root directory."""
+
+    def children(self, directory: Node) -> Iterator[Node]:
+        """What a directory holds; raises InputError where it cannot be read."""
+
+    def chunks(self, file: Node) -> Iterator[bytes]:
+        """A file's bytes, in pieces; raises InputError where they cannot be read."""
+
+    def same_name(self, one: str, other: str) -> bool:
+        """Whether two names stand for the same file."""
+
+
+def split(text: str) -> Path:
+    """The names of a path with `\\` or `/` between them; raises InputError for `..`."""
+    names = tuple(n for n in text.replace("\\", "/").split("/") if n not in ("", "."))
+    if ".." in names:
+        raise InputError("a path within an image has no '..'", where=text)
+    return names
+
+
+def show(path: Path) -> str:
+    """A path as UEFI writes it."""
+    return "\\" + "\\".join(path)
+
+
+def find(volume: FileSystem, path: Path) -> tuple[Path, Node]:
+    """A file or directory with its path as it is on the volume; raises InputError."""
+    here = volume.root
+    real: Path = ()
+    for name in path:
+        if here.kind is not Kind.DIRECTORY:
+            raise InputError("is no directory", where=show(real))
+        same = [
+            child
+            for child in volume.children(here)
+            if volume.same_name(child.name, name)
+            or (child.alias and volume.same_name(child.alias, name))
+        ]
+        if not same:
+            raise InputError("does not exist", where=show((*real, name)))
+        here = next((child for child in same if child.name == name), same[0])
+        real = (*real, here.name)
+    return real, here
+
+
+def walk(
+    volume: FileSystem,
+    top: Node | None = None,
+    path: Path = (),
+    faults: list[str] | None = None,
+) -> Iterator[tuple[Path, Node]]:
+    """All below a directory (the root), each directory before what it holds.
+
+    A directory that is met a second time is shown, but not entered again. Where a directory
+    cannot be read, that is told in `faults`, if given, else InputError is raised; it is also
+    raised when there is no end of names.
+    """
+    guard = _Guard(volume, top or volume.root, path, faults)
+    # many may wait, so little is kept of each
+    waiting: deque[tuple[Path, str, Hashable]] = deque([(path, "", guard.start.place)])
+    while waiting:
+        above, name, place = waiting.popleft()
+        above = (*above, name) if name else above
+        for child in guard.children(above, place):
+            yield (*above, child.name), child
+            if guard.enters(above, child):
+                waiting.append((above, child.name, child.place))
+
+
+def descend(
+    volume: FileSystem, top: Node | None = None, faults: list[str] | None = None
+) -> Iterator[tuple[Path, Node, bool]]:
+    """As `walk`, but each directory is followed by what it holds.
+
+    Tells of each file and directory, too, whether it is the last one of its directory.
+    """
+    guard = _Guard(volume, top or volume.root, (), faults)
+    stack: list[tuple[Path, Iterator[tuple[Node, bool]]]]
+    stack = [((), _with_last(guard.children((), guard.start.place)))]
+    while stack:
+        above, children = stack[-1]
+        child, is_last = next(children, (None, True))
+        if child is None:
+            stack.pop()
+            continue
+        here = (*above, child.name)
+        yield here, child, is_last
+        if guard.enters(above, child):
+            stack.append((here, _with_last(guard.children(here, child.place))))
+
+
+class _Guard:
+    """Sees to it that going through a volume comes to an end; raises InputError."""
+
+    def __init__(
+        self, volume: FileSystem, start: Node, path: Path, faults: list[str] | None
+    ) -> None:
+        self.start = start
+        self._volume = volume
+        self._path = path
+        self._faults = faults
+        self._count = 0
+        self._scanned = volume.scanned
+        self._seen = {start.place}
+
+    def children(self, path: Path, place: Hashable) -> Iterator[Node]:
+        """What the directory at that place holds."""
+        if self._volume.scanned - self._scanned > MAX_SCANNED:
+            raise InputError("has directories without end", where=show(self._path))
+        directory = Node("", Kind.DIRECTORY, 0, None, "", place)
+        for child in _readable(self._volume, path, directory, self._faults):
+            self._count += 1
+            if self._count > MAX_NODES:
+                raise InputError(f"holds more than {MAX_NODES} names", where=show(self._path))
+            yield child
+
+    def enters(self, above: Path, child: Node) -> bool:
+        """Whether that is a directory that was not met before."""
+        if child.kind is not Kind.DIRECTORY or child.place in self._seen:
+            return False
+        if len(above) >= MAX_DEPTH:
+            where = show((*above, child.name)[:3]) + "\\..."
+            raise InputError(f"lies deeper than {MAX_DEPTH} directories", where=where)
+        self._seen.add(child.place)
+        return True
+
+
+def _readable(
+    volume: FileSystem, path: Path, directory: Node, faults: list[str] | None
+) -> Iterator[Node]:
+    try:
+        yield from volume.children(directory)
+    except InputError as error:
+        if faults is None:
+            raise
+        faults.append(f"{show(path)}: {error.what}")
+
+
+def _with_last(nodes: Iterator[Node]) -> Iterator[tuple[Node, bool]]:
+    """Each with whether it is the last."""
+    before = next(nodes, None)
+    while before is not None:
+        following = next(nodes, None)
+        yield before, following is None
+        before = following

@@ -1,0 +1,1 @@
+"""Master boot records: UEFI specification, 5.2."""

@@ -1,0 +1,1 @@
+"""Facts about images and PE files, and their differences."""

@@ -1,0 +1,265 @@
+"""Where an image is written to: forwards only, with holes, and digests on the way.
+
+What is small is gathered and written at once; large files are copied by the kernel, which
+shares their blocks where the file system can, and their holes stay holes.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+from collections.abc import Callable
+from typing import Protocol
+
+from efi_image.errors import OutputError
+from efi_image.io.source import CHUNK, SMALL, BytesSource, FileSource, Source
+
+_ZEROS = bytes(CHUNK)
+_GAP = 4096  # shorter holes are filled: a file system has none so short
+_PIECE = 1 << 24  # bytes that the kernel copies before progress is told
+_CANNOT = frozenset(
+    {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
+)
+
+
+def _is_zero(view: memoryview) -> bool:
+    if not view or view[0] or view[-1]:
+        return not view
+    return all(
+        view[start : start + CHUNK] == _ZEROS[: len(view) - start]
+        for start in range(0, len(view), CHUNK)
+    )
+
+
+class Watcher(Protocol):
+    """Is told of all data of an image."""
+
+    def data(self, position: int, view: memoryview) -> None:
+        """Data is at that position."""
+
+
+class Sink:
+    """A file descriptor at its beginning; what is skipped or all zeros becomes a hole.
+
+    `progress` is told how many more bytes of sources were copied.
+    """
+
+    def __init__(
+        self, descriptor: int, name: str, *, digest: bool = True, watcher: Watcher | None = None
+    ) -> None:
+        self._descriptor = descriptor
+        self._name = name
+        self._digest = hashlib.sha256() if digest else None
+        self._watcher = watcher
+        self._buffer = memoryview(bytearray(CHUNK))
+        self._used = 0
+        self.position = 0
+        self.progress: Callable[[int], None] | None = None
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        """Write the next bytes."""
+        view = memoryview(data)
+        if len(view) <= SMALL:
+            self._room(len(view))[:] = view
+            return
+        self._flush()
+        self._put(view)
+
+    def skip(self, count: int) -> None:
+        """Leave a hole of so many bytes."""
+        if self._used and count < _GAP:
+            self._room(count)[:] = _ZEROS[:count]
+            return
+        self._flush()
+        self._leave(count)
+
+    def skip_to(self, position: int) -> None:
+        """Leave a hole up to that position, which is not behind the current one."""
+        if position < self.position:
+            raise ValueError(f"cannot go back from {self.position} to {position}")
+        self.skip(position - self.position)
+
+    def copy(self, source: Source) -> str:
+        """Write all bytes of a source; its SHA-256 in hexadecimal, or '' without digests."""
+        if isinstance(source, BytesSource) and not self._digest:
+            self.write(source.data)
+            self._tell(source.size)
+            return ""
+        if isinstance(source, FileSource) and not (self._digest or self._watcher):
+            if source.size <= SMALL:
+                source.read_into(self._room(source.size))
+                self._tell(source.size)
+            else:
+                self._flush()
+                self._copy_file(source)
+            return ""
+        digest = hashlib.sha256() if self._digest else None
+        for chunk in source.chunks():
+            if digest:
+                digest.update(chunk)
+            self.write(chunk)
+            self._tell(len(chunk))
+        return digest.hexdigest() if digest else ""
+
+    def finish(self) -> str:
+        """Give the file its length; the SHA-256 of it all in hexadecimal, or ''."""
+        self._flush()
+        try:
+            self._end()
+        except OSError as error:
+            raise self._failed(error) from None
+        return self._digest.hexdigest() if self._digest else ""
+
+    # ---- what is gathered
+
+    def _room(self, count: int) -> memoryview:
+        """So many bytes of the buffer (at most CHUNK), which the caller fills."""
+        if count > CHUNK - self._used:
+            self._flush()
+        start = self._used
+        self._used += count
+        self.position += count
+        return self._buffer[start : self._used]
+
+    def _flush(self) -> None:
+        view = self._buffer[: self._used]
+        self._used = 0
+        self.position -= len(view)
+        self._put(view)
+
+    def _put(self, view: memoryview) -> None:
+        """Write at the position, and go on."""
+        if _is_zero(view):
+            self._leave(len(view))
+            return
+        if self._digest:
+            self._digest.update(view)
+        if self._watcher:
+            self._watcher.data(self.position, view)
+        self._write(view, self.position)
+        self.position += len(view)
+
+    def _leave(self, count: int) -> None:
+        """Leave a hole at the position, and go on."""
+        if self._digest:
+            for left in range(count, 0, -CHUNK):
+                self._digest.update(_ZEROS if left >= CHUNK else _ZEROS[:left])
+        try:
+            self._hole(count)
+        except OSError as error:
+            raise self._failed(error) from None
+        self.position += count
+
+    def _write(self, view: memoryview, position: int) -> None:
+        try:
+            self._write_at(view, position)
+        except OSError as error:
+            raise self._failed(error) from None
+
+    def _tell(self, count: int) -> None:
+        if self.progress:
+            self.progress(count)
+
+    def _failed(self, error: OSError) -> OutputError:
+        return OutputError(f"cannot be written: {error.strerror}", where=self._name)
+
+    # ---- what a stream does in another way
+
+    def _write_at(self, view: memoryview, position: int) -> None:
+        done = 0
+        while done < len(view):
+            done += os.pwrite(self._descriptor, view[done:], position + done)
+
+    def _hole(self, count: int) -> None:
+        pass
+
+    def _end(self) -> None:
+        os.ftruncate(self._descriptor, self.position)
+
+    # ---- files
+
+    def _copy_file(self, source: FileSource) -> None:
+        descriptor = source.descriptor()
+        try:
+            self._copy_data(source, descriptor)
+        finally:
+            os.close(descriptor)
+
+    def _copy_data(self, source: FileSource, descriptor: int) -> None:
+        """Copy what is no hole to the position, and go on."""
+        start = 0
+        while start < source.size:
+            first, end = next_data(descriptor, start, source.size)
+            self._leave(first - start)
+            self._tell(first - start)
+            self._copy_extent(source, descriptor, first, end)
+            start = end
+        if os.fstat(descriptor).st_size < source.size:
+            raise source.shorter()
+
+    def _copy_extent(self, source: FileSource, descriptor: int, start: int, end: int) -> None:
+        # in one call if nobody watches: in pieces it takes longer when much waits for the disk
+        piece = _PIECE if self.progress else end
+        while start < end:
+            count = self._copy_range(descriptor, start, min(end - start, piece))
+            if not count:
+                count = min(end - start, CHUNK)
+                view = self._buffer[:count]
+                source.fill(descriptor, view, start)
+                self._write(view, self.position)
+            self.position += count
+            start += count
+            self._tell(count)
+
+    def _copy_range(self, descriptor: int, offset: int, count: int) -> int:
+        """How many bytes the kernel copied; 0 if it cannot between these two files."""
+        if not hasattr(os, "copy_file_range") or self._descriptor < 0:
+            return 0
+        try:
+            return os.copy_file_range(descriptor, self._descriptor, count, offset, self.position)
+        except OSError as error:
+            if error.errno in _CANNOT:
+                return 0
+            raise self._failed(error) from None
+
+
+def next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
+    """Where the file's next bytes that are no hole begin and end; (size, size) if none do."""
+    try:
+        start = os.lseek(descriptor, offset, os.SEEK_DATA)
+        end = os.lseek(descriptor, start, os.SEEK_HOLE)
+    except OSError as error:
+        if error.errno == errno.ENXIO:
+            return size, size
+        return offset, size
+    return min(start, size), min(max(end, start), size)
+
+
+class StreamSink(Sink):
+    """A stream, such as a pipe or a compressor; holes are zeros in it.
+
+    `put` writes all that it is given, or raises OSError.
+    """
+
+    def __init__(
+        self,
+        put: Callable[[memoryview], object],
+        name: str,
+        *,
+        digest: bool = True,
+        watcher: Watcher | None = None,
+    ) -> None:
+        super().__init__(-1, name, digest=digest, watcher=watcher)
+        self._write_all = put
+
+    def _write_at(self, view: memoryview, position: int) -> None:
+        self._write_all(view)
+
+    def _hole(self, count: int) -> None:
+        zeros = memoryview(_ZEROS)
+        for left in range(count, 0, -len(_ZEROS)):
+            self._write_all(zeros[:left])
+
+    def _end(self) -> None:
+        pass

@@ -1,0 +1,1 @@
+"""Tables, trees, drawings and JSON for people and programs."""
