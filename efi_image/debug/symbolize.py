@@ -11,7 +11,7 @@ from pathlib import Path
 
 from efi_image.errors import InputError, MissingError
 
-# as hypervisor/src/crash.cpp writes them, counted from the start of the image
+# as hypervisor/src/core/crash.cpp writes them, counted from the start of the image
 _ADDRESS = re.compile(
     r"zpp: .*(?P<kind>called from |\(image \+ )(?:0x)?(?P<address>[0-9a-f]{1,16})\b"
 )

@@ -204,18 +204,19 @@ int zpp_cpu_is_held(void)
 
 int zpp_cpu_is_amd(void) { return (zpp_cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0; }
 
-uint64_t zpp_cpu_hypercall(uint32_t number)
+#define HYPERCALL(instruction)                                                                     \
+    __asm__ volatile(instruction                                                                   \
+                     : "+a"(rax), "+b"(registers->rbx), "+c"(registers->rcx),                      \
+                       "+d"(registers->rdx), "+S"(registers->rsi)                                  \
+                     :                                                                             \
+                     : "memory")
+
+uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers)
 {
-    uint64_t rax = ZPP_HYPERCALL(number), rbx = 0, rcx = 0, rdx = 0, rsi = 0;
+    uint64_t rax = ZPP_HYPERCALL(number);
     if (zpp_cpu_is_amd())
-        __asm__ volatile("vmmcall"
-                         : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
-                         :
-                         : "memory");
+        HYPERCALL("vmmcall");
     else
-        __asm__ volatile("vmcall"
-                         : "+a"(rax), "+b"(rbx), "+c"(rcx), "+d"(rdx), "+S"(rsi)
-                         :
-                         : "memory");
+        HYPERCALL("vmcall");
     return rax;
 }

@@ -33,8 +33,14 @@ void zpp_cpu_restore(const struct zpp_cpu_state *state);
 uint64_t zpp_cpu_interrupts_off(void);
 void zpp_cpu_interrupts_restore(uint64_t rflags);
 
-/* A hypercall without arguments; its status (enum zpp_hypercall_status). Only under zpp. */
-uint64_t zpp_cpu_hypercall(uint32_t number);
+/* A hypercall's arguments, then its results (zpp/hypercall.h). */
+struct zpp_hypercall_registers {
+    uint64_t rbx, rcx, rdx, rsi;
+};
+
+/* Makes a hypercall on this CPU, which zpp must have virtualized. Returns an enum
+ * zpp_hypercall_status. */
+uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers);
 
 /* Under zpp: whether it holds this CPU with AMD-V, so that the hypercall is VMMCALL. */
 int zpp_cpu_is_amd(void);

@@ -268,14 +268,17 @@ enum zpp_status zpp_loader_launch(struct zpp_loader *loader, uint32_t cpu)
     if (cpu >= loader->cpu_count)
         return ZPP_BAD_CALL;
     enum zpp_status status = enter(loader, cpu, ZPP_PHASE_LAUNCH);
+    struct zpp_hypercall_registers registers = {0};
     if (status == ZPP_OK)
-        zpp_cpu_hypercall(ZPP_HYPERCALL_CONFIRM);
+        zpp_cpu_hypercall(ZPP_HYPERCALL_CONFIRM, &registers);
     return status;
 }
 
 enum zpp_status zpp_loader_commit(void)
 {
-    return zpp_cpu_hypercall(ZPP_HYPERCALL_COMMIT) == ZPP_HYPERCALL_OK ? ZPP_OK : ZPP_BAD_CALL;
+    struct zpp_hypercall_registers registers = {0};
+    uint64_t status = zpp_cpu_hypercall(ZPP_HYPERCALL_COMMIT, &registers);
+    return status == ZPP_HYPERCALL_OK ? ZPP_OK : ZPP_BAD_CALL;
 }
 
 enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)

@@ -57,6 +57,6 @@ def test_report_leads_to_the_source(lab: Lab, pc: Pc) -> None:
     places = [line.strip() for line in lines[start:] if line.startswith("      ")]
     vendor = "svm" if pc.vendor == "AMD-V" else "vmx"
     assert places[0].startswith("zpp::emulate_cpuid(zpp::GuestRegisters&, ")
-    assert " at src/emulate_cpuid.cpp:" in places[0]
+    assert " at src/emulate/cpuid.cpp:" in places[0]
     assert any(p.startswith(f"zpp_{vendor}_on_exit at src/{vendor}/exit.cpp:") for p in places)
     assert any(f" at src/{vendor}/entry.S:" in place for place in places)

@@ -56,7 +56,7 @@ def assert_wait_loop(said: Said) -> None:
     assert "0xffffa000000" in said.first("print $rip")
     lines = said.first("zstartl").splitlines()
     assert lines[0].startswith("zpp: the core is at 0xffffa00000000000, symbols from ")
-    assert re.search(r"prepare \(info=0xffffa000000\w+\) at .*src/main.cpp:\d+$", lines[-2])
+    assert re.search(r"prepare \(info=0xffffa000000\w+\) at .*src/core/main.cpp:\d+$", lines[-2])
     assert "find_vendor()" in lines[-1]  # the source's text, after the wait loop
     assert "zpp_core_entry" in said.first("backtrace 2").splitlines()[1]
     assert said.first("zlog") == WAITS
@@ -66,7 +66,7 @@ def assert_general_handler(said: Said) -> None:
     assert "$Z1,ffffa000000" in said.first("stepi")
     assert "$Z0," not in said.first("stepi")
     assert re.search(
-        r"hit Breakpoint 1, zpp::emulate_cpuid .*emulate_cpuid.cpp", said["continue"][0]
+        r"hit Breakpoint 1, zpp::emulate_cpuid .*emulate/cpuid.cpp", said["continue"][0]
     )
     assert re.search(r"rax = \d+", said.first("info args"))
     rax = int(said.first("print/x registers.rax").split(" = ")[1], 16)
@@ -76,7 +76,7 @@ def assert_general_handler(said: Said) -> None:
     # without optimization there is a frame between
     assert re.search(r"(zpp_svm_on_exit|::dispatch) \(.*registers=", said.first("finish"))
     assert said.first("print/x vmcb.exit_code").endswith(" = 0x72")
-    assert "carry_out (vcpu=" in "".join(said["step"])
+    assert "apply (vcpu=" in "".join(said["step"])
 
 
 def assert_backtrace(text: str, first: str) -> None:

@@ -1,6 +1,6 @@
 #include "fake_core.hpp"
-#include "guest_memory.hpp"
-#include "virt.hpp"
+#include "core/virt.hpp"
+#include "guest/memory.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {

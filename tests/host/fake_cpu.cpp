@@ -71,7 +71,7 @@ uint64_t zpp_cpu_interrupts_off(void)
 
 void zpp_cpu_interrupts_restore(uint64_t rflags) { fake_cpu.rflags = rflags; }
 
-uint64_t zpp_cpu_hypercall(uint32_t number)
+uint64_t zpp_cpu_hypercall(uint32_t number, zpp_hypercall_registers*)
 {
     fake_cpu.hypercalls.push_back(number);
     return fake_cpu.hypercall_status;

@@ -1,7 +1,7 @@
 // The CPU as the loader sees it through loader/cpu.h, and a block of memory as one CPU has it in
 // the core.
 #pragma once
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
 #include "zpp/boot_info.h"
 #include "zpp/hypercall.h"
 #include <functional>

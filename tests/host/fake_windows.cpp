@@ -1,6 +1,6 @@
 #include "fake_windows.hpp"
-#include "guest_memory.hpp"
-#include "own_paging.hpp"
+#include "core/host_paging.hpp"
+#include "guest/memory.hpp"
 #include <cstdlib>
 #include <set>
 #include <sys/mman.h>

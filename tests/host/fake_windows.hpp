@@ -1,6 +1,6 @@
 // Guest memory in a file, and windows that really show its pages.
 #pragma once
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
 #include <vector>
 
 namespace zpp::test {

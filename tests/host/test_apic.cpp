@@ -1,6 +1,6 @@
 // apic: whom an interrupt command addresses (SDM Vol. 3A, 11.6.1, 11.6.2 and 11.12.10; AMD APM
 // Vol. 2, 16.5 to 16.7 and 16.14).
-#include "apic.hpp"
+#include "x86/apic.hpp"
 #include <doctest/doctest.h>
 #include <string>
 

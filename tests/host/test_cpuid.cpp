@@ -1,9 +1,9 @@
 // CPUID as the guest sees it: the bare CPU's answer but for what hypercall.h makes public, what
 // zpp hides, and the bits that mirror the guest's CR4 (SDM Vol. 2A, CPUID).
-#include "emulate.hpp"
+#include "core/machine.hpp"
+#include "emulate/emulate.hpp"
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
-#include "machine.hpp"
 #include <cstring>
 #include <doctest/doctest.h>
 #include <string>

@@ -1,6 +1,6 @@
 // decode: which stores zpp understands, and how long an instruction is, against encodings whose
 // meaning and length an assembler has confirmed (LLVM's, in Intel's syntax).
-#include "decode.hpp"
+#include "guest/decode.hpp"
 #include <algorithm>
 #include <doctest/doctest.h>
 #include <memory>

@@ -1,5 +1,5 @@
 // emulate_msr: which MSRs leave the guest, and the answers that need no CPU.
-#include "emulate.hpp"
+#include "emulate/emulate.hpp"
 #include "fake_core.hpp"
 #include <doctest/doctest.h>
 #include <map>

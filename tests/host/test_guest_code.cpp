@@ -1,6 +1,6 @@
 // guest_code: the bytes at an instruction, through windows that keep their page but never its content.
 #include "fake_windows.hpp"
-#include "guest_code.hpp"
+#include "guest/code.hpp"
 #include <cstring>
 #include <doctest/doctest.h>
 #include <vector>

@@ -1,9 +1,9 @@
 // emulate_hypercall: the calls of hypercall.h that need no other CPU's vCPU.
-#include "emulate.hpp"
+#include "core/log.hpp"
+#include "core/machine.hpp"
+#include "emulate/emulate.hpp"
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
-#include "log.hpp"
-#include "machine.hpp"
 #include <cstring>
 #include <doctest/doctest.h>
 #include <string>

@@ -1,6 +1,6 @@
 // log: the ring over its whole way round, and the lines on a UART.
+#include "core/log.hpp"
 #include "fake_uart.hpp"
-#include "log.hpp"
 #include <doctest/doctest.h>
 #include <string>
 

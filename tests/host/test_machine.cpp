@@ -1,6 +1,6 @@
 // machine: adopting boot_info, addresses in the core's own memory, the heap, the hidden ranges.
+#include "core/machine.hpp"
 #include "fake_core.hpp"
-#include "machine.hpp"
 #include <doctest/doctest.h>
 #include <functional>
 #include <string>

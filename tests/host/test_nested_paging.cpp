@@ -3,7 +3,7 @@
 #include "ept_walk.hpp"
 #include "fake_cpu.hpp"
 #include "mtrr_oracle.hpp"
-#include "nested_paging.hpp"
+#include "paging/nested_paging.hpp"
 #include "vmx/ept.hpp"
 #include <algorithm>
 #include <doctest/doctest.h>

@@ -1,8 +1,8 @@
 // nested_paging with the format of NPT, over the whole address space, against a walk of its own.
 #include "arena.hpp"
 #include "mtrr_oracle.hpp"
-#include "nested_paging.hpp"
 #include "npt_walk.hpp"
+#include "paging/nested_paging.hpp"
 #include "svm/npt.hpp"
 #include <algorithm>
 #include <doctest/doctest.h>

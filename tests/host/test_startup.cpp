@@ -1,7 +1,7 @@
 // svm/startup: INIT and SIPI between vCPUs. A thread stands for a CPU where it matters.
+#include "core/machine.hpp"
 #include "fake_apic.hpp"
 #include "fake_core.hpp"
-#include "machine.hpp"
 #include "svm/startup.hpp"
 #include "x86/instructions.hpp"
 #include <atomic>

@@ -1,6 +1,6 @@
 // xcr0.hpp: the rules of SDM Vol. 1, 13.3, and the checks that come before XSETBV itself.
-#include "emulate.hpp"
-#include "xcr0.hpp"
+#include "emulate/emulate.hpp"
+#include "emulate/xcr0.hpp"
 #include <doctest/doctest.h>
 #include <string>
 

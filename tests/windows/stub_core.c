@@ -30,8 +30,9 @@ void zpp_cpu_interrupts_restore(uint64_t rflags) { (void)rflags; }
 int zpp_cpu_is_amd(void) { return 0; }
 int zpp_cpu_is_held(void) { return held[zpp_wine_cpu]; }
 
-uint64_t zpp_cpu_hypercall(uint32_t number)
+uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers)
 {
+    (void)registers; /* none of those that the loader makes has arguments */
     if (!held[zpp_wine_cpu] || committed)
         return ZPP_HYPERCALL_REFUSED;
     if (number == ZPP_HYPERCALL_COMMIT)

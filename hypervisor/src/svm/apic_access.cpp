@@ -1,7 +1,7 @@
 #include "svm/apic_access.hpp"
-#include "apic.hpp"
-#include "machine.hpp"
-#include "own_paging.hpp"
+#include "core/host_paging.hpp"
+#include "core/machine.hpp"
+#include "x86/apic.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 
@@ -29,7 +29,7 @@ Result prepare()
     void* mapping = machine.allocate_page();
     if (mapping == nullptr)
         return {ZPP_NO_MEMORY, "a mapping of the local APIC"};
-    point(own_page_entry(mapping), mapping, {physical.value}, Caching::uncacheable, true);
+    point(host_page_entry(mapping), mapping, {physical.value}, Caching::uncacheable, true);
     registers = static_cast<volatile u8*>(mapping);
     return {};
 }

@@ -1,7 +1,7 @@
 // The host's way to this CPU's local APIC, in whichever mode the guest has it.
 #pragma once
+#include "core/result.hpp"
 #include "lib/address.hpp"
-#include "result.hpp"
 
 namespace zpp::svm::apic_access {
 

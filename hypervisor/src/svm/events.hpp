@@ -1,8 +1,8 @@
 // Events for the guest: exceptions of emulated instructions, deliveries that an exit broke off, and
 // NMIs. SVM does not say when the guest's NMI handler ends, so its IRET is intercepted.
 #pragma once
+#include "core/vcpu.hpp"
 #include "svm/vmcb.hpp"
-#include "vcpu.hpp"
 
 namespace zpp::svm {
 

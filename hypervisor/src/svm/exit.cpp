@@ -1,7 +1,7 @@
 // VM exits under AMD-V: from the exit code to the handler, and the outcome back to the guest.
-#include "crash.hpp"
-#include "emulate.hpp"
-#include "machine.hpp"
+#include "core/crash.hpp"
+#include "core/machine.hpp"
+#include "emulate/emulate.hpp"
 #include "svm/apic_access.hpp"
 #include "svm/events.hpp"
 #include "svm/guest_instruction.hpp"
@@ -60,7 +60,7 @@ void advance_to(Vmcb& vmcb, u64 rip)
     }
 }
 
-void carry_out(Vcpu& vcpu, Vmcb& vmcb, Outcome outcome)
+void apply(Vcpu& vcpu, Vmcb& vmcb, Outcome outcome)
 {
     switch (outcome) {
     case Outcome::advance:
@@ -167,7 +167,7 @@ Outcome on_nested_page_fault(Vcpu& vcpu, Vmcb& vmcb, GuestRegisters& registers)
 
 extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
 
-[[noreturn]] void leave_for_good(Vcpu& vcpu, const Vmcb& vmcb, zpp_cpu_call& call)
+[[noreturn]] void devirtualize(Vcpu& vcpu, const Vmcb& vmcb, zpp_cpu_call& call)
 {
     while (startup::is_kicked(vcpu))
         open_window();
@@ -191,7 +191,7 @@ Outcome on_vmmcall(Vcpu& vcpu, const Vmcb& vmcb, GuestRegisters& registers)
     if (!is_hypercall(registers) || vmcb.cpl != 0)
         return Outcome::undefined_opcode;
     if (registers.rax == ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE) && may_devirtualize(vcpu, vmcb))
-        leave_for_good(vcpu, vmcb, *vcpu.call);
+        devirtualize(vcpu, vmcb, *vcpu.call);
     return emulate_hypercall(registers);
 }
 
@@ -313,7 +313,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     vmcb.tlb_control = 0;
     vmcb.event_injection = 0;
     record(vcpu, vmcb);
-    carry_out(vcpu, vmcb, dispatch(vcpu, vmcb, registers));
+    apply(vcpu, vmcb, dispatch(vcpu, vmcb, registers));
     deliver_events(vcpu, vmcb);
     startup::take(vcpu, registers, {reset, start, x86::pause});
     follow_cr4(vmcb);

@@ -2,13 +2,13 @@
 // xAPIC that start no CPU (end of interrupt, timer, IPIs). Anything else, any doubt is left to the general
 // handler, which starts afresh. FS, GS, TR and LDTR are still the guest's here, and GIF is clear: this
 // code must not fault.
-#include "apic.hpp"
-#include "emulate.hpp"
+#include "emulate/emulate.hpp"
 #include "svm/apic_access.hpp"
 #include "svm/guest_instruction.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/shared.hpp"
 #include "svm/startup.hpp"
+#include "x86/apic.hpp"
 
 namespace zpp::svm {
 namespace {

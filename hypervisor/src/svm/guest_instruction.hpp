@@ -1,7 +1,7 @@
 // The instruction at which the guest has left.
 #pragma once
-#include "decode.hpp"
-#include "guest_code.hpp"
+#include "guest/code.hpp"
+#include "guest/decode.hpp"
 #include "svm/vmcb.hpp"
 
 namespace zpp::svm {

@@ -1,5 +1,5 @@
 #include "svm/guest_state.hpp"
-#include "log.hpp"
+#include "core/log.hpp"
 #include "svm/instructions.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"

@@ -1,7 +1,7 @@
 // The guest's state in the VMCB: as the OS left the CPU, as INIT and SIPI leave it, and back.
 #pragma once
+#include "core/vcpu.hpp"
 #include "svm/vmcb.hpp"
-#include "vcpu.hpp"
 
 namespace zpp::svm {
 

@@ -1,7 +1,7 @@
 // The format of nested page table entries: that of long mode, always user pages (AMD APM Vol. 2,
 // 15.25.5). The type is that of the guest's PAT and the MTRRs; entry 0 of the host's PAT is WB.
 #pragma once
-#include "nested_paging.hpp"
+#include "paging/nested_paging.hpp"
 
 namespace zpp::svm::npt {
 

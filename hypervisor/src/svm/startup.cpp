@@ -1,5 +1,5 @@
 #include "svm/startup.hpp"
-#include "machine.hpp"
+#include "core/machine.hpp"
 #include "svm/apic_access.hpp"
 #include "x86/bsp.hpp"
 

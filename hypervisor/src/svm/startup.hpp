@@ -1,8 +1,8 @@
 // INIT and SIPI between vCPUs, delivered in software: a physical INIT would take the CPU from the
 // host (QEMU's TCG resets it even when the INIT was intercepted; real CPUs leave it pending).
 #pragma once
-#include "apic.hpp"
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
+#include "x86/apic.hpp"
 
 namespace zpp::svm::startup {
 

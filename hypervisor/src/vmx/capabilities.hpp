@@ -1,8 +1,8 @@
 // What this CPU's VMX can do (SDM Vol. 3D, App. A), and the controls that follow. Pure logic: the
 // MSRs are read through a function.
 #pragma once
+#include "core/result.hpp"
 #include "lib/types.hpp"
-#include "result.hpp"
 
 namespace zpp::vmx {
 

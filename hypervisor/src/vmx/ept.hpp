@@ -1,6 +1,6 @@
 // The format of EPT entries and of the EPT pointer (SDM Vol. 3C, 29.3.2 and 25.6.11).
 #pragma once
-#include "nested_paging.hpp"
+#include "paging/nested_paging.hpp"
 
 namespace zpp::vmx::ept {
 

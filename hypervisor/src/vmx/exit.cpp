@@ -1,9 +1,9 @@
 #include "vmx/exit.hpp"
-#include "crash.hpp"
-#include "emulate.hpp"
-#include "guest_memory.hpp"
-#include "log.hpp"
-#include "machine.hpp"
+#include "core/crash.hpp"
+#include "core/log.hpp"
+#include "core/machine.hpp"
+#include "emulate/emulate.hpp"
+#include "guest/memory.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/guest_state.hpp"
 #include "vmx/shared.hpp"
@@ -67,7 +67,7 @@ void inject_exception(u8 vector)
         vmcs::write(Field32::entry_exception_error_code, 0);
 }
 
-void carry_out(Outcome outcome)
+void apply(Outcome outcome)
 {
     switch (outcome) {
     case Outcome::advance:
@@ -127,7 +127,7 @@ Outcome on_control_register(const GuestRegisters& registers)
     return Outcome::general_protection;
 }
 
-[[noreturn]] void leave_for_good(Vcpu& vcpu, zpp_cpu_call& call);
+[[noreturn]] void devirtualize(Vcpu& vcpu, zpp_cpu_call& call);
 
 bool may_devirtualize(const Vcpu& vcpu)
 {
@@ -142,13 +142,13 @@ Outcome on_vmcall(GuestRegisters& registers)
         return Outcome::undefined_opcode;
     Vcpu& vcpu = current_vcpu();
     if (registers.rax == ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE) && may_devirtualize(vcpu))
-        leave_for_good(vcpu, *vcpu.call);
+        devirtualize(vcpu, *vcpu.call);
     return emulate_hypercall(registers);
 }
 
 extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
 
-void leave_for_good(Vcpu& vcpu, zpp_cpu_call& call)
+void devirtualize(Vcpu& vcpu, zpp_cpu_call& call)
 {
     restore_to_cpu(call.os);
     call.status = ZPP_OK;
@@ -296,7 +296,7 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
     const u32 basic = static_cast<u16>(reason);
     ++vcpu.exits[basic < Vcpu::exit_counters ? basic : Vcpu::exit_counters - 1];
     record(vcpu, reason);
-    carry_out(dispatch(registers, static_cast<ExitReason>(basic)));
+    apply(dispatch(registers, static_cast<ExitReason>(basic)));
 }
 
 void zpp_vmx_on_failed_resume(const GuestRegisters& registers)

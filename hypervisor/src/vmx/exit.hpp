@@ -1,6 +1,6 @@
 // VM exits under VT-x: from the exit reason to the handler, and the outcome back to the guest.
 #pragma once
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
 
 namespace zpp::vmx {
 

@@ -1,8 +1,8 @@
 // The hot path: CPUID of leaf 1 or an untouched one in straight-line 64-bit code, most exits of a
 // running OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
 // afresh. Calls nothing, so that the entry stub need save only half of the registers.
-#include "emulate.hpp"
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
+#include "emulate/emulate.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/vmcs.hpp"
 

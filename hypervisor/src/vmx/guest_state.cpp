@@ -1,5 +1,5 @@
 #include "vmx/guest_state.hpp"
-#include "log.hpp"
+#include "core/log.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vmcs.hpp"

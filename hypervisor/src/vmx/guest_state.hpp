@@ -1,6 +1,6 @@
 // The guest-state area of the VMCS: as the OS left the CPU, as INIT leaves it, and back to the CPU.
 #pragma once
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
 
 namespace zpp::vmx {
 

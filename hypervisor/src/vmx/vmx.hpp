@@ -1,6 +1,6 @@
 // Intel VT-x behind the interface of virt.hpp.
 #pragma once
-#include "virt.hpp"
+#include "core/virt.hpp"
 
 namespace zpp::vmx {
 

@@ -1,8 +1,4 @@
 #include "x86/exceptions.hpp"
-#include "crash.hpp"
-#include "vcpu.hpp"
-#include "virt.hpp"
-#include "x86/control_registers.hpp"
 #include "x86/segments.hpp"
 
 namespace zpp::x86 {
@@ -34,20 +30,9 @@ constinit Gate idt[vectors] = {};
 extern "C" {
 extern const char zpp_exception_stubs[]; // exceptions.S: one for each vector, 16 bytes apart
 extern const Fixup zpp_fixups_start[], zpp_fixups_end[];
-
-void zpp_on_exception(ExceptionFrame& frame);
 }
 
-namespace {
-
-void note_nmi(Vcpu& vcpu)
-{
-    if (vcpu.launched)
-        return vendor().on_host_nmi(vcpu);
-    vcpu.nmi_pending = true;
-}
-
-bool mend(ExceptionFrame& frame)
+bool fix_up(ExceptionFrame& frame)
 {
     for (const Fixup* fixup = zpp_fixups_start; fixup != zpp_fixups_end; ++fixup)
         if (frame.rip == Fixup::target(fixup->fault)) {
@@ -55,23 +40,6 @@ bool mend(ExceptionFrame& frame)
             return true;
         }
     return false;
-}
-
-} // namespace
-
-void zpp_on_exception(ExceptionFrame& frame)
-{
-    if (frame.vector == vector_nmi)
-        return note_nmi(current_vcpu());
-    if (frame.vector == vector_general_protection && mend(frame))
-        return;
-    // The host never steps and has no breakpoints. Bochs lets the guest's single-step trap fire
-    // here when the stepped instruction made a #VMEXIT; the guest gets its own from the handler.
-    if (frame.vector == vector_debug && (frame.rflags & rflags_tf) == 0)
-        return;
-    if (frame.vector == vector_security && vendor().on_security_exception(current_vcpu()))
-        return;
-    crash_on_exception(frame);
 }
 
 void build_idt()

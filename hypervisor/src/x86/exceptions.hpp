@@ -1,5 +1,5 @@
-// The host's own IDT. A fault in a safe.hpp instruction is mended, an NMI is noted for the guest,
-// anything else is a crash of the core.
+// The host's IDT (SDM Vol. 3A, 7.10). What the host does about an exception is in
+// core/host_exceptions.cpp.
 #pragma once
 #include "lib/types.hpp"
 
@@ -19,6 +19,9 @@ struct ExceptionFrame {
     u64 rip, cs, rflags, rsp, ss;
 };
 static_assert(sizeof(ExceptionFrame) == 22 * 8);
+
+// If a safe.hpp instruction faulted: lets it return false instead. Otherwise returns false.
+[[nodiscard]] bool fix_up(ExceptionFrame& frame);
 
 // Fills the IDT that all CPUs share. Once, before any of the others.
 void build_idt();

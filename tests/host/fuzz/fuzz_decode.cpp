@@ -1,6 +1,6 @@
 // Any bytes as an instruction: what is decoded lies within them, and depends on nothing else.
 #include "corpus.hpp"
-#include "decode.hpp"
+#include "guest/decode.hpp"
 #include <algorithm>
 #include <cstdlib>
 #include <memory>

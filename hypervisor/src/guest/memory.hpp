@@ -1,7 +1,7 @@
 // The guest's physical memory: nested paging shared by all CPUs, following the MTRRs.
 #pragma once
-#include "nested_paging.hpp"
-#include "result.hpp"
+#include "core/result.hpp"
+#include "paging/nested_paging.hpp"
 
 namespace zpp::guest_memory {
 

@@ -3,7 +3,7 @@
 // lead to one scratch page. EPT and NPT differ in the format of an entry only.
 #pragma once
 #include "lib/address.hpp"
-#include "memory_type.hpp"
+#include "paging/mtrr.hpp"
 
 namespace zpp {
 

@@ -1,7 +1,7 @@
 // Any control registers and any tables: the walk ends, reads entries only where some can be, and
 // leads to an address that the format can give.
 #include "corpus.hpp"
-#include "guest_walk.hpp"
+#include "guest/page_walk.hpp"
 #include <cstdlib>
 #include <cstring>
 

@@ -1,4 +1,4 @@
-#include "log.hpp"
+#include "core/log.hpp"
 #include "lib/spinlock.hpp"
 #include "x86/instructions.hpp"
 

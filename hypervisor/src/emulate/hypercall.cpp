@@ -1,8 +1,8 @@
-#include "emulate.hpp"
-#include "log.hpp"
-#include "machine.hpp"
-#include "own_paging.hpp"
-#include "virt.hpp"
+#include "core/host_paging.hpp"
+#include "core/log.hpp"
+#include "core/machine.hpp"
+#include "core/virt.hpp"
+#include "emulate/emulate.hpp"
 
 namespace zpp {
 namespace {

@@ -1,6 +1,6 @@
-#include "emulate.hpp"
+#include "emulate/emulate.hpp"
+#include "emulate/xcr0.hpp"
 #include "x86/safe.hpp"
-#include "xcr0.hpp"
 
 namespace zpp {
 

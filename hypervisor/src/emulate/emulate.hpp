@@ -1,7 +1,7 @@
 // What the guest gets from the instructions that leave it. Shared by the vendors: they decode the
 // exit and carry out the Outcome.
 #pragma once
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 #include "zpp/hypercall.h"

@@ -1,7 +1,7 @@
 // The interface where VT-x and AMD-V meet. One binary holds both; the CPU decides at PREPARE.
 #pragma once
-#include "result.hpp"
-#include "vcpu.hpp"
+#include "core/result.hpp"
+#include "core/vcpu.hpp"
 
 namespace zpp {
 
@@ -31,10 +31,10 @@ struct Vendor {
     void (*dump)();
 };
 
-// Chooses by CPUID; nullptr if the CPU has neither.
-const Vendor* find_vendor();
+// At PREPARE: makes this vendor the one that vendor() returns.
+void choose_vendor(const Vendor& found);
 
-// The chosen one. Not before find_vendor() found it.
+// The chosen vendor. Not before choose_vendor().
 const Vendor& vendor();
 
 } // namespace zpp

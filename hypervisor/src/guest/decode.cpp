@@ -1,4 +1,4 @@
-#include "decode.hpp"
+#include "guest/decode.hpp"
 
 namespace zpp {
 namespace {

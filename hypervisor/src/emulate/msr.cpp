@@ -1,7 +1,7 @@
-#include "emulate.hpp"
-#include "guest_memory.hpp"
-#include "virt.hpp"
 #include "x86/msr.hpp"
+#include "core/virt.hpp"
+#include "emulate/emulate.hpp"
+#include "guest/memory.hpp"
 #include "x86/safe.hpp"
 
 namespace zpp {

@@ -1,4 +1,4 @@
-#include "guest_walk.hpp"
+#include "guest/page_walk.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/msr.hpp"
 

@@ -1,10 +1,14 @@
-// The core's entry: the phases of boot_info.h.
-#include "log.hpp"
-#include "machine.hpp"
-#include "own_paging.hpp"
-#include "virt.hpp"
+// The core's entry: the phases of boot_info.h. The only file of core/ that knows the vendors: it picks
+// one, and nothing includes it.
+#include "core/host_paging.hpp"
+#include "core/log.hpp"
+#include "core/machine.hpp"
+#include "core/virt.hpp"
+#include "svm/svm.hpp"
+#include "vmx/vmx.hpp"
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
+#include <initializer_list>
 
 // Set by the debugger to let the core go on (HYPERVISOR_WAIT_FOR_DEBUGGER).
 extern "C" {
@@ -33,11 +37,19 @@ void build_vcpus(const zpp_boot_info& info)
         Vcpu& vcpu = machine.vcpu(index);
         vcpu.index = index;
         vcpu.apic = {.id = call_of(info, index).apic_id, .logical = 0, .format = 0xffffffff};
-        vcpu.window_entries = own_page_entry(vcpu.window(0));
+        vcpu.window_entries = host_page_entry(vcpu.window(0));
         vcpu.tss.ist[0] = vcpu.fault_stack_top();
         vcpu.tss.io_map_base = sizeof(x86::Tss);
         vcpu.gdt.build(vcpu.tss);
     }
+}
+
+const Vendor* find_vendor()
+{
+    for (const Vendor* candidate : {&vmx::vendor, &svm::vendor})
+        if (candidate->present())
+            return candidate;
+    return nullptr;
 }
 
 Result prepare(const zpp_boot_info* info)
@@ -54,7 +66,10 @@ Result prepare(const zpp_boot_info* info)
         wait_for_debugger();
     }
     const Vendor* found = find_vendor();
-    return found != nullptr ? found->prepare() : Result{ZPP_NO_VIRTUALIZATION};
+    if (found == nullptr)
+        return {ZPP_NO_VIRTUALIZATION};
+    choose_vendor(*found);
+    return found->prepare();
 }
 
 u32 apic_id()

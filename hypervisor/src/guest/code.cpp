@@ -1,6 +1,6 @@
-#include "guest_code.hpp"
-#include "guest_memory.hpp"
-#include "own_paging.hpp"
+#include "guest/code.hpp"
+#include "core/host_paging.hpp"
+#include "guest/memory.hpp"
 
 namespace zpp {
 namespace {

@@ -1,6 +1,6 @@
 // guest_walk: the guest's own tables in every paging mode (SDM Vol. 3A, 5.3 to 5.5; AMD APM
 // Vol. 2, 5.2 and 5.3).
-#include "guest_walk.hpp"
+#include "guest/page_walk.hpp"
 #include <doctest/doctest.h>
 #include <map>
 #include <random>

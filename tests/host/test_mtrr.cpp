@@ -1,6 +1,6 @@
 // memory_type: the MTRRs against the rules of SDM Vol. 3A, 12.11.
-#include "memory_type.hpp"
 #include "mtrr_oracle.hpp"
+#include "paging/mtrr.hpp"
 #include <doctest/doctest.h>
 #include <optional>
 #include <random>

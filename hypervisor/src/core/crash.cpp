@@ -1,7 +1,7 @@
-#include "crash.hpp"
+#include "core/crash.hpp"
+#include "core/log.hpp"
+#include "core/virt.hpp"
 #include "lib/spinlock.hpp"
-#include "log.hpp"
-#include "virt.hpp"
 #include "x86/instructions.hpp"
 
 namespace zpp {

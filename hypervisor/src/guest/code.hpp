@@ -1,8 +1,8 @@
 // The bytes of the guest's code at an instruction, read through the CPU's window pages.
 #pragma once
-#include "decode.hpp"
-#include "guest_walk.hpp"
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
+#include "guest/decode.hpp"
+#include "guest/page_walk.hpp"
 
 namespace zpp {
 

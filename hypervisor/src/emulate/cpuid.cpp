@@ -1,6 +1,6 @@
-#include "emulate.hpp"
-#include "machine.hpp"
-#include "virt.hpp"
+#include "core/machine.hpp"
+#include "core/virt.hpp"
+#include "emulate/emulate.hpp"
 
 namespace zpp {
 namespace {

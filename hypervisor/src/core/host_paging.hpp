@@ -5,7 +5,7 @@
 namespace zpp {
 
 // The last-level entry of a 4 KiB page that is mapped in the core. Not on a fast path.
-u64* own_page_entry(const void* page);
+u64* host_page_entry(const void* page);
 
 enum class Caching { write_back, uncacheable };
 

@@ -1,4 +1,4 @@
-#include "machine.hpp"
+#include "core/machine.hpp"
 
 namespace zpp {
 

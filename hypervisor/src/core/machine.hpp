@@ -1,8 +1,8 @@
 // What all CPUs share: the memory the loader gave, how many CPUs there are, whether the core may
 // still leave.
 #pragma once
+#include "core/vcpu.hpp"
 #include "lib/address.hpp"
-#include "vcpu.hpp"
 #include "zpp/boot_info.h"
 
 namespace zpp {

@@ -1,5 +1,5 @@
-#include "own_paging.hpp"
-#include "machine.hpp"
+#include "core/host_paging.hpp"
+#include "core/machine.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 
@@ -13,7 +13,7 @@ constexpr u64 flags_uncacheable = bit(3) | bit(4); // PWT and PCD: entry 3 of th
 
 } // namespace
 
-u64* own_page_entry(const void* page)
+u64* host_page_entry(const void* page)
 {
     const auto address = reinterpret_cast<u64>(page);
     unsigned level = (x86::read_cr4() & x86::cr4_la57) != 0 ? 5 : 4;
@@ -29,7 +29,7 @@ u64* own_page_entry(const void* page)
 
 void unmap(const void* page)
 {
-    *own_page_entry(page) = 0;
+    *host_page_entry(page) = 0;
     asm volatile("invlpg (%0)" : : "r"(page) : "memory");
 }
 

@@ -1,6 +1,6 @@
 // The end: a report on the log, then the CPU stops. Never returns, never resumes a guest.
 #pragma once
-#include "vcpu.hpp"
+#include "core/vcpu.hpp"
 #include "x86/exceptions.hpp"
 
 namespace zpp {

@@ -1,7 +1,7 @@
 // One CPU of the machine and its guest context: the first page of the CPU's block (boot_info.h).
 #pragma once
-#include "apic.hpp"
 #include "lib/address.hpp"
+#include "x86/apic.hpp"
 #include "x86/segments.hpp"
 #include "zpp/boot_info.h"
 

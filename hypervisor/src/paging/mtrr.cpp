@@ -1,4 +1,4 @@
-#include "memory_type.hpp"
+#include "paging/mtrr.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp {

@@ -1,7 +1,7 @@
-#include "guest_memory.hpp"
+#include "guest/memory.hpp"
+#include "core/log.hpp"
+#include "core/machine.hpp"
 #include "lib/spinlock.hpp"
-#include "log.hpp"
-#include "machine.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 

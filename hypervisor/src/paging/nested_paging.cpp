@@ -1,4 +1,4 @@
-#include "nested_paging.hpp"
+#include "paging/nested_paging.hpp"
 
 namespace zpp {
 

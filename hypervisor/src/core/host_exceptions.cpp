@@ -1,0 +1,38 @@
+// Exceptions and NMIs in the host: a fault in a safe.hpp instruction is fixed up, an NMI is kept for
+// the guest, anything else is a crash.
+#include "core/crash.hpp"
+#include "core/vcpu.hpp"
+#include "core/virt.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/exceptions.hpp"
+
+namespace zpp {
+namespace {
+
+void on_nmi(Vcpu& vcpu)
+{
+    if (vcpu.launched)
+        return vendor().on_host_nmi(vcpu);
+    vcpu.nmi_pending = true;
+}
+
+} // namespace
+
+extern "C" void zpp_on_exception(x86::ExceptionFrame& frame); // called by x86/exceptions.S
+
+void zpp_on_exception(x86::ExceptionFrame& frame)
+{
+    if (frame.vector == x86::vector_nmi)
+        return on_nmi(current_vcpu());
+    if (frame.vector == x86::vector_general_protection && x86::fix_up(frame))
+        return;
+    // The host never single-steps and sets no breakpoints. Bochs raises the guest's single-step trap
+    // here if the stepped instruction caused the #VMEXIT; the exit handler injects the guest's own.
+    if (frame.vector == x86::vector_debug && (frame.rflags & x86::rflags_tf) == 0)
+        return;
+    if (frame.vector == x86::vector_security && vendor().on_security_exception(current_vcpu()))
+        return;
+    crash_on_exception(frame);
+}
+
+} // namespace zpp
