@@ -145,8 +145,8 @@ def command(
     """Say why an image does not boot, and mend it.
 
     Checks partition tables, FAT volumes, the boot path, PE files, zpp.conf and, with --db,
-    signatures. Every finding has a number, explained in docs/verify.md, a severity, a place,
-    a reason and a mend. The exit code is 1 if there is an error, else 0.
+    signatures. Every finding has a number, explained in docs/reference/verify.md, a severity, a
+    place, a reason and a mend. The exit code is 1 if there is an error, else 0.
 
     \b
     Examples:

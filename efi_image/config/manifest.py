@@ -1,4 +1,4 @@
-"""A manifest: the options of `zpp-image make` as a TOML file (docs/manifest.md).
+"""A manifest: the options of `zpp-image make` as a TOML file (docs/reference/manifest.md).
 
 It is checked here for its form: the keys, and the types of values; config/resolve.py checks
 the values. Paths are relative to the manifest's folder.

@@ -17,7 +17,7 @@ _TIME_LIMIT = 120  # seconds; it takes 5
 
 
 def boot_divide(rig: rigs.Rig) -> BootResult:
-    """The boot's result; TimedOut, ExpectationFailed or EngineFailed if the rig does not work."""
+    """The boot's result; TimedOut, ExpectationFailed or EmulatorFailed if the rig does not work."""
     with tempfile.TemporaryDirectory(prefix="zpp-rig-") as folder:
         image = Path(folder) / "divide.img"
         make_image(ResolvedOptions(image, hypervisor=Hypervisor.NONE, boot=(rig.divide,)))

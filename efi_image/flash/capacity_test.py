@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Callable
 
-from efi_image.errors import NotAsWritten
+from efi_image.errors import VerificationFailed
 from efi_image.flash.chunker import aligned, same
 from efi_image.flash.target import Target
 
@@ -39,7 +39,7 @@ def _pattern(seed: bytes, place: int) -> bytes:
 
 
 def probe(target: Target, progress: Callable[[int, int], None] | None = None) -> None:
-    """Write blocks all over the device and read them back; raises NotAsWritten.
+    """Write blocks all over the device and read them back; raises VerificationFailed.
 
     What was there is lost. The blocks are zeros afterwards.
     """
@@ -56,7 +56,7 @@ def probe(target: Target, progress: Callable[[int, int], None] | None = None) ->
         target.read(place, view)
         if not same(view, _pattern(seed, place)):
             real = wanted[done - 1] + BLOCK if done else 0
-            raise NotAsWritten(
+            raise VerificationFailed(
                 f"says it has {target.size} bytes, but loses what is written at byte {place}; "
                 f"it holds about {real} bytes",
                 where=target.name,

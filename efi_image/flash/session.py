@@ -16,7 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from efi_image.errors import DoesNotFitError, InputError, NotAsWritten, OutputError, UsageError
+from efi_image.errors import (
+    DoesNotFitError,
+    InputError,
+    OutputError,
+    UsageError,
+    VerificationFailed,
+)
 from efi_image.flash import boot_areas as ends
 from efi_image.flash.boot_areas import HEAD, SMALLEST
 from efi_image.flash.checksums import Ledger, Written, digest
@@ -392,9 +398,9 @@ class Writer:
             return written.offset
         return written.offset + first_difference(difference.found, original)
 
-    def _differs(self, offset: int) -> NotAsWritten:
+    def _differs(self, offset: int) -> VerificationFailed:
         self._done = offset // PIECE * PIECE  # from where on a resumed write writes again
-        return NotAsWritten(
+        return VerificationFailed(
             f"differs from what was written, first at byte {offset}",
             where=self._target.name,
             hint="it does not boot now; the medium or its port is faulty",

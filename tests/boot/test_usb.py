@@ -20,7 +20,7 @@ from efi_image.build.partitions import Table
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
 
-UNSAFE, NOT_AS_WRITTEN, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
+UNSAFE, VERIFICATION_FAILED, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
 HELD = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
 BULK = 24 * MIB
 
@@ -222,8 +222,10 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     ended(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
     ended(steps["locked"], UNSAFE, "is write-protected")
     ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
-    ended(steps["fake"], NOT_AS_WRITTEN, "says it has 134217728 bytes, but loses what is written")
-    ended(steps["liar"], NOT_AS_WRITTEN, f"first at byte {bad + 77};", unfinished)
+    ended(
+        steps["fake"], VERIFICATION_FAILED, "says it has 134217728 bytes, but loses what is written"
+    )
+    ended(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
         assert "right" not in steps[name].out
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}

@@ -30,7 +30,7 @@ from efi_image.formats.gpt.types import BY_NAME
 
 MIB = 1 << 20
 CONFIG = load_config()
-DOCUMENT = Path(__file__).parents[2] / "docs" / "manifest.md"
+DOCUMENT = Path(__file__).parents[2] / "docs/reference/manifest.md"
 Capture = pytest.CaptureFixture[str]
 
 

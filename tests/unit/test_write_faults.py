@@ -22,8 +22,8 @@ from writing import (
 
 from efi_image.cli.main import main
 from efi_image.errors import (
-    NotAsWritten,
     OutputError,
+    VerificationFailed,
     ZppError,
 )
 from efi_image.flash.chunker import GRAIN
@@ -37,7 +37,7 @@ def test_a_wrong_byte_is_found(image: Path, tmp_path: Path) -> None:
         stick = old_stick(tmp_path, SIZE)
         medium = Misbehaving(stick)
         medium.flipped = place
-        with pytest.raises(NotAsWritten, match=f"first at byte {place};"):
+        with pytest.raises(VerificationFailed, match=f"first at byte {place};"):
             write(image, stick, medium=medium)
         assert not boots(stick)
 
@@ -79,7 +79,7 @@ def test_a_signal_does_not_keep_a_wrong_stick_bootable(image: Path, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt) as caught:
         write(image, stick, medium=medium)
     assert medium.cleared == 2
-    assert isinstance(caught.value.__context__, NotAsWritten)
+    assert isinstance(caught.value.__context__, VerificationFailed)
     assert not boots(stick)
 
 
@@ -118,7 +118,7 @@ def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_pat
     stick = old_stick(tmp_path, SIZE)
     medium = Misbehaving(stick)
     medium.flipped = 4 * MIB + 99
-    with pytest.raises(NotAsWritten, match=f"first at byte {4 * MIB + 99};"):
+    with pytest.raises(VerificationFailed, match=f"first at byte {4 * MIB + 99};"):
         write(FORMS[form](image), stick, medium=medium)
     report = write(image, stick, WriteOptions(resume=True))
     assert report.kept

@@ -13,7 +13,7 @@ from writing import (
 )
 
 from efi_image.errors import (
-    NotAsWritten,
+    VerificationFailed,
 )
 from efi_image.flash.capacity_test import places, probe
 
@@ -26,7 +26,7 @@ def test_the_probe_finds_fakes(tmp_path: Path) -> None:
         if real == 16 * MIB:
             probe(medium)
         elif real & (real - 1) == 0:
-            with pytest.raises(NotAsWritten, match="says it has 16777216 bytes, but loses"):
+            with pytest.raises(VerificationFailed, match="says it has 16777216 bytes, but loses"):
                 probe(medium)
         medium.close()
 
