@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.verify import Finding, Mended, Options, Report, Severity, mend, verify
@@ -163,14 +163,14 @@ def command(
         second_opinion=second_opinion,
     )
     if fix:
-        with Meter() as meter:
-            mended = mend(image, output, replace(options, progress=meter.progress))
+        with ProgressBar() as bar:
+            mended = mend(image, output, replace(options, progress=bar.progress))
         document = {**_document(mended.after), "fixed": list(mended.done),
                     "before": _document(mended.before)}  # fmt: skip
         text, report = _show_mended(mended, output or image), mended.after
     else:
-        with Meter() as meter:
-            report = verify(image, replace(options, progress=meter.progress))
+        with ProgressBar() as bar:
+            report = verify(image, replace(options, progress=bar.progress))
         document, text = _document(report), _table(report)
     click.echo(json.dumps(document, indent=2) if as_json else text)
     if not report.clean:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.devices import Device
 from efi_image.errors import UnsafeTarget, UsageError, printable
 from efi_image.flash.options import Events, Job, Outcome, Run
@@ -20,16 +20,16 @@ from efi_image.progress import Progress
 from efi_image.render.text import human
 
 
-class _Meters:
+class _Bars:
     """One line of progress at a time."""
 
     def __init__(self) -> None:
-        self._shown: Meter | None = None
+        self._shown: ProgressBar | None = None
 
     def show(self, title: str) -> Progress:
         """A new line in place of the last."""
         self.clear()
-        self._shown = Meter(title=title)
+        self._shown = ProgressBar(title=title)
         return self._shown
 
     def phase(self, phase: Phase) -> Progress:
@@ -179,23 +179,23 @@ def command(
         raise UsageError("does not go with --resume", where="--probe")
     options = WriteOptions(verify=verify, delta=delta, resume=resume, skip_holes=skip_holes)
     job = Job(image, target, bmap, options, internal, probe, eject)
-    meters = _Meters()
+    bars = _Bars()
     run = Run(
         job,
         Events(
             confirm=lambda device, source: confirm(device, source, yes_erase),
-            watch=meters.phase,
-            probing=lambda: meters.show("probing"),
+            watch=bars.phase,
+            probing=lambda: bars.show("probing"),
         ),
     )
     try:
         outcome = run.run()
     except BaseException:
-        meters.clear()
+        bars.clear()
         if run.unfinished:
             click.echo(printable(f"{target}: {_unfinished(run)}"), err=True)
         raise
-    meters.clear()
+    bars.clear()
     if as_json:
         click.echo(json.dumps(_document(job, outcome), indent=2))
         return

@@ -14,12 +14,11 @@ from lab import Lab
 from nbd import Fault, FaultyStick
 from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
 
-from efi_image.build.esp import Addition
-from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.image import make_image
+from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
-from efi_image.io.source import BytesSource
 
 UNSAFE, VERIFICATION_FAILED, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
 HELD = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
@@ -31,7 +30,7 @@ def image(lab: Lab) -> Path:
     """An image with the hypervisor, and a file that takes a while to write."""
     bulk = lab.folder / "bulk"
     bulk.write_bytes(os.urandom(BULK))
-    return lab.image(additions=(Addition(str(bulk), "/bulk"),))
+    return lab.image(additions=(Addition(bulk, "/bulk"),))
 
 
 def blank(lab: Lab, name: str, size: int, old: int = 0) -> Path:
@@ -62,8 +61,17 @@ def ended(step: Step, code: int, *words: str) -> None:
 
 def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     old = lab.folder / "old.img"
-    readme = Item(("README.TXT",), BytesSource("readme", b"old"))
-    build([readme], ImageOptions(size=128 * MIB, table=Table.NONE), old)
+    readme = lab.folder / "README.TXT"
+    readme.write_bytes(b"old")
+    make_image(
+        ResolvedOptions(
+            old,
+            hypervisor=Hypervisor.NONE,
+            files=(Addition(readme, "/"),),
+            size=128 * MIB,
+            table=Table.NONE,
+        )
+    )
     subprocess.run(["zstd", "-q", "-k", image], check=True)
     manifest = lab.folder / "disk.toml"
     manifest.write_text(f'build-dir = "{lab.build_directory}"\nlabel = "BIG"\n')
