@@ -28,6 +28,7 @@ from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.formats.fat import Demand, FatType, Identity, Layout, Tree, Volume, plan
 from efi_image.formats.fat.geometry import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
 from efi_image.formats.gpt.types import ESP
+from efi_image.formats.gpt.writer import pack_backup, pack_primary
 from efi_image.formats.iso9660 import writer as iso
 from efi_image.io.sink import Sink
 from efi_image.io.source import Source
@@ -327,17 +328,17 @@ def _tables(
         signature = options.disk_signature
         if signature is None:
             signature = int.from_bytes(digest[4:8], "little") or 1
-        return mbr_of(signature, entries).sector(), b""
+        return mbr_of(signature, entries).pack(), b""
     disk = options.disk_guid or derived_guid(digest, "disk")
     table = gpt_of(options.geometry, size // options.sector_size, disk, entries)
     if options.table is Table.GPT:
-        return table.primary(), table.backup()
+        return pack_primary(table), pack_backup(table)
 
     place = entries[0].place
     start, volume = place.first_lba * ISO_SECTOR, place.sectors * ISO_SECTOR
     system = iso.Iso(size, start, volume, options.label, options.seconds)
-    area = table.primary().ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
-    return area + system.blocks(), table.backup()
+    area = pack_primary(table).ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
+    return area + system.blocks(), pack_backup(table)
 
 
 def plan_image(items: Iterable[Item], options: ImageOptions) -> Plan:
