@@ -185,7 +185,7 @@ def _boots(options: EspOptions) -> Iterator[Item]:
     """Programs at the place where the firmware of their machine looks."""
     for name in options.boots:
         source = FileSource.open(name)
-        machine = pe.inspect(source).machine
+        machine = pe.identify(source).machine
         path = ("EFI", "BOOT", f"BOOT{machine.name}.EFI")
         if machine is Machine.X64 and not options.bare:
             raise UsageError(
