@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.formats.signature_list import read_keys
@@ -165,14 +165,14 @@ def command(
         cross_check=cross_check,
     )
     if fix:
-        with Meter() as meter:
-            repaired = repair(image, output, replace(options, progress=meter.progress))
+        with ProgressBar() as bar:
+            repaired = repair(image, output, replace(options, progress=bar.progress))
         document = {**_document(repaired.after), "fixed": list(repaired.fixed),
                     "before": _document(repaired.before)}  # fmt: skip
         text, report = _show_repaired(repaired, output or image), repaired.after
     else:
-        with Meter() as meter:
-            report = verify(image, replace(options, progress=meter.progress))
+        with ProgressBar() as bar:
+            report = verify(image, replace(options, progress=bar.progress))
         document, text = _document(report), _table(report)
     click.echo(json.dumps(document, indent=2) if as_json else text)
     if not report.clean:

@@ -23,8 +23,9 @@ class Severity(Enum):
 class Rule:
     """A numbered rule: what is wrong where it is broken, the consequence, and the fix.
 
-    `fix` is what the user can do, a command where there is one (IMAGE is the image, N the
-    partition's number). `repair` is what `--fix` does where it can; '' if it never can.
+    `repair` is what `--fix` does, '' if it never can; `fix` is what the user can do where it
+    cannot, '' if it always can. It is a command where there is one, with IMAGE and N for the
+    image and the partition's number.
     """
 
     code: str
@@ -33,11 +34,6 @@ class Rule:
     why: str
     fix: str
     repair: str = ""
-
-    @property
-    def fixable(self) -> bool:
-        """Whether `--fix` can repair it, at least in some images."""
-        return bool(self.repair)
 
 
 _E, _W, _N = Severity.ERROR, Severity.WARNING, Severity.NOTE
@@ -73,16 +69,16 @@ RULES: tuple[Rule, ...] = (
          "UEFI ignores the GPT", "remove the partitions that the MBR has instead",
          "writes a protective MBR"),
     Rule("ZPP-M102", _E, "the protective partition does not start at sector 1",
-         "UEFI ignores the GPT", _NEW_TABLE, "sets its start to 1"),
+         "UEFI ignores the GPT", "", "sets its start to 1"),
     Rule("ZPP-M103", _W, "the protective partition's size is not the disk's",
          "tools complain, and some firmware refuses the disk", _OTHERS_FIRST, "sets its size"),
     Rule("ZPP-M104", _W, "the MBR is hybrid: it has partitions beside the protective one",
          "UEFI may use the MBR instead of the GPT", "remove the other partitions from the MBR"),
     Rule("ZPP-M105", _W, "the protective partition is marked active",
          "UEFI requires 0 here, and some firmware then starts the disk's BIOS boot code",
-         _NEW_TABLE, "clears the mark"),
+         "", "clears the mark"),
     Rule("ZPP-M106", _W, "an unused record of the protective MBR is not empty",
-         "tools take it for a partition", _NEW_TABLE, "clears the record"),
+         "tools take it for a partition", "", "clears the record"),
     Rule("ZPP-M201", _E, "MBR partitions overlap",
          "writing to one destroys the other", _NEW_TABLE),
     Rule("ZPP-M202", _E, "an MBR partition ends beyond the disk",
@@ -139,7 +135,7 @@ RULES: tuple[Rule, ...] = (
          "firmware does not recognize the volume", _NEW_IMAGE,
          "writes it if the other fields are valid"),
     Rule("ZPP-F102", _E, "the boot sector does not start with a jump instruction",
-         "EDK2's FAT driver refuses the volume", _NEW_IMAGE, "writes one"),
+         "EDK2's FAT driver refuses the volume", "", "writes one"),
     Rule("ZPP-F103", _E, "the sector size is not valid for FAT",
          "no driver opens the volume", _NEW_IMAGE),
     Rule("ZPP-F104", _E, "the cluster size is not valid for FAT",
@@ -156,16 +152,16 @@ RULES: tuple[Rule, ...] = (
          "files at its end are lost, and some drivers refuse the volume",
          "write the whole image again"),
     Rule("ZPP-F110", _E, "the media byte is not valid for FAT",
-         "EDK2's FAT driver refuses the volume", _NEW_IMAGE, "writes the one in FAT[0], or F8"),
+         "EDK2's FAT driver refuses the volume", "", "writes the one in FAT[0], or F8"),
     Rule("ZPP-F111", _E, "a FAT has too few entries for the clusters",
          "the last clusters cannot be used", _NEW_IMAGE),
     Rule("ZPP-F112", _W, "the geometry (heads, sectors per track) is 0",
-         "mtools and some BIOSes refuse the volume", _NEW_IMAGE,
+         "mtools and some BIOSes refuse the volume", "",
          "writes 255 heads and 63 sectors per track"),
     Rule("ZPP-F113", _W, "the field for hidden sectors is not the partition's start",
-         "boot code and some firmware read from the wrong place", _NEW_IMAGE, "writes the start"),
+         "boot code and some firmware read from the wrong place", "", "writes the start"),
     Rule("ZPP-F114", _W, "the type string is not the type that the cluster count gives",
-         "some readers trust the string", _NEW_IMAGE, "writes the correct string"),
+         "some readers trust the string", "", "writes the correct string"),
     Rule("ZPP-F115", _E, "the FAT32 version is not 0.0",
          "drivers refuse the volume", _NEW_IMAGE),
     Rule("ZPP-F116", _E, "the root directory's first cluster does not exist",
@@ -195,12 +191,12 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-F127", _W, "mirroring of the FATs is off",
          "some firmware reads the first FAT, whichever is active", _NEW_IMAGE),
     Rule("ZPP-F131", _E, "the boot sector is unusable, but its backup is valid",
-         "no driver opens the volume", _NEW_IMAGE, "copies the backup"),
+         "no driver opens the volume", "", "copies the backup"),
     # ---- FAT: tables
     Rule("ZPP-F201", _E, "FAT[0] does not contain the media byte",
-         "some drivers refuse the volume", _NEW_IMAGE, "writes it"),
+         "some drivers refuse the volume", "", "writes it"),
     Rule("ZPP-F202", _W, "FAT[1] is not an end-of-chain mark",
-         "some drivers report a damaged volume", _NEW_IMAGE, "writes one"),
+         "some drivers report a damaged volume", "", "writes one"),
     Rule("ZPP-F203", _E, "the FATs differ",
          "readers of the second FAT see other files", _COPY_OFF,
          "copies the first if its chains are valid"),
@@ -222,14 +218,14 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-F301", _W, "the FSInfo sector is missing",
          "systems count the free space at every mount", _NEW_IMAGE, "writes it"),
     Rule("ZPP-F302", _W, "FSInfo's count of free clusters is wrong",
-         "systems show the wrong free space", _NEW_IMAGE, "writes the correct count"),
+         "systems show the wrong free space", "", "writes the correct count"),
     Rule("ZPP-F303", _W, "FSInfo's next free cluster does not exist",
-         "systems search for free space in the wrong place", _NEW_IMAGE, "writes a valid one"),
+         "systems search for free space in the wrong place", "", "writes a valid one"),
     Rule("ZPP-F304", _W, "the backup boot sector differs from the boot sector",
          "a repair from the backup would damage the volume", _OTHERS_FIRST,
          "copies the boot sector"),
     Rule("ZPP-F305", _W, "there is no backup boot sector",
-         "one bad sector loses the volume", _NEW_IMAGE, "writes one to sector 6"),
+         "one bad sector loses the volume", "", "writes one to sector 6"),
     Rule("ZPP-F306", _N, "there is no room for a backup boot sector",
          "one bad sector loses the volume", _NEW_IMAGE),
     # ---- FAT: directories
@@ -260,12 +256,12 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-F412", _W, "a volume label is superfluous, misplaced or has a file's fields",
          "systems disagree about the label", _LABEL),
     Rule("ZPP-F413", _W, "the labels in the boot sector and in the root directory differ",
-         "systems disagree about the label", _LABEL,
+         "systems disagree about the label", "",
          "copies the root directory's label to the boot sector"),
     Rule("ZPP-F414", _E, "a directory has more than 65,536 entries",
          "drivers refuse it or stop reading", "divide the files among more directories"),
     Rule("ZPP-F415", _W, "a directory's entry has a size other than 0",
-         "some tools report a damaged volume", _NEW_IMAGE, "writes 0"),
+         "some tools report a damaged volume", "", "writes 0"),
     Rule("ZPP-F416", _N, "there are more or deeper directories than verify follows",
          "the rest was not checked", _FSCK),
     Rule("ZPP-F417", _W, "entries follow the end mark of a directory",
@@ -344,6 +340,7 @@ def markdown() -> str:
     lines = ["| rule | severity | what is wrong | consequence | fix |",
              "| --- | --- | --- | --- | --- |"]  # fmt: skip
     for rule in RULES:
-        fix = f"`--fix` {rule.repair}; otherwise {rule.fix}" if rule.repair else rule.fix
+        ways = [f"`--fix` {rule.repair}"] if rule.repair else []
+        fix = "; otherwise ".join([*ways, rule.fix] if rule.fix else ways)
         lines.append(f"| {rule.code} | {rule.severity.value} | {rule.title} | {rule.why} | {fix} |")
     return "\n".join(lines) + "\n"

@@ -199,6 +199,7 @@ def test_random_damage_is_found_or_harmless(
     image, fixed = tmp_path / "image", tmp_path / "fixed"
     image.write_bytes(data)
     report = verify(image)
+    assert all(finding.advice("image") for finding in report.findings)
     repaired = repair(image, fixed)
     if repaired.fixed:
         assert not any(finding.fix for finding in repaired.after.findings)

@@ -76,7 +76,7 @@ def test_damage_is_found(originals: dict[int, Path], tmp_path: Path, damage: Dam
     assert image.read_bytes() == before
     own = [finding for finding in report.findings if finding.rule.code == f"ZPP-{damage.rule}"]
     assert any(finding.fix for finding in own) is damage.fixed
-    assert all(finding.rule.fixable for finding in report.findings if finding.fix)
+    assert all(finding.rule.repair for finding in report.findings if finding.fix)
 
 
 @pytest.mark.parametrize(

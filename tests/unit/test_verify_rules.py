@@ -33,7 +33,7 @@ def test_rules_are_consistent() -> None:
     assert len(BY_CODE) == len(RULES)
     for rule in RULES:
         assert re.fullmatch(r"ZPP-[DMGFBCS]\d{3}", rule.code)
-        assert rule.fixable is bool(rule.repair), rule.code
+        assert rule.fix or rule.repair, rule.code
         for text in (rule.title, rule.why, rule.fix, rule.repair):
             assert not text.endswith("."), rule.code
             assert text.count("`") % 2 == 0, rule.code
