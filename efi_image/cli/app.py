@@ -19,7 +19,7 @@ from efi_image.errors import EXIT_CODES, ExitCode, printable
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
-    "verify": "Say why an image does not boot, and mend it.",
+    "verify": "Check an image, explain why it does not boot, and repair it.",
     "ls": "List files of an image.",
     "cat": "Write a file of an image to standard output.",
     "extract": "Extract files and directories of an image.",

@@ -10,14 +10,14 @@ from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import read_disk
-from efi_image.inspect.difference import Difference, Scope, compare_disks, compare_pe
+from efi_image.inspect.difference import CompareOptions, Difference, compare_disks, compare_pe
 from efi_image.inspect.image import is_pe
 from efi_image.inspect.pe import facts_of_pieces
-from efi_image.render.as_json import NOTHING, json_lines
+from efi_image.render.as_json import EMPTY, json_lines
 from efi_image.render.inspect_report import difference_line
 
 
-def _compare(old: str, new: str, ignored: Scope) -> Iterator[Difference]:
+def _compare(old: str, new: str, options: CompareOptions) -> Iterator[Difference]:
     with open_medium(old) as first, open_medium(new) as second:
         programs = [is_pe(medium) for medium in (first, second)]
         if all(programs):
@@ -26,7 +26,7 @@ def _compare(old: str, new: str, ignored: Scope) -> Iterator[Difference]:
         elif any(programs):
             raise InputError("one is a PE file, the other is not", where=f"{old}, {new}")
         else:
-            yield from compare_disks(read_disk(first), read_disk(second), ignored)
+            yield from compare_disks(read_disk(first), read_disk(second), options)
 
 
 @click.command("diff")
@@ -50,11 +50,11 @@ def command(
     """
     found = False
     with ProgressBar() as bar:
-        differences = _compare(old, new, Scope(ignore_dates, ignore_ids, bar.progress))
+        differences = _compare(old, new, CompareOptions(ignore_dates, ignore_ids, bar.progress))
         shown = json_lines(differences) if as_json else map(difference_line, differences)
         for line in shown:
             bar.clear()
             click.echo(line)
-            found = found or line != NOTHING
+            found = found or line != EMPTY
     if found:
         ctx.exit(ExitCode.VERDICT)

@@ -10,7 +10,7 @@ import click
 from efi_image.errors import printable
 from efi_image.formats.disk import open_disk, parse_place
 from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, find, show, split, walk
-from efi_image.inspect.image import when
+from efi_image.inspect.image import date_text
 from efi_image.render.as_json import json_lines
 from efi_image.render.text import aligned, tree, widths_of
 
@@ -35,7 +35,7 @@ def _shown(path: Path, node: Node) -> str:
 
 def _cells(path: Path, node: Node) -> tuple[str, str, str]:
     size = "" if node.kind is Kind.DIRECTORY else str(node.size)
-    return node.attributes or "-", size, when(node)
+    return node.attributes or "-", size, date_text(node)
 
 
 def _long(rows: Callable[[], Iterable[tuple[Path, Node]]]) -> Iterator[str]:
@@ -57,7 +57,7 @@ def _row(path: Path, node: Node) -> dict[str, object]:
         "path": "\\".join(path),
         "kind": node.kind.value,
         "size": node.size,
-        "modified": when(node),
+        "modified": date_text(node),
         "attributes": node.attributes,
         "alias": node.alias,
         "target": node.target,
