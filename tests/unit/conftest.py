@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from makepe import BOOT_DRIVER, make_pe
 
-from efi_image.config.environment import VARIABLES
+from efi_image.config.variables import VARIABLES
 
 # a shell's background job ignores it, and so would the programs that the tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
