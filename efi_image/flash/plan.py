@@ -1,4 +1,4 @@
-"""An image that is made while it is written; no file holds it."""
+"""An image that is made while it is written, from a manifest; no file has it."""
 
 from __future__ import annotations
 
@@ -10,21 +10,22 @@ from efi_image.config import manifest
 from efi_image.config.environment import Setting, load
 from efi_image.config.resolve import resolve
 from efi_image.config.settings import Settings, merge
-from efi_image.flash.source import To, part_of
+from efi_image.flash.chunker import DataSink
+from efi_image.flash.source import part_of
 from efi_image.io.sink import Sink
 from efi_image.io.source import FileSource
 from efi_image.progress import Progress, counter
 
 
 class _PlanSink(Sink):
-    """Gives the data of a planned image to a receiver."""
+    """Gives the data of a planned image to another sink."""
 
-    def __init__(self, to: To, name: str) -> None:
+    def __init__(self, to: DataSink, name: str) -> None:
         super().__init__(-1, name, digest=False)
         self._to = to
 
     def _write_at(self, view: memoryview, position: int) -> None:
-        self._to.data(position, view)
+        self._to.write_at(position, view)
 
     def _end(self) -> None:
         pass
@@ -32,7 +33,7 @@ class _PlanSink(Sink):
 
 @dataclass(frozen=True, slots=True)
 class PlanSource:
-    """An image that is made while it is written; no file holds it."""
+    """An image that is made while it is written."""
 
     plan: Plan
     name: str
@@ -41,11 +42,11 @@ class PlanSource:
     def size(self) -> int | None:
         return self.plan.size
 
-    def feed(self, to: To, progress: Progress | None = None) -> int:
-        sink = _PlanSink(to, self.name)
-        sink.progress = counter(progress, self.plan.payload)
-        self.plan.write(sink)
-        sink.finish()
+    def copy_to(self, sink: DataSink, progress: Progress | None = None) -> int:
+        made = _PlanSink(sink, self.name)
+        made.progress = counter(progress, self.plan.payload)
+        self.plan.write(made)
+        made.finish()
         return self.plan.size
 
     def part(self, offset: int, count: int) -> bytes | None:

@@ -27,7 +27,6 @@ from efi_image.errors import (
     ZppError,
 )
 from efi_image.flash.chunker import GRAIN
-from efi_image.flash.session import WriteOptions
 
 __all__ = ["image"]
 
@@ -105,11 +104,11 @@ def test_what_could_not_be_cleared_is_said(
 ) -> None:
     """Nobody is told that a stick does not boot which does."""
     stick = old_stick(tmp_path, SIZE)
-    monkeypatch.setattr("efi_image.flash.options.open_file", lambda path, _: Dying(path))
+    monkeypatch.setattr("efi_image.flash.destination.open_file", lambda path, _: Dying(path))
     assert main(["write", str(image), str(stick)]) == 4
     told = capsys.readouterr()
     assert told.out == ""
-    assert "not finished, and it could not be cleared again: do not boot from it" in told.err
+    assert "unfinished, and clearing the target failed: do not boot from it" in told.err
     assert boots(stick)
 
 
@@ -120,7 +119,7 @@ def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_pat
     medium.flipped = 4 * MIB + 99
     with pytest.raises(VerificationFailed, match=f"first at byte {4 * MIB + 99};"):
         write(FORMS[form](image), stick, medium=medium)
-    report = write(image, stick, WriteOptions(resume=True))
+    report = write(image, stick, resume=True)
     assert report.kept
     assert stick.read_bytes() == image.read_bytes()
 

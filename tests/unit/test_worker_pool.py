@@ -1,4 +1,4 @@
-"""The threads that write: order, errors, and signals while it is waited for."""
+"""The threads that write: order, errors, and signals while they are waited for."""
 
 from __future__ import annotations
 
@@ -9,18 +9,14 @@ from functools import partial
 
 import pytest
 
-from efi_image.flash.deferred_signals import undisturbed
-from efi_image.flash.worker_pool import BUFFERS, WORKERS, Lane
-
-
-def ignore(_result: object) -> None:
-    """What is done with a result that is of no use."""
+from efi_image.flash.chunker import PIECE
+from efi_image.flash.deferred_signals import deferred_signals
+from efi_image.flash.worker_pool import BUFFERS, WORKERS, WorkerPool
 
 
 def test_results_come_in_the_order_of_the_jobs() -> None:
-    """However long each takes; the jobs run elsewhere, and what is done with a result here."""
+    """However long each takes; the jobs run elsewhere."""
     main = threading.current_thread()
-    done: list[tuple[int, bool]] = []
     second = threading.Event()
 
     def job(number: int) -> tuple[int, bool]:
@@ -30,25 +26,30 @@ def test_results_come_in_the_order_of_the_jobs() -> None:
             assert second.wait(60)  # the first ends after the second has begun
         return number, threading.current_thread() is main
 
-    def note(result: tuple[int, bool]) -> None:
-        assert threading.current_thread() is main
-        done.append(result)
-
-    with Lane() as lane:
+    done: list[tuple[int, bool]] = []
+    with WorkerPool[tuple[int, bool]]() as pool:
         for number in range(40):
-            lane.submit(partial(job, number), note)
-        lane.drain()
+            pool.submit(partial(job, number))
+            done += pool.results()
+        done += pool.drain()
     assert done == [(number, False) for number in range(40)]
 
 
+def test_each_item_gets_a_buffer() -> None:
+    with WorkerPool[int]() as pool:
+        assert list(pool.map(lambda item, buffer: item * len(buffer), range(9))) == [
+            number * PIECE for number in range(9)
+        ]
+
+
 def test_buffers_come_back_when_their_jobs_are_done() -> None:
-    with Lane() as lane:
+    with WorkerPool[None]() as pool:
         seen = set()
         for _ in range(5 * BUFFERS):
-            buffer = lane.buffer()
+            buffer = pool.buffer()
             seen.add(id(buffer))
-            lane.submit(lambda: None, ignore, buffer)
-        lane.drain()
+            pool.submit(lambda: None, buffer)
+        assert len(list(pool.drain())) == 5 * BUFFERS
     assert len(seen) <= BUFFERS
 
 
@@ -62,36 +63,37 @@ def test_nothing_is_begun_after_an_error() -> None:
         may_fail.wait(60)
         raise OSError(5, "fails")
 
-    with Lane() as lane:
+    with WorkerPool[None]() as pool:
         for _ in range(WORKERS):
-            lane.submit(fails, ignore)
+            pool.submit(fails)
         started.wait(60)
-        lane.submit(lambda: done.append(1), ignore)
+        pool.submit(lambda: done.append(1))
         may_fail.set()
         for _ in range(2):
             with pytest.raises(OSError, match="fails"):
-                lane.drain()
-        lane.submit(lambda: done.append(2), ignore)
+                list(pool.drain())
+        pool.submit(lambda: done.append(2))
     assert not done
 
 
 def test_what_was_begun_before_an_error_is_done() -> None:
-    done: list[str] = []
     failed = threading.Event()
 
     def slow() -> str:
         assert failed.wait(60)
         return "slow"
 
-    def fails() -> None:
+    def fails() -> str:
         failed.set()
         raise OSError(5, "fails")
 
-    with Lane() as lane:
-        lane.submit(slow, done.append)
-        lane.submit(fails, ignore)
+    done: list[str] = []
+    with WorkerPool[str]() as pool:
+        pool.submit(slow)
+        pool.submit(fails)
         with pytest.raises(OSError, match="fails"):
-            lane.drain()
+            done += pool.drain()
+        done += pool.results()
     assert done == ["slow"]
 
 
@@ -104,16 +106,16 @@ def test_jobs_that_wait_are_dropped() -> None:
         may_end.wait()
         done.append(1)
 
-    def give_up(lane: Lane) -> None:
+    def give_up(pool: WorkerPool[None]) -> None:
         for _ in range(WORKERS):
-            lane.submit(first, ignore)
-        lane.submit(lambda: done.append(2), ignore)
+            pool.submit(first)
+        pool.submit(lambda: done.append(2))
         running.wait(60)
         threading.Timer(0.05, may_end.set).start()
         raise InterruptedError
 
-    with pytest.raises(InterruptedError), Lane() as lane:
-        give_up(lane)
+    with pytest.raises(InterruptedError), WorkerPool[None]() as pool:
+        give_up(pool)
     assert done == [1] * WORKERS
 
 
@@ -137,13 +139,13 @@ def test_a_signal_does_not_end_the_wait_for_a_running_job() -> None:
             time.sleep(0.1)  # time for the wait to end
         may_end.set()
 
-    def leave(lane: Lane) -> None:
-        lane.submit(job, ignore)
+    def leave(pool: WorkerPool[None]) -> None:
+        pool.submit(job)
         running.wait()
         threading.Thread(target=interrupt).start()
 
-    with pytest.raises(KeyboardInterrupt), Lane() as lane:
-        leave(lane)
+    with pytest.raises(KeyboardInterrupt), WorkerPool[None]() as pool:
+        leave(pool)
     assert done == [1]
 
 
@@ -155,7 +157,7 @@ def test_a_signal_is_held_back() -> None:
         signal.raise_signal(signal.SIGINT)
         order.append("done")
 
-    with pytest.raises(KeyboardInterrupt), undisturbed():
+    with pytest.raises(KeyboardInterrupt), deferred_signals():
         short()
     assert order == ["done"]
     assert signal.getsignal(signal.SIGINT) is before
@@ -165,7 +167,7 @@ def test_other_threads_hold_nothing_back() -> None:
     seen = []
 
     def work() -> None:
-        with undisturbed():
+        with deferred_signals():
             seen.append(signal.getsignal(signal.SIGINT))
 
     thread = threading.Thread(target=work)

@@ -27,7 +27,6 @@ from efi_image.errors import (
 )
 from efi_image.flash import resume as state
 from efi_image.flash.chunker import GRAIN, PIECE
-from efi_image.flash.session import WriteOptions
 
 __all__ = ["image"]
 
@@ -38,7 +37,7 @@ def test_delta_writes_what_differs(image: Path, tmp_path: Path) -> None:
     with stick.open("r+b") as file:
         file.seek(3 * MIB + 17)
         file.write(b"changed")
-    report = write(image, stick, WriteOptions(delta=True))
+    report = write(image, stick, delta=True)
     assert 2 * GRAIN < report.written < 4 * GRAIN  # with both ends of the stick
     assert report.kept > PAYLOAD - GRAIN
     assert report.zeroed == 0
@@ -48,11 +47,11 @@ def test_delta_writes_what_differs(image: Path, tmp_path: Path) -> None:
 def test_nothing_to_resume(image: Path, tmp_path: Path) -> None:
     stick = old_stick(tmp_path, SIZE)
     before = stick.read_bytes()
-    with pytest.raises(InputError, match="holds no unfinished write"):
-        write(image, stick, WriteOptions(resume=True))
+    with pytest.raises(InputError, match="has no unfinished write"):
+        write(image, stick, resume=True)
     write(image, stick)
-    with pytest.raises(InputError, match="holds no unfinished write"):
-        write(image, stick, WriteOptions(resume=True))
+    with pytest.raises(InputError, match="has no unfinished write"):
+        write(image, stick, resume=True)
     assert before != stick.read_bytes() == image.read_bytes()
 
 
@@ -61,13 +60,13 @@ def test_resuming_another_image(image: Path, tmp_path: Path) -> None:
     note = state.Unfinished("other.img", "ab" * 32, 5 * MIB)
     with stick.open("r+b") as file:
         file.write(bytes(4096) + note.block())
-    with pytest.raises(InputError, match=r"was being written with another image: other.img"):
-        write(image, stick, WriteOptions(resume=True))
+    with pytest.raises(InputError, match=r"has an unfinished write of another image: other.img"):
+        write(image, stick, resume=True)
 
 
 def test_resuming_needs_reading_back(image: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not go with --no-verify"):
-        write(image, old_stick(tmp_path, SIZE), WriteOptions(resume=True, verify=False))
+    with pytest.raises(UsageError, match="cannot be used with --no-verify"):
+        write(image, old_stick(tmp_path, SIZE), resume=True, verify=False)
 
 
 def test_notes_survive_strange_names() -> None:
@@ -104,6 +103,6 @@ def test_what_was_cleared_at_the_end_is_written_again(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="fails"):
         write(image, stick, medium=Hesitant(stick))
     assert not boots(stick)
-    report = write(image, stick, WriteOptions(resume=True))
+    report = write(image, stick, resume=True)
     assert report.kept > PAYLOAD - PIECE
     assert stick.read_bytes() == image.read_bytes()

@@ -1,4 +1,4 @@
-"""Sticks that say they are larger than they are."""
+"""Sticks that claim a larger capacity than they have."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from writing import (
 from efi_image.errors import (
     VerificationFailed,
 )
-from efi_image.flash.capacity_test import places, probe
+from efi_image.flash.capacity_test import check_capacity, places
 
 
-def test_the_probe_finds_fakes(tmp_path: Path) -> None:
+def test_fakes_are_found(tmp_path: Path) -> None:
     stick = old_stick(tmp_path, 16 * MIB)
     for real in (16 * MIB, 8 * MIB, 4 * MIB, 5 * MIB):
         medium = Misbehaving(stick)
         medium.real = real
         if real == 16 * MIB:
-            probe(medium)
+            check_capacity(medium)
         elif real & (real - 1) == 0:
-            with pytest.raises(VerificationFailed, match="says it has 16777216 bytes, but loses"):
-                probe(medium)
+            with pytest.raises(VerificationFailed, match="claims 16777216 bytes, but loses"):
+                check_capacity(medium)
         medium.close()
 
 
-def test_the_probe_goes_everywhere() -> None:
+def test_blocks_are_everywhere() -> None:
     for size in (4096, 2 * MIB, 16 << 30, (16 << 30) + 512 * 77):
         found = places(size)
         assert found[-1] == size // 4096 * 4096 - 4096
