@@ -1,7 +1,7 @@
 """The group of all commands, which are imported when they are used.
 
-So `--version` and `--help` take little longer than click does. To add a command: a module in efi_image/cli
-whose click command is named `command`, and a line in COMMANDS.
+So `--version` and `--help` take little longer than click does. To add a command, add a
+module to efi_image/cli whose click command is named `command`, and a line to COMMANDS.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from efi_image.errors import EXIT_CODES, ExitCode, printable
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
-    "verify": "Say why an image does not boot, and mend it.",
+    "verify": "Check an image, explain why it does not boot, and repair it.",
     "ls": "List the files on an image.",
     "cat": "Write a file from an image to standard output.",
     "extract": "Extract files and directories from an image.",

@@ -91,8 +91,12 @@ def _follow(everything: bool, needed: int, as_json: bool) -> None:
 
 @click.command("devices")
 @click.option("--all", "everything", is_flag=True, help="List loop devices as well.")
-@click.option("--size", metavar="SIZE", help="Mark disks smaller than this, such as 2G, as not safe.")
-@click.option("--watch", is_flag=True, help="Keep running and show disks as they are plugged and unplugged.")
+@click.option(
+    "--size", metavar="SIZE", help="Mark disks smaller than this, such as 2G, as not safe."
+)
+@click.option(
+    "--watch", is_flag=True, help="Keep running and show disks as they are plugged and unplugged."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(everything: bool, size: str | None, watch: bool, as_json: bool) -> None:
     """List disks, and which of them are safe to write.

@@ -44,7 +44,9 @@ class _Command(click.Command):
     "QEMU with TCG (AMD-V), Bochs (VT-x and AMD-V).",
 )
 @click.option("--cpus", type=int, default=1, show_default=True, help="Number of CPUs.")
-@click.option("--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory in MiB.")
+@click.option(
+    "--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory in MiB."
+)
 @click.option("--cpu-model", default="", metavar="MODEL", help=_CPU_MODEL_HELP)
 @click.option(
     "--machine",
@@ -58,7 +60,9 @@ class _Command(click.Command):
     show_default=True,
     help="Medium of the image: a disk, an optical disc, or a USB stick (QEMU).",
 )
-@click.option("--timeout", type=float, default=0, metavar="SECONDS", help="Time limit in seconds; 0: none.")
+@click.option(
+    "--timeout", type=float, default=0, metavar="SECONDS", help="Time limit in seconds; 0: none."
+)
 @click.option(
     "--expect",
     multiple=True,
@@ -91,12 +95,15 @@ class _Command(click.Command):
     help="--gdb[=HOST:PORT]: start a gdb server, for this machine only (QEMU).  [default: "
     "GDB_SERVER_ADDRESS]",
 )
-@click.option(
-    "--debug", is_flag=True, help="Start gdb at the core's first line (with --gdb)."
-)
+@click.option("--debug", is_flag=True, help="Start gdb at the core's first line (with --gdb).")
 @click.option("--deterministic", is_flag=True, help="Make every run the same (with one CPU).")
 @click.option("--keep-work", is_flag=True, help="Keep the work directory of the run.")
-@click.option("--extra", multiple=True, metavar="WORD", help="Argument for QEMU or line for bochsrc. Repeatable.")
+@click.option(
+    "--extra",
+    multiple=True,
+    metavar="WORD",
+    help="Argument for QEMU or line for bochsrc. Repeatable.",
+)
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
 def command(
     image: Path,

@@ -76,7 +76,7 @@ def test_inspect_tree(tmp_path: Path, capsys: Capture) -> None:
     assert main(["inspect", str(image), "--tree"]) == 0
     out = capsys.readouterr().out
     assert "│           └── data.bin  117.2 KiB\n" in out or "└── data.bin  117.2 KiB\n" in out
-    assert "! is no PE file" in out  # BOOTX64.EFI is random bytes here
+    assert "! is not a PE file" in out  # BOOTX64.EFI is random bytes here
 
 
 def test_inspect_tells_of_damage(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
