@@ -24,7 +24,7 @@ def _compare(old: str, new: str, options: CompareOptions) -> Iterator[Difference
             facts = [facts_of_pieces(m.chunks(0, m.size), m.name) for m in (first, second)]
             yield from compare_pe(new, *facts)
         elif any(programs):
-            raise InputError("one is a PE file, the other is not", where=f"{old}, {new}")
+            raise InputError("only one of them is a PE file", where=f"{old}, {new}")
         else:
             yield from compare_disks(read_disk(first), read_disk(second), options)
 
@@ -32,17 +32,17 @@ def _compare(old: str, new: str, options: CompareOptions) -> Iterator[Difference
 @click.command("diff")
 @click.argument("old")
 @click.argument("new")
-@click.option("--ignore-dates", is_flag=True, help="Dates of files do not count.")
-@click.option("--ignore-ids", is_flag=True, help="GUIDs and serial numbers do not count.")
+@click.option("--ignore-dates", is_flag=True, help="Ignore the dates of files.")
+@click.option("--ignore-ids", is_flag=True, help="Ignore GUIDs and serial numbers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.pass_context
 def command(
     ctx: click.Context, old: str, new: str, ignore_dates: bool, ignore_ids: bool, as_json: bool
 ) -> None:
-    """Compare two images or PE files by meaning.
+    """Compare the contents of two images or PE files.
 
-    Partition tables, volumes and files are compared, not the places where files stand. The exit
-    code is 0 if nothing differs, 1 if something does.
+    Compares partition tables, volumes and files, but not where files are stored. The exit
+    code is 0 without differences, 1 with any.
 
     \b
     Example:

@@ -10,7 +10,7 @@ import pytest
 from foreign import divided_disk
 from makepe import BOOT_DRIVER, make_pe
 
-from efi_image.config.environment import VARIABLES
+from efi_image.config.variables import VARIABLES
 
 # a shell's background job ignores it, and so would the programs that the tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
