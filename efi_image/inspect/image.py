@@ -48,7 +48,7 @@ class Files:
         self._used = used
         self._programs = programs
         self._progress = progress
-        self.faults: tuple[str, ...] = ()
+        self.faults: list[str] = []
 
     def __iter__(self) -> Iterator[FileFacts]:
         """All files, each directory before those below it."""
@@ -68,18 +68,17 @@ class Files:
             yield len(path) - 1, is_last, self._facts(path, node, budget)
 
     def _iterate(self, order: Callable[..., Iterator[_Row]]) -> Iterator[_Row]:
-        faults: list[str] = []
+        self.faults.clear()
         tell = counter(self._progress, self._used)
         scanned = self._volume.scanned
         try:
-            for row in order(self._volume, faults=faults):
+            for row in order(self._volume, faults=self.faults):
                 yield row
                 if tell:
                     tell(row[1].size + self._volume.scanned - scanned)
                     scanned = self._volume.scanned
         except InputError as error:
-            faults.append(str(error))
-        self.faults = tuple(faults)
+            self.faults.append(str(error))
 
     def _facts(self, path: Path, node: Node, budget: _Budget) -> FileFacts:
         facts = _outline(path, node)
@@ -94,16 +93,6 @@ class Files:
 
 
 _Row = TypeVar("_Row", bound=tuple[Path, Node] | tuple[Path, Node, bool])
-
-
-class Faults:
-    """Why some files of a volume may be missing; known after an iteration over `files`."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files.faults)
 
 
 def _outline(path: Path, node: Node) -> FileFacts:
@@ -125,7 +114,7 @@ class VolumeFacts:
     free: int
     boot_entries: tuple[str, ...]
     files: Files
-    faults: Faults
+    faults: list[str]  # filled by an iteration over `files`
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,7 +281,7 @@ def _volume(volume: FileSystem, limits: _Limits) -> VolumeFacts:
         free=free,
         boot_entries=_boot_entries(volume),
         files=files,
-        faults=Faults(files),
+        faults=files.faults,
     )
 
 

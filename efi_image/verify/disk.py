@@ -44,7 +44,7 @@ class DiskCheck:
             if self._volumes and not any(partition.is_esp for partition in disk.partitions):
                 context.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
         elif not disk.is_iso:
-            self._findings.add("ZPP-D101", "its start has no known format", offset=0)
+            self._findings.add("ZPP-D101", "its first sectors have no known format", offset=0)
             return
         if disk.is_iso:
             self._el_torito(disk)

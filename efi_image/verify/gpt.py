@@ -63,7 +63,7 @@ class GptCheck:
         add = self._context.add
         if half is None:
             if not self._is_cut_off():
-                add(codes.missing, f"sector {at} has none", at * self._size, fix=fix)
+                add(codes.missing, f"sector {at} has no GPT signature", at * self._size, fix=fix)
             return
         header = half.header
         offset = half.lba * self._size

@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-M204", _N, "no MBR partition has the type EF (EFI system partition)",
          "some firmware ignores partitions of other types", "`sfdisk --part-type IMAGE N ef`"),
     # ---- GPT
-    Rule("ZPP-G101", _E, "the primary GPT header has no signature",
+    Rule("ZPP-G101", _E, "the primary GPT header is missing",
          "firmware finds the table only through its backup, if at all", _NEW_TABLE, _FROM_OTHER),
     Rule("ZPP-G102", _E, "the CRC of the primary GPT header is wrong",
          "the firmware ignores the header", _NEW_TABLE, _FROM_OTHER + ", or corrects the CRC"),
