@@ -13,7 +13,7 @@ from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, show, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
-from efi_image.inspect.pe import PeFacts, facts_of_pieces
+from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.io.medium import Medium
 from efi_image.progress import Progress, counter
 
@@ -87,7 +87,7 @@ class Files:
         if not budget.take(node.size):
             return replace(facts, fault="was not read, because it overlaps others")
         try:
-            return replace(facts, pe=facts_of_pieces(self._volume.chunks(node), facts.path))
+            return replace(facts, pe=pe_facts(self._volume.chunks(node), facts.path))
         except InputError as error:
             return replace(facts, fault=error.what)
 

@@ -20,7 +20,7 @@ MAX_EL_TORITO = 64
 
 
 class DiskCheck:
-    """Checks one image."""
+    """Checks one image; adds to `findings`."""
 
     def __init__(self, medium: Medium, options: Options, findings: Findings) -> None:
         self._medium = medium
@@ -30,7 +30,7 @@ class DiskCheck:
         self._volumes: list[tuple[CheckContext, FatVolume]] = []
 
     def run(self) -> None:
-        """Check everything."""
+        """Check everything; raises InputError if the image cannot be read at all."""
         disk = read_disk(self._medium)
         self._findings.sector_size = disk.sector_size
         if disk.scheme is Scheme.GPT:
