@@ -16,7 +16,6 @@ from efi_image.formats.gpt import table as gpt
 from efi_image.formats.gpt.types import NO_GUID, PartitionType
 from efi_image.formats.mbr import table as mbr
 from efi_image.formats.mbr.table import MBR_ENTRIES, Mbr
-from efi_image.io.source import Source
 
 ISO_SECTOR = 512
 ISO_BLOCK = 2048
@@ -39,16 +38,6 @@ class Table(Enum):
     def is_gpt(self) -> bool:
         """Whether it gives a GUID to the disk and to each partition."""
         return self in {Table.GPT, Table.ISO}
-
-
-@dataclass(frozen=True, slots=True)
-class ExtraPartition:
-    """A partition whose bytes are those of a file; no GUID: it is derived from the content."""
-
-    source: Source
-    type: PartitionType
-    name: str = ""
-    guid: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)

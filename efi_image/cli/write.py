@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.devices import Device
 from efi_image.errors import UnsafeTarget, printable
 from efi_image.flash import ImageSource, Phase, WriteOptions, WriteReport
@@ -23,12 +23,12 @@ class _Bars:
     """One line of progress at a time."""
 
     def __init__(self) -> None:
-        self._shown: Meter | None = None
+        self._shown: ProgressBar | None = None
 
     def show(self, phase: Phase) -> Progress:
         """The line of a phase, in place of the last."""
         self.clear()
-        self._shown = Meter(title=phase.value)
+        self._shown = ProgressBar(title=phase.value)
         return self._shown
 
     def clear(self) -> None:

@@ -14,12 +14,11 @@ from lab import Lab
 from nbd import Fault, FaultyStick
 from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
 
-from efi_image.build.esp import Addition
-from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.image import make_image
+from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
-from efi_image.io.source import BytesSource
 
 UNSAFE, VERIFICATION_FAILED, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
 HELD = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
@@ -31,7 +30,7 @@ def image(lab: Lab) -> Path:
     """An image with the hypervisor, and a file that takes a while to write."""
     bulk = lab.folder / "bulk"
     bulk.write_bytes(os.urandom(BULK))
-    return lab.image(additions=(Addition(str(bulk), "/bulk"),))
+    return lab.image(additions=(Addition(bulk, "/bulk"),))
 
 
 def blank(lab: Lab, name: str, size: int, old: int = 0) -> Path:
@@ -62,8 +61,17 @@ def ended(step: Step, code: int, *words: str) -> None:
 
 def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     old = lab.folder / "old.img"
-    readme = Item(("README.TXT",), BytesSource("readme", b"old"))
-    build([readme], ImageOptions(size=128 * MIB, table=Table.NONE), old)
+    readme = lab.folder / "README.TXT"
+    readme.write_bytes(b"old")
+    make_image(
+        ResolvedOptions(
+            old,
+            hypervisor=Hypervisor.NONE,
+            files=(Addition(readme, "/"),),
+            size=128 * MIB,
+            table=Table.NONE,
+        )
+    )
     subprocess.run(["zstd", "-q", "-k", image], check=True)
     manifest = lab.folder / "disk.toml"
     manifest.write_text(f'build-dir = "{lab.build_directory}"\nlabel = "BIG"\n')
@@ -98,10 +106,10 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     }  # fmt: skip
     ended(steps["refused"], UNSAFE, "is mounted at /run/held")
     ended(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
-          "will be unmounted: /mnt/stick", "was not confirmed; nothing is written")  # fmt: skip
-    ended(steps["wrong serial"], UNSAFE, "its own is STORAGE1")
-    ended(steps["confirmed"], 0, "read back and right", "GPT's backup was moved", "writing: ")
-    ended(steps["partition"], UNSAFE, "is a partition; give the whole disk")
+          "will be unmounted: /mnt/stick", "was not confirmed; nothing was written")  # fmt: skip
+    ended(steps["wrong serial"], UNSAFE, "needs --yes-erase STORAGE1")
+    ended(steps["confirmed"], 0, "read back and equal", "moved the GPT's backup", "writing: ")
+    ended(steps["partition"], UNSAFE, "is a partition, not a whole disk")
     for name in ("again", "packed", "manifest"):
         ended(steps[name], 0)
     assert steps["again"].json["written"] < MIB
@@ -207,19 +215,17 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     )
     fake.close()
     liar.close()
-    unfinished = "the write is not finished, and nothing boots from it"
+    unfinished = "the write is unfinished, and nothing boots from it"
     ended(steps["pulled"], OUTPUT, "was unplugged", unfinished)
     failed = f"at byte {bad}: Input/output error"
     ended(steps["worn"], OUTPUT, f"cannot be written {failed}", unfinished)
     ended(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
     ended(steps["locked"], UNSAFE, "is write-protected")
     ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
-    ended(
-        steps["fake"], VERIFICATION_FAILED, "says it has 134217728 bytes, but loses what is written"
-    )
+    ended(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses what is written")
     ended(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
-        assert "right" not in steps[name].out
+        assert "equal" not in steps[name].out
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
     assert listed["LOCKED"] == ["read-only"]
     assert listed["SMALL"] == ["too-small"]

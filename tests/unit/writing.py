@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 from oracles import check_gpt, mtools_read, run
+from trees import tree_of
 
-from efi_image.build.image import ImageOptions, Item, build
-from efi_image.build.output import Form, Target
+from efi_image.build import image as images
+from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.flash.chunker import GRAIN
 from efi_image.flash.options import WriteOptions, WriteReport
@@ -23,7 +24,6 @@ from efi_image.flash.target import Target as Medium
 from efi_image.flash.target import open_file
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
-from efi_image.io.source import BytesSource
 
 MIB = 1 << 20
 SIZE = 16 * MIB
@@ -66,9 +66,14 @@ def make_image(
 ) -> Path:  # fmt: skip
     """An image with one file, most of it holes."""
     image = folder / "image.img"
-    items = [Item(("EFI", "BOOT", "BOOTX64.EFI"), BytesSource("file", payload()))]
-    options = ImageOptions(size=size, table=table, sector_size=sector_size)
-    build(items, options, Target(image, Form.RAW, folder / "image.bmap" if bmap else None))
+    options = ResolvedOptions(
+        image,
+        bmap=folder / "image.bmap" if bmap else None,
+        size=size,
+        table=table,
+        sector_size=sector_size,
+    )
+    images.make_image(options, tree_of({"EFI/BOOT/BOOTX64.EFI": payload()}))
     return image
 
 
