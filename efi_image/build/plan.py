@@ -27,6 +27,7 @@ from efi_image.formats import fat
 from efi_image.formats.fat import Demand, Identity, Layout, Tree, Volume
 from efi_image.formats.fat.geometry import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
 from efi_image.formats.gpt.types import ESP
+from efi_image.formats.gpt.writer import pack_backup, pack_primary
 from efi_image.formats.iso9660 import writer as iso
 from efi_image.io.sink import Sink
 from efi_image.io.source import FileSource, Source
@@ -235,13 +236,13 @@ def _tables(
         signature = options.disk_signature
         if signature is None:
             signature = int.from_bytes(digest[4:8], "little") or 1
-        return mbr_of(signature, entries).sector(), b""
+        return mbr_of(signature, entries).pack(), b""
     disk = options.disk_guid or derived_guid(digest, "disk")
     table = gpt_of(geometry, size // options.sector_size, disk, entries)
     if options.table is Table.GPT:
-        return table.primary(), table.backup()
+        return pack_primary(table), pack_backup(table)
     place = entries[0].place
     start, volume = place.first_lba * ISO_SECTOR, place.sectors * ISO_SECTOR
     system = iso.Iso(size, start, volume, options.label, options.seconds)
-    area = table.primary().ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
-    return area + system.blocks(), table.backup()
+    area = pack_primary(table).ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
+    return area + system.blocks(), pack_backup(table)

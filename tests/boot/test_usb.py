@@ -132,10 +132,10 @@ def check_table(stick: Stick) -> None:
         assert table.primary is not None
         assert table.backup is not None
         for half in (table.primary, table.backup):
-            assert half.header.crc_right
-            assert half.entries_crc_right
-        assert table.backup.header.own_lba == medium.size // stick.sector_size - 1
-        assert table.primary.header.other_lba == table.backup.header.own_lba
+            assert half.header.crc_valid
+            assert half.entries_crc_valid
+        assert table.backup.header.my_lba == medium.size // stick.sector_size - 1
+        assert table.primary.header.alternate_lba == table.backup.header.my_lba
 
 
 def assert_nothing_boots(file: Path) -> None:

@@ -82,7 +82,7 @@ def test_large_sectors(attach: Attach, tmp_path: Path) -> None:
         table = read_gpt(medium, 4096)
         assert table is not None
         assert table.backup is not None
-        assert table.backup.header.own_lba == medium.size // 4096 - 1
+        assert table.backup.header.my_lba == medium.size // 4096 - 1
 
 
 @pytest.mark.parametrize("abilities", [Abilities(True), Abilities(False, 4096), Abilities()])

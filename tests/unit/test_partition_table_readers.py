@@ -18,9 +18,10 @@ from hypothesis import strategies as st
 from efi_image.errors import InputError
 from efi_image.formats.disk import Scheme, parse_place, read_disk
 from efi_image.formats.gpt.reader import read_gpt
-from efi_image.formats.gpt.table import Gpt, Partition
+from efi_image.formats.gpt.structures import Gpt, PartitionEntry
 from efi_image.formats.gpt.types import ESP
-from efi_image.formats.mbr.reader import MAX_LOGICAL, read_mbr
+from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
+from efi_image.formats.mbr import MAX_LOGICAL, read_mbr
 from efi_image.io.medium import open_raw
 
 
@@ -53,11 +54,11 @@ def test_gpt_is_as_sgdisk_and_sfdisk_see_it(tmp_path: Path) -> None:
     assert table.sector_size == 512
     header = table.best.header
     assert str(header.disk_guid).upper() == told["id"]
-    assert (header.first_usable, header.last_usable) == (told["firstlba"], told["lastlba"])
+    assert (header.first_usable_lba, header.last_usable_lba) == (told["firstlba"], told["lastlba"])
     assert table.primary.entries == table.backup.entries
     for entry, row in zip(table.best.entries, told["partitions"], strict=True):
         assert (entry.first_lba, entry.sectors) == (row["start"], row["size"])
-        assert str(entry.type).upper() == row["type"]
+        assert str(entry.type_guid).upper() == row["type"]
         assert str(entry.guid).upper() == row["uuid"]
         assert entry.name == row.get("name", "")
         shown = oracles.run("sgdisk", "-i", str(entry.number), image)
@@ -74,9 +75,11 @@ def test_gpt_is_as_sgdisk_and_sfdisk_see_it(tmp_path: Path) -> None:
 
 def own(sector_size: int) -> tuple[Gpt, bytes]:
     ids = UUID(bytes_le=bytes(15) + b"1"), UUID(bytes_le=bytes(15) + b"2")
-    esp = Partition(ESP.guid, ids[1], MIB // sector_size, 2 * MIB // sector_size, "a name")
-    gpt = Gpt(4 * MIB // sector_size, sector_size, ids[0], (esp,))
-    data = gpt.primary().ljust(gpt.backup_start * sector_size, b"\0") + gpt.backup()
+    step = MIB // sector_size
+    esp = PartitionEntry(ESP.guid, ids[1], step, 3 * step - 1, "a name")
+    gpt = create(4 * step, sector_size, ids[0], (esp,))
+    backup = pack_backup(gpt)
+    data = pack_primary(gpt).ljust(4 * MIB - len(backup), b"\0") + backup
     assert len(data) == 4 * MIB
     return gpt, data
 
@@ -89,7 +92,7 @@ def test_sector_size_is_found(sector_size: int) -> None:
     assert disk.scheme is Scheme.GPT
     assert disk.sector_size == sector_size
     (partition,) = disk.partitions
-    assert (partition.start, partition.size) == (MIB, gpt.partitions[0].sectors * sector_size)
+    assert (partition.start, partition.size) == (MIB, gpt.best.entries[0].sectors * sector_size)
     assert partition.is_esp
     assert disk.mbr
     assert disk.mbr.is_protective
@@ -110,12 +113,12 @@ def test_a_damaged_primary_gives_way_to_the_backup(offset: int) -> None:
 
 
 def test_a_backup_that_is_not_at_the_end() -> None:
-    gpt, data = own(512)
+    _, data = own(512)
     with in_memory(data + bytes(MIB)) as medium:
         table = read_gpt(medium)
     assert table
     assert table.backup
-    assert table.backup.header.at_lba == gpt.sectors - 1
+    assert table.backup.lba == 4 * MIB // 512 - 1
 
 
 @pytest.mark.parametrize(
@@ -165,7 +168,7 @@ def test_mbr_with_logical_partitions_is_as_sfdisk_sees_it(tmp_path: Path) -> Non
         disk = read_disk(medium)
     assert table.disk_signature == int(told["id"], 16)
     rows = sorted((*table.primary, *table.logical), key=lambda p: p.number)
-    assert [(p.number, p.first, p.sectors, f"{p.type:x}", p.active) for p in rows] == [
+    assert [(p.number, p.first_lba, p.sectors, f"{p.os_type:x}", p.active) for p in rows] == [
         (int(row["node"].removeprefix(str(image))), row["start"], row["size"], row["type"],
          row.get("bootable", False))
         for row in told["partitions"]
@@ -180,7 +183,7 @@ def test_logical_partitions_in_a_circle(tmp_path: Path) -> None:
     with in_memory(data) as medium:
         extended = next(p for p in read_mbr(medium).primary if p.is_extended)
     # the second record of the first table leads to itself
-    at = extended.first * 512 + 446 + 16
+    at = extended.first_lba * 512 + 446 + 16
     with in_memory(patched(data, (at + 8, struct.pack("<I", 0)))) as medium:
         table = read_mbr(medium)
     assert len(table.logical) == 1

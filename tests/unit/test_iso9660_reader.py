@@ -10,7 +10,7 @@ import pytest
 from foreign import contents, in_memory, mkfs, patched, sources
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_reader_fat import exercise
+from test_fat_reader import exercise
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import open_disk

@@ -24,8 +24,9 @@ from efi_image.errors import (
 from efi_image.flash.chunker import GRAIN
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.formats.gpt.relocate import fit
-from efi_image.formats.gpt.table import Gpt, Partition
+from efi_image.formats.gpt.structures import PartitionEntry
 from efi_image.formats.gpt.types import ESP
+from efi_image.formats.gpt.writer import create, pack_primary
 from efi_image.io.medium import open_raw
 
 __all__ = ["image"]
@@ -57,13 +58,13 @@ def check_converted(stick: Path, image: Path, sector_size: int) -> None:
         assert before is not None
         assert before.primary is not None
         for half in (table.primary, table.backup):
-            assert half.header.crc_right
-            assert half.entries_crc_right
+            assert half.header.crc_valid
+            assert half.entries_crc_valid
             assert half.header.disk_guid == before.primary.header.disk_guid
             places = [(e.first_lba * sector_size, e.sectors * sector_size) for e in half.entries]
             wanted = [(e.first_lba * other, e.sectors * other) for e in before.primary.entries]
             assert places == wanted
-            assert half.header.first_usable * sector_size <= places[0][0]
+            assert half.header.first_usable_lba * sector_size <= places[0][0]
         assert read_gpt(medium, other) is None
         start, size = wanted[0]
         assert medium.read(start, size) == original.read(start, size)
@@ -94,8 +95,8 @@ def test_what_cannot_be_converted_is_refused(table: Table, what: str, tmp_path: 
     ("first", "sectors"), [(1 << 62, 8), ((1 << 64) - 8, 8), (1 << 62, 1 - (1 << 62))]
 )
 def test_tables_out_of_bounds_are_refused(first: int, sectors: int) -> None:
-    partition = Partition(ESP.guid, ESP.guid, first, sectors)
-    head = Gpt(1 << 13, 4096, ESP.guid, (partition,)).primary().ljust(GRAIN, b"\0")
+    entry = PartitionEntry(ESP.guid, ESP.guid, first, first + sectors - 1)
+    head = pack_primary(create(1 << 13, 4096, ESP.guid, (entry,))).ljust(GRAIN, b"\0")
     with pytest.raises((DoesNotFitError, UsageError)):
         fit(head, 64 * MIB, 512, "stick")
 
