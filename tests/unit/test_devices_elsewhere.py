@@ -122,7 +122,7 @@ def test_macos_members_of_something_else(kind: str) -> None:
 @pytest.mark.parametrize(
     ("answer", "what"),
     [
-        ({"Error": True, "ErrorMessage": "Could not find disk"}, "diskutil failed: Could not find disk"),
+        ({"Error": True, "ErrorMessage": "Could not find disk"}, "failed: Could not find disk"),
         ({"WholeDisks": []}, "does not list the disks"),
         ({"WholeDisks": [], "AllDisksAndPartitions": {}}, "has an unknown form"),
         ({"WholeDisks": [], "AllDisksAndPartitions": [
