@@ -19,8 +19,8 @@ from efi_image.flash.bmap import Filter, Map
 from efi_image.flash.chunker import PIECE, Copying
 from efi_image.formats.compressed import unpack
 from efi_image.formats.detect import disk_format_of, open_medium, stream_of
+from efi_image.io.holes import data_extents
 from efi_image.io.medium import Medium, open_raw
-from efi_image.io.sink import next_data
 from efi_image.progress import Progress, counter
 
 _HEAD = 512  # what tells a format
@@ -107,14 +107,9 @@ class RawSource:
 
     def _extents(self) -> Iterator[tuple[int, int]]:
         medium = self.medium
-        position = 0
-        while position < medium.size:
-            first, end = next_data(
-                medium.descriptor, medium.start + position, medium.start + medium.size
-            )
-            if end > first:
-                yield first - medium.start, end - medium.start
-            position = end - medium.start
+        end = medium.start + medium.size
+        for first, last in data_extents(medium.descriptor, medium.start, end):
+            yield first - medium.start, last - medium.start
 
     def feed(self, to: To, progress: Progress | None = None) -> int:
         extents = self.bmap.extents() if self.bmap else self._extents()

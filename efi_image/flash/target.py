@@ -12,6 +12,7 @@ from pathlib import Path
 
 from efi_image.errors import OutputError
 from efi_image.flash.chunker import PIECE, aligned, is_zero
+from efi_image.io.holes import data_extents
 
 # <linux/fs.h>
 BLKFLSBUF = 0x1261
@@ -140,19 +141,14 @@ class Target:
 
     def _data(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts of a file that are no holes; of a device all."""
-        while offset < end:
-            first, last = offset, end
-            if not self.is_block:
-                try:
-                    first = os.lseek(self._direct, offset, os.SEEK_DATA)
-                    last = os.lseek(self._direct, first, os.SEEK_HOLE)
-                except OSError as error:
-                    if error.errno == errno.ENXIO:
-                        return
-            first, last = first // _DIRECT * _DIRECT, -(-last // _DIRECT) * _DIRECT
-            if min(last, end) > max(first, offset):
-                yield max(first, offset), min(last, end)
-            offset = max(last, offset + _DIRECT)
+        if self.is_block:
+            yield offset, end
+            return
+        for first, last in data_extents(self._direct, offset, end):
+            start = max(first // _DIRECT * _DIRECT, offset)
+            offset = -(-last // _DIRECT) * _DIRECT
+            if min(offset, end) > start:
+                yield start, min(offset, end)
 
     def _discard(self, offset: int, count: int) -> None:
         """Tell the device that the content is of no use; it may forget it, or not."""

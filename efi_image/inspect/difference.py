@@ -9,7 +9,7 @@ from enum import Enum
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
-from efi_image.formats.files import FileSystem, Kind, Node, Path, show
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.inspect.image import (
     Files,
@@ -181,7 +181,7 @@ def _nobody(_count: int) -> None:
     """Told of progress where nobody asks."""
 
 
-def _to_compare(rows: Iterable[tuple[Path, Pair]]) -> int:
+def _to_compare(rows: Iterable[tuple[FilePath, Pair]]) -> int:
     """Bytes of the files that are as long in both."""
     return sum(
         one.size

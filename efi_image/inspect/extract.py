@@ -57,14 +57,14 @@ class _Folders:
     def __init__(self, root: int, target: str) -> None:
         self._root = root
         self._target = target
-        self._path: files.Path = ()
+        self._path: files.FilePath = ()
         self._open = os.dup(root)
 
     def close(self) -> None:
         """Close what is open."""
         os.close(self._open)
 
-    def enter(self, path: files.Path) -> int:
+    def enter(self, path: files.FilePath) -> int:
         """A descriptor of that directory, valid until the next call; no link is followed."""
         if path == self._path:
             return self._open
@@ -131,7 +131,7 @@ class Extractor:
     done: Extraction
     tell: _Tell
 
-    def add(self, path: files.Path, node: Node) -> None:
+    def add(self, path: files.FilePath, node: Node) -> None:
         """Extract a file, or a directory with all below it, under its last name."""
         if node.kind is not Kind.DIRECTORY:
             self._one(path[-1:], node)
@@ -140,7 +140,7 @@ class Extractor:
         for below, child in walk(self.volume, node, faults=self.done.skipped):
             self._one((*path[-1:], *below), child)
 
-    def _one(self, path: files.Path, node: Node) -> None:
+    def _one(self, path: files.FilePath, node: Node) -> None:
         where = show(path)
         fault = next((fault for name in path if (fault := fault_of(name))), "")
         if node.kind is Kind.LINK:
@@ -157,7 +157,7 @@ class Extractor:
         except InputError as error:
             self.done.skipped.append(str(error))
 
-    def _file(self, path: files.Path, node: Node) -> None:
+    def _file(self, path: files.FilePath, node: Node) -> None:
         where = f"{self.target}: {show(path)}"
         if self.done.size + node.size > OVERLAP * self.volume.medium.size:
             raise InputError("is more than the image can hold: files overlap", where=show(path))
@@ -182,7 +182,7 @@ def _bytes(volume: FileSystem, node: Node) -> int:
 
 def extract(
     volume: FileSystem,
-    paths: list[files.Path],
+    paths: list[files.FilePath],
     target: Path,
     *,
     replace: bool = False,

@@ -41,7 +41,7 @@ class VolumeBoot:
                 self._other_program(names, node)
         self._conf()
 
-    def _programs(self) -> Iterator[tuple[files.Path, Node]]:
+    def _programs(self) -> Iterator[tuple[files.FilePath, Node]]:
         count, scanned = 0, self.volume.scanned
         # they were read twice before: for what is in them, and for what is behind their ends
         tell = counter(self.scope.progress, scanned // 2)
@@ -79,7 +79,7 @@ class VolumeBoot:
         ]
         return b"".join(pieces)[:size]
 
-    def _boot_program(self, names: files.Path, node: Node, boots: Machine) -> None:
+    def _boot_program(self, names: files.FilePath, node: Node, boots: Machine) -> None:
         path = files.show(names)
         add = self.scope.add
         self.machines.add(boots)
@@ -98,7 +98,7 @@ class VolumeBoot:
             add("B104", f"it is {pe_rules.subsystem_text(header)}", path=path)
         self._signature(path, node, header, faults)
 
-    def _other_program(self, names: files.Path, node: Node) -> None:
+    def _other_program(self, names: files.FilePath, node: Node) -> None:
         path = files.show(names)
         header, faults = self.load(path, node)
         fatal = [fault.reason for fault in faults if fault.fatal]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from efi_image.errors import InputError, OutputError
 from efi_image.formats.detect import disk_format_of, open_medium, stream_of
 from efi_image.io.atomic import atomic
+from efi_image.io.holes import data_extents
 from efi_image.io.medium import Medium, open_raw
 from efi_image.progress import counter
 from efi_image.verify.finding import Copy, Fix, Patch
@@ -111,27 +111,13 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
 def _copy(medium: Medium, descriptor: int, name: str, tell: Callable[[int], None] | None) -> None:
     """Copy an image with its holes."""
     try:
-        place = 0
-        while place < medium.size:
-            start, end = _data(medium.descriptor, place, medium.size)
-            while start < end:
-                chunk = medium.read(start, min(CHUNK, end - start))
-                _write(descriptor, chunk, start)
-                start += len(chunk)
+        done = 0
+        for first, end in data_extents(medium.descriptor, 0, medium.size):
+            for start in range(first, end, CHUNK):
+                _write(descriptor, medium.read(start, min(CHUNK, end - start)), start)
             if tell:
-                tell(end - place)
-            place = end
+                tell(end - done)
+            done = end
         os.ftruncate(descriptor, medium.size)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=name) from None
-
-
-def _data(descriptor: int, place: int, size: int) -> tuple[int, int]:
-    """The next bytes that are not a hole: start and end; (size, size) if there are none."""
-    try:
-        start = os.lseek(descriptor, place, os.SEEK_DATA)
-        return start, min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # holes up to the end
-            return size, size
-        return place, size
