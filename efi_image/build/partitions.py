@@ -12,11 +12,10 @@ from enum import Enum
 from uuid import UUID
 
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.formats.gpt import structures as gpt
+from efi_image.formats.gpt.structures import ENTRIES, MAX_NAME, Gpt, PartitionEntry
 from efi_image.formats.gpt.types import NO_GUID, PartitionType
 from efi_image.formats.gpt.writer import array_sectors, create
 from efi_image.formats.mbr import MAX_PRIMARY, MAX_SECTORS, Mbr, PartitionRecord
-from efi_image.io.source import Source
 
 ISO_SECTOR = 512
 ISO_BLOCK = 2048
@@ -42,21 +41,16 @@ class Table(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class ExtraPartition:
-    """A partition whose bytes are those of a file; no GUID: it is derived from the content."""
-
-    source: Source
-    type: PartitionType
-    name: str = ""
-    guid: UUID | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Place:
     """A partition's first sector and how many it has."""
 
     first_lba: int
     sectors: int
+
+    @property
+    def last_lba(self) -> int:
+        """The partition's last sector."""
+        return self.first_lba + self.sectors - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +71,7 @@ class Geometry:
             raise UsageError(
                 f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
             )
-        most = {Table.MBR: MAX_PRIMARY, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
+        most = {Table.MBR: MAX_PRIMARY, Table.NONE: 1}.get(self.table, ENTRIES)
         if len(self.extras) >= most:
             if self.table is Table.NONE:
                 raise UsageError("needs a partition table", where="--partition")
@@ -157,23 +151,19 @@ class Entry:
     name: str
 
 
-def gpt_of(
-    geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]
-) -> gpt.Gpt:
+def gpt_of(geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]) -> Gpt:
     """The GUID partition table with these entries."""
     for entry in entries:
         if entry.type.guid == NO_GUID:
             raise UsageError(
                 f"a GPT has no such type of partition as {entry.type.name}", where="--partition"
             )
-        if len(entry.name.encode("utf-16-le", "surrogatepass")) > 2 * gpt.MAX_NAME:
+        if len(entry.name.encode("utf-16-le", "surrogatepass")) > 2 * MAX_NAME:
             raise UsageError(
-                f"'{entry.name}' is longer than {gpt.MAX_NAME} UTF-16 units", where="--partition"
+                f"'{entry.name}' is longer than {MAX_NAME} UTF-16 units", where="--partition"
             )
     rows = tuple(
-        gpt.PartitionEntry(
-            e.type.guid, e.guid, e.place.first_lba, e.place.first_lba + e.place.sectors - 1, e.name
-        )
+        PartitionEntry(e.type.guid, e.guid, e.place.first_lba, e.place.last_lba, e.name)
         for e in entries
     )
     return create(sectors, geometry.sector_size, disk_guid, rows)

@@ -6,14 +6,14 @@ import random
 from pathlib import Path
 
 import pytest
+from trees import tree_of
 
-from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
 from efi_image.formats import merge
 from efi_image.formats.disk import open_disk
-from efi_image.formats.fat import parse_path
 from efi_image.formats.files import FilePath, Node, walk
 from efi_image.formats.merge import side_by_side
-from efi_image.io.source import BytesSource
 
 NAMES = ("a", "A B", "b.txt", "c", "dir", "dir!", "dir.x", "e", "Ä", "z")
 
@@ -25,8 +25,7 @@ def image(path: Path, seed: int) -> Path:
     for _ in range(120):
         parts = [f"{chance.choice(NAMES)}-{depth}" for depth in range(chance.randrange(1, 5))]
         files["/".join([*parts, chance.choice(NAMES)])] = b"x" * chance.randrange(3)
-    items = [Item(parse_path(name), BytesSource(name, data)) for name, data in files.items()]
-    build(items, ImageOptions(), path)
+    make_image(ResolvedOptions(path), tree_of(files))
     return path
 
 
@@ -58,7 +57,7 @@ def test_all_names_of_both_in_order(
 
 def test_directory_that_is_a_file_on_the_other(tmp_path: Path) -> None:
     for name, path in (("a", "x/y"), ("b", "x")):
-        build([Item(parse_path(path), BytesSource("f", b""))], ImageOptions(), tmp_path / name)
+        make_image(ResolvedOptions(tmp_path / name), tree_of({path: b""}))
     found, wanted = merged(tmp_path / "a", tmp_path / "b")
     assert found == wanted
     assert [path for path, _ in found] == [("x",), ("x", "y")]
