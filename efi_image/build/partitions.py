@@ -15,11 +15,11 @@ from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.formats.gpt.structures import ENTRIES, MAX_NAME, Gpt, PartitionEntry
 from efi_image.formats.gpt.types import NO_GUID, PartitionType
 from efi_image.formats.gpt.writer import array_sectors, create
+from efi_image.formats.iso9660.structures import EL_TORITO_SECTOR
+from efi_image.formats.iso9660.structures import SECTOR as ISO_SECTOR
+from efi_image.formats.iso9660.writer import END as ISO_END
 from efi_image.formats.mbr import MAX_PRIMARY, MAX_SECTORS, Mbr, PartitionRecord
 
-ISO_SECTOR = 512
-ISO_BLOCK = 2048
-ISO_END = 23  # the block behind those of the ISO 9660 file system
 MAX_ALIGNMENT = 1 << 30
 
 
@@ -65,7 +65,7 @@ class Geometry:
 
     def check(self) -> None:
         """Raise UsageError if there is no such disk."""
-        if self.table is Table.ISO and self.sector_size != ISO_SECTOR:
+        if self.table is Table.ISO and self.sector_size != EL_TORITO_SECTOR:
             raise UsageError("must be 512 for an ISO image, on any medium", where="--sector-size")
         if self.alignment % self.unit or not 0 < self.alignment <= MAX_ALIGNMENT:
             raise UsageError(
@@ -80,7 +80,7 @@ class Geometry:
     @property
     def unit(self) -> int:
         """The image's size is a multiple of so many bytes."""
-        return ISO_BLOCK if self.table is Table.ISO else self.sector_size
+        return ISO_SECTOR if self.table is Table.ISO else self.sector_size
 
     @property
     def _head(self) -> int:
@@ -89,7 +89,7 @@ class Geometry:
             Table.GPT: 2 + array_sectors(self.sector_size),
             Table.MBR: 1,
             Table.NONE: 0,
-            Table.ISO: ISO_END * ISO_BLOCK // self.sector_size,
+            Table.ISO: ISO_END * ISO_SECTOR // self.sector_size,
         }[self.table]
 
     @property

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import InputError, OutputError
-from efi_image.formats.detect import disk_format_of, open_medium, stream_of
+from efi_image.formats.detect import HEAD, is_raw, open_medium
 from efi_image.io.atomic import atomic
 from efi_image.io.holes import data_extents
 from efi_image.io.medium import Medium, open_raw
@@ -57,8 +57,7 @@ def mend(image: Path, output: Path | None = None, options: Options | None = None
 def _require_raw(image: Path, size: int) -> None:
     """Refuse a file that is not the disk itself; `size` is the disk's."""
     with open_raw(image) as medium:
-        head = medium.peek(0, 512)
-        if stream_of(head) or disk_format_of(head) or medium.size != size:
+        if not is_raw(medium.peek(0, HEAD)) or medium.size != size:
             raise InputError(
                 "is no raw image, so it cannot be mended in place",
                 where=str(image),
