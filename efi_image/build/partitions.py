@@ -1,8 +1,8 @@
-"""The places of partitions on a disk, and the table that tells them.
+"""The places of partitions on a disk, and its partition table.
 
-The first partition holds the FAT volume; the others follow it in the order given. A
-partition begins at a multiple of the alignment, and ends at one unless the disk is exact,
-that is as small as can be.
+The first partition is the FAT volume; the others follow in the order given. A partition
+begins at a multiple of the alignment, and ends at one unless the disk is exact: as small
+as possible.
 """
 
 from __future__ import annotations

@@ -15,17 +15,17 @@ _root_option = click.option(
     "--bochs-root",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The root's place (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
+    help="Folder of the installation.  [default: BOCHS_ROOT, else ~/.cache/zpp/bochs]",
 )
 
 
 @click.group("bochs")
 def command() -> None:
-    """Install, check or remove the Bochs emulator's root.
+    """Install, check or remove the Bochs emulator.
 
-    Bochs emulates VT-x on any machine. Its root is a folder with Bochs and OVMF of a newer
-    Debian, and a library that mends two faults of that Bochs; no administrator's rights are
-    needed.
+    Bochs emulates VT-x and AMD-V on any machine. The installation is a folder with Bochs and
+    OVMF from a newer Debian, and a library that fixes two faults of that Bochs; it needs no
+    administrator rights.
 
     \b
     Example:
@@ -35,10 +35,10 @@ def command() -> None:
 
 @command.command("install")
 @_root_option
-@click.option("--mirror", default="", metavar="URI", help="Debian's mirror (default: apt's own).")
-@click.option("--force", is_flag=True, help="Make the root anew even if it is there.")
+@click.option("--mirror", default="", metavar="URI", help="Debian mirror.  [default: that of apt]")
+@click.option("--force", is_flag=True, help="Install again even if it is installed.")
 def install(bochs_root: Path | None, mirror: str, force: bool) -> None:
-    """Install the root, or bring it up to date; nothing happens if it is there.
+    """Install Bochs, or update it; does nothing if it is up to date.
 
     Takes about 15 seconds and 430 MB.
 
@@ -48,17 +48,17 @@ def install(bochs_root: Path | None, mirror: str, force: bool) -> None:
     """
     root = bochs_root or rigs.default_root()
     rig = rigs.install(root, mirror=mirror, force=force, progress=click.echo)
-    click.echo(f"the Bochs root is in {rig.root}")
+    click.echo(f"Bochs is installed in {rig.root}")
 
 
 @command.command("check")
 @_root_option
-@click.option("--quick", is_flag=True, help="Do not boot anything.")
+@click.option("--quick", is_flag=True, help="Skip the boot.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
-    """Check that the root is complete and works.
+    """Check that the installation is complete and works.
 
-    Runs Bochs with the library that mends it, then boots a small EFI program that divides.
+    Runs Bochs with the library that fixes it, then boots a small EFI program that divides.
 
     \b
     Example:
@@ -74,7 +74,7 @@ def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
             json.dumps({"root": str(rig.root), "seconds": seconds, **asdict(rig.version)}, indent=2)
         )
         return
-    click.echo(f"{rig.root}: {rig.version.summary}; the library is in effect")
+    click.echo(f"{rig.root}: {rig.version.summary}; the library is active")
     if seconds is not None:
         click.echo(f"a boot under OVMF divides correctly and powers off ({seconds:.1f} s)")
 
@@ -82,7 +82,7 @@ def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
 @command.command("remove")
 @_root_option
 def remove(bochs_root: Path | None) -> None:
-    """Remove the root; nothing that zpp-image did not make is removed.
+    """Remove the installation; removes only files that zpp-image installed.
 
     \b
     Example:

@@ -91,7 +91,7 @@ def parse_manifest(data: bytes) -> None:
 def parse_pe(data: bytes) -> None:
     source = BytesSource("x.efi", data)
     pe.is_linux(source)
-    pe.inspect(source)
+    pe.identify(source)
 
 
 def parse_disk(data: bytes) -> None:

@@ -39,7 +39,6 @@ LONG_FILES: dict[str, str] = {}
 # Until they are moved or split.
 PENDING_IMPORTS: set[str] = set()
 PENDING_FILES = {
-    "efi_image/config/environment.py",
     "efi_image/flash/session.py",
     "tests/guest/ZppTestPkg/ZppRollbackTest/ZppRollbackTest.c",
     "tests/guest/linux/zpp-guest.c",

@@ -269,7 +269,7 @@ def test_commands(machine: Machine) -> None:
     root = ["--bochs-root", str(machine.root)]
     assert runner.invoke(command, ["install", *root]).output.endswith(f"is in {machine.root}\n")
     checked = runner.invoke(command, ["check", "--quick", *root])
-    assert "the library is in effect" in checked.output
+    assert "the library is active" in checked.output
     assert "removed" in runner.invoke(command, ["remove", *root]).output
     assert "not installed" in runner.invoke(command, ["remove", *root]).output
     missing = runner.invoke(command, ["check", *root])
