@@ -43,7 +43,7 @@ void zpp_cpus_forget(struct zpp_cpus *cpus)
     cpus->status = NULL;
 }
 
-/* The BSP comes first and goes last: see docs/contract.md. */
+/* The BSP comes first and goes last: see docs/reference/contract.md. */
 #define BSP 0
 
 struct preparation {

@@ -11,8 +11,8 @@ from test_linux import assert_every_cpu_is_held, assert_linux_is_well
 from uki import make_uki
 from view import read
 
-from efi_image.build.esp import EspOptions, contents
-from efi_image.build.image import ImageOptions, build
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.emulator import Medium
 
@@ -27,9 +27,17 @@ def guest(lab: Lab) -> tuple[Path, Path]:
 @pytest.mark.parametrize("medium", [Medium.OPTICAL, Medium.USB], ids=lambda m: m.value)
 def test_one_iso_starts_from_optical_media_and_from_usb(lab: Lab, medium: Medium) -> None:
     kernel, initrd = guest(lab)
-    options = EspOptions(lab.build_directory, str(kernel), str(initrd), f"{CMDLINE} zpp.offline=0")
     image = lab.folder / "zpp.iso"
-    build(contents(options), ImageOptions(table=Table.ISO, minimal=True), image)
+    options = ResolvedOptions(
+        image,
+        build_directory=lab.build_directory,
+        kernel=kernel,
+        initrd=initrd,
+        cmdline=f"{CMDLINE} zpp.offline=0",
+        table=Table.ISO,
+        minimal=True,
+    )
+    make_image(options)
     view = read(lab.power_off(replace(lab.on(PC, image), medium=medium), PC.engine))
     assert_every_cpu_is_held(view, PC)
     assert_linux_is_well(view)

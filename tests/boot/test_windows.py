@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from lab import EPYC, HASWELL, RYZEN, Lab, Pc, qemu
 
-from efi_image.build.esp import Addition
+from efi_image.build.options import Addition
 from efi_image.config.environment import load
 
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$|^FAIL: the driver.*$|^!!!! X64 Exception.*$"
@@ -32,8 +32,8 @@ def test_driver_on_a_machine(lab: Lab, pc: Pc) -> None:
         cmdline=f"expect={EXPECTED[pc.vendor]} cpus={pc.cpus}",
         hypervisor=False,
         additions=(
-            Addition(str(build / "zpp_loader.sys"), "EFI/zpp/zpp_loader.sys"),
-            Addition(str(build / "ZppGuestTest.efi"), "EFI/zpp/guest.efi"),
+            Addition(build / "zpp_loader.sys", "EFI/zpp/zpp_loader.sys"),
+            Addition(build / "ZppGuestTest.efi", "EFI/zpp/guest.efi"),
         ),
     )
     serial = lab.boot(replace(lab.on(pc, image), expect=(VERDICT,)), pc.engine).serial
