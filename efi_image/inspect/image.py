@@ -10,7 +10,7 @@ from typing import TypeVar
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk, Partition, Scheme
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, show, walk
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
 from efi_image.inspect.pe import PeFacts, pe_facts
@@ -38,7 +38,7 @@ class Files:
     """The files and directories of a volume, read again by every iteration.
 
     After an iteration, `faults` says why some may be missing. With `programs`, the facts of PE
-    files are read, too. `progress` gets how many of the `used` bytes were passed.
+    files are read as well. `progress` gets how many of the `used` bytes were passed.
     """
 
     def __init__(
@@ -80,7 +80,7 @@ class Files:
         except InputError as error:
             self.faults.append(str(error))
 
-    def _facts(self, path: Path, node: Node, budget: _Budget) -> FileFacts:
+    def _facts(self, path: FilePath, node: Node, budget: _Budget) -> FileFacts:
         facts = _outline(path, node)
         if not (self._programs and node.kind is Kind.FILE and _is_program(node.name)):
             return facts
@@ -92,10 +92,10 @@ class Files:
             return replace(facts, fault=error.what)
 
 
-_Row = TypeVar("_Row", bound=tuple[Path, Node] | tuple[Path, Node, bool])
+_Row = TypeVar("_Row", bound=tuple[FilePath, Node] | tuple[FilePath, Node, bool])
 
 
-def _outline(path: Path, node: Node) -> FileFacts:
+def _outline(path: FilePath, node: Node) -> FileFacts:
     return FileFacts(
         show(path), node.kind, node.size, date_text(node), node.attributes, node.target, None, ""
     )
@@ -194,7 +194,7 @@ def _is_program(name: str) -> bool:
 def image_facts(
     disk: Disk, *, programs: bool = True, progress: Progress | None = None
 ) -> ImageFacts:
-    """The facts about an image; with `programs`, those about its PE files, too.
+    """The facts about an image; with `programs`, also those about its PE files.
 
     The files are read when they are iterated over; `progress` gets the bytes that were passed.
     Damage is told in the facts. Raises InputError if the table cannot be read at all.
@@ -300,7 +300,7 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
 
 
 def is_pe(medium: Medium) -> bool:
-    """Whether a file starts as a PE file; a hybrid image may start with MZ, too."""
+    """Whether a file starts as a PE file; a hybrid image may also start with MZ."""
     head = medium.peek(0, 64)
     if len(head) < 64 or not head.startswith(b"MZ"):
         return False

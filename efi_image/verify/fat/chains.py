@@ -87,7 +87,7 @@ class Chains:
         return False
 
     def _crossing(self, cluster: int, path: str) -> None:
-        reason = f"cluster {cluster} is in another chain, too"
+        reason = f"cluster {cluster} is also in another chain"
         self._context.add("F208", reason, self.entry_offset(cluster), path)
 
     def _fault(self, fault: ChainFault, cluster: int, following: int, path: str) -> None:
