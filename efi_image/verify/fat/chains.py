@@ -17,7 +17,7 @@ CODES = {
 MAX_CLUSTERS = 1 << 26  # a byte of memory each
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chain:
     """A chain; `length` is in clusters, `complete` if it could be followed to its end."""
 
