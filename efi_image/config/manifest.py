@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -137,8 +138,9 @@ def from_tables(tables: dict[str, Any], path: Path) -> Settings:
     return _Reader(path).read(tables)
 
 
-def load(path: Path) -> Settings:
+def load(path: str | PathLike[str]) -> Settings:
     """Read a manifest; raises InputError, UsageError."""
+    path = Path(path)
     source = FileSource.open(path)
     if source.size > MAX_SIZE:
         raise InputError(f"has {source.size} bytes; the limit is {MAX_SIZE}", where=source.name)
