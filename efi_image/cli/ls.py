@@ -9,7 +9,17 @@ import click
 
 from efi_image.errors import printable
 from efi_image.formats.disk import open_disk, parse_place
-from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, find, show, split, walk
+from efi_image.formats.files import (
+    FilePath,
+    FileSystem,
+    Kind,
+    Node,
+    descend,
+    find,
+    show,
+    split,
+    walk,
+)
 from efi_image.inspect.image import date_text
 from efi_image.render.as_json import json_lines
 from efi_image.render.text import aligned, tree, widths_of
@@ -18,8 +28,8 @@ MARKS = {Kind.DIRECTORY: "\\", Kind.LINK: "@", Kind.FILE: ""}
 
 
 def _listed(
-    volume: FileSystem, path: Path, node: Node, recursive: bool
-) -> Iterator[tuple[Path, Node]]:
+    volume: FileSystem, path: FilePath, node: Node, recursive: bool
+) -> Iterator[tuple[FilePath, Node]]:
     if node.kind is not Kind.DIRECTORY:
         yield path[-1:], node
     elif recursive:
@@ -28,23 +38,23 @@ def _listed(
         yield from (((child.name,), child) for child in volume.children(node))
 
 
-def _shown(path: Path, node: Node) -> str:
+def _shown(path: FilePath, node: Node) -> str:
     name = "\\".join(path) + MARKS[node.kind]
     return f"{name} -> {node.target}" if node.target else name
 
 
-def _cells(path: Path, node: Node) -> tuple[str, str, str]:
+def _cells(path: FilePath, node: Node) -> tuple[str, str, str]:
     size = "" if node.kind is Kind.DIRECTORY else str(node.size)
     return node.attributes or "-", size, date_text(node)
 
 
-def _long(rows: Callable[[], Iterable[tuple[Path, Node]]]) -> Iterator[str]:
+def _long(rows: Callable[[], Iterable[tuple[FilePath, Node]]]) -> Iterator[str]:
     """The rows in columns; they are read twice."""
     widths = widths_of(_cells(*row) for row in rows())
     return aligned(((*_cells(*row), _shown(*row)) for row in rows()), widths, "<>><")
 
 
-def _tree(volume: FileSystem, path: Path, node: Node) -> Iterator[tuple[int, bool, str]]:
+def _tree(volume: FileSystem, path: FilePath, node: Node) -> Iterator[tuple[int, bool, str]]:
     if node.kind is not Kind.DIRECTORY:
         yield 0, True, path[-1]
         return
@@ -52,7 +62,7 @@ def _tree(volume: FileSystem, path: Path, node: Node) -> Iterator[tuple[int, boo
         yield len(below) - 1, is_last, below[-1] + MARKS[child.kind]
 
 
-def _row(path: Path, node: Node) -> dict[str, object]:
+def _row(path: FilePath, node: Node) -> dict[str, object]:
     return {
         "path": "\\".join(path),
         "kind": node.kind.value,

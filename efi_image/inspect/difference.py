@@ -9,7 +9,7 @@ from enum import Enum
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
-from efi_image.formats.files import FileSystem, Kind, Node, Path, show
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.inspect.image import (
     Files,
@@ -183,7 +183,7 @@ def _ignore(_count: int) -> None:
     """Takes the progress that was not asked for."""
 
 
-def _to_compare(rows: Iterable[tuple[Path, Pair]]) -> int:
+def _to_compare(rows: Iterable[tuple[FilePath, Pair]]) -> int:
     """Bytes of the files that have the same size in both."""
     return sum(
         one.size

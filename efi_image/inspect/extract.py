@@ -57,14 +57,14 @@ class _Folders:
     def __init__(self, root: int, target: str) -> None:
         self._root = root
         self._target = target
-        self._path: files.Path = ()
+        self._path: files.FilePath = ()
         self._open = os.dup(root)
 
     def close(self) -> None:
         """Close the directory that is open."""
         os.close(self._open)
 
-    def enter(self, path: files.Path) -> int:
+    def enter(self, path: files.FilePath) -> int:
         """A descriptor of the directory, valid until the next call; raises OutputError."""
         if path == self._path:
             return self._open
@@ -136,7 +136,7 @@ class _Extractor:
     done: Extraction
     tell: _Tell
 
-    def add(self, path: files.Path, node: Node) -> None:
+    def add(self, path: files.FilePath, node: Node) -> None:
         """Extract a file, or a directory with everything below it, under its last name."""
         self._one(path[-1:], node)
         if node.kind is not Kind.DIRECTORY:
@@ -144,7 +144,7 @@ class _Extractor:
         for below, child in walk(self.volume, node, faults=self.done.skipped):
             self._one((*path[-1:], *below), child)
 
-    def _one(self, path: files.Path, node: Node) -> None:
+    def _one(self, path: files.FilePath, node: Node) -> None:
         where = show(path)
         fault = next((fault for name in path if (fault := fault_of(name))), "")
         if node.kind is Kind.LINK:
@@ -161,7 +161,7 @@ class _Extractor:
         except InputError as error:
             self.done.skipped.append(str(error))
 
-    def _file(self, path: files.Path, node: Node) -> None:
+    def _file(self, path: files.FilePath, node: Node) -> None:
         where = f"{self.target}: {show(path)}"
         if self.done.size + node.size > OVERLAP * self.volume.medium.size:
             raise InputError("was not extracted, because too many files overlap", where=show(path))
@@ -186,7 +186,7 @@ def _bytes(volume: FileSystem, node: Node) -> int:
 
 def extract(
     volume: FileSystem,
-    paths: list[files.Path],
+    paths: list[files.FilePath],
     target: Path,
     *,
     replace: bool = False,

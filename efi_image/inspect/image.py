@@ -10,7 +10,7 @@ from typing import TypeVar
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk, Partition, Scheme
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, show, walk
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
 from efi_image.inspect.pe import PeFacts, facts_of_pieces
@@ -81,7 +81,7 @@ class Files:
             faults.append(str(error))
         self.faults = tuple(faults)
 
-    def _facts(self, path: Path, node: Node, budget: _Budget) -> FileFacts:
+    def _facts(self, path: FilePath, node: Node, budget: _Budget) -> FileFacts:
         facts = _outline(path, node)
         if not (self._programs and node.kind is Kind.FILE and _is_program(node.name)):
             return facts
@@ -93,7 +93,7 @@ class Files:
             return replace(facts, fault=error.what)
 
 
-_Row = TypeVar("_Row", bound=tuple[Path, Node] | tuple[Path, Node, bool])
+_Row = TypeVar("_Row", bound=tuple[FilePath, Node] | tuple[FilePath, Node, bool])
 
 
 class Faults:
@@ -106,7 +106,7 @@ class Faults:
         return iter(self._files.faults)
 
 
-def _outline(path: Path, node: Node) -> FileFacts:
+def _outline(path: FilePath, node: Node) -> FileFacts:
     return FileFacts(
         show(path), node.kind, node.size, date_text(node), node.attributes, node.target, None, ""
     )

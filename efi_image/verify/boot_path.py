@@ -77,7 +77,7 @@ class VolumeBoot:
                 self._other_program(names, node)
         self._conf()
 
-    def _programs(self) -> Iterator[tuple[files.Path, Node]]:
+    def _programs(self) -> Iterator[tuple[files.FilePath, Node]]:
         count, scanned = 0, self.volume.scanned
         # the checks before this one read each directory twice: its entries, then what follows
         tell = counter(self.context.progress, scanned // 2)
@@ -118,7 +118,7 @@ class VolumeBoot:
         ]
         return b"".join(pieces)[:size]
 
-    def _boot_program(self, names: files.Path, node: Node, boots: Machine) -> None:
+    def _boot_program(self, names: files.FilePath, node: Node, boots: Machine) -> None:
         path = files.show(names)
         self.machines.add(boots)
         if path != path.upper():
@@ -136,7 +136,7 @@ class VolumeBoot:
             self.context.add("B104", f"its type is {subsystem_text(header.subsystem)}", path=path)
         self._signature(path, node, program)
 
-    def _other_program(self, names: files.Path, node: Node) -> None:
+    def _other_program(self, names: files.FilePath, node: Node) -> None:
         path, program = files.show(names), self._load(node)
         if program.why_not_loaded:
             self.context.add("B111", program.why_not_loaded, path=path)

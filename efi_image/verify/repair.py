@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import InputError, OutputError
-from efi_image.formats.detect import disk_format_of, open_medium, stream_of
+from efi_image.formats.detect import HEAD, is_raw, open_medium
 from efi_image.io.atomic import atomic
+from efi_image.io.holes import data_extents
 from efi_image.io.medium import Medium, open_raw
-from efi_image.io.sink import next_data
 from efi_image.progress import counter
 from efi_image.verify.finding import Fix, Patch
 from efi_image.verify.options import Options
@@ -57,8 +57,7 @@ def repair(image: Path, output: Path | None = None, options: Options | None = No
 def _require_raw(image: Path, size: int) -> None:
     """Refuse a file that is not the disk itself; `size` is the disk's, in bytes."""
     with open_raw(image) as medium:
-        head = medium.peek(0, 512)
-        if stream_of(head) or disk_format_of(head) or medium.size != size:
+        if not is_raw(medium.peek(0, HEAD)) or medium.size != size:
             raise InputError(
                 "is not a raw image, so it cannot be repaired in place",
                 where=str(image),
@@ -112,15 +111,15 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
 def _copy(medium: Medium, descriptor: int, name: str, tell: Callable[[int], None] | None) -> None:
     """Copy an image and keep its holes."""
     try:
-        offset = 0
-        while offset < medium.size:
-            start, end = next_data(medium.descriptor, offset, medium.size)
+        done = 0
+        for start, end in data_extents(medium.descriptor, 0, medium.size):
+            offset = start
             for chunk in medium.chunks(start, end - start):
-                _write(descriptor, chunk, start)
-                start += len(chunk)
+                _write(descriptor, chunk, offset)
+                offset += len(chunk)
             if tell:
-                tell(end - offset)
-            offset = end
+                tell(end - done)
+            done = end
         os.ftruncate(descriptor, medium.size)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=name) from None
