@@ -169,7 +169,11 @@ def _tree(source: Path, target: tuple[str, ...]) -> Iterator[Placed]:
             elif not entry.is_dir():
                 yield (*path, name), FileSource.open(entry.path)
             elif entry.is_symlink():
-                raise InputError("is a link to a directory; FAT has no links", where=entry.path)
+                raise InputError(
+                    "is a link to a directory; FAT has no links",
+                    where=entry.path,
+                    hint="add the directory itself with --add",
+                )
             else:
                 waiting.append((entry.path, (*path, name)))
 

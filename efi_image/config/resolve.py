@@ -50,7 +50,11 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
     ):
         if text[key] and not has_it:
             where = settings.values[key].origin
-            raise UsageError(f"an image with the table '{table.value}' has none", where=where)
+            raise UsageError(
+                f"an image with the table '{table.value}' has none",
+                where=where,
+                hint="leave it out",
+            )
     minimal = text["size"] == SMALLEST
     return ResolvedOptions(
         output=output,

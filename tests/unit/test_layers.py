@@ -48,7 +48,6 @@ PENDING_FILES = {
     "tests/host/test_nested_paging.cpp",
     "tests/host/test_startup.cpp",
     "tests/unit/test_inspect.py",
-    "tests/unit/test_make.py",
     "uefi/ZppPkg/ZppBoot/Conf.c",
 }
 
