@@ -91,7 +91,7 @@ def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
     try:
         uefi.check(kernel, Role.APPLICATION)
     except InputError as error:
-        hint = "a Linux kernel needs its EFI stub (CONFIG_EFI_STUB)" if uefi.is_linux(kernel) else ""
+        hint = "build the kernel with CONFIG_EFI_STUB=y" if uefi.is_linux(kernel) else ""
         raise type(error)(error.what, where=error.where, hint=error.hint or hint) from None
     yield parse_path(KERNEL_PATH), kernel
     if options.initrd:

@@ -68,7 +68,7 @@ class Settings:
     """Settings from one place, or merged from several; `values` are by key of KEYS."""
 
     values: Mapping[str, Setting] = field(default_factory=dict)
-    boot: tuple[str, ...] = ()
+    boot: tuple[Path, ...] = ()
     files: tuple[Addition, ...] = ()
     partitions: tuple[ExtraPartition, ...] = ()
 
@@ -89,7 +89,7 @@ class Settings:
         given = {key: value for key, value in values.items() if value is not None}
         return cls(
             {key: Setting(key, _text(given[key]), key.replace("-", "_")) for key in given},
-            tuple(fspath(path) for path in boot),
+            tuple(map(Path, boot)),
             tuple(Addition(Path(source), target, "files") for source, target in files),
             tuple(
                 partition(fspath(file), kind, "".join(name), "", "partitions")

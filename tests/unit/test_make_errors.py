@@ -141,7 +141,7 @@ Bad = Callable[[Path, Path], list[str]]
         (bad_empty, 3, "ZppBoot.efi: is not a PE file, or is truncated"),
         (bad_machine, 3, "ZppBoot.efi: is for Arm (64 bits), not x86-64"),
         (bad_swapped, 3, "is a UEFI boot-service driver, not a UEFI application"),
-        (bad_kernel, 3, "a Linux kernel needs its EFI stub"),
+        (bad_kernel, 3, "build the kernel with CONFIG_EFI_STUB=y"),
         (bad_kernel_folder, 3, "is a directory"),
         (bad_initrd_alone, 2, "--initrd: works only with --kernel"),
         (bad_cmdline_alone, 2, "--cmdline: works only with --kernel"),
