@@ -18,13 +18,13 @@ from efi_image.errors import InputError
     "--symbols",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="hypervisor.debug.elf of the build that crashed (default: that of the last build).",
+    help="hypervisor.debug.elf of the core that crashed (default: the last build).",
 )
 def command(report: str, symbols: Path | None) -> None:
-    """Show the source lines of a crash report's addresses.
+    """Show the source lines of the addresses in a crash report.
 
-    REPORT is a log with the core's report, `-` for standard input; its other lines are kept.
-    The symbols have to be those of the core that wrote it, which the build IDs show.
+    REPORT is a log with the core's report, or `-` for standard input; other lines stay as they
+    are. The symbols must be those of the core that crashed; the build IDs are compared.
 
     \b
     Examples:
