@@ -22,8 +22,8 @@ from efi_image.emulator import (
 )
 
 _CPU_MODEL_HELP = (
-    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as in its -cpu (default: EPYC,+svm with TCG, host with "
-    "KVM); Bochs: corei7_haswell_4770 (the default) has VT-x, ryzen has AMD-V."
+    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as for its -cpu (default with TCG: EPYC,+svm; with KVM: "
+    "host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
 
 _OLD_NAME = re.compile(r"^--engine(?==|$)")
@@ -44,64 +44,71 @@ class _Command(click.Command):
     type=click.Choice([kind.value for kind in EmulatorKind]),
     default=EmulatorKind.AUTO.value,
     show_default=True,
-    help="auto takes the first that can show the hypervisor: QEMU with a KVM that nests, QEMU with "
-    "TCG (AMD-V), or Bochs (VT-x and AMD-V).",
+    help="Emulator; auto takes the first that can run the hypervisor: QEMU with nested KVM, "
+    "QEMU with TCG (AMD-V), Bochs (VT-x and AMD-V).",
 )
-@click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the machine.")
-@click.option("--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory.")
+@click.option("--cpus", type=int, default=1, show_default=True, help="Number of CPUs.")
+@click.option(
+    "--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory in MiB."
+)
 @click.option("--cpu-model", default="", metavar="MODEL", help=_CPU_MODEL_HELP)
 @click.option(
     "--machine",
     type=click.Choice([machine.value for machine in Machine]),
-    help="The kind of PC (QEMU: q35, Bochs: pc).",
+    help="Chipset of the PC.  [default: q35 on QEMU, pc on Bochs]",
 )
 @click.option(
     "--medium",
     type=click.Choice([medium.value for medium in Medium]),
     default=Medium.DISK.value,
     show_default=True,
-    help="The drive that has the image: a disk, an optical disc, or a USB stick (QEMU).",
+    help="Medium of the image: a disk, an optical disc, or a USB stick (QEMU).",
 )
-@click.option("--timeout", type=float, default=0, metavar="SECONDS", help="Time limit; 0: none.")
+@click.option(
+    "--timeout", type=float, default=0, metavar="SECONDS", help="Time limit in seconds; 0: none."
+)
 @click.option(
     "--expect",
     multiple=True,
     metavar="REGEX",
-    help="Text to wait for on the serial port; the run ends when all was seen. Repeatable.",
+    help="Text to wait for on the serial port; the run ends when all were seen. Repeatable.",
 )
-@click.option("--until-power-off", is_flag=True, help="Do not end when all expected text was seen.")
+@click.option("--until-power-off", is_flag=True, help="Do not stop before the machine powers off.")
 @click.option(
     "--log",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Write the serial text to FILE, its bytes to FILE.raw, and the emulator's log to "
+    help="Save the serial text in FILE, its bytes in FILE.raw, the emulator's own output in "
     "FILE.emulator.",
 )
 @click.option(
     "--firmware",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="UEFI firmware in one file (default: OVMF of the system, or of the Bochs installation).",
+    help="UEFI firmware in one file.  [default: OVMF of the system or of the Bochs installation]",
 )
 @click.option(
     "--bochs-root",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="Where Bochs is installed (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
+    help="Folder of the Bochs installation.  [default: BOCHS_ROOT, else ~/.cache/zpp/bochs]",
 )
 @click.option(
     "--gdb",
     metavar="[HOST:PORT]",
-    help="--gdb[=HOST:PORT]: let gdb connect from this machine (QEMU; default: "
-    "GDB_SERVER_ADDRESS).",
+    help="--gdb[=HOST:PORT]: start a gdb server, for this machine only (QEMU).  [default: "
+    "GDB_SERVER_ADDRESS]",
 )
 @click.option("--debug", is_flag=True, help="Start gdb at the core's first line; implies --gdb.")
 @click.option("--deterministic", is_flag=True, help="Make every run the same (with one CPU).")
-@click.option("--keep-work", is_flag=True, help="Keep the run's work directory.")
+@click.option("--keep-work", is_flag=True, help="Keep the work directory of the run.")
 @click.option(
-    "--extra", multiple=True, metavar="WORD", help="A QEMU argument or a bochsrc line. Repeatable."
+    "--extra",
+    multiple=True,
+    metavar="WORD",
+    help="Argument for QEMU or line for bochsrc. Repeatable.",
 )
-@click.option("-q", "--quiet", is_flag=True, help="Do not show the serial port.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
 def command(
     image: Path,
     emulator: str,
@@ -125,12 +132,12 @@ def command(
 ) -> None:
     """Boot an image in an emulator.
 
-    The terminal shows the serial port. The run ends when the machine powers off, when all
-    expected text was seen, or at the time limit. The image is not changed.
+    Shows the serial output on the terminal. The run ends when the machine powers off, when
+    all expected texts were seen, or at the time limit. The image is not changed.
 
-    The exit code is 0 if all expected text was seen, 1 if the machine powered off before, and 8
-    at the time limit. Without --expect it is 0 if the machine powered off, or if the guest
-    ended the run with QEMU's debug-exit device (its code is shown).
+    The exit code is 0 if all expected texts were seen (without --expect: if the machine powered
+    off, or the guest ended the run with QEMU's debug-exit device, whose code is shown), 1 if
+    the machine powered off before, 8 at the time limit.
 
     \b
     Examples:
@@ -186,7 +193,7 @@ def _gdb_address(given: str | None) -> str:
 
 
 def say(line: str) -> None:
-    """Print a line that is not from the guest."""
+    """Print a line of our own, told apart from the guest's."""
     click.secho(f"zpp-image: {line}", err=True, dim=True)
 
 

@@ -18,13 +18,14 @@ from efi_image.errors import InputError
     "--symbols",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="hypervisor.debug.elf of the core that crashed (default: the last build).",
+    help="hypervisor.debug.elf of the build that crashed.  [default: that of the last build]",
 )
 def command(report: str, symbols: Path | None) -> None:
-    """Show the source lines of the addresses in a crash report.
+    """Add source lines to the addresses in a crash report.
 
-    REPORT is a log with the core's report, or `-` for standard input; other lines stay as they
-    are. The symbols must be those of the core that crashed; the build IDs are compared.
+    REPORT is a log with the core's report, or `-` for standard input; its other lines are
+    kept. The symbols must be from the same build as the core that wrote the report; the build
+    IDs are compared.
 
     \b
     Examples:
