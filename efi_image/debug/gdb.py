@@ -15,7 +15,7 @@ from efi_image.config.variables import VARIABLES
 from efi_image.errors import InputError, MissingError, UsageError
 
 GDBINIT = Path("out/environment/gdbinit")
-# wait until the first CPU enters the core, load symbols, and go on to the first line
+# wait until the first CPU enters the core, load symbols, and run to the first line
 FIRST_COMMANDS = ("zwait", "zstartl")
 
 

@@ -95,7 +95,7 @@ def _compare_builds(report: str, symbols: Path) -> None:
     for other in sorted(builds):
         if not own.startswith(other):
             raise InputError(
-                f"is of build {own[: len(other)] or '?'}, but the report is of build {other}",
+                f"has build ID {own[: len(other)] or '?'}, but the report has {other}",
                 where=str(symbols),
                 hint="use --symbols with the hypervisor.debug.elf of the core that crashed",
             )

@@ -1,4 +1,4 @@
-"""Where an image goes, a disk or a plain file, with all checks that keep other data safe."""
+"""The disk or plain file that an image goes to, with all checks that keep other data safe."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from efi_image.flash.target import Target, open_file
 if TYPE_CHECKING:
     from efi_image.devices.linux import LinuxDisks
 
-# is told of the disk that would be erased; raises UnsafeTarget if the user does not mean it
+# called with the disk that would be erased; raises UnsafeTarget if the user does not mean it
 Confirm = Callable[[Device, ImageSource], None]
 
 
 class Destination(Protocol):
-    """What an image can be written to, not open yet."""
+    """A disk or file that an image can be written to, not open yet."""
 
     @property
     def sector_size(self) -> int:
@@ -36,10 +36,10 @@ class Destination(Protocol):
         """A device's serial number, or ''."""
 
     def open(self, source: ImageSource, confirm: Confirm) -> Target:
-        """Check that this image may be written to it, and open it; raises ZppError."""
+        """Check that the image may be written there, and open it; raises ZppError."""
 
     def abandon(self) -> None:
-        """Nothing was written to what `open` gave."""
+        """Clean up: nothing was written to the target that `open` returned."""
 
 
 def find_destination(options: WriteOptions) -> Destination:
@@ -74,7 +74,7 @@ def is_device(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FileDestination:
-    """A plain file, there or new."""
+    """A plain file, old or new."""
 
     options: WriteOptions
     path: Path
@@ -89,7 +89,7 @@ class FileDestination:
         return open_file(self.path, source.size)
 
     def _refuse_inputs(self, source: ImageSource) -> None:
-        """What is read must not be overwritten."""
+        """Raise UsageError if the file is an input."""
         if self.path.samefile(self.options.image):
             raise UsageError("IMAGE and TARGET are the same file", where=str(self.path))
         bmap = [str(self.options.bmap)] if self.options.bmap else []

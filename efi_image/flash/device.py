@@ -45,7 +45,7 @@ def _difference(before: Device, now: Device) -> str:
 
 
 def unmount_confirmed(before: Device, now: Device) -> None:
-    """Unmount what the user was told; raises UnsafeTarget if it is not what is mounted now.
+    """Unmount the file systems that the user was told of; raises UnsafeTarget if they changed.
 
     File systems are unmounted by folder, and another disk may be mounted there by now.
     """

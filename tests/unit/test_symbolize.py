@@ -98,14 +98,14 @@ def test_symbols_of_another_build_are_refused(program: Path, tmp_path: Path) -> 
     assert f"Build ID: {own}\n" in text
     assert len(list(symbolize(report % own[:12], program, SYMBOLIZER))) == 3
     with pytest.raises(
-        InputError, match=f"build {own[:12]}, but the report is of build 0123456789ab"
+        InputError, match=f"has build ID {own[:12]}, but the report has 0123456789ab"
     ):
         list(symbolize(report % "0123456789ab", program, SYMBOLIZER))
     stripped = tmp_path / "stripped"
     subprocess.run(
         ["objcopy", "--remove-section=.note.gnu.build-id", program, stripped], check=True
     )
-    with pytest.raises(InputError, match=r"is of build \?, but the report is of build"):
+    with pytest.raises(InputError, match=r"has build ID \?, but the report has"):
         list(symbolize(report % own[:12], stripped, SYMBOLIZER))
 
 
