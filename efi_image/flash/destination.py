@@ -5,23 +5,15 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from efi_image.devices.model import Device
 from efi_image.devices.sysfs import in_dev
-from efi_image.errors import DoesNotFitError, UnsafeTarget, UsageError
-from efi_image.flash.options import WriteOptions
+from efi_image.errors import UnsafeTarget, UsageError
+from efi_image.flash.options import Confirm, WriteOptions
 from efi_image.flash.source import ImageSource
 from efi_image.flash.target import Target, open_file
-
-if TYPE_CHECKING:
-    from efi_image.devices.linux import LinuxDisks
-
-# called with the disk that would be erased; raises UnsafeTarget if the user does not mean it
-Confirm = Callable[[Device, ImageSource], None]
 
 
 class Destination(Protocol):
@@ -45,7 +37,15 @@ class Destination(Protocol):
 def find_destination(options: WriteOptions) -> Destination:
     """The destination that the options name; raises UsageError, InputError, UnsafeTarget."""
     if is_device(options.target):
-        return DeviceDestination.find(options)
+        if sys.platform != "linux":
+            raise UsageError(
+                "devices are written on Linux only",
+                where=options.target,
+                hint="write the image with this system's own tools",
+            )
+        from efi_image.flash.device import find_device  # noqa: PLC0415
+
+        return find_device(options)
     path = Path(options.target)
     if path.exists() and not path.is_file():
         raise UsageError("is neither a disk nor a plain file", where=options.target)
@@ -62,7 +62,7 @@ def is_device(path: str) -> bool:
     """
     is_place = path.startswith("\\\\.\\") or in_dev(os.path.realpath(path))
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
+        mode = Path(path).stat().st_mode
     except OSError:
         return is_place
     if is_place and stat.S_ISREG(mode):
@@ -110,55 +110,3 @@ class FileDestination:
     def abandon(self) -> None:
         if self.is_new:
             self.path.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceDestination:
-    """A whole disk of this Linux system."""
-
-    options: WriteOptions
-    disks: LinuxDisks
-    device: Device
-
-    @classmethod
-    def find(cls, options: WriteOptions) -> DeviceDestination:
-        """The disk; raises InputError if there is none, UnsafeTarget if it must not be written."""
-        if sys.platform != "linux":
-            raise UsageError(
-                "devices are written on Linux only",
-                where=options.target,
-                hint="write the image with this system's own tools",
-            )
-        from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
-        from efi_image.flash.device import refuse  # noqa: PLC0415
-
-        disks = LinuxDisks()
-        device = disks.find(options.target)
-        refuse(device, internal=options.internal)
-        return cls(options, disks, device)
-
-    @property
-    def sector_size(self) -> int:
-        return self.device.sector_size
-
-    @property
-    def serial(self) -> str:
-        return self.device.serial
-
-    def open(self, source: ImageSource, confirm: Confirm) -> Target:
-        from efi_image.flash.device import open_device, unmount_confirmed  # noqa: PLC0415
-
-        device = self.device
-        if found := self.disks.first_on(device, [str(self.options.image), *source.files()]):
-            raise UnsafeTarget(f"contains {found}, an input of this write", where=device.path)
-        if (source.size or 0) > device.size:
-            raise DoesNotFitError(
-                f"has {device.size} bytes, but the image has {source.size}", where=device.path
-            )
-        confirm(device, source)
-        if device.unmount:
-            unmount_confirmed(device, self.disks.find(device.path))
-        return open_device(device, self.disks, internal=self.options.internal)
-
-    def abandon(self) -> None:
-        pass

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from efi_image.devices.model import Device
 from efi_image.errors import UsageError
+from efi_image.flash.source import ImageSource
 from efi_image.progress import Progress
 
 MANIFEST = ".toml"
@@ -21,6 +23,9 @@ class Phase(Enum):
     WRITING = "writing"
     READING_BACK = "reading back"
 
+
+# called with the disk that would be erased; raises UnsafeTarget if the user does not mean it
+Confirm = Callable[[Device, ImageSource], None]
 
 # gives the progress display of a phase, or None
 Watch = Callable[[Phase], Progress | None]

@@ -193,7 +193,7 @@ class Session:
         return VerificationFailed(
             f"verification failed: the data read back differs, first at byte {offset}",
             where=self._target.name,
-            hint="the medium or its port is faulty; it does not boot now",
+            hint="try another port, then another medium; nothing boots from it now",
         )
 
     # ---- 4. the boot areas
