@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from efi_image.errors import EXIT_CODES
+
 ROOT = Path(__file__).resolve().parents[2]
 # Folders at the root: a path in backticks that begins with one of them has to exist.
 SOURCES = (
@@ -119,6 +121,12 @@ def test_pictures_are_what_their_source_draws(tmp_path: Path) -> None:
     for picture in drawn:
         committed = source.parent / picture.name
         assert picture.read_bytes() == committed.read_bytes(), "run docs/pictures/draw.py"
+
+
+def test_exit_codes_are_those_of_the_tool() -> None:
+    rows = "".join(f"| {code.value} | {text} |\n" for code, text in EXIT_CODES.items())
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    assert f"| code | meaning |\n| --- | --- |\n{rows}\n" in page, "write them into the page"
 
 
 def test_the_rules(tmp_path: Path) -> None:
