@@ -11,7 +11,7 @@ from dataclasses import replace
 from lab import Lab
 
 from efi_image.config.environment import load
-from efi_image.emulator import BootResult, Debug, EngineKind, RunRequest
+from efi_image.emulator import BootResult, Debug, EmulatorKind, RunRequest
 
 TIME_LIMIT = 240.0  # seconds for all commands; they take 10 on an idle machine
 WAITS = "zpp: waiting for a debugger"
@@ -48,7 +48,7 @@ class Session:
 
     def _boot(self) -> None:
         try:
-            self._result = self._lab.boot(self._request, EngineKind.QEMU)
+            self._result = self._lab.boot(self._request, EmulatorKind.QEMU)
         except BaseException as error:  # the test's own thread raises it
             self._error = error
 

@@ -11,15 +11,15 @@ from efi_image.build.image import make_image
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.emulator import (
     BootResult,
-    Engine,
-    EngineKind,
+    Emulator,
+    EmulatorKind,
     ExitReason,
     Machine,
     RunRequest,
+    bochs_install,
     boot,
     choose,
 )
-from efi_image.emulator import bochs_install as rig
 from efi_image.errors import ZppError
 
 HASWELL = "corei7_haswell_4770"
@@ -38,7 +38,7 @@ class Pc:
 
     model: str
     cpus: int
-    engine: EngineKind = EngineKind.BOCHS
+    engine: EmulatorKind = EmulatorKind.BOCHS
     machine: Machine | None = None
     vendor: str = "Intel VT-x"
 
@@ -49,7 +49,7 @@ class Pc:
 
 def qemu(model: str, cpus: int, machine: Machine = Machine.Q35) -> Pc:
     """A machine with AMD-V on QEMU."""
-    return Pc(model, cpus, EngineKind.QEMU, machine, "AMD-V")
+    return Pc(model, cpus, EmulatorKind.QEMU, machine, "AMD-V")
 
 
 VTX = (
@@ -115,7 +115,7 @@ class Lab:
         make_image(ResolvedOptions(output, hypervisor=Hypervisor.NONE, boot=(program,)))
         return output
 
-    def boot(self, request: RunRequest, kind: EngineKind = EngineKind.BOCHS) -> BootResult:
+    def boot(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> BootResult:
         """Boots to the power-off, or to the expected text; otherwise the test fails with the
         log's tail."""
         try:
@@ -123,7 +123,7 @@ class Lab:
         except ZppError as error:
             pytest.fail("\n".join((str(error), *error.details, f"log: {self.log}")), pytrace=False)
 
-    def attempt(self, request: RunRequest, engine: Engine) -> BootResult:
+    def attempt(self, request: RunRequest, engine: Emulator) -> BootResult:
         """Boots and lets errors through."""
         return boot(self.prepared(request), engine)
 
@@ -136,12 +136,12 @@ class Lab:
     def on(self, pc: Pc, image: Path) -> RunRequest:
         return RunRequest(image, cpus=pc.cpus, cpu_model=pc.model, machine=pc.machine)
 
-    def power_off(self, request: RunRequest, kind: EngineKind = EngineKind.BOCHS) -> str:
+    def power_off(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> str:
         """The serial text of a boot that ended with the machine's power-off."""
         result = self.boot(request, kind)
         assert result.reason is ExitReason.POWER_OFF
         return result.serial
 
     @staticmethod
-    def rig() -> rig.Rig:
-        return rig.find(rig.default_root())
+    def bochs() -> bochs_install.BochsInstall:
+        return bochs_install.find(bochs_install.default_root())

@@ -12,7 +12,7 @@ from efi_image.verify import verify
 
 
 def test_next_boot_option_starts_on_the_hypervisor(lab: Lab) -> None:
-    other = lab.bare_disk(lab.rig().divide)
+    other = lab.bare_disk(lab.bochs().divide)
     slave = f"ata0-slave: type=disk, path={other}, mode=volatile, journal=slave.journal"
     request = replace(lab.machine(lab.image()), expect=(RIGHT,), debug=Debug(extra=(slave,)))
     serial = lab.boot(request).serial

@@ -11,7 +11,7 @@ from pathlib import Path
 from lab import CMDLINE, EPYC, Lab, qemu
 from view import SIGNATURE
 
-from efi_image.emulator import Debug, EngineKind, boot, choose
+from efi_image.emulator import Debug, EmulatorKind, boot, choose
 
 PC = qemu(EPYC, 2)
 
@@ -59,7 +59,7 @@ def test_cpu_that_comes_later(lab: Lab) -> None:
         if "zpp-guest: plug" in before + piece and "zpp-guest: plug" not in before:
             plug_cpu(address)
 
-    serial = boot(request, choose(EngineKind.QEMU), terminal).require().serial
+    serial = boot(request, choose(EmulatorKind.QEMU), terminal).require().serial
     assert "load: error 0" in serial
     assert "online: 1" in serial
     assert "log: zpp: CPU 2 came and is held" in serial

@@ -106,10 +106,10 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     }  # fmt: skip
     ended(steps["refused"], UNSAFE, "is mounted at /run/held")
     ended(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
-          "will be unmounted: /mnt/stick", "was not confirmed; nothing is written")  # fmt: skip
-    ended(steps["wrong serial"], UNSAFE, "its own is STORAGE1")
-    ended(steps["confirmed"], 0, "read back and right", "GPT's backup was moved", "writing: ")
-    ended(steps["partition"], UNSAFE, "is a partition; give the whole disk")
+          "will be unmounted: /mnt/stick", "was not confirmed; nothing was written")  # fmt: skip
+    ended(steps["wrong serial"], UNSAFE, "needs --yes-erase STORAGE1")
+    ended(steps["confirmed"], 0, "read back and equal", "moved the GPT's backup", "writing: ")
+    ended(steps["partition"], UNSAFE, "is a partition, not a whole disk")
     for name in ("again", "packed", "manifest"):
         ended(steps[name], 0)
     assert steps["again"].json["written"] < MIB
@@ -215,19 +215,17 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     )
     fake.close()
     liar.close()
-    unfinished = "the write is not finished, and nothing boots from it"
+    unfinished = "the write is unfinished, and nothing boots from it"
     ended(steps["pulled"], OUTPUT, "was unplugged", unfinished)
     failed = f"at byte {bad}: Input/output error"
     ended(steps["worn"], OUTPUT, f"cannot be written {failed}", unfinished)
     ended(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
     ended(steps["locked"], UNSAFE, "is write-protected")
     ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
-    ended(
-        steps["fake"], VERIFICATION_FAILED, "says it has 134217728 bytes, but loses what is written"
-    )
+    ended(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses what is written")
     ended(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
-        assert "right" not in steps[name].out
+        assert "equal" not in steps[name].out
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
     assert listed["LOCKED"] == ["read-only"]
     assert listed["SMALL"] == ["too-small"]

@@ -6,7 +6,7 @@ from __future__ import annotations
 from lab import HASWELL, Lab
 from view import SIGNATURE, View, read
 
-from efi_image.emulator import EngineKind
+from efi_image.emulator import EmulatorKind
 from efi_image.emulator.base import RunRequest
 
 VTX_WITHOUT_EPT = "core2_penryn_t9600"
@@ -32,7 +32,7 @@ def test_model_without_vtx(lab: Lab) -> None:
 
 def test_qemu_without_vtx(lab: Lab) -> None:
     request = RunRequest(lab.linux(), cpus=4, cpu_model="Nehalem")
-    view = read(lab.power_off(request, EngineKind.QEMU))
+    view = read(lab.power_off(request, EmulatorKind.QEMU))
     assert_linux_is_bare(view, 4, NO_VIRTUALIZATION)
 
 
@@ -44,7 +44,7 @@ def test_missing_feature_is_named(lab: Lab) -> None:
 
 def test_amdv_without_nested_paging(lab: Lab) -> None:
     request = RunRequest(lab.linux(), cpus=2, cpu_model=AMDV_WITHOUT_NPT)
-    view = read(lab.power_off(request, EngineKind.QEMU))
+    view = read(lab.power_off(request, EmulatorKind.QEMU))
     reason = "this CPU lacks a virtualization feature that zpp needs (nested paging)"
     assert_linux_is_bare(view, 2, reason)
 

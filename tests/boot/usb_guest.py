@@ -17,7 +17,7 @@ from lab import Lab
 
 from efi_image.emulator import BootResult, RunRequest
 from efi_image.emulator.base import Launch, guard
-from efi_image.emulator.qemu import QemuEngine, find_qemus
+from efi_image.emulator.qemu import Qemu, find_qemus
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "guest/usb/write_sticks.py"
@@ -172,7 +172,7 @@ def written_bytes(file: Path) -> int:
 
 
 @dataclass(frozen=True)
-class FromUsb(QemuEngine):
+class FromUsb(Qemu):
     """QEMU whose only disk is a USB stick."""
 
     stick: Stick = Stick("", Path())
