@@ -197,7 +197,7 @@ guest-image: all linux-guest
 
 .PHONY: $(AFTER_SETUP) $(AFTER_SETUP:%=%-now)
 run: ## Set up, build, and boot a small Linux on the hypervisor (ENGINE=bochs shows VT-x)
-test: ## Set up, build, and run all tests (or TESTS=tests/unit/test_gpt.py)
+test: ## Set up, build, and run all tests (or TESTS=tests/unit/test_gpt_writer.py)
 test-unit: ## Run the unit tests but the slow ones; takes less than a minute
 test-host: ## Run the tests of the core's logic on this machine, with sanitizers
 test-boot: ## Run the tests that boot Bochs and QEMU

@@ -49,6 +49,7 @@ def part(image: Path, report: Report, number: int) -> bytes:
 # ---- FAT types and sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sector_size", [512, 4096])
 @pytest.mark.parametrize("fat", list(FatType))
 @pytest.mark.parametrize("minimal", [True, False], ids=["min", "chosen"])

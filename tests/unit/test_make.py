@@ -243,6 +243,7 @@ def test_signal_leaves_no_half_written_file(
     assert image.read_bytes() == b"old"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_files(build_dir: Path, tmp_path: Path, big: Path) -> None:
     """The kernel's high-water mark of the process alone, not of the one it was forked from."""
     code = (
@@ -262,6 +263,7 @@ def test_memory_does_not_grow_with_the_files(build_dir: Path, tmp_path: Path, bi
     assert int(result.stdout.splitlines()[-1]) < 50 * 1024  # KiB; the file has 300 MiB
 
 
+@pytest.mark.slow
 def test_ignored_signals_stay_ignored(build_dir: Path, tmp_path: Path, big: Path) -> None:
     folder = tmp_path / "output"
     folder.mkdir()

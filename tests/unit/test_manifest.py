@@ -194,6 +194,7 @@ def test_manifest_that_cannot_be_read(build_dir: Path, folder: Path, capsys: Cap
         assert what in capsys.readouterr().err
 
 
+@pytest.mark.slow
 @given(st.text(max_size=200))
 def test_any_text_is_read_or_refused(text: str) -> None:
     with suppress(ZppError):
@@ -217,6 +218,7 @@ TABLES = st.dictionaries(
 )
 
 
+@pytest.mark.slow
 @given(TABLES)
 def test_any_values_are_taken_or_refused(tables: dict[str, object]) -> None:
     with suppress(ZppError):
@@ -242,6 +244,7 @@ def test_document_names_all_keys_and_types(folder: Path) -> None:
     assert manifest.partitions[0].type.name == "linux-root-x86-64"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["img", "iso", "vmdk", "zst"])
 def test_same_manifest_elsewhere_gives_the_same_bytes(
     build_dir: Path, folder: Path, tmp_path: Path, suffix: str

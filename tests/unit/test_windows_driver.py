@@ -169,6 +169,7 @@ def make(out: Path, *variables: str, target: str = "all") -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
+@pytest.mark.slow
 def test_same_sources_same_driver(tmp_path: Path) -> None:
     """But for the signature, whose key is another in each build tree."""
     built = []

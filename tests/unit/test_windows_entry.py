@@ -359,6 +359,7 @@ FAULTS = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     groups=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
     faults=FAULTS | st.just(Faults()),
