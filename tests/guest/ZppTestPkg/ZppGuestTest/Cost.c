@@ -1,5 +1,5 @@
 /** @file
-  What a VM exit costs. On Bochs with one CPU a TSC tick is an instruction.
+  The cost of a VM exit. On Bochs with one CPU, one TSC tick is one instruction.
 **/
 #include "Checks.h"
 
@@ -60,9 +60,6 @@ TimeNops (
   return AsmReadTsc () - Start;
 }
 
-/**
-  Measures what CPUID costs, and prints it.
-**/
 VOID
 ZppMeasureCost (
   VOID
