@@ -1,16 +1,17 @@
-/* Why the hypervisor must not be loaded into this system now. */
-#ifndef ZPP_LINUX_REFUSAL_H
-#define ZPP_LINUX_REFUSAL_H
+/* Checks before the launch, and the report of a failure. */
+#ifndef ZPP_LINUX_CHECKS_H
+#define ZPP_LINUX_CHECKS_H
 
 #include <zpp/status.h>
 
-/* 0, or a negative error number after a line in the kernel's log. cpus_read_lock() is held. */
-int zpp_refusal(void);
+/* Checks that the hypervisor can be loaded into this system. Returns 0, or logs the reason and returns
+ * a negative error number. The caller holds cpus_read_lock(). */
+int zpp_check_system(void);
 
-/* A failure that is not of one CPU alone. */
+/* For a failure that does not concern a single CPU. */
 #define ZPP_NO_CPU (-1)
 
-/* The same for a status of the loader or the core on a CPU. */
-int zpp_refusal_of(int cpu, enum zpp_status status, const char *detail);
+/* Logs a failure of the loader or the core on a CPU, and returns its negative error number. */
+int zpp_report_failure(int cpu, enum zpp_status status, const char *detail);
 
 #endif

@@ -1,17 +1,17 @@
-#include "answer.h"
+#include "result.h"
 #include "platform.h"
 
-static void append(struct zpp_answer *answer, const char *text)
+static void append(struct zpp_result *result, const char *text)
 {
     size_t length = 0;
-    while (answer->text[length] != 0)
+    while (result->text[length] != 0)
         ++length;
-    while (*text != 0 && length < sizeof answer->text - 1)
-        answer->text[length++] = *text++;
-    answer->text[length] = 0;
+    while (*text != 0 && length < sizeof result->text - 1)
+        result->text[length++] = *text++;
+    result->text[length] = 0;
 }
 
-static void append_number(struct zpp_answer *answer, uint32_t number)
+static void append_number(struct zpp_result *result, uint32_t number)
 {
     char digits[11];
     unsigned first = sizeof digits - 1;
@@ -19,14 +19,14 @@ static void append_number(struct zpp_answer *answer, uint32_t number)
     do
         digits[--first] = (char)('0' + number % 10);
     while ((number /= 10) != 0);
-    append(answer, &digits[first]);
+    append(result, &digits[first]);
 }
 
-static NTSTATUS status_of(enum zpp_status status)
+static NTSTATUS to_ntstatus(enum zpp_status status)
 {
     switch (status) {
     case ZPP_OK:
-        return ZPP_STATUS_HELD;
+        return ZPP_STATUS_LAUNCHED;
     case ZPP_BAD_ELF:
         return STATUS_INVALID_IMAGE_FORMAT;
     case ZPP_BAD_BOOT_INFO:
@@ -47,65 +47,65 @@ static NTSTATUS status_of(enum zpp_status status)
     }
 }
 
-/* Under a hypervisor it is this, and not the machine, that hides VT-x and AMD-V. */
+/* These may be caused by a hypervisor under this Windows that hides VT-x and AMD-V. */
 static int is_about_virtualization(enum zpp_status status)
 {
     return status == ZPP_NO_VIRTUALIZATION || status == ZPP_LOCKED_BY_FIRMWARE ||
            status == ZPP_IN_USE || status == ZPP_MISSING_FEATURE;
 }
 
-static void start(struct zpp_answer *answer, NTSTATUS status, const char *text)
+static void start(struct zpp_result *result, NTSTATUS status, const char *text)
 {
-    answer->status = status;
-    answer->text[0] = 0;
-    append(answer, text);
+    result->status = status;
+    result->text[0] = 0;
+    append(result, text);
 }
 
-void zpp_answer_failure(struct zpp_answer *answer, uint32_t cpu, enum zpp_status status,
-                        const char *detail)
+void zpp_result_failed(struct zpp_result *result, uint32_t cpu, enum zpp_status status,
+                       const char *detail)
 {
-    start(answer, status_of(status), "no hypervisor: ");
+    start(result, to_ntstatus(status), "no hypervisor: ");
     if (cpu != ZPP_NO_CPU) {
-        append(answer, "CPU ");
-        append_number(answer, cpu);
-        append(answer, ": ");
+        append(result, "CPU ");
+        append_number(result, cpu);
+        append(result, ": ");
     }
-    append(answer, zpp_status_text(status));
+    append(result, zpp_status_text(status));
     if (detail[0] != 0) {
-        append(answer, " (");
-        append(answer, detail);
-        append(answer, ")");
+        append(result, " (");
+        append(result, detail);
+        append(result, ")");
     }
     if (!is_about_virtualization(status))
         return;
     switch (zpp_platform_find()) {
     case ZPP_PLATFORM_WINDOWS_HYPERVISOR:
-        answer->status = STATUS_DEVICE_BUSY;
-        append(answer, "; Hyper-V runs below this Windows: turn it off, with memory integrity");
+        result->status = STATUS_DEVICE_BUSY;
+        append(result, "; this Windows runs under Hyper-V: turn off Hyper-V and memory integrity");
         break;
     case ZPP_PLATFORM_VIRTUAL_MACHINE:
-        append(answer, "; this is a virtual machine: it must pass VT-x or AMD-V on");
+        append(result, "; this is a virtual machine: enable nested virtualization for it");
         break;
     case ZPP_PLATFORM_MACHINE:
         break;
     }
 }
 
-void zpp_answer_refused(struct zpp_answer *answer, NTSTATUS status, const char *reason)
+void zpp_result_windows_failed(struct zpp_result *result, NTSTATUS status, const char *reason)
 {
-    start(answer, status, "no hypervisor: ");
-    append(answer, reason);
+    start(result, status, "no hypervisor: ");
+    append(result, reason);
 }
 
-void zpp_answer_held_before(struct zpp_answer *answer)
+void zpp_result_already_running(struct zpp_result *result)
 {
-    start(answer, STATUS_IMAGE_ALREADY_LOADED, "zpp holds this machine already");
+    start(result, STATUS_IMAGE_ALREADY_LOADED, "zpp is already running on this machine");
 }
 
-void zpp_answer_held(struct zpp_answer *answer, uint32_t cpus, int amd)
+void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd)
 {
-    start(answer, ZPP_STATUS_HELD, "zpp holds ");
-    append_number(answer, cpus);
-    append(answer, cpus == 1 ? " CPU" : " CPUs");
-    append(answer, amd ? " with AMD-V" : " with Intel VT-x");
+    start(result, ZPP_STATUS_LAUNCHED, "zpp runs on ");
+    append_number(result, cpus);
+    append(result, cpus == 1 ? " CPU" : " CPUs");
+    append(result, amd ? " with AMD-V" : " with Intel VT-x");
 }

@@ -1,32 +1,33 @@
-/* What the driver answers, and why. */
-#ifndef ZPP_WINDOWS_ANSWER_H
-#define ZPP_WINDOWS_ANSWER_H
+/* The driver's result: an NTSTATUS and a line of text. */
+#ifndef ZPP_WINDOWS_RESULT_H
+#define ZPP_WINDOWS_RESULT_H
 
 #include "kernel.h"
 #include "loader.h"
 
-/* Success is a failure to Windows, so that it unloads the driver, which has nothing left to do. */
-#define ZPP_STATUS_HELD STATUS_INSUFFICIENT_POWER
+/* The status of a successful launch. It is an error, so that Windows unloads the driver, which is no longer
+ * needed. */
+#define ZPP_STATUS_LAUNCHED STATUS_INSUFFICIENT_POWER
 
-struct zpp_answer {
+struct zpp_result {
     NTSTATUS status;
-    char text[320]; /* one line of ASCII for a person */
+    char text[320]; /* one line of ASCII */
 };
 
-/* A failure that is not of one CPU alone. */
+/* For a failure that does not concern a single CPU. */
 #define ZPP_NO_CPU 0xffffffffu
 
-/* For a status of the loader or the core, on CPU `cpu`; `detail` may be empty. */
-void zpp_answer_failure(struct zpp_answer *answer, uint32_t cpu, enum zpp_status status,
-                        const char *detail);
+/* A failure of the loader or the core, on CPU `cpu`; `detail` may be empty. */
+void zpp_result_failed(struct zpp_result *result, uint32_t cpu, enum zpp_status status,
+                       const char *detail);
 
-/* For what Windows did not do. */
-void zpp_answer_refused(struct zpp_answer *answer, NTSTATUS status, const char *reason);
+/* A failure of Windows. */
+void zpp_result_windows_failed(struct zpp_result *result, NTSTATUS status, const char *reason);
 
-/* This machine is zpp's already. */
-void zpp_answer_held_before(struct zpp_answer *answer);
+/* zpp is already running on this machine. */
+void zpp_result_already_running(struct zpp_result *result);
 
-/* The hypervisor holds `cpus` CPUs. */
-void zpp_answer_held(struct zpp_answer *answer, uint32_t cpus, int amd);
+/* The hypervisor runs on `cpus` CPUs. */
+void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd);
 
 #endif
