@@ -1,4 +1,4 @@
-"""What a boot of the small Linux guest said on its serial port, as values."""
+"""Parses the serial log of a boot of the small Linux guest (tests/guest/linux/init)."""
 
 from __future__ import annotations
 
@@ -9,48 +9,48 @@ SIGNATURE = "ZppZppZppZpp"
 
 
 @dataclass(frozen=True)
-class View:
-    """One start of the machine, from the firmware to the power-off or reboot."""
+class GuestLog:
+    """One boot, from the firmware to the power-off or reboot."""
 
-    held: dict[int, str]  # CPU → the vendor's extension it is held with
-    no_hypervisor: str  # why zpp left the machine alone, or ""
-    release: str  # of Linux, or ""
-    cpus: int  # as Linux counts them
-    seen: dict[int, str]  # CPU → the hypervisor a program sees there ("" for none)
-    offline: tuple[int, ...]
-    online: tuple[int, ...]
-    seen_again: dict[int, str]  # the same of a CPU that came online again
-    problems: tuple[str, ...]  # of the kernel's log
+    virtualized: dict[int, str]  # CPU → "Intel VT-x" or "AMD-V", for each CPU that zpp runs on
+    no_hypervisor: str  # why zpp did not start, or ""
+    linux_release: str  # "" if Linux did not start
+    cpu_count: int  # according to Linux
+    hypervisors: dict[int, str]  # CPU → the hypervisor that a program sees there, "" for none
+    offline: tuple[int, ...]  # CPUs that went offline
+    online: tuple[int, ...]  # CPUs that came online again
+    hypervisors_again: dict[int, str]  # as `hypervisors`, for the CPUs that came online again
+    kernel_problems: tuple[str, ...]  # errors and warnings in the kernel's log
     failures: tuple[str, ...]  # of the guest's own checks
-    done: bool
+    done: bool  # whether the guest ran all its checks
 
 
-def read(serial: str) -> View:
-    """The view of a serial log that has one start in it."""
+def parse_log(serial: str) -> GuestLog:
+    """Parses a serial log that contains one boot."""
     asked = _hypervisors(serial)
     again = {cpu: name for cpu, name in asked if f"CPU {cpu} online" in serial}
-    return View(
-        held={
+    return GuestLog(
+        virtualized={
             int(cpu): vendor
             for cpu, vendor in _all(r"^zpp: CPU (\d+) \(APIC ID \d+\) held with (.+)$", serial)
         },
         no_hypervisor=_first(r"^zpp: no hypervisor: (.+)$", serial),
-        release=_first(r"^zpp-guest: Linux (\S+)$", serial),
-        cpus=int(_first(r"^Linux sees (\d+) CPUs$", serial) or 0),
-        seen=dict(reversed(asked)),
+        linux_release=_first(r"^zpp-guest: Linux (\S+)$", serial),
+        cpu_count=int(_first(r"^Linux sees (\d+) CPUs$", serial) or 0),
+        hypervisors=dict(reversed(asked)),
         offline=tuple(int(cpu) for (cpu,) in _all(r"^CPU (\d+) offline$", serial)),
         online=tuple(int(cpu) for (cpu,) in _all(r"^CPU (\d+) online$", serial)),
-        seen_again=again if len(asked) > len(dict(asked)) else {},
-        problems=tuple(text for (text,) in _all(r"^dmesg: (.+)$", serial)),
+        hypervisors_again=again if len(asked) > len(dict(asked)) else {},
+        kernel_problems=tuple(text for (text,) in _all(r"^dmesg: (.+)$", serial)),
         failures=tuple(text for (text,) in _all(r"^zpp-guest: FAIL: (.+)$", serial)),
         done="zpp-guest: done" in serial,
     )
 
 
-def starts(serial: str) -> list[View]:
-    """A view of each start: a machine that reboots shows more than one."""
+def parse_boots(serial: str) -> list[GuestLog]:
+    """Parses each boot of a machine that reboots."""
     parts = re.split(r"^zpp-guest: rebooting$", serial, flags=re.MULTILINE)
-    return [read(part) for part in parts]
+    return [parse_log(part) for part in parts]
 
 
 def _hypervisors(serial: str) -> list[tuple[int, str]]:
