@@ -12,12 +12,12 @@
     ├── OutputError          4   the output cannot be written
     ├── DoesNotFitError      5   the image is too small (or too large) for what it shall hold
     ├── MissingError         6   something has to be installed first
-    │   ├── EngineMissing    6   … an emulator or its root
+    │   ├── EmulatorMissing  6   … an emulator or its root
     │   └── FirmwareMissing  6   … UEFI firmware for the machine
-    ├── EngineFailed         7   the emulator failed, or was killed
+    ├── EmulatorFailed       7   the emulator failed, or was killed
     ├── TimedOut             8   the time limit passed
     ├── UnsafeTarget         9   a device that must not be written, or was not confirmed
-    └── NotAsWritten        10   what was read back is not what was written
+    └── VerificationFailed  10   the data read back from a device differs from what was written
 
 The number is the exit code of `zpp-image` (table EXIT_CODES). An error says what is
 wrong and where in one line, and, where one can know it, how to mend it.
@@ -40,10 +40,10 @@ class ExitCode(IntEnum):
     OUTPUT = 4
     DOES_NOT_FIT = 5
     MISSING = 6
-    ENGINE = 7
+    EMULATOR = 7
     TIMEOUT = 8
     UNSAFE = 9
-    NOT_AS_WRITTEN = 10
+    VERIFICATION_FAILED = 10
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
@@ -57,10 +57,10 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OUTPUT: "the output cannot be written",
     ExitCode.DOES_NOT_FIT: "the files do not fit into the image",
     ExitCode.MISSING: "an emulator or firmware is missing",
-    ExitCode.ENGINE: "the emulator failed or was killed",
+    ExitCode.EMULATOR: "the emulator failed or was killed",
     ExitCode.TIMEOUT: "the time limit passed",
     ExitCode.UNSAFE: "`write`: no safe target, or not confirmed; nothing was written",
-    ExitCode.NOT_AS_WRITTEN: "`write`: what was read back is not what was written",
+    ExitCode.VERIFICATION_FAILED: "`write`: verification failed: the data read back differs",
     ExitCode.INTERNAL: "a fault of zpp-image itself",
     ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left, nothing that boots",
     ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); the same",
@@ -156,7 +156,7 @@ class MissingError(ZppError):
     exit_code = ExitCode.MISSING
 
 
-class EngineMissing(MissingError):
+class EmulatorMissing(MissingError):
     """No emulator, or the emulator's root is not installed."""
 
 
@@ -164,10 +164,10 @@ class FirmwareMissing(MissingError):
     """No UEFI firmware for the machine."""
 
 
-class EngineFailed(ZppError):
+class EmulatorFailed(ZppError):
     """The emulator did not start, failed, or was killed."""
 
-    exit_code = ExitCode.ENGINE
+    exit_code = ExitCode.EMULATOR
 
 
 class TimedOut(ZppError):
@@ -182,7 +182,7 @@ class UnsafeTarget(ZppError):
     exit_code = ExitCode.UNSAFE
 
 
-class NotAsWritten(ZppError):
-    """What was read back from a device is not what was written to it."""
+class VerificationFailed(ZppError):
+    """The data read back from a device differs from what was written to it."""
 
-    exit_code = ExitCode.NOT_AS_WRITTEN
+    exit_code = ExitCode.VERIFICATION_FAILED

@@ -43,7 +43,7 @@ void zpp_cpus_free(struct zpp_cpus *cpus)
     cpus->status = NULL;
 }
 
-/* The BSP is launched first and devirtualized last: see docs/contract.md. */
+/* The BSP is launched first and devirtualized last: see docs/reference/contract.md. */
 #define BSP 0
 
 struct preparation {

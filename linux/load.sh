@@ -62,9 +62,9 @@ explain() {
         fail 1 "${line#zpp: }"
     elif grep -q 'Lockdown: ' <<<"$answer"; then
         fail 1 'not loaded: the kernel is locked down (Secure Boot) and accepts only signed modules' \
-            'sign zpp.ko with a key that the machine trusts, or start zpp before Linux (docs/linux.md)'
+            'sign zpp.ko with a key that the machine trusts, or start zpp before Linux (docs/how-to/linux.md)'
     elif grep -qi 'module is rejected\|key was rejected\|required key not available' <<<"$answer"; then
-        fail 1 'not loaded: the kernel accepts only signed modules' 'sign zpp.ko (docs/linux.md)'
+        fail 1 'not loaded: the kernel accepts only signed modules' 'sign zpp.ko (docs/how-to/linux.md)'
     elif grep -q 'version magic\|nvalid module format' <<<"$answer"; then
         fail 1 'not loaded: zpp.ko is for another kernel' \
             "set LINUX_KERNEL to the headers of the machine's kernel, then run make"

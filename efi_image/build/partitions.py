@@ -12,11 +12,10 @@ from enum import Enum
 from uuid import UUID
 
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.formats.gpt import table as gpt
+from efi_image.formats.gpt import structures as gpt
 from efi_image.formats.gpt.types import NO_GUID, PartitionType
-from efi_image.formats.mbr import table as mbr
-from efi_image.formats.mbr.table import MBR_ENTRIES, Mbr
-from efi_image.io.source import Source
+from efi_image.formats.gpt.writer import array_sectors, create
+from efi_image.formats.mbr import MAX_PRIMARY, MAX_SECTORS, Mbr, PartitionRecord
 
 ISO_SECTOR = 512
 ISO_BLOCK = 2048
@@ -39,16 +38,6 @@ class Table(Enum):
     def is_gpt(self) -> bool:
         """Whether it gives a GUID to the disk and to each partition."""
         return self in {Table.GPT, Table.ISO}
-
-
-@dataclass(frozen=True, slots=True)
-class ExtraPartition:
-    """A partition whose bytes are those of a file; no GUID: it is derived from the content."""
-
-    source: Source
-    type: PartitionType
-    name: str = ""
-    guid: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +66,7 @@ class Geometry:
             raise UsageError(
                 f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
             )
-        most = {Table.MBR: MBR_ENTRIES, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
+        most = {Table.MBR: MAX_PRIMARY, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
         if len(self.extras) >= most:
             if self.table is Table.NONE:
                 raise UsageError("needs a partition table", where="--partition")
@@ -92,7 +81,7 @@ class Geometry:
     def _head(self) -> int:
         """Sectors before any partition."""
         return {
-            Table.GPT: 2 + gpt.entry_sectors(self.sector_size),
+            Table.GPT: 2 + array_sectors(self.sector_size),
             Table.MBR: 1,
             Table.NONE: 0,
             Table.ISO: ISO_END * ISO_BLOCK // self.sector_size,
@@ -101,7 +90,7 @@ class Geometry:
     @property
     def tail(self) -> int:
         """Sectors behind all partitions."""
-        return 1 + gpt.entry_sectors(self.sector_size) if self.table.is_gpt else 0
+        return 1 + array_sectors(self.sector_size) if self.table.is_gpt else 0
 
     @property
     def _step(self) -> int:
@@ -171,10 +160,12 @@ def gpt_of(
                 f"'{entry.name}' is longer than {gpt.MAX_NAME} UTF-16 units", where="--partition"
             )
     rows = tuple(
-        gpt.Partition(e.type.guid, e.guid, e.place.first_lba, e.place.sectors, e.name)
+        gpt.PartitionEntry(
+            e.type.guid, e.guid, e.place.first_lba, e.place.first_lba + e.place.sectors - 1, e.name
+        )
         for e in entries
     )
-    return gpt.Gpt(sectors, geometry.sector_size, disk_guid, rows)
+    return create(sectors, geometry.sector_size, disk_guid, rows)
 
 
 def mbr_of(signature: int, entries: tuple[Entry, ...]) -> Mbr:
@@ -188,7 +179,9 @@ def mbr_of(signature: int, entries: tuple[Entry, ...]) -> Mbr:
                 where="--partition",
                 hint="give its byte, such as 0x83",
             )
-        if entry.place.first_lba + entry.place.sectors > mbr.MAX_SECTORS:
+        if entry.place.first_lba + entry.place.sectors > MAX_SECTORS:
             raise DoesNotFitError("an MBR tells of 2^32 sectors at most")
-        rows.append(mbr.MbrPartition(entry.type.mbr, entry.place.first_lba, entry.place.sectors))
-    return mbr.Mbr(signature, tuple(rows))
+        rows.append(
+            PartitionRecord.create(entry.type.mbr, entry.place.first_lba, entry.place.sectors)
+        )
+    return Mbr(signature, tuple(rows))

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import read_disk
@@ -49,11 +49,11 @@ def command(
       zpp-image diff yesterday.img today.img --ignore-ids
     """
     found = False
-    with Meter() as meter:
-        differences = _compare(old, new, Scope(ignore_dates, ignore_ids, meter.progress))
+    with ProgressBar() as bar:
+        differences = _compare(old, new, Scope(ignore_dates, ignore_ids, bar.progress))
         shown = json_lines(differences) if as_json else map(difference_line, differences)
         for line in shown:
-            meter.clear()
+            bar.clear()
             click.echo(line)
             found = found or line != NOTHING
     if found:

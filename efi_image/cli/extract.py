@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, printable
 from efi_image.formats.disk import open_disk, parse_place
 from efi_image.formats.files import split
@@ -42,9 +42,9 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
     """
     name, partition = parse_place(image)
     wanted = [split(path) for path in paths]
-    with open_disk(name) as disk, Meter() as meter:
+    with open_disk(name) as disk, ProgressBar() as bar:
         volume = disk.volume(disk.pick(partition))
-        done = extract(volume, wanted, target, replace=force, progress=meter.progress)
+        done = extract(volume, wanted, target, replace=force, progress=bar.progress)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
     else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import Disk, parse_place, read_disk
@@ -21,9 +21,9 @@ from efi_image.render.inspect_report import image_lines, pe_lines
 from efi_image.render.layout_drawing import as_svg, in_terminal
 
 
-def _show_json(facts: object, meter: Meter) -> None:
+def _show_json(facts: object, bar: ProgressBar) -> None:
     for piece in json_text(facts):
-        meter.clear()
+        bar.clear()
         click.echo(piece, nl=False)
     click.echo()
 
@@ -33,26 +33,28 @@ def _save(path: Path, text: str) -> None:
         file.write(text)
 
 
-def _program(disk: Disk, partition: str, path: str, meter: Meter) -> PeFacts:
+def _program(disk: Disk, partition: str, path: str, bar: ProgressBar) -> PeFacts:
     volume = disk.volume(disk.pick(partition))
     real, node = find(volume, split(path))
     if node.kind is not Kind.FILE:
         raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
-    pieces = told(volume.chunks(node), meter.progress, node.size)
+    pieces = told(volume.chunks(node), bar.progress, node.size)
     return facts_of_pieces(pieces, show(real))
 
 
-def _show_image(disk: Disk, as_tree: bool, as_json: bool, svg: Path | None, meter: Meter) -> None:
-    facts = image_facts(disk, progress=meter.progress)
+def _show_image(
+    disk: Disk, as_tree: bool, as_json: bool, svg: Path | None, bar: ProgressBar
+) -> None:
+    facts = image_facts(disk, progress=bar.progress)
     if svg:
         _save(svg, as_svg(facts))
     if as_json:
-        _show_json(facts, meter)
+        _show_json(facts, bar)
         return
     for line in image_lines(facts, as_tree=as_tree):
-        meter.clear()
+        bar.clear()
         click.echo(line)
-    meter.clear()
+    bar.clear()
     click.echo()
     for line in in_terminal(facts, min(shutil.get_terminal_size().columns, 100)):
         click.echo(line)
@@ -85,18 +87,18 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     place, partition = parse_place(file)
     if partition and not path:
         raise UsageError("a partition is named, but no PATH on it", where=file)
-    with open_medium(place) as medium, Meter() as meter:
+    with open_medium(place) as medium, ProgressBar() as bar:
         if path:
-            pe = _program(read_disk(medium), partition, path, meter)
+            pe = _program(read_disk(medium), partition, path, bar)
         elif is_pe(medium):
-            pieces = told(medium.chunks(0, medium.size), meter.progress, medium.size)
+            pieces = told(medium.chunks(0, medium.size), bar.progress, medium.size)
             pe = facts_of_pieces(pieces, file)
         else:
-            _show_image(read_disk(medium), as_tree, as_json, svg, meter)
+            _show_image(read_disk(medium), as_tree, as_json, svg, bar)
             return
     if svg:
         raise UsageError("a PE file has no layout to draw", where="--svg")
     if as_json:
-        _show_json(pe, meter)
+        _show_json(pe, bar)
     else:
         click.echo("\n".join(pe_lines(path or file, pe)))

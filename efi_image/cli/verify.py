@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from efi_image.cli.progress_bar import Meter
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.verify import Finding, Mended, Options, Report, Severity, mend, verify
@@ -145,8 +145,8 @@ def command(
     """Say why an image does not boot, and mend it.
 
     Checks partition tables, FAT volumes, the boot path, PE files, zpp.conf and, with --db,
-    signatures. Every finding has a number, explained in docs/verify.md, a severity, a place,
-    a reason and a mend. The exit code is 1 if there is an error, else 0.
+    signatures. Every finding has a number, explained in docs/reference/verify.md, a severity, a
+    place, a reason and a mend. The exit code is 1 if there is an error, else 0.
 
     \b
     Examples:
@@ -163,14 +163,14 @@ def command(
         second_opinion=second_opinion,
     )
     if fix:
-        with Meter() as meter:
-            mended = mend(image, output, replace(options, progress=meter.progress))
+        with ProgressBar() as bar:
+            mended = mend(image, output, replace(options, progress=bar.progress))
         document = {**_document(mended.after), "fixed": list(mended.done),
                     "before": _document(mended.before)}  # fmt: skip
         text, report = _show_mended(mended, output or image), mended.after
     else:
-        with Meter() as meter:
-            report = verify(image, replace(options, progress=meter.progress))
+        with ProgressBar() as bar:
+            report = verify(image, replace(options, progress=bar.progress))
         document, text = _document(report), _table(report)
     click.echo(json.dumps(document, indent=2) if as_json else text)
     if not report.clean:

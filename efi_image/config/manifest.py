@@ -1,7 +1,7 @@
-"""A manifest: the options of `zpp-image make` as a TOML file (docs/manifest.md).
+"""A manifest: the options of `zpp-image make` as a TOML file (docs/reference/manifest.md).
 
-What it says is not judged here but for its form: the keys, and the types of values.
-Paths are relative to the manifest's folder.
+It is checked here for its form: the keys, and the types of values; config/resolve.py checks
+the values. Paths are relative to the manifest's folder.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from efi_image.build.options import Addition
 from efi_image.config.environment import Setting
-from efi_image.config.options import KEYS, Kind, ListedFile, ListedPartition, Manifest
+from efi_image.config.settings import KEYS, Kind, Settings
+from efi_image.config.values import partition
 from efi_image.errors import InputError, ManifestError
 from efi_image.io.source import FileSource
 
@@ -25,7 +27,7 @@ _PARTITION_KEYS = {"source": True, "type": False, "name": False, "guid": False}
 
 
 class _Reader:
-    """Turns the tables of a manifest into what they mean."""
+    """Turns the tables of a manifest into Settings."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -34,7 +36,6 @@ class _Reader:
         return ManifestError(what, where=f"{self._path}: {key}", hint=hint)
 
     def unknown(self, key: str, known: Iterable[str], place: str = "") -> ManifestError:
-
         close = difflib.get_close_matches(key, list(known), n=1)
         hint = f"did you mean '{close[0]}'?" if close else ""
         return self.fault(place + key, "unknown key", hint)
@@ -54,7 +55,12 @@ class _Reader:
                 raise self.fault(key, "must be a string", 'write it in quotes: "…"')
             value = str(value)
         elif not isinstance(value, str):
-            raise self.fault(key, "must be a string" if kind is not Kind.SWITCH else "is no switch")
+            raise self.fault(
+                key,
+                "must be a string"
+                if kind is not Kind.SWITCH
+                else "must be true, false or a string",
+            )
         text = self.path(value) if kind is Kind.PATH and value != "-" else value
         return Setting(key, text, f"{self._path}: {key}")
 
@@ -88,22 +94,22 @@ class _Reader:
             rows.append({k: self.path(v) if known[k] else v for k, v in row.items()})
         return rows
 
-    def read(self, tables: dict[str, Any]) -> Manifest:
+    def read(self, tables: dict[str, Any]) -> Settings:
         lists = {"boot", "files", "partitions"}
         for key in tables:
             if key not in KEYS and key not in lists:
                 raise self.unknown(key, [*KEYS, *lists])
         files = self.rows("files", tables.get("files", []), _FILE_KEYS)
         partitions = self.rows("partitions", tables.get("partitions", []), _PARTITION_KEYS)
-        return Manifest(
-            settings={k: self.setting(k, v) for k, v in tables.items() if k not in lists},
-            boots=self.strings("boot", tables.get("boot", [])),
+        return Settings(
+            values={k: self.setting(k, v) for k, v in tables.items() if k not in lists},
+            boot=self.strings("boot", tables.get("boot", [])),
             files=tuple(
-                ListedFile(row["source"], row.get("target", ""), f"{self._path}: files[{number}]")
-                for number, row in enumerate(files, 1)
+                Addition(Path(row["source"]), row.get("target", ""), f"{self._path}: files[{n}]")
+                for n, row in enumerate(files, 1)
             ),
             partitions=tuple(
-                ListedPartition(
+                partition(
                     row["source"],
                     row.get("type", "linux"),
                     row.get("name", ""),
@@ -115,25 +121,24 @@ class _Reader:
         )
 
 
-def parse(text: str, path: Path) -> Manifest:
-    """What a manifest at that path says; raises ManifestError."""
-
+def parse(text: str, path: Path) -> Settings:
+    """The settings in the text of a manifest at that path; raises ManifestError, UsageError."""
     try:
         tables = tomllib.loads(text)
     except RecursionError:
         raise ManifestError("is nested too deeply", where=str(path)) from None
     except ValueError as error:
-        raise ManifestError(f"is no TOML: {error}", where=str(path)) from None
+        raise ManifestError(f"is not valid TOML: {error}", where=str(path)) from None
     return from_tables(tables, path)
 
 
-def from_tables(tables: dict[str, Any], path: Path) -> Manifest:
-    """What a manifest at that path with these values says; raises ManifestError."""
+def from_tables(tables: dict[str, Any], path: Path) -> Settings:
+    """The settings in the values of a manifest; raises ManifestError, UsageError."""
     return _Reader(path).read(tables)
 
 
-def load(path: Path) -> Manifest:
-    """Read a manifest; raises InputError."""
+def load(path: Path) -> Settings:
+    """Read a manifest; raises InputError, UsageError."""
     source = FileSource.open(path)
     if source.size > MAX_SIZE:
         raise InputError(f"has {source.size} bytes; the limit is {MAX_SIZE}", where=source.name)

@@ -1,191 +1,90 @@
-"""All settings of an image, merged from options, manifest, configuration and defaults."""
+"""From settings as text to ResolvedOptions: each value gets its type, each default its value."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from enum import Enum
-from typing import Any
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TypeVar
 
-from efi_image.build.esp import Addition, EspOptions
-from efi_image.build.image import ImageOptions
-from efi_image.build.output import Form, Target, form_of
-from efi_image.build.partitions import ExtraPartition, Table
-from efi_image.config.environment import Config, Setting
-from efi_image.config.options import KEYS, ListedFile, ListedPartition, Manifest
-from efi_image.config.values import parse_fat, parse_label, parse_port, parse_serial, parse_size
+from efi_image.build.options import Hypervisor, OutputFormat, ResolvedOptions
+from efi_image.build.partitions import Table
+from efi_image.config.settings import Settings
+from efi_image.config.values import (
+    choice,
+    member_of,
+    parse_label,
+    parse_port,
+    parse_seconds,
+    parse_sector_size,
+    parse_serial,
+    parse_size,
+    parse_switch,
+)
 from efi_image.errors import UsageError
-from efi_image.formats.gpt.types import parse_guid, parse_type
-from efi_image.io.source import FileSource
+from efi_image.formats.fat import FatType
+from efi_image.formats.gpt.types import parse_guid
 
 SMALLEST = "min"
+SOURCE_DATE = "SOURCE_DATE_EPOCH"
+
+T = TypeVar("T")
 
 
-class Hypervisor(Enum):
-    """Whether zpp is started, is on the image without being started, or is not there."""
+def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> ResolvedOptions:
+    """All that decides an image; raises UsageError. It looks at no file."""
+    text = {key: setting.value for key, setting in settings.values.items()}
 
-    ON = "on"
-    OFF = "off"
-    NONE = "none"
+    def required(key: str, parse: Callable[[str, str], T]) -> T:
+        return parse(text[key], settings.values[key].origin)
 
+    def optional(key: str, parse: Callable[[str, str], T]) -> T | None:
+        return required(key, parse) if text[key] else None
 
-def parse_partition(text: str) -> ListedPartition:
-    """FILE:TYPE or FILE:TYPE:NAME of the option --partition."""
-    file, type_, name = [*text.split(":"), "", ""][:3]
-    if not file or not type_ or text.count(":") > 2:
-        raise UsageError(
-            f"expected FILE:TYPE or FILE:TYPE:NAME, not '{text}'",
-            where="--partition",
-            hint="a manifest can name files with colons",
-        )
-    return ListedPartition(file, type_, name, "", "--partition")
-
-
-def _choice(setting: Setting, names: Iterable[str]) -> str:
-    known = list(names)
-    if setting.value not in known:
-        raise UsageError(
-            f"expected {', '.join(known[:-1])} or {known[-1]}, not '{setting.value}'",
-            where=setting.origin,
-        )
-    return setting.value
-
-
-def _extra(each: ListedPartition) -> ExtraPartition:
-    return ExtraPartition(
-        source=FileSource.open(each.source),
-        type=parse_type(each.type, each.origin),
-        name=each.name,
-        guid=parse_guid(each.guid, each.origin) if each.guid else None,
+    output = required("output", _path)
+    table = required("table", member_of(Table))
+    for key, has_it in (
+        ("disk-guid", table.is_gpt),
+        ("partition-guid", table.is_gpt),
+        ("disk-signature", table is Table.MBR),
+    ):
+        if text[key] and not has_it:
+            where = settings.values[key].origin
+            raise UsageError(f"an image with the table '{table.value}' has none", where=where)
+    minimal = text["size"] == SMALLEST
+    return ResolvedOptions(
+        output=output,
+        output_format=optional("output-format", member_of(OutputFormat)) or OutputFormat.of(output),
+        bmap=optional("bmap", _path),
+        digest=optional("digest", parse_switch) or False,
+        build_directory=required("build-dir", _path),
+        hypervisor=required("hypervisor", member_of(Hypervisor)),
+        kernel=optional("kernel", _path),
+        initrd=optional("initrd", _path),
+        cmdline=text["cmdline"],
+        serial_port=required("serial", parse_port),
+        boot=tuple(map(Path, settings.boot)),
+        files=settings.files,
+        size=None if minimal else optional("size", parse_size),
+        minimal=minimal,
+        table=table,
+        partitions=settings.partitions,
+        sector_size=required("sector-size", parse_sector_size),
+        alignment=required("align", parse_size),
+        fat=optional("fat", _fat_type),
+        label=required("label", parse_label),
+        volume_serial=optional("volume-serial", parse_serial),
+        disk_guid=optional("disk-guid", parse_guid),
+        disk_signature=optional("disk-signature", parse_serial),
+        partition_guid=optional("partition-guid", parse_guid),
+        seconds=parse_seconds(environ.get(SOURCE_DATE, "0"), SOURCE_DATE),
+        origins={k: s.origin for k, s in settings.values.items() if s.origin != "default"},
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """What image is made, from what; every key of KEYS is in `settings`."""
-
-    settings: Mapping[str, Setting]
-    boots: tuple[str, ...] = ()
-    files: tuple[ListedFile, ...] = ()
-    partitions: tuple[ListedPartition, ...] = ()
-
-    def value(self, key: str) -> str:
-        """A setting's text; '' if it is not set."""
-        return self.settings[key].value
-
-    def esp_options(self) -> EspOptions:
-        """What goes onto the ESP; raises UsageError."""
-        hypervisor = Hypervisor(_choice(self.settings["hypervisor"], [h.value for h in Hypervisor]))
-        return EspOptions(
-            build_directory=self.value("build-dir"),
-            kernel=self.value("kernel"),
-            initrd=self.value("initrd"),
-            cmdline=self.value("cmdline"),
-            additions=tuple(Addition(each.source, each.target) for each in self.files),
-            hypervisor=hypervisor is Hypervisor.ON,
-            serial=parse_port(*self._pair("serial")),
-            bare=hypervisor is Hypervisor.NONE,
-            boots=self.boots,
-        )
-
-    def _pair(self, key: str) -> tuple[str, str]:
-        return self.settings[key].value, self.settings[key].origin
-
-    def image_options(self, seconds: int) -> ImageOptions:
-        """What kind of image it is; raises UsageError or InputError."""
-        text = {key: setting.value for key, setting in self.settings.items() if setting.value}
-        minimal = text.get("size") == SMALLEST
-        options = ImageOptions(
-            minimal=minimal,
-            table=Table(_choice(self.settings["table"], [table.value for table in Table])),
-            sector_size=int(_choice(self.settings["sector-size"], ("512", "4096"))),
-            alignment=parse_size(*self._pair("align")),
-            label=parse_label(*self._pair("label")),
-            partitions=tuple(_extra(each) for each in self.partitions),
-            seconds=seconds,
-        )
-        if "size" in text and not minimal:
-            options = replace(options, size=parse_size(*self._pair("size")))
-        if "fat" in text:
-            options = replace(options, fat=parse_fat(*self._pair("fat")))
-        if "volume-serial" in text:
-            options = replace(options, volume_serial=parse_serial(*self._pair("volume-serial")))
-        if "digest" in text:
-            digest = _choice(self.settings["digest"], ("on", "off")) == "on"
-            options = replace(options, digest=digest)
-        return replace(options, **self._identities(options.table, text))
-
-    def _identities(self, table: Table, text: Mapping[str, str]) -> dict[str, Any]:
-        """The disk's and the ESP's own; raises UsageError for what the table does not have."""
-        for key, is_there in (
-            ("disk-guid", table.is_gpt),
-            ("partition-guid", table.is_gpt),
-            ("disk-signature", table is Table.MBR),
-        ):
-            if key in text and not is_there:
-                where = self.settings[key].origin
-                raise UsageError(f"there is none with the table '{table.value}'", where=where)
-        found: dict[str, Any] = {}
-        for key, name in (("disk-guid", "disk_guid"), ("partition-guid", "partition_guid")):
-            if key in text:
-                found[name] = parse_guid(*self._pair(key))
-        if "disk-signature" in text:
-            found["disk_signature"] = parse_serial(*self._pair("disk-signature"))
-        return found
-
-    def target(self) -> Target:
-        """Where the image goes, and in which form; raises UsageError."""
-        output, bmap = self.value("output"), self.value("bmap")
-        form = form_of(output)
-        if self.value("output-format"):
-            chosen = self.settings["output-format"]
-            form = Form(_choice(chosen, [each.value for each in Form]))
-        return Target(output, form, bmap or None)
+def _path(text: str, _where: str) -> Path:
+    return Path(text)
 
 
-def _default_name(form: str) -> str:
-    """The image's name, if none is given."""
-    if form in {"", Form.RAW.value}:
-        return "esp.img"
-    is_stream = any(form == each.value and each.is_stream for each in Form)
-    return f"esp.img.{form}" if is_stream else f"esp.{form}"
-
-
-def _table_of(output: Setting) -> Setting:
-    """The table that the output's name stands for: `.iso`, or `.iso.zst` and the like."""
-    name = os.path.basename(output.value).lower()
-    if "iso" in name.lstrip(".").split(".")[1:][-2:]:
-        return Setting("table", Table.ISO.value, "suffix of the output")
-    return Setting("table", Table.GPT.value, "default")
-
-
-def merge(
-    config: Config,
-    manifest: Manifest,
-    options: Iterable[Setting] = (),
-    *,
-    boots: tuple[str, ...] = (),
-    files: tuple[ListedFile, ...] = (),
-    partitions: tuple[ListedPartition, ...] = (),
-) -> Recipe:
-    """The merged settings; what options list is added to what the manifest lists."""
-    settings = {key.name: Setting(key.name, key.default, "default") for key in KEYS.values()}
-    serial = next(each for each in config.settings if each.name == "SERIAL_PORT")
-    settings["serial"] = Setting("serial", serial.value, serial.origin)
-    directory = config.build_folder
-    settings["build-dir"] = Setting("build-dir", directory, "default")
-    settings |= manifest.settings
-    settings |= {option.name: option for option in options}
-    if not settings["output"].value:
-        name = _default_name(settings["output-format"].value)
-        image = os.path.join(settings["build-dir"].value, name)
-        settings["output"] = Setting("output", image, "default")
-    if not settings["table"].value:
-        settings["table"] = _table_of(settings["output"])
-    return Recipe(
-        settings,
-        manifest.boots + boots,
-        manifest.files + files,
-        manifest.partitions + partitions,
-    )
+def _fat_type(text: str, where: str) -> FatType:
+    return choice(text, where, {str(each.value): each for each in FatType})

@@ -185,10 +185,10 @@ class LinuxDisks:
             raise UnsafeTarget("is no whole disk", where=path)
         return _device(self.system, uses, node, _serials(self.system, uses))
 
-    def held(self, device: Device, paths: Iterable[str]) -> str:
-        """The first file that is on that disk, by any stack, or is the disk or a part of it; ''.
+    def first_on(self, device: Device, paths: Iterable[str]) -> str:
+        """The first path that is on that disk, through any stack, or is the disk or a part of it.
 
-        Raises InputError if one cannot be asked for.
+        '' if none is; raises InputError for a path that cannot be read.
         """
         uses = read_stack(self.system)
         stack = {chain[-1] for chain in uses.stack(device.name)}

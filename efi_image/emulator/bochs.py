@@ -21,7 +21,7 @@ from efi_image.emulator.base import (
     guard,
     runs,
 )
-from efi_image.errors import EngineFailed, InputError, UsageError
+from efi_image.errors import EmulatorFailed, InputError, UsageError
 
 DEFAULT_MODEL = "corei7_haswell_4770"
 # APs that wait in MWAIT make a machine with 4 CPUs about 100 times slower
@@ -163,7 +163,7 @@ def isolation() -> tuple[str, ...]:
     for options in (("--net",), ("--map-root-user", "--net")):
         if runs(("unshare", *options, "true")):
             return ("unshare", *options)
-    raise EngineFailed(
+    raise EmulatorFailed(
         "this machine does not let Bochs run in a network namespace of its own",
         hint="run as root, or allow user namespaces (sysctl user.max_user_namespaces)",
     )

@@ -28,8 +28,8 @@ from pathlib import Path
 from efi_image.config import environment as config
 from efi_image.emulator.debian import mmdebstrap
 from efi_image.errors import (
-    EngineFailed,
-    EngineMissing,
+    EmulatorFailed,
+    EmulatorMissing,
     MissingError,
     OutputError,
     UsageError,
@@ -119,29 +119,29 @@ def default_root() -> Path:
 
 
 def find(root: Path) -> Rig:
-    """The rig at `root`; EngineMissing with what to do if it is not there or not complete."""
+    """The rig at `root`; EmulatorMissing with what to do if it is not there or not complete."""
     try:
         version = RigVersion(**json.loads((root / MARKER).read_text(encoding="utf-8")))
     except FileNotFoundError:
-        raise EngineMissing(
+        raise EmulatorMissing(
             "the Bochs root is missing", where=str(root), hint=INSTALL_HINT
         ) from None
     except (OSError, ValueError, TypeError) as error:
-        raise EngineMissing(
+        raise EmulatorMissing(
             f"the Bochs root cannot be used ({error})", where=str(root), hint=INSTALL_HINT
         ) from None
     if version.layout != LAYOUT:
-        raise EngineMissing(
+        raise EmulatorMissing(
             "the Bochs root is of another zpp-image", where=str(root), hint=INSTALL_HINT
         )
     for name in _NEEDED:
         if not (root / name).exists():
-            raise EngineMissing(f"{name} is missing", where=str(root), hint=INSTALL_HINT)
+            raise EmulatorMissing(f"{name} is missing", where=str(root), hint=INSTALL_HINT)
     return Rig(root, version)
 
 
 def check_library(rig: Rig) -> None:
-    """Run Bochs with the library and let it divide; EngineFailed if it is not in effect."""
+    """Run Bochs with the library and let it divide; EmulatorFailed if it is not in effect."""
     command = rig.command("--help", "cpu")
     environment = {**os.environ, **rig.environment(), "ZPP_BOCHS_FIX_TEST": "1"}
     done = subprocess.run(
@@ -150,7 +150,7 @@ def check_library(rig: Rig) -> None:
     )  # fmt: skip
     lines = done.stderr.splitlines()
     if done.returncode != 0 or _FIX_LINE not in lines or _FIX_TESTED not in lines:
-        raise EngineFailed(
+        raise EmulatorFailed(
             f"the library that mends Bochs is not in effect (exit status {done.returncode})",
             where=str(rig.root),
             hint="another Bochs version may need another library; see ovmf/README.md",
@@ -216,7 +216,7 @@ def _refuse_foreign(root: Path) -> None:
 def _present(root: Path) -> Rig | None:
     try:
         return find(root)
-    except EngineMissing:
+    except EmulatorMissing:
         return None
 
 

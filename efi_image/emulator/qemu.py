@@ -11,7 +11,7 @@ from pathlib import Path
 from efi_image.emulator import firmware
 from efi_image.emulator.base import End, ExitReason, Launch, Machine, Medium, RunRequest, guard
 from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe
-from efi_image.errors import EngineMissing
+from efi_image.errors import EmulatorMissing
 
 PROGRAM = "qemu-system-x86_64"
 # AMD-V with nested paging, and else what a common processor has
@@ -124,10 +124,10 @@ _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))
 
 
 def find_qemus() -> list[QemuEngine]:
-    """The QEMUs that run here, the fastest first; EngineMissing if there is none."""
+    """The QEMUs that run here, the fastest first; EmulatorMissing if there is none."""
     program = shutil.which(PROGRAM)
     if program is None:
-        raise EngineMissing(
+        raise EmulatorMissing(
             f"{PROGRAM} is not installed", hint="install Debian's package qemu-system-x86"
         )
     found = []
@@ -136,5 +136,5 @@ def find_qemus() -> list[QemuEngine]:
         if extensions is not None:
             found.append(QemuEngine(program, accelerator, extensions))
     if not found:
-        raise EngineMissing(f"{program} runs neither with KVM nor with TCG")
+        raise EmulatorMissing(f"{program} runs neither with KVM nor with TCG")
     return found

@@ -25,7 +25,7 @@ from efi_image.emulator.base import (
     failure_details,
 )
 from efi_image.emulator.serial import SerialText
-from efi_image.errors import EngineFailed, EngineMissing, OutputError
+from efi_image.errors import EmulatorFailed, EmulatorMissing, OutputError
 
 Terminal = Callable[[str], None]
 
@@ -38,7 +38,7 @@ _OUTPUT = "emulator.out"
 def run(request: RunRequest, engine: Engine, terminal: Terminal | None = None) -> BootResult:
     """Boot `request.image`; `terminal` gets the readable serial text as it comes.
 
-    A power-off, the expected text and a passed time limit are results; EngineFailed says that
+    A power-off, the expected text and a passed time limit are results; EmulatorFailed says that
     the emulator did not start, failed, or was killed.
     """
     request.check_files()
@@ -73,14 +73,14 @@ def run(request: RunRequest, engine: Engine, terminal: Terminal | None = None) -
         )
 
 
-def _failure(engine: Engine, launch: Launch, status: int, serial: str, log: str) -> EngineFailed:
+def _failure(engine: Engine, launch: Launch, status: int, serial: str, log: str) -> EmulatorFailed:
     if status < 0:
         how = f"was killed by {signal.Signals(-status).name}"
     else:
         how = f"failed with exit status {status}"
     output = _read(launch.work / _OUTPUT).splitlines()
     problems = engine.problems(log) or tuple(output[-10:])
-    return EngineFailed(
+    return EmulatorFailed(
         f"{engine.name} {how}",
         details=failure_details(serial, log, problems, launch.line, kept=True),
     )
@@ -164,11 +164,11 @@ class _Process:
                     start_new_session=True,
                 )  # fmt: skip
         except FileNotFoundError:
-            raise EngineMissing(
+            raise EmulatorMissing(
                 f"{launch.command[0]} is not installed", details=(launch.line,)
             ) from None
         except OSError as error:
-            raise EngineFailed(
+            raise EmulatorFailed(
                 f"{launch.command[0]} cannot be started ({error.strerror})", details=(launch.line,)
             ) from None
         return self
@@ -266,7 +266,7 @@ def _work_directory(request: RunRequest) -> Iterator[Path]:
     keep = request.debug.keep_work
     try:
         yield work
-    except EngineFailed:
+    except EmulatorFailed:
         keep = True
         raise
     finally:

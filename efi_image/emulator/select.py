@@ -10,7 +10,7 @@ from efi_image.emulator.base import Engine
 from efi_image.emulator.bochs import BochsEngine
 from efi_image.emulator.cpu_probe import Extension
 from efi_image.emulator.qemu import Accelerator, QemuEngine, find_qemus
-from efi_image.errors import EngineMissing
+from efi_image.errors import EmulatorMissing
 
 # the extensions by which the hypervisor can hold a CPU
 USABLE = Extension.VMX | Extension.SVM
@@ -25,7 +25,7 @@ class EngineKind(Enum):
 
 
 def choose(kind: EngineKind = EngineKind.AUTO, bochs_root: Path | None = None) -> Engine:
-    """The engine, seen to run; EngineMissing says what to install."""
+    """The engine, seen to run; EmulatorMissing says what to install."""
     root = bochs_root or rigs.default_root()
     if kind is EngineKind.BOCHS:
         return BochsEngine(rigs.find(root))
@@ -33,7 +33,7 @@ def choose(kind: EngineKind = EngineKind.AUTO, bochs_root: Path | None = None) -
         return _choose_qemu(find_qemus())
     try:
         able = [qemu for qemu in find_qemus() if qemu.extensions & USABLE]
-    except EngineMissing:
+    except EmulatorMissing:
         able = []
     return able[0] if able else BochsEngine(rigs.find(root))
 

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from xml.etree import ElementTree
 
 from efi_image.errors import InputError
-from efi_image.flash.chunker import Copying
 from efi_image.io.medium import open_raw
 
 MAX_FILE = 64 << 20
@@ -46,60 +44,6 @@ class Map:
         """Where ranges begin and end."""
         for each in self.ranges:
             yield each.start, each.end
-
-
-class _To(Protocol):
-    def data(self, position: int, view: memoryview) -> None: ...
-
-
-class Filter(Copying):
-    """Lets through what the map says is data, and compares its digests."""
-
-    def __init__(self, to: _To, bmap: Map, image: str) -> None:
-        self._to = to
-        self._map = bmap
-        self._image = image
-        self._starts = [each.start for each in bmap.ranges]
-        self._digest: Any = None
-        self._position = 0
-
-    def data(self, position: int, view: memoryview) -> None:
-        """Data is at that position, not before what was told of earlier."""
-        self._position = max(self._position, position + len(view))
-        done = 0
-        while done < len(view):
-            place = position + done
-            number = bisect_right(self._starts, place) - 1
-            if number < 0 or place >= self._map.ranges[number].end:
-                # in a gap: on to the next range
-                following = number + 1
-                if following >= len(self._starts):
-                    return
-                done += min(self._starts[following] - place, len(view) - done)
-                continue
-            each = self._map.ranges[number]
-            part = view[done : done + each.end - place]
-            self._pass(each, place, part)
-            done += len(part)
-
-    def _pass(self, each: Range, place: int, part: memoryview) -> None:
-        if each.digest:
-            if place == each.start:
-                self._digest = hashlib.new(self._map.hash)
-            self._digest.update(part)
-        self._to.data(place, part)
-        if each.digest and place + len(part) == each.end:
-            if self._digest.hexdigest() != each.digest:
-                raise InputError(
-                    f"bytes {each.start} to {each.end} are not those that {self._map.name} is of",
-                    where=self._image,
-                )
-            self._digest = None
-
-    def finish(self) -> None:
-        """Raise InputError if the image ended before the last range did."""
-        if self._map.ranges and self._position < self._map.ranges[-1].end:
-            raise InputError(f"is shorter than {self._map.name} says", where=self._image)
 
 
 def _bad(name: str, what: str) -> InputError:

@@ -1,47 +1,74 @@
-"""The target's ends, without which nothing boots from it, and the note that is there meanwhile."""
+"""The first and last bytes of a target: nothing boots from it without them, so they come last."""
 
 from __future__ import annotations
 
-from efi_image.errors import InputError
-from efi_image.flash import resume as state
-from efi_image.flash.chunker import GRAIN, aligned
-from efi_image.flash.resume import Unfinished
+from efi_image.flash.chunker import GRAIN, aligned, aligned_copy
 from efi_image.flash.target import Target
+from efi_image.formats.gpt.relocate import Fitted, check, fit, notes
 
-HEAD = GRAIN  # the first bytes of an image, which are written last
-SMALLEST = 2 * HEAD  # bytes of a target
-_TAIL = 1 << 20  # bytes; a GPT has its backup there, RAID and ZFS their labels
-
-
-def tail(target: Target) -> int:
-    """Where the last bytes begin that `clear` clears."""
-    return max(target.size // target.sector_size * target.sector_size - _TAIL, HEAD)
+HEAD = GRAIN  # bytes at the beginning of an image that are written last
+MIN_SIZE = 2 * HEAD  # bytes of a target
+_TAIL = 1 << 20  # bytes; a GPT has its backup there, RAID and ZFS have their labels
 
 
-def clear(target: Target) -> None:
-    """No first block, no partition table, no backup of one; raises OutputError."""
-    start = tail(target)
-    zeros = aligned(max(HEAD, _TAIL))
-    target.write(0, zeros[:HEAD])
-    target.write(start, zeros[: target.size // target.sector_size * target.sector_size - start])
+class BootAreas:
+    """An image's first bytes, and what is written at both ends of the target at last.
 
+    A GPT is fitted to the target: its backup goes to the target's end.
+    """
 
-def put_note(target: Target, note: Unfinished) -> None:
-    """Tell on the target how far a write came; raises OutputError."""
-    view = aligned(state.BLOCK)
-    view[:] = note.block()
-    target.write(state.OFFSET, view)
+    def __init__(self, target: Target) -> None:
+        self.head = bytes(HEAD)
+        self.written = False  # some of it may be on the target
+        self.may_boot = False  # the first sector may be on the target
+        self._target = target
+        self._fitted: Fitted | None = None
 
+    def set_head(self, head: bytes, image: str) -> None:
+        """Take an image's first HEAD bytes; raises UsageError or DoesNotFitError if the target's
+        sectors or size do not suit its partition table."""
+        check(head, self._target.sector_size, image)
+        self.head = head
+        self._fitted = fit(head, self._target.size, self._target.sector_size, self._target.name)
 
-def read_note(target: Target) -> Unfinished:
-    """The unfinished write that is on the target; raises InputError if there is none."""
-    view = aligned(state.BLOCK)
-    target.read(0, view)
-    started = not any(view)
-    target.read(state.OFFSET, view)
-    found = state.parse(bytes(view)) if started else None
-    if found is None or not found.head:
-        raise InputError(
-            "holds no unfinished write", where=target.name, hint="write without --resume"
-        )
-    return found
+    @property
+    def limit(self) -> int:
+        """Where the image's own data ends at the latest: at a GPT's backup, or the target's end."""
+        return self._fitted.start if self._fitted else self._target.usable
+
+    @property
+    def tail(self) -> int:
+        """Where the last bytes begin that `clear` clears."""
+        return max(self._target.usable - _TAIL, HEAD)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Remarks about this partition table on this target."""
+        return notes(self.head, self._target.sector_size)
+
+    def clear(self) -> None:
+        """Remove the first block, the partition table and its backup; raises OutputError."""
+        zeros = aligned(max(HEAD, _TAIL))
+        self._target.write(0, zeros[:HEAD])
+        self._target.write(self.tail, zeros[: self._target.usable - self.tail])
+
+    def parts(self) -> list[tuple[int, bytes]]:
+        """Offset and bytes of what is written: the head, and a GPT's backup."""
+        if self._fitted is None:
+            return [(0, self.head)]
+        return [(0, self._fitted.head), (self._fitted.start, self._fitted.tail)]
+
+    def write(self) -> None:
+        """Write all parts, and last the first sector, as a sector is written whole or not at all.
+
+        Raises OutputError.
+        """
+        sector = self._target.sector_size
+        self.written = True
+        for offset, data in reversed(self.parts()):
+            start = 0 if offset else sector
+            self._target.write(offset + start, aligned_copy(data)[start:])
+        self._target.flush()
+        self.may_boot = True
+        self._target.write(0, aligned_copy(self.parts()[0][1])[:sector])
+        self._target.flush()

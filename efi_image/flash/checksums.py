@@ -1,4 +1,4 @@
-"""The digests of what was written, to compare with what is read back."""
+"""The SHA-256 of each piece that was written, to compare with the data read back."""
 
 from __future__ import annotations
 
@@ -9,49 +9,48 @@ from dataclasses import dataclass
 
 from efi_image.flash.chunker import PIECE
 
-DIGEST = 32
+_SIZE = 32  # bytes of a checksum
 
 
-def digest(view: memoryview | bytes) -> bytes:
+def sha256(view: memoryview | bytes) -> bytes:
     """The SHA-256 of a piece."""
     return hashlib.sha256(view).digest()
 
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """A piece that was written, and its digest."""
+    """A piece that was written: offset and size in bytes, and its SHA-256."""
 
     offset: int
     size: int
-    digest: bytes
+    sha256: bytes
 
 
-class Ledger:
-    """All pieces in the order they were written; 48 bytes of memory for each."""
+class Checksums:
+    """All pieces, in the order they were written; 48 bytes of memory each."""
 
     def __init__(self) -> None:
         self._places = array("Q")
-        self._digests = bytearray()
+        self._checksums = bytearray()
         self.bytes = 0
         self._zeros: dict[int, bytes] = {}
 
     def add(self, written: Written) -> None:
-        """This was written."""
+        """Add a piece."""
         self._places.extend((written.offset, written.size))
-        self._digests += written.digest
+        self._checksums += written.sha256
         self.bytes += written.size
 
     def add_zeros(self, offset: int, count: int) -> None:
-        """Zeros were written there."""
+        """Add zeros, in pieces of at most PIECE bytes."""
         for start in range(offset, offset + count, PIECE):
             size = min(PIECE, offset + count - start)
             if size not in self._zeros:
-                self._zeros[size] = digest(bytes(size))
+                self._zeros[size] = sha256(bytes(size))
             self.add(Written(start, size, self._zeros[size]))
 
     def __iter__(self) -> Iterator[Written]:
         for number in range(len(self._places) // 2):
             offset, size = self._places[2 * number : 2 * number + 2]
-            yield Written(
-                offset, size, bytes(self._digests[number * DIGEST : (number + 1) * DIGEST])
-            )
+            checksum = self._checksums[number * _SIZE : (number + 1) * _SIZE]
+            yield Written(offset, size, bytes(checksum))

@@ -1,167 +1,173 @@
-"""Cuts an image that comes front to back into pieces on a fixed grid; the rest are holes."""
+"""Cuts an image, which comes front to back, into cells of a fixed grid; the rest is holes."""
 
 from __future__ import annotations
 
 import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
-PIECE = 1 << 20  # bytes of a write; some of them stay in a processor's cache
-GRAIN = 1 << 16  # a hole is made of whole ones; smaller holes are written as zeros
+PIECE = 1 << 20  # bytes of a cell; a few of them stay in a processor's cache
+GRAIN = 1 << 16  # bytes; holes are whole grains, smaller ones are written as zeros
 _GRAINS = PIECE // GRAIN
 _ZEROS = bytes(PIECE)
 
+Span = tuple[int, int]  # start and end
+
 
 def aligned(size: int) -> memoryview:
-    """Memory that begins at a page, as direct input and output want it."""
+    """Zeroed memory that begins at a page, as direct I/O needs it."""
     return memoryview(mmap.mmap(-1, size))
 
 
+def aligned_copy(data: bytes) -> memoryview:
+    """A copy that begins at a page."""
+    view = aligned(len(data))
+    view[:] = data
+    return view
+
+
 def same(one: memoryview, other: memoryview | bytes) -> bool:
-    """Whether the bytes are the same."""
-    # memoryview's own comparison goes byte by byte, and takes ten times as long
+    """Whether the bytes are equal."""
+    # memoryview's own comparison goes byte by byte and takes ten times as long
     return len(one) == len(other) and one.tobytes() == bytes(other)
 
 
 def is_zero(view: memoryview) -> bool:
-    """Whether all bytes are zeros; at most PIECE of them."""
+    """Whether all bytes are zero; at most PIECE of them."""
     if not view or view[0] or view[-1]:
         return not view
     return view.tobytes() == _ZEROS[: len(view)]
 
 
-def differing(old: memoryview, new: memoryview) -> Iterator[tuple[int, int]]:
-    """Where runs of grains that differ begin and end."""
-    start = None
-    for place in range(0, len(new), GRAIN):
-        there = same(old[place : place + GRAIN], new[place : place + GRAIN])
-        if there and start is not None:
+def _runs(flags: Iterable[bool]) -> Iterator[Span]:
+    """Where runs of grains with a set flag begin and end, in bytes."""
+    start, place = None, 0
+    for flag in flags:
+        if flag and start is None:
+            start = place
+        elif not flag and start is not None:
             yield start, place
             start = None
-        elif not there and start is None:
-            start = place
+        place += GRAIN
     if start is not None:
-        yield start, len(new)
+        yield start, place
 
 
-class Receiver(Protocol):
-    """Takes the pieces of an image, in their order."""
-
-    def piece(self, offset: int, view: memoryview) -> None:
-        """Data at that offset, within one cell of the grid; the view is valid for the call."""
-
-    def lend(self) -> memoryview | None:
-        """PIECE bytes for a whole cell, if it has some, which go to `cell` or `release`."""
-
-    def cell(self, offset: int, buffer: memoryview) -> None:
-        """A whole cell of data in a buffer that was lent."""
-
-    def release(self, buffer: memoryview) -> None:
-        """A buffer that was lent, of no use."""
+def differing(old: memoryview, new: memoryview) -> Iterator[Span]:
+    """Where runs of grains that differ begin and end, in bytes."""
+    grains = range(0, len(new), GRAIN)
+    flags = (not same(old[at : at + GRAIN], new[at : at + GRAIN]) for at in grains)
+    return ((start, min(end, len(new))) for start, end in _runs(flags))
 
 
-class Copying(ABC):
-    """Takes what is to be filled in as data."""
+class DataSink(ABC):
+    """Takes the data of an image, front to back; what it is not given is zeros."""
 
-    _spare = memoryview(b"")
+    _scratch = memoryview(b"")
 
     @abstractmethod
-    def data(self, position: int, view: memoryview) -> None:
-        """Data is at that position, which is not before what was told earlier."""
+    def write_at(self, position: int, view: memoryview) -> None:
+        """Data at that byte; the view is valid during the call."""
 
-    def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
-        """Data is at that position, which `read` puts where it is told to; at most PIECE bytes."""
-        if not self._spare:
-            self._spare = aligned(PIECE)
-        view = self._spare[:count]
+    def fill_at(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
+        """The same, of at most PIECE bytes within one cell that `read` puts into a view."""
+        if not self._scratch:
+            self._scratch = aligned(PIECE)
+        view = self._scratch[:count]
         read(view)
-        self.data(position, view)
+        self.write_at(position, view)
 
 
-class Assembler(Copying):
-    """Told of an image's data front to back; gives pieces to a receiver.
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """PIECE bytes of an image at `offset`; only `runs` of them (start, end) are data."""
 
-    Zeros that fill a grain are no data, and become part of a hole.
+    offset: int
+    buffer: memoryview
+    runs: tuple[Span, ...]
+
+    def clipped(self, start: int, end: int) -> Cell:
+        """Only the data from byte `start` to before byte `end` of the image."""
+        first, last = start - self.offset, end - self.offset
+        spans = ((max(a, first), min(b, last)) for a, b in self.runs)
+        return Cell(self.offset, self.buffer, tuple((a, b) for a, b in spans if a < b))
+
+
+class Buffers(Protocol):
+    """Lends buffers of PIECE bytes."""
+
+    def buffer(self) -> memoryview:
+        """One of them, with any content."""
+
+    def release(self, buffer: memoryview) -> None:
+        """It is not used any more."""
+
+
+class Chunker(DataSink):
+    """Puts data into cells, in buffers that are lent, and gives each to `take` when it is full.
+
+    Grains of zeros are holes. A cell without data is not given.
     """
 
-    def __init__(self, receiver: Receiver) -> None:
-        self._receiver = receiver
-        self._buffer = aligned(PIECE)
+    def __init__(self, buffers: Buffers, take: Callable[[Cell], None]) -> None:
+        self._buffers = buffers
+        self._take = take
         self._cell = 0
+        self._buffer: memoryview | None = None
         self._used = [False] * _GRAINS
-        self._clean = True
 
-    def data(self, position: int, view: memoryview) -> None:
-        """Data is at that position, which is not before what was told earlier."""
+    def write_at(self, position: int, view: memoryview) -> None:
+        """Data at that byte, not before earlier data."""
         done = 0
         while done < len(view):
-            cell, start = divmod(position + done, PIECE)
-            if cell != self._cell:
-                self._emit(self._buffer)
-                self._cell = cell
-            count = min(PIECE - start, len(view) - done)
-            part = view[done : done + count]
-            if count == PIECE:  # a whole cell need not be put together
-                self._used = [True] * _GRAINS
-                self._emit(part)
-            else:
-                self._put(start, part)
+            count = min(PIECE - (position + done) % PIECE, len(view) - done)
+            room = self._room(position + done, count)
+            room[:] = view[done : done + count]
+            self._mark(position + done, count)
             done += count
 
-    def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
-        """Data is at that position, which `read` puts where it is told to, within one cell."""
-        lent = self._receiver.lend() if count == PIECE else None
-        if lent is None:
-            super().fill(position, count, read)
-            return
-        try:
-            read(lent)
-        except BaseException:
-            self._receiver.release(lent)
-            raise
-        self._emit(self._buffer)
-        self._cell = position // PIECE
-        self._used = [True] * _GRAINS
-        if list(self._runs(lent)) == [(0, PIECE)]:
-            self._used = [False] * _GRAINS
-            self._receiver.cell(position, lent)
-        else:
-            self._emit(lent)
-            self._receiver.release(lent)
+    def fill_at(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
+        """Data at that byte, within one cell, read straight into the cell's buffer."""
+        read(self._room(position, count))
+        self._mark(position, count)
 
-    def _put(self, start: int, view: memoryview) -> None:
-        end = start + len(view)
-        if not self._clean and not any(self._used):
-            self._buffer[:] = _ZEROS
-        self._clean = False
-        self._buffer[start:end] = view
-        for grain in range(start // GRAIN, -(-end // GRAIN)):
+    def _room(self, position: int, count: int) -> memoryview:
+        """Where those bytes of a cell go; around them, new grains are zeroed."""
+        cell, start = divmod(position, PIECE)
+        if cell != self._cell:
+            self.finish()
+            self._cell = cell
+        if self._buffer is None:
+            self._buffer = self._buffers.buffer()
+        end = start + count
+        for grain in {start // GRAIN, (end - 1) // GRAIN}:
+            first = grain * GRAIN
+            if not self._used[grain] and not start <= first < first + GRAIN <= end:
+                self._buffer[first : first + GRAIN] = _ZEROS[:GRAIN]
+        return self._buffer[start:end]
+
+    def _mark(self, position: int, count: int) -> None:
+        start = position % PIECE
+        for grain in range(start // GRAIN, -(-(start + count) // GRAIN)):
             self._used[grain] = True
 
     def finish(self) -> None:
-        """Give what is left."""
-        self._emit(self._buffer)
-
-    def _emit(self, cell: memoryview) -> None:
-        for first, last in self._runs(cell):
-            offset = self._cell * PIECE + first
-            self._receiver.piece(offset, cell[first:last])
+        """Give the last cell."""
+        buffer, self._buffer = self._buffer, None
+        if buffer is None:
+            return
+        flags = (
+            used and not is_zero(buffer[grain * GRAIN : (grain + 1) * GRAIN])
+            for grain, used in enumerate(self._used)
+        )
+        runs = tuple(_runs(flags))
         self._used = [False] * _GRAINS
-
-    def _runs(self, cell: memoryview) -> Iterator[tuple[int, int]]:
-        """Where runs of grains with data begin and end in the cell."""
-        start = None
-        for grain in range(_GRAINS + 1):
-            place = grain * GRAIN
-            has_data = (
-                grain < _GRAINS and self._used[grain] and not is_zero(cell[place : place + GRAIN])
-            )
-            if has_data and start is None:
-                start = place
-            elif not has_data and start is not None:
-                yield start, place
-                start = None
+        if runs:
+            self._take(Cell(self._cell * PIECE, buffer, runs))
+        else:
+            self._buffers.release(buffer)
 
 
 def joined(spans: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:

@@ -1,4 +1,4 @@
-"""Holds signals back while something short must not end half-way."""
+"""Delays signals while something short must not end half-way."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 
 @contextmanager
-def undisturbed() -> Iterator[None]:
-    """What Ctrl-C and the like raise is raised after the block; signals nobody handles pass."""
+def deferred_signals() -> Iterator[None]:
+    """Raise what Ctrl-C and the like raise after the block; a signal without a handler passes."""
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread only
         return
     numbers = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
     handlers = {number: signal.getsignal(number) for number in numbers}
-    came: list[int] = []
+    received: list[int] = []
 
     def note(number: int, _frame: FrameType | None) -> None:
-        came.append(number)
+        received.append(number)
 
-    held = [number for number in numbers if callable(handlers[number])]
-    for number in held:
+    deferred = [number for number in numbers if callable(handlers[number])]
+    for number in deferred:
         signal.signal(number, note)
     try:
         yield
     finally:
-        for number in held:
+        for number in deferred:
             signal.signal(number, handlers[number])
-        for number in dict.fromkeys(came):
+        for number in dict.fromkeys(received):
             signal.raise_signal(number)

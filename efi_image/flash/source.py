@@ -1,13 +1,13 @@
-"""Where the image that is written comes from: raw, packed, a virtual disk, or a manifest.
+"""The image that is written: raw, compressed, or a virtual disk.
 
-A source is read front to back, as often as it is asked; only a virtual disk is unpacked
-into a temporary file, with holes.
+A source is read front to back, as often as it is asked. Only a virtual disk is unpacked into a
+temporary file, with holes.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -15,25 +15,16 @@ from pathlib import Path
 from typing import Protocol
 
 from efi_image.errors import InputError, ZppError
-from efi_image.flash.bmap import Filter, Map
-from efi_image.flash.chunker import PIECE, Copying
+from efi_image.flash.bmap import Map
+from efi_image.flash.bmap_filter import BmapFilter
+from efi_image.flash.chunker import PIECE, DataSink
 from efi_image.formats.compressed import unpack
 from efi_image.formats.detect import disk_format_of, open_medium, stream_of
 from efi_image.io.medium import Medium, open_raw
 from efi_image.io.sink import next_data
 from efi_image.progress import Progress, counter
 
-_HEAD = 512  # what tells a format
-
-
-class To(Protocol):
-    """Takes the data of an image, front to back."""
-
-    def data(self, position: int, view: memoryview) -> None:
-        """Data is at that position; what is not told of is zeros."""
-
-    def fill(self, position: int, count: int, read: Callable[[memoryview], None]) -> None:
-        """The same, of data that `read` puts where it is told to; at most PIECE bytes."""
+_HEAD = 512  # bytes that tell a format
 
 
 class ImageSource(Protocol):
@@ -41,58 +32,25 @@ class ImageSource(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
 
     @property
     def size(self) -> int | None:
-        """Bytes, if that is known before it was read."""
+        """Bytes; None if that is unknown before it is read."""
 
-    def feed(self, to: To, progress: Progress | None = None) -> int:
-        """Give all its data; its size. Raises InputError."""
+    def copy_to(self, sink: DataSink, progress: Progress | None = None) -> int:
+        """Give all its data to the sink; its size in bytes. Raises InputError."""
 
     def part(self, offset: int, count: int) -> bytes | None:
-        """Some of its bytes, however long that takes; None if they cannot be had."""
+        """Some of its bytes, however long that takes; None if they cannot be read."""
 
     def files(self) -> list[str]:
         """Further files that it is made of."""
 
 
-class _Passed(Exception):
-    """All that was wanted was seen."""
-
-
-class _Part(Copying):
-    """Keeps a part of what it is told."""
-
-    def __init__(self, offset: int, count: int) -> None:
-        self._offset = offset
-        self.found = bytearray(count)
-
-    def data(self, position: int, view: memoryview) -> None:
-        start = self._offset - position
-        if start + len(self.found) <= 0:
-            raise _Passed
-        if start < len(view):
-            wanted = view[max(start, 0) : start + len(self.found)]
-            place = max(-start, 0)
-            self.found[place : place + len(wanted)] = wanted
-
-
-def part_of(source: ImageSource, offset: int, count: int) -> bytes | None:
-    """A part of a source that is read again from its beginning."""
-    wanted = _Part(offset, count)
-    try:
-        source.feed(wanted)
-    except _Passed:
-        pass
-    except ZppError:
-        return None
-    return bytes(wanted.found)
-
-
 @dataclass(frozen=True, slots=True)
 class RawSource:
-    """A raw image, whose holes are skipped; a bmap says which they are."""
+    """A raw image, whose holes are skipped; a bmap says where they are."""
 
     medium: Medium
     bmap: Map | None = None
@@ -103,6 +61,20 @@ class RawSource:
 
     @property
     def size(self) -> int | None:
+        return self.medium.size
+
+    def copy_to(self, sink: DataSink, progress: Progress | None = None) -> int:
+        total = self.bmap.mapped if self.bmap else sum(b - a for a, b in self._extents())
+        count = counter(progress, total)
+        with _filtered(sink, self.bmap, self.name) as to:
+            for first, end in self.bmap.extents() if self.bmap else self._extents():
+                position = first
+                while position < end:
+                    size = min(end, (position // PIECE + 1) * PIECE) - position
+                    to.fill_at(position, size, partial(self._read, position))
+                    position += size
+                    if count:
+                        count(size)
         return self.medium.size
 
     def _extents(self) -> Iterator[tuple[int, int]]:
@@ -116,35 +88,17 @@ class RawSource:
                 yield first - medium.start, end - medium.start
             position = end - medium.start
 
-    def feed(self, to: To, progress: Progress | None = None) -> int:
-        extents = self.bmap.extents() if self.bmap else self._extents()
-        total = self.bmap.mapped if self.bmap else sum(b - a for a, b in self._extents())
-        count = counter(progress, total)
-        receiver = Filter(to, self.bmap, self.name) if self.bmap else to
-        for first, end in extents:
-            position = first
-            while position < end:
-                size = min(end, (position // PIECE + 1) * PIECE) - position
-                receiver.fill(position, size, partial(self._fill, position))
-                position += size
-                if count:
-                    count(size)
-        if isinstance(receiver, Filter):
-            receiver.finish()
-        return self.medium.size
-
-    def _fill(self, position: int, view: memoryview) -> None:
-        done = 0
+    def _read(self, position: int, view: memoryview) -> None:
+        """Fill the view from that byte."""
         try:
-            while done < len(view):
-                place = self.medium.start + position + done
-                count = os.preadv(self.medium.descriptor, [view[done:]], place)
+            while len(view):
+                count = os.preadv(self.medium.descriptor, [view], self.medium.start + position)
                 if not count:
                     raise InputError("became shorter while it was read", where=self.name)
-                done += count
+                position, view = position + count, view[count:]
         except OSError as error:
             raise InputError(
-                f"cannot be read at byte {position + done}: {error.strerror}", where=self.name
+                f"cannot be read at byte {position}: {error.strerror}", where=self.name
             ) from None
 
     def part(self, offset: int, count: int) -> bytes | None:
@@ -161,10 +115,10 @@ class RawSource:
 
 @dataclass(frozen=True, slots=True)
 class StreamSource:
-    """A packed image, unpacked on the way; its size is known at the end, or from a bmap."""
+    """A compressed image, unpacked on the way; its size is known at the end, or from a bmap."""
 
     medium: Medium
-    packing: str
+    compression: str
     bmap: Map | None = None
 
     @property
@@ -175,23 +129,21 @@ class StreamSource:
     def size(self) -> int | None:
         return self.bmap.size if self.bmap else None
 
-    def feed(self, to: To, progress: Progress | None = None) -> int:
-        receiver = Filter(to, self.bmap, self.name) if self.bmap else to
-        packed = 0
+    def copy_to(self, sink: DataSink, progress: Progress | None = None) -> int:
+        compressed = 0
 
-        def read(more: int) -> None:
-            nonlocal packed
-            packed += more
+        def count(more: int) -> None:
+            nonlocal compressed
+            compressed += more
 
         position = 0
-        for chunk in unpack(self.medium, self.packing, read):
-            receiver.data(position, memoryview(chunk))
-            position += len(chunk)
-            if progress and packed:
-                # how much there is in all is estimated from what was unpacked so far
-                progress(position, max(position * self.medium.size // packed, position))
-        if isinstance(receiver, Filter):
-            receiver.finish()
+        with _filtered(sink, self.bmap, self.name) as to:
+            for chunk in unpack(self.medium, self.compression, count):
+                to.write_at(position, memoryview(chunk))
+                position += len(chunk)
+                if progress and compressed:
+                    # the total is estimated from what was unpacked so far
+                    progress(position, max(position * self.medium.size // compressed, position))
         return position
 
     def part(self, offset: int, count: int) -> bytes | None:
@@ -201,11 +153,54 @@ class StreamSource:
         return []
 
 
-def _first(medium: Medium, packing: str) -> bytes:
-    """The first unpacked bytes."""
+@contextmanager
+def _filtered(sink: DataSink, bmap: Map | None, image: str) -> Iterator[DataSink]:
+    """The sink, behind a filter if there is a bmap."""
+    if bmap is None:
+        yield sink
+        return
+    found = BmapFilter(sink, bmap, image)
+    yield found
+    found.finish()
 
+
+class _Complete(Exception):
+    """All that is needed was seen."""
+
+
+class _Part(DataSink):
+    """Keeps a part of what it is given."""
+
+    def __init__(self, offset: int, count: int) -> None:
+        self._offset = offset
+        self.found = bytearray(count)
+
+    def write_at(self, position: int, view: memoryview) -> None:
+        start = self._offset - position
+        if start + len(self.found) <= 0:
+            raise _Complete
+        if start < len(view):
+            wanted = view[max(start, 0) : start + len(self.found)]
+            place = max(-start, 0)
+            self.found[place : place + len(wanted)] = wanted
+
+
+def part_of(source: ImageSource, offset: int, count: int) -> bytes | None:
+    """A part of a source that is read again from its beginning; None if it cannot be read."""
+    wanted = _Part(offset, count)
+    try:
+        source.copy_to(wanted)
+    except _Complete:
+        pass
+    except ZppError:
+        return None
+    return bytes(wanted.found)
+
+
+def _first(medium: Medium, compression: str) -> bytes:
+    """The first unpacked bytes."""
     found = b""
-    for chunk in unpack(medium, packing):
+    for chunk in unpack(medium, compression):
         found += chunk
         if len(found) >= _HEAD:
             break
@@ -217,17 +212,17 @@ def open_source(path: str | Path, bmap: Map | None = None) -> Iterator[ImageSour
     """The image in a file of any known format; raises InputError or MissingError."""
     with open_raw(path) as medium:
         head = medium.peek(0, _HEAD)
-        packing = stream_of(head)
-        inner = _first(medium, packing) if packing else head
-        if not medium.size or (packing and not inner):
+        compression = stream_of(head)
+        inner = _first(medium, compression) if compression else head
+        if not medium.size or (compression and not inner):
             raise InputError("is empty", where=medium.name)
-        if packing and not disk_format_of(inner):
-            yield StreamSource(medium, packing, bmap)
+        if compression and not disk_format_of(inner):
+            yield StreamSource(medium, compression, bmap)
             return
     with open_medium(path) as medium:
         if bmap and bmap.size != medium.size:
             raise InputError(
-                f"is of an image of {bmap.size} bytes, but this one has {medium.size}",
+                f"is of an image of {bmap.size} bytes, but {medium.name} has {medium.size}",
                 where=bmap.name,
             )
         yield RawSource(medium, bmap)

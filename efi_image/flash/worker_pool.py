@@ -1,130 +1,98 @@
-"""Threads that do work side by side, while the caller prepares more."""
+"""Three threads that write or read a device while the caller prepares the next piece."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
-from contextlib import suppress
-from queue import Empty, SimpleQueue
-from threading import Thread
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Generic, TypeVar
 
 from efi_image.flash.chunker import PIECE, aligned
-from efi_image.flash.deferred_signals import undisturbed
+from efi_image.flash.deferred_signals import deferred_signals
 
-WORKERS = 3  # a device that has the next piece at hand does not rest, while two compute digests
+WORKERS = 3  # while two compute checksums, the third keeps the device busy
 BUFFERS = WORKERS + 1
-_MOST = 4 * WORKERS  # jobs that wait
+_MAX_PENDING = 4 * WORKERS
 
 T = TypeVar("T")
+R = TypeVar("R")
 
 
-class _Task:
-    """A job, and what is done with its result."""
+class WorkerPool(Generic[R]):
+    """Runs jobs in threads, within a `with` block. Jobs start, and results come, in their order.
 
-    def __init__(
-        self, job: Callable[[], Any], done: Callable[[Any], None], buffer: memoryview | None
-    ) -> None:
-        self._job = job
-        self._done = done
-        self._result: Any = None
-        self._end: SimpleQueue[BaseException | None] = SimpleQueue()
-        self.buffer = buffer
-
-    def run(self) -> bool:
-        """Do the job; whether that went well."""
-        error: BaseException | None = None
-        try:
-            self._result = self._job()
-        except BaseException as raised:
-            error = raised
-        self._end.put(error)
-        return error is None
-
-    def error(self) -> BaseException | None:
-        """Wait for the job's end; what it raised."""
-        return self._end.get()
-
-    def finish(self) -> None:
-        """Do what is to be done with the result."""
-        self._done(self._result)
-
-
-class Lane:
-    """Runs jobs in threads of its own, within a `with` block: they begin in the order given.
-
-    What is done with their results is done in that order in the caller's thread, while it waits.
-    A job's exception comes out of every later `buffer`, `submit`, `first` or `drain` that has to
-    wait. Jobs that have not begun then are dropped, as are those when the block ends.
+    After a job has failed, no other job starts, and its exception comes out of every call that
+    has to wait. When the block ends, jobs that run are finished and the others are dropped.
     """
 
     def __init__(self) -> None:
-        self._threads = [Thread(target=self._work, daemon=True) for _ in range(WORKERS)]
-        self._tasks: SimpleQueue[_Task | None] = SimpleQueue()
-        self._pending: deque[_Task] = deque()
-        self._error: BaseException | None = None
+        self._executor = ThreadPoolExecutor(WORKERS, "flash")
+        self._pending: deque[tuple[Future[R], memoryview | None]] = deque()
+        self._results: deque[R] = deque()
+        self._failure: BaseException | None = None  # set by a worker
+        self._error: BaseException | None = None  # of the first job, in their order, that failed
         self._free = [aligned(PIECE) for _ in range(BUFFERS)]
 
-    def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            if not task.run():
-                self._drop()
-
-    def _drop(self) -> None:
-        """Forget all that has not begun, and let the threads end."""
-        with suppress(Empty):
-            while True:
-                self._tasks.get_nowait()
-        for _ in self._threads:
-            self._tasks.put(None)
-
-    def buffer(self) -> memoryview:
-        """PIECE bytes, once some are free; they go to `submit`."""
-        while not self._free:
-            self.first()
-        return self._free.pop()
-
-    def release(self, buffer: memoryview) -> None:
-        """The buffer is free again, without a job."""
-        self._free.append(buffer)
-
-    def submit(
-        self, job: Callable[[], T], done: Callable[[T], None], buffer: memoryview | None = None
-    ) -> None:
-        """Do this, and then `done` with its result; the buffer is free again after that."""
-        while len(self._pending) >= _MOST:
-            self.first()
-        task = _Task(job, done, buffer)
-        self._pending.append(task)
-        self._tasks.put(task)
-
-    def drain(self) -> None:
-        """Wait until all is done."""
-        while self._pending:
-            self.first()
-
-    def first(self) -> None:
-        """Wait for the first job that is not done."""
-        if self._error is None:
-            self._error = self._pending[0].error()
-        if self._error is not None:
-            raise self._error
-        task = self._pending.popleft()
-        task.finish()
-        if task.buffer is not None:
-            self._free.append(task.buffer)
-
-    def stop(self) -> None:
-        """Finish the jobs that run, and drop the others."""
-        with undisturbed():  # they may not write on while others clear up
-            self._drop()
-            for thread in self._threads:
-                thread.join()
-
-    def __enter__(self) -> Lane:
-        for thread in self._threads:
-            thread.start()
+    def __enter__(self) -> WorkerPool[R]:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.stop()
+        with deferred_signals():  # no job may write while the caller cleans up
+            self._executor.shutdown(wait=True, cancel_futures=True)
+
+    def buffer(self) -> memoryview:
+        """PIECE bytes, as soon as some are free. Hand them to `submit` or `release`."""
+        while not self._free:
+            self._wait_for_first()
+        return self._free.pop()
+
+    def release(self, buffer: memoryview) -> None:
+        """Give a buffer back without a job."""
+        self._free.append(buffer)
+
+    def submit(self, job: Callable[[], R], buffer: memoryview | None = None) -> None:
+        """Run a job; its buffer is free again when the job is done."""
+        while len(self._pending) >= _MAX_PENDING:
+            self._wait_for_first()
+        self._pending.append((self._executor.submit(self._run, job), buffer))
+
+    def results(self) -> Iterator[R]:
+        """The results that are known by now."""
+        while self._results:
+            yield self._results.popleft()
+
+    def drain(self) -> Iterator[R]:
+        """All results; waits for all jobs."""
+        while self._pending:
+            self._wait_for_first()
+            yield from self.results()
+        yield from self.results()
+
+    def map(self, job: Callable[[T, memoryview], R], items: Iterable[T]) -> Iterator[R]:
+        """The result of `job(item, buffer)` for each item."""
+        for item in items:
+            buffer = self.buffer()
+            self.submit(partial(job, item, buffer), buffer)
+            yield from self.results()
+        yield from self.drain()
+
+    def _run(self, job: Callable[[], R]) -> R:
+        """In a worker."""
+        if self._failure is not None:
+            raise self._failure
+        try:
+            return job()
+        except BaseException as error:
+            self._failure = error
+            raise
+
+    def _wait_for_first(self) -> None:
+        future, buffer = self._pending[0]
+        self._error = self._error or future.exception()
+        if self._error is not None:
+            raise self._error
+        self._pending.popleft()
+        self._results.append(future.result())
+        if buffer is not None:
+            self._free.append(buffer)

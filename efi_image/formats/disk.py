@@ -13,10 +13,12 @@ from efi_image.errors import InputError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.fat.reader import BootSector, FatVolume, looks_like_fat
 from efi_image.formats.files import FileSystem
-from efi_image.formats.gpt import reader as gpt
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.formats.gpt.structures import Gpt, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.iso9660.reader import IsoVolume, looks_like_iso
-from efi_image.formats.mbr import reader as mbr
+from efi_image.formats.mbr import ESP as MBR_ESP
+from efi_image.formats.mbr import Mbr, PartitionRecord, read_mbr
 from efi_image.io.medium import Medium
 
 ISO_NAME = "iso"
@@ -45,7 +47,7 @@ class Partition:
     label: str
     guid: str
     is_esp: bool
-    entry: gpt.Entry | mbr.MbrPartition | None
+    entry: PartitionEntry | PartitionRecord | None
 
 
 @dataclass(frozen=True)
@@ -59,8 +61,8 @@ class Disk:
     scheme: Scheme
     sector_size: int
     partitions: tuple[Partition, ...]
-    gpt: gpt.Table | None
-    mbr: mbr.Mbr | None
+    gpt: Gpt | None
+    mbr: Mbr | None
     is_iso: bool
 
     def medium_of(self, partition: Partition) -> Medium:
@@ -107,7 +109,7 @@ class Disk:
         return f"it has {names}" if names else ""
 
 
-def _of_gpt(table: gpt.Table) -> Iterator[Partition]:
+def _of_gpt(table: Gpt) -> Iterator[Partition]:
     size = table.sector_size
     for entry in table.best.entries:
         yield Partition(
@@ -117,40 +119,40 @@ def _of_gpt(table: gpt.Table) -> Iterator[Partition]:
             type_name=entry.type_name,
             label=entry.name,
             guid=str(entry.guid).upper(),
-            is_esp=entry.type == ESP.guid,
+            is_esp=entry.type_guid == ESP.guid,
             entry=entry,
         )
 
 
-def _of_mbr(table: mbr.Mbr, sector_size: int) -> Iterator[Partition]:
+def _of_mbr(table: Mbr, sector_size: int) -> Iterator[Partition]:
     for row in table.partitions:
         yield Partition(
             name=str(row.number),
-            start=row.first * sector_size,
+            start=row.first_lba * sector_size,
             size=row.sectors * sector_size,
             type_name=row.type_name,
             label="",
             guid=f"{table.disk_signature:08X}-{row.number:02X}",
-            is_esp=row.type == mbr.ESP,
+            is_esp=row.os_type == MBR_ESP,
             entry=row,
         )
 
 
-def _mbr_sector_size(medium: Medium, table: mbr.Mbr) -> int:
+def _mbr_sector_size(medium: Medium, table: Mbr) -> int:
     """512, unless a FAT volume stands where only a disk with 4096-byte sectors has it."""
     for row in table.partitions:
-        if looks_like_fat(medium.peek(row.first * 512, 512)):
+        if looks_like_fat(medium.peek(row.first_lba * 512, 512)):
             return 512
     for row in table.partitions:
-        sector = medium.peek(row.first * 4096, 512)
+        sector = medium.peek(row.first_lba * 4096, 512)
         if looks_like_fat(sector) and BootSector.parse(sector).sector_size == 4096:
             return 4096
     return 512
 
 
-def _read_mbr(medium: Medium) -> mbr.Mbr | None:
+def _mbr_of(medium: Medium) -> Mbr | None:
     try:
-        return mbr.read_mbr(medium)
+        return read_mbr(medium)
     except InputError:
         return None
 
@@ -164,8 +166,8 @@ def read_disk(medium: Medium) -> Disk:
     is_iso = looks_like_iso(medium)
     extra = (_whole(medium, ISO_NAME, "ISO 9660"),) if is_iso else ()
     is_fat = looks_like_fat(medium.peek(0, 512))
-    table = None if is_fat else gpt.read_gpt(medium)
-    record = _read_mbr(medium)
+    table = None if is_fat else read_gpt(medium)
+    record = _mbr_of(medium)
     if table:
         rows = (*_of_gpt(table), *extra)
         return Disk(medium, Scheme.GPT, table.sector_size, rows, table, record, is_iso)
@@ -176,7 +178,7 @@ def read_disk(medium: Medium) -> Disk:
     if record and record.primary:
         sector_size = _mbr_sector_size(medium, record)
         if sector_size != 512:
-            record = mbr.read_mbr(medium, sector_size)
+            record = read_mbr(medium, sector_size)
         rows = (*_of_mbr(record, sector_size), *extra)
         return Disk(medium, Scheme.MBR, sector_size, rows, None, record, is_iso)
     scheme = Scheme.WHOLE if is_iso else Scheme.UNKNOWN

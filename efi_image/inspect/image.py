@@ -239,11 +239,11 @@ def _table(disk: Disk) -> Iterator[str]:
             if half is None:
                 yield f"{name} header: missing"
             elif half.usable:
-                yield f"{name} header: right, at sector {half.header.at_lba}"
+                yield f"{name} header: right, at sector {half.lba}"
             else:
-                part = "header" if not half.header.crc_right else "entries"
+                part = "header" if not half.header.crc_valid else "entries"
                 reason = half.fault or f"the checksum of the {part} is wrong"
-                yield f"{name} header: damaged, at sector {half.header.at_lba}: {reason}"
+                yield f"{name} header: damaged, at sector {half.lba}: {reason}"
         if disk.mbr is None or not disk.mbr.is_protective:
             yield "protective MBR: missing"
     elif disk.mbr and disk.mbr.fault:

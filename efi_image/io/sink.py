@@ -55,6 +55,7 @@ class Sink:
         self._buffer = memoryview(bytearray(CHUNK))
         self._used = 0
         self.position = 0
+        self.sha256 = ""  # in hexadecimal, after `finish` and with digests
         self.progress: Callable[[int], None] | None = None
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
@@ -103,13 +104,15 @@ class Sink:
         return digest.hexdigest() if digest else ""
 
     def finish(self) -> str:
-        """Give the file its length; the SHA-256 of it all in hexadecimal, or ''."""
+        """Give the file its length; its SHA-256 (also in `sha256`) in hexadecimal, or ''."""
         self._flush()
         try:
             self._end()
         except OSError as error:
             raise self._failed(error) from None
-        return self._digest.hexdigest() if self._digest else ""
+        if self._digest:
+            self.sha256 = self._digest.hexdigest()
+        return self.sha256
 
     # ---- what is gathered
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from efi_image.formats.gpt.reader import MAX_ENTRIES_SIZE, Entry, Half, Header, Table
-from efi_image.formats.gpt.table import ALIGNMENT, ENTRY_SIZE, HEADER, HEADER_SIZE, SIGNATURE
+from efi_image.formats.gpt.structures import (
+    ALIGNMENT,
+    ENTRY_SIZE,
+    HEADER_SIZE,
+    REVISION,
+    Gpt,
+    GptCopy,
+    PartitionEntry,
+    header_pair,
+    sectors_of,
+)
 from efi_image.verify.context import Scope
 from efi_image.verify.finding import Fix
 
-REVISION = 0x00010000
 LEAST_ENTRIES_SIZE = 16384
 
 
@@ -33,7 +40,7 @@ _BACKUP = _Codes("backup", "G111", "G112", "G113", "G114")
 class GptCheck:
     """Checks a table on a disk."""
 
-    def __init__(self, scope: Scope, table: Table) -> None:
+    def __init__(self, scope: Scope, table: Gpt) -> None:
         self._scope = scope
         self._table = table
         self._size = table.sector_size
@@ -49,94 +56,92 @@ class GptCheck:
 
     # ---- the two tables
 
-    def _half(self, codes: _Codes, half: Half | None, at: int, fix: Fix | None) -> None:
+    def _half(self, codes: _Codes, half: GptCopy | None, at: int, fix: Fix | None) -> None:
         add = self._scope.add
         if half is None:
             if not self._is_cut_off():
                 add(codes.missing, f"sector {at}", at * self._size, fix=fix)
             return
         header = half.header
-        offset = header.at_lba * self._size
+        offset = half.lba * self._size
         faults = list(self._contradictions(half))
         if faults:
             add(codes.contradiction, "; ".join(faults), offset, fix=fix)
-        elif not header.crc_right:
+        elif not header.crc_valid:
             add(codes.crc, f"it is {header.crc:08x}", offset + 16, fix=fix)
         if header.revision != REVISION:
             add("G106", f"revision {header.revision >> 16}.{header.revision & 0xFFFF}", offset)
         if half.fault:
             return
-        if not half.entries_crc_right:
+        if not half.entries_crc_valid:
             add(codes.entries, f"it is {header.entries_crc:08x} in the header",
                 header.entries_lba * self._size, fix=fix)  # fmt: skip
-        total = header.entries * header.entry_size
+        total = header.array_size
         if codes is _PRIMARY and total < LEAST_ENTRIES_SIZE:
-            room = (header.first_usable - header.entries_lba) * self._size
+            room = (header.first_usable_lba - header.entries_lba) * self._size
             if room < LEAST_ENTRIES_SIZE:
                 add("G105", f"{room} bytes", offset)
 
-    def _contradictions(self, half: Half) -> Iterator[str]:
+    def _contradictions(self, half: GptCopy) -> Iterator[str]:
         header = half.header
         if not HEADER_SIZE <= header.size <= self._size:
             yield f"it has {header.size} bytes"
-        if header.own_lba != header.at_lba:
-            yield f"it says that it is in sector {header.own_lba}"
+        if header.my_lba != half.lba:
+            yield f"it says that it is in sector {header.my_lba}"
         if half.fault:
             yield half.fault
             return
         times, rest = divmod(header.entry_size, ENTRY_SIZE)
         if rest or times & (times - 1):
             yield f"entries of {header.entry_size} bytes"
-        if header.first_usable > header.last_usable + 1:
-            yield f"usable sectors {header.first_usable} to {header.last_usable}"
-        yield from self._entries_place(header)
+        if header.first_usable_lba > header.last_usable_lba + 1:
+            yield f"usable sectors {header.first_usable_lba} to {header.last_usable_lba}"
+        yield from self._entries_place(half)
 
-    def _entries_place(self, header: Header) -> Iterator[str]:
-        end = header.entries_lba + self._sectors(header.entries * header.entry_size)
-        is_primary = header.at_lba == 1
-        if is_primary and (header.entries_lba < 2 or end > header.first_usable):
+    def _entries_place(self, half: GptCopy) -> Iterator[str]:
+        header = half.header
+        end = header.entries_lba + sectors_of(header.array_size, self._size)
+        is_primary = half.lba == 1
+        if is_primary and (header.entries_lba < 2 or end > header.first_usable_lba):
             yield f"entries in sectors {header.entries_lba} to {end - 1}, not before the partitions"
-        if not is_primary and (header.entries_lba <= header.last_usable or end > header.at_lba):
+        if not is_primary and (header.entries_lba <= header.last_usable_lba or end > half.lba):
             yield f"entries in sectors {header.entries_lba} to {end - 1}, not behind the partitions"
-        if is_primary and header.other_lba <= 1:
-            yield f"its backup is said to be in sector {header.other_lba}"
-        if not is_primary and header.other_lba != 1:
-            yield f"the primary is said to be in sector {header.other_lba}"
-
-    def _sectors(self, size: int) -> int:
-        return -(-size // self._size)
+        if is_primary and header.alternate_lba <= 1:
+            yield f"its backup is said to be in sector {header.alternate_lba}"
+        if not is_primary and header.alternate_lba != 1:
+            yield f"the primary is said to be in sector {header.alternate_lba}"
 
     def _is_cut_off(self) -> bool:
         """Whether the primary header is right, and says that the disk is longer."""
         primary = self._table.primary
-        return bool(primary and primary.usable and primary.header.other_lba > self._last)
+        return bool(primary and primary.usable and primary.header.alternate_lba > self._last)
 
     def _pair(self, fix: Fix | None) -> None:
         primary, backup = self._table.primary, self._table.backup
         if self._is_cut_off() and primary:
-            other = primary.header.other_lba
+            other = primary.header.alternate_lba
             reason = f"it has {self._last + 1} sectors, its backup header shall be in {other}"
             self._scope.add("G117", reason, self._last * self._size, fix=fix)
-        if backup and backup.header.at_lba != self._last:
-            reason = f"it is in sector {backup.header.at_lba}, the last is {self._last}"
-            self._scope.add("G115", reason, backup.header.at_lba * self._size, fix=fix)
+        if backup and backup.lba != self._last:
+            reason = f"it is in sector {backup.lba}, the last is {self._last}"
+            self._scope.add("G115", reason, backup.lba * self._size, fix=fix)
         if not primary or not backup:
             return
         if primary.usable and backup.usable and _essence(primary) != _essence(backup):
             self._scope.add("G116", _difference(primary, backup), self._size, fix=fix)
-        elif primary.usable and backup.header.at_lba == self._last != primary.header.other_lba:
-            reason = f"the primary says that its backup is in sector {primary.header.other_lba}"
+        elif primary.usable and backup.lba == self._last != primary.header.alternate_lba:
+            reason = f"the primary says that its backup is in sector {primary.header.alternate_lba}"
             self._scope.add("G116", reason, self._size, fix=fix)
 
     # ---- mending
 
-    def _good(self) -> Half | None:
+    def _good(self) -> GptCopy | None:
         """The table to write both from."""
         primary, backup = self._table.primary, self._table.backup
         for half in (primary, backup):
             if half and half.usable and not any(self._contradictions(half)):
                 return half
-        if primary and primary.entries_crc_right and not any(self._contradictions(primary)):
+        if primary and primary.entries_crc_valid and not any(self._contradictions(primary)):
             return primary  # nothing but its own checksum is wrong
         return None
 
@@ -146,33 +151,34 @@ class GptCheck:
         if good is None:
             return None
         header, size = good.header, self._size
-        total = header.entries * header.entry_size
-        if total > MAX_ENTRIES_SIZE:
-            return None
-        data = self._scope.medium.read(header.entries_lba * size, total)
-        sectors = self._sectors(total)
+        array = good.array
+        sectors = sectors_of(len(array), size)
         backup_entries = self._last - sectors
-        moved = self._table.backup is None or self._table.backup.header.at_lba != self._last
-        last_usable = backup_entries - 1 if moved else min(header.last_usable, backup_entries - 1)
-        entries_lba = header.entries_lba if header.at_lba == 1 else 2
-        if entries_lba + sectors > header.first_usable:
+        moved = self._table.backup is None or self._table.backup.lba != self._last
+        last_usable = backup_entries - 1
+        if not moved:
+            last_usable = min(header.last_usable_lba, last_usable)
+        entries_lba = header.entries_lba if good.lba == 1 else 2
+        if entries_lba + sectors > header.first_usable_lba:
             return None
         if any(entry.last_lba > last_usable for entry in good.entries):
             return None
-        crc = zlib.crc32(data)
+        common = replace(
+            header, last_usable_lba=last_usable, entries_lba=entries_lba,
+            revision=REVISION, reserved=0, more=b"",
+        )  # fmt: skip
+        primary, backup = header_pair(common, self._last, size, array)
         patches = [
-            self._scope.patch(entries_lba * size, data),
-            self._scope.patch(size, _header(header, 1, self._last, entries_lba, last_usable, crc)),
-            self._scope.patch(backup_entries * size, data),
-            self._scope.patch(
-                self._last * size, _header(header, self._last, 1, backup_entries, last_usable, crc)
-            ),
+            self._scope.patch(entries_lba * size, array),
+            self._scope.patch(size, primary.pack()),
+            self._scope.patch(backup_entries * size, array),
+            self._scope.patch(self._last * size, backup.pack()),
         ]
         if self._table.backup and moved:
-            old = self._table.backup.header.at_lba
+            old = self._table.backup.lba
             if not any(entry.first_lba <= old <= entry.last_lba for entry in good.entries):
                 patches.insert(0, self._scope.patch(old * size, bytes(HEADER_SIZE)))
-        name = "primary" if header.at_lba == 1 else "backup"
+        name = "primary" if good.lba == 1 else "backup"
         return Fix(f"wrote both partition tables anew from the {name} one", tuple(patches))
 
     # ---- entries
@@ -187,9 +193,9 @@ class GptCheck:
             if entry.sectors <= 0:
                 add("G203", f"{_shown(entry)}", offset)
                 continue
-            last = min(header.last_usable, self._last)
-            if entry.first_lba < header.first_usable or entry.last_lba > last:
-                reason = f"{_shown(entry)}; usable are {header.first_usable} to {last}"
+            last = min(header.last_usable_lba, self._last)
+            if entry.first_lba < header.first_usable_lba or entry.last_lba > last:
+                reason = f"{_shown(entry)}; usable are {header.first_usable_lba} to {last}"
                 add("G202", reason, offset)
             if entry.first_lba < end:
                 add("G201", f"partitions {number} and {entry.number}", offset)
@@ -202,32 +208,18 @@ class GptCheck:
                 add("G205", f"{_shown(entry)}", offset)
 
 
-def _shown(entry: Entry) -> str:
+def _shown(entry: PartitionEntry) -> str:
     return f"partition {entry.number} is sectors {entry.first_lba} to {entry.last_lba}"
 
 
-def _essence(half: Half) -> tuple[object, ...]:
+def _essence(half: GptCopy) -> tuple[object, ...]:
     header = half.header
-    return (header.disk_guid, header.first_usable, header.last_usable, header.entries,
+    return (header.disk_guid, header.first_usable_lba, header.last_usable_lba, header.entry_count,
             header.entry_size, header.entries_crc)  # fmt: skip
 
 
-def _difference(one: Half, other: Half) -> str:
+def _difference(one: GptCopy, other: GptCopy) -> str:
     names = ("disk GUID", "first usable sector", "last usable sector", "number of entries",
              "size of an entry", "entries")  # fmt: skip
     pairs = zip(names, _essence(one), _essence(other), strict=True)
     return "they differ in: " + ", ".join(name for name, a, b in pairs if a != b)
-
-
-def _header(
-    header: Header, own: int, other: int, entries_lba: int, last_usable: int, entries_crc: int
-) -> bytes:
-    """A header's bytes, with its checksum."""
-
-    def pack(crc: int) -> bytes:
-        return HEADER.pack(
-            SIGNATURE, REVISION, HEADER_SIZE, crc, 0, own, other, header.first_usable, last_usable,
-            header.disk_guid.bytes_le, entries_lba, header.entries, header.entry_size, entries_crc,
-        )  # fmt: skip
-
-    return pack(zlib.crc32(pack(0)))

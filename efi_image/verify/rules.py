@@ -1,4 +1,4 @@
-"""Every rule that verify knows. docs/verify.md is made from this table (`markdown`).
+"""Every rule that verify knows. docs/reference/verify.md is made from this table (`markdown`).
 
 The letter says what the rule is about: D the disk, M the MBR, G the GPT, F the FAT volume,
 B the boot path and its PE files, C zpp.conf, S signatures. Numbers are never used again
@@ -281,7 +281,7 @@ CATALOGUE: dict[str, Rule] = {rule.code: rule for rule in RULES}
 
 
 def markdown() -> str:
-    """The catalogue as a table for docs/verify.md."""
+    """The catalogue as a table for docs/reference/verify.md."""
     lines = [
         "| number | severity | finding | what comes of it | mend |",
         "| --- | --- | --- | --- | --- |",

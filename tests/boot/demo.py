@@ -52,7 +52,7 @@ def run(image: Path, cpus: int, kind: EngineKind) -> int:
     print(f"\nFailed: {line} {result.reason.value.capitalize()}.", file=sys.stderr)
     for problem in result.problems:
         print(f"  {problem}", file=sys.stderr)
-    print("hint: docs/guide.md, 'When a boot fails'", file=sys.stderr)
+    print("hint: docs/how-to/failed-boot.md", file=sys.stderr)
     return 1
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from efi_image.build.esp import Addition, EspOptions, contents
-from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.image import make_image
+from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.emulator import (
     BootResult,
     Engine,
@@ -21,7 +21,6 @@ from efi_image.emulator import (
     choose,
 )
 from efi_image.errors import ZppError
-from efi_image.io.source import FileSource
 
 HASWELL = "corei7_haswell_4770"
 SKYLAKE = "corei7_skylake_x"
@@ -82,16 +81,17 @@ class Harness:
         additions: tuple[Addition, ...] = (),
     ) -> Path:
         """Builds an image as `zpp-image make` does; the same options give the same file."""
-        options = EspOptions(
-            build_directory=self.build_directory,
-            kernel=str(kernel or ""),
-            initrd=str(initrd or ""),
-            cmdline=cmdline,
-            hypervisor=hypervisor,
-            additions=additions,
-        )
         output = self.folder / "esp.img"
-        build(contents(options), ImageOptions(digest=False), output)
+        options = ResolvedOptions(
+            output,
+            build_directory=self.build_directory,
+            kernel=kernel,
+            initrd=initrd,
+            cmdline=cmdline,
+            hypervisor=Hypervisor.ON if hypervisor else Hypervisor.OFF,
+            files=additions,
+        )
+        make_image(options)
         return output
 
     def linux_image(self, words: str = "", *, hypervisor: bool = True, driver: str = "") -> Path:
@@ -112,8 +112,7 @@ class Harness:
     def plain_image(self, program: Path) -> Path:
         """Builds an image without zpp; `program` is its BOOTX64.EFI."""
         output = self.folder / "plain.img"
-        item = Item(("EFI", "BOOT", "BOOTX64.EFI"), FileSource.open(program))
-        build([item], ImageOptions(digest=False), output)
+        make_image(ResolvedOptions(output, hypervisor=Hypervisor.NONE, boot=(program,)))
         return output
 
     def boot(self, request: RunRequest, kind: EngineKind = EngineKind.BOCHS) -> BootResult:

@@ -12,7 +12,7 @@ from harness import Harness
 
 from efi_image.emulator import EngineKind, ExitReason, boot, choose
 from efi_image.emulator.bochs_check import boot_divide
-from efi_image.errors import EngineFailed, EngineMissing, TimedOut
+from efi_image.errors import EmulatorFailed, EmulatorMissing, TimedOut
 
 
 def test_library_fixes_the_division(harness: Harness) -> None:
@@ -20,7 +20,7 @@ def test_library_fixes_the_division(harness: Harness) -> None:
 
 
 def test_missing_bochs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EngineMissing, match="Bochs root is missing.*rig install"):
+    with pytest.raises(EmulatorMissing, match="Bochs root is missing.*rig install"):
         choose(EngineKind.BOCHS, tmp_path / "nothing")
 
 
@@ -43,7 +43,7 @@ def test_killed_emulator_shows_the_tail(harness: Harness) -> None:
             os.kill(killed[0], signal.SIGKILL)
 
     request = harness.with_defaults(harness.bochs_request(harness.linux_image()))
-    with pytest.raises(EngineFailed, match="was killed by SIGKILL") as caught:
+    with pytest.raises(EmulatorFailed, match="was killed by SIGKILL") as caught:
         boot(request, choose(EngineKind.BOCHS), kill_after_launch)
     assert any("held with Intel VT-x" in line for line in caught.value.details)
 

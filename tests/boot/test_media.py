@@ -11,8 +11,8 @@ from harness import CMDLINE, EPYC, Harness, qemu_pc
 from test_linux import assert_linux_ran_well, assert_zpp_runs_on_every_cpu
 from uki import make_uki
 
-from efi_image.build.esp import EspOptions, contents
-from efi_image.build.image import ImageOptions, build
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.emulator import Medium
 
@@ -27,11 +27,17 @@ def guest(harness: Harness) -> tuple[Path, Path]:
 @pytest.mark.parametrize("medium", [Medium.OPTICAL, Medium.USB], ids=lambda m: m.value)
 def test_one_iso_starts_from_optical_media_and_from_usb(harness: Harness, medium: Medium) -> None:
     kernel, initrd = guest(harness)
-    options = EspOptions(
-        harness.build_directory, str(kernel), str(initrd), f"{CMDLINE} zpp.offline=0"
-    )
     image = harness.folder / "zpp.iso"
-    build(contents(options), ImageOptions(table=Table.ISO, minimal=True), image)
+    options = ResolvedOptions(
+        image,
+        build_directory=harness.build_directory,
+        kernel=kernel,
+        initrd=initrd,
+        cmdline=f"{CMDLINE} zpp.offline=0",
+        table=Table.ISO,
+        minimal=True,
+    )
+    make_image(options)
     log = parse_log(
         harness.run_to_power_off(replace(harness.request(PC, image), medium=medium), PC.engine)
     )

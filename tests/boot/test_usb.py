@@ -14,14 +14,13 @@ from harness import Harness
 from nbd import Fault, FaultyStick
 from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
 
-from efi_image.build.esp import Addition
-from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.image import make_image
+from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
-from efi_image.io.source import BytesSource
 
-UNSAFE, NOT_AS_WRITTEN, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
+UNSAFE, VERIFICATION_FAILED, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
 ON_ZPP = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
 BULK = 24 * MIB
 
@@ -31,7 +30,7 @@ def image(harness: Harness) -> Path:
     """An image with the hypervisor, and a large file so that writing takes a while."""
     bulk = harness.folder / "bulk"
     bulk.write_bytes(os.urandom(BULK))
-    return harness.image(additions=(Addition(str(bulk), "/bulk"),))
+    return harness.image(additions=(Addition(bulk, "/bulk"),))
 
 
 def blank(harness: Harness, name: str, size: int, old: int = 0) -> Path:
@@ -62,8 +61,17 @@ def check_step(step: Step, code: int, *words: str) -> None:
 
 def test_sticks_are_written_and_boot(harness: Harness, image: Path) -> None:
     old = harness.folder / "old.img"
-    readme = Item(("README.TXT",), BytesSource("readme", b"old"))
-    build([readme], ImageOptions(size=128 * MIB, table=Table.NONE), old)
+    readme = harness.folder / "README.TXT"
+    readme.write_bytes(b"old")
+    make_image(
+        ResolvedOptions(
+            old,
+            hypervisor=Hypervisor.NONE,
+            files=(Addition(readme, "/"),),
+            size=128 * MIB,
+            table=Table.NONE,
+        )
+    )
     subprocess.run(["zstd", "-q", "-k", image], check=True)
     manifest = harness.folder / "disk.toml"
     manifest.write_text(f'build-dir = "{harness.build_directory}"\nlabel = "BIG"\n')
@@ -124,10 +132,10 @@ def check_table(stick: Stick) -> None:
         assert table.primary is not None
         assert table.backup is not None
         for half in (table.primary, table.backup):
-            assert half.header.crc_right
-            assert half.entries_crc_right
-        assert table.backup.header.own_lba == medium.size // stick.sector_size - 1
-        assert table.primary.header.other_lba == table.backup.header.own_lba
+            assert half.header.crc_valid
+            assert half.entries_crc_valid
+        assert table.backup.header.my_lba == medium.size // stick.sector_size - 1
+        assert table.primary.header.alternate_lba == table.backup.header.my_lba
 
 
 def assert_nothing_boots(file: Path) -> None:
@@ -217,9 +225,9 @@ def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Pa
     check_step(steps["locked"], UNSAFE, "is write-protected")
     check_step(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
     check_step(
-        steps["fake"], NOT_AS_WRITTEN, "says it has 134217728 bytes, but loses what is written"
+        steps["fake"], VERIFICATION_FAILED, "says it has 134217728 bytes, but loses what is written"
     )
-    check_step(steps["liar"], NOT_AS_WRITTEN, f"first at byte {bad + 77};", unfinished)
+    check_step(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
         assert "right" not in steps[name].out
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}

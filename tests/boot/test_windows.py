@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from harness import EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
 
-from efi_image.build.esp import Addition
+from efi_image.build.options import Addition
 from efi_image.config.environment import load
 
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$|^FAIL: the driver.*$|^!!!! X64 Exception.*$"
@@ -34,8 +34,8 @@ def test_driver_on_a_machine(harness: Harness, pc: Pc) -> None:
         cmdline=f"expect={EXPECTED[pc.vendor]} cpus={pc.cpus}",
         hypervisor=False,
         additions=(
-            Addition(str(build / "zpp_loader.sys"), "EFI/zpp/zpp_loader.sys"),
-            Addition(str(build / "ZppGuestTest.efi"), "EFI/zpp/guest.efi"),
+            Addition(build / "zpp_loader.sys", "EFI/zpp/zpp_loader.sys"),
+            Addition(build / "ZppGuestTest.efi", "EFI/zpp/guest.efi"),
         ),
     )
     serial = harness.boot(replace(harness.request(pc, image), expect=(VERDICT,)), pc.engine).serial

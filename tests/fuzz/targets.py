@@ -30,9 +30,10 @@ from efi_image.formats.disk import read_disk
 from efi_image.formats.fat import Demand, FatType, Identity, Tree, plan
 from efi_image.formats.fat.names import aliases, long_records, parse_path, show_path
 from efi_image.formats.files import Kind, walk
-from efi_image.formats.gpt import relocate as table
-from efi_image.formats.gpt.table import SIGNATURE, Gpt, Partition
+from efi_image.formats.gpt import relocate
+from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, PartitionEntry
 from efi_image.formats.gpt.types import ESP
+from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
 from efi_image.formats.pe import uefi as pe
 from efi_image.inspect.pe import facts_of_pieces
 from efi_image.io.medium import Medium
@@ -141,7 +142,7 @@ def fit_stick(data: bytes) -> None:
     state.parse(data[: state.BLOCK])
     head = _right(data[:HEAD].ljust(HEAD, b"\0"))
     refusal = None
-    for sector_size in table.SECTOR_SIZES:
+    for sector_size in SECTOR_SIZES:
         try:
             _fit(head, sector_size)
         except ZppError as error:
@@ -151,10 +152,10 @@ def fit_stick(data: bytes) -> None:
 
 
 def _fit(head: bytes, sector_size: int) -> None:
-    table.check(head, sector_size, "image")
-    table.notes(head, sector_size)
+    relocate.check(head, sector_size, "image")
+    relocate.notes(head, sector_size)
     for size in (STICK, STICK + 512 * 77):
-        fitted = table.fit(head, size, sector_size, "stick")
+        fitted = relocate.fit(head, size, sector_size, "stick")
         if fitted is None:
             continue
         end = size // sector_size * sector_size
@@ -162,14 +163,14 @@ def _fit(head: bytes, sector_size: int) -> None:
             raise RuntimeError("a head of another size, or a tail in it")
         if fitted.start + len(fitted.tail) != end or fitted.start % sector_size:
             raise RuntimeError("a tail that does not end with the stick")
-        if table.fit(fitted.head, size, sector_size, "stick") != fitted:
+        if relocate.fit(fitted.head, size, sector_size, "stick") != fitted:
             raise RuntimeError("a table that does not fit yet")
 
 
 def _right(head: bytes) -> bytes:
     """The same with right checksums, so that what they hide is looked at, too."""
     raw = bytearray(head)
-    for place in table.SECTOR_SIZES:
+    for place in SECTOR_SIZES:
         length, lba, count, size = (
             int.from_bytes(raw[place + start : place + end], "little")
             for start, end in ((12, 16), (72, 80), (80, 84), (84, 88))
@@ -229,9 +230,9 @@ def fat_volume(sectors: int, kind: FatType | None = None) -> bytes:
 
 def gpt_disk(volume: bytes) -> bytes:
     first, sectors = 34, len(volume) // 512
-    partitions = (Partition(ESP.guid, ESP.guid, first, sectors),)
-    table = Gpt(first + sectors + 33, 512, ESP.guid, partitions)
-    return table.primary() + volume + table.backup()
+    esp = PartitionEntry(ESP.guid, ESP.guid, first, first + sectors - 1)
+    gpt = create(first + sectors + 33, 512, ESP.guid, (esp,))
+    return pack_primary(gpt) + volume + pack_backup(gpt)
 
 
 @lru_cache
@@ -253,10 +254,11 @@ def bmap_seeds() -> list[bytes]:
 
 
 def stick_seeds() -> list[bytes]:
-    large = Gpt(1 << 13, 4096, ESP.guid, (Partition(ESP.guid, ESP.guid, 256, 512),))
-    small = Gpt(1 << 14, 512, ESP.guid, (Partition(ESP.guid, ESP.guid, 2048, 4096, "zpp"),))
+    large = create(1 << 13, 4096, ESP.guid, (PartitionEntry(ESP.guid, ESP.guid, 256, 767),))
+    esp = PartitionEntry(ESP.guid, ESP.guid, 2048, 6143, "zpp")
+    small = create(1 << 14, 512, ESP.guid, (esp,))
     note = state.Unfinished("disk.img", "ab" * 32, 5 << 20)
-    return [large.primary(), small.primary(), note.block()]
+    return [pack_primary(large), pack_primary(small), note.block()]
 
 
 TARGETS = {

@@ -1,6 +1,8 @@
 #include "fake_core.hpp"
+#include "core/crash.hpp"
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
+#include "svm/shared.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -14,12 +16,22 @@ const Vendor& vendor()
                              .launch = nullptr,
                              .on_host_nmi = nullptr,
                              .on_security_exception = nullptr,
-                             .dump = nullptr};
+                             .dump = nullptr,
+                             .exit_name = nullptr};
     return fake;
 }
 
-unsigned guest_memory::variable_mtrrs() { return test::fake_core.variable_mtrrs; }
+bool guest_memory::depends_on(u32 msr)
+{
+    return test::fake_core.follows_mtrrs && Mtrrs::is_mtrr(msr, test::fake_core.variable_mtrrs);
+}
 void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
+
+// A test that reaches one of these throws what the core would report.
+void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
+void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
+
+constinit svm::Shared svm::shared{};
 
 namespace test {
 

@@ -3,15 +3,22 @@
 #pragma once
 #include "lib/types.hpp"
 #include "zpp/boot_info.h"
+#include <string>
 
 namespace zpp::test {
 
 struct FakeCore {
     unsigned variable_mtrrs = 8;
+    bool follows_mtrrs = true;   // nested paging has their memory types
     unsigned followed_mtrrs = 0; // calls of guest_memory::follow_mtrrs()
 };
 
 extern FakeCore fake_core;
+
+// The core has given up.
+struct Crash {
+    std::string why;
+};
 
 // A boot_info that the core accepts: one CPU, one range of memory.
 zpp_boot_info boot_info();

@@ -1,6 +1,6 @@
 // MOV to CR0 and CR4: the values that are #GP whatever else the CPU is doing (SDM Vol. 2B, "MOV -
 // Move to/from Control Registers", and Vol. 3A, 2.5), and what zpp hides.
-#include "emulate/emulate.hpp"
+#include "emulate/control.hpp"
 #include <doctest/doctest.h>
 #include <string>
 

@@ -1,7 +1,7 @@
 // CPUID as the guest sees it: the bare CPU's answer but for what hypercall.h makes public, what
 // zpp hides, and the bits that mirror the guest's CR4 (SDM Vol. 2A, CPUID).
 #include "core/machine.hpp"
-#include "emulate/emulate.hpp"
+#include "emulate/cpuid.hpp"
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
 #include <cstring>

@@ -1,6 +1,10 @@
 // emulate_msr: which MSRs leave the guest, and the answers that need no CPU.
-#include "emulate/emulate.hpp"
 #include "fake_core.hpp"
+#include "fake_cpu.hpp"
+#include "svm/msr.hpp"
+#include "svm/shared.hpp"
+#include "svm/vcpu_state.hpp"
+#include "vmx/msr.hpp"
 #include <doctest/doctest.h>
 #include <map>
 
@@ -12,10 +16,13 @@ struct Access {
     bool operator==(const Access&) const = default;
 };
 
-std::map<u32, Access> intercepted()
+constexpr Access both{true, true}, writes{false, true};
+
+std::map<u32, Access> intercepted(MsrHandlers handlers)
 {
     std::map<u32, Access> all;
     for_each_intercepted_msr(
+        handlers,
         [](void* to, u32 first, u32 last, bool read, bool write) {
             for (u32 msr = first; msr <= last; ++msr) {
                 Access& access = (*static_cast<std::map<u32, Access>*>(to))[msr];
@@ -26,9 +33,28 @@ std::map<u32, Access> intercepted()
     return all;
 }
 
-TEST_CASE("MSRs: what leaves the guest")
+// RDMSR and WRMSR with these operands.
+struct Instruction {
+    GuestRegisters registers{};
+
+    explicit Instruction(u64 rcx, u64 rax = 0, u64 rdx = 0)
+    {
+        registers.rcx = rcx;
+        registers.rax = rax;
+        registers.rdx = rdx;
+    }
+    VmExit exit() const
+    {
+        VmExit exit{};
+        exit.take_operands(registers);
+        return exit;
+    }
+    Outcome read(MsrHandlers handlers) { return emulate_rdmsr(handlers, exit(), registers); }
+    Outcome write(MsrHandlers handlers) const { return emulate_wrmsr(handlers, exit()); }
+};
+
+TEST_CASE("MSRs: what exits under VT-x")
 {
-    constexpr Access both{true, true}, writes{false, true};
     for (const unsigned variable : {0u, 8u, 10u}) {
         CAPTURE(variable);
         std::map<u32, Access> expected{{0x3a, both}, {0x9b, both}, {0x79, writes}, {0x2ff, writes}};
@@ -41,31 +67,75 @@ TEST_CASE("MSRs: what leaves the guest")
         for (u32 msr = 0x200; msr < 0x200 + 2 * variable; ++msr)
             expected[msr] = writes;
         fake_core.variable_mtrrs = variable;
-        CHECK(intercepted() == expected);
+        CHECK(intercepted(vmx::msr_handlers) == expected);
     }
+}
+
+TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
+{
+    const std::map<u32, Access> expected{
+        {0x1b, writes},     {0x830, writes},    {0xc0000080, both}, {0xc0010020, writes},
+        {0xc0010114, both}, {0xc0010117, both}, {0xc0010118, both}};
+    fake_core.follows_mtrrs = false;
+    CHECK(intercepted(svm::msr_handlers) == expected);
+    fake_core.follows_mtrrs = true;
 }
 
 TEST_CASE("MSRs: VMX does not exist for the guest")
 {
     for (u32 msr = 0x480; msr <= 0x493; ++msr) {
         CAPTURE(msr);
-        GuestRegisters registers{};
-        registers.rcx = msr;
-        CHECK(emulate_rdmsr(registers) == Outcome::general_protection);
-        CHECK(emulate_wrmsr(registers) == Outcome::general_protection);
+        CHECK(Instruction(msr).read(vmx::msr_handlers) == Outcome::general_protection);
+        CHECK(Instruction(msr).write(vmx::msr_handlers) == Outcome::general_protection);
     }
 }
 
-TEST_CASE("MSRs: IA32_FEATURE_CONTROL is locked, a microcode update is swallowed")
+TEST_CASE("MSRs: IA32_FEATURE_CONTROL is locked, a microcode update is ignored")
 {
-    GuestRegisters registers{};
-    registers.rcx = 0x3a;
-    CHECK(emulate_wrmsr(registers) == Outcome::general_protection);
-    registers.rcx = 0xabcdef0000000079; // ECX
-    registers.rax = 0x123000;
+    CHECK(Instruction(0x3a).write(vmx::msr_handlers) == Outcome::general_protection);
     fake_core.followed_mtrrs = 0;
-    CHECK(emulate_wrmsr(registers) == Outcome::advance);
+    const Instruction update(0xabcdef0000000079, 0x123000); // ECX is the index
+    CHECK(update.write(vmx::msr_handlers) == Outcome::advance);
     CHECK(fake_core.followed_mtrrs == 0);
+}
+
+TEST_CASE("MSRs: SVM does not exist for the guest, but may be switched off once more")
+{
+    for (const u32 msr : {0xc0010117, 0xc0010118}) {
+        CHECK(Instruction(msr).read(svm::msr_handlers) == Outcome::general_protection);
+        CHECK(Instruction(msr, 0x1000).write(svm::msr_handlers) == Outcome::general_protection);
+    }
+    CHECK(Instruction(0xc0010117).write(svm::msr_handlers) == Outcome::advance);
+    CHECK(Instruction(0xc0010118).write(svm::msr_handlers) == Outcome::general_protection);
+    CHECK(Instruction(0xc0010114, 0x10).write(svm::msr_handlers) == Outcome::advance);
+    CHECK(Instruction(0xc0010020, 0x123000).write(svm::msr_handlers) == Outcome::advance);
+}
+
+TEST_CASE("MSRs: EFER under AMD-V: SVME stays set and hidden, LMA is the CPU's")
+{
+    constexpr u64 sce = bit(0), lme = bit(8), lma = bit(10), nxe = bit(11), svme = bit(12);
+    svm::shared.efer_allowed = sce | lme | lma | nxe;
+    CpuBlock cpu;
+    svm::Vmcb& vmcb = svm::vmcb_of(cpu.vcpu());
+    vmcb.efer = lme | lma | svme;
+    vmcb.cr0 = bit(31);
+    vmcb.clean = ~0u;
+    const auto write = [&](u64 value) {
+        Outcome outcome{};
+        cpu.run([&] { outcome = Instruction(0xc0000080, value).write(svm::msr_handlers); });
+        return outcome;
+    };
+    CHECK(write(lme | nxe | sce) == Outcome::advance);
+    CHECK(vmcb.efer == (lme | lma | nxe | sce | svme));
+    CHECK(vmcb.clean == ~svm::clean_control_registers);
+    CHECK(write(lme | svme) == Outcome::general_protection);
+    CHECK(write(nxe) == Outcome::general_protection); // LME may not change with paging on
+    vmcb.cr0 = 0;
+    CHECK(write(nxe) == Outcome::advance);
+    Instruction reading(0xc0000080);
+    cpu.run([&] { CHECK(reading.read(svm::msr_handlers) == Outcome::advance); });
+    CHECK(reading.registers.rax == (vmcb.efer & ~svme));
+    CHECK(reading.registers.rdx == 0);
 }
 
 } // namespace

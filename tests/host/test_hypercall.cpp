@@ -1,7 +1,7 @@
 // emulate_hypercall: the calls of hypercall.h that need no other CPU's vCPU.
 #include "core/log.hpp"
 #include "core/machine.hpp"
-#include "emulate/emulate.hpp"
+#include "emulate/hypercall.hpp"
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
 #include <cstring>
@@ -114,7 +114,7 @@ TEST_CASE("hypercall: confirm logs this CPU")
     REQUIRE(machine.adopt(&info));
     CpuBlock cpu;
     cpu.vcpu().index = 7;
-    cpu.vcpu().apic.id = 14;
+    cpu.vcpu().apic_id = 14;
     const u64 start = log::end();
     GuestRegisters registers{};
     registers.rax = ZPP_HYPERCALL(ZPP_HYPERCALL_CONFIRM);

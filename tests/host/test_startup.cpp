@@ -43,7 +43,9 @@ public:
                     static_cast<void*>(static_cast<char*>(memory_) + index * ZPP_CPU_BLOCK_SIZE));
             vcpu.index = index;
             vcpu.launched = true;
-            vcpu.apic = {index * 2, 1u << (24 + index), 0xffffffff};
+            vcpu.apic_id = index * 2;
+            svm::state_of(vcpu).apic_logical_destination = 1u << (24 + index);
+            svm::state_of(vcpu).apic_destination_format = 0xffffffff;
         }
     }
     ~Cpus()
@@ -63,7 +65,7 @@ public:
         return startup::intercept((*this)[from], Icr::xapic(low, apic_id << 24));
     }
 
-    bool kicked(u32 index) { return (*this)[index].kicked; }
+    bool kicked(u32 index) { return svm::state_of((*this)[index]).kicked; }
 
     bool none_waits()
     {
@@ -268,7 +270,7 @@ TEST_CASE("startup: a CPU that is not there yet is left to the hardware")
     const FakeApic apic;
     Cpus cpus(3);
     cpus[2].launched = false;
-    cpus[2].apic.id = ZPP_NO_APIC_ID;
+    cpus[2].apic_id = ZPP_NO_APIC_ID;
     CHECK_FALSE(cpus.send(0, init, 4));
     CHECK(cpus.send(0, init | to_others)); // nothing is sent for it, least of all a broadcast
     CHECK(FakeApic::take_sent() == Commands{{2, nmi}});

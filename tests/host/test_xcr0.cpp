@@ -1,5 +1,5 @@
 // xcr0.hpp: the rules of SDM Vol. 1, 13.3, and the checks that come before XSETBV itself.
-#include "emulate/emulate.hpp"
+#include "emulate/control.hpp"
 #include "emulate/xcr0.hpp"
 #include <doctest/doctest.h>
 #include <string>
@@ -81,7 +81,9 @@ TEST_CASE("XSETBV: #GP before the host would run it")
         registers.rcx = c.rcx;
         registers.rax = c.rax;
         registers.rdx = c.rdx;
-        CHECK(emulate_xsetbv(registers, c.cpl) == Outcome::general_protection);
+        VmExit exit{};
+        exit.take_operands(registers);
+        CHECK(emulate_xsetbv(exit.index, exit.value, c.cpl) == Outcome::general_protection);
     }
 }
 

@@ -22,7 +22,7 @@ from typing import Any
 
 from efi_image.cli import main as cli
 from efi_image.cli import write
-from efi_image.flash.session import WriteOptions
+from efi_image.flash.options import WriteOptions
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import pytest
 from efi_image import __version__
 from efi_image.cli.app import COMMANDS, cli
 from efi_image.cli.main import main
-from efi_image.errors import EXIT_CODES, EngineFailed, ExitCode
+from efi_image.errors import EXIT_CODES, EmulatorFailed, ExitCode
 
 Capture = pytest.CaptureFixture[str]
 
@@ -116,14 +116,14 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
 
 
 def test_details_follow_the_line(failing: types.SimpleNamespace, capsys: Capture) -> None:
-    failing.error = EngineFailed("was killed", where="bochs", details=("$ bochs -q", "panic"))
-    assert main(["failing"]) == ExitCode.ENGINE
+    failing.error = EmulatorFailed("was killed", where="bochs", details=("$ bochs -q", "panic"))
+    assert main(["failing"]) == ExitCode.EMULATOR
     assert capsys.readouterr().err == "zpp-image: bochs: was killed\n$ bochs -q\npanic\n"
 
 
 def test_debug_shows_a_traceback(failing: types.SimpleNamespace, capsys: Capture) -> None:
-    failing.error = EngineFailed("was killed")
-    assert main(["--debug", "failing"]) == ExitCode.ENGINE
+    failing.error = EmulatorFailed("was killed")
+    assert main(["--debug", "failing"]) == ExitCode.EMULATOR
     assert "Traceback" in capsys.readouterr().err
 
 

@@ -95,7 +95,7 @@ def test_time_limit(tool: Tool) -> None:
 def test_failed_emulator(tool: Tool) -> None:
     tool.engine = FakeEngine((b"hello",), log="VMENTER FAIL: guest CR0\n", status=9)
     outcome = tool()
-    assert outcome.code == ExitCode.ENGINE
+    assert outcome.code == ExitCode.EMULATOR
     assert outcome.out == "hello\n"
     assert "zpp-image: fake failed with exit status 9\n" in outcome.err
     assert "  VMENTER FAIL: guest CR0\n" in outcome.err

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import tempfile
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -12,21 +15,30 @@ import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_image import FILES, items, judge, make
+from test_image import FILES, judge, make
+from trees import tree_of
 
-from efi_image.build.image import ImageOptions, Report, plan_image
-from efi_image.build.partitions import ExtraPartition, Table
+from efi_image.build.image import Report
+from efi_image.build.options import ExtraPartition, ResolvedOptions
+from efi_image.build.partitions import Table
+from efi_image.build.plan import plan
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.formats.fat import FatType
 from efi_image.formats.gpt.types import BY_NAME
-from efi_image.io.source import BytesSource
 
 MIB = 1 << 20
 GUID = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
 
-def extra(data: bytes, kind: str = "linux", name: str = "", guid: UUID | None = None) -> object:
-    return ExtraPartition(BytesSource(kind, data), BY_NAME[kind], name, guid)
+FOLDER = tempfile.TemporaryDirectory(prefix="zpp-partitions-")
+
+
+def extra(
+    data: bytes, kind: str = "linux", name: str = "", guid: UUID | None = None
+) -> ExtraPartition:
+    source = Path(FOLDER.name) / hashlib.sha256(data).hexdigest()
+    source.write_bytes(data)
+    return ExtraPartition(source, BY_NAME[kind], name, guid)
 
 
 def part(image: Path, report: Report, number: int) -> bytes:
@@ -68,17 +80,15 @@ def test_smallest_cannot_be_smaller(tmp_path: Path, table: Table, fat: FatType |
           max_examples=25)  # fmt: skip
 @given(st.lists(st.integers(0, 6 * MIB), min_size=1, max_size=6), st.sampled_from([512, 4096]))
 def test_smallest_of_any_files(tmp_path: Path, sizes: list[int], sector_size: int) -> None:
-    files = {f"F{n}": bytes(size) for n, size in enumerate(sizes)}
-    options = ImageOptions(minimal=True, table=Table.NONE, sector_size=sector_size)
-    planned = plan_image(items(files), options)
-    again = ImageOptions(size=planned.size, table=Table.NONE, sector_size=sector_size)
-    assert plan_image(items(files), again).size == planned.size
+    tree = tree_of({f"F{n}": bytes(size) for n, size in enumerate(sizes)})
+    options = ResolvedOptions(
+        tmp_path / "x.img", minimal=True, table=Table.NONE, sector_size=sector_size
+    )
+    size = plan(options, tree).size
+    given = replace(options, minimal=False, size=size)
+    assert plan(given, tree).size == size
     with pytest.raises(DoesNotFitError):
-        plan_image(
-            items(files),
-            ImageOptions(size=planned.size - sector_size, table=Table.NONE,
-                         sector_size=sector_size),
-        )  # fmt: skip
+        plan(replace(given, size=size - sector_size), tree)
 
 
 def test_type_that_no_volume_of_that_size_has(tmp_path: Path) -> None:
@@ -88,7 +98,7 @@ def test_type_that_no_volume_of_that_size_has(tmp_path: Path) -> None:
     ):
         with pytest.raises(DoesNotFitError, match=f"on {fat.name}; {hint}"):
             make(tmp_path / "esp.img", size=size, fat=fat)
-    with pytest.raises(DoesNotFitError, match="more than a FAT12 volume can hold"):
+    with pytest.raises(DoesNotFitError, match="more than a FAT12 volume can have"):
         make(tmp_path / "esp.img", {"A": bytes(200 * MIB)}, fat=FatType.FAT12)
 
 

@@ -95,10 +95,10 @@ def test_what_confirms_for_scripts(tmp_path: Path) -> None:
     ):  # fmt: skip
         confirm(device, source, key)
     for device, key, what in (
-        (plain, "other", "its own is 0123456789AB"),
-        (plain, "/dev/sdb", "its own is 0123456789AB"),
-        (twin, twin.serial, "has the serial number of /dev/sdc; --yes-erase /dev/sdb means this"),
-        (replace(plain, serial=""), "", "its own is /dev/sdb"),
+        (plain, "other", "this one needs --yes-erase 0123456789AB"),
+        (plain, "/dev/sdb", "this one needs --yes-erase 0123456789AB"),
+        (twin, twin.serial, "has the same serial number as /dev/sdc; .* --yes-erase /dev/sdb"),
+        (replace(plain, serial=""), "", "this one needs --yes-erase /dev/sdb"),
     ):
         with pytest.raises(UnsafeTarget, match=what):
             confirm(device, source, key)
@@ -187,8 +187,8 @@ def test_a_disk_knows_the_files_on_it(tmp_path: Path) -> None:
     """
     disks = LinuxDisks(build(text, tmp_path / "tree").system)
     found = listed(disks)
-    assert disks.held(found["sdb"], ["/dev/null", str(image)]) == str(image)
-    assert disks.held(found["sdc"], ["/dev/null", str(image)]) == ""
+    assert disks.first_on(found["sdb"], ["/dev/null", str(image)]) == str(image)
+    assert disks.first_on(found["sdc"], ["/dev/null", str(image)]) == ""
 
 
 def test_the_disk_of_this_machine_is_refused() -> None:

@@ -18,8 +18,8 @@ from fake_engine import FakeEngine
 from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, boot
 from efi_image.emulator.base import Launch
 from efi_image.errors import (
-    EngineFailed,
-    EngineMissing,
+    EmulatorFailed,
+    EmulatorMissing,
     ExpectationFailed,
     InputError,
     OutputError,
@@ -125,7 +125,7 @@ def test_time_limit_without_expectation(request_: RunRequest) -> None:
 
 
 def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
-    with pytest.raises(EngineFailed, match="fake failed with exit status 3") as raised:
+    with pytest.raises(EmulatorFailed, match="fake failed with exit status 3") as raised:
         boot(request_, FakeEngine((b"hello\n",), status=3))
     details = raised.value.details
     assert "  hello" in details
@@ -142,7 +142,7 @@ def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
 def test_killed_emulator_is_a_failure(request_: RunRequest, tmp_path: Path) -> None:
     killer = "import os, signal, time; time.sleep(0.5); os.kill(os.getppid(), signal.SIGKILL)"
     request = replace(request_, expect=("never",), log=tmp_path / "boot.log")
-    with pytest.raises(EngineFailed, match="fake was killed by SIGKILL") as raised:
+    with pytest.raises(EmulatorFailed, match="fake was killed by SIGKILL") as raised:
         boot(request, FakeEngine(HELLO, linger=60, child=killer))
     assert "  zpp: CPU 1 held" in raised.value.details
     assert "CPU 1 held" in (tmp_path / "boot.log").read_text()
@@ -180,7 +180,7 @@ def test_emulator_that_is_not_installed(request_: RunRequest) -> None:
         def prepare(self, request: RunRequest, work: Path) -> Launch:
             return Launch(("no-such-emulator", "a b"), work)
 
-    with pytest.raises(EngineMissing, match="no-such-emulator is not installed"):
+    with pytest.raises(EmulatorMissing, match="no-such-emulator is not installed"):
         boot(request_, Absent())
 
 

@@ -27,7 +27,7 @@ from efi_image.emulator.bochs import BochsEngine, CpuModel
 from efi_image.emulator.bochs_install import LAYOUT, MARKER, Rig, RigVersion
 from efi_image.emulator.cpu_probe import Extension, probe, probe_rom
 from efi_image.emulator.qemu import Accelerator, QemuEngine
-from efi_image.errors import EngineFailed, EngineMissing, InputError, UsageError
+from efi_image.errors import EmulatorFailed, EmulatorMissing, InputError, UsageError
 
 VERSION = RigVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
 TCG = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
@@ -163,7 +163,7 @@ def test_bochs_needs_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> No
     assert bochs.isolation() == ("unshare", "--map-root-user", "--net")
     assert len(tried) == 2
     monkeypatch.setattr(bochs, "runs", lambda _command: False)
-    with pytest.raises(EngineFailed, match="network namespace"):
+    with pytest.raises(EmulatorFailed, match="network namespace"):
         bochs.isolation()
 
 
@@ -326,7 +326,7 @@ def test_choice(
 ) -> None:
     def find() -> list[QemuEngine]:
         if not qemus:
-            raise EngineMissing("no QEMU")
+            raise EmulatorMissing("no QEMU")
         return qemus
 
     monkeypatch.setattr(choice, "find_qemus", find)
@@ -336,10 +336,10 @@ def test_choice(
 
 def test_no_engine_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "find_qemus", lambda: [POOR])
-    with pytest.raises(EngineMissing, match="zpp-image bochs install"):
+    with pytest.raises(EmulatorMissing, match="zpp-image bochs install"):
         choose(EngineKind.AUTO, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EngineMissing, match="qemu-system-x86"):
+    with pytest.raises(EmulatorMissing, match="qemu-system-x86"):
         qemu.find_qemus()
 
 

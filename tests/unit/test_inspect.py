@@ -17,7 +17,7 @@ import oracles
 import pytest
 from foreign import MIB, mkfs, patched, sources
 from makepe import make_pe
-from test_reader_tables import GPT_SCRIPT, sfdisk
+from test_partition_table_readers import GPT_SCRIPT, sfdisk
 
 from efi_image.cli.main import main
 from efi_image.formats.disk import open_disk

@@ -15,7 +15,7 @@ import oracles
 import pytest
 from makepe import BOOT_DRIVER, make_pe
 
-from efi_image.build.esp import Addition
+from efi_image.build.options import Addition
 from efi_image.cli.main import main
 from efi_image.errors import UsageError
 from efi_image.formats.zpp_conf import BootEntry, ZppConf, parse
@@ -308,15 +308,15 @@ Bad = Callable[[Path, Path], list[str]]
 @pytest.mark.parametrize(
     ("prepare", "code", "what"),
     [
-        (bad_missing, 3, "ZppDxe.efi: does not exist; `make` builds it"),
+        (bad_missing, 3, "ZppDxe.efi: does not exist; build it with `make`"),
         (bad_truncated, 3, "ZppDxe.efi: is truncated: 1000 bytes"),
         (bad_empty, 3, "ZppBoot.efi: is no PE file, or a truncated one"),
         (bad_machine, 3, "ZppBoot.efi: is for Arm (64 bits), not x86-64"),
         (bad_swapped, 3, "is a UEFI boot-service driver, not a UEFI application"),
         (bad_kernel, 3, "a Linux kernel needs its EFI stub"),
         (bad_kernel_folder, 3, "is a directory"),
-        (bad_initrd_alone, 2, "--initrd: is of use only with --kernel"),
-        (bad_cmdline_alone, 2, "--cmdline: is of use only with --kernel"),
+        (bad_initrd_alone, 2, "--initrd: works only with --kernel"),
+        (bad_cmdline_alone, 2, "--cmdline: works only with --kernel"),
         (bad_cmdline, 2, "cmdline: 'a\\nb' cannot stand in zpp.conf"),
         (bad_name, 3, "/EFI/what?.efi: FAT cannot hold the name 'what?.efi': it contains '?'"),
         (bad_name_in_folder, 3, "FAT cannot hold the name 'a:b'"),

@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from efi_image.cli.bochs import command
 from efi_image.emulator import bochs_install as rig
 from efi_image.emulator.debian import apt, mmdebstrap
-from efi_image.errors import EngineFailed, EngineMissing, MissingError, OutputError, UsageError
+from efi_image.errors import EmulatorFailed, EmulatorMissing, MissingError, OutputError, UsageError
 
 pytestmark = pytest.mark.skipif(shutil.which("cc") is None, reason="needs a C compiler")
 
@@ -134,7 +134,7 @@ def test_changed_library_is_built_again(machine: Machine, monkeypatch: pytest.Mo
 def test_incomplete_root_is_made_again(machine: Machine) -> None:
     rig.install(machine.root)
     (machine.root / "usr/bin/bochs-bin").unlink()
-    with pytest.raises(EngineMissing, match=r"usr/bin/bochs-bin is missing.*rig install"):
+    with pytest.raises(EmulatorMissing, match=r"usr/bin/bochs-bin is missing.*bochs install"):
         rig.find(machine.root)
     rig.install(machine.root)
     rig.find(machine.root)
@@ -145,7 +145,7 @@ def test_incomplete_root_is_made_again(machine: Machine) -> None:
 def test_marker_of_another_version(machine: Machine, text: str) -> None:
     rig.install(machine.root)
     (machine.root / rig.MARKER).write_text(text)
-    with pytest.raises(EngineMissing, match="rig install"):
+    with pytest.raises(EmulatorMissing, match="bochs install"):
         rig.find(machine.root)
     rig.install(machine.root)
     rig.find(machine.root)
@@ -153,7 +153,7 @@ def test_marker_of_another_version(machine: Machine, text: str) -> None:
 
 def test_unmended_bochs_is_refused(machine: Machine) -> None:
     (machine.base / "unmended").touch()
-    with pytest.raises(EngineFailed, match="not in effect"):
+    with pytest.raises(EmulatorFailed, match="not in effect"):
         rig.install(machine.root)
     assert machine.names == [".bochs.lock"]
 
@@ -273,7 +273,7 @@ def test_commands(machine: Machine) -> None:
     assert "removed" in runner.invoke(command, ["remove", *root]).output
     assert "not installed" in runner.invoke(command, ["remove", *root]).output
     missing = runner.invoke(command, ["check", *root])
-    assert isinstance(missing.exception, EngineMissing)
+    assert isinstance(missing.exception, EmulatorMissing)
 
 
 def test_library_leaves_other_programs_alone(machine: Machine) -> None:

@@ -8,8 +8,10 @@ from pathlib import Path
 import oracles
 import pytest
 from makepe import APPLICATION, BOOT_DRIVER, make_pe
+from trees import tree_of
 
-from efi_image.build.image import ImageOptions, Item, build
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.formats.fat import Demand, FatType, Identity, Tree, parse_path, plan
 from efi_image.formats.pe.uefi import Machine
@@ -160,13 +162,14 @@ def test_made_images_are_clean(
     tmp_path: Path, sector_size: int, partitioned: bool, size: int
 ) -> None:
     image = tmp_path / "made.img"
-    items = [
-        Item(parse_path(BOOT), BytesSource("boot", GOOD)),
-        Item(parse_path("\\a directory\\Ein längerer Name.txt"), BytesSource("text", b"text")),
-        Item(parse_path("\\a directory\\Ein längerer Name 2.txt"), BytesSource("text", b"text")),
-    ]
+    files = {
+        BOOT: GOOD,
+        "\\a directory\\Ein längerer Name.txt": b"text",
+        "\\a directory\\Ein längerer Name 2.txt": b"text",
+    }
     table = Table.GPT if partitioned else Table.NONE
-    build(items, ImageOptions(size=size, table=table, sector_size=sector_size), image)
+    asked = ResolvedOptions(image, size=size, table=table, sector_size=sector_size)
+    make_image(asked, tree_of(files))
     options = Options(sector_size=sector_size, machines=(Machine.X64,))
     assert verify(image, options).findings == ()
     # the other sector size does not fit

@@ -27,7 +27,7 @@ from efi_image.verify.context import Scope
 from efi_image.verify.finding import LIMIT, Findings
 from efi_image.verify.rules import CATALOGUE, RULES, markdown
 
-DOCS = Path(__file__).resolve().parents[2] / "docs" / "verify.md"
+DOCS = Path(__file__).resolve().parents[2] / "docs/reference/verify.md"
 Capture = pytest.CaptureFixture[str]
 
 
@@ -223,7 +223,9 @@ def test_a_second_opinion_that_takes_too_long_is_ended(sound: Path) -> None:
 
 def test_catalogue_is_documented() -> None:
     text = DOCS.read_text(encoding="utf-8")
-    assert text.endswith("## Findings\n" + markdown()), "write `markdown()` into docs/verify.md"
+    assert text.endswith("## Findings\n" + markdown()), (
+        "write `markdown()` into docs/reference/verify.md"
+    )
 
 
 def test_what_fsck_lets_pass_is_documented() -> None:
@@ -241,7 +243,7 @@ def test_catalogue_is_consistent() -> None:
         assert rule.fixable is ("--fix" in rule.mend), rule.code
     source = "\n".join(
         path.read_text(encoding="utf-8")
-        for path in (DOCS.parents[1] / "efi_image" / "verify").glob("*.py")
+        for path in (DOCS.parents[2] / "efi_image" / "verify").glob("*.py")
         if path.name != "catalogue.py"
     )
     named = set(re.findall(r'"(?:ZPP-)?([DMGFBCS]\d{3})"', source))

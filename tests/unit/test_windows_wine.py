@@ -63,7 +63,7 @@ def test_success_is_insufficient_power(wine: Wine) -> None:
     assert not freed
 
 
-# enum zpp_status → NTSTATUS, Windows' error, the beginning of the reason: docs/windows.md
+# enum zpp_status → NTSTATUS, Windows' error, the beginning of the reason: docs/how-to/windows.md
 FAILURES = (
     (1, 0xC000_007B, 193, "hypervisor.elf is damaged or not for this loader"),
     (2, 0xC000_0059, 1306, "the loader and hypervisor.elf are of different versions"),

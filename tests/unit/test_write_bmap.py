@@ -22,7 +22,8 @@ from efi_image.errors import (
     InputError,
 )
 from efi_image.flash.bmap import read_bmap
-from efi_image.flash.session import Writer
+from efi_image.flash.options import WriteOptions
+from efi_image.flash.session import Session
 from efi_image.flash.source import open_source
 from efi_image.flash.target import open_file
 
@@ -45,7 +46,7 @@ def check_bmap(image: Path, bmap: Path, folder: Path) -> None:
         target = open_file(stick, None)
         with open_source(packed, read_bmap(bmap)) as source:
             assert source.size == SIZE
-            Writer(source, target).write()
+            Session(source, target, WriteOptions(packed, str(stick), bmap)).write()
         target.close()
         assert stick.read_bytes() == image.read_bytes()
 
@@ -59,9 +60,9 @@ def test_an_image_that_is_not_its_bmaps(tmp_path: Path) -> None:
     target = open_file(stick, None)
     with (
         open_source(image, read_bmap(image.with_suffix(".bmap"))) as source,
-        pytest.raises(InputError, match=r"bytes .* are not those that .*image.bmap is of"),
+        pytest.raises(InputError, match=r"bytes .* do not match the checksum in .*image.bmap"),
     ):
-        Writer(source, target).write()
+        Session(source, target, WriteOptions(image, str(stick))).write()
     target.close()
     assert not boots(stick)
 

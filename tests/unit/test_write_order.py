@@ -16,7 +16,6 @@ from writing import (
 )
 
 from efi_image.flash.chunker import PIECE
-from efi_image.flash.session import WriteOptions
 
 __all__ = ["image"]
 
@@ -50,7 +49,7 @@ def test_power_may_fail_at_any_time(image: Path, tmp_path: Path) -> None:
     stick = old_stick(tmp_path, SIZE + MIB)
     before = stick.read_bytes()
     medium = Recording(stick)
-    write(image, stick, WriteOptions(checkpoint=0), medium)
+    write(image, stick, medium, checkpoint=0)
     whole = stick.read_bytes()
     dice = random.Random(7)
     for _ in range(60):

@@ -1,97 +1,62 @@
-"""Fits an image's partition table to the target: its size, and its sector size.
+"""Adapts an image's partition table to a target: its size, and its sector size.
 
-A GPT's backup belongs into the target's last sectors, and its numbers count the target's
-own sectors: UEFI specification, 5.3.
+The backup of a GPT belongs in the target's last sectors, and its LBAs count the target's
+own sectors: UEFI specification 2.10, 5.3.2.
 """
 
 from __future__ import annotations
 
-import struct
-import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.formats.gpt.table import (
-    ENTRY,
-    HEADER,
-    HEADER_SIZE,
-    MBR_RECORD,
-    MBR_SIGNATURE,
-    MBR_SIZE,
-    MBR_TABLE,
-    SIGNATURE,
+from efi_image.errors import DoesNotFitError, InputError, UsageError
+from efi_image.formats import mbr
+from efi_image.formats.gpt.structures import (
+    ENTRY_SIZE,
+    SECTOR_SIZES,
+    GptCopy,
+    header_pair,
+    sectors_of,
 )
 
-SECTOR_SIZES = (512, 4096)
-PROTECTIVE = 0xEE
-_FIELDS = struct.Struct("<QQQQ16sQII")  # from the header's own LBA to the size of an entry
-_FIRST = 24  # where they begin
+MAX_ARRAY = 1 << 15  # bytes of an entry array that is adapted
 
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What changes: the first bytes of the target, and its last sectors from `start` on."""
+    """What changes: the first bytes of the target, and its last sectors from byte `start` on."""
 
     head: bytes
     start: int
     tail: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class _Header:
-    sector_size: int
-    first_usable: int
-    guid: bytes
-    entries: int
-    entry_size: int
-    rows: bytes
-    whole: bytes
+def _read(head: bytes) -> tuple[GptCopy, int] | None:
+    """The image's GPT with its sector size, if it can be read from the first bytes and is valid."""
 
-    @property
-    def end(self) -> int:
-        """Where the last partition ends, in bytes."""
-        ends = [row[3] + 1 for row in self.used()]
-        return max(ends, default=0) * self.sector_size
+    def read(offset: int, count: int) -> bytes:
+        data = head[offset : offset + count]
+        if len(data) < count:
+            raise InputError("ends before its partition table does")
+        return data
 
-    def used(self) -> list[tuple[bytes, bytes, int, int, int, bytes]]:
-        size = self.entry_size
-        rows = [ENTRY.unpack_from(self.rows, n * size) for n in range(self.entries)]
-        return [row for row in rows if any(row[0])]
-
-
-def _header(head: bytes) -> _Header | None:
-    """The image's GPT, if it has a right one that can be read from its first bytes."""
     for size in SECTOR_SIZES:
-        raw = head[size : size + HEADER_SIZE]
-        if len(raw) < HEADER_SIZE or not raw.startswith(SIGNATURE):
-            continue
-        fields = HEADER.unpack(raw)
-        length, crc, lba, count, entry_size = fields[2], fields[3], fields[10], *fields[11:13]
-        if (
-            not HEADER_SIZE <= length <= size
-            or entry_size < ENTRY.size
-            or count * entry_size > 1 << 15
-        ):
-            continue
-        whole = head[size : size + length]
-        rows = head[lba * size : lba * size + count * entry_size]
-        right = zlib.crc32(whole[:16] + bytes(4) + whole[20:]) == crc
-        if right and len(rows) == count * entry_size and zlib.crc32(rows) == fields[13]:
-            return _Header(size, fields[7], fields[9], count, entry_size, rows, whole)
+        found = GptCopy.unpack(head[size : 2 * size], 1, size, read, MAX_ARRAY)
+        if found and found.usable:
+            return found, size
     return None
 
 
 def check(head: bytes, sector_size: int, where: str) -> None:
-    """Raise UsageError if an image with these first bytes is of no use on such a target."""
-    found = _header(head)
-    if sector_size == 512 or found or head[510:512] != MBR_SIGNATURE:
+    """Raise UsageError if an image with these first bytes cannot work on such a target."""
+    if sector_size == 512 or head[mbr.SIZE - 2 : mbr.SIZE] != mbr.SIGNATURE or _read(head):
         return
     if _is_fat(head):
         own = int.from_bytes(head[11:13], "little")
         if own != sector_size:
             raise _other_sectors(where, f"is a FAT volume of {own}-byte sectors", sector_size)
         return
-    if any(head[MBR_TABLE : MBR_TABLE + 64]) and head[MBR_TABLE + 4] != PROTECTIVE:
+    is_used = any(head[mbr.TABLE_OFFSET : mbr.SIZE - len(mbr.SIGNATURE)])
+    if is_used and mbr.unpack_records(head)[0].os_type != mbr.PROTECTIVE:
         raise _other_sectors(where, "has an MBR that counts 512-byte sectors", sector_size)
 
 
@@ -108,13 +73,13 @@ def _other_sectors(where: str, what: str, sector_size: int) -> UsageError:
 
 
 def notes(head: bytes, sector_size: int) -> tuple[str, ...]:
-    """What there is to say of an image with these first bytes on such a target."""
-    found = _header(head)
-    if found is None or found.sector_size == sector_size:
+    """What the user should know about an image with these first bytes on such a target."""
+    found = _read(head)
+    if found is None or found[1] == sector_size:
         return ()
     return (
         f"the partition table counts sectors of {sector_size} bytes now, but file systems made for "
-        f"sectors of {found.sector_size} are as they were: firmware may read them, Linux may not; "
+        f"sectors of {found[1]} are as they were: firmware may read them, Linux may not; "
         f"better make the image with --sector-size {sector_size}",
     )
 
@@ -122,83 +87,62 @@ def notes(head: bytes, sector_size: int) -> tuple[str, ...]:
 def fit(head: bytes, size: int, sector_size: int, where: str) -> Fitted | None:
     """The table of an image with these first bytes on a target of `size` bytes.
 
-    None if there is no GPT. Raises DoesNotFitError or UsageError.
+    None if there is no GPT. Raises DoesNotFitError if the target has no room for the table, and
+    UsageError if a partition cannot be told in the target's sectors.
     """
-    found = _header(head)
+    found = _read(head)
     if found is None:
         return None
-    sectors = size // sector_size
-    table = -(-len(found.rows) // sector_size)  # sectors of the entries
-    last_usable = sectors - table - 2
-    if found.end > (last_usable + 1) * sector_size:
+    table, old_size = found
+    header = table.header
+    in_array = sectors_of(len(table.array), sector_size)
+    last_lba = size // sector_size - 1
+    last_usable = last_lba - in_array - 1
+    end = max((entry.last_lba + 1 for entry in table.entries), default=0) * old_size
+    if end > (last_usable + 1) * sector_size:
         raise DoesNotFitError("has no room behind the image's partitions for a GPT", where=where)
-    rows = _rows(found, sector_size, where)
-    first = found.first_usable if found.sector_size == sector_size else 2 + table
-
-    def header(own: int, other: int, entries: int) -> bytes:
-        raw = bytearray(found.whole)
-        fields = (
-            own,
-            other,
-            first,
-            last_usable,
-            found.guid,
-            entries,
-            found.entries,
-            found.entry_size,
-        )
-        _FIELDS.pack_into(raw, _FIRST, *fields)
-        struct.pack_into("<I", raw, 88, zlib.crc32(rows))
-        struct.pack_into("<I", raw, 16, 0)
-        struct.pack_into("<I", raw, 16, zlib.crc32(raw))
-        return bytes(raw).ljust(sector_size, b"\0")
-
-    padded = rows.ljust(table * sector_size, b"\0")
-    entries = int.from_bytes(found.whole[72:80], "little")
-    if found.sector_size != sector_size:
-        entries = 2
-    start = sectors - 1 - table
     new = bytearray(head)
-    if found.sector_size != sector_size:
-        end = 2 * found.sector_size + len(rows)
-        new[MBR_SIZE:end] = bytes(end - MBR_SIZE)
-    for place, data in (
-        (sector_size, header(1, sectors - 1, entries)),
-        (entries * sector_size, padded if found.sector_size != sector_size else rows),
-        (0, _mbr(head, sectors)),
+    array = table.array
+    if old_size != sector_size:
+        array = _converted(table, old_size, sector_size, where)
+        header = replace(header, first_usable_lba=2 + in_array, entries_lba=2)
+        first = slice(mbr.SIZE, 2 * old_size + len(array))
+        new[first] = bytes(first.stop - first.start)
+    header = replace(header, last_usable_lba=last_usable)
+    primary, backup = header_pair(header, last_lba, sector_size, array)
+    padded = array.ljust(in_array * sector_size, b"\0")
+    for offset, data in (
+        (sector_size, primary.pack().ljust(sector_size, b"\0")),
+        (primary.entries_lba * sector_size, array if old_size == sector_size else padded),
+        (0, _mbr(head, last_lba)),
     ):
-        new[place : place + len(data)] = data
-    return Fitted(bytes(new), start * sector_size, padded + header(sectors - 1, 1, start))
+        new[offset : offset + len(data)] = data
+    tail = padded + backup.pack().ljust(sector_size, b"\0")
+    return Fitted(bytes(new), backup.entries_lba * sector_size, tail)
 
 
-def _rows(found: _Header, sector_size: int, where: str) -> bytes:
-    """The entries, in the target's sectors."""
-    if found.sector_size == sector_size:
-        return found.rows
-    rows = bytearray(found.rows)
-    for place in range(0, len(rows), found.entry_size):
-        kind, guid, first, last, flags, name = ENTRY.unpack_from(rows, place)
-        if not any(kind):
-            continue
-        begin, end = first * found.sector_size, (last + 1) * found.sector_size
-        right = 2 * sector_size + len(rows) <= begin < end
-        if not right or begin % sector_size or end % sector_size:
-            raise _other_sectors(
-                where, f"has a partition at byte {begin} that does not", sector_size
-            )
-        ENTRY.pack_into(
-            rows, place, kind, guid, begin // sector_size, end // sector_size - 1, flags, name
-        )
-    return bytes(rows)
+def _converted(table: GptCopy, old_size: int, new_size: int, where: str) -> bytes:
+    """The entry array, with LBAs of sectors of the new size."""
+    array = bytearray(table.array)
+    for entry in table.entries:
+        begin, end = entry.first_lba * old_size, (entry.last_lba + 1) * old_size
+        inside = 2 * new_size + len(array) <= begin < end
+        if not inside or begin % new_size or end % new_size:
+            raise _other_sectors(where, f"has a partition at byte {begin} that does not", new_size)
+        moved = replace(entry, first_lba=begin // new_size, last_lba=end // new_size - 1)
+        offset = (entry.number - 1) * table.header.entry_size
+        array[offset : offset + ENTRY_SIZE] = moved.pack()
+    return bytes(array)
 
 
-def _mbr(head: bytes, sectors: int) -> bytes:
-    """The MBR, with its protective partition over all of the target; a hybrid one as it is."""
-    mbr = bytearray(head[:MBR_SIZE])
-    records = [MBR_RECORD.unpack_from(mbr, MBR_TABLE + 16 * n) for n in range(4)]
-    used = [n for n, record in enumerate(records) if record[2]]
-    if len(used) == 1 and records[used[0]][2] == PROTECTIVE:
-        flag, begin, kind, end, lba, _ = records[used[0]]
-        size = min(sectors - 1, 0xFFFFFFFF)
-        MBR_RECORD.pack_into(mbr, MBR_TABLE + 16 * used[0], flag, begin, kind, end, lba, size)
-    return bytes(mbr)
+def _mbr(head: bytes, last_lba: int) -> bytes:
+    """The MBR, its protective partition over the whole target; a hybrid MBR as it is."""
+    raw = head[: mbr.SIZE]
+    if not raw.endswith(mbr.SIGNATURE):
+        return raw
+    used = [record for record in mbr.unpack_records(raw) if record.os_type]
+    if len(used) == 1 and used[0].os_type == mbr.PROTECTIVE:
+        record = replace(used[0], sectors=min(last_lba, mbr.MAX_SECTORS))
+        offset = mbr.TABLE_OFFSET + (record.number - 1) * mbr.RECORD_SIZE
+        return raw[:offset] + record.pack() + raw[offset + mbr.RECORD_SIZE :]
+    return raw

@@ -99,10 +99,10 @@ class Commands:
         index = _cpu(core, arguments)
         say(decode.vcpu_line(core, index), "last VM exits:", *decode.history(core, index))
         vcpu = core.value("zpp::Vcpu", core.layout.vcpu(index))
-        for name in ("index", "launched", "entered", "startup", "kicked", "nmi_pending",
-                     "nmi_masked", "iret_rip", "apic", "nested_paging_generation",
-                     "failed_field"):  # fmt: skip
+        for name in ("index", "apic_id", "launched", "nmi_pending"):
             say(f"{name} = {vcpu[name]}")
+        if (state := decode.vendor_state(core, index)) is not None:
+            say(*(f"{field.name} = {state[field]}" for field in state.type.fields()))
 
     def exits(self, arguments: list[str]) -> None:
         core = self._core

@@ -7,7 +7,7 @@ import gdb
 from .target import Core
 
 SVM, VMX = "AMD-V", "Intel VT-x"
-NESTED_FAULT_COUNTER = 0xA8  # svm/shared.hpp
+NESTED_FAULT_COUNTER = 0xA8  # svm/exit_code.hpp
 _INTERCEPTS_1 = {
     1: "NMI", 2: "SMI", 3: "INIT", 4: "VINTR", 18: "CPUID", 20: "IRET", 22: "INVD",
     24: "HLT", 26: "INVLPGA", 27: "I/O", 28: "MSR", 31: "shutdown",
@@ -42,10 +42,24 @@ def vcpu_line(core: Core, index: int) -> str:
     """One CPU in one line."""
     vcpu = core.value("zpp::Vcpu", core.layout.vcpu(index))
     exits = sum(int(vcpu["exits"][i]) for i in range(vcpu["exits"].type.range()[1] + 1))
-    flags = [name for name in ("launched", "entered", "nmi_pending", "nmi_masked", "kicked")
-             if bool(vcpu[name])]  # fmt: skip
-    return (f"CPU {index}: APIC ID {int(vcpu['apic']['id'])}, {exits} VM exits, "
-            f"startup {int(vcpu['startup']):#x}, {' '.join(flags) or 'not launched'}")  # fmt: skip
+    flags = [name for name in ("launched", "nmi_pending") if bool(vcpu[name])]
+    startup = ""
+    state = vendor_state(core, index)
+    if state is not None and vendor(core) == SVM:
+        flags += [name for name in ("entered", "nmi_masked", "kicked") if bool(state[name])]
+        startup = f"startup {int(state['startup']):#x}, "
+    return (f"CPU {index}: APIC ID {int(vcpu['apic_id'])}, {exits} VM exits, {startup}"
+            f"{' '.join(flags) or 'not launched'}")  # fmt: skip
+
+
+def vendor_state(core: Core, index: int) -> gdb.Value | None:
+    """What only the vendor's code keeps for a CPU; None before the core has chosen one."""
+    name = {SVM: "svm", VMX: "vmx"}.get(vendor(core))
+    if name is None:
+        return None
+    offset = next((f.bitpos or 0) // 8 for f in gdb.lookup_type("zpp::Vcpu").fields()
+                  if f.name == "vendor_state")  # fmt: skip
+    return core.value(f"zpp::{name}::VcpuState", core.layout.vcpu(index) + offset)
 
 
 def history(core: Core, index: int) -> list[str]:

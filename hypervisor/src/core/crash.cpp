@@ -63,7 +63,8 @@ void report_history(const Vcpu& vcpu)
 {
     for (u32 i = 0; i < Vcpu::history_length; ++i) {
         const auto& exit = vcpu.history[(vcpu.history_next + i) % Vcpu::history_length];
-        log::line("zpp:   exit {} at rip {x}", exit.reason, exit.rip);
+        log::line("zpp:   exit {} ({}) at rip {x}", exit.reason, vendor().exit_name(exit.reason),
+                  exit.rip);
     }
 }
 
@@ -88,7 +89,7 @@ void report_backtrace(u64 rbp)
 void write_guest_report(const char* why, const GuestRegisters& registers)
 {
     const Vcpu& vcpu = current_vcpu();
-    log::line("zpp: CPU {} (APIC ID {}): {}", vcpu.index, vcpu.apic.id, why);
+    log::line("zpp: CPU {} (APIC ID {}): {}", vcpu.index, vcpu.apic_id, why);
     report_registers(registers);
     vendor().dump();
     report_history(vcpu);

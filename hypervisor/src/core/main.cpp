@@ -36,7 +36,7 @@ void build_vcpus(const zpp_boot_info& info)
     for (u32 index = 0; index < machine.cpu_count(); ++index) {
         Vcpu& vcpu = machine.vcpu(index);
         vcpu.index = index;
-        vcpu.apic = {.id = call_of(info, index).apic_id, .logical = 0, .format = 0xffffffff};
+        vcpu.apic_id = call_of(info, index).apic_id;
         vcpu.window_entries = host_page_entry(vcpu.window(0));
         vcpu.tss.ist[0] = vcpu.fault_stack_top();
         vcpu.tss.io_map_base = sizeof(x86::Tss);
@@ -72,7 +72,7 @@ Result prepare(const zpp_boot_info* info)
     return found->prepare();
 }
 
-u32 apic_id()
+u32 read_apic_id()
 {
     constexpr u32 extended_topology = 0xb;
     if (x86::cpuid(0).eax >= extended_topology && x86::cpuid(extended_topology).ebx != 0)
@@ -84,7 +84,7 @@ Result launch(zpp_cpu_call* call)
 {
     Vcpu& vcpu = current_vcpu();
     vcpu.call = call;
-    vcpu.apic.id = apic_id();
+    vcpu.apic_id = read_apic_id();
     vcpu.gdt.load();
     x86::load_idt();
     if (!vendor().present())

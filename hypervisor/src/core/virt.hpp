@@ -29,7 +29,13 @@ struct Vendor {
 
     // The guest's state, for a crash report.
     void (*dump)();
+
+    // The manual's name of an exit reason or exit code, "?" if it has none.
+    const char* (*exit_name)(u64 code);
 };
+
+// The last step of devirtualizing a CPU: on to boot_info.trampoline_leave.
+extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
 
 // At PREPARE: makes this vendor the one that vendor() returns.
 void choose_vendor(const Vendor& found);

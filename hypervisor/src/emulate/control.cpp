@@ -1,5 +1,7 @@
-#include "emulate/emulate.hpp"
+#include "emulate/control.hpp"
 #include "emulate/xcr0.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/instructions.hpp"
 #include "x86/safe.hpp"
 
 namespace zpp {
@@ -15,10 +17,8 @@ bool cr0_is_valid(u64 value)
 
 bool cr4_is_valid(u64 value, u64 hidden) { return (value & hidden) == 0; }
 
-Outcome emulate_xsetbv(const GuestRegisters& registers, unsigned cpl)
+Outcome emulate_xsetbv(u32 index, u64 value, unsigned cpl)
 {
-    const auto index = static_cast<u32>(registers.rcx);
-    const u64 value = static_cast<u32>(registers.rax) | registers.rdx << 32;
     const x86::CpuidResult leaf = x86::cpuid(0xd);
     const u64 supported = leaf.eax | u64{leaf.edx} << 32;
     if (cpl != 0 || index != 0 || !xcr0_is_valid(value, supported) ||

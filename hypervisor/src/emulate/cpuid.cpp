@@ -1,6 +1,6 @@
+#include "emulate/cpuid.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
-#include "emulate/emulate.hpp"
 
 namespace zpp {
 namespace {

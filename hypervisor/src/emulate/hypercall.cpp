@@ -1,8 +1,8 @@
+#include "emulate/hypercall.hpp"
 #include "core/host_paging.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
-#include "emulate/emulate.hpp"
 
 namespace zpp {
 namespace {
@@ -36,7 +36,7 @@ zpp_hypercall_status confirm(GuestRegisters& registers)
     if (machine.committed())
         return ZPP_HYPERCALL_REFUSED;
     const Vcpu& vcpu = current_vcpu();
-    log::line("zpp: CPU {} (APIC ID {}) held with {}", vcpu.index, vcpu.apic.id, vendor().name);
+    log::line("zpp: CPU {} (APIC ID {}) held with {}", vcpu.index, vcpu.apic_id, vendor().name);
     registers.rbx = vcpu.index;
     return ZPP_HYPERCALL_OK;
 }
@@ -79,7 +79,7 @@ zpp_hypercall_status answer(GuestRegisters& registers)
     case ZPP_HYPERCALL_MEMORY:
         registers.rbx = machine.pages();
         return ZPP_HYPERCALL_OK;
-    case ZPP_HYPERCALL_DEVIRTUALIZE: // granted by the vendor's exit handler, never here
+    case ZPP_HYPERCALL_DEVIRTUALIZE: // see is_devirtualize_call()
         return ZPP_HYPERCALL_REFUSED;
     case ZPP_HYPERCALL_CONFIRM:
         return confirm(registers);
@@ -96,6 +96,13 @@ Outcome emulate_hypercall(GuestRegisters& registers)
 {
     registers.rax = answer(registers);
     return Outcome::advance;
+}
+
+bool is_devirtualize_call(const Vcpu& vcpu, const GuestRegisters& registers, u64 rip)
+{
+    return registers.rax == ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE) && !machine.committed() &&
+           vcpu.call != nullptr && rip >= machine.info().trampoline_start &&
+           rip < machine.info().trampoline_end;
 }
 
 } // namespace zpp

@@ -12,6 +12,7 @@ constinit Spinlock lock;
 constinit Mtrrs mtrrs;
 constinit NestedPaging tables;
 constinit u64 tables_generation = 1;
+constinit bool mtrrs_are_followed = false;
 
 void* allocate() { return machine.allocate_page(); }
 u64 physical_of(const void* page) { return machine.physical_of(page).value; }
@@ -36,7 +37,8 @@ Result build(const NestedPaging::Format& format, Types types)
     machine.for_each_hidden_range(hide, &all_hidden);
     tables.set_format(format);
     tables.set_pages({allocate, physical_of, virtual_of});
-    mtrrs.refresh(types == Types::from_mtrrs && mtrrs_present(), x86::rdmsr);
+    mtrrs_are_followed = types == Types::from_mtrrs && mtrrs_present();
+    mtrrs.refresh(mtrrs_are_followed, x86::rdmsr);
     if (!all_hidden || !tables.build(mtrrs))
         return {ZPP_NO_MEMORY, "nested paging"};
     return {};
@@ -58,6 +60,9 @@ void follow_mtrrs()
 
 u64 generation() { return __atomic_load_n(&tables_generation, __ATOMIC_ACQUIRE); }
 
-unsigned variable_mtrrs() { return mtrrs.variable_count(); }
+bool depends_on(u32 msr)
+{
+    return mtrrs_are_followed && Mtrrs::is_mtrr(msr, mtrrs.variable_count());
+}
 
 } // namespace zpp::guest_memory

@@ -26,7 +26,7 @@ u64 root();
 void follow_mtrrs();
 u64 generation();
 
-// IA32_MTRRCAP.VCNT, 0 without MTRRs.
-unsigned variable_mtrrs();
+// Whether a write to this MSR calls for follow_mtrrs().
+bool depends_on(u32 msr);
 
 } // namespace zpp::guest_memory

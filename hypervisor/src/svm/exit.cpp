@@ -1,126 +1,77 @@
-// VM exits under AMD-V: from the exit code to the handler, and the outcome back to the guest.
-#include "core/crash.hpp"
+// VM exits under AMD-V: from the VMCB to the handler, and the outcome back to the guest.
 #include "core/machine.hpp"
-#include "emulate/emulate.hpp"
+#include "core/virt.hpp"
+#include "emulate/handle.hpp"
 #include "svm/apic_access.hpp"
 #include "svm/events.hpp"
-#include "svm/guest_instruction.hpp"
+#include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
-#include "svm/instructions.hpp"
 #include "svm/shared.hpp"
 #include "svm/startup.hpp"
-#include "x86/exceptions.hpp"
-#include "x86/msr.hpp"
-#include "x86/safe.hpp"
 
 namespace zpp::svm {
 namespace {
 
-namespace msr = x86::msr;
+using Reason = VmExit::Reason;
 
-u64 wrap_rip(u64 rip, CodeSize size)
+Reason reason_of(const Vmcb& vmcb)
 {
-    switch (size) {
-    case CodeSize::bits64:
-        return rip;
-    case CodeSize::bits32:
-        return static_cast<u32>(rip);
-    case CodeSize::bits16:
-        return static_cast<u16>(rip);
-    }
-    return rip;
-}
-
-u64 next_rip(Vcpu& vcpu, const Vmcb& vmcb)
-{
-    const u64 next = find_next_rip(vcpu, vmcb);
-    if (next == 0)
-        crash("the length of an instruction is unknown", vmcb.rip);
-    return next;
-}
-
-// RFLAGS.TF traps after each instruction, under DEBUGCTL.BTF after each branch: none exits. Without LBR
-// virtualization the MSR stays the guest's.
-bool traps_after_instruction(const Vmcb& vmcb)
-{
-    return (vmcb.rflags & x86::rflags_tf) != 0 &&
-           (x86::rdmsr_or_zero(msr::debug_control) & msr::debug_control_btf) == 0;
-}
-
-// After an emulated instruction: as the CPU does at an instruction boundary.
-void advance_to(Vmcb& vmcb, u64 rip)
-{
-    constexpr u64 dr6_single_step = bit(14);
-    vmcb.rip = wrap_rip(rip, code_size(vmcb));
-    vmcb.interrupt_state &= ~shadow;
-    if (traps_after_instruction(vmcb)) {
-        vmcb.dr6 |= dr6_single_step;
-        vmcb.clean &= ~clean_debug_registers;
-        inject_exception(vmcb, x86::vector_debug);
+    switch (static_cast<ExitCode>(vmcb.exit_code)) {
+    case ExitCode::cpuid:
+        return Reason::cpuid;
+    case ExitCode::msr:
+        return vmcb.exit_info_1 != 0 ? Reason::wrmsr : Reason::rdmsr;
+    case ExitCode::nested_page_fault:
+        return Reason::nested_paging;
+    case ExitCode::vmmcall:
+        return Reason::hypercall;
+    case ExitCode::nmi:
+        return Reason::nmi;
+    case ExitCode::init:
+        return Reason::init;
+    case ExitCode::iret:
+        return Reason::iret;
+    case ExitCode::vintr:
+        return Reason::nmi_window;
+    case ExitCode::invd:
+        return Reason::invd;
+    case ExitCode::invlpga:
+    case ExitCode::vmrun:
+    case ExitCode::vmload:
+    case ExitCode::vmsave:
+    case ExitCode::stgi:
+    case ExitCode::clgi:
+    case ExitCode::skinit:
+        return Reason::hidden_instruction;
+    case ExitCode::shutdown:
+        return Reason::triple_fault;
+    default:
+        return Reason::unexpected;
     }
 }
 
-void apply(Vcpu& vcpu, Vmcb& vmcb, Outcome outcome)
+VmExit decode(Guest& guest)
 {
-    switch (outcome) {
-    case Outcome::advance:
-        return advance_to(vmcb, next_rip(vcpu, vmcb));
-    case Outcome::retry:
-        return;
-    case Outcome::undefined_opcode:
-        return inject_exception(vmcb, x86::vector_undefined_opcode);
-    case Outcome::general_protection:
-        return inject_exception(vmcb, x86::vector_general_protection);
+    const Vmcb& vmcb = guest.vmcb;
+    VmExit exit{.reason = reason_of(vmcb), .code = vmcb.exit_code};
+    switch (exit.reason) {
+    case Reason::rdmsr:
+    case Reason::wrmsr:
+        exit.take_operands(guest.registers);
+        [[fallthrough]];
+    case Reason::cpuid:
+    case Reason::hypercall:
+    case Reason::invd:
+        exit.instruction_length = instruction_length(guest.vcpu, vmcb);
+        break;
+    case Reason::nested_paging:
+        exit.address = {vmcb.exit_info_2};
+        exit.write = (vmcb.exit_info_1 & fault_write) != 0;
+        break;
+    default:
+        break;
     }
-}
-
-Outcome write_efer(Vmcb& vmcb, u64 value)
-{
-    const u64 changed = value ^ vmcb.efer;
-    if ((value & ~shared.efer_allowed) != 0 ||
-        ((changed & msr::efer_lme) != 0 && (vmcb.cr0 & x86::cr0_pg) != 0))
-        return Outcome::general_protection;
-    vmcb.efer = (value & ~msr::efer_lma) | (vmcb.efer & msr::efer_lma) | msr::efer_svme;
-    vmcb.clean &= ~clean_control_registers;
-    return Outcome::advance;
-}
-
-// The xAPIC's page must stay where nested paging protects it.
-Outcome write_apic_base(u64 value)
-{
-    if ((value & msr::apic_base_address) != apic_access::page().value ||
-        !x86::safe_wrmsr(msr::apic_base, value))
-        return Outcome::general_protection;
-    return Outcome::advance;
-}
-
-Outcome on_msr(Vcpu& vcpu, Vmcb& vmcb, GuestRegisters& registers)
-{
-    const auto index = static_cast<u32>(registers.rcx);
-    const bool write = vmcb.exit_info_1 != 0;
-    const u64 value = static_cast<u32>(registers.rax) | registers.rdx << 32;
-    if (index == msr::efer) {
-        if (write)
-            return write_efer(vmcb, value);
-        registers.rax = static_cast<u32>(vmcb.efer & ~msr::efer_svme);
-        registers.rdx = vmcb.efer >> 32;
-        return Outcome::advance;
-    }
-    if (write && index == msr::apic_base)
-        return write_apic_base(value);
-    if (write && index == msr::x2apic_icr && apic_access::is_x2apic() &&
-        startup::intercept(vcpu, Icr::x2apic(value)))
-        return Outcome::advance;
-    return write ? emulate_wrmsr(registers) : emulate_rdmsr(registers);
-}
-
-u64& register_of(GuestRegisters& registers, Vmcb& vmcb, unsigned number)
-{
-    u64* const by_number[16] = {&registers.rax, &registers.rcx, &registers.rdx, &registers.rbx,
-                                &vmcb.rsp,      &registers.rbp, &registers.rsi, &registers.rdi,
-                                &registers.r8,  &registers.r9,  &registers.r10, &registers.r11,
-                                &registers.r12, &registers.r13, &registers.r14, &registers.r15};
-    return *by_number[number];
+    return exit;
 }
 
 void write_apic(Vcpu& vcpu, u32 offset, u32 value)
@@ -131,13 +82,13 @@ void write_apic(Vcpu& vcpu, u32 offset, u32 value)
             return;
         break;
     case apic_id_register:
-        vcpu.apic.id = value >> 24;
+        vcpu.apic_id = value >> 24;
         break;
     case apic_logical_destination:
-        vcpu.apic.logical = value;
+        state_of(vcpu).apic_logical_destination = value;
         break;
     case apic_destination_format:
-        vcpu.apic.format = value;
+        state_of(vcpu).apic_destination_format = value;
         break;
     default:
         break;
@@ -146,128 +97,51 @@ void write_apic(Vcpu& vcpu, u32 offset, u32 value)
 }
 
 // The only page the guest may not write is the local APIC's.
-Outcome on_nested_page_fault(Vcpu& vcpu, Vmcb& vmcb, GuestRegisters& registers)
+Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
-    const u64 offset = vmcb.exit_info_2 - apic_access::page().value;
-    if (offset >= page_size || (vmcb.exit_info_1 & fault_write) == 0)
-        crash_on_exit("nested page fault", registers);
-    const GuestCode code = code_at_rip(vcpu, vmcb);
-    const auto store = decode_store(code.bytes, code.count, code_size(vmcb));
+    const u64 distance = exit.address.value - apic_access::page().value;
+    if (distance >= page_size || !exit.write)
+        return handle_exit(guest, exit);
+    const auto offset = static_cast<u32>(distance);
+    const GuestCode code = code_at_rip(guest.vcpu, guest.vmcb);
+    const auto store = decode_store(code.bytes, code.count, guest.code_size());
     if (!store)
-        crash_on_exit("a store to the local APIC that zpp does not know", registers);
-    u64& source = register_of(registers, vmcb, store->source);
-    const u32 old = store->exchange ? apic_access::read(static_cast<u32>(offset)) : 0;
-    write_apic(vcpu, static_cast<u32>(offset),
+        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
+    u64& source = guest.register_of(store->source);
+    const u32 old = store->exchange ? apic_access::read(offset) : 0;
+    write_apic(guest.vcpu, offset,
                store->from_register ? static_cast<u32>(source) : store->immediate);
     if (store->exchange)
         source = old;
-    advance_to(vmcb, vmcb.rip + store->length);
-    return Outcome::retry;
+    exit.instruction_length = store->length;
+    return Outcome::advance;
 }
 
-extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
-
-[[noreturn]] void devirtualize(Vcpu& vcpu, const Vmcb& vmcb, zpp_cpu_call& call)
+Outcome dispatch(Guest& guest, VmExit& exit)
 {
-    while (startup::is_kicked(vcpu))
-        open_window();
-    restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
-    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the rest of the OS's is the trampoline's
-    call.status = ZPP_OK;
-    const u64 target = machine.info().trampoline_leave;
-    __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
-    stgi();
-    zpp_jump_to_loader(&call, target);
-}
-
-bool may_devirtualize(const Vcpu& vcpu, const Vmcb& vmcb)
-{
-    return !machine.committed() && vcpu.call != nullptr &&
-           vmcb.rip >= machine.info().trampoline_start && vmcb.rip < machine.info().trampoline_end;
-}
-
-Outcome on_vmmcall(Vcpu& vcpu, const Vmcb& vmcb, GuestRegisters& registers)
-{
-    if (!is_hypercall(registers) || vmcb.cpl != 0)
-        return Outcome::undefined_opcode;
-    if (registers.rax == ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE) && may_devirtualize(vcpu, vmcb))
-        devirtualize(vcpu, vmcb, *vcpu.call);
-    return emulate_hypercall(registers);
-}
-
-// As the bare machine: shutdown, which the platform answers with a reset.
-[[noreturn]] void on_shutdown(const GuestRegisters& registers)
-{
-    report_guest("triple fault in the guest: shutdown", registers);
-    const struct [[gnu::packed]] {
-        u16 limit;
-        u64 base;
-    } no_idt{0, 0};
-    asm volatile("lidt %0\n stgi\n ud2" : : "m"(no_idt));
-    x86::halt_forever();
+    switch (exit.reason) {
+    case Reason::nested_paging:
+        return on_nested_page_fault(guest, exit);
+    case Reason::nmi:
+    case Reason::init:
+        open_window(); // the host's handlers note what it was
+        return Outcome::retry;
+    case Reason::iret:
+        on_iret(guest);
+        return Outcome::retry;
+    default:
+        return handle_exit(guest, exit);
+    }
 }
 
 void reset(GuestRegisters& registers)
 {
-    Vcpu& vcpu = current_vcpu();
-    forget_events(vcpu, vmcb_of(vcpu));
-    write_init_state(vmcb_of(vcpu), registers);
+    Guest guest{current_vcpu(), vmcb_of(current_vcpu()), registers};
+    forget_events(guest);
+    write_init_state(guest.vmcb, registers);
 }
 
 void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }
-
-unsigned exit_counter(u64 code)
-{
-    if (code == static_cast<u64>(ExitCode::nested_page_fault))
-        return nested_page_fault_counter;
-    return static_cast<unsigned>(code < Vcpu::exit_counters ? code : Vcpu::exit_counters - 1);
-}
-
-void record(Vcpu& vcpu, const Vmcb& vmcb)
-{
-    ++vcpu.exits[exit_counter(vmcb.exit_code)];
-    vcpu.history[vcpu.history_next++ % Vcpu::history_length] = {vmcb.rip, vmcb.exit_code};
-}
-
-Outcome dispatch(Vcpu& vcpu, Vmcb& vmcb, GuestRegisters& registers)
-{
-    switch (static_cast<ExitCode>(vmcb.exit_code)) {
-    case ExitCode::cpuid:
-        emulate_cpuid(registers, vmcb.cr4);
-        return Outcome::advance;
-    case ExitCode::msr:
-        return on_msr(vcpu, vmcb, registers);
-    case ExitCode::nested_page_fault:
-        return on_nested_page_fault(vcpu, vmcb, registers);
-    case ExitCode::vmmcall:
-        return on_vmmcall(vcpu, vmcb, registers);
-    case ExitCode::nmi:
-    case ExitCode::init:
-        open_window(); // the host's handlers note what it was
-        return Outcome::retry;
-    case ExitCode::iret:
-        on_iret(vcpu, vmcb);
-        return Outcome::retry;
-    case ExitCode::vintr:
-        on_virtual_interrupt(vcpu, vmcb);
-        return Outcome::retry;
-    case ExitCode::invd: // the host's dirty lines must survive
-        x86::wbinvd();
-        return Outcome::advance;
-    case ExitCode::invlpga:
-    case ExitCode::vmrun:
-    case ExitCode::vmload:
-    case ExitCode::vmsave:
-    case ExitCode::stgi:
-    case ExitCode::clgi:
-    case ExitCode::skinit:
-        return Outcome::undefined_opcode; // SVM is hidden
-    case ExitCode::shutdown:
-        on_shutdown(registers);
-    default:
-        crash_on_exit("VM exit that zpp does not know", registers);
-    }
-}
 
 // Bits without a meaning for the core, but where any bit on which translations depend is another one in
 // the guest, QEMU's TCG flushes once more at VMRUN and at #VMEXIT. Linux has PSE on the BSP only.
@@ -280,16 +154,29 @@ void follow_cr4(const Vmcb& vmcb)
         x86::write_cr4(wanted);
 }
 
-} // namespace
-
 // QEMU's TCG gives VMEXIT_INVALID, not #GP, when the guest sets a reserved bit of CR4. If it was
 // VMRUN that failed, an injected #GP is still there.
 bool refuses_reserved_cr4(Vcpu& vcpu, const Vmcb& vmcb)
 {
-    if ((vmcb.event_injection & event_valid) != 0)
+    if ((vmcb.event_injection & x86::Event::valid) != 0)
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);
     return is_mov_to_cr4(code.bytes, code.count, code_size(vmcb));
+}
+
+} // namespace
+
+void Guest::devirtualize(zpp_cpu_call& call)
+{
+    while (startup::is_kicked(vcpu))
+        open_window();
+    restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
+    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the rest of the OS's is the trampoline's
+    call.status = ZPP_OK;
+    const u64 target = machine.info().trampoline_leave;
+    __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
+    stgi();
+    zpp_jump_to_loader(&call, target);
 }
 
 extern "C" bool zpp_svm_on_exit(GuestRegisters& registers);
@@ -299,22 +186,24 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
 {
     Vcpu& vcpu = current_vcpu();
     Vmcb& vmcb = vmcb_of(vcpu);
+    Guest guest{vcpu, vmcb, registers};
     registers.rax = vmcb.rax;
     if (static_cast<std::int32_t>(vmcb.exit_code) == exit_invalid) {
-        if (!vcpu.entered)
+        if (!state_of(vcpu).entered)
             return false;
         if (!refuses_reserved_cr4(vcpu, vmcb))
             crash_on_exit("VMRUN refused the VMCB", registers);
-        inject_exception(vmcb, x86::vector_general_protection);
+        guest.inject(x86::Event::exception(x86::vector_general_protection));
         return true;
     }
-    vcpu.entered = true;
+    state_of(vcpu).entered = true;
     vmcb.clean = clean_all;
     vmcb.tlb_control = 0;
     vmcb.event_injection = 0;
-    record(vcpu, vmcb);
-    apply(vcpu, vmcb, dispatch(vcpu, vmcb, registers));
-    deliver_events(vcpu, vmcb);
+    vcpu.record_exit(exit_counter(vmcb.exit_code), vmcb.rip, vmcb.exit_code);
+    VmExit exit = decode(guest);
+    apply(guest, exit, dispatch(guest, exit));
+    deliver_events(guest);
     startup::take(vcpu, registers, {reset, start, x86::pause});
     follow_cr4(vmcb);
     vmcb.rax = registers.rax;

@@ -2,12 +2,13 @@
 // xAPIC that start no CPU (end of interrupt, timer, IPIs). Anything else, any doubt is left to the general
 // handler, which starts afresh. FS, GS, TR and LDTR are still the guest's here, and GIF is clear: this
 // code must not fault.
-#include "emulate/emulate.hpp"
+#include "emulate/handle.hpp"
 #include "svm/apic_access.hpp"
+#include "svm/exit_code.hpp"
 #include "svm/guest_instruction.hpp"
-#include "svm/guest_state.hpp"
 #include "svm/shared.hpp"
 #include "svm/startup.hpp"
+#include "svm/vcpu_state.hpp"
 #include "x86/apic.hpp"
 
 namespace zpp::svm {
@@ -23,7 +24,7 @@ bool is_plain(const Vcpu& vcpu, const Vmcb& vmcb)
 // False: RIP may have to wrap.
 bool advance(Vmcb& vmcb, u64 next)
 {
-    if ((vmcb.rip ^ next) >> 16 != 0)
+    if (may_wrap(vmcb.rip, next))
         return false;
     vmcb.rip = next;
     vmcb.clean = clean_all;
@@ -35,14 +36,10 @@ bool advance(Vmcb& vmcb, u64 next)
 inline bool on_cpuid(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers, u64 next_rip)
 {
     const auto leaf = static_cast<u32>(vmcb.rax);
-    if (leaf != 1 && is_changed_leaf(leaf))
-        return false;
-    if (next_rip == 0 || !advance(vmcb, next_rip))
+    if (!is_fast_leaf(leaf) || !advance(vmcb, next_rip))
         return false;
     ++vcpu.exits[static_cast<u64>(ExitCode::cpuid)];
-    x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
-    if (leaf == 1)
-        change_cpuid_leaf_1(vmcb.cr4, result);
+    const auto result = fast_cpuid(leaf, static_cast<u32>(registers.rcx), vmcb.cr4);
     vmcb.rax = result.eax;
     registers.rbx = result.ebx;
     registers.rcx = result.ecx;
@@ -50,20 +47,20 @@ inline bool on_cpuid(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers, u64 ne
     return true;
 }
 
-// The register of that number, if it is at hand here.
+// nullptr for a register that is not at hand here.
 const u64* find_register(const ScratchRegisters& registers, const Vmcb& vmcb, unsigned number)
 {
-    const u64* const by_number[] = {&vmcb.rax,     &registers.rcx, &registers.rdx, &registers.rbx,
-                                    &vmcb.rsp,     nullptr,        &registers.rsi, &registers.rdi,
-                                    &registers.r8, &registers.r9,  &registers.r10, &registers.r11};
-    return number < sizeof by_number / sizeof by_number[0] ? by_number[number] : nullptr;
+    constexpr unsigned rax = 0, rsp = 4;
+    if (number == rax)
+        return &vmcb.rax;
+    return number == rsp ? &vmcb.rsp : zpp::find_register(registers, number);
 }
 
 bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
 {
     const u64 offset = vmcb.exit_info_2 - apic_access::page().value;
     if (offset >= page_size || (vmcb.exit_info_1 & fault_write) == 0 ||
-        (vmcb.exit_interrupt_info & event_valid) != 0)
+        (vmcb.exit_interrupt_info & x86::Event::valid) != 0)
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);
     const auto store = decode_store(code.bytes, code.count, code_size(vmcb));
@@ -85,8 +82,10 @@ bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
 [[gnu::noinline]] bool on_exit_with_code(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers)
 {
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
-    case ExitCode::cpuid:
-        return on_cpuid(vcpu, vmcb, registers, find_next_rip(vcpu, vmcb));
+    case ExitCode::cpuid: {
+        const unsigned length = instruction_length(vcpu, vmcb);
+        return length != 0 && on_cpuid(vcpu, vmcb, registers, vmcb.rip + length);
+    }
     case ExitCode::nested_page_fault:
         return on_apic_store(vcpu, vmcb, registers);
     default:
@@ -104,7 +103,8 @@ bool zpp_svm_on_fast_exit(ScratchRegisters& registers)
     Vmcb& vmcb = vmcb_of(vcpu);
     if (!is_plain(vcpu, vmcb))
         return false;
-    if (vmcb.exit_code == static_cast<u64>(ExitCode::cpuid) && shared.next_rip)
+    if (vmcb.exit_code == static_cast<u64>(ExitCode::cpuid) && shared.next_rip &&
+        vmcb.next_rip != 0)
         return on_cpuid(vcpu, vmcb, registers, vmcb.next_rip);
     return on_exit_with_code(vcpu, vmcb, registers);
 }

@@ -1,4 +1,5 @@
 #include "svm/guest_instruction.hpp"
+#include "svm/exit_code.hpp"
 #include "svm/shared.hpp"
 #include "x86/msr.hpp"
 
@@ -28,13 +29,12 @@ GuestCode code_at_rip(Vcpu& vcpu, const Vmcb& vmcb)
                       flat ? vmcb.rip : static_cast<u32>(vmcb.cs.base + vmcb.rip));
 }
 
-u64 find_next_rip(Vcpu& vcpu, const Vmcb& vmcb)
+unsigned instruction_length(Vcpu& vcpu, const Vmcb& vmcb)
 {
     if (shared.next_rip && vmcb.next_rip != 0)
-        return vmcb.next_rip;
+        return (vmcb.next_rip - vmcb.rip) & 15; // next_rip may have wrapped
     const GuestCode code = code_at_rip(vcpu, vmcb);
-    const unsigned length = decode_length(code.bytes, code.count, code_size(vmcb));
-    return length == 0 ? 0 : vmcb.rip + length;
+    return decode_length(code.bytes, code.count, code_size(vmcb));
 }
 
 } // namespace zpp::svm

@@ -11,7 +11,7 @@ CodeSize code_size(const Vmcb& vmcb);
 // The bytes at RIP: from the CPU where it delivers them, else from the guest's memory.
 GuestCode code_at_rip(Vcpu& vcpu, const Vmcb& vmcb);
 
-// RIP after the instruction, not wrapped; 0 if its length is unknown.
-u64 find_next_rip(Vcpu& vcpu, const Vmcb& vmcb);
+// In bytes; 0 if zpp does not know the instruction.
+unsigned instruction_length(Vcpu& vcpu, const Vmcb& vmcb);
 
 } // namespace zpp::svm

@@ -1,5 +1,6 @@
 #include "svm/guest_state.hpp"
 #include "core/log.hpp"
+#include "svm/exit_code.hpp"
 #include "svm/instructions.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
@@ -140,8 +141,9 @@ void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& 
 void dump()
 {
     const Vmcb& vmcb = vmcb_of(current_vcpu());
-    log::line("zpp:   exit code {x} info1 {x} info2 {x} interrupt info {x}", vmcb.exit_code,
-              vmcb.exit_info_1, vmcb.exit_info_2, vmcb.exit_interrupt_info);
+    log::line("zpp:   exit code {x} ({}) info1 {x} info2 {x} interrupt info {x}", vmcb.exit_code,
+              exit_name(vmcb.exit_code), vmcb.exit_info_1, vmcb.exit_info_2,
+              vmcb.exit_interrupt_info);
     log::line("zpp:   rip {x} next rip {x} rsp {x} rflags {x} rax {x}", vmcb.rip, vmcb.next_rip,
               vmcb.rsp, vmcb.rflags, vmcb.rax);
     log::line("zpp:   cr0 {x} cr3 {x} cr4 {x} efer {x}", vmcb.cr0, vmcb.cr3, vmcb.cr4, vmcb.efer);

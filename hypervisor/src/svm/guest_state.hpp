@@ -1,11 +1,8 @@
 // The guest's state in the VMCB: as the OS left the CPU, as INIT and SIPI leave it, and back.
 #pragma once
-#include "core/vcpu.hpp"
-#include "svm/vmcb.hpp"
+#include "svm/vcpu_state.hpp"
 
 namespace zpp::svm {
-
-inline Vmcb& vmcb_of(Vcpu& vcpu) { return *static_cast<Vmcb*>(vcpu.control_block_2()); }
 
 // At the launch: the guest goes on exactly where the OS called the loader's trampoline. What
 // VMSAVE stores (FS, GS, TR, LDTR and the system call MSRs) is not touched.

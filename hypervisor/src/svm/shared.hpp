@@ -15,8 +15,6 @@ struct Shared {
 
 extern Shared shared;
 
-constexpr u64 nested_page_fault_counter = 0xa8; // of Vcpu::exits; the exit code is too large
-
 constexpr u32 asid = 1; // each CPU has one guest context, and its own TLB
 
 } // namespace zpp::svm

@@ -14,11 +14,17 @@ constexpr u32 state_mask = 3;
 constexpr u32 sipi_posted = 0x100;
 constexpr unsigned vector_shift = 16;
 
-u32 load(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup, __ATOMIC_ACQUIRE); }
+u32 load(const Vcpu& vcpu) { return __atomic_load_n(&state_of(vcpu).startup, __ATOMIC_ACQUIRE); }
+
+ApicIdentity identity_of(const Vcpu& vcpu)
+{
+    const VcpuState& state = state_of(vcpu);
+    return {vcpu.apic_id, state.apic_logical_destination, state.apic_destination_format};
+}
 
 bool change(Vcpu& vcpu, u32& from, u32 to)
 {
-    return __atomic_compare_exchange_n(&vcpu.startup, &from, to, false, __ATOMIC_ACQ_REL,
+    return __atomic_compare_exchange_n(&state_of(vcpu).startup, &from, to, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
 }
 
@@ -46,8 +52,8 @@ void post_sipi(Vcpu& target, u8 vector)
 // kick that the target has not taken yet will do; a second NMI could melt into it.
 void kick(Vcpu& target)
 {
-    if (!__atomic_exchange_n(&target.kicked, true, __ATOMIC_ACQ_REL))
-        apic_access::send(target.apic.id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+    if (!__atomic_exchange_n(&state_of(target).kicked, true, __ATOMIC_ACQ_REL))
+        apic_access::send(target.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
 }
 
 void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
@@ -55,7 +61,7 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
     const bool init = icr.delivery() == DeliveryMode::init;
     if (!__atomic_load_n(&target.launched, __ATOMIC_ACQUIRE)) {
         // Not launched yet, or given back: the CPU itself knows what to do.
-        apic_access::send(target.apic.id, static_cast<u32>(icr.delivery()) << 8 | 1u << 14 |
+        apic_access::send(target.apic_id, static_cast<u32>(icr.delivery()) << 8 | 1u << 14 |
                                               (init ? 0u : icr.vector()));
         return;
     }
@@ -87,7 +93,8 @@ bool intercept(Vcpu& sender, const Icr& icr)
     bool known = false;
     for (u32 index = 0; index < machine.cpu_count(); ++index) {
         Vcpu& target = machine.vcpu(index);
-        if (target.apic.id == ZPP_NO_APIC_ID || !icr.addresses(target.apic, &target == &sender))
+        if (target.apic_id == ZPP_NO_APIC_ID ||
+            !icr.addresses(identity_of(target), &target == &sender))
             continue;
         known = true;
         deliver(sender, target, icr);
@@ -102,7 +109,7 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
         return;
     actions.reset(registers);
     if (x86::is_bsp()) {
-        __atomic_store_n(&vcpu.startup, running, __ATOMIC_RELEASE);
+        __atomic_store_n(&state_of(vcpu).startup, running, __ATOMIC_RELEASE);
         return;
     }
     while (!change(vcpu, seen, (seen & ~state_mask) | waiting))
@@ -118,8 +125,14 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
 
 void init_arrived(Vcpu& vcpu) { (void)post_init(vcpu); }
 
-bool is_kicked(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.kicked, __ATOMIC_ACQUIRE); }
+bool is_kicked(const Vcpu& vcpu)
+{
+    return __atomic_load_n(&state_of(vcpu).kicked, __ATOMIC_ACQUIRE);
+}
 
-bool take_kick(Vcpu& vcpu) { return __atomic_exchange_n(&vcpu.kicked, false, __ATOMIC_ACQ_REL); }
+bool take_kick(Vcpu& vcpu)
+{
+    return __atomic_exchange_n(&state_of(vcpu).kicked, false, __ATOMIC_ACQ_REL);
+}
 
 } // namespace zpp::svm::startup

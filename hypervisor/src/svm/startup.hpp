@@ -1,7 +1,7 @@
 // INIT and SIPI between vCPUs, delivered in software: a physical INIT would take the CPU from the
 // host (QEMU's TCG resets it even when the INIT was intercepted; real CPUs leave it pending).
 #pragma once
-#include "core/vcpu.hpp"
+#include "svm/vcpu_state.hpp"
 #include "x86/apic.hpp"
 
 namespace zpp::svm::startup {
@@ -21,7 +21,7 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions);
 
 inline bool waits(const Vcpu& vcpu)
 {
-    return __atomic_load_n(&vcpu.startup, __ATOMIC_ACQUIRE) != 0;
+    return __atomic_load_n(&state_of(vcpu).startup, __ATOMIC_ACQUIRE) != 0;
 }
 
 // This CPU itself was reset by an INIT from elsewhere (VMEXIT_INIT or #SX).

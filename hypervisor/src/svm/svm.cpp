@@ -1,16 +1,19 @@
 #include "svm/svm.hpp"
 #include "core/machine.hpp"
-#include "emulate/emulate.hpp"
 #include "guest/memory.hpp"
 #include "svm/apic_access.hpp"
+#include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/instructions.hpp"
+#include "svm/msr.hpp"
 #include "svm/npt.hpp"
 #include "svm/shared.hpp"
 #include "svm/startup.hpp"
 #include "x86/control_registers.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
+#include "zpp/hypercall.h"
 
 namespace zpp::svm {
 
@@ -133,7 +136,7 @@ Result prepare()
     void* map = allocate_msr_map();
     if (map == nullptr)
         return {ZPP_NO_MEMORY, "the MSR permissions map"};
-    for_each_intercepted_msr(mark_msr, map);
+    for_each_intercepted_msr(msr_handlers, mark_msr, map);
     shared.msrpm = machine.physical_of(map).value;
     return {};
 }
@@ -161,13 +164,13 @@ Result launch(Vcpu& vcpu)
     if ((efer & msr::efer_svme) != 0)
         return {ZPP_IN_USE};
     x86::wrmsr(msr::efer, efer | msr::efer_svme);
-    x86::wrmsr(msr::vm_hsave_pa, machine.physical_of(vcpu.control_block_1()).value);
+    x86::wrmsr(msr::vm_hsave_pa, machine.physical_of(host_save_area(vcpu)).value);
     redirect_init(true);
     x86::write_cr4(x86::read_cr4() | shared.host_cr4);
 
     Vmcb& vmcb = vmcb_of(vcpu);
     const HostPhysical guest = machine.physical_of(&vmcb);
-    const HostPhysical host = machine.physical_of(vcpu.control_block_3());
+    const HostPhysical host = machine.physical_of(host_vmcb(vcpu));
     write_controls(vmcb);
     write_guest_state(vmcb, vcpu.call->os);
     clgi();
@@ -175,8 +178,8 @@ Result launch(Vcpu& vcpu)
     vcpu.gdt.load_tr();
     vmsave(host);
     if (!apic_access::is_x2apic()) {
-        vcpu.apic.logical = apic_access::read(apic_logical_destination);
-        vcpu.apic.format = apic_access::read(apic_destination_format);
+        state_of(vcpu).apic_logical_destination = apic_access::read(apic_logical_destination);
+        state_of(vcpu).apic_destination_format = apic_access::read(apic_destination_format);
     }
     __atomic_store_n(&vcpu.launched, true, __ATOMIC_RELEASE);
     zpp_svm_run(guest.value, host.value);
@@ -214,6 +217,7 @@ constinit const Vendor vendor = {.name = "AMD-V",
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
                                  .on_security_exception = on_security_exception,
-                                 .dump = dump};
+                                 .dump = dump,
+                                 .exit_name = exit_name};
 
 } // namespace zpp::svm

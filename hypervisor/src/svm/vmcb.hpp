@@ -97,15 +97,9 @@ constexpr u32 intercept_svm_instructions = 0x7f; // VMRUN to SKINIT
 // virtual_interrupt: V_IRQ at the highest priority, whatever the guest's TPR.
 constexpr u64 virtual_irq = bit(8) | u64{15} << 16 | bit(20);
 
-constexpr u64 shadow = bit(0); // interrupt_state
+constexpr u64 interrupt_shadow = bit(0); // interrupt_state
 
 constexpr u8 tlb_flush_all = 1;
-
-// event_injection and exit_interrupt_info.
-constexpr u64 event_valid = bit(31);
-constexpr u64 event_error_code = bit(11);
-constexpr u64 event_nmi = u64{2} << 8;
-constexpr u64 event_exception = u64{3} << 8;
 
 // Clean bits: what the CPU may keep from the last VMRUN.
 constexpr u32 clean_intercepts = 1u << 0;
@@ -113,29 +107,6 @@ constexpr u32 clean_interrupt = 1u << 3; // TPR and V_IRQ
 constexpr u32 clean_control_registers = 1u << 5;
 constexpr u32 clean_debug_registers = 1u << 6;
 constexpr u32 clean_all = 0xffffffff;
-
-enum class ExitCode : u64 {
-    nmi = 0x61,
-    init = 0x63,
-    vintr = 0x64,
-    cpuid = 0x72,
-    iret = 0x74,
-    invd = 0x76,
-    invlpga = 0x7a,
-    msr = 0x7c,
-    shutdown = 0x7f,
-    vmrun = 0x80,
-    vmmcall = 0x81,
-    vmload = 0x82,
-    vmsave = 0x83,
-    stgi = 0x84,
-    clgi = 0x85,
-    skinit = 0x86,
-    nested_page_fault = 0x400,
-};
-
-// VMEXIT_INVALID, of which QEMU's TCG writes the lower half only.
-constexpr std::int32_t exit_invalid = -1;
 
 // A nested page fault's exit_info_1.
 constexpr u64 fault_write = bit(1);

@@ -41,44 +41,8 @@ constexpr u32 blocking_by_mov_ss = 1u << 1;
 
 constexpr u64 pending_debug_bs = bit(14);
 
-// VM-entry interruption information (25.8.3).
-constexpr u32 event_valid = 1u << 31;
-constexpr u32 event_error_code = 1u << 11;
-constexpr u32 event_nmi = 2u << 8;
-constexpr u32 event_hardware_exception = 3u << 8;
-
-// Basic exit reasons (SDM Vol. 3D, App. C).
-enum class ExitReason : u32 {
-    exception_or_nmi = 0,
-    triple_fault = 2,
-    init = 3,
-    sipi = 4,
-    nmi_window = 8,
-    cpuid = 10,
-    getsec = 11,
-    invd = 13,
-    vmcall = 18,
-    vmclear = 19,
-    vmlaunch = 20,
-    vmptrld = 21,
-    vmptrst = 22,
-    vmread = 23,
-    vmresume = 24,
-    vmwrite = 25,
-    vmxoff = 26,
-    vmxon = 27,
-    control_register = 28,
-    rdmsr = 31,
-    wrmsr = 32,
-    entry_failed_guest_state = 33,
-    entry_failed_msr_loading = 34,
-    entry_failed_machine_check = 41,
-    ept_violation = 48,
-    ept_misconfiguration = 49,
-    invept = 50,
-    invvpid = 53,
-    xsetbv = 55,
-    vmfunc = 59,
-};
+// Segment access rights (25.4.1).
+constexpr u32 rights_l = 1u << 13;
+constexpr u32 rights_d = 1u << 14;
 
 } // namespace zpp::vmx

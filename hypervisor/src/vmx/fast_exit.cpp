@@ -2,8 +2,8 @@
 // running OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
 // afresh. Calls nothing, so that the entry stub need save only half of the registers.
 #include "core/vcpu.hpp"
-#include "emulate/emulate.hpp"
-#include "vmx/controls.hpp"
+#include "emulate/handle.hpp"
+#include "vmx/exit_reason.hpp"
 #include "vmx/vmcs.hpp"
 
 namespace zpp::vmx {
@@ -23,8 +23,7 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     constexpr auto reason_cpuid = static_cast<u64>(ExitReason::cpuid);
     const auto leaf = static_cast<u32>(registers.rax);
     u64 reason, rip, length, rflags, interruptibility, cr4 = 0;
-    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid ||
-        (leaf != 1 && is_changed_leaf(leaf)))
+    if (!read(Field32::exit_reason, reason) || reason != reason_cpuid || !is_fast_leaf(leaf))
         return false;
     if (!read(FieldNatural::guest_rflags, rflags) || (rflags & x86::rflags_tf) != 0)
         return false;
@@ -35,14 +34,12 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     if (leaf == 1 && !read(FieldNatural::guest_cr4, cr4))
         return false;
     const u64 next = rip + length;
-    if ((rip ^ next) >> 16 != 0) // RIP may have to wrap
+    if (may_wrap(rip, next))
         return false;
     if (!vmwrite(static_cast<u32>(FieldNatural::guest_rip), next))
         return false;
     ++current_vcpu().exits[reason_cpuid];
-    x86::CpuidResult result = x86::cpuid(leaf, static_cast<u32>(registers.rcx));
-    if (leaf == 1)
-        change_cpuid_leaf_1(cr4, result);
+    const auto result = fast_cpuid(leaf, static_cast<u32>(registers.rcx), cr4);
     registers.rax = result.eax;
     registers.rbx = result.ebx;
     registers.rcx = result.ecx;

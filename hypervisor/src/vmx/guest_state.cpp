@@ -1,6 +1,7 @@
 #include "vmx/guest_state.hpp"
 #include "core/log.hpp"
 #include "vmx/controls.hpp"
+#include "vmx/exit_reason.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vmcs.hpp"
 #include "x86/control_registers.hpp"
@@ -127,13 +128,11 @@ void write_sipi_state(GuestRegisters& registers, u8 vector)
     vmcs::write(FieldNatural::guest_rip, 0);
 }
 
-void restore_to_cpu(zpp_cpu_state& os)
+void restore_to_cpu(const Guest& guest, zpp_cpu_state& os)
 {
-    os.cr0 = (vmcs::read(FieldNatural::guest_cr0) & ~cr0_mask()) |
-             (vmcs::read(FieldNatural::cr0_shadow) & cr0_mask());
+    os.cr0 = guest.cr0();
     os.cr3 = vmcs::read(FieldNatural::guest_cr3);
-    os.cr4 = (vmcs::read(FieldNatural::guest_cr4) & ~cr4_mask()) |
-             (vmcs::read(FieldNatural::cr4_shadow) & cr4_mask());
+    os.cr4 = guest.cr4();
     os.efer = vmcs::read(Field64::guest_efer);
     for (const auto& [fields, member] : segments) {
         (os.*member).selector = vmcs::read(fields.selector);
@@ -155,8 +154,9 @@ void restore_to_cpu(zpp_cpu_state& os)
 void dump()
 {
     const auto natural = [](FieldNatural field) { return vmcs::read(field); };
-    log::line("zpp:   exit reason {x} qualification {x} instruction length {}",
-              vmcs::read(Field32::exit_reason), natural(FieldNatural::exit_qualification),
+    const u32 reason = vmcs::read(Field32::exit_reason);
+    log::line("zpp:   exit reason {x} ({}) qualification {x} instruction length {}", reason,
+              exit_name(reason), natural(FieldNatural::exit_qualification),
               vmcs::read(Field32::exit_instruction_length));
     log::line("zpp:   interruption {x} idt vectoring {x} instruction error {}",
               vmcs::read(Field32::exit_interruption_information),

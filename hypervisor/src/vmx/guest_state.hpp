@@ -1,6 +1,6 @@
 // The guest-state area of the VMCS: as the OS left the CPU, as INIT leaves it, and back to the CPU.
 #pragma once
-#include "core/vcpu.hpp"
+#include "vmx/guest.hpp"
 
 namespace zpp::vmx {
 
@@ -19,7 +19,7 @@ void write_sipi_state(GuestRegisters& registers, u8 vector);
 
 // What VM exits have loaded with the host's values is given back to the OS, and `os` gets what the
 // loader's trampoline restores. After this only VMXOFF and the jump to the trampoline may follow.
-void restore_to_cpu(zpp_cpu_state& os);
+void restore_to_cpu(const Guest& guest, zpp_cpu_state& os);
 
 // For a crash report.
 void dump();

@@ -1,16 +1,22 @@
 #include "vmx/vmx.hpp"
 #include "core/crash.hpp"
 #include "core/machine.hpp"
-#include "emulate/emulate.hpp"
 #include "guest/memory.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/ept.hpp"
 #include "vmx/exit.hpp"
+#include "vmx/exit_reason.hpp"
+#include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
 #include "vmx/shared.hpp"
+#include "vmx/vcpu_state.hpp"
 #include "vmx/vmcs.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/exceptions.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/segments.hpp"
+#include "zpp/hypercall.h"
 
 namespace zpp::vmx {
 
@@ -56,8 +62,8 @@ void on_failed_access(u32 field)
     Vcpu& vcpu = current_vcpu();
     if (vcpu.launched)
         crash("VMCS field cannot be accessed", field);
-    if (vcpu.failed_field == 0)
-        vcpu.failed_field = field;
+    if (state_of(vcpu).failed_field == 0)
+        state_of(vcpu).failed_field = field;
 }
 
 namespace {
@@ -97,7 +103,7 @@ Result prepare()
     void* bitmaps = machine.allocate_page();
     if (bitmaps == nullptr)
         return {ZPP_NO_MEMORY, "MSR bitmaps"};
-    for_each_intercepted_msr(intercept_msr, bitmaps);
+    for_each_intercepted_msr(msr_handlers, intercept_msr, bitmaps);
     shared.msr_bitmaps = machine.physical_of(bitmaps).value;
     return {};
 }
@@ -125,13 +131,13 @@ Result enter_vmx_operation(Vcpu& vcpu)
     x86::write_cr0(real_cr0(x86::read_cr0()));
     x86::write_cr4(x86::read_cr4() | x86::cr4_vmxe);
 
-    auto* vmxon_region = static_cast<u32*>(vcpu.control_block_1());
-    auto* vmcs_region = static_cast<u32*>(vcpu.control_block_2());
-    *vmxon_region = shared.capabilities.revision;
-    *vmcs_region = shared.capabilities.revision;
-    if (!vmxon(machine.physical_of(vmxon_region)))
+    auto* vmxon_page = static_cast<u32*>(vmxon_region(vcpu));
+    auto* vmcs_page = static_cast<u32*>(vmcs_region(vcpu));
+    *vmxon_page = shared.capabilities.revision;
+    *vmcs_page = shared.capabilities.revision;
+    if (!vmxon(machine.physical_of(vmxon_page)))
         return {ZPP_IN_USE, "VMXON failed"};
-    const HostPhysical vmcs = machine.physical_of(vmcs_region);
+    const HostPhysical vmcs = machine.physical_of(vmcs_page);
     if (!vmclear(vmcs) || !vmptrld(vmcs)) {
         vmxoff();
         return {ZPP_ENTRY_FAILED, "VMCLEAR or VMPTRLD failed"};
@@ -206,27 +212,25 @@ void write_host_state(Vcpu& vcpu)
 
 extern "C" void zpp_vmx_launch();
 
-void pend_nmi(Vcpu& vcpu)
+void on_host_nmi(Vcpu& vcpu)
 {
     vcpu.nmi_pending = true;
-    vmcs::write(Field32::primary_controls, shared.capabilities.primary | primary_nmi_window);
+    open_nmi_window();
 }
-
-void on_host_nmi(Vcpu& vcpu) { pend_nmi(vcpu); }
 
 Result enter_guest(Vcpu& vcpu)
 {
     write_controls();
     write_host_state(vcpu);
     write_guest_state(vcpu.call->os);
-    if (vcpu.failed_field != 0)
+    if (state_of(vcpu).failed_field != 0)
         return {ZPP_ENTRY_FAILED, "a VMCS field is missing"};
-    vcpu.nested_paging_generation = guest_memory::generation();
+    state_of(vcpu).nested_paging_generation = guest_memory::generation();
     flush_nested_tlb();
     flush_guest_tlb();
     vcpu.launched = true;
     if (vcpu.nmi_pending)
-        pend_nmi(vcpu);
+        open_nmi_window();
     zpp_vmx_launch();
     vcpu.launched = false;
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};
@@ -256,6 +260,7 @@ constinit const Vendor vendor = {.name = "Intel VT-x",
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
                                  .on_security_exception = on_security_exception,
-                                 .dump = dump};
+                                 .dump = dump,
+                                 .exit_name = exit_name};
 
 } // namespace zpp::vmx

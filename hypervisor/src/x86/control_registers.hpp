@@ -28,6 +28,7 @@ constexpr u64 cr4_pke = bit(22);
 constexpr u64 rflags_fixed = bit(1);
 constexpr u64 rflags_tf = bit(8);
 
+constexpr u64 dr6_bs = bit(14);
 constexpr u64 dr6_at_reset = 0xffff0ff0;
 constexpr u64 dr7_at_reset = 0x400;
 

@@ -12,6 +12,12 @@ constexpr u8 vector_double_fault = 8;
 constexpr u8 vector_general_protection = 13;
 constexpr u8 vector_security = 30; // #SX, AMD
 
+// #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC and #SX; exceptions.S has the same mask.
+constexpr bool pushes_error_code(u8 vector)
+{
+    return vector < 32 && (0x60227d00 >> vector & 1) != 0;
+}
+
 // What exceptions.S leaves on the stack, lowest address first.
 struct ExceptionFrame {
     u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;

@@ -75,4 +75,15 @@ inline void pause() { asm volatile("pause"); }
         asm volatile("cli; hlt");
 }
 
+// An exception without an IDT: shutdown, which the platform answers with a reset.
+[[noreturn]] inline void triple_fault()
+{
+    const struct [[gnu::packed]] {
+        u16 limit;
+        u64 base;
+    } no_idt{0, 0};
+    asm volatile("lidt %0\n ud2" : : "m"(no_idt));
+    halt_forever();
+}
+
 } // namespace zpp::x86

@@ -1,1 +1,0 @@
-"""Master boot records: UEFI specification, 5.2."""

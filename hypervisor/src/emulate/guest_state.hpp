@@ -1,0 +1,39 @@
+// The guest as the shared handlers see it. Each vendor has one class for it, over its control block;
+// the handlers are templates, so that nothing is decided at run time.
+#pragma once
+#include "core/vcpu.hpp"
+#include "emulate/msr.hpp"
+#include "guest/decode.hpp"
+#include "x86/event.hpp"
+#include <concepts>
+
+namespace zpp {
+
+template <class G>
+concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event event) {
+    { seen.vcpu } -> std::convertible_to<Vcpu&>;
+    { seen.registers } -> std::convertible_to<GuestRegisters&>;
+    { seen.rip() } -> std::same_as<u64>;
+    { seen.rflags() } -> std::same_as<u64>;
+    { seen.cr4() } -> std::same_as<u64>; // as the guest sees it
+    { seen.cpl() } -> std::same_as<unsigned>;
+    { seen.code_size() } -> std::same_as<CodeSize>;
+    { seen.debug_control() } -> std::same_as<u64>; // IA32_DEBUGCTL
+    { G::msr_handlers() } -> std::same_as<MsrHandlers>;
+    guest.set_rip(value);
+    guest.end_interrupt_shadow(); // of STI and MOV SS
+    guest.pend_single_step();     // #DB before the next instruction
+    guest.inject(event);          // at the next VM entry
+
+    // NMIs.
+    { seen.takes_nmi() } -> std::same_as<bool>;
+    guest.open_nmi_window(); // exit as soon as the guest takes NMIs
+    guest.close_nmi_window();
+    guest.inject_nmi();
+
+    // Ends virtualization of this CPU: for good, and before a shutdown.
+    guest.devirtualize(*guest.vcpu.call);
+    guest.stop();
+};
+
+} // namespace zpp

@@ -1,0 +1,133 @@
+// What both vendors do about a VM exit: the instructions that zpp emulates, and how the guest goes on.
+#pragma once
+#include "core/crash.hpp"
+#include "emulate/control.hpp"
+#include "emulate/cpuid.hpp"
+#include "emulate/guest_state.hpp"
+#include "emulate/hypercall.hpp"
+#include "emulate/msr.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/msr.hpp"
+
+namespace zpp {
+
+// RIP has as many bits as the code segment. Only a change above bit 15 can call for wrapping.
+constexpr bool may_wrap(u64 rip, u64 next) { return (rip ^ next) >> 16 != 0; }
+
+constexpr u64 wrap_rip(u64 rip, CodeSize size)
+{
+    switch (size) {
+    case CodeSize::bits16:
+        return static_cast<u16>(rip);
+    case CodeSize::bits32:
+        return static_cast<u32>(rip);
+    case CodeSize::bits64:
+        return rip;
+    }
+    return rip;
+}
+
+// RFLAGS.TF traps after each instruction, with DEBUGCTL.BTF after each branch: no branch exits.
+template <GuestState G> bool traps_after_instruction(const G& guest)
+{
+    return (guest.rflags() & x86::rflags_tf) != 0 &&
+           (guest.debug_control() & x86::msr::debug_control_btf) == 0;
+}
+
+// After an emulated instruction: as the CPU does at an instruction boundary.
+template <GuestState G> void advance(G& guest, unsigned instruction_length)
+{
+    const u64 rip = guest.rip();
+    u64 next = rip + instruction_length;
+    if (may_wrap(rip, next)) [[unlikely]]
+        next = wrap_rip(next, guest.code_size());
+    guest.set_rip(next);
+    guest.end_interrupt_shadow();
+    if (traps_after_instruction(guest)) [[unlikely]]
+        guest.pend_single_step();
+}
+
+template <GuestState G> void apply(G& guest, const VmExit& exit, Outcome outcome)
+{
+    switch (outcome) {
+    case Outcome::advance:
+        if (exit.instruction_length == 0) [[unlikely]]
+            crash_on_exit("cannot tell the length of the instruction", guest.registers);
+        return advance(guest, exit.instruction_length);
+    case Outcome::retry:
+        return;
+    case Outcome::undefined_opcode:
+        return guest.inject(x86::Event::exception(x86::vector_undefined_opcode));
+    case Outcome::general_protection:
+        return guest.inject(x86::Event::exception(x86::vector_general_protection));
+    }
+}
+
+// Gives the guest the NMI that waits for it, at once or when it can take it.
+template <GuestState G> void deliver_nmi(G& guest)
+{
+    if (!guest.vcpu.nmi_pending)
+        return;
+    if (!guest.takes_nmi())
+        return guest.open_nmi_window();
+    guest.vcpu.nmi_pending = false;
+    guest.inject_nmi();
+}
+
+// The window is closed first: an NMI that arrives in the host between the steps opens it again.
+template <GuestState G> void on_nmi_window(G& guest)
+{
+    guest.close_nmi_window();
+    deliver_nmi(guest);
+}
+
+template <GuestState G> Outcome on_hypercall(G& guest)
+{
+    if (!is_hypercall(guest.registers) || guest.cpl() != 0)
+        return Outcome::undefined_opcode;
+    if (is_devirtualize_call(guest.vcpu, guest.registers, guest.rip()))
+        guest.devirtualize(*guest.vcpu.call);
+    return emulate_hypercall(guest.registers);
+}
+
+// As the bare machine: shutdown, which the platform answers with a reset.
+template <GuestState G> [[noreturn]] void on_triple_fault(G& guest)
+{
+    report_guest("triple fault in the guest: shutdown", guest.registers);
+    guest.stop();
+    x86::triple_fault();
+}
+
+// Exits that both vendors handle alike; the vendor has dealt with the others before.
+template <GuestState G> Outcome handle_exit(G& guest, const VmExit& exit)
+{
+    switch (exit.reason) {
+    case VmExit::Reason::cpuid:
+        emulate_cpuid(guest.registers, guest.cr4());
+        return Outcome::advance;
+    case VmExit::Reason::rdmsr:
+        return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);
+    case VmExit::Reason::wrmsr:
+        return emulate_wrmsr(G::msr_handlers(), exit);
+    case VmExit::Reason::xsetbv:
+        return emulate_xsetbv(exit.index, exit.value, guest.cpl());
+    case VmExit::Reason::hypercall:
+        return on_hypercall(guest);
+    case VmExit::Reason::invd: // the host's dirty lines must survive
+        x86::wbinvd();
+        return Outcome::advance;
+    case VmExit::Reason::hidden_instruction:
+        return Outcome::undefined_opcode;
+    case VmExit::Reason::nmi_window:
+        on_nmi_window(guest);
+        return Outcome::retry;
+    case VmExit::Reason::triple_fault:
+        on_triple_fault(guest);
+    case VmExit::Reason::nested_paging:
+        crash_on_exit("nested paging does not allow this access", guest.registers);
+    default:
+        crash_on_exit("unexpected VM exit", guest.registers);
+    }
+}
+
+} // namespace zpp

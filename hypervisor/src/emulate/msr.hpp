@@ -1,0 +1,48 @@
+// RDMSR and WRMSR of the MSRs that exit. Each vendor has a table of those that it hides or emulates.
+#pragma once
+#include "core/guest_registers.hpp"
+#include "emulate/vm_exit.hpp"
+
+namespace zpp {
+
+// A range of MSRs. Without a function the guest makes the access itself, without an exit.
+struct MsrHandler {
+    u32 first, last;
+    Outcome (*read)(u32 msr, u64& value);
+    Outcome (*write)(u32 msr, u64 value);
+};
+
+// A vendor's table of them.
+class MsrHandlers {
+public:
+    template <std::size_t count>
+    constexpr MsrHandlers(const MsrHandler (&table)[count]) : begin_(table), end_(table + count)
+    {
+    }
+    const MsrHandler* begin() const { return begin_; }
+    const MsrHandler* end() const { return end_; }
+
+private:
+    const MsrHandler *begin_, *end_;
+};
+
+// For tables: an MSR that does not exist for the guest, and a write that has no effect.
+Outcome refuse_rdmsr(u32 msr, u64& value);
+Outcome refuse_wrmsr(u32 msr, u64 value);
+Outcome ignore_wrmsr(u32 msr, u64 value);
+
+// Writes the CPU's own MSR: #GP where the CPU refuses.
+Outcome pass_wrmsr(u32 msr, u64 value);
+
+[[nodiscard]] Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit,
+                                    GuestRegisters& registers);
+[[nodiscard]] Outcome emulate_wrmsr(MsrHandlers handlers, const VmExit& exit);
+
+// Calls intercept(context, first, last, read, write) for each range of MSRs whose access must exit:
+// those of the table, and writes to the MTRRs where nested paging follows them.
+void for_each_intercepted_msr(MsrHandlers handlers,
+                              void (*intercept)(void* context, u32 first, u32 last, bool read,
+                                                bool write),
+                              void* context);
+
+} // namespace zpp

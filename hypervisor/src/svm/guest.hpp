@@ -1,0 +1,66 @@
+// The guest behind the VMCB: what emulate/guest_state.hpp asks for.
+#pragma once
+#include "emulate/guest_state.hpp"
+#include "svm/guest_instruction.hpp"
+#include "svm/instructions.hpp"
+#include "svm/msr.hpp"
+#include "svm/vcpu_state.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/msr.hpp"
+#include "x86/safe.hpp"
+
+namespace zpp::svm {
+
+class Guest {
+public:
+    Vcpu& vcpu;
+    Vmcb& vmcb;
+    GuestRegisters& registers;
+
+    static MsrHandlers msr_handlers() { return svm::msr_handlers; }
+
+    u64 rip() const { return vmcb.rip; }
+    void set_rip(u64 value) { vmcb.rip = value; }
+    u64 rflags() const { return vmcb.rflags; }
+    u64 cr4() const { return vmcb.cr4; }
+    unsigned cpl() const { return vmcb.cpl; }
+    CodeSize code_size() const { return svm::code_size(vmcb); }
+    // Without LBR virtualization the MSR stays the guest's.
+    u64 debug_control() const { return x86::rdmsr_or_zero(x86::msr::debug_control); }
+
+    u64& register_of(unsigned number)
+    {
+        u64* const pushed = find_register(registers, number);
+        return pushed != nullptr ? *pushed : vmcb.rsp;
+    }
+
+    void end_interrupt_shadow() { vmcb.interrupt_state &= ~interrupt_shadow; }
+
+    void pend_single_step()
+    {
+        vmcb.dr6 |= x86::dr6_bs;
+        vmcb.clean &= ~clean_debug_registers;
+        inject(x86::Event::exception(x86::vector_debug));
+    }
+
+    void inject(x86::Event event) { vmcb.event_injection = event.value; } // error code 0
+
+    // SVM does not say when the guest's NMI handler ends, so its IRET is intercepted. The window is a
+    // virtual interrupt that never arrives: it exits as soon as the guest takes interrupts.
+    bool takes_nmi() const
+    {
+        const VcpuState& state = state_of(vcpu);
+        return !state.nmi_masked && vmcb.rip != state.iret_rip &&
+               (vmcb.interrupt_state & interrupt_shadow) == 0 &&
+               (vmcb.exit_interrupt_info & x86::Event::valid) == 0;
+    }
+    void open_nmi_window();
+    void close_nmi_window();
+    void inject_nmi();
+
+    [[noreturn]] void devirtualize(zpp_cpu_call& call);
+    void stop() { stgi(); }
+};
+static_assert(GuestState<Guest>);
+
+} // namespace zpp::svm

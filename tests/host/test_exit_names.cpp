@@ -1,0 +1,93 @@
+// The names of exit reasons and exit codes in crash reports (SDM Vol. 3D, App. C; AMD APM Vol. 2,
+// App. C).
+#include "svm/exit_code.hpp"
+#include "vmx/exit_reason.hpp"
+#include <doctest/doctest.h>
+#include <string>
+
+namespace zpp::test {
+namespace {
+
+struct Name {
+    u64 code;
+    const char* name;
+};
+
+TEST_CASE("exit names: VMX")
+{
+    constexpr Name names[] = {
+        {0, "exception or NMI"},
+        {2, "triple fault"},
+        {3, "INIT signal"},
+        {10, "CPUID"},
+        {28, "control-register access"},
+        {31, "RDMSR"},
+        {32, "WRMSR"},
+        {33, "VM-entry failure: invalid guest state"},
+        {0x80000021, "VM-entry failure: invalid guest state"},
+        {35, "?"},
+        {41, "VM-entry failure: machine check"},
+        {43, "TPR below threshold"},
+        {48, "EPT violation"},
+        {49, "EPT misconfiguration"},
+        {55, "XSETBV"},
+        {59, "VMFUNC"},
+        {63, "XSAVES"},
+        {70, "ENCLV"},
+        {71, "?"},
+        {72, "ENQCMD PASID translation failure"},
+        {75, "instruction timeout"},
+        {76, "?"},
+        {0xffff, "?"},
+    };
+    for (const auto& [code, name] : names) {
+        CAPTURE(code);
+        CHECK(vmx::exit_name(code) == std::string(name));
+    }
+}
+
+TEST_CASE("exit names: SVM")
+{
+    constexpr Name names[] = {
+        {0x00, "CR_READ"},
+        {0x10, "CR_WRITE"},
+        {0x2f, "DR_READ"},
+        {0x4e, "EXCP"},
+        {0x60, "INTR"},
+        {0x61, "NMI"},
+        {0x63, "INIT"},
+        {0x64, "VINTR"},
+        {0x72, "CPUID"},
+        {0x74, "IRET"},
+        {0x76, "INVD"},
+        {0x7a, "INVLPGA"},
+        {0x7c, "MSR"},
+        {0x7f, "SHUTDOWN"},
+        {0x80, "VMRUN"},
+        {0x81, "VMMCALL"},
+        {0x86, "SKINIT"},
+        {0x8d, "XSETBV"},
+        {0x8f, "EFER_WRITE_TRAP"},
+        {0x93, "CR_WRITE_TRAP"},
+        {0xa2, "INVPCID"},
+        {0xa7, "?"},
+        {0x400, "NPF"},
+        {0x401, "AVIC_INCOMPLETE_IPI"},
+        {0x404, "?"},
+        {~u64{0}, "INVALID"},
+        {0xffffffff, "INVALID"},
+    };
+    for (const auto& [code, name] : names) {
+        CAPTURE(code);
+        CHECK(svm::exit_name(code) == std::string(name));
+    }
+}
+
+TEST_CASE("exit counters: SVM's nested page faults have one below the limit")
+{
+    CHECK(svm::exit_counter(0x72) == 0x72);
+    CHECK(svm::exit_counter(0x400) == 0xa8);
+}
+
+} // namespace
+} // namespace zpp::test

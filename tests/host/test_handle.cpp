@@ -1,0 +1,227 @@
+// emulate/handle.hpp: how the guest goes on after an exit, with a guest of plain fields.
+#include "emulate/handle.hpp"
+#include "fake_core.hpp"
+#include <doctest/doctest.h>
+#include <memory>
+#include <string>
+#include <vector>
+
+namespace zpp::test {
+namespace {
+
+using Reason = VmExit::Reason;
+
+struct FakeGuest {
+    Vcpu& vcpu;
+    GuestRegisters& registers;
+
+    u64 rip_ = 0x1000, rflags_ = 2, cr4_ = 0, debug_control_ = 0;
+    unsigned cpl_ = 0;
+    CodeSize size = CodeSize::bits64;
+    bool shadow = false, single_step = false, nmi_allowed = true, window = false;
+    std::vector<u32> injected{};
+    u64 cr0_shadow = 0, cr4_shadow = 0;
+
+    static MsrHandlers msr_handlers()
+    {
+        static constexpr MsrHandler table[] = {{0x10, 0x11, refuse_rdmsr, ignore_wrmsr}};
+        return table;
+    }
+    u64 rip() const { return rip_; }
+    u64 rflags() const { return rflags_; }
+    u64 cr4() const { return cr4_; }
+    unsigned cpl() const { return cpl_; }
+    CodeSize code_size() const { return size; }
+    u64 debug_control() const { return debug_control_; }
+    void set_rip(u64 value) { rip_ = value; }
+    void end_interrupt_shadow() { shadow = false; }
+    void pend_single_step() { single_step = true; }
+    void inject(x86::Event event) { injected.push_back(event.value); }
+    bool takes_nmi() const { return nmi_allowed; }
+    void open_nmi_window() { window = true; }
+    void close_nmi_window() { window = false; }
+    void inject_nmi() { inject(x86::Event::nmi()); }
+    void devirtualize(zpp_cpu_call&) { throw Crash{"devirtualized"}; }
+    void stop() {}
+    u64 allowed_cr0() const { return 0xffffffff; }
+    u64 hidden_cr4() const { return bit(13); }
+    void set_cr0_shadow(u64 value) { cr0_shadow = value; }
+    void set_cr4_shadow(u64 value) { cr4_shadow = value; }
+};
+
+struct Machine {
+    std::unique_ptr<Vcpu> vcpu = std::make_unique<Vcpu>();
+    GuestRegisters registers{};
+    FakeGuest guest{*vcpu, registers};
+
+    void finish(Outcome outcome, unsigned length = 2)
+    {
+        VmExit exit{.reason = Reason::cpuid, .code = 0};
+        exit.instruction_length = length;
+        apply(guest, exit, outcome);
+    }
+};
+
+TEST_CASE("advance: RIP has the size of the code segment")
+{
+    struct {
+        CodeSize size;
+        u64 rip, next;
+    } const cases[] = {
+        {CodeSize::bits64, 0x1000, 0x1002},
+        {CodeSize::bits64, 0xffff, 0x10001},
+        {CodeSize::bits64, 0xffffffff, 0x100000001},
+        {CodeSize::bits64, 0xfffffffffffffffe, 0},
+        {CodeSize::bits32, 0xffff, 0x10001},
+        {CodeSize::bits32, 0xffffffff, 1},
+        {CodeSize::bits16, 0xfffd, 0xffff},
+        {CodeSize::bits16, 0xfffe, 0},
+        {CodeSize::bits16, 0xffff, 1},
+    };
+    for (const auto& c : cases) {
+        CAPTURE(c.rip);
+        Machine machine;
+        machine.guest.size = c.size;
+        machine.guest.rip_ = c.rip;
+        machine.finish(Outcome::advance);
+        CHECK(machine.guest.rip_ == c.next);
+    }
+}
+
+TEST_CASE("advance: the interrupt shadow ends")
+{
+    Machine machine;
+    machine.guest.shadow = true;
+    machine.finish(Outcome::advance);
+    CHECK_FALSE(machine.guest.shadow);
+    CHECK_FALSE(machine.guest.single_step);
+    CHECK(machine.guest.injected.empty());
+}
+
+TEST_CASE("advance: RFLAGS.TF traps, but for DEBUGCTL.BTF")
+{
+    Machine machine;
+    machine.guest.rflags_ |= bit(8);
+    machine.guest.debug_control_ = bit(1);
+    machine.finish(Outcome::advance);
+    CHECK_FALSE(machine.guest.single_step);
+    machine.guest.debug_control_ = bit(0);
+    machine.finish(Outcome::advance);
+    CHECK(machine.guest.single_step);
+}
+
+TEST_CASE("advance: an instruction of unknown length is a crash")
+{
+    Machine machine;
+    CHECK_THROWS_AS(machine.finish(Outcome::advance, 0), Crash);
+    CHECK(machine.guest.rip_ == 0x1000);
+}
+
+TEST_CASE("apply: RIP moves only after an emulated instruction")
+{
+    Machine machine;
+    machine.guest.shadow = true;
+    machine.finish(Outcome::retry, 0);
+    CHECK(machine.guest.injected.empty());
+    machine.finish(Outcome::undefined_opcode, 0);
+    machine.finish(Outcome::general_protection, 0);
+    CHECK(machine.guest.injected == std::vector<u32>{0x80000306, 0x80000b0d});
+    CHECK(machine.guest.rip_ == 0x1000);
+    CHECK(machine.guest.shadow);
+}
+
+TEST_CASE("NMI: at once, or at the window")
+{
+    Machine machine;
+    deliver_nmi(machine.guest);
+    CHECK(machine.guest.injected.empty());
+    machine.vcpu->nmi_pending = true;
+    machine.guest.nmi_allowed = false;
+    deliver_nmi(machine.guest);
+    CHECK(machine.guest.window);
+    CHECK(machine.vcpu->nmi_pending);
+    machine.guest.nmi_allowed = true;
+    on_nmi_window(machine.guest);
+    CHECK_FALSE(machine.guest.window);
+    CHECK_FALSE(machine.vcpu->nmi_pending);
+    CHECK(machine.guest.injected == std::vector<u32>{0x80000202});
+    on_nmi_window(machine.guest);
+    CHECK(machine.guest.injected.size() == 1);
+}
+
+TEST_CASE("MOV to CR: the read shadow follows a valid value")
+{
+    struct {
+        u32 number;
+        u64 value;
+        Outcome outcome;
+    } const cases[] = {
+        {0, 0x80000031, Outcome::retry},
+        {0, 0x80000000, Outcome::general_protection}, // PG without PE
+        {0, bit(32) | 1, Outcome::general_protection},
+        {4, 0x20, Outcome::retry},
+        {4, bit(13), Outcome::general_protection}, // hidden
+        {3, 0x1000, Outcome::general_protection},
+    };
+    for (const auto& c : cases) {
+        CAPTURE(c.number);
+        CAPTURE(c.value);
+        Machine machine;
+        VmExit exit{.reason = Reason::mov_to_cr, .code = 28};
+        exit.index = c.number;
+        exit.value = c.value;
+        CHECK(on_mov_to_cr(machine.guest, exit) == c.outcome);
+        const bool taken = c.outcome == Outcome::retry;
+        CHECK(machine.guest.cr0_shadow == (taken && c.number == 0 ? c.value : 0));
+        CHECK(machine.guest.cr4_shadow == (taken && c.number == 4 ? c.value : 0));
+    }
+}
+
+TEST_CASE("handle_exit: what the guest must not have is #UD, what cannot be is a crash")
+{
+    Machine machine;
+    const auto handle = [&](Reason reason) {
+        return handle_exit(machine.guest, {.reason = reason, .code = 0});
+    };
+    CHECK(handle(Reason::hidden_instruction) == Outcome::undefined_opcode);
+    CHECK(handle(Reason::hypercall) == Outcome::undefined_opcode); // without the magic
+    machine.registers.rax = ZPP_HYPERCALL(ZPP_HYPERCALL_VERSION);
+    machine.guest.cpl_ = 3;
+    CHECK(handle(Reason::hypercall) == Outcome::undefined_opcode);
+    for (const Reason reason : {Reason::nested_paging, Reason::unexpected, Reason::triple_fault})
+        CHECK_THROWS_AS((void)handle(reason), Crash);
+}
+
+TEST_CASE("handle_exit: MSRs by the table")
+{
+    Machine machine;
+    machine.registers.rax = 7;
+    VmExit exit{.reason = Reason::rdmsr, .code = 0};
+    exit.index = 0x11;
+    CHECK(handle_exit(machine.guest, exit) == Outcome::general_protection);
+    CHECK(machine.registers.rax == 7);
+    exit.reason = Reason::wrmsr;
+    CHECK(handle_exit(machine.guest, exit) == Outcome::advance);
+}
+
+TEST_CASE("registers by their number")
+{
+    GuestRegisters registers{};
+    u64* const expected[16] = {&registers.rax, &registers.rcx, &registers.rdx, &registers.rbx,
+                               nullptr,        &registers.rbp, &registers.rsi, &registers.rdi,
+                               &registers.r8,  &registers.r9,  &registers.r10, &registers.r11,
+                               &registers.r12, &registers.r13, &registers.r14, &registers.r15};
+    ScratchRegisters scratch{};
+    const u64* const at_hand[16] = {&scratch.rax, &scratch.rcx, &scratch.rdx, &scratch.rbx,
+                                    nullptr,      nullptr,      &scratch.rsi, &scratch.rdi,
+                                    &scratch.r8,  &scratch.r9,  &scratch.r10, &scratch.r11,
+                                    nullptr,      nullptr,      nullptr,      nullptr};
+    for (unsigned number = 0; number < 16; ++number) {
+        CAPTURE(number);
+        CHECK(find_register(registers, number) == expected[number]);
+        CHECK(find_register(scratch, number) == at_hand[number]);
+    }
+}
+
+} // namespace
+} // namespace zpp::test
