@@ -152,12 +152,12 @@ class Unplugging:
         self.stick, self.after, self.step = stick, after, step
         self.unplugged = self.back = False
 
-    def __call__(self, qmp: Qmp, said: str) -> None:
+    def __call__(self, qmp: Qmp, text: str) -> None:
         serial = self.stick.serial
         if not self.unplugged and written_bytes(self.stick.file) > self.after:
             qmp.command("device_del", id=f"usb-{serial}")
             self.unplugged = True
-        if self.unplugged and not self.back and f'"name": "{self.step}"' in said:
+        if self.unplugged and not self.back and f'"name": "{self.step}"' in text:
             file = {"driver": "file", "filename": str(self.stick.file)}
             qmp.command("blockdev-add", driver="raw", file=file, **{"node-name": "again"})
             qmp.command("device_add", driver="usb-storage", drive="again", serial=serial,
