@@ -29,18 +29,10 @@ UsedPages (
   VOID
   )
 {
-  UINT64  Status;
-  UINT64  Pages;
+  struct zpp_hypercall_registers  Registers;
 
-  Status = ZPP_HYPERCALL (ZPP_HYPERCALL_MEMORY);
-  Pages  = 0;
-  if (zpp_cpu_is_amd ()) {
-    __asm__ volatile ("vmmcall" : "+a" (Status), "+b" (Pages) : : "rcx", "rdx", "rsi", "memory");
-  } else {
-    __asm__ volatile ("vmcall" : "+a" (Status), "+b" (Pages) : : "rcx", "rdx", "rsi", "memory");
-  }
-
-  return Status == ZPP_HYPERCALL_OK ? Pages : 0;
+  Registers = (struct zpp_hypercall_registers) { 0 };
+  return zpp_cpu_hypercall (ZPP_HYPERCALL_MEMORY, &Registers) == ZPP_HYPERCALL_OK ? Registers.rbx : 0;
 }
 
 /**

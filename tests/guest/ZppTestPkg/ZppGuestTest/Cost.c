@@ -8,57 +8,24 @@
 
 #define ROUNDS  1000u
 
-/**
-  Runs CPUID in a loop.
-
-  @return TSC ticks.
-**/
-STATIC
-UINT64
-TimeCpuids (
-  VOID
-  )
-{
-  UINT64  Start;
-  UINT32  Round;
-  UINT32  Eax;
-  UINT32  Ecx;
-
-  Start = AsmReadTsc ();
-  for (Round = ROUNDS; Round != 0; Round--) {
-    Eax = 0;
-    Ecx = 0;
-    __asm__ volatile ("cpuid" : "+a" (Eax), "+c" (Ecx) : : "rbx", "rdx");
+/// Defines a function that returns the TSC ticks of a loop over an instruction.
+#define DEFINE_TIMER(Name, Instruction) \
+  STATIC UINT64 Name (VOID) { \
+    UINT64  Start; \
+    UINT32  Round; \
+    UINT32  Eax; \
+    UINT32  Ecx; \
+    Start = AsmReadTsc (); \
+    for (Round = ROUNDS; Round != 0; Round--) { \
+      Eax = 0; \
+      Ecx = 0; \
+      __asm__ volatile (Instruction : "+a" (Eax), "+c" (Ecx) : : "rbx", "rdx"); \
+    } \
+    return AsmReadTsc () - Start; \
   }
 
-  return AsmReadTsc () - Start;
-}
-
-/**
-  Runs the same loop with a NOP for CPUID.
-
-  @return TSC ticks.
-**/
-STATIC
-UINT64
-TimeNops (
-  VOID
-  )
-{
-  UINT64  Start;
-  UINT32  Round;
-  UINT32  Eax;
-  UINT32  Ecx;
-
-  Start = AsmReadTsc ();
-  for (Round = ROUNDS; Round != 0; Round--) {
-    Eax = 0;
-    Ecx = 0;
-    __asm__ volatile ("nop" : "+a" (Eax), "+c" (Ecx) : : "rbx", "rdx");
-  }
-
-  return AsmReadTsc () - Start;
-}
+DEFINE_TIMER (TimeCpuids, "cpuid")
+DEFINE_TIMER (TimeNops, "nop")
 
 VOID
 ZppMeasureCost (
