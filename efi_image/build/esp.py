@@ -102,7 +102,7 @@ def _boot_programs(options: ResolvedOptions) -> Iterator[Placed]:
     """Programs at the path that their machine's firmware starts from a removable medium."""
     for name in options.boot:
         source = FileSource.open(name)
-        machine = pe.inspect(source).machine
+        machine = pe.identify(source).machine
         path = ("EFI", "BOOT", f"BOOT{machine.name}.EFI")
         if machine is Machine.X64 and options.hypervisor is not Hypervisor.NONE:
             raise UsageError(

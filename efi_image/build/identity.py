@@ -1,6 +1,6 @@
-"""What tells an image from others: a digest that its serial number and GUIDs come from.
+"""The identity of an image: a digest from which its serial number and GUIDs are derived.
 
-It is of the names and sizes of all files, and of the first and last bytes of the first
+It covers the names and sizes of all files, and the first and last bytes of the first
 SAMPLED of them (docs/adr/0006): so no file has to be read twice, and images whose programs
 or configuration differ have another identity.
 """
@@ -23,7 +23,7 @@ def content_digest(
     files: Iterable[tuple[str, File]],
     partitions: Iterable[Source] = (),
 ) -> bytes:
-    """The digest of an image: `kind` is what else tells it from another with the same files."""
+    """The digest of an image; `kind` are the options that change the image."""
     digest = blake2b(repr(kind).encode(), digest_size=32)
     for source in partitions:
         digest.update(f"{source.size}\0".encode())

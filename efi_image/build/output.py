@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
-import gzip
-import lzma
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from io import FileIO
-from typing import Any
+from contextlib import contextmanager
 
 from efi_image.build.options import OutputFormat, ResolvedOptions
 from efi_image.build.plan import Plan
 from efi_image.errors import OutputError, UsageError
-from efi_image.formats.bmap import BlockMap
-from efi_image.formats.virtual_disk_writer import convert, find_qemu_img
+from efi_image.formats.bmap import BmapBuilder
+from efi_image.formats.compressed import Compression, open_compressor
+from efi_image.formats.virtual_disk import DiskFormat, find_qemu_img, write_virtual_disk
 from efi_image.io.atomic import atomic, check_output, workspace
 from efi_image.io.sink import Sink, StreamSink
 
 STANDARD_DESCRIPTOR = 1
-XZ_PRESET = 1  # fast, and 10 MiB of memory
-ZSTD_LEVEL = 3
-GZIP_LEVEL = 6
+_COMPRESSIONS = {
+    OutputFormat.GZIP: Compression.GZIP,
+    OutputFormat.XZ: Compression.XZ,
+    OutputFormat.ZSTD: Compression.ZSTD,
+}
 
 
 def check_target(options: ResolvedOptions) -> None:
@@ -45,7 +44,7 @@ def check_target(options: ResolvedOptions) -> None:
             "is a terminal", where=options.output_name, hint="send it to a file or a pipe"
         )
     if not form.is_stream:
-        find_qemu_img()
+        find_qemu_img("to make a virtual disk")
 
 
 @contextmanager
@@ -60,18 +59,19 @@ def open_output(plan: Plan) -> Iterator[Sink]:
         with _open_image(plan, None) as sink:
             yield sink
         return
-    blocks = BlockMap()
+    blocks = BmapBuilder()
     with atomic(bmap) as descriptor:
         with _open_image(plan, blocks) as sink:
             yield sink
         try:
-            _Whole(descriptor, "wb", closefd=False).write(blocks.finish(plan.size))
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(blocks.finish(plan.size).pack())
         except OSError as error:
             raise OutputError(f"cannot be written: {error.strerror}", where=str(bmap)) from None
 
 
 @contextmanager
-def _open_image(plan: Plan, blocks: BlockMap | None) -> Iterator[Sink]:
+def _open_image(plan: Plan, blocks: BmapBuilder | None) -> Iterator[Sink]:
     options = plan.options
     if options.to_standard_output:
         with _stream(STANDARD_DESCRIPTOR, plan, blocks) as sink:
@@ -89,7 +89,7 @@ def _open_image(plan: Plan, blocks: BlockMap | None) -> Iterator[Sink]:
 
 
 @contextmanager
-def _file(descriptor: int, plan: Plan, blocks: BlockMap | None) -> Iterator[Sink]:
+def _file(descriptor: int, plan: Plan, blocks: BmapBuilder | None) -> Iterator[Sink]:
     options = plan.options
     sink = Sink(descriptor, options.output_name, digest=options.digest, watcher=blocks)
     yield sink
@@ -97,11 +97,11 @@ def _file(descriptor: int, plan: Plan, blocks: BlockMap | None) -> Iterator[Sink
 
 
 @contextmanager
-def _stream(descriptor: int, plan: Plan, blocks: BlockMap | None) -> Iterator[Sink]:
+def _stream(descriptor: int, plan: Plan, blocks: BmapBuilder | None) -> Iterator[Sink]:
     options = plan.options
-    file = _Whole(descriptor, "wb", closefd=False)
+    compression = _COMPRESSIONS.get(options.output_format)
     try:
-        with _compressed(file, options.output_format, plan.size) as stream:
+        with open_compressor(descriptor, compression, plan.size) as stream:
             sink = StreamSink(
                 stream.write, options.output_name, digest=options.digest, watcher=blocks
             )
@@ -114,7 +114,7 @@ def _stream(descriptor: int, plan: Plan, blocks: BlockMap | None) -> Iterator[Si
 
 
 @contextmanager
-def _virtual_disk(plan: Plan, blocks: BlockMap | None) -> Iterator[Sink]:
+def _virtual_disk(plan: Plan, blocks: BmapBuilder | None) -> Iterator[Sink]:
     """A raw file, which qemu-img converts when the block ends well."""
     with workspace(plan.options.output) as made:
         raw = made.with_name("raw.img" if made.name == "raw" else "raw")
@@ -124,51 +124,4 @@ def _virtual_disk(plan: Plan, blocks: BlockMap | None) -> Iterator[Sink]:
                 yield sink
         finally:
             os.close(descriptor)
-        convert(raw, made, plan.options.output_format.value, plan.digest)
-
-
-# ---- compressed streams
-
-
-class _Whole(FileIO):
-    """A raw file whose write takes all that it is given; broken: it forgets it."""
-
-    broken = False
-
-    def write(self, data: Any, /) -> int:
-        view = memoryview(data).cast("B")
-        done = 0
-        while done < len(view) and not self.broken:
-            done += super().write(view[done:]) or 0
-        return len(view)
-
-
-@contextmanager
-def _compressed(file: _Whole, form: OutputFormat, size: int) -> Iterator[Any]:
-    """A stream into `file`; complete when the block ends well, else it writes no more."""
-    if form is OutputFormat.RAW:
-        yield file
-        return
-    stream = _compressor(file, form, size)
-    try:
-        yield stream
-        stream.close()
-    except BaseException:
-        file.broken = True
-        with suppress(Exception):  # the error before counts
-            stream.close()
-        raise
-
-
-def _compressor(file: Any, form: OutputFormat, size: int) -> Any:
-    """A file that is written into another, compressed."""
-    match form:
-        case OutputFormat.GZIP:
-            return gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)
-        case OutputFormat.XZ:
-            return lzma.LZMAFile(file, "wb", preset=XZ_PRESET)
-        case _:
-            import zstandard  # noqa: PLC0415
-
-            compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True)
-            return compressor.stream_writer(file, size=size, closefd=False)
+        write_virtual_disk(raw, made, DiskFormat[plan.options.output_format.name], plan.digest)

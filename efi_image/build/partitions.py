@@ -1,8 +1,8 @@
-"""The places of partitions on a disk, and the table that tells them.
+"""The places of partitions on a disk, and its partition table.
 
-The first partition holds the FAT volume; the others follow it in the order given. A
-partition begins at a multiple of the alignment, and ends at one unless the disk is exact,
-that is as small as can be.
+The first partition is the FAT volume; the others follow in the order given. A partition
+begins at a multiple of the alignment, and ends at one unless the disk is exact: as small
+as possible.
 """
 
 from __future__ import annotations
@@ -12,14 +12,14 @@ from enum import Enum
 from uuid import UUID
 
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.formats.gpt import structures as gpt
+from efi_image.formats.gpt.structures import ENTRIES, MAX_NAME, Gpt, PartitionEntry
 from efi_image.formats.gpt.types import NO_GUID, PartitionType
 from efi_image.formats.gpt.writer import array_sectors, create
+from efi_image.formats.iso9660.structures import EL_TORITO_SECTOR
+from efi_image.formats.iso9660.structures import SECTOR as ISO_SECTOR
+from efi_image.formats.iso9660.writer import END as ISO_END
 from efi_image.formats.mbr import MAX_PRIMARY, MAX_SECTORS, Mbr, PartitionRecord
 
-ISO_SECTOR = 512
-ISO_BLOCK = 2048
-ISO_END = 23  # the block behind those of the ISO 9660 file system
 MAX_ALIGNMENT = 1 << 30
 
 
@@ -47,6 +47,11 @@ class Place:
     first_lba: int
     sectors: int
 
+    @property
+    def last_lba(self) -> int:
+        """The partition's last sector."""
+        return self.first_lba + self.sectors - 1
+
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
@@ -60,13 +65,13 @@ class Geometry:
 
     def check(self) -> None:
         """Raise UsageError if there is no such disk."""
-        if self.table is Table.ISO and self.sector_size != ISO_SECTOR:
+        if self.table is Table.ISO and self.sector_size != EL_TORITO_SECTOR:
             raise UsageError("must be 512 for an ISO image, on any medium", where="--sector-size")
         if self.alignment % self.unit or not 0 < self.alignment <= MAX_ALIGNMENT:
             raise UsageError(
                 f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
             )
-        most = {Table.MBR: MAX_PRIMARY, Table.NONE: 1}.get(self.table, gpt.ENTRIES)
+        most = {Table.MBR: MAX_PRIMARY, Table.NONE: 1}.get(self.table, ENTRIES)
         if len(self.extras) >= most:
             if self.table is Table.NONE:
                 raise UsageError("needs a partition table", where="--partition")
@@ -75,7 +80,7 @@ class Geometry:
     @property
     def unit(self) -> int:
         """The image's size is a multiple of so many bytes."""
-        return ISO_BLOCK if self.table is Table.ISO else self.sector_size
+        return ISO_SECTOR if self.table is Table.ISO else self.sector_size
 
     @property
     def _head(self) -> int:
@@ -84,7 +89,7 @@ class Geometry:
             Table.GPT: 2 + array_sectors(self.sector_size),
             Table.MBR: 1,
             Table.NONE: 0,
-            Table.ISO: ISO_END * ISO_BLOCK // self.sector_size,
+            Table.ISO: ISO_END * ISO_SECTOR // self.sector_size,
         }[self.table]
 
     @property
@@ -146,23 +151,19 @@ class Entry:
     name: str
 
 
-def gpt_of(
-    geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]
-) -> gpt.Gpt:
+def gpt_of(geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]) -> Gpt:
     """The GUID partition table with these entries."""
     for entry in entries:
         if entry.type.guid == NO_GUID:
             raise UsageError(
                 f"a GPT has no such type of partition as {entry.type.name}", where="--partition"
             )
-        if len(entry.name.encode("utf-16-le", "surrogatepass")) > 2 * gpt.MAX_NAME:
+        if len(entry.name.encode("utf-16-le", "surrogatepass")) > 2 * MAX_NAME:
             raise UsageError(
-                f"'{entry.name}' is longer than {gpt.MAX_NAME} UTF-16 units", where="--partition"
+                f"'{entry.name}' is longer than {MAX_NAME} UTF-16 units", where="--partition"
             )
     rows = tuple(
-        gpt.PartitionEntry(
-            e.type.guid, e.guid, e.place.first_lba, e.place.first_lba + e.place.sectors - 1, e.name
-        )
+        PartitionEntry(e.type.guid, e.guid, e.place.first_lba, e.place.last_lba, e.name)
         for e in entries
     )
     return create(sectors, geometry.sector_size, disk_guid, rows)

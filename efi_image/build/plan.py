@@ -14,8 +14,6 @@ from efi_image.build.esp import contents
 from efi_image.build.identity import content_digest, derived_guid
 from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import (
-    ISO_BLOCK,
-    ISO_SECTOR,
     Entry,
     Geometry,
     Table,
@@ -28,7 +26,8 @@ from efi_image.formats.fat import Demand, Identity, Layout, Tree, Volume
 from efi_image.formats.fat.geometry import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import pack_backup, pack_primary
-from efi_image.formats.iso9660 import writer as iso
+from efi_image.formats.iso9660 import structures as iso
+from efi_image.formats.iso9660.writer import pack_file_system
 from efi_image.io.sink import Sink
 from efi_image.io.source import FileSource, Source
 
@@ -242,7 +241,12 @@ def _tables(
     if options.table is Table.GPT:
         return pack_primary(table), pack_backup(table)
     place = entries[0].place
-    start, volume = place.first_lba * ISO_SECTOR, place.sectors * ISO_SECTOR
-    system = iso.Iso(size, start, volume, options.label, options.seconds)
-    area = pack_primary(table).ljust(iso.FIRST_BLOCK * ISO_BLOCK, b"\0")
-    return area + system.blocks(), pack_backup(table)
+    system_area = pack_primary(table).ljust(iso.FIRST_DESCRIPTOR * iso.SECTOR, b"\0")
+    file_system = pack_file_system(
+        size=size,
+        start=place.first_lba * options.sector_size,
+        volume=place.sectors * options.sector_size,
+        label=options.label,
+        seconds=options.seconds,
+    )
+    return system_area + file_system, pack_backup(table)

@@ -1,8 +1,7 @@
-"""The commands of zpp-image as click knows them.
+"""The group of all commands, which are imported when they are used.
 
-A command's module is imported only when the command is asked for, so `--version` and
-`--help` cost little more than click. To add a command: a module in efi_image/cli
-whose click command is named `command`, and a line in COMMANDS.
+So `--version` and `--help` take little longer than click does. To add a command, add a
+module to efi_image/cli whose click command is named `command`, and a line to COMMANDS.
 """
 
 from __future__ import annotations
@@ -19,22 +18,22 @@ from efi_image.errors import EXIT_CODES, ExitCode, printable
 # name → one line of help, as the command's own docstring begins
 COMMANDS: dict[str, str] = {
     "make": "Make a bootable image with the hypervisor on it.",
-    "verify": "Say why an image does not boot, and mend it.",
-    "ls": "List files of an image.",
-    "cat": "Write a file of an image to standard output.",
-    "extract": "Extract files and directories of an image.",
-    "inspect": "Show what an image or a PE file is made of.",
-    "diff": "Compare two images or PE files by meaning.",
+    "verify": "Check an image, explain why it does not boot, and repair it.",
+    "ls": "List the files on an image.",
+    "cat": "Write a file from an image to standard output.",
+    "extract": "Extract files and directories from an image.",
+    "inspect": "Show the structure of an image or a PE file.",
+    "diff": "Compare the contents of two images or PE files.",
     "run": "Boot an image in an emulator.",
-    "devices": "List disks, and say which are safe to write to.",
-    "write": "Write an image to a USB stick, and read it back.",
-    "symbolize": "Show the source lines of a crash report's addresses.",
-    "bochs": "Install, check or remove the Bochs emulator's root.",
+    "devices": "List disks, and which of them are safe to write.",
+    "write": "Write an image to a USB stick and verify it.",
+    "symbolize": "Add source lines to the addresses in a crash report.",
+    "bochs": "Install, check or remove the Bochs emulator.",
     "config": "Show the merged configuration.",
-    "completion": "Print a shell's completion of commands and options.",
+    "completion": "Print the completion script of a shell.",
 }
 
-# what a command was called before → what it is called
+# old name of a command → its name; hidden from the help
 ALIASES = {"rig": "bochs"}
 
 EPILOG = "\b\nExit codes:\n" + "\n".join(
@@ -84,7 +83,7 @@ def cli() -> None:
 
 
 def invoke(words: Sequence[str], complete: str) -> int:
-    """Do what the words say; errors pass through, as click's own `main` would not let them.
+    """Run the command that the words name; unlike in click's own `main`, errors pass through.
 
     `complete` is the variable by which a shell asks for completions.
     """
@@ -98,8 +97,8 @@ def invoke(words: Sequence[str], complete: str) -> int:
     return code if isinstance(code, int) else ExitCode.OK
 
 
-def said_of(error: BaseException) -> tuple[int, str] | None:
-    """The exit code and the words for an error of click's; None for any other."""
+def describe_error(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the message for an error of click's; None for other errors."""
     match error:
         case click.exceptions.NoArgsIsHelpError():
             return ExitCode.USAGE, error.format_message()

@@ -15,9 +15,9 @@ from efi_image.formats.files import Kind, find, show, split
 @click.argument("image")
 @click.argument("path")
 def command(image: str, path: str) -> None:
-    """Write a file of an image to standard output.
+    """Write a file from an image to standard output.
 
-    IMAGE and PATH are as for `zpp-image ls`.
+    For IMAGE and PATH see `zpp-image ls --help`.
 
     \b
     Example:

@@ -13,9 +13,9 @@ VARIABLE = "_ZPP_IMAGE_COMPLETE"
 @click.command("completion")
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print a shell's completion of commands and options.
+    """Print the completion script of a shell.
 
-    The script calls zpp-image for each completion, so it need not be renewed.
+    The script calls zpp-image for each completion, so it works with later versions as well.
 
     \b
     Examples:

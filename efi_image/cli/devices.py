@@ -32,7 +32,7 @@ def verdict(device: Device) -> str:
     """Whether it may be written, and why not, in words."""
     if not device.safe:
         return "no: " + ", ".join(refusal.text for refusal in device.refusals)
-    return "yes, unmounts it first" if device.unmount else "yes"
+    return "yes, after unmounting" if device.unmount else "yes"
 
 
 def _row(device: Device) -> tuple[str, ...]:
@@ -55,7 +55,7 @@ def table_of(devices: Iterable[Device]) -> list[str]:
 
 
 def _judged(devices: Iterable[Device], everything: bool, needed: int) -> Iterator[Device]:
-    """The devices to show; too small ones are no target."""
+    """The devices to show; those that are too small are not safe."""
     for device in devices:
         if device.bus is Bus.LOOP and not everything:
             continue
@@ -73,7 +73,7 @@ def _show(devices: list[Device], as_json: bool) -> None:
     for line in table_of(devices):
         click.echo(line)
     if not devices:
-        click.echo("no disks are there")
+        click.echo("no disks found")
 
 
 def _follow(everything: bool, needed: int, as_json: bool) -> None:
@@ -90,16 +90,20 @@ def _follow(everything: bool, needed: int, as_json: bool) -> None:
 
 
 @click.command("devices")
-@click.option("--all", "everything", is_flag=True, help="Loop devices, too.")
-@click.option("--size", metavar="SIZE", help="Say which are smaller than that, such as 2G.")
-@click.option("--watch", is_flag=True, help="Go on, and show what is plugged and unplugged.")
+@click.option("--all", "everything", is_flag=True, help="List loop devices as well.")
+@click.option(
+    "--size", metavar="SIZE", help="Mark disks smaller than this, such as 2G, as not safe."
+)
+@click.option(
+    "--watch", is_flag=True, help="Keep running and show disks as they are plugged and unplugged."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(everything: bool, size: str | None, watch: bool, as_json: bool) -> None:
-    """List disks, and say which are safe to write to.
+    """List disks, and which of them are safe to write.
 
-    A disk is no safe target if the system or anything else uses it, through LVM, LUKS,
-    RAID, swap, btrfs, ZFS or loop devices, too; if it is built in, write-protected, or
-    without a medium. With --watch and --json, each change is a line.
+    A disk is not safe if anything uses it (also through LVM, LUKS, RAID, swap, btrfs, ZFS or
+    loop devices), or if it is built in, write-protected or without a medium. With --watch and
+    --json, each change is one line.
 
     \b
     Examples:

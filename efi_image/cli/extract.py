@@ -25,16 +25,16 @@ from efi_image.render.text import human
     metavar="DIR",
     default=".",
     type=click.Path(path_type=Path),
-    help="Where the files go. [default: the current directory]",
+    help="Folder for the files.  [default: the current directory]",
 )
-@click.option("-f", "--force", is_flag=True, help="Replace files that are there already.")
+@click.option("-f", "--force", is_flag=True, help="Replace existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_json: bool) -> None:
-    """Extract files and directories of an image.
+    """Extract files and directories from an image.
 
-    IMAGE and PATHS are as for `zpp-image ls`; without PATHS everything is extracted. Nothing
-    is written outside of DIR: links of the image are left out, links in DIR are not followed.
-    A file appears only when all its bytes are there.
+    For IMAGE and PATHS see `zpp-image ls --help`; without PATHS, everything is extracted.
+    Nothing is written outside of DIR: links on the image are skipped, links in DIR are not
+    followed. A file appears only when it is complete.
 
     \b
     Example:
@@ -50,8 +50,8 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
     else:
         click.echo(f"{target}: {done.files} files, {human(done.size)}")
         if done.links:
-            click.echo(f"{len(done.links)} links were left out", err=True)
+            click.echo(f"{len(done.links)} links were skipped", err=True)
     if done.skipped:
         for line in done.skipped:
             click.echo(printable(line), err=True)
-        raise InputError(f"{len(done.skipped)} names were left out", where=image)
+        raise InputError(f"{len(done.skipped)} names were skipped", where=image)

@@ -63,20 +63,20 @@ def _show_image(
 @click.command("inspect")
 @click.argument("file")
 @click.argument("path", default="")
-@click.option("--tree", "as_tree", is_flag=True, help="Files as a tree.")
+@click.option("--tree", "as_tree", is_flag=True, help="Show the files as a tree.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 @click.option(
     "--svg",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Draw the layout into a file.",
+    help="Draw the layout into an SVG file.",
 )
 def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None) -> None:
-    """Show what an image or a PE file is made of.
+    """Show the structure of an image or a PE file.
 
-    Of an image: partition table, volumes, files, and what the UEFI programs among them are. Of
-    a PE file (on its own, or at PATH on an image): machine, subsystem, sections, imports, SBAT,
-    checksum, digests, signatures. Lines that begin with `!` tell of something wrong.
+    For an image: partition table, volumes, files, and details of the UEFI programs. For a PE
+    file (on its own, or at PATH on an image): machine, subsystem, sections, imports, SBAT,
+    checksum, digests, signatures. Lines that begin with `!` report faults.
 
     \b
     Examples:
@@ -86,7 +86,7 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     """
     place, partition = parse_place(file)
     if partition and not path:
-        raise UsageError("a partition is named, but no PATH on it", where=file)
+        raise UsageError("names a partition, but no PATH on it", where=file)
     with open_medium(place) as medium, ProgressBar() as bar:
         if path:
             pe = _program(read_disk(medium), partition, path, bar)

@@ -9,8 +9,18 @@ import click
 
 from efi_image.errors import printable
 from efi_image.formats.disk import open_disk, parse_place
-from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, find, show, split, walk
-from efi_image.inspect.image import when
+from efi_image.formats.files import (
+    FilePath,
+    FileSystem,
+    Kind,
+    Node,
+    descend,
+    find,
+    show,
+    split,
+    walk,
+)
+from efi_image.inspect.image import date_text
 from efi_image.render.as_json import json_lines
 from efi_image.render.text import aligned, tree, widths_of
 
@@ -18,8 +28,8 @@ MARKS = {Kind.DIRECTORY: "\\", Kind.LINK: "@", Kind.FILE: ""}
 
 
 def _listed(
-    volume: FileSystem, path: Path, node: Node, recursive: bool
-) -> Iterator[tuple[Path, Node]]:
+    volume: FileSystem, path: FilePath, node: Node, recursive: bool
+) -> Iterator[tuple[FilePath, Node]]:
     if node.kind is not Kind.DIRECTORY:
         yield path[-1:], node
     elif recursive:
@@ -28,23 +38,23 @@ def _listed(
         yield from (((child.name,), child) for child in volume.children(node))
 
 
-def _shown(path: Path, node: Node) -> str:
+def _shown(path: FilePath, node: Node) -> str:
     name = "\\".join(path) + MARKS[node.kind]
     return f"{name} -> {node.target}" if node.target else name
 
 
-def _cells(path: Path, node: Node) -> tuple[str, str, str]:
+def _cells(path: FilePath, node: Node) -> tuple[str, str, str]:
     size = "" if node.kind is Kind.DIRECTORY else str(node.size)
-    return node.attributes or "-", size, when(node)
+    return node.attributes or "-", size, date_text(node)
 
 
-def _long(rows: Callable[[], Iterable[tuple[Path, Node]]]) -> Iterator[str]:
-    """The rows in columns; they are gone through twice."""
+def _long(rows: Callable[[], Iterable[tuple[FilePath, Node]]]) -> Iterator[str]:
+    """The rows in columns; they are read twice."""
     widths = widths_of(_cells(*row) for row in rows())
     return aligned(((*_cells(*row), _shown(*row)) for row in rows()), widths, "<>><")
 
 
-def _tree(volume: FileSystem, path: Path, node: Node) -> Iterator[tuple[int, bool, str]]:
+def _tree(volume: FileSystem, path: FilePath, node: Node) -> Iterator[tuple[int, bool, str]]:
     if node.kind is not Kind.DIRECTORY:
         yield 0, True, path[-1]
         return
@@ -52,12 +62,12 @@ def _tree(volume: FileSystem, path: Path, node: Node) -> Iterator[tuple[int, boo
         yield len(below) - 1, is_last, below[-1] + MARKS[child.kind]
 
 
-def _row(path: Path, node: Node) -> dict[str, object]:
+def _row(path: FilePath, node: Node) -> dict[str, object]:
     return {
         "path": "\\".join(path),
         "kind": node.kind.value,
         "size": node.size,
-        "modified": when(node),
+        "modified": date_text(node),
         "attributes": node.attributes,
         "alias": node.alias,
         "target": node.target,
@@ -67,18 +77,18 @@ def _row(path: Path, node: Node) -> dict[str, object]:
 @click.command("ls")
 @click.argument("image")
 @click.argument("path", default="")
-@click.option("-r", "--recursive", is_flag=True, help="Everything below, too.")
-@click.option("--tree", "as_tree", is_flag=True, help="Everything below, as a tree.")
-@click.option("--names", is_flag=True, help="Names alone, one a line.")
+@click.option("-r", "--recursive", is_flag=True, help="List everything below PATH.")
+@click.option("--tree", "as_tree", is_flag=True, help="List everything below PATH as a tree.")
+@click.option("--names", is_flag=True, help="List names only, one per line.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
     image: str, path: str, recursive: bool, as_tree: bool, names: bool, as_json: bool
 ) -> None:
-    """List files of an image.
+    """List the files on an image.
 
-    IMAGE is an image or device of any maker: GPT, MBR, FAT or ISO 9660. IMAGE:2, IMAGE:esp or
-    IMAGE:iso names the volume; otherwise it is the EFI system partition, or the first that
-    can be read. PATH has `\\` or `/` between its names; FAT ignores their case.
+    IMAGE is an image or a device with a GPT, an MBR, FAT or ISO 9660. IMAGE:2, IMAGE:esp or
+    IMAGE:iso selects the volume; the default is the EFI system partition, or else the first
+    readable volume. Separate the names in PATH with `\\` or `/`; FAT ignores case.
 
     \b
     Examples:

@@ -1,4 +1,4 @@
-"""The entry point of zpp-image: runs a command, and turns errors into exit codes."""
+"""The entry point of zpp-image: runs a command and turns errors into exit codes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from efi_image.errors import ExitCode, OutputError, ZppError, printable
 
 COMPLETE = "_ZPP_IMAGE_COMPLETE"  # set by a shell that asks for completions
 
-# a disk may be full wherever something is written: no fault of zpp-image
+# a full disk can show wherever something is written
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
@@ -28,7 +28,7 @@ _ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(si
 
 
 class _Terminated(BaseException):
-    """SIGTERM or SIGHUP as an exception, so that what is half done is undone."""
+    """SIGTERM or SIGHUP as an exception, so that half-written files are removed."""
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
@@ -47,24 +47,24 @@ def _invoke(words: Sequence[str]) -> int:
 
 
 def _drop_output() -> None:
-    """What is still to be flushed goes nowhere: nobody reads it, or it has no room."""
+    """Discard output that is not flushed yet: nobody reads it, or the disk is full."""
     if sys.stdout is not None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def _named(error: BaseException) -> BaseException:
-    """What a full disk raises as the OutputError that it is; any other error as it is."""
+def _classified(error: BaseException) -> BaseException:
+    """The error of a full disk as an OutputError; other errors unchanged."""
     if isinstance(error, OSError) and error.errno in _NO_SPACE:
         _drop_output()
         where = str(error.filename or "the output")
-        named = OutputError(f"cannot be written: {error.strerror}", where=where)
-        named.__cause__ = error  # for --debug
-        return named
+        full = OutputError(f"cannot be written: {error.strerror}", where=where)
+        full.__cause__ = error  # for --debug
+        return full
     return error
 
 
 def _report(error: BaseException, debug: bool) -> int:
-    """Say in one line what went wrong; the exit code that stands for it."""
+    """Print one line about the error, and return its exit code."""
     if debug:
         traceback.print_exception(error)
     match error:
@@ -82,8 +82,8 @@ def _report(error: BaseException, debug: bool) -> int:
         case BrokenPipeError():
             _drop_output()
             return ExitCode.OUTPUT
-    if said := app.said_of(error):
-        code, text = said
+    if described := app.describe_error(error):
+        code, text = described
         click.echo(text, err=True)
         return code
     if not debug:
@@ -93,7 +93,7 @@ def _report(error: BaseException, debug: bool) -> int:
 
 
 def _wants_traceback(words: Sequence[str]) -> bool:
-    """Whether --debug stands before the command; behind it, it is the command's own option."""
+    """Whether --debug comes before the command; after it, it is the command's own option."""
     return "--debug" in itertools.takewhile(lambda word: word.startswith("-"), words)
 
 
@@ -101,13 +101,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = _wants_traceback(words)
-    # what is ignored stays ignored: nohup does that
+    # nohup ignores SIGHUP, which has to stay so
     caught = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _terminate) for number in caught}
     try:
         return int(_invoke(words))
     except (Exception, KeyboardInterrupt, _Terminated) as error:
-        return int(_report(_named(error), debug))
+        return int(_report(_classified(error), debug))
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from subprocess import Popen
 
@@ -12,7 +13,7 @@ from efi_image.debug import gdb as debugger
 from efi_image.emulator import (
     BootResult,
     Debug,
-    EngineKind,
+    EmulatorKind,
     Machine,
     Medium,
     RunRequest,
@@ -21,86 +22,96 @@ from efi_image.emulator import (
 )
 
 _CPU_MODEL_HELP = (
-    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as in its -cpu (by TCG EPYC,+svm, by KVM host); "
-    "Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
+    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as for its -cpu (default with TCG: EPYC,+svm; with KVM: "
+    "host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
+
+_OLD_NAME = re.compile(r"^--engine(?==|$)")
 
 
 class _Command(click.Command):
-    """Lets `--gdb` stand alone, without taking the next word for its value."""
+    """Lets `--gdb` stand alone, and takes `--engine`, the old name of `--emulator`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, ["--gdb=" if word == "--gdb" else word for word in args])
+        words = ["--gdb=" if word == "--gdb" else word for word in args]
+        return super().parse_args(ctx, [_OLD_NAME.sub("--emulator", word) for word in words])
 
 
 @click.command("run", cls=_Command)
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
-    "--engine",
-    type=click.Choice([kind.value for kind in EngineKind]),
-    default=EngineKind.AUTO.value,
+    "--emulator",
+    type=click.Choice([kind.value for kind in EmulatorKind]),
+    default=EmulatorKind.AUTO.value,
     show_default=True,
-    help="The emulator; auto takes the first that can show the hypervisor: QEMU by a KVM that "
-    "nests, QEMU by TCG (AMD-V), Bochs (VT-x and AMD-V).",
+    help="Emulator; auto takes the first that can run the hypervisor: QEMU with nested KVM, "
+    "QEMU with TCG (AMD-V), Bochs (VT-x and AMD-V).",
 )
-@click.option("--cpus", type=int, default=1, show_default=True, help="CPUs of the machine.")
-@click.option("--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory.")
+@click.option("--cpus", type=int, default=1, show_default=True, help="Number of CPUs.")
+@click.option(
+    "--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory in MiB."
+)
 @click.option("--cpu-model", default="", metavar="MODEL", help=_CPU_MODEL_HELP)
 @click.option(
     "--machine",
     type=click.Choice([machine.value for machine in Machine]),
-    help="The kind of PC (QEMU: q35, Bochs: pc).",
+    help="Chipset of the PC.  [default: q35 on QEMU, pc on Bochs]",
 )
 @click.option(
     "--medium",
     type=click.Choice([medium.value for medium in Medium]),
     default=Medium.DISK.value,
     show_default=True,
-    help="What the image is in the machine: a disk, an optical disc, or a USB stick (QEMU).",
+    help="Medium of the image: a disk, an optical disc, or a USB stick (QEMU).",
 )
-@click.option("--timeout", type=float, default=0, metavar="SECONDS", help="Time limit; 0: none.")
+@click.option(
+    "--timeout", type=float, default=0, metavar="SECONDS", help="Time limit in seconds; 0: none."
+)
 @click.option(
     "--expect",
     multiple=True,
     metavar="REGEX",
-    help="Text to be seen on the serial port; the run ends when all was seen. Repeatable.",
+    help="Text to wait for on the serial port; the run ends when all were seen. Repeatable.",
 )
-@click.option("--until-power-off", is_flag=True, help="Go on when all expected text was seen.")
+@click.option("--until-power-off", is_flag=True, help="Do not stop before the machine powers off.")
 @click.option(
     "--log",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Keep the serial text in FILE, its bytes in FILE.raw, what the emulator says in "
+    help="Save the serial text in FILE, its bytes in FILE.raw, the emulator's own output in "
     "FILE.emulator.",
 )
 @click.option(
     "--firmware",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="UEFI firmware in one file (default: OVMF of the system or of the Bochs root).",
+    help="UEFI firmware in one file.  [default: OVMF of the system or of the Bochs installation]",
 )
 @click.option(
     "--bochs-root",
     type=click.Path(path_type=Path),
     metavar="FOLDER",
-    help="The Bochs root (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
+    help="Folder of the Bochs installation.  [default: BOCHS_ROOT, else ~/.cache/zpp/bochs]",
 )
 @click.option(
     "--gdb",
     metavar="[HOST:PORT]",
-    help="--gdb[=HOST:PORT]: let gdb connect, from this machine only (QEMU; default: "
-    "GDB_SERVER_ADDRESS).",
+    help="--gdb[=HOST:PORT]: start a gdb server, for this machine only (QEMU).  [default: "
+    "GDB_SERVER_ADDRESS]",
 )
+@click.option("--debug", is_flag=True, help="Start gdb at the core's first line; implies --gdb.")
+@click.option("--deterministic", is_flag=True, help="Make every run the same (with one CPU).")
+@click.option("--keep-work", is_flag=True, help="Keep the work directory of the run.")
 @click.option(
-    "--debug", is_flag=True, help="Open gdb on the machine, at the core's first line (with --gdb)."
+    "--extra",
+    multiple=True,
+    metavar="WORD",
+    help="Argument for QEMU or line for bochsrc. Repeatable.",
 )
-@click.option("--deterministic", is_flag=True, help="The same run every time (with one CPU).")
-@click.option("--keep-work", is_flag=True, help="Leave the run's work directory behind.")
-@click.option("--extra", multiple=True, metavar="WORD", help="QEMU argument or bochsrc line.")
-@click.option("-q", "--quiet", is_flag=True, help="Do not show the serial port.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
 def command(
     image: Path,
-    engine: str,
+    emulator: str,
     cpus: int,
     memory: int,
     cpu_model: str,
@@ -121,17 +132,17 @@ def command(
 ) -> None:
     """Boot an image in an emulator.
 
-    The serial port is shown on the terminal. The run ends when the machine powers off, when
-    all expected text was seen, or at the time limit. The image is not changed.
+    Shows the serial output on the terminal. The run ends when the machine powers off, when
+    all expected texts were seen, or at the time limit. The image is not changed.
 
-    The exit code is 0 if all expected text was seen (without --expect: if the machine powered
-    off, or the guest ended the run by QEMU's debug-exit device, whose code is shown), 1 if the
-    machine powered off before, 8 at the time limit.
+    The exit code is 0 if all expected texts were seen (without --expect: if the machine powered
+    off, or the guest ended the run with QEMU's debug-exit device, whose code is shown), 1 if
+    the machine powered off before, 8 at the time limit.
 
     \b
     Examples:
       zpp-image run esp.img
-      zpp-image run esp.img --engine bochs --cpus 4
+      zpp-image run esp.img --emulator bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
       zpp-image run esp.img --cpus 4 --debug
       zpp-image run zpp.iso --medium optical
@@ -159,7 +170,7 @@ def command(
         ),
     )
     request.check_files()
-    chosen = choose(EngineKind(engine), bochs_root)
+    chosen = choose(EmulatorKind(emulator), bochs_root)
     model = cpu_model or chosen.default_model
     say(f"{image} on {chosen.description}; {cpus} CPU{'s' if cpus > 1 else ''} of model {model}")
     show = _Terminal(shown=not quiet)
@@ -172,7 +183,7 @@ def command(
     finally:
         show.finish_line()
     for line in result.problems:
-        say(f"{result.engine}: {line}")
+        say(f"{result.emulator}: {line}")
     result.require()
     say(_summary(result))
 
@@ -182,7 +193,7 @@ def _gdb_address(given: str | None) -> str:
 
 
 def say(line: str) -> None:
-    """A line that is not the guest's."""
+    """Print a line of our own, told apart from the guest's."""
     click.secho(f"zpp-image: {line}", err=True, dim=True)
 
 
@@ -194,8 +205,7 @@ def _summary(result: BootResult) -> str:
 
 
 class _Terminal:
-    """The serial text as it comes, but not before a debugger has left the terminal; notes that
-    a line is unfinished."""
+    """Shows the serial text as it comes, but not while a debugger uses the terminal."""
 
     def __init__(self, *, shown: bool) -> None:
         self.busy: Popen[bytes] | None = None

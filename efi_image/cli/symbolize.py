@@ -18,13 +18,14 @@ from efi_image.errors import InputError
     "--symbols",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="hypervisor.debug.elf of the build that crashed (default: that of the last build).",
+    help="hypervisor.debug.elf of the build that crashed.  [default: that of the last build]",
 )
 def command(report: str, symbols: Path | None) -> None:
-    """Show the source lines of a crash report's addresses.
+    """Add source lines to the addresses in a crash report.
 
-    REPORT is a log with the core's report, `-` for standard input; its other lines are kept.
-    The symbols have to be those of the core that wrote it, which the build IDs show.
+    REPORT is a log with the core's report, or `-` for standard input; its other lines are
+    kept. The symbols must be from the same build as the core that wrote the report; the build
+    IDs are compared.
 
     \b
     Examples:

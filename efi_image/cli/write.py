@@ -143,7 +143,7 @@ def command(
     eject: bool,
     as_json: bool,
 ) -> None:
-    """Write an image to a USB stick and read it back.
+    """Write an image to a USB stick and verify it.
 
     IMAGE is raw, compressed (gzip, xz, zstd), a virtual disk, or a manifest (.toml), which
     needs no image file. TARGET is a whole disk or a plain file. Nothing boots from the

@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from efi_image.config.environment import VARIABLES, Config, Setting
+from efi_image.config.environment import Config, Setting
 from efi_image.config.settings import Settings
+from efi_image.config.variables import VARIABLES
 
 HIDDEN = "********"
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
-from efi_image.config.environment import VARIABLES
+from efi_image.config.variables import VARIABLES
 from efi_image.errors import InputError, MissingError, UsageError
 
 GDBINIT = Path("out/environment/gdbinit")

@@ -17,12 +17,12 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from efi_image.devices.unmount import eject
-from efi_image.flash.bmap import read_bmap
 from efi_image.flash.destination import Confirm, find_destination
 from efi_image.flash.options import Phase, Watch, WriteOptions, WriteReport, quiet
 from efi_image.flash.plan import plan_source
 from efi_image.flash.session import Session
 from efi_image.flash.source import ImageSource, open_source
+from efi_image.formats.bmap import read_bmap
 
 __all__ = ["Confirm", "ImageSource", "Phase", "Watch", "WriteOptions", "WriteReport", "write"]
 

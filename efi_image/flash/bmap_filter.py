@@ -7,8 +7,8 @@ from bisect import bisect_right
 from typing import Any
 
 from efi_image.errors import InputError
-from efi_image.flash.bmap import Map, Range
 from efi_image.flash.chunker import DataSink
+from efi_image.formats.bmap import Bmap, Range
 
 
 class BmapFilter(DataSink):
@@ -17,7 +17,7 @@ class BmapFilter(DataSink):
     Raises InputError if data is not what the checksums are of, or is missing.
     """
 
-    def __init__(self, sink: DataSink, bmap: Map, image: str) -> None:
+    def __init__(self, sink: DataSink, bmap: Bmap, image: str) -> None:
         self._sink = sink
         self._map = bmap
         self._image = image
@@ -42,13 +42,13 @@ class BmapFilter(DataSink):
             position, view = position + count, view[count:]
 
     def _pass(self, found: Range, position: int, part: memoryview) -> None:
-        if found.digest:
+        if found.checksum:
             if position == found.start:
-                self._checksum = hashlib.new(self._map.hash)
+                self._checksum = hashlib.new(self._map.checksum_type)
             self._checksum.update(part)
         self._sink.write_at(position, part)
-        if found.digest and position + len(part) == found.end:
-            if self._checksum.hexdigest() != found.digest:
+        if found.checksum and position + len(part) == found.end:
+            if self._checksum.hexdigest() != found.checksum:
                 raise InputError(
                     f"bytes {found.start} to {found.end} do not match the checksum in"
                     f" {self._map.name}",

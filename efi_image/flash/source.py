@@ -15,16 +15,15 @@ from pathlib import Path
 from typing import Protocol
 
 from efi_image.errors import InputError, ZppError
-from efi_image.flash.bmap import Map
 from efi_image.flash.bmap_filter import BmapFilter
 from efi_image.flash.chunker import PIECE, DataSink
-from efi_image.formats.compressed import unpack
-from efi_image.formats.detect import disk_format_of, open_medium, stream_of
+from efi_image.formats.bmap import Bmap
+from efi_image.formats.compressed import Compression, decompress
+from efi_image.formats.detect import HEAD, open_medium
+from efi_image.formats.virtual_disk import DiskFormat
+from efi_image.io.holes import data_extents
 from efi_image.io.medium import Medium, open_raw
-from efi_image.io.sink import next_data
 from efi_image.progress import Progress, counter
-
-_HEAD = 512  # bytes that tell a format
 
 
 class ImageSource(Protocol):
@@ -53,7 +52,7 @@ class RawSource:
     """A raw image, whose holes are skipped; a bmap says where they are."""
 
     medium: Medium
-    bmap: Map | None = None
+    bmap: Bmap | None = None
 
     @property
     def name(self) -> str:
@@ -79,14 +78,9 @@ class RawSource:
 
     def _extents(self) -> Iterator[tuple[int, int]]:
         medium = self.medium
-        position = 0
-        while position < medium.size:
-            first, end = next_data(
-                medium.descriptor, medium.start + position, medium.start + medium.size
-            )
-            if end > first:
-                yield first - medium.start, end - medium.start
-            position = end - medium.start
+        end = medium.start + medium.size
+        for first, last in data_extents(medium.descriptor, medium.start, end):
+            yield first - medium.start, last - medium.start
 
     def _read(self, position: int, view: memoryview) -> None:
         """Fill the view from that byte."""
@@ -118,8 +112,8 @@ class StreamSource:
     """A compressed image, unpacked on the way; its size is known at the end, or from a bmap."""
 
     medium: Medium
-    compression: str
-    bmap: Map | None = None
+    compression: Compression
+    bmap: Bmap | None = None
 
     @property
     def name(self) -> str:
@@ -138,7 +132,7 @@ class StreamSource:
 
         position = 0
         with _filtered(sink, self.bmap, self.name) as to:
-            for chunk in unpack(self.medium, self.compression, count):
+            for chunk in decompress(self.medium, self.compression, count):
                 to.write_at(position, memoryview(chunk))
                 position += len(chunk)
                 if progress and compressed:
@@ -154,7 +148,7 @@ class StreamSource:
 
 
 @contextmanager
-def _filtered(sink: DataSink, bmap: Map | None, image: str) -> Iterator[DataSink]:
+def _filtered(sink: DataSink, bmap: Bmap | None, image: str) -> Iterator[DataSink]:
     """The sink, behind a filter if there is a bmap."""
     if bmap is None:
         yield sink
@@ -197,26 +191,26 @@ def part_of(source: ImageSource, offset: int, count: int) -> bytes | None:
     return bytes(wanted.found)
 
 
-def _first(medium: Medium, compression: str) -> bytes:
+def _first(medium: Medium, compression: Compression) -> bytes:
     """The first unpacked bytes."""
     found = b""
-    for chunk in unpack(medium, compression):
+    for chunk in decompress(medium, compression):
         found += chunk
-        if len(found) >= _HEAD:
+        if len(found) >= HEAD:
             break
-    return found[:_HEAD]
+    return found[:HEAD]
 
 
 @contextmanager
-def open_source(path: str | Path, bmap: Map | None = None) -> Iterator[ImageSource]:
+def open_source(path: str | Path, bmap: Bmap | None = None) -> Iterator[ImageSource]:
     """The image in a file of any known format; raises InputError or MissingError."""
     with open_raw(path) as medium:
-        head = medium.peek(0, _HEAD)
-        compression = stream_of(head)
+        head = medium.peek(0, HEAD)
+        compression = Compression.of(head)
         inner = _first(medium, compression) if compression else head
         if not medium.size or (compression and not inner):
             raise InputError("is empty", where=medium.name)
-        if compression and not disk_format_of(inner):
+        if compression and not DiskFormat.of(inner):
             yield StreamSource(medium, compression, bmap)
             return
     with open_medium(path) as medium:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from efi_image.errors import OutputError
 from efi_image.flash.chunker import PIECE, aligned, is_zero
+from efi_image.io.holes import data_extents
 
 BLOCK = 4096  # bytes; direct I/O of any medium is aligned to this
 _UNPLUGGED = {errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM}
@@ -94,18 +95,11 @@ class Target:
 
     def _data(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
         """The parts that may have content (start and end): of a file those that are no holes."""
-        while offset < end:
-            first, last = offset, end
-            try:
-                first = os.lseek(self._direct, offset, os.SEEK_DATA)
-                last = os.lseek(self._direct, first, os.SEEK_HOLE)
-            except OSError as error:
-                if error.errno == errno.ENXIO:
-                    return
-            first, last = first // BLOCK * BLOCK, -(-last // BLOCK) * BLOCK
-            if min(last, end) > max(first, offset):
-                yield max(first, offset), min(last, end)
-            offset = max(last, offset + BLOCK)
+        for first, last in data_extents(self._direct, offset, end):
+            start = max(first // BLOCK * BLOCK, offset)
+            offset = -(-last // BLOCK) * BLOCK
+            if min(offset, end) > start:
+                yield start, min(offset, end)
 
     # ---- caches
 

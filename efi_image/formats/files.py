@@ -43,7 +43,7 @@ class Node:
     target: str = ""
 
 
-Path = tuple[str, ...]
+FilePath = tuple[str, ...]
 
 
 class FileSystem(Protocol):
@@ -79,7 +79,7 @@ class FileSystem(Protocol):
         """Whether two names stand for the same file."""
 
 
-def split(text: str) -> Path:
+def split(text: str) -> FilePath:
     """The names of a path with `\\` or `/` between them; raises InputError for `..`."""
     names = tuple(n for n in text.replace("\\", "/").split("/") if n not in ("", "."))
     if ".." in names:
@@ -87,15 +87,15 @@ def split(text: str) -> Path:
     return names
 
 
-def show(path: Path) -> str:
+def show(path: FilePath) -> str:
     """A path as UEFI writes it."""
     return "\\" + "\\".join(path)
 
 
-def find(volume: FileSystem, path: Path) -> tuple[Path, Node]:
+def find(volume: FileSystem, path: FilePath) -> tuple[FilePath, Node]:
     """A file or directory with its path as it is on the volume; raises InputError."""
     here = volume.root
-    real: Path = ()
+    real: FilePath = ()
     for name in path:
         if here.kind is not Kind.DIRECTORY:
             raise InputError("is no directory", where=show(real))
@@ -115,9 +115,9 @@ def find(volume: FileSystem, path: Path) -> tuple[Path, Node]:
 def walk(
     volume: FileSystem,
     top: Node | None = None,
-    path: Path = (),
+    path: FilePath = (),
     faults: list[str] | None = None,
-) -> Iterator[tuple[Path, Node]]:
+) -> Iterator[tuple[FilePath, Node]]:
     """All below a directory (the root), each directory before what it holds.
 
     A directory that is met a second time is shown, but not entered again. Where a directory
@@ -126,7 +126,7 @@ def walk(
     """
     guard = _Guard(volume, top or volume.root, path, faults)
     # many may wait, so little is kept of each
-    waiting: deque[tuple[Path, str, Hashable]] = deque([(path, "", guard.start.place)])
+    waiting: deque[tuple[FilePath, str, Hashable]] = deque([(path, "", guard.start.place)])
     while waiting:
         above, name, place = waiting.popleft()
         above = (*above, name) if name else above
@@ -138,13 +138,13 @@ def walk(
 
 def descend(
     volume: FileSystem, top: Node | None = None, faults: list[str] | None = None
-) -> Iterator[tuple[Path, Node, bool]]:
+) -> Iterator[tuple[FilePath, Node, bool]]:
     """As `walk`, but each directory is followed by what it holds.
 
     Tells of each file and directory, too, whether it is the last one of its directory.
     """
     guard = _Guard(volume, top or volume.root, (), faults)
-    stack: list[tuple[Path, Iterator[tuple[Node, bool]]]]
+    stack: list[tuple[FilePath, Iterator[tuple[Node, bool]]]]
     stack = [((), _with_last(guard.children((), guard.start.place)))]
     while stack:
         above, children = stack[-1]
@@ -162,7 +162,7 @@ class _Guard:
     """Sees to it that going through a volume comes to an end; raises InputError."""
 
     def __init__(
-        self, volume: FileSystem, start: Node, path: Path, faults: list[str] | None
+        self, volume: FileSystem, start: Node, path: FilePath, faults: list[str] | None
     ) -> None:
         self.start = start
         self._volume = volume
@@ -172,7 +172,7 @@ class _Guard:
         self._scanned = volume.scanned
         self._seen = {start.place}
 
-    def children(self, path: Path, place: Hashable) -> Iterator[Node]:
+    def children(self, path: FilePath, place: Hashable) -> Iterator[Node]:
         """What the directory at that place holds."""
         if self._volume.scanned - self._scanned > MAX_SCANNED:
             raise InputError("has directories without end", where=show(self._path))
@@ -183,7 +183,7 @@ class _Guard:
                 raise InputError(f"holds more than {MAX_NODES} names", where=show(self._path))
             yield child
 
-    def enters(self, above: Path, child: Node) -> bool:
+    def enters(self, above: FilePath, child: Node) -> bool:
         """Whether that is a directory that was not met before."""
         if child.kind is not Kind.DIRECTORY or child.place in self._seen:
             return False
@@ -195,7 +195,7 @@ class _Guard:
 
 
 def _readable(
-    volume: FileSystem, path: Path, directory: Node, faults: list[str] | None
+    volume: FileSystem, path: FilePath, directory: Node, faults: list[str] | None
 ) -> Iterator[Node]:
     try:
         yield from volume.children(directory)

@@ -6,7 +6,15 @@ import heapq
 from collections.abc import Hashable, Iterator
 
 from efi_image.errors import InputError
-from efi_image.formats.files import MAX_DEPTH, MAX_NODES, MAX_SCANNED, FileSystem, Kind, Node, Path
+from efi_image.formats.files import (
+    MAX_DEPTH,
+    MAX_NODES,
+    MAX_SCANNED,
+    FilePath,
+    FileSystem,
+    Kind,
+    Node,
+)
 
 BATCH = 1 << 15  # names of a directory that are in memory at once
 SMALL_BATCH = 1 << 10  # at least, of directories further down: those above them wait in memory
@@ -14,14 +22,14 @@ SMALL_BATCH = 1 << 10  # at least, of directories further down: those above them
 Pair = tuple[Node | None, Node | None]
 
 
-def side_by_side(old: FileSystem, new: FileSystem) -> Iterator[tuple[Path, Pair]]:
+def side_by_side(old: FileSystem, new: FileSystem) -> Iterator[tuple[FilePath, Pair]]:
     """Every path with what it is on the first volume, and on the second.
 
     A directory that cannot be read, or is met a second time, holds nothing; what `walk` refuses
     to go on with ends here without a word. Raises InputError for directories without end.
     """
     sides = _Side(old), _Side(new)
-    stack: list[tuple[Path, Iterator[Pair]]]
+    stack: list[tuple[FilePath, Iterator[Pair]]]
     stack = [((), _merged(*(side.children(side.root, 0) for side in sides)))]
     left = 2 * MAX_NODES
     while stack and left:

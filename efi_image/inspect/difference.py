@@ -1,4 +1,4 @@
-"""Two images or PE files compared by meaning: what they hold, not where the bytes are."""
+"""Compares two images or PE files by meaning: their content, not where the bytes are."""
 
 from __future__ import annotations
 
@@ -9,31 +9,31 @@ from enum import Enum
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
-from efi_image.formats.files import FileSystem, Kind, Node, Path, show
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.inspect.image import (
     Files,
     ImageFacts,
     PartitionFacts,
     VolumeFacts,
+    date_text,
     image_facts,
-    when,
 )
 from efi_image.inspect.pe import PeFacts, facts_of_pieces
 from efi_image.progress import Progress, counter
 
 
 class Change(Enum):
-    """What happened on the way from the first to the second."""
+    """How the second differs from the first."""
 
     ADDED = "added"
     REMOVED = "removed"
     CHANGED = "changed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
-    """One difference: where (`partition 1`, a path), of what, and the two values."""
+    """A difference: where (`partition 1`, a path), of which property, and the two values."""
 
     change: Change
     where: str
@@ -42,12 +42,12 @@ class Difference:
     new: str = ""
 
 
-@dataclass(frozen=True)
-class Scope:
-    """What does not count as a difference; `progress` is told of the bytes that are compared."""
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """Properties to ignore; `progress` gets the bytes that were compared."""
 
-    times: bool = False  # dates of files
-    ids: bool = False  # GUIDs and serial numbers
+    ignore_dates: bool = False
+    ignore_ids: bool = False  # GUIDs and serial numbers
     progress: Progress | None = None
 
 
@@ -77,7 +77,7 @@ def _name(value: object) -> str:
 
 
 def compare_pe(where: str, old: PeFacts, new: PeFacts) -> Iterator[Difference]:
-    """The facts of two PE files that differ."""
+    """The facts that differ between two PE files."""
     names = tuple(f.name for f in fields(PeFacts) if f.name not in ("sections", "texts"))
     yield from _values(where, old, new, names)
     before = {section.name: section for section in old.sections}
@@ -97,23 +97,23 @@ def compare_pe(where: str, old: PeFacts, new: PeFacts) -> Iterator[Difference]:
             yield Difference(Change.CHANGED, where, f"text of {name}", *texts)
 
 
-def compare_disks(old: Disk, new: Disk, ignored: Scope) -> Iterator[Difference]:
-    """All differences of two images."""
+def compare_disks(old: Disk, new: Disk, options: CompareOptions) -> Iterator[Difference]:
+    """All differences between two images; raises InputError if one cannot be read."""
     one, other = (
-        image_facts(disk, programs=False, progress=ignored.progress) for disk in (old, new)
+        image_facts(disk, programs=False, progress=options.progress) for disk in (old, new)
     )
     yield from _values("image", one, other, ("size", "scheme", "sector_size", "table"))
-    if not ignored.ids:
+    if not options.ignore_ids:
         yield from _values("image", one, other, ("disk_id",))
     for pair in _pairs(one, other):
-        yield from _partitions(old, new, pair, ignored)
+        yield from _partitions(old, new, pair, options)
 
 
 _Pair = tuple[PartitionFacts | None, PartitionFacts | None]
 
 
 def _pairs(old: ImageFacts, new: ImageFacts) -> Iterator[_Pair]:
-    """Partitions of the same name; those of two images with one each go together."""
+    """Partitions of the same name; two images with one partition each form one pair."""
     if len(old.partitions) == len(new.partitions) == 1:
         yield old.partitions[0], new.partitions[0]
         return
@@ -123,38 +123,38 @@ def _pairs(old: ImageFacts, new: ImageFacts) -> Iterator[_Pair]:
         yield before.get(name), after.get(name)
 
 
-def _partitions(old: Disk, new: Disk, pair: _Pair, ignored: Scope) -> Iterator[Difference]:
+def _partitions(old: Disk, new: Disk, pair: _Pair, options: CompareOptions) -> Iterator[Difference]:
     one, other = pair
     where = f"partition {(one or other).name}"  # type: ignore[union-attr]
     if one is None or other is None:
         yield _presence(where, "partition", one, other)
         return
     names = ("start", "size", "type", "label", "content", "fault")
-    yield from _values(where, one, other, names if ignored.ids else (*names, "guid"))
+    yield from _values(where, one, other, names if options.ignore_ids else (*names, "guid"))
     if one.volume and other.volume:
-        yield from _volumes(where, one.volume, other.volume, ignored)
+        yield from _volumes(where, one.volume, other.volume, options)
         volumes = old.volume(old.pick(one.name)), new.volume(new.pick(other.name))
         yield from _readable(where, one.volume.files, other.volume.files)
-        yield from _files(where, *volumes, ignored)
+        yield from _files(where, *volumes, options)
     elif one.volume or other.volume:
         yield _presence(where, "volume", one.volume, other.volume)
     elif not (one.fault or other.fault):
         places = old.medium_of(old.pick(one.name)), new.medium_of(new.pick(other.name))
         pieces = [place.chunks(0, place.size) for place in places]
-        tell = counter(ignored.progress, places[0].size) or _nobody
+        tell = counter(options.progress, places[0].size) or _ignore
         if places[0].size == places[1].size and not _same(pieces[0], pieces[1], tell):
             yield Difference(Change.CHANGED, where, "content")
 
 
 def _volumes(
-    where: str, old: VolumeFacts, new: VolumeFacts, ignored: Scope
+    where: str, old: VolumeFacts, new: VolumeFacts, options: CompareOptions
 ) -> Iterator[Difference]:
     names = ("format", "label", "sector_size", "cluster_size", "clusters", "boot_entries")
-    yield from _values(where, old, new, names if ignored.ids else (*names, "serial"))
+    yield from _values(where, old, new, names if options.ignore_ids else (*names, "serial"))
 
 
 def _readable(where: str, old: Files, new: Files) -> Iterator[Difference]:
-    """Whether some files may be missing, and why."""
+    """A difference in why files may be missing."""
     for files in (old, new):
         deque(files.outlines(), maxlen=0)
     one, other = ("; ".join(files.faults) or "yes" for files in (old, new))
@@ -162,9 +162,11 @@ def _readable(where: str, old: Files, new: Files) -> Iterator[Difference]:
         yield Difference(Change.CHANGED, where, "readable", one, other)
 
 
-def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iterator[Difference]:
-    total = _to_compare(side_by_side(old, new)) if ignored.progress else 0
-    tell = counter(ignored.progress, total) or _nobody
+def _files(
+    where: str, old: FileSystem, new: FileSystem, options: CompareOptions
+) -> Iterator[Difference]:
+    total = _to_compare(side_by_side(old, new)) if options.progress else 0
+    tell = counter(options.progress, total) or _ignore
     for path, (one, other) in side_by_side(old, new):
         place = f"{where}: {show(path)}"
         if one is None or other is None:
@@ -174,15 +176,15 @@ def _files(where: str, old: FileSystem, new: FileSystem, ignored: Scope) -> Iter
             values = (_size(one), _size(other))
             yield Difference(change, place, node.kind.value, *values)
         else:
-            yield from _file(place, (old, one), (new, other), ignored, tell)
+            yield from _file(place, (old, one), (new, other), options, tell)
 
 
-def _nobody(_count: int) -> None:
-    """Told of progress where nobody asks."""
+def _ignore(_count: int) -> None:
+    """Takes the progress that was not asked for."""
 
 
-def _to_compare(rows: Iterable[tuple[Path, Pair]]) -> int:
-    """Bytes of the files that are as long in both."""
+def _to_compare(rows: Iterable[tuple[FilePath, Pair]]) -> int:
+    """Bytes of the files that have the same size in both."""
     return sum(
         one.size
         for _, (one, other) in rows
@@ -198,11 +200,13 @@ _Side = tuple[FileSystem, Node]
 _Tell = Callable[[int], object]
 
 
-def _file(where: str, old: _Side, new: _Side, ignored: Scope, tell: _Tell) -> Iterator[Difference]:
+def _file(
+    where: str, old: _Side, new: _Side, options: CompareOptions, tell: _Tell
+) -> Iterator[Difference]:
     one, other = old[1], new[1]
     yield from _values(where, one, other, ("kind", "attributes", "target"))
-    if not ignored.times and when(one) != when(other):
-        yield Difference(Change.CHANGED, where, "date", when(one), when(other))
+    if not options.ignore_dates and date_text(one) != date_text(other):
+        yield Difference(Change.CHANGED, where, "date", date_text(one), date_text(other))
     if one.kind is not Kind.FILE or other.kind is not Kind.FILE:
         return
     if one.size != other.size:
@@ -222,7 +226,7 @@ def _same_content(old: _Side, new: _Side, tell: _Tell) -> bool:
 
 
 def _programs(where: str, old: _Side, new: _Side) -> Iterator[Difference]:
-    """The PE facts of two files that differ, if both are PE files."""
+    """The differing facts of two files, if both are PE files."""
     try:
         if not all(next(volume.chunks(node), b"").startswith(b"MZ") for volume, node in (old, new)):
             return
@@ -233,7 +237,7 @@ def _programs(where: str, old: _Side, new: _Side) -> Iterator[Difference]:
 
 
 def _same(old: Iterator[bytes], new: Iterator[bytes], tell: _Tell) -> bool:
-    """Whether two rows of pieces hold the same bytes, however they are cut."""
+    """Whether two sequences of pieces are the same bytes, however they are cut."""
     left = right = b""
     while True:
         left, right = left or next(old, b""), right or next(new, b"")

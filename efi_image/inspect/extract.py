@@ -1,7 +1,7 @@
-"""Files of an image, written below a directory of this machine and nowhere else.
+"""Extracts files of an image to a directory of this machine, and writes nothing outside it.
 
-Every directory is opened relative to the one above it without following links, and a
-file takes its name only when all its bytes are there.
+Every directory is opened relative to its parent without following links. A file gets its name
+only when all its bytes are written.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ import secrets
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
 from efi_image.errors import InputError, OutputError, UsageError
 from efi_image.formats import files
 from efi_image.formats.files import FileSystem, Kind, Node, show, walk
-from efi_image.inspect.image import seconds
 from efi_image.progress import Progress, counter
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-OVERLAP = 8  # times an image's size: hard links of an ISO are extracted as files
+OVERLAP = 8  # limit, in sizes of the image: hard links of an ISO become files
 _Tell = Callable[[int], object]
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
-@dataclass
+@dataclass(slots=True)
 class Extraction:
-    """What was extracted, and what was not: `skipped` with the reason, and links."""
+    """The number of files and bytes extracted; the names `skipped` with the reason, and links."""
 
     files: int = 0
     size: int = 0
@@ -37,9 +37,9 @@ class Extraction:
 
 
 def fault_of(name: str) -> str:
-    """Why a name of an image is no name for a file of this machine; '' if it is one."""
+    """Why a name of an image is not a safe file name on this machine; '' if it is."""
     if name in ("", ".", ".."):
-        return "is no name for a file"
+        return "is not a file name"
     if "/" in name or "\0" in name:
         return "contains a separator"
     if any(ord(c) < 0x20 or ord(c) == 0x7F for c in name):
@@ -52,20 +52,20 @@ def fault_of(name: str) -> str:
 
 
 class _Folders:
-    """Directories below `root`, made where they are not there; the last one stays open."""
+    """Directories below `root`, created where missing; the last one stays open."""
 
     def __init__(self, root: int, target: str) -> None:
         self._root = root
         self._target = target
-        self._path: files.Path = ()
+        self._path: files.FilePath = ()
         self._open = os.dup(root)
 
     def close(self) -> None:
-        """Close what is open."""
+        """Close the directory that is open."""
         os.close(self._open)
 
-    def enter(self, path: files.Path) -> int:
-        """A descriptor of that directory, valid until the next call; no link is followed."""
+    def enter(self, path: files.FilePath) -> int:
+        """A descriptor of the directory, valid until the next call; raises OutputError."""
         if path == self._path:
             return self._open
         where = f"{self._target}: {show(path)}"
@@ -80,7 +80,7 @@ class _Folders:
         except OSError as error:
             os.close(here)
             if error.errno in (errno.ELOOP, errno.ENOTDIR):
-                what = "a link or file is where a directory has to be"
+                what = "a link or a file is in the place of a directory"
                 raise OutputError(what, where=where) from None
             raise _failed(where, error) from None
         os.close(self._open)
@@ -93,7 +93,7 @@ def _failed(where: str, error: OSError) -> OutputError:
 
 
 def _write(folder: int, name: str, volume: FileSystem, node: Node, tell: _Tell) -> None:
-    """Write a file under a name of its own, then give it its own."""
+    """Write a file under a temporary name, then rename it."""
     temporary = f".{secrets.token_hex(8)}.tmp"
     descriptor = os.open(temporary, _NEW_FILE, 0o666, dir_fd=folder)
     try:
@@ -104,12 +104,17 @@ def _write(folder: int, name: str, volume: FileSystem, node: Node, tell: _Tell) 
                     view = view[file.write(view) :]
                 tell(len(piece))
             if node.modified:
-                os.utime(descriptor, (seconds(node.modified),) * 2)
+                os.utime(descriptor, (_timestamp(node.modified),) * 2)
         os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
     except BaseException:
         with suppress(OSError):
             os.unlink(temporary, dir_fd=folder)
         raise
+
+
+def _timestamp(moment: datetime) -> float:
+    """Seconds since 1970; a date without a time zone counts as UTC."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 def _exists(folder: int, name: str) -> bool:
@@ -120,9 +125,9 @@ def _exists(folder: int, name: str) -> bool:
     return True
 
 
-@dataclass(frozen=True)
-class Extractor:
-    """Extracts from one volume into folders."""
+@dataclass(frozen=True, slots=True)
+class _Extractor:
+    """Extracts from one volume; adds to `done`."""
 
     volume: FileSystem
     folders: _Folders
@@ -131,16 +136,15 @@ class Extractor:
     done: Extraction
     tell: _Tell
 
-    def add(self, path: files.Path, node: Node) -> None:
-        """Extract a file, or a directory with all below it, under its last name."""
-        if node.kind is not Kind.DIRECTORY:
-            self._one(path[-1:], node)
-            return
+    def add(self, path: files.FilePath, node: Node) -> None:
+        """Extract a file, or a directory with everything below it, under its last name."""
         self._one(path[-1:], node)
+        if node.kind is not Kind.DIRECTORY:
+            return
         for below, child in walk(self.volume, node, faults=self.done.skipped):
             self._one((*path[-1:], *below), child)
 
-    def _one(self, path: files.Path, node: Node) -> None:
+    def _one(self, path: files.FilePath, node: Node) -> None:
         where = show(path)
         fault = next((fault for name in path if (fault := fault_of(name))), "")
         if node.kind is Kind.LINK:
@@ -157,14 +161,14 @@ class Extractor:
         except InputError as error:
             self.done.skipped.append(str(error))
 
-    def _file(self, path: files.Path, node: Node) -> None:
+    def _file(self, path: files.FilePath, node: Node) -> None:
         where = f"{self.target}: {show(path)}"
         if self.done.size + node.size > OVERLAP * self.volume.medium.size:
-            raise InputError("is more than the image can hold: files overlap", where=show(path))
+            raise InputError("was not extracted, because too many files overlap", where=show(path))
         folder = self.folders.enter(path[:-1])
         try:
             if not self.replace and _exists(folder, path[-1]):
-                raise InputError("is there already", where=where, hint="--force replaces it")
+                raise InputError("already exists", where=where, hint="replace it with --force")
             _write(folder, path[-1], self.volume, node, self.tell)
         except OSError as error:
             raise _failed(where, error) from None
@@ -176,29 +180,31 @@ def _bytes(volume: FileSystem, node: Node) -> int:
     """The bytes of a file, or of all files of a directory."""
     if node.kind is not Kind.DIRECTORY:
         return node.size
-    below = walk(volume, node, faults=[])  # they are told when it is extracted
+    below = walk(volume, node, faults=[])  # extracting reports them
     return sum(child.size for _, child in below if child.kind is Kind.FILE)
 
 
 def extract(
     volume: FileSystem,
-    paths: list[files.Path],
+    paths: list[files.FilePath],
     target: Path,
     *,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Extraction:
-    """Extract files and directories (all of the volume if none are given) below `target`.
+    """Extract files and directories (the whole volume if `paths` is empty) below `target`.
 
-    `target` is made if it is not there. What cannot be read, has no fit name or is there
-    already is left out and told in `skipped`; links are left out, too. Raises InputError for
-    a path that is not there, OutputError where nothing can be written. `progress` is told how
-    many bytes are written.
+    Creates `target` if it does not exist. Skips links, and what cannot be read, has an unsafe
+    name or already exists (unless `replace`). `progress` gets the bytes written. Raises
+    InputError for a path that does not exist, UsageError for two paths with the same last name,
+    OutputError if `target` cannot be written.
     """
     chosen = [files.find(volume, path) for path in paths or [()]]
     names = [path[-1] for path, _ in chosen if path]
     if len(set(names)) != len(names):
-        raise UsageError("two of the paths have the same last name", hint="extract them one by one")
+        raise UsageError(
+            "two of the paths have the same last name", hint="extract them one at a time"
+        )
     try:
         target.mkdir(exist_ok=True)
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -208,7 +214,7 @@ def extract(
     try:
         total = sum(_bytes(volume, node) for _, node in chosen) if progress else 0
         tell = counter(progress, total) or (lambda _count: None)
-        extractor = Extractor(volume, folders, str(target), replace, Extraction(), tell)
+        extractor = _Extractor(volume, folders, str(target), replace, Extraction(), tell)
         for path, node in chosen:
             extractor.add(path, node)
         return extractor.done

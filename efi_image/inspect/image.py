@@ -1,16 +1,16 @@
-"""Facts about an image: its table, partitions, volumes and files."""
+"""Facts about an image: its partition table, partitions, volumes and files."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TypeVar
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk, Partition, Scheme
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import FileSystem, Kind, Node, Path, descend, show, walk
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
 from efi_image.inspect.pe import PeFacts, facts_of_pieces
@@ -20,9 +20,9 @@ from efi_image.progress import Progress, counter
 OVERLAP = 2  # times an image's size: a hybrid ISO is its own partition
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FileFacts:
-    """A file or directory; `fault` says why its PE facts are missing."""
+    """A file or directory; `size` in bytes, `fault` says why its PE facts are missing."""
 
     path: str
     kind: Kind
@@ -35,10 +35,10 @@ class FileFacts:
 
 
 class Files:
-    """The files and directories of a volume, read anew whenever they are gone through.
+    """The files and directories of a volume, read again by every iteration.
 
-    `faults` are why some may be missing, when they were; `programs`: PE files are looked into.
-    `progress` is told how many of the `used` bytes were passed.
+    After an iteration, `faults` says why some may be missing. With `programs`, the facts of PE
+    files are read, too. `progress` gets how many of the `used` bytes were passed.
     """
 
     def __init__(
@@ -51,53 +51,53 @@ class Files:
         self.faults: tuple[str, ...] = ()
 
     def __iter__(self) -> Iterator[FileFacts]:
-        """Each directory before all that is below it."""
+        """All files, each directory before those below it."""
         budget = _Budget(self._volume.medium.size)
-        for path, node in self._going(walk):
+        for path, node in self._iterate(walk):
             yield self._facts(path, node, budget)
 
     def outlines(self) -> Iterator[FileFacts]:
-        """The same, not looked into."""
-        for path, node in self._going(walk):
+        """The same without the facts of PE files."""
+        for path, node in self._iterate(walk):
             yield _outline(path, node)
 
     def tree(self) -> Iterator[tuple[int, bool, FileFacts]]:
-        """Each followed by what it holds: depth, whether it is its directory's last, facts."""
+        """(depth, whether it is the directory's last, facts), each followed by those below it."""
         budget = _Budget(self._volume.medium.size)
-        for path, node, is_last in self._going(descend):
+        for path, node, is_last in self._iterate(descend):
             yield len(path) - 1, is_last, self._facts(path, node, budget)
 
-    def _going(self, way: Callable[..., Iterator[_Met]]) -> Iterator[_Met]:
+    def _iterate(self, order: Callable[..., Iterator[_Row]]) -> Iterator[_Row]:
         faults: list[str] = []
         tell = counter(self._progress, self._used)
         scanned = self._volume.scanned
         try:
-            for met in way(self._volume, faults=faults):
-                yield met
+            for row in order(self._volume, faults=faults):
+                yield row
                 if tell:
-                    tell(met[1].size + self._volume.scanned - scanned)
+                    tell(row[1].size + self._volume.scanned - scanned)
                     scanned = self._volume.scanned
         except InputError as error:
             faults.append(str(error))
         self.faults = tuple(faults)
 
-    def _facts(self, path: Path, node: Node, budget: _Budget) -> FileFacts:
+    def _facts(self, path: FilePath, node: Node, budget: _Budget) -> FileFacts:
         facts = _outline(path, node)
-        if not (self._programs and node.kind is Kind.FILE and is_program(node.name)):
+        if not (self._programs and node.kind is Kind.FILE and _is_program(node.name)):
             return facts
         if not budget.take(node.size):
-            return replace(facts, fault="is not looked into, for it overlaps others")
+            return replace(facts, fault="was not read, because it overlaps others")
         try:
             return replace(facts, pe=facts_of_pieces(self._volume.chunks(node), facts.path))
         except InputError as error:
             return replace(facts, fault=error.what)
 
 
-_Met = TypeVar("_Met", bound=tuple[Path, Node] | tuple[Path, Node, bool])
+_Row = TypeVar("_Row", bound=tuple[FilePath, Node] | tuple[FilePath, Node, bool])
 
 
 class Faults:
-    """Why some files of a volume may be missing; known when they were gone through."""
+    """Why some files of a volume may be missing; known after an iteration over `files`."""
 
     def __init__(self, files: Files) -> None:
         self._files = files
@@ -106,15 +106,15 @@ class Faults:
         return iter(self._files.faults)
 
 
-def _outline(path: Path, node: Node) -> FileFacts:
+def _outline(path: FilePath, node: Node) -> FileFacts:
     return FileFacts(
-        show(path), node.kind, node.size, when(node), node.attributes, node.target, None, ""
+        show(path), node.kind, node.size, date_text(node), node.attributes, node.target, None, ""
     )
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class VolumeFacts:
-    """A volume; sizes in bytes, `free` is -1 if it is not known."""
+    """A volume; sizes in bytes, `free` is -1 if it is unknown."""
 
     format: str
     label: str
@@ -128,12 +128,12 @@ class VolumeFacts:
     faults: Faults
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PartitionFacts:
-    """A partition and the volume in it.
+    """A partition and its volume; `start` and `size` in bytes.
 
-    Without a volume, `content` is the name of what is there instead (or ''), and `fault` says
-    what is wrong.
+    Without a volume, `content` names the content, '' if it is unknown, and `fault` says why
+    the volume cannot be read.
     """
 
     name: str
@@ -148,11 +148,11 @@ class PartitionFacts:
     fault: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ImageFacts:
-    """An image; `table` says in words what there is of a partition table.
+    """An image; `table` describes the state of the partition table, sizes are in bytes.
 
-    `content` is the name of what is there instead of a known table or volume, or ''.
+    `content` names the content where there is no known table or volume, '' if it is unknown.
     """
 
     name: str
@@ -166,29 +166,29 @@ class ImageFacts:
 
 
 class _Budget:
-    """So many bytes are looked into; more only where partitions or files overlap."""
+    """A number of bytes to read; only partitions or files that overlap need more."""
 
     def __init__(self, size: int) -> None:
         self._left = OVERLAP * size
 
     def take(self, size: int) -> bool:
-        """Whether there is enough left; it is taken then."""
+        """Take `size` bytes if so many are left; whether they are."""
         enough = size <= self._left
         self._left -= size if enough else 0
         return enough
 
 
-@dataclass(frozen=True)
-class _Depth:
-    """How much of an image is looked into."""
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """What to read of an image."""
 
     programs: bool
-    of_partitions: _Budget
+    budget: _Budget
     progress: Progress | None
 
 
-def when(node: Node) -> str:
-    """A node's date in ISO form, '' without one; UTC has a `Z`, FAT's no zone at all."""
+def date_text(node: Node) -> str:
+    """The date of a file in ISO form, '' without one; with a `Z` in UTC; FAT has no time zone."""
     if node.modified is None:
         return ""
     if node.modified.tzinfo is UTC:
@@ -196,13 +196,8 @@ def when(node: Node) -> str:
     return node.modified.isoformat(sep=" ")
 
 
-def seconds(moment: datetime) -> float:
-    """Seconds since 1970; a date without a zone is taken for UTC."""
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def is_program(name: str) -> bool:
-    """Whether a file of that name is looked at as a PE file."""
+def _is_program(name: str) -> bool:
+    """Whether the name is one of a PE file: an EFI program or a Linux kernel."""
     lower = name.lower()
     return lower.endswith((".efi", ".efi.signed")) or lower.startswith(("vmlinuz", "bzimage"))
 
@@ -210,11 +205,12 @@ def is_program(name: str) -> bool:
 def image_facts(
     disk: Disk, *, programs: bool = True, progress: Progress | None = None
 ) -> ImageFacts:
-    """All facts; `programs`: PE files are looked into, too.
+    """The facts about an image; with `programs`, those about its PE files, too.
 
-    `progress` is told of the files while they are gone through.
+    The files are read when they are iterated over; `progress` gets the bytes that were passed.
+    Damage is told in the facts. Raises InputError if the table cannot be read at all.
     """
-    depth = _Depth(programs, _Budget(disk.medium.size), progress)
+    limits = _Limits(programs, _Budget(disk.medium.size), progress)
     return ImageFacts(
         name=disk.medium.name,
         size=disk.medium.size,
@@ -223,7 +219,7 @@ def image_facts(
         sector_size=disk.sector_size,
         disk_id=_disk_id(disk),
         table=tuple(_table(disk)),
-        partitions=tuple(_partition(disk, p, depth) for p in disk.partitions),
+        partitions=tuple(_partition(disk, p, limits) for p in disk.partitions),
     )
 
 
@@ -239,7 +235,7 @@ def _table(disk: Disk) -> Iterator[str]:
             if half is None:
                 yield f"{name} header: missing"
             elif half.usable:
-                yield f"{name} header: right, at sector {half.lba}"
+                yield f"{name} header: valid, at sector {half.lba}"
             else:
                 part = "header" if not half.header.crc_valid else "entries"
                 reason = half.fault or f"the checksum of the {part} is wrong"
@@ -250,13 +246,13 @@ def _table(disk: Disk) -> Iterator[str]:
         yield f"logical partitions: {disk.mbr.fault}"
 
 
-def _partition(disk: Disk, partition: Partition, depth: _Depth) -> PartitionFacts:
+def _partition(disk: Disk, partition: Partition, limits: _Limits) -> PartitionFacts:
     volume, content, fault = None, "", ""
     try:
-        if not depth.of_partitions.take(disk.medium_of(partition).size):
-            fault = "is not looked into, for it overlaps others"
+        if not limits.budget.take(disk.medium_of(partition).size):
+            fault = "was not read, because it overlaps others"
         elif disk.has_volume(partition):
-            volume = _volume(disk.volume(partition), depth)
+            volume = _volume(disk.volume(partition), limits)
         else:
             content = content_of(disk.medium_of(partition))
     except InputError as error:
@@ -275,7 +271,7 @@ def _partition(disk: Disk, partition: Partition, depth: _Depth) -> PartitionFact
     )
 
 
-def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
+def _volume(volume: FileSystem, limits: _Limits) -> VolumeFacts:
     serial, sector, cluster, clusters, free = "", 0, 0, 0, -1
     if isinstance(volume, FatVolume):
         boot = volume.boot
@@ -283,9 +279,9 @@ def _volume(volume: FileSystem, depth: _Depth) -> VolumeFacts:
         sector, cluster, clusters = boot.sector_size, boot.cluster_size, volume.clusters
         unused = volume.free_clusters()
         free = unused * cluster if unused >= 0 else -1
-    # where nobody knows what is free, progress ends too early
+    # where the free space is unknown, progress ends too early
     used = clusters * cluster - max(free, 0) or volume.medium.size
-    files = Files(volume, used, programs=depth.programs, progress=depth.progress)
+    files = Files(volume, used, programs=limits.programs, progress=limits.progress)
     return VolumeFacts(
         format=volume.format,
         label=volume.label,
@@ -306,7 +302,7 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
     try:
         entries = volume.boot_entries()
     except InputError as error:
-        return (f"the boot catalogue cannot be read: {error.what}",)
+        return (f"the boot catalog cannot be read: {error.what}",)
     return tuple(
         f"{e.platform}{'' if e.bootable else ' (not bootable)'}: block {e.block}, "
         f"{e.sectors} sectors of 512 bytes"
@@ -315,7 +311,7 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
 
 
 def is_pe(medium: Medium) -> bool:
-    """Whether a file begins as a PE file, not as a disk: a hybrid image may begin with MZ, too."""
+    """Whether a file starts as a PE file; a hybrid image may start with MZ, too."""
     head = medium.peek(0, 64)
     if len(head) < 64 or not head.startswith(b"MZ"):
         return False

@@ -1,4 +1,4 @@
-"""An output file that is either whole or not there."""
+"""An output file that is either complete or not there."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from efi_image.errors import OutputError
 
-_KINDS = (
+_NOT_A_FILE = (
     (stat.S_ISDIR, "is a directory", "give the name of a file in it"),
     (stat.S_ISBLK, "is a device", "make an image file, then write it to the device"),
     (stat.S_ISCHR, "is a device", "give the name of a file"),
@@ -20,23 +20,23 @@ _KINDS = (
 
 
 def _failed(output: str | Path, error: OSError) -> OutputError:
-    return OutputError(f"cannot be written: {error.strerror}", where=os.fspath(output))
+    return OutputError(f"cannot be written: {error.strerror}", where=str(output))
 
 
-def check_output(output: str | Path) -> str:
-    """The file that is meant, links followed; raises OutputError if it cannot be written."""
-    where = os.fspath(output)
+def check_output(output: str | Path) -> Path:
+    """The file to write, links followed; raises OutputError if it cannot be written."""
+    where = str(output)
     try:
-        real = os.path.realpath(output)
-        mode = os.stat(real).st_mode
+        real = Path(os.path.realpath(output))
+        mode = real.stat().st_mode
     except FileNotFoundError:
-        if not os.path.isdir(os.path.dirname(real)):
+        if not real.parent.is_dir():
             raise OutputError("its directory does not exist", where=where) from None
         return real
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise OutputError(f"cannot be written: {reason}", where=where) from None
-    for is_kind, what, hint in _KINDS:
+    for is_kind, what, hint in _NOT_A_FILE:
         if is_kind(mode):
             raise OutputError(what, where=where, hint=hint)
     if not os.access(real, os.W_OK):
@@ -44,60 +44,50 @@ def check_output(output: str | Path) -> str:
     return real
 
 
-def _beside(real: str) -> str:
-    """A new name in the same folder."""
-    folder, name = os.path.split(real)
-    return os.path.join(folder, f".{name[:200]}.{os.urandom(6).hex()}.tmp")
+def _temporary_beside(real: Path) -> Path:
+    return real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
 
 
 @contextmanager
 def atomic(output: str | Path) -> Iterator[int]:
-    """A descriptor of a new file that takes the place of `output` when the block ends well.
+    """A descriptor of a new file that replaces `output` when the block ends well.
 
-    When it does not, `output` is as it was, and nothing else is left.
+    Otherwise `output` stays as it was, and nothing else is left. Raises OutputError.
     """
     real = check_output(output)
-    # the name is known before the file is, so that no signal can leave it behind
-    temporary = _beside(real)
+    # the name is known before the file exists, so that no signal can leave it behind
+    temporary = _temporary_beside(real)
     descriptor = -1
     try:
         try:
-            descriptor = os.open(
-                temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666
-            )
+            flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+            descriptor = os.open(temporary, flags, 0o666)
         except OSError as error:
             raise _failed(output, error) from None
         yield descriptor
+        closing, descriptor = descriptor, -1
         try:
-            os.close(descriptor)
-            descriptor = -1
-            os.replace(temporary, real)
-            temporary = ""
+            os.close(closing)
+            temporary.replace(real)
         except OSError as error:
             raise _failed(output, error) from None
     finally:
-        try:
-            if descriptor >= 0:
+        if descriptor >= 0:
+            with suppress(OSError):
                 os.close(descriptor)
-        except OSError:
-            pass
-        try:
-            if temporary:
-                os.unlink(temporary)
-        except OSError:  # not there; nor can it be on a read-only file system
-            pass
+        with suppress(OSError):  # replaced, never made, or on a read-only file system
+            temporary.unlink()
 
 
 @contextmanager
 def workspace(output: str | Path) -> Iterator[Path]:
-    """The path of a file to be made, in a folder of its own beside `output`.
+    """The path of a file to make, in a directory of its own beside `output`.
 
-    When the block ends well, that file takes the place of `output`; the folder, with all
-    that is in it, is gone in any case.
+    The file replaces `output` when the block ends well; the directory and everything in it
+    are removed in any case. Raises OutputError.
     """
-
-    real = Path(check_output(output))
-    folder = Path(_beside(str(real)))
+    real = check_output(output)
+    folder = _temporary_beside(real)
     try:
         try:
             folder.mkdir(0o700)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import InputError
+from efi_image.io.source import unreadable
 
 MAX_READ = 64 << 20  # bytes of one read; what is larger is read in pieces
 CHUNK = 1 << 20
@@ -84,15 +85,12 @@ def open_raw(path: str | Path) -> Iterator[Medium]:
         # a FIFO would wait for a writer
         descriptor = os.open(name, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     except (OSError, ValueError) as error:
-        if isinstance(error, FileNotFoundError):
-            raise InputError("does not exist", where=name) from None
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot be read: {reason}", where=name) from None
+        raise unreadable(name, error) from None
     try:
         try:
             size = _size(descriptor, name)
         except OSError as error:
-            raise InputError(f"cannot be read: {error.strerror}", where=name) from None
+            raise unreadable(name, error) from None
         yield Medium(descriptor, name, 0, size)
     finally:
         os.close(descriptor)

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from efi_image.errors import OutputError
+from efi_image.io.holes import data_extents
 from efi_image.io.source import CHUNK, SMALL, BytesSource, FileSource, Source
 
 _ZEROS = bytes(CHUNK)
@@ -191,13 +192,14 @@ class Sink:
 
     def _copy_data(self, source: FileSource, descriptor: int) -> None:
         """Copy what is no hole to the position, and go on."""
-        start = 0
-        while start < source.size:
-            first, end = next_data(descriptor, start, source.size)
-            self._leave(first - start)
-            self._tell(first - start)
-            self._copy_extent(source, descriptor, first, end)
-            start = end
+        done = 0
+        for start, end in data_extents(descriptor, 0, source.size):
+            self._leave(start - done)
+            self._tell(start - done)
+            self._copy_extent(source, descriptor, start, end)
+            done = end
+        self._leave(source.size - done)
+        self._tell(source.size - done)
         if os.fstat(descriptor).st_size < source.size:
             raise source.shorter()
 
@@ -225,18 +227,6 @@ class Sink:
             if error.errno in _CANNOT:
                 return 0
             raise self._failed(error) from None
-
-
-def next_data(descriptor: int, offset: int, size: int) -> tuple[int, int]:
-    """Where the file's next bytes that are no hole begin and end; (size, size) if none do."""
-    try:
-        start = os.lseek(descriptor, offset, os.SEEK_DATA)
-        end = os.lseek(descriptor, start, os.SEEK_HOLE)
-    except OSError as error:
-        if error.errno == errno.ENXIO:
-            return size, size
-        return offset, size
-    return min(start, size), min(max(end, start), size)
 
 
 class StreamSink(Sink):

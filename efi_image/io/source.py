@@ -76,9 +76,9 @@ class FileSource:
         """The file at that path; raises InputError if it is no readable regular file."""
         name = os.fspath(path)
         try:
-            status = os.stat(name)
+            status = Path(path).stat()
         except (OSError, ValueError) as error:
-            raise _unreadable(name, error) from None
+            raise unreadable(name, error) from None
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(f"is {kind}", where=name)
@@ -94,7 +94,7 @@ class FileSource:
             if found == self.identity:
                 return descriptor
         except OSError as error:
-            raise _unreadable(self.name, error) from None
+            raise unreadable(self.name, error) from None
         os.close(descriptor)
         raise InputError("changed while it was used", where=self.name)
 
@@ -110,7 +110,7 @@ class FileSource:
                 if left:
                     view, offset = view[count:], offset + count
         except OSError as error:
-            raise _unreadable(self.name, error) from None
+            raise unreadable(self.name, error) from None
 
     def shorter(self) -> InputError:
         """The fault of a file that lost bytes since `open`."""
@@ -142,7 +142,7 @@ class FileSource:
             if os.preadv(descriptor, (view,), offset) != len(view):
                 self.fill(descriptor, view, offset)
         except OSError as error:
-            raise _unreadable(self.name, error) from None
+            raise unreadable(self.name, error) from None
         finally:
             os.close(descriptor)
 
@@ -170,7 +170,7 @@ class Reader:
             finally:
                 os.close(descriptor)
         except OSError as error:
-            raise _unreadable(name, error) from None
+            raise unreadable(name, error) from None
         size = len(data)
         if size > SMALL:
             return FileSource.open(name)
@@ -178,8 +178,9 @@ class Reader:
         return BytesSource(name, data)
 
 
-def _unreadable(name: str, error: OSError | ValueError) -> InputError:
-    reason = error.strerror if isinstance(error, OSError) else str(error)
+def unreadable(name: str, error: OSError | ValueError) -> InputError:
+    """The error to raise for a file that cannot be opened or read."""
     if isinstance(error, FileNotFoundError):
         return InputError("does not exist", where=name)
+    reason = error.strerror if isinstance(error, OSError) else str(error)
     return InputError(f"cannot be read: {reason}", where=name)

@@ -1,4 +1,4 @@
-"""Values as JSON, piece by piece: a listing may be longer than memory."""
+"""JSON in pieces, because a listing can be larger than memory."""
 
 from __future__ import annotations
 
@@ -9,30 +9,30 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-PARTS = 4096  # joined to a piece
+PARTS = 4096  # per piece
 _INDENT = "  "
-NOTHING = "[]"
+EMPTY = "[]"
 _scalar = json.JSONEncoder().encode
 
 
 def json_text(value: Any) -> Iterator[str]:
-    """Dataclasses, enums, mappings and what can be iterated over as JSON, in pieces."""
+    """The JSON of dataclasses, enums, mappings, iterables and scalars, in pieces."""
     parts = _value(value, "\n")
     while piece := "".join(islice(parts, PARTS)):
         yield piece
 
 
 def json_lines(values: Iterable[Any]) -> Iterator[str]:
-    """An array, some whole lines at a time; NOTHING if it is empty."""
+    """The lines of an array, one item at a time; EMPTY if there are none."""
     waiting = ""  # for the comma, if another follows
     for value in values:
         yield f"{waiting}," if waiting else "["
         waiting = _INDENT + "".join(_value(value, "\n" + _INDENT))
-    yield from (waiting, "]") if waiting else (NOTHING,)
+    yield from (waiting, "]") if waiting else (EMPTY,)
 
 
 def _value(value: Any, end: str) -> Iterator[str]:
-    """The parts of a value; `end` is the line end with the indent of what is around it."""
+    """The parts of a value; `end` is a line end with the indent of the value around it."""
     if isinstance(value, Enum):
         value = value.value
     if value is None or isinstance(value, str | int | float):

@@ -1,4 +1,4 @@
-"""Facts about images and PE files as lines for people, and as values for JSON."""
+"""The facts about images and PE files, and their differences, as lines for people."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _row(label: str, value: str) -> str:
 
 
 def pe_lines(name: str, facts: PeFacts) -> Iterator[str]:
-    """All that is known of a PE file."""
+    """The lines about a PE file."""
     yield printable(f"{name}: {facts.subsystem} for {facts.machine}, {human(facts.size)}")
     yield _row("size", f"{facts.size} bytes, {facts.image_size} in memory")
     yield _row("entry point", f"0x{facts.entry_point:x}, image base 0x{facts.image_base:x}")
@@ -62,17 +62,17 @@ def _timestamp(seconds: int) -> str:
 def _checksum(facts: PeFacts) -> str:
     shown = f"0x{facts.checksum:08x}"
     if facts.checksum_right:
-        return f"{shown}, right"
+        return f"{shown}, correct"
     verdict = "not set" if facts.checksum == 0 else "wrong"
-    return f"{shown}, {verdict}; 0x{facts.right_checksum:08x} is right (UEFI does not look at it)"
+    return f"{shown}, {verdict}; 0x{facts.right_checksum:08x} would be correct (UEFI ignores it)"
 
 
 def _signature(signature: SignatureFacts) -> str:
     if signature.fault:
         return f"! {signature.fault}"
-    verdict = "of this file" if signature.matches else "! NOT of this file"
+    verdict = "matches this file" if signature.matches else "! does NOT match this file"
     if not signature.intact:
-        verdict += ", ! does not verify"
+        verdict += ", ! is invalid"
     return f"{signature.signer}, issued by {signature.issuer} ({signature.algorithm}), {verdict}"
 
 
@@ -89,10 +89,10 @@ def _sections(facts: PeFacts) -> Iterator[str]:
 
 
 def image_lines(facts: ImageFacts, *, as_tree: bool = False) -> Iterator[str]:
-    """All that is known of an image."""
+    """The lines about an image."""
     about = f"{facts.scheme.value}, sectors of {facts.sector_size} bytes"
     if facts.scheme is Scheme.UNKNOWN:
-        about = "neither a partition table nor a volume that is known"
+        about = "no known partition table or volume"
     yield printable(f"{facts.name}: {human(facts.size)}, {about}")
     if facts.content:
         yield _row("content", facts.content)
@@ -109,7 +109,9 @@ def image_lines(facts: ImageFacts, *, as_tree: bool = False) -> Iterator[str]:
 def _partition(partition: PartitionFacts) -> Iterator[str]:
     title = f"{partition.name}: {partition.type}"
     yield printable(f"{title} '{partition.label}'" if partition.label else title)
-    yield _row("place", f"byte {partition.start}, {partition.size} bytes ({human(partition.size)})")
+    yield _row(
+        "location", f"byte {partition.start}, {partition.size} bytes ({human(partition.size)})"
+    )
     if partition.guid:
         yield _row("GUID", partition.guid)
     if partition.fault:
@@ -160,7 +162,7 @@ def _in_tree(file: FileFacts) -> str:
 
 
 def _about(file: FileFacts) -> str:
-    """A PE file in a few words."""
+    """A short description of a PE file."""
     if file.fault:
         return f"! {file.fault}"
     if file.pe is None:
@@ -168,7 +170,7 @@ def _about(file: FileFacts) -> str:
     pe = file.pe
     signed = "signed" if pe.signatures else "unsigned"
     if any(not s.matches or not s.intact for s in pe.signatures):
-        signed = "! signature does not verify"
+        signed = "! signature is invalid"
     found = [f for section in pe.sections for f in section.findings] + list(pe.findings)
     words = [f"{pe.subsystem}, {pe.machine}", signed]
     if found:
@@ -180,7 +182,7 @@ def _about(file: FileFacts) -> str:
 
 
 def difference_line(each: Difference) -> str:
-    """A difference on one line."""
+    """The line about a difference."""
     values = f": {each.old} → {each.new}" if each.old or each.new else ""
     if each.change is not Change.CHANGED:
         only = each.new or each.old

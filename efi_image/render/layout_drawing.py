@@ -1,4 +1,4 @@
-"""The layout of an image as a picture: in the terminal, and as SVG."""
+"""A drawing of an image's layout, in the terminal and as SVG."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from efi_image.render.text import human
 
 
 class Use(Enum):
-    """What a part of an image is for; the value is its colour."""
+    """The use of a part of an image; the value is its colour."""
 
     TABLE = "#8d99ae"
     VOLUME = "#5b8def"
@@ -23,9 +23,9 @@ class Use(Enum):
     BAD = "#e4572e"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Region:
-    """A part of an image, in bytes; `used` is the share of it that is taken (0 to 1), if known."""
+    """A part of an image, in bytes; `used` is the share in use (0 to 1), None if unknown."""
 
     start: int
     size: int
@@ -36,7 +36,7 @@ class Region:
 
 
 def regions(facts: ImageFacts) -> list[Region]:
-    """The parts of an image in order, gaps and the partition table included."""
+    """The parts of an image in order, with gaps and the partition table."""
     end = facts.size
     found = []
     if facts.scheme is Scheme.GPT:
@@ -75,13 +75,13 @@ def _with_gaps(ordered: list[Region], size: int) -> Iterator[Region]:
         yield Region(position, size - position, Use.FREE, "free")
 
 
-def _widths(parts: list[Region], room: int, least: int) -> list[int]:
-    """Shares of `room`, by size, but none below `least`; the largest gives way."""
+def _widths(parts: list[Region], room: int, minimum: int) -> list[int]:
+    """Shares of `room` by size, at least `minimum` each, at the cost of the largest."""
     total = sum(part.size for part in parts) or 1
-    widths = [max(least, part.size * room // total) for part in parts]
-    while sum(widths) > room and max(widths) > least:
+    widths = [max(minimum, part.size * room // total) for part in parts]
+    while sum(widths) > room and max(widths) > minimum:
         index = widths.index(max(widths))
-        widths[index] = max(least, widths[index] - (sum(widths) - room))
+        widths[index] = max(minimum, widths[index] - (sum(widths) - room))
     widths[widths.index(max(widths))] += max(0, room - sum(widths))
     return widths
 
@@ -117,7 +117,7 @@ _ROW, _WIDTH, _MARGIN = 22, 960, 20
 
 
 def as_svg(facts: ImageFacts) -> str:
-    """A drawing of its own: the bar, and a legend with places and sizes."""
+    """An SVG document: a bar, and a legend with offsets and sizes."""
     parts = regions(facts)
     height = 120 + _ROW * len(parts)
     lines = [

@@ -1,4 +1,4 @@
-"""Facts as lines for people. Names of foreign images are made harmless."""
+"""Sizes, tables and trees as text; control characters in foreign names are escaped."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
 def human(size: int) -> str:
-    """A size for people."""
+    """A size in bytes as text with a unit, as in `1.5 MiB`."""
     amount, unit = float(size), _UNITS[0]
     for larger in _UNITS[1:]:
         if amount < 1024:
@@ -21,12 +21,12 @@ def human(size: int) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], align: str) -> Iterator[str]:
-    """Rows in columns; `align` has `<` or `>` for each. Control characters are escaped."""
+    """Rows in columns; `align` has `<` or `>` for each column."""
     return aligned(rows, widths_of(rows), align)
 
 
 def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:
-    """The widths of columns."""
+    """The width of each column."""
     widths: list[int] = []
     for row in rows:
         lengths = [len(printable(cell)) for cell in row]
@@ -35,7 +35,7 @@ def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:
 
 
 def aligned(rows: Iterable[Sequence[str]], widths: list[int], align: str) -> Iterator[str]:
-    """Rows in columns of these widths, as `table`; the last may be left out of the widths."""
+    """Rows in columns of these widths, as `table`; the last column needs no width."""
     sides = [f"{side}{width}" for side, width in zip_longest(align, widths, fillvalue="")]
     for row in rows:
         cells = zip(row, sides, strict=True)
@@ -43,9 +43,9 @@ def aligned(rows: Iterable[Sequence[str]], widths: list[int], align: str) -> Ite
 
 
 def tree(rows: Iterable[tuple[int, bool, str]]) -> Iterator[str]:
-    """Lines of a tree from rows of depth, whether it is the last of its directory, and text.
+    """The lines of a tree; rows are (depth, whether it is its directory's last, text).
 
-    A directory (depth 0 for those of the top) is followed by what is in it.
+    The depth counts from 0. Each directory is followed by its content.
     """
     indents = [""]
     for depth, is_last, text in rows:

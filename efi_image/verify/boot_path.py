@@ -1,38 +1,74 @@
-"""The boot path: what firmware starts from a FAT volume, and what zpp.conf names."""
+"""The boot path: the programs that firmware starts from a FAT volume, and what zpp.conf names."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from efi_image.errors import ConfError, InputError
+from efi_image.errors import ConfError, InputError, PeError
 from efi_image.formats import files
 from efi_image.formats.fat.names import fold
 from efi_image.formats.fat.reader import FatVolume, Place
 from efi_image.formats.files import Kind, Node
-from efi_image.formats.pe.uefi import MACHINE_TEXT, Machine, boot_machine
+from efi_image.formats.pe.authenticode import SignedContent
+from efi_image.formats.pe.headers import HEAD, PeHeader, read_headers
+from efi_image.formats.pe.uefi import (
+    HARMLESS,
+    MACHINE_TEXT,
+    SUBSYSTEM_TEXT,
+    FaultKind,
+    Machine,
+    PeFault,
+    Subsystem,
+    boot_machine,
+    find_faults,
+    machine_text,
+    subsystem_text,
+)
 from efi_image.formats.zpp_conf import CONF_PATH, MAX_SIZE, ZppConf, parse
 from efi_image.progress import counter
-from efi_image.verify import pe as pe_rules
-from efi_image.verify import secure_boot as signature
-from efi_image.verify.context import Scope
-from efi_image.verify.pe_header import HEAD, PeHeader
-from efi_image.verify.secure_boot import Keys
+from efi_image.verify.context import CheckContext
+from efi_image.verify.secure_boot import Keys, refusal
 
 MAX_PROGRAMS = 1000
+CODES = {
+    FaultKind.FORMAT: "B108",
+    FaultKind.TRUNCATED: "B107",
+    FaultKind.STRIPPED: "B105",
+    FaultKind.RELOCATIONS: "B106",
+    FaultKind.SECTIONS: "B106",
+    FaultKind.UNALIGNED: "B109",
+    FaultKind.WRITABLE_CODE: "B112",
+}
 
 
-@dataclass
+class Program(NamedTuple):
+    """A file that should be a UEFI program; `header` is None if it has none."""
+
+    header: PeHeader | None
+    faults: list[PeFault]
+
+    @property
+    def why_not_loaded(self) -> str:
+        """Why UEFI would not load it; '' if it would."""
+        reasons = [fault.reason for fault in self.faults if fault.kind not in HARMLESS]
+        if self.header and not reasons and self.header.subsystem not in SUBSYSTEM_TEXT:
+            return f"it has {subsystem_text(self.header.subsystem)}, which is not UEFI's"
+        return "; ".join(reasons)
+
+
+@dataclass(slots=True)
 class VolumeBoot:
-    """The programs of one volume."""
+    """The programs of one volume; `machines` are those that it has a boot program for."""
 
-    scope: Scope
+    context: CheckContext
     volume: FatVolume
     keys: Keys | None
     machines: set[Machine] = field(default_factory=set)
 
     def run(self) -> None:
-        """Check every *.efi, the boot path's first, then zpp.conf."""
+        """Check every *.efi file, then zpp.conf."""
         for names, node in self._programs():
             boots = boot_machine(names)
             if boots:
@@ -41,10 +77,10 @@ class VolumeBoot:
                 self._other_program(names, node)
         self._conf()
 
-    def _programs(self) -> Iterator[tuple[files.Path, Node]]:
+    def _programs(self) -> Iterator[tuple[files.FilePath, Node]]:
         count, scanned = 0, self.volume.scanned
-        # they were read twice before: for what is in them, and for what is behind their ends
-        tell = counter(self.scope.progress, scanned // 2)
+        # the checks before this one read each directory twice: its entries, then what follows
+        tell = counter(self.context.progress, scanned // 2)
         try:
             for names, node in files.walk(self.volume, faults=[]):
                 if tell and self.volume.scanned != scanned:
@@ -56,68 +92,67 @@ class VolumeBoot:
                         return
                     yield names, node
         except InputError:
-            return  # the directories' rules said why
+            return  # the rules about directories reported it
 
-    def load(self, path: str, node: Node) -> tuple[PeHeader | None, list[pe_rules.PeFault]]:
-        """A file's headers and what is wrong with them."""
+    def _load(self, node: Node) -> Program:
         try:
-            return pe_rules.faults(self._head(node), node.size)
+            head = self._head(node)
         except InputError as error:
-            return None, [pe_rules.PeFault("B107", error.what)]
+            return Program(None, [PeFault(FaultKind.TRUNCATED, error.what)])
+        try:
+            header = read_headers(lambda offset, count: head[offset : offset + count])
+        except PeError as error:
+            return Program(None, [PeFault(FaultKind.FORMAT, f"it {error.what}")])
+        return Program(header, list(find_faults(header, node.size)))
 
     def _head(self, node: Node) -> bytes:
-        """A file's first bytes; raises InputError."""
+        """A file's first HEAD bytes; raises InputError."""
         assert isinstance(node.place, Place)
         size = min(node.size, HEAD)
         if not size:
             return b""
         per_cluster = self.volume.boot.cluster_size
-        count = -(-size // per_cluster)
         pieces = [
             self.volume.medium.read(self.volume.offset(start), length * per_cluster)
-            for start, length in self.volume.runs(node.place.first_cluster, count)
+            for start, length in self.volume.runs(node.place.first_cluster, -(-size // per_cluster))
         ]
         return b"".join(pieces)[:size]
 
-    def _boot_program(self, names: files.Path, node: Node, boots: Machine) -> None:
+    def _boot_program(self, names: files.FilePath, node: Node, boots: Machine) -> None:
         path = files.show(names)
-        add = self.scope.add
         self.machines.add(boots)
         if path != path.upper():
-            add("B102", f"it is {path}", path=path)
-        header, faults = self.load(path, node)
-        for fault in faults:
-            add(fault.code, fault.reason, path=path)
+            self.context.add("B102", f"it is {path}", path=path)
+        program = self._load(node)
+        for fault in program.faults:
+            self.context.add(CODES[fault.kind], fault.reason, path=path)
+        header = program.header
         if header is None:
             return
-        machine = pe_rules.machine_of(header.machine)
-        if machine not in (None, boots):
-            reason = f"it is for {MACHINE_TEXT[machine]}, the name is of {MACHINE_TEXT[boots]}"
-            add("B103", reason, path=path)
-        if not pe_rules.is_application(header):
-            add("B104", f"it is {pe_rules.subsystem_text(header)}", path=path)
-        self._signature(path, node, header, faults)
+        if header.machine in MACHINE_TEXT and header.machine != boots:
+            reason = f"it is for {machine_text(header.machine)}, the name for {MACHINE_TEXT[boots]}"
+            self.context.add("B103", reason, path=path)
+        if header.subsystem != Subsystem.APPLICATION:
+            self.context.add("B104", f"its type is {subsystem_text(header.subsystem)}", path=path)
+        self._signature(path, node, program)
 
-    def _other_program(self, names: files.Path, node: Node) -> None:
-        path = files.show(names)
-        header, faults = self.load(path, node)
-        fatal = [fault.reason for fault in faults if fault.fatal]
-        if fatal:
-            self.scope.add("B111", "; ".join(fatal), path=path)
-        elif header and header.subsystem not in (10, 11, 12):
-            self.scope.add("B111", f"it is {pe_rules.subsystem_text(header)}", path=path)
-        if header:
-            self._signature(path, node, header, faults)
+    def _other_program(self, names: files.FilePath, node: Node) -> None:
+        path, program = files.show(names), self._load(node)
+        if program.why_not_loaded:
+            self.context.add("B111", program.why_not_loaded, path=path)
+        self._signature(path, node, program)
 
-    def _signature(
-        self, path: str, node: Node, header: PeHeader, faults: Sequence[pe_rules.PeFault]
-    ) -> None:
-        if self.keys is None or any(fault.code == "B107" for fault in faults):
+    def _signature(self, path: str, node: Node, program: Program) -> None:
+        header = program.header
+        truncated = any(fault.kind is FaultKind.TRUNCATED for fault in program.faults)
+        if self.keys is None or header is None or truncated:
             return
-        data = b"".join(self.volume.chunks(node))
-        verdict = signature.judge(data, header, self.keys)
-        if verdict:
-            self.scope.add(verdict.code, verdict.reason, path=path)
+        content = SignedContent(header.checksum_at, header.security_at, header.certificates)
+        for piece in self.volume.chunks(node):
+            content.update(piece)
+        refused = refusal(content, self.keys)
+        if refused:
+            self.context.add(refused.code, refused.reason, path=path)
 
     # ---- zpp.conf
 
@@ -132,63 +167,64 @@ class VolumeBoot:
         node = self._find(CONF_PATH)
         if node is None:
             return
-        add = self.scope.add
         if node.size > MAX_SIZE:
-            add("C101", f"it has {node.size} bytes, the limit is {MAX_SIZE}", path=CONF_PATH)
+            reason = f"it has {node.size} bytes, the limit is {MAX_SIZE}"
+            self.context.add("C101", reason, path=CONF_PATH)
             return
         try:
             conf = parse(b"".join(self.volume.chunks(node)))
         except ConfError as error:
             line = error.where.rpartition(":")[2]
-            add("C101", f"line {line}: {error.what}", path=CONF_PATH)
+            self.context.add("C101", f"line {line}: {error.what}", path=CONF_PATH)
             return
         except InputError:
-            return  # the chains' rules said why
-        self._named(conf)
-
-    def _named(self, conf: ZppConf) -> None:
+            return  # the rules about chains reported it
         if conf.hypervisor:
             self._needed(conf.driver, "driver", "C102", "C103", driver=True)
+        self._entries(conf)
+
+    def _entries(self, conf: ZppConf) -> None:
         for entry in conf.entries:
             self._needed(entry.path, f"[{entry.name}] path", "C104", "C105", driver=False)
             if entry.initrd and self._find(entry.initrd) is None:
-                self.scope.add("C106", f"[{entry.name}] initrd = {entry.initrd}", path=CONF_PATH)
+                self.context.add("C106", f"[{entry.name}] initrd = {entry.initrd}", path=CONF_PATH)
 
     def _needed(self, path: str, key: str, missing: str, bad: str, *, driver: bool) -> None:
+        """Check a program that zpp.conf names under `key`; `missing` and `bad` are rules."""
         node = self._find(path)
         if node is None:
-            self.scope.add(missing, f"{key} = {path}", path=CONF_PATH)
+            self.context.add(missing, f"{key} = {path}", path=CONF_PATH)
             return
-        header, faults = self.load(path, node)
-        fatal = [fault.reason for fault in faults if fault.fatal]
-        if fatal:
-            self.scope.add(bad, "; ".join(fatal), path=path)
-        elif header and (header.subsystem not in (10, 11, 12) or
-                         pe_rules.is_application(header) == driver):  # fmt: skip
-            reason = f"it is {pe_rules.subsystem_text(header)}"
-            self.scope.add(bad, reason, path=path)
-        elif header and header.machine != Machine.X64:
-            self.scope.add(bad, f"it is for machine {header.machine:#x}, not x86-64", path=path)
+        program = self._load(node)
+        reason, header = program.why_not_loaded, program.header
+        if header and not reason:
+            if (header.subsystem == Subsystem.APPLICATION) == driver:
+                wanted = "a driver" if driver else "an application"
+                reason = f"it is a {subsystem_text(header.subsystem)}, not {wanted}"
+            elif header.machine != Machine.X64:
+                reason = f"it is for {machine_text(header.machine)}, not x86-64"
+        if reason:
+            self.context.add(bad, reason, path=path)
 
 
 def check(
-    volumes: Sequence[tuple[Scope, FatVolume]],
+    volumes: Sequence[tuple[CheckContext, FatVolume]],
     machines: Sequence[Machine],
     keys: Keys | None,
     *,
     complete: bool,
 ) -> None:
-    """Check what the volumes boot; `complete` says that all volumes could be read."""
+    """Check what the volumes boot; `complete` if all volumes of the image could be read."""
     found: set[Machine] = set()
-    for scope, volume in volumes:
-        boot = VolumeBoot(scope, volume, keys)
+    for context, volume in volumes:
+        boot = VolumeBoot(context, volume, keys)
         boot.run()
         found |= boot.machines
-    scope = volumes[0][0]
     if not complete:
         return
+    context = volumes[0][0]
     if not found:
-        scope.add("B101", "there is no such file")
+        context.add("B101", "the file does not exist")
     for machine in machines:
         if found and machine not in found:
-            scope.add("B110", f"there is no \\EFI\\BOOT\\BOOT{machine.name}.EFI")
+            context.add("B110", f"\\EFI\\BOOT\\BOOT{machine.name}.EFI does not exist")

@@ -1,4 +1,4 @@
-"""The part of an image that rules look at, and where what they find is noted."""
+"""The part of an image that a check looks at, and the findings that it adds to."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from efi_image.progress import Progress
 from efi_image.verify.finding import DISK, Copy, Findings, Fix, Patch
 
 
-@dataclass(frozen=True)
-class Scope:
-    """A FAT volume or a whole disk: `medium` is its bytes, `base` its place in the image.
+@dataclass(frozen=True, slots=True)
+class CheckContext:
+    """A whole disk or a FAT volume on it: `medium` is its bytes, `base` its offset in the image.
 
-    Offsets are bytes of the medium; findings and patches get them from the image's start.
-    `start` is the partition's first sector, None for a volume without a disk around it;
-    `disk_sector_size` is None where nobody knows it. `progress` is told of the bytes looked at.
+    All offsets that the methods take are bytes from the medium's start; `base` is added to
+    them. `start` is the partition's first sector, None for a volume without a partition.
+    `disk_sector_size` is None where it is unknown. `progress` gets the bytes that were checked.
     """
 
     medium: Medium
@@ -35,26 +35,26 @@ class Scope:
         path: str = "",
         fix: Fix | None = None,
     ) -> None:
-        """Note a finding."""
-        place = None if offset is None else self.base + offset
-        self.findings.add("ZPP-" + code, reason, part=self.part, offset=place, path=path, fix=fix)
+        """Add a finding; `code` is the rule's without `ZPP-`."""
+        offset = None if offset is None else self.base + offset
+        self.findings.add("ZPP-" + code, reason, part=self.part, offset=offset, path=path, fix=fix)
 
     def has(self, *prefixes: str) -> bool:
-        """Whether a rule of this part whose number begins so is broken."""
+        """Whether this part breaks a rule whose code (without `ZPP-`) starts with a prefix."""
         return self.findings.has(self.part, *("ZPP-" + prefix for prefix in prefixes))
 
     def patch(self, offset: int, data: bytes) -> Patch:
-        """Bytes to be written."""
+        """Bytes to write."""
         return Patch(self.base + offset, data)
 
     def copy(self, offset: int, source: int, size: int) -> Copy:
-        """Bytes to be copied within this part."""
+        """Bytes to copy within this part."""
         return Copy(self.base + offset, self.base + source, size)
 
-    def fix(self, text: str, patches: tuple[Patch, ...]) -> Fix:
-        """A fix that writes bytes."""
+    def fix(self, text: str, *patches: Patch | Copy) -> Fix:
+        """A fix that writes bytes; `text` says what it did, in the past tense."""
         return Fix(text, patches)
 
-    def put(self, text: str, offset: int, form: str, *values: int) -> Fix:
-        """A fix that writes numbers in the given struct form."""
+    def write(self, text: str, offset: int, form: str, *values: int) -> Fix:
+        """A fix that writes little-endian numbers in the struct format `form`."""
         return Fix(text, (self.patch(offset, struct.pack("<" + form, *values)),))

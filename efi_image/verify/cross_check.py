@@ -1,7 +1,8 @@
-"""A second opinion: pyfatfs reads every file, in a process of its own that can be stopped.
+"""Compares all files with what pyfatfs, an independent reader, reads.
 
-pyfatfs can read a bad volume for ever, so it gets a time and a memory limit. As a program,
-`python -m efi_image.verify.cross_check FILE OFFSET` prints what it read as JSON.
+pyfatfs can read a damaged volume for ever, so it runs in a process of its own with a time and
+a memory limit: `python -m efi_image.verify.cross_check FILE OFFSET` prints the SHA-256 of each
+file as JSON.
 """
 
 from __future__ import annotations
@@ -15,24 +16,23 @@ from collections.abc import Iterator
 from typing import Any
 
 from efi_image.errors import InputError
-from efi_image.formats import files
 from efi_image.formats.fat.names import fold
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import Kind
-from efi_image.verify.context import Scope
+from efi_image.formats.files import Kind, show, walk
+from efi_image.verify.context import CheckContext
 
 SECONDS = 60
-MEMORY = 1 << 30
-Listing = dict[str, str]
+MEMORY = 1 << 30  # bytes
+Listing = dict[str, str]  # the SHA-256 of each file by its path, folded to one case
 
 
-def check(scope: Scope, volume: FatVolume, seconds: int = SECONDS) -> None:
-    """Compare names and bytes of all files with what pyfatfs reads."""
-    medium = scope.medium
+def check(context: CheckContext, volume: FatVolume, seconds: int = SECONDS) -> None:
+    """Compare the names and bytes of all files with those that pyfatfs reads."""
+    medium = context.medium
     try:
-        own = _own(volume)
+        own = _read_own(volume)
     except InputError as error:
-        scope.add("F502", f"the files cannot be read here: {error.what}")
+        context.add("F502", f"zpp-image cannot read the files: {error.what}")
         return
     command = [sys.executable, "-m", "efi_image.verify.cross_check",
                f"/dev/fd/{medium.descriptor}", str(medium.start)]  # fmt: skip
@@ -45,37 +45,37 @@ def check(scope: Scope, volume: FatVolume, seconds: int = SECONDS) -> None:
             check=False,
         )
     except subprocess.TimeoutExpired:
-        scope.add("F502", f"it did not come to an end within {seconds} s")
+        context.add("F502", f"pyfatfs did not finish within {seconds} s")
         return
     if result.returncode:
         last = result.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
-        scope.add("F501", f"it fails: {''.join(last)}")
+        context.add("F501", f"it fails with {''.join(last)}")
         return
-    _compare(scope, own, json.loads(result.stdout))
+    _compare(context, own, json.loads(result.stdout))
 
 
-def _compare(scope: Scope, own: Listing, other: Listing) -> None:
+def _compare(context: CheckContext, own: Listing, other: Listing) -> None:
     for path in sorted(own.keys() | other.keys()):
         if path not in other:
-            scope.add("F501", "it does not see the file", path=path)
+            context.add("F501", "it does not find the file", path=path)
         elif path not in own:
-            scope.add("F501", "it sees a file that is not there", path=path)
+            context.add("F501", "it finds a file that zpp-image does not", path=path)
         elif own[path] != other[path]:
-            scope.add("F501", "it reads other bytes", path=path)
+            context.add("F501", "it reads different bytes", path=path)
 
 
-def _own(volume: FatVolume) -> Listing:
+def _read_own(volume: FatVolume) -> Listing:
     listing = {}
-    for path, node in files.walk(volume):
+    for path, node in walk(volume):
         if node.kind is Kind.FILE:
             digest = hashlib.sha256()
             for chunk in volume.chunks(node):
                 digest.update(chunk)
-            listing[fold(files.show(path))] = digest.hexdigest()
+            listing[fold(show(path))] = digest.hexdigest()
     return listing
 
 
-# ---- as a program of its own
+# ---- the process of its own
 
 
 def _read(fat: Any, directory: Any, prefix: str) -> Iterator[tuple[str, str]]:

@@ -1,40 +1,40 @@
-"""--fix: what can be mended safely is mended on a copy, which then takes the image's place."""
+"""--fix: repairs a copy of an image, which then replaces the image."""
 
 from __future__ import annotations
 
-import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from efi_image.errors import InputError, OutputError
-from efi_image.formats.detect import disk_format_of, open_medium, stream_of
+from efi_image.formats.detect import HEAD, is_raw, open_medium
 from efi_image.io.atomic import atomic
+from efi_image.io.holes import data_extents
 from efi_image.io.medium import Medium, open_raw
 from efi_image.progress import counter
-from efi_image.verify.finding import Copy, Fix, Patch
+from efi_image.verify.finding import Fix, Patch
 from efi_image.verify.options import Options
 from efi_image.verify.report import Report, check_medium
 
-ROUNDS = 8  # mending one thing can show another
-CHUNK = 1 << 20
+ROUNDS = 8  # a repair can uncover another finding
 
 
-@dataclass(frozen=True)
-class Mended:
-    """What was there, what was done about it, and what is left."""
+@dataclass(frozen=True, slots=True)
+class Repaired:
+    """The report before, what was fixed (in the past tense), and the report after."""
 
     before: Report
-    done: tuple[str, ...]
+    fixed: tuple[str, ...]
     after: Report
 
 
-def mend(image: Path, output: Path | None = None, options: Options | None = None) -> Mended:
-    """Mend a raw image, or a raw copy of one of any format; raises InputError or OutputError.
+def repair(image: Path, output: Path | None = None, options: Options | None = None) -> Repaired:
+    """Repair a raw image, or write a repaired raw copy of an image of any format to `output`.
 
-    Nothing is written if there is nothing to mend, unless another output is wanted. When
-    it fails, the image is as it was.
+    Without `output`, an image with nothing to repair is not written. After an error the image
+    is unchanged. Raises InputError if the image cannot be read, or is not raw and there is no
+    `output`; OutputError if the result cannot be written.
     """
     options = options or Options()
     with open_medium(image) as medium:
@@ -42,63 +42,63 @@ def mend(image: Path, output: Path | None = None, options: Options | None = None
             _require_raw(image, medium.size)
         before = check_medium(medium, options)
         if output is None and not any(finding.fix for finding in before.findings):
-            return Mended(before, (), before)
+            return Repaired(before, (), before)
         with atomic(output or image) as descriptor:
             tell = counter(options.progress, medium.size)
             _copy(medium, descriptor, str(output or image), tell)
             copy = Medium(descriptor, medium.name, 0, medium.size)
-            done, after = _rounds(copy, options, before)
+            fixed, after = _repair(copy, options, before)
             if output is None:
                 os.fchmod(descriptor, os.fstat(medium.descriptor).st_mode & 0o7777)
             os.fsync(descriptor)
-    return Mended(before, tuple(done), after)
+    return Repaired(before, tuple(fixed), after)
 
 
 def _require_raw(image: Path, size: int) -> None:
-    """Refuse a file that is not the disk itself; `size` is the disk's."""
+    """Refuse a file that is not the disk itself; `size` is the disk's, in bytes."""
     with open_raw(image) as medium:
-        head = medium.peek(0, 512)
-        if stream_of(head) or disk_format_of(head) or medium.size != size:
+        if not is_raw(medium.peek(0, HEAD)) or medium.size != size:
             raise InputError(
-                "is no raw image, so it cannot be mended in place",
+                "is not a raw image, so it cannot be repaired in place",
                 where=str(image),
-                hint="use --output for a raw copy",
+                hint="write a repaired raw copy with --output FILE",
             )
 
 
-def _rounds(medium: Medium, options: Options, report: Report) -> tuple[list[str], Report]:
-    done: list[str] = []
+def _repair(medium: Medium, options: Options, report: Report) -> tuple[list[str], Report]:
+    fixed: list[str] = []
     for _ in range(ROUNDS):
-        fixes = list(
-            dict.fromkeys((f.place.part, f.fix) for f in report.findings if f.fix is not None)
-        )
+        fixes = dict.fromkeys((f.location.part, f.fix) for f in report.findings if f.fix)
         if not fixes:
             break
         for part, fix in fixes:
             _apply(medium, fix)
-            done.append(f"{part}: {fix.text}")
+            fixed.append(f"{part}: {fix.text}")
         report = check_medium(medium, options)
-    return done, report
+    return fixed, report
 
 
 def _apply(medium: Medium, fix: Fix) -> None:
+    for offset, data in _writes(medium, fix):
+        if offset < 0 or offset + len(data) > medium.size:
+            raise InputError("a fix lies outside the image", where=medium.name)
+        try:
+            _write(medium.descriptor, data, offset)
+        except OSError as error:
+            reason = f"cannot be written: {error.strerror}"
+            raise OutputError(reason, where=medium.name) from None
+
+
+def _writes(medium: Medium, fix: Fix) -> Iterator[tuple[int, bytes]]:
+    """(offset, bytes) of each write of a fix."""
     for patch in fix.patches:
-        place = patch.offset
-        for data in _pieces(medium, patch):
-            if place < 0 or place + len(data) > medium.size:
-                raise InputError("a fix lies outside of the image", where=medium.name)
-            try:
-                _write(medium.descriptor, data, place)
-            except OSError as error:
-                reason = f"cannot be written: {error.strerror}"
-                raise OutputError(reason, where=medium.name) from None
-            place += len(data)
-
-
-def _pieces(medium: Medium, patch: Patch | Copy) -> Iterable[bytes]:
-    if isinstance(patch, Patch):
-        return [patch.data]
-    return medium.chunks(patch.source, patch.size)
+        if isinstance(patch, Patch):
+            yield patch.offset, patch.data
+            continue
+        offset = patch.offset
+        for data in medium.chunks(patch.source, patch.size):
+            yield offset, data
+            offset += len(data)
 
 
 def _write(descriptor: int, data: bytes, offset: int) -> None:
@@ -109,29 +109,17 @@ def _write(descriptor: int, data: bytes, offset: int) -> None:
 
 
 def _copy(medium: Medium, descriptor: int, name: str, tell: Callable[[int], None] | None) -> None:
-    """Copy an image with its holes."""
+    """Copy an image and keep its holes."""
     try:
-        place = 0
-        while place < medium.size:
-            start, end = _data(medium.descriptor, place, medium.size)
-            while start < end:
-                chunk = medium.read(start, min(CHUNK, end - start))
-                _write(descriptor, chunk, start)
-                start += len(chunk)
+        done = 0
+        for start, end in data_extents(medium.descriptor, 0, medium.size):
+            offset = start
+            for chunk in medium.chunks(start, end - start):
+                _write(descriptor, chunk, offset)
+                offset += len(chunk)
             if tell:
-                tell(end - place)
-            place = end
+                tell(end - done)
+            done = end
         os.ftruncate(descriptor, medium.size)
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=name) from None
-
-
-def _data(descriptor: int, place: int, size: int) -> tuple[int, int]:
-    """The next bytes that are not a hole: start and end; (size, size) if there are none."""
-    try:
-        start = os.lseek(descriptor, place, os.SEEK_DATA)
-        return start, min(os.lseek(descriptor, start, os.SEEK_HOLE), size)
-    except OSError as error:
-        if error.errno == errno.ENXIO:  # holes up to the end
-            return size, size
-        return place, size

@@ -29,7 +29,7 @@ from image_bench import measure_images
 from measure import BenchError, Measure, say
 from write_bench import measure_writes
 
-from efi_image.emulator import Debug, EngineKind, RunRequest, choose
+from efi_image.emulator import Debug, EmulatorKind, RunRequest, choose
 from efi_image.errors import ZppError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -44,7 +44,7 @@ class Rig:
     """Where something is measured, and how many instructions a CPUID exit may add there."""
 
     name: str
-    engine: EngineKind
+    engine: EmulatorKind
     model: str = ""
     cpuid_goal: float | None = None
     public: bool = False  # public hypervisors were measured there
@@ -53,10 +53,10 @@ class Rig:
         return public if self.public else ""
 
 
-VTX = Rig("VT-x on Bochs", EngineKind.BOCHS, HASWELL, 100, public=True)
-AMDV = Rig("AMD-V on Bochs", EngineKind.BOCHS, RYZEN, 120)
+VTX = Rig("VT-x on Bochs", EmulatorKind.BOCHS, HASWELL, 100, public=True)
+AMDV = Rig("AMD-V on Bochs", EmulatorKind.BOCHS, RYZEN, 120)
 # whose AMD-V does not save the next RIP: the core decodes every instruction that it steps over
-AMDV_QEMU = Rig("AMD-V on QEMU", EngineKind.QEMU)
+AMDV_QEMU = Rig("AMD-V on QEMU", EmulatorKind.QEMU)
 
 
 def main() -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from guest_log import SIGNATURE, GuestLog, parse_log
 
-from efi_image.emulator import EngineKind, ExitReason, RunRequest, boot, choose
+from efi_image.emulator import EmulatorKind, ExitReason, RunRequest, boot, choose
 from efi_image.errors import ExitCode, UsageError, ZppError
 
 CPUS = 4
@@ -37,7 +37,7 @@ def summary(log: GuestLog, cpus: int, engine: str, seconds: float) -> str:
     return f"{zpp}, and {linux} on {log.cpu_count} CPUs ({engine}, {seconds:.0f} s)."
 
 
-def run(image: Path, cpus: int, kind: EngineKind) -> int:
+def run(image: Path, cpus: int, kind: EmulatorKind) -> int:
     """Boots, with the serial port on the terminal; returns the exit code."""
     engine = choose(kind)
     machine = f"{cpus} CPUs of model {engine.default_model}"
@@ -56,12 +56,12 @@ def run(image: Path, cpus: int, kind: EngineKind) -> int:
     return 1
 
 
-def engine_kind(word: str) -> EngineKind:
+def engine_kind(word: str) -> EmulatorKind:
     """The engine of that name, `auto` for ""; raises UsageError for an unknown name."""
-    names = [kind.value for kind in EngineKind]
+    names = [kind.value for kind in EmulatorKind]
     if word and word not in names:
         raise UsageError(f"ENGINE must be {', '.join(names[:-1])} or {names[-1]}, not '{word}'")
-    return EngineKind(word or EngineKind.AUTO.value)
+    return EmulatorKind(word or EmulatorKind.AUTO.value)
 
 
 def main() -> int:

@@ -11,7 +11,7 @@ from dataclasses import replace
 from harness import Harness
 
 from efi_image.config.environment import load
-from efi_image.emulator import BootResult, Debug, EngineKind, RunRequest
+from efi_image.emulator import BootResult, Debug, EmulatorKind, RunRequest
 
 TIME_LIMIT = 240.0  # seconds for all commands, which take 10 on an idle machine
 WAITING = "zpp: waiting for a debugger"
@@ -48,7 +48,7 @@ class Session:
 
     def _boot(self) -> None:
         try:
-            self._result = self._harness.boot(self._request, EngineKind.QEMU)
+            self._result = self._harness.boot(self._request, EmulatorKind.QEMU)
         except BaseException as error:  # raised again in the test's thread
             self._error = error
 

@@ -11,8 +11,8 @@ from efi_image.build.image import make_image
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.emulator import (
     BootResult,
-    Engine,
-    EngineKind,
+    Emulator,
+    EmulatorKind,
     ExitReason,
     Machine,
     RunRequest,
@@ -38,7 +38,7 @@ class Pc:
 
     model: str
     cpus: int
-    engine: EngineKind = EngineKind.BOCHS
+    engine: EmulatorKind = EmulatorKind.BOCHS
     machine: Machine | None = None
     vendor: str = "Intel VT-x"
 
@@ -49,7 +49,7 @@ class Pc:
 
 def qemu_pc(model: str, cpus: int, machine: Machine = Machine.Q35) -> Pc:
     """A machine with AMD-V, on QEMU."""
-    return Pc(model, cpus, EngineKind.QEMU, machine, "AMD-V")
+    return Pc(model, cpus, EmulatorKind.QEMU, machine, "AMD-V")
 
 
 VTX = (
@@ -115,7 +115,7 @@ class Harness:
         make_image(ResolvedOptions(output, hypervisor=Hypervisor.NONE, boot=(program,)))
         return output
 
-    def boot(self, request: RunRequest, kind: EngineKind = EngineKind.BOCHS) -> BootResult:
+    def boot(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> BootResult:
         """Boots until the power-off or the expected text; otherwise the test fails and shows the
         end of the log."""
         try:
@@ -123,7 +123,7 @@ class Harness:
         except ZppError as error:
             pytest.fail("\n".join((str(error), *error.details, f"log: {self.log}")), pytrace=False)
 
-    def boot_unchecked(self, request: RunRequest, engine: Engine) -> BootResult:
+    def boot_unchecked(self, request: RunRequest, engine: Emulator) -> BootResult:
         """As `boot`, but neither fails the test nor handles errors."""
         return boot(self.with_defaults(request), engine)
 
@@ -139,13 +139,13 @@ class Harness:
         """A request for a machine."""
         return RunRequest(image, cpus=pc.cpus, cpu_model=pc.model, machine=pc.machine)
 
-    def run_to_power_off(self, request: RunRequest, kind: EngineKind = EngineKind.BOCHS) -> str:
+    def run_to_power_off(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> str:
         """Boots until the power-off; returns the serial log."""
         result = self.boot(request, kind)
         assert result.reason is ExitReason.POWER_OFF
         return result.serial
 
     @staticmethod
-    def bochs() -> bochs_install.Rig:
+    def bochs() -> bochs_install.BochsInstall:
         """The installed Bochs."""
         return bochs_install.find(bochs_install.default_root())

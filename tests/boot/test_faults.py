@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness import Harness
 
-from efi_image.emulator import EngineKind, ExitReason, boot, choose
+from efi_image.emulator import EmulatorKind, ExitReason, boot, choose
 from efi_image.emulator.bochs_check import boot_divide
 from efi_image.errors import EmulatorFailed, EmulatorMissing, TimedOut
 
@@ -20,14 +20,14 @@ def test_library_fixes_the_division(harness: Harness) -> None:
 
 
 def test_missing_bochs_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(EmulatorMissing, match="Bochs root is missing.*rig install"):
-        choose(EngineKind.BOCHS, tmp_path / "nothing")
+    with pytest.raises(EmulatorMissing, match="Bochs root is missing.*bochs install"):
+        choose(EmulatorKind.BOCHS, tmp_path / "nothing")
 
 
 def test_time_limit_shows_the_tail(harness: Harness) -> None:
     request = replace(harness.bochs_request(harness.image()), expect=("never said",), timeout=20.0)
     with pytest.raises(TimedOut, match=r"'never said' within 20 s") as caught:
-        harness.boot_unchecked(request, choose(EngineKind.BOCHS)).require()
+        harness.boot_unchecked(request, choose(EmulatorKind.BOCHS)).require()
     assert "the serial port's last lines:" in caught.value.details
     assert harness.log.read_text() != ""
 
@@ -44,7 +44,7 @@ def test_killed_emulator_shows_the_tail(harness: Harness) -> None:
 
     request = harness.with_defaults(harness.bochs_request(harness.linux_image()))
     with pytest.raises(EmulatorFailed, match="was killed by SIGKILL") as caught:
-        boot(request, choose(EngineKind.BOCHS), kill_after_launch)
+        boot(request, choose(EmulatorKind.BOCHS), kill_after_launch)
     assert any("held with Intel VT-x" in line for line in caught.value.details)
 
 

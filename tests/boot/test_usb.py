@@ -104,12 +104,12 @@ def test_sticks_are_written_and_boot(harness: Harness, image: Path) -> None:
     assert listed == {
         "STORAGE1": ("usb", 512, True), "UAS1": ("usb", 512, True), "BIG4K": ("usb", 4096, True),
     }  # fmt: skip
-    check_step(steps["refused"], UNSAFE, "is mounted at /run/other")
+    check_step(steps["refused"], UNSAFE, "is mounted at /run/held")
     check_step(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
-          "will be unmounted: /mnt/stick", "was not confirmed; nothing is written")  # fmt: skip
-    check_step(steps["wrong serial"], UNSAFE, "its own is STORAGE1")
-    check_step(steps["confirmed"], 0, "read back and right", "GPT's backup was moved", "writing: ")
-    check_step(steps["partition"], UNSAFE, "is a partition; give the whole disk")
+          "will be unmounted: /mnt/stick", "was not confirmed; nothing was written")  # fmt: skip
+    check_step(steps["wrong serial"], UNSAFE, "needs --yes-erase STORAGE1")
+    check_step(steps["confirmed"], 0, "read back and equal", "moved the GPT's backup", "writing: ")
+    check_step(steps["partition"], UNSAFE, "is a partition, not a whole disk")
     for name in ("again", "packed", "manifest"):
         check_step(steps[name], 0)
     assert steps["again"].json["written"] < MIB
@@ -217,7 +217,7 @@ def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Pa
     )
     fake.close()
     liar.close()
-    unfinished = "the write is not finished, and nothing boots from it"
+    unfinished = "the write is unfinished, and nothing boots from it"
     check_step(steps["pulled"], OUTPUT, "was unplugged", unfinished)
     failed = f"at byte {bad}: Input/output error"
     check_step(steps["worn"], OUTPUT, f"cannot be written {failed}", unfinished)
@@ -225,11 +225,11 @@ def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Pa
     check_step(steps["locked"], UNSAFE, "is write-protected")
     check_step(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
     check_step(
-        steps["fake"], VERIFICATION_FAILED, "says it has 134217728 bytes, but loses what is written"
+        steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses what is written"
     )
     check_step(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
-        assert "right" not in steps[name].out
+        assert "equal" not in steps[name].out
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
     assert listed["LOCKED"] == ["read-only"]
     assert listed["SMALL"] == ["too-small"]

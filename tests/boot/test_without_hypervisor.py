@@ -6,7 +6,7 @@ from __future__ import annotations
 from guest_log import SIGNATURE, GuestLog, parse_log
 from harness import HASWELL, Harness
 
-from efi_image.emulator import EngineKind
+from efi_image.emulator import EmulatorKind
 from efi_image.emulator.base import RunRequest
 
 VTX_WITHOUT_EPT = "core2_penryn_t9600"
@@ -34,7 +34,7 @@ def test_model_without_vtx(harness: Harness) -> None:
 
 def test_qemu_without_vtx(harness: Harness) -> None:
     request = RunRequest(harness.linux_image(), cpus=4, cpu_model="Nehalem")
-    log = parse_log(harness.run_to_power_off(request, EngineKind.QEMU))
+    log = parse_log(harness.run_to_power_off(request, EmulatorKind.QEMU))
     assert_linux_runs_bare(log, 4, NO_VIRTUALIZATION)
 
 
@@ -48,7 +48,7 @@ def test_missing_feature_is_named(harness: Harness) -> None:
 
 def test_amdv_without_nested_paging(harness: Harness) -> None:
     request = RunRequest(harness.linux_image(), cpus=2, cpu_model=AMDV_WITHOUT_NPT)
-    log = parse_log(harness.run_to_power_off(request, EngineKind.QEMU))
+    log = parse_log(harness.run_to_power_off(request, EmulatorKind.QEMU))
     reason = "this CPU lacks a virtualization feature that zpp needs (nested paging)"
     assert_linux_runs_bare(log, 2, reason)
 

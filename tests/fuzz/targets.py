@@ -21,10 +21,9 @@ from makepe import make_pe
 from efi_image.config import environment, manifest
 from efi_image.errors import ZppError
 from efi_image.flash import resume
-from efi_image.flash.bmap import read_bmap
 from efi_image.flash.boot_areas import HEAD
 from efi_image.formats import zpp_conf
-from efi_image.formats.bmap import BlockMap
+from efi_image.formats.bmap import BmapBuilder, read_bmap
 from efi_image.formats.disk import read_disk
 from efi_image.formats.fat import Demand, FatType, Identity, Tree, plan
 from efi_image.formats.fat.names import aliases, long_records, parse_path, show_path
@@ -91,7 +90,7 @@ def parse_manifest(data: bytes) -> None:
 def parse_pe(data: bytes) -> None:
     source = BytesSource("x.efi", data)
     uefi.is_linux(source)
-    uefi.inspect(source)
+    uefi.identify(source)
 
 
 def parse_disk(data: bytes) -> None:
@@ -242,14 +241,14 @@ def disk_seeds() -> list[bytes]:
 
 
 def bmap_seeds() -> list[bytes]:
-    blocks = BlockMap()
+    blocks = BmapBuilder()
     for position in (0, 40960, 90000):
         blocks.data(position, memoryview(bytes(range(256)) * 64))
     old = (
         b'<?xml version="1.0"?><bmap version="1.3"><ImageSize>9000</ImageSize><BlockSize>4096'
         b'</BlockSize><BlockMap><Range sha1="ab">0</Range><Range>2</Range></BlockMap></bmap>'
     )
-    return [blocks.finish(200_000), old]
+    return [blocks.finish(200_000).pack(), old]
 
 
 def stick_seeds() -> list[bytes]:

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from efi_image import __version__
-from efi_image.cli.app import COMMANDS, cli
+from efi_image.cli.app import ALIASES, COMMANDS, cli
 from efi_image.cli.main import main
 from efi_image.errors import EXIT_CODES, EmulatorFailed, ExitCode
 
@@ -63,6 +63,18 @@ def test_line_of_help_is_the_commands_own(name: str) -> None:
     command = cli.get_command(context, name)
     assert command is not None
     assert command.get_short_help_str(200) == COMMANDS[name]
+
+
+@pytest.mark.parametrize(("old", "name"), list(ALIASES.items()))
+def test_old_names_work_but_are_not_shown(old: str, name: str, capsys: Capture) -> None:
+    assert main([old, "--help"]) == 0
+    assert (
+        capsys.readouterr()
+        .out.replace(f"zpp-image {old}", f"zpp-image {name}")
+        .startswith(f"Usage: zpp-image {name} ")
+    )
+    assert main(["--help"]) == 0
+    assert f"  {old} " not in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -215,7 +227,7 @@ def test_config_fault(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     ],
 )
 def test_process_ends_with_all_said(words: str, code: int, out: str, err: str) -> None:
-    """It ends without Python's own end, which would write what is left in buffers."""
+    """All output is flushed by then, and the exit code is the command's."""
     command = [sys.executable, "-m", "efi_image", *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (code, out, err)

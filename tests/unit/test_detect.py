@@ -12,7 +12,7 @@ import pytest
 from foreign import MIB, in_memory, mkfs
 
 from efi_image.errors import InputError, MissingError
-from efi_image.formats import compressed as packed
+from efi_image.formats import compressed
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import open_disk
 from efi_image.formats.files import find
@@ -86,15 +86,15 @@ def test_damaged_streams(tmp_path: Path, image: Path, kind: str, damage: str) ->
     half = len(packed) // 2
     bad = packed[:half] if damage == "cut" else packed[:half] + bytes(64) + packed[half + 64 :]
     target.write_bytes(bad)
-    with pytest.raises(InputError, match="cannot be unpacked"), open_medium(target):
+    with pytest.raises(InputError, match="cannot be decompressed"), open_medium(target):
         pass
 
 
 def test_a_stream_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(packed, "MAX_UNPACKED", 10 * MIB)
+    monkeypatch.setattr(compressed, "MAX_DECOMPRESSED", 10 * MIB)
     target = tmp_path / "x.gz"
     target.write_bytes(gzip.compress(bytes(11 * MIB)))
-    with pytest.raises(InputError, match="unpacks to more than 10485760"), open_medium(target):
+    with pytest.raises(InputError, match="decompresses to more than 10485760"), open_medium(target):
         pass
 
 
@@ -104,7 +104,7 @@ def test_an_xz_stream_that_wants_much_memory(tmp_path: Path) -> None:
     small = packer.compress(bytes(100)) + packer.flush()
     # the dictionary's size is a byte of the block header, which has a checksum of its own
     target.write_bytes(_with_dictionary(small))
-    reason = "cannot be unpacked: Memory usage limit"
+    reason = "cannot be decompressed: Memory usage limit"
     with pytest.raises(InputError, match=reason), open_medium(target):
         pass
 
@@ -153,7 +153,9 @@ def test_missing_programs_are_named(
     target = tmp_path / "x"
     oracles.run("qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, target)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(MissingError, match="qemu-img is needed to read it; install qemu-utils"):
+    with pytest.raises(
+        MissingError, match="qemu-img is needed to read it; `apt-get install qemu-utils`"
+    ):
         check(target)
 
 

@@ -83,7 +83,7 @@ def test_what_is_there_is_kept_unless_forced(tmp_path: Path, image: Path) -> Non
     target.mkdir()
     (target / "empty.bin").write_text("mine")
     done = extracted(image, target, "empty.bin")
-    assert "is there already" in done.skipped[0]
+    assert "already exists" in done.skipped[0]
     assert (target / "empty.bin").read_text() == "mine"
     assert extracted(image, target, "empty.bin", replace=True).files == 1
     assert (target / "empty.bin").read_bytes() == b""
@@ -149,7 +149,7 @@ def test_a_link_in_the_target_is_not_followed(tmp_path: Path, image: Path) -> No
     target = tmp_path / "to"
     target.mkdir()
     (target / "deep").symlink_to(outside)
-    with pytest.raises(OutputError, match="a link or file is where a directory has to be"):
+    with pytest.raises(OutputError, match="a link or a file is in the place of a directory"):
         extracted(image, target)
     assert everything(outside) == set()
 
@@ -272,7 +272,7 @@ def test_extract_command(tmp_path: Path, image: Path, capsys: Capture) -> None:
     assert main(arguments) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'to'}: 1 files, 29.3 KiB\n"
     assert main(arguments) == 3
-    assert "is there already; --force replaces it" in capsys.readouterr().err
+    assert "already exists; replace it with --force" in capsys.readouterr().err
     assert main([*arguments, "--force", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["files"] == 1
 

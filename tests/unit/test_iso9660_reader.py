@@ -15,7 +15,8 @@ from test_fat_reader import exercise
 from efi_image.errors import InputError
 from efi_image.formats.disk import open_disk
 from efi_image.formats.files import Kind, find, walk
-from efi_image.formats.iso9660.reader import SECTOR, IsoVolume
+from efi_image.formats.iso9660.reader import IsoVolume
+from efi_image.formats.iso9660.structures import SECTOR
 
 
 def genisoimage(image: Path, top: Path, *options: str) -> Path:
@@ -139,10 +140,13 @@ def test_a_record_that_ends_after_its_sector(small: bytes) -> None:
 
 
 def test_not_an_iso(small: bytes) -> None:
-    with in_memory(small[: 16 * SECTOR]) as medium, pytest.raises(InputError, match="no ISO 9660"):
+    with (
+        in_memory(small[: 16 * SECTOR]) as medium,
+        pytest.raises(InputError, match="not an ISO 9660"),
+    ):
         IsoVolume(medium)
     empty = patched(small, (16 * SECTOR, b"\x02"), (17 * SECTOR, b"\xff"))
-    with in_memory(empty) as medium, pytest.raises(InputError, match="no ISO 9660"):
+    with in_memory(empty) as medium, pytest.raises(InputError, match="not an ISO 9660"):
         IsoVolume(medium)
 
 

@@ -15,11 +15,10 @@ from test_compose import extra, part
 from test_image import FILES, make
 from test_make import make as run_make
 
-from efi_image.build.partitions import ISO_BLOCK as BLOCK
-from efi_image.build.partitions import ISO_END as END
 from efi_image.build.partitions import Table
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.formats.iso9660.writer import CATALOG, FIRST_BLOCK, MAX_EXTENT, ROOT, Iso
+from efi_image.formats.iso9660.structures import FIRST_DESCRIPTOR, SECTOR
+from efi_image.formats.iso9660.writer import CATALOG, END, MAX_EXTENT, ROOT, pack_file_system
 
 MIB = 1 << 20
 
@@ -41,12 +40,12 @@ def read(image: Path) -> tuple[bytes, Any]:
 def test_iso(tmp_path: Path, minimal: bool) -> None:
     image = tmp_path / "disk.iso"
     report = make(image, table=Table.ISO, minimal=minimal, label="MY DISK", seconds=1_700_000_000)
-    assert report.size % BLOCK == 0
+    assert report.size % SECTOR == 0
     place = report.partitions[0]
     esp = part(image, report, 0)
     data, entry = read(image)
     assert data == esp
-    assert entry.load_rba * BLOCK == place.offset
+    assert entry.load_rba * SECTOR == place.offset
     assert entry.sector_count in {place.size // 512, 0}
     assert (entry.sector_count == 0) == (place.size >= 32 * MIB)
     shown = oracles.run("xorriso", "-indev", image, "-report_el_torito", "plain",
@@ -75,7 +74,7 @@ def test_iso_with_further_partitions(tmp_path: Path) -> None:
 
 def test_smallest_alignment(tmp_path: Path) -> None:
     report = make(tmp_path / "a.iso", table=Table.ISO, alignment=2048, minimal=True)
-    assert report.partitions[0].offset == END * BLOCK
+    assert report.partitions[0].offset == END * SECTOR
     assert read(tmp_path / "a.iso")[0] == part(tmp_path / "a.iso", report, 0)
 
 
@@ -109,24 +108,28 @@ def test_times_that_it_cannot_hold(tmp_path: Path, seconds: int) -> None:
     read(tmp_path / "a.iso")
 
 
+def file_system(size: int, volume: int) -> bytes:
+    return pack_file_system(size=size, start=MIB, volume=volume, label="ZPP", seconds=0)
+
+
 def test_large_volume_has_several_extents() -> None:
     """The last two bytes of each record's name, and the sizes, add up to the volume."""
     volume = 2 * MAX_EXTENT + 4096
-    blocks = Iso(volume + 3 * MIB, MIB, volume, "ZPP", 0).blocks()
-    assert len(blocks) == (END - FIRST_BLOCK) * BLOCK
-    root = blocks[(ROOT - FIRST_BLOCK) * BLOCK :]
+    sectors = file_system(volume + 3 * MIB, volume)
+    assert len(sectors) == (END - FIRST_DESCRIPTOR) * SECTOR
+    root = sectors[(ROOT - FIRST_DESCRIPTOR) * SECTOR :]
     found, position = [], 0
     while root[position]:
         record = root[position : position + root[position]]
         found.append((record[33 : 33 + record[32]], int.from_bytes(record[2:6], "little"),
                       int.from_bytes(record[10:14], "little"), record[25]))  # fmt: skip
         position += root[position]
-    first = MIB // BLOCK
+    first = MIB // SECTOR
     assert found[2:] == [
-        (b"BOOT.CAT;1", CATALOG, BLOCK, 0),
+        (b"BOOT.CAT;1", CATALOG, SECTOR, 0),
         (b"EFI.IMG;1", first, MAX_EXTENT, 0x80),
-        (b"EFI.IMG;1", first + MAX_EXTENT // BLOCK, MAX_EXTENT, 0x80),
-        (b"EFI.IMG;1", first + 2 * MAX_EXTENT // BLOCK, 4096, 0),
+        (b"EFI.IMG;1", first + MAX_EXTENT // SECTOR, MAX_EXTENT, 0x80),
+        (b"EFI.IMG;1", first + 2 * MAX_EXTENT // SECTOR, 4096, 0),
     ]
     with pytest.raises(DoesNotFitError):
-        Iso(1 << 40, MIB, 1 << 39, "ZPP", 0).blocks()
+        file_system(1 << 40, 1 << 39)

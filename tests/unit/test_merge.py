@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from pathlib import Path as File
+from pathlib import Path
 
 import pytest
 from trees import tree_of
@@ -12,13 +12,13 @@ from efi_image.build.image import make_image
 from efi_image.build.options import ResolvedOptions
 from efi_image.formats import merge
 from efi_image.formats.disk import open_disk
-from efi_image.formats.files import Node, Path, walk
+from efi_image.formats.files import FilePath, Node, walk
 from efi_image.formats.merge import side_by_side
 
 NAMES = ("a", "A B", "b.txt", "c", "dir", "dir!", "dir.x", "e", "Ä", "z")
 
 
-def image(path: File, seed: int) -> File:
+def image(path: Path, seed: int) -> Path:
     """An image of files at random paths."""
     chance = random.Random(seed)
     files: dict[str, bytes] = {}
@@ -29,7 +29,9 @@ def image(path: File, seed: int) -> File:
     return path
 
 
-def merged(old: File, new: File) -> tuple[list[tuple[Path, tuple[Node | None, Node | None]]], ...]:
+def merged(
+    old: Path, new: Path
+) -> tuple[list[tuple[FilePath, tuple[Node | None, Node | None]]], ...]:
     """What side_by_side tells, and what it has to."""
     with open_disk(old) as one, open_disk(new) as other:
         volumes = [disk.volume(disk.pick()) for disk in (one, other)]
@@ -42,7 +44,7 @@ def merged(old: File, new: File) -> tuple[list[tuple[Path, tuple[Node | None, No
 @pytest.mark.parametrize("batch", [1, 2, 3, 1 << 15])
 @pytest.mark.parametrize("seed", range(3))
 def test_all_names_of_both_in_order(
-    tmp_path: File, monkeypatch: pytest.MonkeyPatch, seed: int, batch: int
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int, batch: int
 ) -> None:
     monkeypatch.setattr(merge, "BATCH", batch)
     monkeypatch.setattr(merge, "SMALL_BATCH", batch)
@@ -53,7 +55,7 @@ def test_all_names_of_both_in_order(
     }  # fmt: skip
 
 
-def test_directory_that_is_a_file_on_the_other(tmp_path: File) -> None:
+def test_directory_that_is_a_file_on_the_other(tmp_path: Path) -> None:
     for name, path in (("a", "x/y"), ("b", "x")):
         make_image(ResolvedOptions(tmp_path / name), tree_of({path: b""}))
     found, wanted = merged(tmp_path / "a", tmp_path / "b")

@@ -24,8 +24,8 @@ from efi_image.build.image import Report, make_image
 from efi_image.build.options import OutputFormat, ResolvedOptions
 from efi_image.build.plan import plan
 from efi_image.errors import InputError, MissingError, OutputError, UsageError
-from efi_image.formats.bmap import BLOCK, BlockMap
-from efi_image.formats.virtual_disk_writer import VMDK_DESCRIPTOR, crc32c, settle_vmdk
+from efi_image.formats.bmap import BLOCK, BmapBuilder
+from efi_image.formats.virtual_disk import VMDK_DESCRIPTOR, crc32c, settle_vmdk
 from efi_image.io.source import FileSource
 
 MIB = 1 << 20
@@ -183,7 +183,7 @@ def test_identities_follow_the_content(tmp_path: Path) -> None:
 
 def test_without_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(MissingError, match="qemu-img is missing.*apt-get install qemu-utils"):
+    with pytest.raises(MissingError, match="qemu-img is needed.*apt-get install qemu-utils"):
         make(tmp_path / "a.qcow2")
     assert list(tmp_path.iterdir()) == []
 
@@ -236,13 +236,13 @@ def test_bmaptool_sees_damage(tmp_path: Path, raw: bytes) -> None:
                 max_size=8), st.integers(0, 2 * BLOCK))  # fmt: skip
 def test_map_of_any_data(pieces: list[tuple[int, bytes]], rest: int) -> None:
     """Each range's sum is that of its blocks, and all outside of them is zeros."""
-    blocks, image = BlockMap(), b""
+    blocks, image = BmapBuilder(), b""
     for gap, data in pieces:
         image += bytes(gap)
         blocks.data(len(image), memoryview(data))
         image += data
     image += bytes(rest)
-    text = blocks.finish(len(image)).decode()
+    text = blocks.finish(len(image)).pack().decode()
     left, last_end, count = bytearray(image), -1, 0
     for digest, first, last in re.findall(r'chksum="(\w+)"> (\d+)(?:-(\d+))? <', text):
         start, end = int(first), int(last or first)

@@ -5,13 +5,12 @@ from __future__ import annotations
 import json
 import re
 import struct
-import subprocess
 from pathlib import Path
 from uuid import UUID
 
 import oracles
 import pytest
-from foreign import MIB, in_memory, mkfs, patched
+from foreign import GPT_SCRIPT, MIB, in_memory, mkfs, patched, sfdisk
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -23,22 +22,6 @@ from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
 from efi_image.formats.mbr import MAX_LOGICAL, read_mbr
 from efi_image.io.medium import open_raw
-
-
-def sfdisk(image: Path, script: str, size: int = 64 * MIB) -> Path:
-    with image.open("wb") as file:
-        file.truncate(size)
-    subprocess.run(
-        ["/usr/sbin/sfdisk", "-q", image], input=script, text=True, check=True, capture_output=True
-    )
-    return image
-
-
-GPT_SCRIPT = """label: gpt
-size=8MiB, type=uefi, name="EFI – System", attrs="LegacyBIOSBootable"
-size=4MiB, type=linux, name="root"
-start=40MiB, type=21686148-6449-6E6F-744E-656564454649
-"""
 
 
 def test_gpt_is_as_sgdisk_and_sfdisk_see_it(tmp_path: Path) -> None:

@@ -21,11 +21,11 @@ from writing import (
 from efi_image.errors import (
     InputError,
 )
-from efi_image.flash.bmap import read_bmap
 from efi_image.flash.options import WriteOptions
 from efi_image.flash.session import Session
 from efi_image.flash.source import open_source
 from efi_image.flash.target import open_file
+from efi_image.formats.bmap import read_bmap
 
 __all__ = ["image"]
 
@@ -70,9 +70,9 @@ def test_an_image_that_is_not_its_bmaps(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "what"),
     [
-        ("", "is no XML"),
-        ("<bmap version='3.0'/>", "is no bmap file of version 1 or 2"),
-        ("<bmap version='2.0'><ChecksumType>md5</ChecksumType></bmap>", "unknown kind: md5"),
+        ("", "is not XML"),
+        ("<bmap version='3.0'/>", "is not a bmap file of version 1 or 2"),
+        ("<bmap version='2.0'><ChecksumType>md5</ChecksumType></bmap>", "unknown type: md5"),
         ("<!DOCTYPE x [<!ENTITY a 'b'>]><bmap version='1.3'/>", "declares a document type"),
         ("<bmap version='1.3'><ImageSize> 9 </ImageSize></bmap>", "has no BlockSize"),
         (

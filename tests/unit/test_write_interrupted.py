@@ -245,7 +245,7 @@ def test_a_manifest_needs_no_image_file(
         (["image.img", "stick", "--eject"], 2, "--eject: is for devices, not for files"),
         (["image.img", "stick", "--probe", "--resume"], 2, "--probe: cannot be used with --resume"),
         (["image.img", "stick", "--resume", "--no-verify"], 2, "--resume: cannot be used with"),
-        (["image.img", "/dev/none-such"], 3, "/dev/none-such: cannot be used"),
+        (["image.img", "/dev/none-such"], 3, "/dev/none-such: cannot be opened"),
         (["image.img", "stick", "--bmap", "none"], 3, "none: does not exist"),
         (["disk.toml", "stick", "--bmap", "none"], 2, "--bmap: cannot be used with a manifest"),
         (["empty", "stick"], 3, "empty: is empty"),
@@ -316,4 +316,4 @@ def test_the_disk_of_this_machine_is_refused(
         if any(mount.target == "/" for mount in device.mounts):
             options = ["--yes-erase", device.key, "--internal"]
             assert main(["write", str(image), device.path, *options]) == 9
-            assert "holds /" in capsys.readouterr().err
+            assert "contains /" in capsys.readouterr().err

@@ -1,1 +1,1 @@
-"""PE files: Microsoft's PE format; UEFI specification, 2.1.1."""
+"""PE files: the headers, what UEFI loads, and Authenticode signatures."""

@@ -1,94 +1,161 @@
-"""The headers of a PE file, as far as UEFI's loader looks at them.
+"""The headers of a PE file, as far as UEFI's loader looks at them, valid or not.
 
-Offsets and names are of the PE/COFF specification; what is read is bounded by the format.
+Names and offsets are those of Microsoft's "PE Format": MS-DOS stub, COFF file header, optional
+header, data directories, section table.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from efi_image.errors import PeError
-from efi_image.io.source import Source
 
-PE32 = 0x10B
-PE32_PLUS = 0x20B
+HEAD = 1 << 16  # bytes at a file's start that contain all headers, where only those are read
+PE32, PE32_PLUS = 0x10B, 0x20B
+RELOCS_STRIPPED = 0x0001  # characteristics of the file
+EXECUTE, READ, WRITE = 0x20000000, 0x40000000, 0x80000000  # characteristics of a section
+SECURITY, BASE_RELOCATION = 4, 5  # data directories
 MAX_DIRECTORIES = 16
 
-_DOS_HEADER = 64
+_PE_OFFSET_AT = 0x3C  # in the MS-DOS stub
 _COFF = struct.Struct("<4sHHIIIHH")
+_WINDOWS_FIELDS = struct.Struct("<I20xIIIH")  # at 32: section alignment, sizes, checksum, subsystem
+_CHECKSUM_AT = 64
 _SECTION = struct.Struct("<8sIIIIIIHHI")
 _DIRECTORY = struct.Struct("<II")
+
+ReadAt = Callable[[int, int], bytes]  # (offset, count) → the bytes, fewer at the end of the file
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A section: its place in memory and in the file, in bytes, and its characteristics."""
+
+    name: str
+    address: int
+    memory_size: int
+    offset: int
+    file_size: int
+    characteristics: int
+
+    @property
+    def is_writable_code(self) -> bool:
+        """Whether it is both writable and executable."""
+        return bool(self.characteristics & EXECUTE and self.characteristics & WRITE)
 
 
 @dataclass(frozen=True, slots=True)
 class PeHeader:
-    """The fields that matter; `raw_ends` are the file offsets at which sections end.
+    """The fields of the headers; `directories` are pairs of address and size.
 
-    `directories` are pairs of address and size. `sections` is the number announced;
-    `raw_ends` has as many unless the file ends within the table.
+    `section_count` is what the header says; `sections` are fewer if the file ends within the
+    section table. `checksum_at` and `security_at` are the file offsets of the checksum and of
+    the certificate table's data directory, which is None if there are too few directories.
     """
 
     machine: int
     characteristics: int
     magic: int
     subsystem: int
+    section_alignment: int
     size_of_image: int
     size_of_headers: int
     directories: tuple[tuple[int, int], ...]
-    sections: int
-    raw_ends: tuple[int, ...]
+    section_count: int
+    sections: tuple[Section, ...]
+    checksum_at: int
+    security_at: int | None
+
+    @property
+    def certificates(self) -> tuple[int, int]:
+        """Offset and size of the certificate table; (0, 0) if there is none.
+
+        It is the only data directory whose address is a file offset.
+        """
+        offset, size = self._directory(SECURITY)
+        return (offset, size) if offset and size else (0, 0)
+
+    @property
+    def relocations(self) -> tuple[int, int]:
+        """Address and size of the base relocations; (0, 0) if there are none."""
+        return self._directory(BASE_RELOCATION)
+
+    @property
+    def end(self) -> int:
+        """The smallest size in bytes of a file that has all that the headers describe."""
+        ends = [s.offset + s.file_size for s in self.sections if s.file_size]
+        return max(self.size_of_headers, sum(self.certificates), *ends)
+
+    def _directory(self, number: int) -> tuple[int, int]:
+        return self.directories[number] if number < len(self.directories) else (0, 0)
 
 
-def _no_pe(source: Source, reason: str) -> PeError:
-    return PeError(f"is no PE file, or a truncated one: {reason}", where=source.name)
+def read_headers(read_at: ReadAt, name: str = "") -> PeHeader:
+    """Read the headers with `read_at`; `name` is for the message.
 
-
-def read_header(source: Source) -> PeHeader:
-    """Read the headers; raises PeError if there are none."""
-    dos = source.read_at(0, _DOS_HEADER)
-    if len(dos) < _DOS_HEADER or dos[:2] != b"MZ":
-        raise _no_pe(source, "no DOS header")
-    start = int.from_bytes(dos[0x3C:], "little")
-    coff = source.read_at(start, _COFF.size)
-    if len(coff) < _COFF.size or coff[:4] != b"PE\0\0":
-        raise _no_pe(source, "no PE signature")
-    _, machine, sections, _, _, _, optional_size, characteristics = _COFF.unpack(coff)
+    Raises PeError if the file has no PE headers, or ends before their last fixed field.
+    """
+    if read_at(0, 2) != b"MZ":
+        raise _not_pe("it does not start with MZ", name)
+    start = int.from_bytes(read_at(_PE_OFFSET_AT, 4), "little")
+    coff = read_at(start, _COFF.size)
+    if coff[:4] != b"PE\0\0":
+        raise _not_pe(f"there is no PE signature at byte 0x{start:x}", name)
+    if len(coff) < _COFF.size:
+        raise _not_pe("it ends within the COFF header", name)
+    _, machine, section_count, _, _, _, optional_size, characteristics = _COFF.unpack(coff)
     start += _COFF.size
-    optional = source.read_at(start, optional_size)
-    if len(optional) < optional_size:
-        raise _no_pe(source, "the optional header is cut off")
+    optional = read_at(start, optional_size)
     magic = int.from_bytes(optional[:2], "little")
+    if len(optional) < optional_size:
+        raise _not_pe("it ends within the optional header", name)
     if magic not in (PE32, PE32_PLUS):
-        raise _no_pe(source, "no optional header")
-    table = 112 if magic == PE32_PLUS else 96
-    if optional_size < table:
-        raise _no_pe(source, "the optional header is too short")
-    size_of_image, size_of_headers, _, subsystem = struct.unpack_from("<IIIH", optional, 56)
+        raise _not_pe(f"its optional header has the magic number 0x{magic:x}", name)
+    fixed_size = 112 if magic == PE32_PLUS else 96
+    if optional_size < fixed_size:
+        raise _not_pe(f"its optional header has only {optional_size} bytes", name)
+    alignment, size_of_image, size_of_headers, _, subsystem = _WINDOWS_FIELDS.unpack_from(
+        optional, 32
+    )
+    directories = _directories(optional, fixed_size)
+    security_at = start + fixed_size + SECURITY * _DIRECTORY.size
     return PeHeader(
         machine=machine,
         characteristics=characteristics,
         magic=magic,
         subsystem=subsystem,
+        section_alignment=alignment,
         size_of_image=size_of_image,
         size_of_headers=size_of_headers,
-        directories=_directories(optional, table),
-        sections=sections,
-        raw_ends=_raw_ends(source, start + optional_size, sections),
+        directories=directories,
+        section_count=section_count,
+        sections=_sections(read_at(start + optional_size, section_count * _SECTION.size)),
+        checksum_at=start + _CHECKSUM_AT,
+        security_at=security_at if len(directories) > SECURITY else None,
     )
 
 
-def _directories(optional: bytes, table: int) -> tuple[tuple[int, int], ...]:
-    announced = int.from_bytes(optional[table - 4 : table], "little")
-    room = (len(optional) - table) // _DIRECTORY.size
-    end = table + min(announced, room, MAX_DIRECTORIES) * _DIRECTORY.size
-    return tuple(_DIRECTORY.iter_unpack(optional[table:end]))
+def _not_pe(reason: str, name: str) -> PeError:
+    return PeError(f"is not a PE file, or is truncated: {reason}", where=name)
 
 
-def _raw_ends(source: Source, start: int, sections: int) -> tuple[int, ...]:
-    rows = source.read_at(start, sections * _SECTION.size)
-    whole = len(rows) - len(rows) % _SECTION.size
+def _directories(optional: bytes, fixed_size: int) -> tuple[tuple[int, int], ...]:
+    count = int.from_bytes(optional[fixed_size - 4 : fixed_size], "little")
+    room = (len(optional) - fixed_size) // _DIRECTORY.size
+    end = fixed_size + min(count, room, MAX_DIRECTORIES) * _DIRECTORY.size
+    return tuple(_DIRECTORY.iter_unpack(optional[fixed_size:end]))
+
+
+def _sections(table: bytes) -> tuple[Section, ...]:
+    whole = len(table) - len(table) % _SECTION.size
     return tuple(
-        pointer + size if size else 0
-        for _, _, _, size, pointer, *_ in _SECTION.iter_unpack(rows[:whole])
-    )
+        Section(_text(name), address, memory_size, offset, file_size, characteristics)
+        for name, memory_size, address, file_size, offset, *_, characteristics
+        in _SECTION.iter_unpack(table[:whole])
+    )  # fmt: skip
+
+
+def _text(name: bytes) -> str:
+    return name.rstrip(b"\0").decode("ascii", "backslashreplace")

@@ -1,23 +1,24 @@
-"""PE files as UEFI loads them: what kind one is, and whether it can stand where it shall."""
+"""PE files as UEFI loads them: why it would not, and which file belongs in which place.
+
+Source: UEFI Specification 2.10, 2.1.1 (UEFI images) and 3.5.1.1 (removable media boot).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from efi_image.errors import PeError
 from efi_image.formats.fat.names import fold, show_path
-from efi_image.formats.pe.headers import PE32_PLUS, PeHeader, read_header
+from efi_image.formats.pe.headers import PE32_PLUS, RELOCS_STRIPPED, PeHeader, read_headers
 from efi_image.io.source import Source
 
-RELOCS_STRIPPED = 0x0001
-DIRECTORY_SECURITY = 4
-DIRECTORY_BASERELOC = 5
+PAGE = 4096
 
 
 class Machine(IntEnum):
-    """Machines of UEFI, with PE's numbers."""
+    """The machines of UEFI, with PE's numbers."""
 
     IA32 = 0x014C
     ARM = 0x01C2
@@ -28,7 +29,7 @@ class Machine(IntEnum):
 
 
 class Subsystem(IntEnum):
-    """Kinds of UEFI program, with PE's numbers."""
+    """The kinds of UEFI program, with PE's numbers."""
 
     APPLICATION = 10
     BOOT_DRIVER = 11
@@ -48,11 +49,101 @@ SUBSYSTEM_TEXT = {
     Subsystem.BOOT_DRIVER: "UEFI boot-service driver",
     Subsystem.RUNTIME_DRIVER: "UEFI runtime driver",
 }
-_64_BITS = frozenset({Machine.RISCV64, Machine.LOONGARCH64, Machine.X64, Machine.AA64})
+_32_BITS = frozenset({Machine.IA32, Machine.ARM})
+
+
+def machine_text(number: int) -> str:
+    """The name of a PE machine, or its number."""
+    return MACHINE_TEXT[Machine(number)] if number in MACHINE_TEXT else f"machine 0x{number:04x}"
+
+
+def subsystem_text(number: int) -> str:
+    """The name of a UEFI subsystem, or its number."""
+    return SUBSYSTEM_TEXT[Subsystem(number)] if number in SUBSYSTEM_TEXT else f"subsystem {number}"
+
+
+# ---- what prevents loading
+
+
+class FaultKind(Enum):
+    """What is wrong with a PE file; the values are for messages."""
+
+    FORMAT = "UEFI cannot load it"
+    TRUNCATED = "is truncated"
+    STRIPPED = "its relocations are stripped, so UEFI can load it only at one address"
+    RELOCATIONS = "its relocations lie outside the image"
+    SECTIONS = "its sections do not fit together"
+    UNALIGNED = "its sections are not aligned to pages"
+    WRITABLE_CODE = "its sections are both writable and executable"
+
+
+HARMLESS = frozenset({FaultKind.UNALIGNED, FaultKind.WRITABLE_CODE})  # to most firmware
+# `make` takes files with faulty sections: OVMF starts UKIs with sections that overlap
+_REFUSED = frozenset(FaultKind) - HARMLESS - {FaultKind.SECTIONS}
+
+
+@dataclass(frozen=True, slots=True)
+class PeFault:
+    """One fault of a PE file, with the details."""
+
+    kind: FaultKind
+    reason: str
+
+
+def find_faults(header: PeHeader, size: int) -> Iterator[PeFault]:
+    """All faults of a file of `size` bytes with these headers, whatever its role."""
+    if header.machine not in MACHINE_TEXT:
+        reason = f"it is for machine 0x{header.machine:x}, which UEFI does not support"
+        yield PeFault(FaultKind.FORMAT, reason)
+    elif (header.machine in _32_BITS) == (header.magic == PE32_PLUS):
+        reason = f"the optional header (0x{header.magic:x}) does not match the machine"
+        yield PeFault(FaultKind.FORMAT, reason)
+    if len(header.sections) != header.section_count:
+        yield PeFault(FaultKind.TRUNCATED, "it ends within the section table")
+    elif header.end > size:
+        reason = f"it has {size} bytes, its headers describe {header.end}"
+        yield PeFault(FaultKind.TRUNCATED, reason)
+    if header.characteristics & RELOCS_STRIPPED:
+        reason = f"its characteristics are 0x{header.characteristics:04x}"
+        yield PeFault(FaultKind.STRIPPED, reason)
+    # no relocations at all are fine: position-independent code needs none
+    address, length = header.relocations
+    if address + length > header.size_of_image:
+        reason = f"they end at 0x{address + length:x}, the image at 0x{header.size_of_image:x}"
+        yield PeFault(FaultKind.RELOCATIONS, reason)
+    yield from (PeFault(FaultKind.SECTIONS, reason) for reason in _section_faults(header))
+    if header.section_alignment % PAGE:
+        reason = f"they are aligned to {header.section_alignment} bytes"
+        yield PeFault(FaultKind.UNALIGNED, reason)
+    # the format does not allow these, but EDK2 loads them; systemd's stub has such a section
+    elif odd := [section.name for section in header.sections if section.address % PAGE]:
+        yield PeFault(FaultKind.UNALIGNED, ", ".join(odd))
+    if both := [section.name for section in header.sections if section.is_writable_code]:
+        yield PeFault(FaultKind.WRITABLE_CODE, ", ".join(both))
+
+
+def _section_faults(header: PeHeader) -> Iterator[str]:
+    alignment = header.section_alignment
+    if not alignment or alignment & (alignment - 1):
+        yield f"the section alignment, {alignment}, is not a power of two"
+        return
+    end = header.size_of_headers
+    for section in sorted(header.sections, key=lambda section: section.address):
+        if not section.memory_size and not section.file_size:
+            continue
+        last = section.address + (section.memory_size or section.file_size)
+        if section.address < end:
+            yield f"{section.name} overlaps what precedes it"
+        if last > header.size_of_image:
+            yield f"{section.name} ends beyond the image's {header.size_of_image} bytes"
+        end = max(end, last)
+
+
+# ---- what `make` checks
 
 
 class Role(Enum):
-    """What a PE file has to be."""
+    """What a PE file must be."""
 
     APPLICATION = "UEFI application"
     DRIVER = "UEFI driver"
@@ -60,84 +151,30 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PeInfo:
-    """What matters of a PE file."""
+    """The machine and subsystem of a UEFI program."""
 
     machine: Machine
     subsystem: Subsystem
 
 
-def _hex(value: int) -> str:
-    return f"0x{value:x}"
+def identify(source: Source) -> PeInfo:
+    """The kind of UEFI program that a file is.
 
-
-def _check_complete(header: PeHeader, source: Source) -> None:
-    """Refuse a file that ends before what its headers announce."""
-    if len(header.raw_ends) != header.sections:
-        raise PeError("is truncated within its section table", where=source.name)
-    ends = [header.size_of_headers, *header.raw_ends]
-    if len(header.directories) > DIRECTORY_SECURITY:
-        # the only directory whose address is a file offset
-        address, size = header.directories[DIRECTORY_SECURITY]
-        ends.append(address + size if size else 0)
-    if max(ends) > source.size:
-        raise PeError(
-            f"is truncated: {source.size} bytes, its headers speak of {max(ends)}",
-            where=source.name,
-        )
-
-
-def _machine(header: PeHeader, name: str) -> Machine:
-    try:
-        machine = Machine(header.machine)
-    except ValueError:
-        raise PeError(
-            f"is for machine {_hex(header.machine)}, which UEFI does not know", where=name
-        ) from None
-    if (header.magic == PE32_PLUS) != (machine in _64_BITS):
-        raise PeError(
-            f"has an optional header ({_hex(header.magic)}) that does not go with its machine",
-            where=name,
-        )
-    return machine
-
-
-def _subsystem(header: PeHeader, name: str) -> Subsystem:
-    try:
-        return Subsystem(header.subsystem)
-    except ValueError:
-        raise PeError(f"is no UEFI program (subsystem {header.subsystem})", where=name) from None
-
-
-def _check_relocations(header: PeHeader, name: str) -> None:
-    """Refuse what can only run at its link address.
-
-    An empty relocation directory is fine: position-independent code has nothing to relocate.
+    Raises PeError if UEFI would not load it, InputError if the file cannot be read.
     """
-    if header.characteristics & RELOCS_STRIPPED:
-        raise PeError(
-            "has its relocations stripped, so UEFI can load it at one address only",
-            where=name,
-            hint="link it without /FIXED",
-        )
-    if len(header.directories) > DIRECTORY_BASERELOC:
-        address, size = header.directories[DIRECTORY_BASERELOC]
-        if address + size > header.size_of_image:
-            raise PeError("has its relocations outside of the image", where=name)
-
-
-def inspect(source: Source) -> PeInfo:
-    """What kind of UEFI program that is; raises PeError if UEFI would not load it."""
-    header = read_header(source)
-    _check_complete(header, source)
-    machine = _machine(header, source.name)
-    subsystem = _subsystem(header, source.name)
-    _check_relocations(header, source.name)
-    return PeInfo(machine, subsystem)
+    header = read_headers(source.read_at, source.name)
+    for fault in find_faults(header, source.size):
+        if fault.kind in _REFUSED:
+            hint = "link it without /FIXED" if fault.kind is FaultKind.STRIPPED else ""
+            raise PeError(f"{fault.kind.value}: {fault.reason}", where=source.name, hint=hint)
+    if header.subsystem not in SUBSYSTEM_TEXT:
+        raise PeError(f"is not a UEFI program: subsystem {header.subsystem}", where=source.name)
+    return PeInfo(Machine(header.machine), Subsystem(header.subsystem))
 
 
 def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:
-    """Check a PE file for its role on an image for that machine; raises PeError."""
-    info = inspect(source)
+    """Check a PE file for its role on an image for that machine; raises as `identify`."""
+    info = identify(source)
     if info.machine is not machine:
         raise PeError(
             f"is for {MACHINE_TEXT[info.machine]}, not {MACHINE_TEXT[machine]}", where=source.name
@@ -161,7 +198,7 @@ def is_program(path: Sequence[str]) -> bool:
 
 
 def boot_machine(path: Sequence[str]) -> Machine | None:
-    """The machine whose firmware starts that path of a removable medium by itself, if any."""
+    """The machine whose firmware starts that path of a removable medium by default, if any."""
     machine = _BOOT_NAMES.get(path[-1].upper())
     if machine and len(path) == 3 and [fold(name) for name in path[:2]] == ["efi", "boot"]:
         return machine
@@ -169,34 +206,36 @@ def boot_machine(path: Sequence[str]) -> Machine | None:
 
 
 def check_place(path: Sequence[str], source: Source, machines: Iterable[Machine]) -> None:
-    """Check a file that shall stand at that path, if its name says that it is a UEFI program.
+    """Check a file for its path on the image, if its name says that it is a UEFI program.
 
-    `machines` are those that the image boots on.
+    `machines` are those that the image boots on. Raises as `identify`, and PeError for a
+    program that does not belong at that path.
     """
     if not is_program(path):
         return
     boots = boot_machine(path)
     if boots and any(name != name.upper() for name in path):
         raise PeError(
-            "some firmware finds it in upper case only",
+            "some firmware finds it only in upper case",
             where=show_path(path),
             hint=f"name it {show_path(path).upper()}",
         )
-    info = inspect(source)
+    info = identify(source)
     allowed = {boots} if boots else set(machines)
     if info.machine not in allowed:
         wanted = " or ".join(sorted(MACHINE_TEXT[machine] for machine in allowed))
         raise PeError(
-            f"is for {MACHINE_TEXT[info.machine]}, not {wanted} as {show_path(path)} has to be",
+            f"is for {MACHINE_TEXT[info.machine]}, but {show_path(path)} must be for {wanted}",
             where=source.name,
         )
     if boots and info.subsystem is not Subsystem.APPLICATION:
         raise PeError(
-            f"is a {SUBSYSTEM_TEXT[info.subsystem]}; the firmware starts an application there",
+            f"is a {SUBSYSTEM_TEXT[info.subsystem]}, but firmware starts only an application as "
+            f"{show_path(path)}",
             where=source.name,
         )
 
 
 def is_linux(source: Source) -> bool:
-    """Whether it is a Linux kernel for x86 (its setup header has a magic number)."""
+    """Whether a file is a Linux kernel for x86, by the magic number of its setup header."""
     return source.read_at(0x202, 4) == b"HdrS"

@@ -1,4 +1,4 @@
-"""Cluster chains: followed once each, and what is wrong with them."""
+"""Cluster chains: each is followed once, and its faults are reported."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from efi_image.formats.fat.geometry import FIRST_CLUSTER
 from efi_image.formats.fat.reader import ChainFault, FatVolume
-from efi_image.verify.context import Scope
+from efi_image.verify.context import CheckContext
 
 CODES = {
     ChainFault.OUTSIDE: "F206",
@@ -19,34 +19,34 @@ MAX_CLUSTERS = 1 << 26  # a byte of memory each
 
 @dataclass(frozen=True)
 class Chain:
-    """A chain as far as it could be followed; `sound` if that was to its end."""
+    """A chain; `length` is in clusters, `complete` if it could be followed to its end."""
 
     first: int
     length: int
-    sound: bool
+    complete: bool
 
 
 class Chains:
-    """The clusters of a volume and whether a chain claimed them."""
+    """The clusters of a volume, and whether a chain claims each (`claimed`)."""
 
-    def __init__(self, scope: Scope, volume: FatVolume) -> None:
-        self._scope = scope
+    def __init__(self, context: CheckContext, volume: FatVolume) -> None:
+        self._context = context
         self._volume = volume
         self.claimed = bytearray(volume.last_cluster + 1)
 
     def entry_offset(self, cluster: int) -> int:
-        """The byte on the volume of the first FAT's entry."""
+        """The byte offset on the volume of a cluster's entry in the first FAT."""
         boot = self._volume.boot
         return boot.reserved * boot.sector_size + cluster * self._volume.kind.value // 8
 
     def claim(self, first: int, path: str) -> Chain:
-        """Follow a chain that begins at an existing cluster; says what is wrong with it."""
+        """Follow the chain of the file `path` from an existing cluster; reports its faults."""
         volume, claimed = self._volume, self.claimed
         value = volume.entry(first)
         if value == 0 or volume.is_bad(value):
             code, state = ("F210", "marked bad") if value else ("F209", "free")
             reason = f"its first cluster, {first}, is {state}"
-            self._scope.add(code, reason, self.entry_offset(first), path)
+            self._context.add(code, reason, self.entry_offset(first), path)
             return Chain(first, 0, False)
         if claimed[first]:
             self._crossing(first, path)
@@ -87,9 +87,9 @@ class Chains:
         return False
 
     def _crossing(self, cluster: int, path: str) -> None:
-        reason = f"cluster {cluster} belongs to another chain as well"
-        self._scope.add("F208", reason, self.entry_offset(cluster), path)
+        reason = f"cluster {cluster} is in another chain, too"
+        self._context.add("F208", reason, self.entry_offset(cluster), path)
 
     def _fault(self, fault: ChainFault, cluster: int, following: int, path: str) -> None:
-        reason = f"after cluster {cluster} (of {self._volume.clusters}): {following:#x}"
-        self._scope.add(CODES[fault], reason, self.entry_offset(cluster), path)
+        reason = f"after cluster {cluster} (of {self._volume.clusters}) follows {following:#x}"
+        self._context.add(CODES[fault], reason, self.entry_offset(cluster), path)

@@ -1,4 +1,7 @@
-"""The FATs as a whole: their first entries, their copies, lost clusters, and FSInfo."""
+"""The FATs as a whole: their first entries, their copies, lost clusters, and FSInfo.
+
+Source: Microsoft's "FAT: General Overview of On-Disk Format" 1.03 (fatgen103).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from dataclasses import dataclass
 
 from efi_image.formats.fat.geometry import FIRST_CLUSTER, FatType
 from efi_image.formats.fat.reader import FatVolume, FsInfo
-from efi_image.verify.context import Scope
+from efi_image.verify.context import CheckContext
 from efi_image.verify.fat.bpb import MEDIA_BYTES
-from efi_image.verify.finding import Fix, Patch
+from efi_image.verify.finding import Patch, plural
 
 CHUNK = 1 << 20
 CLEAN = {FatType.FAT12: 0, FatType.FAT16: 0x8000, FatType.FAT32: 0x08000000}
@@ -17,23 +20,13 @@ NO_FAULT = {FatType.FAT12: 0, FatType.FAT16: 0x4000, FatType.FAT32: 0x04000000}
 DIRTY_AT = {FatType.FAT12: 0x25, FatType.FAT16: 0x25, FatType.FAT32: 0x41}
 UNKNOWN = 0xFFFFFFFF
 CHAIN_RULES = (
-    "F206",
-    "F207",
-    "F208",
-    "F209",
-    "F210",
-    "F401",
-    "F405",
-    "F412",
-    "F414",
-    "F416",
-    "F417",
-)
+    "F206", "F207", "F208", "F209", "F210", "F401", "F405", "F412", "F414", "F416", "F417",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Usage:
-    """What a FAT's entries are for: clusters that are free, lost (in use by nobody), bad."""
+    """The numbers of free, lost (in use, but in no chain) and bad clusters; first ones or 0."""
 
     free: int
     first_free: int
@@ -60,60 +53,62 @@ def _set_entry(raw: bytearray, kind: FatType, index: int, value: int) -> None:
     raw[start:end] = (kept | value).to_bytes(end - start, "little")
 
 
-def _entry_patches(scope: Scope, volume: FatVolume, index: int, value: int) -> tuple[Patch, ...]:
+def _entry_patches(
+    context: CheckContext, volume: FatVolume, index: int, value: int
+) -> Iterator[Patch]:
     """Patches that set one of the first two entries in all FATs."""
-    patches = []
     for copy in range(volume.boot.fats):
         offset = _fat_offset(volume, copy)
-        raw = bytearray(scope.medium.read(offset, 8))
+        raw = bytearray(context.medium.read(offset, 8))
         _set_entry(raw, volume.kind, index, value)
-        patches.append(scope.patch(offset, bytes(raw)))
-    return tuple(patches)
+        yield context.patch(offset, bytes(raw))
 
 
-def check_first_entries(scope: Scope, volume: FatVolume) -> None:
-    """FAT[0] holds the media byte, FAT[1] an end-of-chain mark."""
+def check_first_entries(context: CheckContext, volume: FatVolume) -> None:
+    """Check that FAT[0] is the media byte and FAT[1] an end-of-chain mark."""
     end, media = volume.kind.end_of_chain, volume.boot.media
     first, second = volume.entry(0), volume.entry(1)
     wanted = end & ~0xFF | media
     if first != wanted and media in MEDIA_BYTES:
-        fix = Fix("wrote FAT[0]", _entry_patches(scope, volume, 0, wanted))
-        reason = f"it is {first:#x}, not {wanted:#x}"
-        scope.add("F201", reason, _fat_offset(volume, 0), fix=fix)
+        fix = context.fix("wrote FAT[0]", *_entry_patches(context, volume, 0, wanted))
+        reason = f"it is {first:#x} instead of {wanted:#x}"
+        context.add("F201", reason, _fat_offset(volume, 0), fix=fix)
     flags = CLEAN[volume.kind] | NO_FAULT[volume.kind]
     if not volume.is_end(second | flags):
-        fix = Fix("wrote FAT[1]", _entry_patches(scope, volume, 1, end))
+        fix = context.fix("wrote FAT[1]", *_entry_patches(context, volume, 1, end))
         offset = _fat_offset(volume, 0) + volume.kind.value // 8
-        scope.add("F202", f"it is {second:#x}, not {end:#x}", offset, fix=fix)
+        context.add("F202", f"it is {second:#x} instead of {end:#x}", offset, fix=fix)
 
 
-def check_copies(scope: Scope, volume: FatVolume) -> None:
-    """All FATs are the same; after the chains were followed in the first."""
+def check_copies(context: CheckContext, volume: FatVolume) -> None:
+    """Check that all FATs are the same, after the chains of the first were followed."""
     size = volume.boot.fat_sectors * volume.boot.sector_size
     first = _fat_offset(volume, 0)
     for copy in range(1, volume.boot.fats):
         other = _fat_offset(volume, copy)
-        difference = _first_difference(scope, first, other, size)
+        difference = _first_difference(context, first, other, size)
         if difference is None:
             continue
-        fix = Fix(f"copied the first FAT to FAT {copy + 1}", (scope.copy(other, first, size),))
+        fix = context.fix(
+            f"copied the first FAT to FAT {copy + 1}", context.copy(other, first, size)
+        )
         cluster = difference * 8 // volume.kind.value
-        reason = f"FAT {copy + 1} from the first, at the entry of cluster {cluster}"
-        sound = not scope.has(*CHAIN_RULES, "F403")
-        scope.add("F203", reason, other + difference, fix=fix if sound else None)
+        reason = f"FAT {copy + 1} differs from the first at the entry of cluster {cluster}"
+        valid = not context.has(*CHAIN_RULES, "F403")
+        context.add("F203", reason, other + difference, fix=fix if valid else None)
 
 
-def _first_difference(scope: Scope, one: int, other: int, size: int) -> int | None:
+def _first_difference(context: CheckContext, one: int, other: int, size: int) -> int | None:
     for done in range(0, size, CHUNK):
         count = min(CHUNK, size - done)
-        a, b = scope.medium.read(one + done, count), scope.medium.read(other + done, count)
+        a, b = context.medium.read(one + done, count), context.medium.read(other + done, count)
         if a != b:
             return done + next(i for i, (x, y) in enumerate(zip(a, b, strict=True)) if x != y)
     return None
 
 
 def _numbered(volume: FatVolume) -> Iterator[tuple[int, list[int]]]:
-    """Pieces of the first FAT with their first cluster's number, FAT32's upper bits cleared."""
+    """(first cluster, entries) of the pieces of the first FAT; FAT32's upper bits are cleared."""
     base, mask = 0, volume.kind.end_of_chain
     for page in volume.table():
         yield base, [value & mask for value in page] if any(page) else [0] * len(page)
@@ -121,7 +116,7 @@ def _numbered(volume: FatVolume) -> Iterator[tuple[int, list[int]]]:
 
 
 def usage(volume: FatVolume, claimed: bytearray) -> Usage:
-    """Count what the first FAT's entries are for."""
+    """Count the clusters of the first FAT by their use."""
     free = lost = bad = first_free = first_lost = 0
     for base, page in _numbered(volume):
         skip = max(0, FIRST_CLUSTER - base)
@@ -141,7 +136,7 @@ def usage(volume: FatVolume, claimed: bytearray) -> Usage:
 def _unclaimed(
     page: list[int], claimed: bytearray, base: int, skip: int
 ) -> Iterator[tuple[int, int]]:
-    """(cluster, entry) in use that no chain claimed."""
+    """(cluster, entry) of clusters in use that no chain claims."""
     if page.count(0) == len(page):
         return
     for index in range(skip, len(page)):
@@ -149,22 +144,22 @@ def _unclaimed(
             yield base + index, page[index]
 
 
-def check_usage(scope: Scope, volume: FatVolume, claimed: bytearray) -> Usage:
-    """Lost and bad clusters; the counts for FSInfo."""
+def check_usage(context: CheckContext, volume: FatVolume, claimed: bytearray) -> Usage:
+    """Check for lost and bad clusters; returns the counts for FSInfo."""
     counts = usage(volume, claimed)
     if counts.bad:
-        scope.add("F205", f"{counts.bad} clusters")
+        context.add("F205", plural(counts.bad, "cluster"))
     if counts.lost:
-        text = f"freed {counts.lost} lost clusters"
-        safe = not scope.has(*CHAIN_RULES, "F203", "F127")
-        fix = Fix(text, tuple(_freeing(scope, volume, claimed))) if safe else None
+        text = f"freed {plural(counts.lost, 'lost cluster')}"
+        safe = not context.has(*CHAIN_RULES, "F203", "F127")
+        fix = context.fix(text, *_freeing(context, volume, claimed)) if safe else None
         offset = _fat_offset(volume, 0) + counts.first_lost * volume.kind.value // 8
-        reason = f"{counts.lost} clusters, the first is {counts.first_lost}"
-        scope.add("F204", reason, offset, fix=fix)
+        reason = f"{plural(counts.lost, 'cluster')}, the first is {counts.first_lost}"
+        context.add("F204", reason, offset, fix=fix)
     return counts
 
 
-def _freeing(scope: Scope, volume: FatVolume, claimed: bytearray) -> Iterator[Patch]:
+def _freeing(context: CheckContext, volume: FatVolume, claimed: bytearray) -> Iterator[Patch]:
     """Patches that free all lost clusters in all FATs."""
     for base, page in _numbered(volume):
         skip = max(0, FIRST_CLUSTER - base)
@@ -175,31 +170,33 @@ def _freeing(scope: Scope, volume: FatVolume, claimed: bytearray) -> Iterator[Pa
         size = -(-len(page) * volume.kind.value // 8)
         for copy in range(volume.boot.fats):
             offset = _fat_offset(volume, copy) + start
-            raw = bytearray(scope.medium.read(offset, size))
+            raw = bytearray(context.medium.read(offset, size))
             for cluster in lost:
                 _set_entry(raw, volume.kind, cluster - base, 0)
-            yield scope.patch(offset, bytes(raw))
+            yield context.patch(offset, bytes(raw))
 
 
-def check_fsinfo(scope: Scope, volume: FatVolume, counts: Usage) -> None:
-    """FAT32's FSInfo sector, and its backup."""
+def check_fsinfo(context: CheckContext, volume: FatVolume, counts: Usage) -> None:
+    """Check FAT32's FSInfo sector."""
     boot = volume.boot
     if volume.kind is not FatType.FAT32 or not 0 < boot.fsinfo_sector < boot.reserved:
         if volume.kind is FatType.FAT32:
-            scope.add("F301", f"its sector is given as {boot.fsinfo_sector}", 0x30)
+            context.add("F301", f"its place is given as sector {boot.fsinfo_sector}", 0x30)
         return
-    right = _fsinfo(counts.free, counts.first_free or UNKNOWN, boot.sector_size)
+    correct = _fsinfo(counts.free, counts.first_free or UNKNOWN, boot.sector_size)
     offset = boot.fsinfo_sector * boot.sector_size
-    info = FsInfo.parse(scope.medium.read(offset, 512))
-    fix = Fix(f"wrote FSInfo: {counts.free} free clusters", (scope.patch(offset, right),))
+    info = FsInfo.parse(context.medium.read(offset, 512))
+    fix = context.fix(
+        f"wrote FSInfo: {plural(counts.free, 'free cluster')}", context.patch(offset, correct)
+    )
     if not info.valid:
-        scope.add("F301", "its signatures are missing", offset, fix=fix)
+        context.add("F301", "its signatures are missing", offset, fix=fix)
         return
     if info.free not in (counts.free, UNKNOWN):
-        reason = f"it says {info.free}, {counts.free} are free"
-        scope.add("F302", reason, offset + 488, fix=fix)
+        reason = f"it is {info.free}, but {counts.free} are free"
+        context.add("F302", reason, offset + 488, fix=fix)
     if info.next_free != UNKNOWN and not volume.exists(info.next_free):
-        scope.add("F303", f"it says {info.next_free}", offset + 492, fix=fix)
+        context.add("F303", f"it is cluster {info.next_free}", offset + 492, fix=fix)
 
 
 def _fsinfo(free: int, following: int, sector_size: int) -> bytes:
@@ -208,22 +205,22 @@ def _fsinfo(free: int, following: int, sector_size: int) -> bytes:
     return (body.ljust(508, b"\0") + b"\0\0\x55\xaa").ljust(sector_size, b"\0")
 
 
-def check_clean(scope: Scope, volume: FatVolume) -> None:
-    """The marks that the volume was cleanly unmounted; the last of all checks."""
+def check_clean(context: CheckContext, volume: FatVolume) -> None:
+    """Check the marks of a clean unmount; the last check, as it must know of all others."""
     at = DIRTY_AT[volume.kind]
-    state = scope.medium.read(at, 1)[0]
+    state = context.medium.read(at, 1)[0]
     second = volume.entry(1)
     flags = CLEAN[volume.kind] | NO_FAULT[volume.kind]
     marked = bool(state & 3)
     entry_marked = second & flags != flags and volume.is_end(second | flags)
     if not marked and not entry_marked:
         return
-    sound = not scope.has("F2", "F4")
-    patches: tuple[Patch, ...] = (scope.patch(at, bytes([state & ~3])),)
+    valid = not context.has("F2", "F4")
+    patches = [context.patch(at, bytes([state & ~3]))]
     if entry_marked:
-        patches += _entry_patches(scope, volume, 1, second | flags)
-    fix = Fix("marked the volume as cleanly unmounted", patches) if sound else None
+        patches += _entry_patches(context, volume, 1, second | flags)
+    fix = context.fix("marked the volume as cleanly unmounted", *patches) if valid else None
     where = " and ".join(
         text for text, is_so in (("the boot sector", marked), ("FAT[1]", entry_marked)) if is_so
     )
-    scope.add("F117", f"in {where}", at, fix=fix)
+    context.add("F117", f"in {where}", at, fix=fix)

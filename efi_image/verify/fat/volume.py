@@ -5,41 +5,40 @@ from __future__ import annotations
 from efi_image.errors import InputError
 from efi_image.formats.fat.reader import BootSector, FatVolume
 from efi_image.progress import counter
-from efi_image.verify.context import Scope
-from efi_image.verify.fat import bpb as fat_boot
-from efi_image.verify.fat import tables as fat_tables
+from efi_image.verify.context import CheckContext
+from efi_image.verify.fat import bpb, tables
 from efi_image.verify.fat.chains import MAX_CLUSTERS, Chains
 from efi_image.verify.fat.tree import TreeCheck
 
 
-def check(scope: Scope) -> FatVolume | None:
-    """Check all of a volume; the volume, if its files can be read."""
-    boot = fat_boot.check(scope)
+def check(context: CheckContext) -> FatVolume | None:
+    """Check a whole volume; returns it if its files can be read."""
+    boot = bpb.check(context)
     if boot is None:
         return None
     try:
-        return _check_volume(scope, boot)
+        return _check_volume(context, boot)
     except InputError as error:
-        scope.add("F206", f"it {error.what}")
+        context.add("F206", f"it {error.what}")
         return None
 
 
-def _check_volume(scope: Scope, boot: BootSector) -> FatVolume | None:
-    volume = FatVolume(scope.medium)
-    volume.kind = fat_boot.kind_of(boot)
+def _check_volume(context: CheckContext, boot: BootSector) -> FatVolume | None:
+    volume = FatVolume(context.medium)
+    volume.kind = bpb.kind_of(boot)
     if boot.clusters > MAX_CLUSTERS:
-        scope.add("F126", f"it has {boot.clusters}")
+        context.add("F126", f"it has {boot.clusters}, the limit is {MAX_CLUSTERS}")
         return volume
-    if scope.has("F116") or (scope.has("F127") and boot.flags & 15):
+    if context.has("F116") or (context.has("F127") and boot.flags & 15):
         return None
-    fat_tables.check_first_entries(scope, volume)
-    chains = Chains(scope, volume)
+    tables.check_first_entries(context, volume)
+    chains = Chains(context, volume)
     used = (volume.clusters - max(volume.free_clusters(), 0)) * boot.cluster_size
-    TreeCheck(scope, volume, chains, counter(scope.progress, used)).run()
-    if not scope.has("F127"):
-        fat_tables.check_copies(scope, volume)
-    counts = fat_tables.check_usage(scope, volume, chains.claimed)
-    fat_tables.check_fsinfo(scope, volume, counts)
-    fat_tables.check_clean(scope, volume)
-    fat_boot.check_backup(scope, boot)
+    TreeCheck(context, volume, chains, counter(context.progress, used)).run()
+    if not context.has("F127"):
+        tables.check_copies(context, volume)
+    counts = tables.check_usage(context, volume, chains.claimed)
+    tables.check_fsinfo(context, volume, counts)
+    tables.check_clean(context, volume)
+    bpb.check_backup(context, boot)
     return volume

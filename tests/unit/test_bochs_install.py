@@ -1,4 +1,4 @@
-"""The Bochs rig's life, with an mmdebstrap and a Bochs that are shell scripts."""
+"""Installing Bochs, with an mmdebstrap and a Bochs that are shell scripts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 
 from efi_image.cli.bochs import command
-from efi_image.emulator import bochs_install as rig
+from efi_image.emulator import bochs_install
 from efi_image.emulator.debian import apt, mmdebstrap
 from efi_image.errors import EmulatorFailed, EmulatorMissing, MissingError, OutputError, UsageError
 
@@ -81,9 +81,9 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
 
 
 def test_install(machine: Machine) -> None:
-    installed = rig.install(machine.root)
+    installed = bochs_install.install(machine.root)
     assert machine.names == [".bochs.lock", "bochs"]
-    assert installed == rig.find(machine.root)
+    assert installed == bochs_install.find(machine.root)
     assert installed.version.packages == {"bochs": "3.1+dfsg-1", "ovmf": "3.1+dfsg-1"}
     (call,) = machine.calls
     assert "deb http://mirror.test/debian forky main" in call
@@ -98,7 +98,7 @@ def test_install(machine: Machine) -> None:
 
 
 def test_own_parts_are_built(machine: Machine) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     library = (machine.root / "zpp/bochs_fix.so").read_bytes()
     assert library.startswith(b"\x7fELF")
     program = (machine.root / "zpp/divide.efi").read_bytes()
@@ -108,53 +108,53 @@ def test_own_parts_are_built(machine: Machine) -> None:
 
 
 def test_install_again_does_nothing(machine: Machine) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     lines: list[str] = []
-    rig.install(machine.root, progress=lines.append)
+    bochs_install.install(machine.root, progress=lines.append)
     assert lines == ["already installed: bochs 3.1+dfsg-1, ovmf 3.1+dfsg-1"]
     assert len(machine.calls) == 1
-    rig.install(machine.root, force=True, mirror="http://other.test/debian")
+    bochs_install.install(machine.root, force=True, mirror="http://other.test/debian")
     assert "deb http://other.test/debian forky main" in machine.calls[1]
 
 
 def test_changed_library_is_built_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     sources = machine.base / "sources"
-    shutil.copytree(rig.data_file("bochsrc").parent, sources)
+    shutil.copytree(bochs_install.data_file("bochsrc").parent, sources)
     with (sources / "bochs_fix.c").open("a") as file:
         file.write("int zpp_is_new;\n")
-    monkeypatch.setattr(rig, "data_file", lambda name: sources / name)
-    renewed = rig.install(machine.root)
+    monkeypatch.setattr(bochs_install, "data_file", lambda name: sources / name)
+    renewed = bochs_install.install(machine.root)
     assert len(machine.calls) == 1
     assert b"zpp_is_new" in (machine.root / "zpp/bochs_fix.so").read_bytes()
-    assert renewed == rig.find(machine.root)
+    assert renewed == bochs_install.find(machine.root)
     assert machine.names == [".bochs.lock", "bochs"]
 
 
 def test_incomplete_root_is_made_again(machine: Machine) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     (machine.root / "usr/bin/bochs-bin").unlink()
     with pytest.raises(EmulatorMissing, match=r"usr/bin/bochs-bin is missing.*bochs install"):
-        rig.find(machine.root)
-    rig.install(machine.root)
-    rig.find(machine.root)
+        bochs_install.find(machine.root)
+    bochs_install.install(machine.root)
+    bochs_install.find(machine.root)
     assert len(machine.calls) == 2
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"layout": 0}'])
 def test_marker_of_another_version(machine: Machine, text: str) -> None:
-    rig.install(machine.root)
-    (machine.root / rig.MARKER).write_text(text)
+    bochs_install.install(machine.root)
+    (machine.root / bochs_install.MARKER).write_text(text)
     with pytest.raises(EmulatorMissing, match="bochs install"):
-        rig.find(machine.root)
-    rig.install(machine.root)
-    rig.find(machine.root)
+        bochs_install.find(machine.root)
+    bochs_install.install(machine.root)
+    bochs_install.find(machine.root)
 
 
 def test_unmended_bochs_is_refused(machine: Machine) -> None:
     (machine.base / "unmended").touch()
-    with pytest.raises(EmulatorFailed, match="not in effect"):
-        rig.install(machine.root)
+    with pytest.raises(EmulatorFailed, match="has no effect"):
+        bochs_install.install(machine.root)
     assert machine.names == [".bochs.lock"]
 
 
@@ -163,7 +163,7 @@ def test_unmended_bochs_is_refused(machine: Machine) -> None:
     [
         ("Temporary failure resolving 'mirror.test'", MissingError, "mirror cannot be reached"),
         ("E: Unable to connect to mirror.test:http:", MissingError, "mirror cannot be reached"),
-        ("E: Release file for x is expired (invalid since 19d).", MissingError, "out of date"),
+        ("E: Release file for x is expired (invalid since 19d).", MissingError, "have expired"),
         ("tar: ./x: No space left on device", OutputError, "the disk is full"),
         ("something else", MissingError, "failed with exit status 25"),
     ],
@@ -173,23 +173,23 @@ def test_failed_unpacking(
 ) -> None:
     machine.mmdebstrap(f'mkdir -p "{machine.base}/x"; echo "{output}" >&2; exit 25')
     with pytest.raises(error, match=message) as raised:
-        rig.install(machine.root)
+        bochs_install.install(machine.root)
     assert output in raised.value.details  # type: ignore[attr-defined]
     assert machine.names == [".bochs.lock"]
 
 
 def test_failed_renewal_keeps_the_old_root(machine: Machine) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     machine.mmdebstrap("exit 1")
     with pytest.raises(MissingError):
-        rig.install(machine.root, force=True)
-    rig.find(machine.root)
+        bochs_install.install(machine.root, force=True)
+    bochs_install.find(machine.root)
 
 
 def test_no_mmdebstrap(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(machine.base))
     with pytest.raises(MissingError, match="mmdebstrap is not installed"):
-        rig.install(machine.root)
+        bochs_install.install(machine.root)
 
 
 def test_no_compiler(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -197,79 +197,81 @@ def test_no_compiler(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
         (machine.programs / name).symlink_to(shutil.which(name) or "")
     monkeypatch.setenv("PATH", str(machine.programs))
     with pytest.raises(MissingError, match="no C compiler"):
-        rig.install(machine.root)
+        bochs_install.install(machine.root)
 
 
 def test_too_little_space(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(mmdebstrap, "_SPACE", 1 << 60)
     with pytest.raises(OutputError, match="MiB are free"):
-        rig.install(machine.root)
+        bochs_install.install(machine.root)
     assert machine.calls == []
 
 
 def test_place_that_cannot_be_written(machine: Machine) -> None:
     machine.root.parent.write_text("a file")
     with pytest.raises(OutputError, match="cannot be written"):
-        rig.install(machine.root)
+        bochs_install.install(machine.root)
 
 
 def test_partial_roots_of_killed_installations_go(machine: Machine) -> None:
     stale = machine.root.with_name(".bochs.partial-x")
     (stale / "root").mkdir(parents=True)
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     assert not stale.exists()
 
 
 def test_foreign_folders_are_left_alone(machine: Machine) -> None:
     machine.root.mkdir(parents=True)
     (machine.root / "thesis.txt").touch()
-    for action in (rig.install, rig.remove):
-        with pytest.raises(UsageError, match="did not make"):
+    for action in (bochs_install.install, bochs_install.remove):
+        with pytest.raises(UsageError, match="zpp-image did not make it"):
             action(machine.root)
     assert (machine.root / "thesis.txt").exists()
 
 
 def test_links_and_files_are_refused(machine: Machine) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     link = machine.base / "link"
     link.symlink_to(machine.root)
     with pytest.raises(UsageError, match="symbolic link"):
-        rig.remove(link)
+        bochs_install.remove(link)
     file = machine.base / "file"
     file.touch()
     with pytest.raises(UsageError, match="not a folder"):
-        rig.install(file)
-    rig.find(machine.root)
+        bochs_install.install(file)
+    bochs_install.find(machine.root)
 
 
 def test_remove(machine: Machine) -> None:
-    rig.install(machine.root)
-    assert rig.remove(machine.root)
+    bochs_install.install(machine.root)
+    assert bochs_install.remove(machine.root)
     assert machine.names == [".bochs.lock"]
-    assert not rig.remove(machine.root)
+    assert not bochs_install.remove(machine.root)
 
 
 def test_removing_nothing_makes_nothing(tmp_path: Path) -> None:
-    assert not rig.remove(tmp_path / "no" / "bochs")
+    assert not bochs_install.remove(tmp_path / "no" / "bochs")
     assert not (tmp_path / "no").exists()
 
 
 def test_default_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("BOCHS_ROOT", "/somewhere/bochs")
-    assert rig.default_root() == Path("/somewhere/bochs")
+    assert bochs_install.default_root() == Path("/somewhere/bochs")
     monkeypatch.setenv("BOCHS_ROOT", "")
     monkeypatch.setenv("XDG_CACHE_HOME", "/cache")
-    assert rig.default_root() == Path("/cache/zpp/bochs")
+    assert bochs_install.default_root() == Path("/cache/zpp/bochs")
     monkeypatch.setenv("XDG_CACHE_HOME", "not-absolute")
-    assert rig.default_root() == Path.home() / ".cache/zpp/bochs"
+    assert bochs_install.default_root() == Path.home() / ".cache/zpp/bochs"
 
 
 def test_commands(machine: Machine) -> None:
     runner = CliRunner()
     root = ["--bochs-root", str(machine.root)]
-    assert runner.invoke(command, ["install", *root]).output.endswith(f"is in {machine.root}\n")
+    assert runner.invoke(command, ["install", *root]).output.endswith(
+        f"is installed in {machine.root}\n"
+    )
     checked = runner.invoke(command, ["check", "--quick", *root])
-    assert "the library is in effect" in checked.output
+    assert "the library works" in checked.output
     assert "removed" in runner.invoke(command, ["remove", *root]).output
     assert "not installed" in runner.invoke(command, ["remove", *root]).output
     missing = runner.invoke(command, ["check", *root])
@@ -277,7 +279,7 @@ def test_commands(machine: Machine) -> None:
 
 
 def test_library_leaves_other_programs_alone(machine: Machine) -> None:
-    rig.install(machine.root)
+    bochs_install.install(machine.root)
     environment = {**os.environ, "LD_PRELOAD": str(machine.root / "zpp/bochs_fix.so")}
     done = subprocess.run(["true"], env=environment, capture_output=True, text=True, check=True)
     assert done.stderr == ""

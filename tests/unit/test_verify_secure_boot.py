@@ -16,19 +16,18 @@ from makepe import make_pe
 from test_verify_boot import BOOT, codes, volume
 
 from efi_image.errors import InputError, PeError
-from efi_image.verify import Options, verify
-from efi_image.verify.pe_header import HEAD, parse
-from efi_image.verify.secure_boot import (
+from efi_image.formats.pe.authenticode import SignedContent
+from efi_image.formats.pe.headers import PeHeader, read_headers
+from efi_image.formats.signature_list import (
     SHA256,
     X509,
     X509_SHA256,
     KeyList,
-    Keys,
-    authenticode_hash,
-    judge,
     parse_keys,
     read_keys,
 )
+from efi_image.verify import Options, verify
+from efi_image.verify.secure_boot import Keys, refusal
 
 GOOD = make_pe(text=b"\x90" * 900)
 
@@ -96,8 +95,19 @@ def found(tmp_path: Path, program: bytes, db: KeyList, dbx: KeyList | None = Non
     return codes(verify(volume(tmp_path, {BOOT: program}), Options(keys=keys)))
 
 
+def parse(data: bytes) -> PeHeader:
+    return read_headers(lambda offset, count: data[offset : offset + count])
+
+
+def content(data: bytes) -> SignedContent:
+    header = parse(data)
+    read = SignedContent(header.checksum_at, header.security_at, header.certificates)
+    read.update(data)
+    return read
+
+
 def own_hash(data: bytes) -> bytes:
-    return authenticode_hash(data, parse(data[:HEAD]))
+    return bytes.fromhex(content(data).hexdigests()["sha256"])
 
 
 def certificates(*keys: Key) -> KeyList:
@@ -152,7 +162,7 @@ def test_changed_after_signing(tmp_path: Path, lab: Lab) -> None:
     changed = bytearray(lab.by_root)
     changed[-300] ^= 1
     assert found(tmp_path, bytes(changed), certificates(lab.root)) == {"S104"}
-    start = parse(lab.by_root).security[0]
+    start = parse(lab.by_root).certificates[0]
     rubbish = lab.by_root[: start + 8] + bytes(len(lab.by_root) - start - 8)
     assert found(tmp_path, rubbish, certificates(lab.root)) == {"S104"}
 
@@ -200,20 +210,19 @@ def test_random_keys(data: bytes, prefix: bytes) -> None:
 @given(st.lists(st.tuples(st.integers(0, 2200), st.integers(0, 255)), min_size=1, max_size=6))
 def test_random_damage_of_a_signature(lab: Lab, changes: list[tuple[int, int]]) -> None:
     data = bytearray(lab.by_root)
-    start = parse(lab.by_root).security[0]
+    start = parse(lab.by_root).certificates[0]
     for at, value in changes:
         data[(start + at) % len(data)] = value
     try:
-        header = parse(bytes(data[:HEAD]))
+        header = parse(bytes(data))
     except PeError:
         return
     if header.end > len(data):
         return  # truncated files are not judged
     keys = Keys(certificates(lab.root), certificates(lab.stranger))
-    refusal = judge(bytes(data), header, keys)
-    if refusal is None:
-        # what is hashed is as it was
-        assert authenticode_hash(bytes(data), header) == own_hash(lab.by_root)
+    if refusal(content(bytes(data)), keys) is None:
+        # the signed content is unchanged
+        assert own_hash(bytes(data)) == own_hash(lab.by_root)
 
 
 def test_missing_keys(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An engine without an emulator: a real process that plays a guest."""
+"""A fake emulator: a real process that plays a guest."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ sys.exit(script["status"])
 
 
 @dataclass(frozen=True)
-class FakeEngine:
+class FakeEmulator:
     """Writes `pieces` to the serial port, lingers, and ends with `status` (0: power-off)."""
 
     pieces: tuple[bytes, ...] = ()

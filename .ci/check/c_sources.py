@@ -1,7 +1,7 @@
-"""Checks the C and C++ sources by compile_commands.json.
+"""Check the C and C++ sources with the flags in compile_commands.json.
 
-check_c.py headers TOOLCHAIN    each header compiles by itself: what it needs, it includes
-check_c.py tidy TOOLCHAIN       clang-tidy, with the checks of .clang-tidy
+c_sources.py headers TOOLCHAIN    each header compiles alone: it includes all that it needs
+c_sources.py tidy TOOLCHAIN       clang-tidy, with the checks of .clang-tidy
 """
 
 import json

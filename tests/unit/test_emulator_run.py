@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
+from fake_emulator import FakeEmulator
 
 from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, boot
 from efi_image.emulator.base import Launch
@@ -63,7 +63,7 @@ def gone(pid: int) -> bool:
 
 def test_power_off_ends_the_run(request_: RunRequest) -> None:
     pieces: list[str] = []
-    result = boot(request_, FakeEngine(HELLO), pieces.append)
+    result = boot(request_, FakeEmulator(HELLO), pieces.append)
     assert result.reason is ExitReason.POWER_OFF
     assert result.seen
     assert result.require() is result
@@ -75,7 +75,7 @@ def test_power_off_ends_the_run(request_: RunRequest) -> None:
 def test_run_ends_when_all_was_seen(request_: RunRequest) -> None:
     request = replace(request_, expect=(r"^zpp: CPU 1 held$", r"^first"))
     started = time.monotonic()
-    result = boot(request, FakeEngine(HELLO, linger=60))
+    result = boot(request, FakeEmulator(HELLO, linger=60))
     assert result.reason is ExitReason.EXPECTED
     assert result.require().missing == ()
     assert time.monotonic() - started < 15
@@ -83,21 +83,21 @@ def test_run_ends_when_all_was_seen(request_: RunRequest) -> None:
 
 def test_until_power_off_goes_on(request_: RunRequest) -> None:
     request = replace(request_, expect=("first",), until_power_off=True)
-    result = boot(request, FakeEngine(HELLO, pause=0.1))
+    result = boot(request, FakeEmulator(HELLO, pause=0.1))
     assert result.reason is ExitReason.POWER_OFF
     assert "CPU 1" in result.serial
 
 
 def test_expression_over_a_piece_boundary(request_: RunRequest) -> None:
     request = replace(request_, expect=("^zpp: CPU 0 held$",))
-    result = boot(request, FakeEngine((b"x\nzpp: C", b"PU 0 he", b"ld\n"), pause=0.15))
+    result = boot(request, FakeEmulator((b"x\nzpp: C", b"PU 0 he", b"ld\n"), pause=0.15))
     assert result.seen
 
 
 def test_power_off_without_the_expected(request_: RunRequest) -> None:
     request = replace(request_, expect=("first", "CPU 7"))
-    engine = FakeEngine(HELLO, log="all fine\nVMENTER FAIL: guest ES\n")
-    result = boot(request, engine)
+    emulator = FakeEmulator(HELLO, log="all fine\nVMENTER FAIL: guest ES\n")
+    result = boot(request, emulator)
     assert result.missing == ("CPU 7",)
     with pytest.raises(ExpectationFailed, match="'CPU 7'") as raised:
         result.require()
@@ -109,7 +109,7 @@ def test_power_off_without_the_expected(request_: RunRequest) -> None:
 def test_time_limit_kills_the_emulator_and_its_children(request_: RunRequest, deaf: bool) -> None:
     child = "import os, time; open('child', 'w').write(str(os.getpid())); time.sleep(60)"
     request = replace(request_, timeout=1.0, expect=("never",), debug=Debug(keep_work=True))
-    result = boot(request, FakeEngine(HELLO, linger=60, deaf=deaf, child=child))
+    result = boot(request, FakeEmulator(HELLO, linger=60, deaf=deaf, child=child))
     assert result.reason is ExitReason.TIMEOUT
     with pytest.raises(TimedOut, match="not seen: 'never' within 1 s"):
         result.require()
@@ -119,14 +119,14 @@ def test_time_limit_kills_the_emulator_and_its_children(request_: RunRequest, de
 
 
 def test_time_limit_without_expectation(request_: RunRequest) -> None:
-    result = boot(replace(request_, timeout=0.3), FakeEngine(HELLO, linger=60))
+    result = boot(replace(request_, timeout=0.3), FakeEmulator(HELLO, linger=60))
     with pytest.raises(TimedOut, match=r"did not power off within 0\.3 s"):
         result.require()
 
 
 def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
     with pytest.raises(EmulatorFailed, match="fake failed with exit status 3") as raised:
-        boot(request_, FakeEngine((b"hello\n",), status=3))
+        boot(request_, FakeEmulator((b"hello\n",), status=3))
     details = raised.value.details
     assert "  hello" in details
     assert "  the fake emulator ends" in details
@@ -143,40 +143,42 @@ def test_killed_emulator_is_a_failure(request_: RunRequest, tmp_path: Path) -> N
     killer = "import os, signal, time; time.sleep(0.5); os.kill(os.getppid(), signal.SIGKILL)"
     request = replace(request_, expect=("never",), log=tmp_path / "boot.log")
     with pytest.raises(EmulatorFailed, match="fake was killed by SIGKILL") as raised:
-        boot(request, FakeEngine(HELLO, linger=60, child=killer))
+        boot(request, FakeEmulator(HELLO, linger=60, child=killer))
     assert "  zpp: CPU 1 held" in raised.value.details
     assert "CPU 1 held" in (tmp_path / "boot.log").read_text()
 
 
 def test_logs_are_kept(request_: RunRequest, tmp_path: Path) -> None:
     log = tmp_path / "logs" / "boot.log"
-    engine = FakeEngine((b"\x1b[2J\x1b[01;01Hred \x1b[31mtext\x1b[0m\r\n",), log="emulator says\n")
-    boot(replace(request_, log=log), engine)
+    emulator = FakeEmulator(
+        (b"\x1b[2J\x1b[01;01Hred \x1b[31mtext\x1b[0m\r\n",), log="emulator says\n"
+    )
+    boot(replace(request_, log=log), emulator)
     assert log.read_text() == "red text\n"
-    assert (tmp_path / "logs/boot.log.raw").read_bytes() == engine.pieces[0]
+    assert (tmp_path / "logs/boot.log.raw").read_bytes() == emulator.pieces[0]
     assert "emulator says" in (tmp_path / "logs/boot.log.emulator").read_text()
 
 
 def test_log_whose_bytes_cannot_be_written(request_: RunRequest, tmp_path: Path) -> None:
     (tmp_path / "boot.log.raw").mkdir()
     with pytest.raises(OutputError, match=r"boot\.log: cannot be written"):
-        boot(replace(request_, log=tmp_path / "boot.log"), FakeEngine(HELLO))
+        boot(replace(request_, log=tmp_path / "boot.log"), FakeEmulator(HELLO))
 
 
 def test_log_without_room(request_: RunRequest, tmp_path: Path) -> None:
     (tmp_path / "boot.log").symlink_to("/dev/full")
     with pytest.raises(OutputError, match=r"boot\.log: cannot be written \(No space left"):
-        boot(replace(request_, log=tmp_path / "boot.log"), FakeEngine(HELLO, linger=60))
+        boot(replace(request_, log=tmp_path / "boot.log"), FakeEmulator(HELLO, linger=60))
 
 
 def test_log_that_cannot_be_written(request_: RunRequest, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match="cannot be written"):
-        boot(replace(request_, log=tmp_path), FakeEngine(HELLO))
+        boot(replace(request_, log=tmp_path), FakeEmulator(HELLO))
     assert left_behind(request_) == []
 
 
 def test_emulator_that_is_not_installed(request_: RunRequest) -> None:
-    class Absent(FakeEngine):
+    class Absent(FakeEmulator):
         def prepare(self, request: RunRequest, work: Path) -> Launch:
             return Launch(("no-such-emulator", "a b"), work)
 
@@ -191,9 +193,9 @@ def test_interrupted_run_ends_the_emulator_and_keeps_the_logs(
         raise KeyboardInterrupt
 
     log = tmp_path / "boot.log"
-    engine = FakeEngine(HELLO, log="words\n", pause=0.3, linger=60)
+    emulator = FakeEmulator(HELLO, log="words\n", pause=0.3, linger=60)
     with pytest.raises(KeyboardInterrupt):
-        boot(replace(request_, log=log), engine, interrupt)
+        boot(replace(request_, log=log), emulator, interrupt)
     assert "first" in log.read_text()
     assert "words" in (tmp_path / "boot.log.emulator").read_text()
     assert left_behind(request_) == []
@@ -213,15 +215,15 @@ from efi_image.emulator import base
 from efi_image.cli import run
 
 sys.path.insert(0, {str(Path(__file__).parent)!r})
-from fake_engine import FakeEngine
+from fake_emulator import FakeEmulator
 
-class Engine(FakeEngine):
+class Emulator(FakeEmulator):
     def prepare(self, request, work):
         from dataclasses import replace
         launch = super().prepare(request, work)
         return replace(launch, command=(*base.guard(), *launch.command))
 
-run.choose = lambda *_: Engine((b"started\\n",), linger=60)
+run.choose = lambda *_: Emulator((b"started\\n",), linger=60)
 sys.exit(cli.main(["run", {str(request_.image)!r}, "--log", {str(log)!r}, "--keep-work"]))
 """
     environment = {**os.environ, "TMPDIR": str(tmp_path / "work")}
@@ -248,11 +250,11 @@ def children(pid: int) -> list[int]:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("cpus", 0, "at least 1 CPU"),
-        ("memory", 1, "at least 64 MiB"),
-        ("timeout", -1, "0 or more seconds"),
-        ("timeout", float("nan"), "0 or more seconds"),
-        ("expect", ("(",), "not a regular expression"),
+        ("cpus", 0, "--cpus: must be at least 1"),
+        ("memory", 1, "--memory: must be at least 64 MiB"),
+        ("timeout", -1, "--timeout: must be 0 or more seconds"),
+        ("timeout", float("nan"), "--timeout: must be 0 or more seconds"),
+        ("expect", ("(",), "--expect: is not a regular expression"),
     ],
 )
 def test_bad_requests(request_: RunRequest, field: str, value: object, message: str) -> None:
@@ -266,7 +268,7 @@ def test_bad_images(request_: RunRequest, content: bytes | None) -> None:
     if content is not None:
         request_.image.write_bytes(content)
     with pytest.raises(InputError, match=r"esp\.img"):
-        boot(request_, FakeEngine())
+        boot(request_, FakeEmulator())
 
 
 def test_command_line_is_quoted(tmp_path: Path) -> None:
@@ -277,5 +279,5 @@ def test_command_line_is_quoted(tmp_path: Path) -> None:
 
 
 def test_result_counts_time(request_: RunRequest) -> None:
-    result: BootResult = boot(request_, FakeEngine(HELLO, linger=0.3))
+    result: BootResult = boot(request_, FakeEmulator(HELLO, linger=0.3))
     assert 0.3 <= result.seconds < 15

@@ -1,4 +1,4 @@
-"""Command lines of the engines, the choice between them, and what their ends mean."""
+"""Command lines of the emulators, the choice between them, and what their ends mean."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from efi_image.emulator import (
     Debug,
-    EngineKind,
+    EmulatorKind,
     ExitReason,
     Machine,
     Medium,
@@ -23,17 +23,17 @@ from efi_image.emulator import (
 )
 from efi_image.emulator import select as choice
 from efi_image.emulator.base import End
-from efi_image.emulator.bochs import BochsEngine, CpuModel
-from efi_image.emulator.bochs_install import LAYOUT, MARKER, Rig, RigVersion
-from efi_image.emulator.cpu_probe import Extension, probe, probe_rom
-from efi_image.emulator.qemu import Accelerator, QemuEngine
+from efi_image.emulator.bochs import Bochs, CpuModel
+from efi_image.emulator.bochs_install import LAYOUT, MARKER, BochsInstall, BochsVersion
+from efi_image.emulator.cpu_probe import Extension, probe_cpu, probe_rom
+from efi_image.emulator.qemu import Accelerator, Qemu
 from efi_image.errors import EmulatorFailed, EmulatorMissing, InputError, UsageError
 
-VERSION = RigVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
-TCG = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
-POOR = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.NONE)
-KVM = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.NONE)
-NESTING = QemuEngine("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.VMX)
+VERSION = BochsVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
+TCG = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
+POOR = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.NONE)
+KVM = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.NONE)
+NESTING = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.VMX)
 
 
 @pytest.fixture
@@ -51,15 +51,15 @@ def work(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> BochsEngine:
+def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
     """Bochs of a root that has nothing but the firmware's file."""
-    rig = Rig(tmp_path / "root", VERSION)
-    rig.firmware.parent.mkdir(parents=True)
-    rig.firmware.write_bytes(bytes(0x20000))
+    install = BochsInstall(tmp_path / "root", VERSION)
+    install.firmware.parent.mkdir(parents=True)
+    install.firmware.write_bytes(bytes(0x20000))
     monkeypatch.setattr(bochs, "isolation", lambda: ("unshare", "--net"))
     monkeypatch.setattr(bochs, "guard", lambda: ("setpriv", "--pdeathsig", "KILL"))
-    monkeypatch.setattr(BochsEngine, "models", lambda _self: ["corei7_haswell_4770", "ryzen"])
-    return BochsEngine(rig)
+    monkeypatch.setattr(Bochs, "models", lambda _self: ["corei7_haswell_4770", "ryzen"])
+    return Bochs(install)
 
 
 def options(bochsrc: str) -> dict[str, str]:
@@ -67,8 +67,8 @@ def options(bochsrc: str) -> dict[str, str]:
     return dict(line.split(": ", 1) for line in lines)
 
 
-def test_bochs_command_line(engine: BochsEngine, image: Path, work: Path) -> None:
-    launch = engine.prepare(RunRequest(image, cpus=4, memory=768), work)
+def test_bochs_command_line(emulator: Bochs, image: Path, work: Path) -> None:
+    launch = emulator.prepare(RunRequest(image, cpus=4, memory=768), work)
     assert launch.command == (
         "unshare", "--net",
         "setpriv", "--pdeathsig", "KILL",  # last: new credentials would undo it
@@ -78,7 +78,7 @@ def test_bochs_command_line(engine: BochsEngine, image: Path, work: Path) -> Non
         "root/usr/bin/bochs-bin", "-q", "-f", "bochsrc",
     )  # fmt: skip
     assert launch.environment["LTDL_LIBRARY_PATH"] == "root/zpp/plugins"
-    assert (work / "root").resolve() == engine.rig.root
+    assert (work / "root").resolve() == emulator.install.root
     assert (work / "disk.img").resolve() == image
     lines = options((work / "bochsrc").read_text())
     assert lines["cpu"] == (
@@ -90,14 +90,14 @@ def test_bochs_command_line(engine: BochsEngine, image: Path, work: Path) -> Non
     assert "mode=volatile" in lines["ata0-master"]  # the image itself is never written
 
 
-def test_bochs_options(engine: BochsEngine, image: Path, work: Path, tmp_path: Path) -> None:
+def test_bochs_options(emulator: Bochs, image: Path, work: Path, tmp_path: Path) -> None:
     rom = tmp_path / "own.fd"
     rom.write_bytes(bytes(0x10000))
     request = RunRequest(
         image, cpu_model="ryzen,+x2apic,-svm", firmware=rom,
         debug=Debug(deterministic=True, extra=("panic: action=report",)),
     )  # fmt: skip
-    engine.prepare(request, work)
+    emulator.prepare(request, work)
     lines = options((work / "bochsrc").read_text())
     assert lines["cpu"].startswith(
         'model=ryzen, count=1, add_features="x2apic", '
@@ -114,20 +114,20 @@ def test_bad_cpu_models(text: str) -> None:
         CpuModel.parse(text)
 
 
-def test_unknown_cpu_model(engine: BochsEngine, image: Path, work: Path) -> None:
+def test_unknown_cpu_model(emulator: Bochs, image: Path, work: Path) -> None:
     with pytest.raises(UsageError, match="no CPU model corei9") as raised:
-        engine.prepare(RunRequest(image, cpu_model="corei9"), work)
+        emulator.prepare(RunRequest(image, cpu_model="corei9"), work)
     assert "ryzen" in raised.value.hint
 
 
 @pytest.mark.parametrize("size", [0x10001, 0, 17 << 20])
 def test_firmware_that_bochs_cannot_map(
-    engine: BochsEngine, image: Path, work: Path, tmp_path: Path, size: int
+    emulator: Bochs, image: Path, work: Path, tmp_path: Path, size: int
 ) -> None:
     rom = tmp_path / "bad.fd"
     rom.write_bytes(bytes(size))
     with pytest.raises(InputError, match="firmware"):
-        engine.prepare(RunRequest(image, firmware=rom), work)
+        emulator.prepare(RunRequest(image, firmware=rom), work)
 
 
 BOCHS_LOG = """\
@@ -140,16 +140,16 @@ BOCHS_LOG = """\
 """
 
 
-def test_bochs_log(engine: BochsEngine) -> None:
-    assert [line.split("] ")[1][:11] for line in engine.problems(BOCHS_LOG)] == [
+def test_bochs_log(emulator: Bochs) -> None:
+    assert [line.split("] ")[1][:11] for line in emulator.problems(BOCHS_LOG)] == [
         "VMENTER FAI", "VMFAIL: VMC", "exception()",
     ]  # fmt: skip
-    assert engine.end(1, BOCHS_LOG) == End(ExitReason.POWER_OFF)
-    assert engine.end(-9, BOCHS_LOG).reason is None
+    assert emulator.end(1, BOCHS_LOG) == End(ExitReason.POWER_OFF)
+    assert emulator.end(-9, BOCHS_LOG).reason is None
     panic = "00000000000p[CPU0  ] >>PANIC<< CPUID: unknown feature name\n"
-    assert engine.end(1, panic).reason is None
-    assert engine.problems(panic) == (panic.strip(),)
-    assert engine.problems("2p[      ] >>PANIC<< SIGNAL 2 caught\n") == ()
+    assert emulator.end(1, panic).reason is None
+    assert emulator.problems(panic) == (panic.strip(),)
+    assert emulator.problems("2p[      ] >>PANIC<< SIGNAL 2 caught\n") == ()
 
 
 def test_bochs_needs_a_network_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,9 +174,9 @@ def test_qemu_command_line(
         (tmp_path / name).write_bytes(b"x")
     flash = [firmware.Flash(tmp_path / name, firmware.Format.RAW) for name in ("code", "vars")]
     found = firmware.Firmware(Path(), "", flash[0], flash[1], frozenset())
-    needs: list[firmware.Need] = []
+    needs: list[firmware.FirmwareNeed] = []
 
-    def find(need: firmware.Need) -> firmware.Firmware:
+    def find(need: firmware.FirmwareNeed) -> firmware.Firmware:
         needs.append(need)
         return found
 
@@ -206,10 +206,10 @@ def test_warnings_of_every_boot_are_no_problems() -> None:
     )
 
 
-def test_bochs_has_one_machine(engine: BochsEngine, image: Path, work: Path) -> None:
-    engine.prepare(RunRequest(image, machine=Machine.PC), work)
+def test_bochs_has_one_machine(emulator: Bochs, image: Path, work: Path) -> None:
+    emulator.prepare(RunRequest(image, machine=Machine.PC), work)
     with pytest.raises(UsageError, match="no machine q35"):
-        engine.prepare(RunRequest(image, machine=Machine.Q35), work)
+        emulator.prepare(RunRequest(image, machine=Machine.Q35), work)
 
 
 @pytest.mark.parametrize(
@@ -232,13 +232,13 @@ def test_media_of_qemu(
     assert drive in [b for a, b in pairs if a == "-drive"][-1]
 
 
-def test_media_of_bochs(engine: BochsEngine, image: Path, work: Path) -> None:
-    engine.prepare(RunRequest(image, medium=Medium.OPTICAL), work)
+def test_media_of_bochs(emulator: Bochs, image: Path, work: Path) -> None:
+    emulator.prepare(RunRequest(image, medium=Medium.OPTICAL), work)
     lines = options((work / "bochsrc").read_text())
     assert lines["ata0-master"] == "type=cdrom, path=disk.img, status=inserted"
     assert lines["boot"] == "cdrom"
     with pytest.raises(UsageError, match="no USB medium"):
-        engine.prepare(RunRequest(image, medium=Medium.USB), work)
+        emulator.prepare(RunRequest(image, medium=Medium.USB), work)
 
 
 def test_an_optical_image_is_a_whole_number_of_blocks(tmp_path: Path) -> None:
@@ -249,7 +249,7 @@ def test_an_optical_image_is_a_whole_number_of_blocks(tmp_path: Path) -> None:
         RunRequest(short, medium=Medium.OPTICAL).check_files()
 
 
-def test_gdb_server(image: Path, work: Path, engine: BochsEngine) -> None:
+def test_gdb_server(image: Path, work: Path, emulator: Bochs) -> None:
     rom = work / "rom.fd"
     rom.write_bytes(b"own")
     debug = Debug(gdb="127.0.0.1:5000", stopped=True)
@@ -257,7 +257,7 @@ def test_gdb_server(image: Path, work: Path, engine: BochsEngine) -> None:
     assert command[command.index("-gdb") + 1] == "tcp:127.0.0.1:5000"
     assert "-S" in command
     with pytest.raises(UsageError, match="Bochs has no GDB server"):
-        engine.prepare(RunRequest(image, debug=debug), work)
+        emulator.prepare(RunRequest(image, debug=debug), work)
 
 
 def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
@@ -307,24 +307,24 @@ def install_marker(root: Path) -> None:
 @pytest.mark.parametrize(
     ("qemus", "kind", "name"),
     [
-        ([NESTING, TCG], EngineKind.AUTO, "QEMU by KVM, which shows VT-x to guests"),
-        ([KVM, TCG], EngineKind.AUTO, "QEMU by TCG, which emulates AMD-V on any machine"),
-        ([KVM, POOR], EngineKind.AUTO, "Bochs ()"),
-        ([], EngineKind.AUTO, "Bochs ()"),
-        ([NESTING, TCG], EngineKind.BOCHS, "Bochs ()"),
-        ([NESTING, TCG], EngineKind.QEMU, "QEMU by KVM, which shows VT-x to guests"),
-        ([KVM, TCG], EngineKind.QEMU, "QEMU by TCG, which emulates AMD-V on any machine"),
-        ([KVM], EngineKind.QEMU, "QEMU by KVM, which shows neither VT-x nor AMD-V to guests"),
+        ([NESTING, TCG], EmulatorKind.AUTO, "QEMU with KVM, which gives guests VT-x"),
+        ([KVM, TCG], EmulatorKind.AUTO, "QEMU with TCG, which emulates AMD-V on any machine"),
+        ([KVM, POOR], EmulatorKind.AUTO, "Bochs ()"),
+        ([], EmulatorKind.AUTO, "Bochs ()"),
+        ([NESTING, TCG], EmulatorKind.BOCHS, "Bochs ()"),
+        ([NESTING, TCG], EmulatorKind.QEMU, "QEMU with KVM, which gives guests VT-x"),
+        ([KVM, TCG], EmulatorKind.QEMU, "QEMU with TCG, which emulates AMD-V on any machine"),
+        ([KVM], EmulatorKind.QEMU, "QEMU with KVM, which gives guests neither VT-x nor AMD-V"),
     ],
 )
 def test_choice(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    qemus: list[QemuEngine],
-    kind: EngineKind,
+    qemus: list[Qemu],
+    kind: EmulatorKind,
     name: str,
 ) -> None:
-    def find() -> list[QemuEngine]:
+    def find() -> list[Qemu]:
         if not qemus:
             raise EmulatorMissing("no QEMU")
         return qemus
@@ -337,7 +337,7 @@ def test_choice(
 def test_no_engine_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(choice, "find_qemus", lambda: [POOR])
     with pytest.raises(EmulatorMissing, match="zpp-image bochs install"):
-        choose(EngineKind.AUTO, tmp_path)
+        choose(EmulatorKind.AUTO, tmp_path)
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EmulatorMissing, match="qemu-system-x86"):
         qemu.find_qemus()
@@ -373,12 +373,12 @@ def fake_qemu(tmp_path: Path, status: int, sleep: int = 0) -> str:
     ],
 )
 def test_probe_answers(tmp_path: Path, status: int, extensions: Extension | None) -> None:
-    assert probe(fake_qemu(tmp_path, status), "kvm", "host") == extensions
+    assert probe_cpu(fake_qemu(tmp_path, status), "kvm", "host") == extensions
 
 
 def test_probe_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("efi_image.emulator.cpu_probe._TIME_LIMIT", 0.2)
-    assert probe(fake_qemu(tmp_path, 35, sleep=5), "kvm", "host") is None
+    assert probe_cpu(fake_qemu(tmp_path, 35, sleep=5), "kvm", "host") is None
 
 
 @pytest.mark.skipif(shutil.which(qemu.PROGRAM) is None, reason="needs QEMU")
@@ -386,4 +386,4 @@ def test_probe_that_hangs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     ("model", "extensions"), [("qemu64,+svm", Extension.SVM), ("qemu64,-svm", Extension.NONE)]
 )
 def test_probe_of_a_real_qemu(model: str, extensions: Extension) -> None:
-    assert probe(qemu.PROGRAM, "tcg", model) == extensions
+    assert probe_cpu(qemu.PROGRAM, "tcg", model) == extensions

@@ -1,9 +1,9 @@
-"""Writes compile_commands.json at the root of the repository, for clangd and clang-tidy.
+"""Write compile_commands.json to the root of the repository, for clangd and clang-tidy.
 
     compile_commands.py TOOLCHAIN BUILD_FOLDER
 
-The core's commands are what its compiler noted beside each object (clang's -MJ); the loader's C,
-which EDK2 compiles, and the C of the tests get the flags that matter to a reader.
+The core's commands are those that clang wrote beside each object (-MJ). The loaders' C and the C of
+the tests get only the flags that an editor needs.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[1]
 TARGET = ROOT / "compile_commands.json"
 CORE = ROOT / "hypervisor"
 # As windows/Makefile and toolchain.py have them, with Debian's headers.
@@ -31,7 +31,7 @@ C_SOURCES = {
 
 
 def noted(build: Path) -> list[dict[str, Any]]:
-    """clang writes each entry with a comma behind it; the checkout may have moved since."""
+    """The core's entries; clang ends each with a comma, and the checkout may have moved since."""
     texts = [path.read_text().rstrip().rstrip(",") for path in sorted(build.rglob("*.o.json"))]
     entries = [json.loads(text) | {"directory": str(CORE)} for text in texts]
     return [entry for entry in entries if (CORE / entry["file"]).exists()]

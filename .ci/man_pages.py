@@ -1,6 +1,6 @@
-"""Writes the man pages of zpp-image and its commands: man_pages.py FOLDER [DATE].
+"""Write the man pages of zpp-image and its commands: man_pages.py FOLDER [DATE].
 
-click-man does the work; it takes help for roff, so help is made roff before.
+click-man writes help texts as they are, so this makes them roff first.
 """
 
 from __future__ import annotations

@@ -20,8 +20,8 @@ from makepe import APPLICATION, BOOT_DRIVER, make_pe
 
 from efi_image.config.environment import load
 from efi_image.errors import InputError, PeError
-from efi_image.formats.pe.authenticode import blobs
-from efi_image.inspect.pe import PeFacts, digests, facts_of_pieces
+from efi_image.formats.pe.authenticode import SignedContent, split_table
+from efi_image.inspect.pe import PeFacts, facts_of_pieces
 
 SBAT = b"sbat,1,SBAT Version,sbat,1,https://example.org\nzpp,1,zpp,zpp,1,https://example.org\n"
 READABLE, DATA = 0x40000040, 0xC0000040
@@ -40,7 +40,7 @@ def test_what_it_is() -> None:
     assert facts(make_pe(0x014C)).bits == 32
     strange = facts(make_pe(0x1234, 3, magic=0x20B))
     assert (strange.machine, strange.subsystem) == ("machine 0x1234", "subsystem 3")
-    assert strange.findings == ("its machine is unknown to UEFI", "it is no UEFI program")
+    assert strange.findings == ("UEFI does not support its machine", "it is not a UEFI program")
 
 
 def test_sections_that_are_writable_and_executable() -> None:
@@ -88,9 +88,31 @@ def test_digests() -> None:
 def test_holes_across_pieces(piece: int) -> None:
     data = bytes(range(64))
     pieces = [data[i : i + piece] for i in range(0, 64, piece)]
-    kept = data[:10] + data[14:20] + data[28:50]
-    found = digests(pieces, [(10, 14), (20, 28), (50, 64)], 0)
-    assert found.authenticode["sha256"] == hashlib.sha256(kept).hexdigest()
+    signed = data[:10] + data[14:20] + data[28:50] + data[60:]
+    content = SignedContent(10, 20, (50, 10))
+    for part in pieces:
+        content.update(part)
+    assert content.hexdigests()["sha256"] == hashlib.sha256(signed).hexdigest()
+    assert content.certificates == data[50:60]
+    assert content.size == 64
+
+
+def test_tables_of_certificates_that_overlap_the_header() -> None:
+    content = SignedContent(10, 20, (8, 1 << 40))
+    content.update(bytes(8))
+    content.update(bytes(56))
+    assert content.hexdigests()["sha256"] == hashlib.sha256(bytes(8)).hexdigest()
+    assert content.certificates == bytes(56)
+
+
+@pytest.mark.parametrize("size", [61, 64])
+def test_padding(size: int) -> None:
+    content = SignedContent(0, None, (0, 0))
+    content.update(bytes(range(size)))
+    signed = bytes(range(4, size))
+    assert content.hexdigests()["sha512"] == hashlib.sha512(signed).hexdigest()
+    padded = hashlib.sha512(signed.ljust(60, b"\0")).hexdigest()
+    assert content.hexdigests(padded=True)["sha512"] == padded
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +179,8 @@ def test_signatures_that_make_no_sense() -> None:
     (only,) = facts(make_pe(security=(len(base), 16)) + bytes(16)).signatures
     assert only.fault == "the certificate table is malformed"
     cut = facts(make_pe(security=(len(base), 1000)) + table)
-    assert "its certificate table goes past the end of the file" in cut.findings
-    assert blobs(struct.pack("<IHH", 8, 0, 2) * 1000)[16:] == []
+    assert "its certificate table ends beyond the end of the file" in cut.findings
+    assert split_table(struct.pack("<IHH", 8, 0, 2) * 1000)[16:] == []
 
 
 def test_linux_distributions_kernel() -> None:
@@ -170,8 +192,8 @@ def test_linux_distributions_kernel() -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"MZ", b"MZ" + bytes(62), make_pe()[:0x80], bytes(1000)])
-def test_no_pe_file(data: bytes) -> None:
-    with pytest.raises(PeError, match="is no PE file"):
+def test_not_a_pe_file(data: bytes) -> None:
+    with pytest.raises(PeError, match="is not a PE file"):
         facts(data)
 
 

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
+from fake_emulator import FakeEmulator
 
 from efi_image.cli import main as cli
 from efi_image.cli import run
@@ -35,7 +35,7 @@ def test_not_an_address(address: str) -> None:
         debugger.check_address(address)
 
 
-class _Recorder(FakeEngine):
+class _Recorder(FakeEmulator):
     requests: tuple[RunRequest, ...] = ()
 
     def prepare(self, request: RunRequest, work: Path) -> Launch:
@@ -44,7 +44,7 @@ class _Recorder(FakeEngine):
 
 
 @pytest.fixture
-def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Recorder:
+def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Recorder:
     (tmp_path / "esp.img").write_bytes(bytes(512))
     recorder = _Recorder((b"hello\n",))
     monkeypatch.setattr(run, "choose", lambda _kind, _root: recorder)
@@ -56,20 +56,20 @@ def engine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Recorder:
     ("words", "address"),
     [([], ""), (["--gdb"], "localhost:4567"), (["--gdb=127.0.0.1:99"], "127.0.0.1:99")],
 )
-def test_address(engine: _Recorder, tmp_path: Path, words: list[str], address: str) -> None:
+def test_address(emulator: _Recorder, tmp_path: Path, words: list[str], address: str) -> None:
     # the image stands behind --gdb, which must not take it for its value
     assert cli.main(["run", *words, str(tmp_path / "esp.img")]) == ExitCode.OK
-    assert [(r.debug.gdb, r.debug.stopped) for r in engine.requests] == [(address, False)]
+    assert [(r.debug.gdb, r.debug.stopped) for r in emulator.requests] == [(address, False)]
 
 
-def test_foreign_address_starts_nothing(engine: _Recorder, tmp_path: Path) -> None:
+def test_foreign_address_starts_nothing(emulator: _Recorder, tmp_path: Path) -> None:
     code = cli.main(["run", str(tmp_path / "esp.img"), "--gdb=0.0.0.0:1234"])
     assert code == ExitCode.USAGE
-    assert engine.requests == ()
+    assert emulator.requests == ()
 
 
 def test_debug_opens_gdb_before_the_serial_text(
-    engine: _Recorder,
+    emulator: _Recorder,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -85,7 +85,7 @@ def test_debug_opens_gdb_before_the_serial_text(
     lines = capfd.readouterr().out.splitlines()
     assert lines == ["-q", "-x", str(init), "-ex", "target remote localhost:4567",
                      "-ex", "zwait", "-ex", "zstartl", "left", "hello"]  # fmt: skip
-    assert engine.requests[0].debug.stopped
+    assert emulator.requests[0].debug.stopped
 
 
 def test_gdb_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

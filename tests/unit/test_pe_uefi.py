@@ -1,4 +1,4 @@
-"""PE files: what UEFI would load is let in, what it would not is refused in one line."""
+"""PE files: those that UEFI loads pass, others are refused in one line."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from makepe import APPLICATION, BOOT_DRIVER, EXECUTABLE, RUNTIME_DRIVER, make_pe
 
 from efi_image.errors import InputError, PeError
 from efi_image.formats.pe import uefi as pe
+from efi_image.formats.pe.headers import RELOCS_STRIPPED
 from efi_image.formats.pe.uefi import Machine, Role, Subsystem
 from efi_image.io.source import BytesSource, FileSource
 
@@ -35,7 +36,7 @@ def fault(data: bytes, role: Role = Role.APPLICATION) -> str:
 @pytest.mark.parametrize("machine", list(Machine))
 @pytest.mark.parametrize("subsystem", list(Subsystem))
 def test_every_machine_and_subsystem(machine: Machine, subsystem: Subsystem) -> None:
-    info = pe.inspect(source(make_pe(machine, subsystem)))
+    info = pe.identify(source(make_pe(machine, subsystem)))
     assert (info.machine, info.subsystem) == (machine, subsystem)
 
 
@@ -67,12 +68,12 @@ def test_machine_that_uefi_does_not_know() -> None:
 
 @pytest.mark.parametrize("subsystem", [0, 2, 3, 13])
 def test_subsystem_that_is_not_uefi(subsystem: int) -> None:
-    assert f"is no UEFI program (subsystem {subsystem})" in fault(make_pe(subsystem=subsystem))
+    assert f"is not a UEFI program: subsystem {subsystem}" in fault(make_pe(subsystem=subsystem))
 
 
 def test_relocations_stripped() -> None:
-    message = fault(make_pe(characteristics=EXECUTABLE | pe.RELOCS_STRIPPED))
-    assert "relocations stripped" in message
+    message = fault(make_pe(characteristics=EXECUTABLE | RELOCS_STRIPPED))
+    assert "relocations are stripped" in message
     assert "/FIXED" in message
 
 
@@ -81,7 +82,7 @@ def test_no_relocations_at_all_is_position_independent_code() -> None:
 
 
 def test_relocations_outside_of_the_image() -> None:
-    assert "relocations outside" in fault(make_pe(reloc_size=0x10000))
+    assert "relocations lie outside" in fault(make_pe(reloc_size=0x10000))
 
 
 def test_header_of_the_other_width() -> None:
@@ -89,7 +90,7 @@ def test_header_of_the_other_width() -> None:
 
 
 def test_signature_table_beyond_the_end() -> None:
-    assert "is truncated: 1536 bytes, its headers speak of 8192" in fault(
+    assert "is truncated: it has 1536 bytes, its headers describe 8192" in fault(
         make_pe(security=(0x1000, 0x1000))
     )
 
@@ -98,7 +99,7 @@ def test_signature_table_beyond_the_end() -> None:
     "data", [b"", b"M", b"MZ", b"\x7fELF" * 100, b"#!/bin/sh\n" * 20, bytes(4096)]
 )
 def test_what_is_no_pe_file(data: bytes) -> None:
-    assert "is no PE file, or a truncated one" in fault(data)
+    assert "is not a PE file, or is truncated" in fault(data)
 
 
 def test_every_truncation_is_seen() -> None:
@@ -144,7 +145,7 @@ def place_fault(path: tuple[str, ...], data: bytes, machines: set[Machine]) -> s
 
 def test_machine_and_boot_name_must_agree() -> None:
     message = place_fault(("EFI", "BOOT", "BOOTAA64.EFI"), make_pe(), X64)
-    assert "is for x86-64, not Arm (64 bits) as \\EFI\\BOOT\\BOOTAA64.EFI has to be" in message
+    assert "is for x86-64, but \\EFI\\BOOT\\BOOTAA64.EFI must be for Arm (64 bits)" in message
 
 
 def test_boot_name_must_be_an_application() -> None:
@@ -160,10 +161,12 @@ def test_boot_name_must_be_upper_case() -> None:
 def test_programs_elsewhere_are_for_a_machine_of_the_image() -> None:
     path = ("EFI", "tools", "shell.efi")
     arm = make_pe(Machine.AA64)
-    assert "is for Arm (64 bits), not x86-64" in place_fault(path, arm, X64)
+    assert "is for Arm (64 bits), but \\EFI\\tools\\shell.efi must be for x86-64" in place_fault(
+        path, arm, X64
+    )
     pe.check_place(path, source(arm), {Machine.X64, Machine.AA64})
     pe.check_place(path, source(make_pe(subsystem=BOOT_DRIVER)), X64)
-    assert "no PE file" in place_fault(path, b"not a program", X64)
+    assert "is not a PE file" in place_fault(path, b"not a program", X64)
 
 
 def test_other_files_may_hold_anything() -> None:
