@@ -17,7 +17,7 @@ from harness import Harness
 
 from efi_image.emulator import BootResult, RunRequest
 from efi_image.emulator.base import Launch, guard
-from efi_image.emulator.qemu import find_qemus
+from efi_image.emulator.qemu import Qemu, find_qemus
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "guest/usb/write_sticks.py"
