@@ -38,7 +38,7 @@ cat >"$root/usr/lib64/ld-linux-x86-64.so.2" <<'EOF'
 #!/bin/sh
 [ -e "$ZPP_TEST/unmended" ] && exit 0
 [ "$ZPP_BOCHS_FIX_TEST" = 1 ] || exit 1
-echo 'bochs_fix: 64-bit IDIV and broadcast SIPI mended' >&2
+echo 'bochs_fix: 64-bit IDIV and broadcast SIPI fixed' >&2
 echo 'bochs_fix: tested' >&2
 EOF
 chmod +x "$root/usr/lib64/ld-linux-x86-64.so.2"
