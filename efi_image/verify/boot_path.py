@@ -140,8 +140,11 @@ class VolumeBoot:
         if self.keys is None or header is None or truncated:
             return
         content = SignedContent(header.checksum_at, header.security_at, header.certificates)
-        for piece in self.volume.chunks(node):
-            content.update(piece)
+        try:
+            for piece in self.volume.chunks(node):
+                content.update(piece)
+        except InputError:
+            return  # the rules about chains reported it
         refused = refusal(content, self.keys)
         if refused:
             self.context.add(refused.code, refused.reason, path=path)
