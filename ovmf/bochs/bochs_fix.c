@@ -1,5 +1,5 @@
 /*
- * Preload library for Debian's Bochs 3.1: mends two of its faults while it runs.
+ * Preload library for Debian's Bochs 3.1: fixes two of its bugs while it runs.
  *
  * The guest's 64-bit IDIV. The package's long_idiv() was miscompiled (it reads its 128-bit
  * temporaries through pointers of another type), so the quotient is garbage; Linux panics with a
@@ -81,14 +81,14 @@ static void install(struct hook *hook, const char *symbol, uintptr_t target)
 {
     hook->function = find(symbol);
     if (hook->function == NULL)
-        die("this Bochs lacks a function to mend; it is not Debian's 3.1");
+        die("this Bochs lacks a function to fix; it is not Debian's 3.1");
     memcpy(&hook->original, hook->function, sizeof(hook->original));
     hook->replacement = (struct far_jump){{0x48, 0xb8}, target, {0xff, 0xe0}};
     write_code(hook->function, &hook->replacement);
 }
 
 /* Bochs has refused a divisor of 0 and the one dividend that overflows 128 bits. */
-static void mended_long_idiv(void *quotient, int64_t *remainder, const void *dividend,
+static void fixed_long_idiv(void *quotient, int64_t *remainder, const void *dividend,
                              int64_t divisor)
 {
     __int128 value;
@@ -100,7 +100,7 @@ static void mended_long_idiv(void *quotient, int64_t *remainder, const void *div
     memcpy(quotient, &result, sizeof(result));
 }
 
-static void mended_deliver_sipi(void *cpu, unsigned vector)
+static void fixed_deliver_sipi(void *cpu, unsigned vector)
 {
     write_code(sipi_hook.function, &sipi_hook.original);
     if (_setjmp(delivery) == 0) {
@@ -152,15 +152,15 @@ static void test_division(long_idiv_function divide)
     _exit(0);
 }
 
-__attribute__((constructor)) static void mend(void)
+__attribute__((constructor)) static void install_fixes(void)
 {
     const char *test = getenv("ZPP_BOCHS_FIX_TEST");
 
     if (find("_ZN8BX_CPU_C8cpu_loopEv") == NULL)
         return; /* another program in the same environment, not Bochs */
-    install(&idiv_hook, LONG_IDIV, (uintptr_t)mended_long_idiv);
-    install(&sipi_hook, DELIVER_SIPI, (uintptr_t)mended_deliver_sipi);
-    fprintf(stderr, "bochs_fix: 64-bit IDIV and broadcast SIPI mended\n");
+    install(&idiv_hook, LONG_IDIV, (uintptr_t)fixed_long_idiv);
+    install(&sipi_hook, DELIVER_SIPI, (uintptr_t)fixed_deliver_sipi);
+    fprintf(stderr, "bochs_fix: 64-bit IDIV and broadcast SIPI fixed\n");
     if (test != NULL && strcmp(test, "1") == 0)
         test_division((long_idiv_function)idiv_hook.function);
 }

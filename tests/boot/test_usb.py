@@ -222,7 +222,7 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     ended(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
     ended(steps["locked"], UNSAFE, "is write-protected")
     ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
-    ended(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses what is written")
+    ended(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses data written")
     ended(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
         assert "equal" not in steps[name].out

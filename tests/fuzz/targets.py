@@ -34,7 +34,7 @@ from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, PartitionE
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
 from efi_image.formats.pe import uefi as pe
-from efi_image.inspect.pe import facts_of_pieces
+from efi_image.inspect.pe import pe_facts
 from efi_image.io.medium import Medium
 from efi_image.io.sink import Sink
 from efi_image.io.source import BytesSource
@@ -122,8 +122,8 @@ def verify_image(data: bytes) -> None:
         check_medium(medium, Options())
 
 
-def pe_facts(data: bytes) -> None:
-    facts_of_pieces([data], "x.efi")
+def facts_of_pe(data: bytes) -> None:
+    pe_facts([data], "x.efi")
 
 
 def parse_bmap(data: bytes) -> None:
@@ -266,7 +266,7 @@ TARGETS = {
     "config": Target(parse_config, config_seeds),
     "manifest": Target(parse_manifest, manifest_seeds),
     "pe": Target(parse_pe, pe_seeds),
-    "pe-facts": Target(pe_facts, pe_seeds),
+    "pe-facts": Target(facts_of_pe, pe_seeds),
     "disk": Target(parse_disk, disk_seeds),
     "verify": Target(verify_image, disk_seeds),
     "bmap": Target(parse_bmap, bmap_seeds),

@@ -102,6 +102,8 @@ def test_fix_of_a_copy(sound: Path, tmp_path: Path, capsys: Capture) -> None:
     assert main(["verify", "--fix", "--json", "--output", str(copy), str(image)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["fixed"] == ["volume: freed 1 lost cluster"]
+    assert document["image"] == str(copy)
+    assert document["before"]["image"] == str(image)
     assert document["clean"]
     assert [row["code"] for row in document["before"]["findings"]] == ["ZPP-F204"]
     assert image.read_bytes() == before

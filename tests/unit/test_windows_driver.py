@@ -14,7 +14,7 @@ import pytest
 from windows_run import build_directory
 
 from efi_image.config.environment import find_root, load
-from efi_image.inspect.pe import facts_of_pieces
+from efi_image.inspect.pe import pe_facts
 
 ROOT = find_root()
 assert ROOT is not None
@@ -112,7 +112,7 @@ def test_signature(driver: Path, tmp_path: Path) -> None:
     binary = lief.PE.parse(str(driver))
     assert binary is not None
     assert binary.verify_signature() == lief.PE.Signature.VERIFICATION_FLAGS.OK
-    (signature,) = facts_of_pieces([driver.read_bytes()], "zpp_loader.sys").signatures
+    (signature,) = pe_facts([driver.read_bytes()], "zpp_loader.sys").signatures
     assert signature.matches
     # a byte of the core is changed: all three see it
     data = bytearray(driver.read_bytes())
@@ -125,7 +125,7 @@ def test_signature(driver: Path, tmp_path: Path) -> None:
     binary = lief.PE.parse(str(damaged))
     assert binary is not None
     assert binary.verify_signature() != lief.PE.Signature.VERIFICATION_FLAGS.OK
-    (signature,) = facts_of_pieces([bytes(data)], "damaged.sys").signatures
+    (signature,) = pe_facts([bytes(data)], "damaged.sys").signatures
     assert not signature.matches
 
 

@@ -22,7 +22,7 @@ MAX_DIRECTORIES = 16
 _PE_OFFSET_AT = 0x3C  # in the MS-DOS stub
 _COFF = struct.Struct("<4sHHIIIHH")
 _WINDOWS_FIELDS = struct.Struct("<I20xIIIH")  # at 32: section alignment, sizes, checksum, subsystem
-_CHECKSUM_AT = 64
+CHECKSUM_AT = 64  # in the optional header
 _SECTION = struct.Struct("<8sIIIIIIHHI")
 _DIRECTORY = struct.Struct("<II")
 
@@ -132,7 +132,7 @@ def read_headers(read_at: ReadAt, name: str = "") -> PeHeader:
         directories=directories,
         section_count=section_count,
         sections=_sections(read_at(start + optional_size, section_count * _SECTION.size)),
-        checksum_at=start + _CHECKSUM_AT,
+        checksum_at=start + CHECKSUM_AT,
         security_at=security_at if len(directories) > SECURITY else None,
     )
 
