@@ -11,7 +11,7 @@ from pathlib import Path
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.fat import Tree, parse_path, show_path
-from efi_image.formats.fat.names import check_names
+from efi_image.formats.fat.names import check_name
 from efi_image.formats.pe import uefi as pe
 from efi_image.formats.pe.uefi import Machine, Role
 from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
@@ -161,9 +161,8 @@ def _tree(source: Path, target: tuple[str, ...]) -> Iterator[Placed]:
     while waiting:
         directory, path = waiting.pop()
         listed = _listed(directory)
-        check_names([entry.name for entry in listed], directory)
         for entry in listed:
-            name = entry.name
+            name = check_name(entry.name, entry.path)
             if entry.is_file(follow_symlinks=False):
                 yield (*path, name), reader.source(entry.path)
             elif not entry.is_dir():

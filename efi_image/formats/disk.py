@@ -11,7 +11,8 @@ from pathlib import Path
 
 from efi_image.errors import InputError
 from efi_image.formats.detect import open_medium
-from efi_image.formats.fat.reader import BootSector, FatVolume, looks_like_fat
+from efi_image.formats.fat.bpb import BootSector, looks_like_fat
+from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.files import FileSystem
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.formats.gpt.structures import Gpt, PartitionEntry
@@ -145,7 +146,7 @@ def _mbr_sector_size(medium: Medium, table: Mbr) -> int:
             return 512
     for row in table.partitions:
         sector = medium.peek(row.first_lba * 4096, 512)
-        if looks_like_fat(sector) and BootSector.parse(sector).sector_size == 4096:
+        if looks_like_fat(sector) and BootSector.unpack(sector).sector_size == 4096:
             return 4096
     return 512
 
@@ -172,7 +173,7 @@ def read_disk(medium: Medium) -> Disk:
         rows = (*_of_gpt(table), *extra)
         return Disk(medium, Scheme.GPT, table.sector_size, rows, table, record, is_iso)
     if is_fat:
-        sector_size = BootSector.parse(medium.peek(0, 512)).sector_size
+        sector_size = BootSector.unpack(medium.peek(0, 512)).sector_size
         rows = (_whole(medium, "fat", "FAT"), *extra)
         return Disk(medium, Scheme.WHOLE, sector_size, rows, None, None, is_iso)
     if record and record.primary:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from efi_image.errors import ConfError, InputError, PeError
 from efi_image.formats import files
 from efi_image.formats.fat.names import fold
-from efi_image.formats.fat.reader import FatVolume, Place
+from efi_image.formats.fat.reader import ClusterChain, FatVolume
 from efi_image.formats.files import Kind, Node
 from efi_image.formats.pe.authenticode import SignedContent
 from efi_image.formats.pe.headers import HEAD, PeHeader, read_headers
@@ -107,7 +107,7 @@ class VolumeBoot:
 
     def _head(self, node: Node) -> bytes:
         """A file's first HEAD bytes; raises InputError."""
-        assert isinstance(node.place, Place)
+        assert isinstance(node.place, ClusterChain)
         size = min(node.size, HEAD)
         if not size:
             return b""
