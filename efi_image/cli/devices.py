@@ -32,7 +32,7 @@ def verdict(device: Device) -> str:
     """Whether it may be written, and why not, in words."""
     if not device.safe:
         return "no: " + ", ".join(refusal.text for refusal in device.refusals)
-    return "yes, unmounts it first" if device.unmount else "yes"
+    return "yes, after unmounting" if device.unmount else "yes"
 
 
 def _row(device: Device) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ def _show(devices: list[Device], as_json: bool) -> None:
     for line in table_of(devices):
         click.echo(line)
     if not devices:
-        click.echo("no disks are there")
+        click.echo("no disks found")
 
 
 def _follow(everything: bool, needed: int, as_json: bool) -> None:

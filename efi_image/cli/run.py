@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from subprocess import Popen
 
@@ -12,7 +13,7 @@ from efi_image.debug import gdb as debugger
 from efi_image.emulator import (
     BootResult,
     Debug,
-    EngineKind,
+    EmulatorKind,
     Machine,
     Medium,
     RunRequest,
@@ -25,20 +26,23 @@ _CPU_MODEL_HELP = (
     "host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
 
+_OLD_NAME = re.compile(r"^--engine(?==|$)")
+
 
 class _Command(click.Command):
-    """Lets `--gdb` stand alone, without taking the next word for its value."""
+    """Lets `--gdb` stand alone, and takes `--engine`, the old name of `--emulator`."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, ["--gdb=" if word == "--gdb" else word for word in args])
+        words = ["--gdb=" if word == "--gdb" else word for word in args]
+        return super().parse_args(ctx, [_OLD_NAME.sub("--emulator", word) for word in words])
 
 
 @click.command("run", cls=_Command)
 @click.argument("image", type=click.Path(path_type=Path))
 @click.option(
-    "--engine",
-    type=click.Choice([kind.value for kind in EngineKind]),
-    default=EngineKind.AUTO.value,
+    "--emulator",
+    type=click.Choice([kind.value for kind in EmulatorKind]),
+    default=EmulatorKind.AUTO.value,
     show_default=True,
     help="Emulator; auto takes the first that can run the hypervisor: QEMU with nested KVM, "
     "QEMU with TCG (AMD-V), Bochs (VT-x and AMD-V).",
@@ -95,7 +99,7 @@ class _Command(click.Command):
     help="--gdb[=HOST:PORT]: start a gdb server, for this machine only (QEMU).  [default: "
     "GDB_SERVER_ADDRESS]",
 )
-@click.option("--debug", is_flag=True, help="Start gdb at the core's first line (with --gdb).")
+@click.option("--debug", is_flag=True, help="Start gdb at the core's first line; implies --gdb.")
 @click.option("--deterministic", is_flag=True, help="Make every run the same (with one CPU).")
 @click.option("--keep-work", is_flag=True, help="Keep the work directory of the run.")
 @click.option(
@@ -107,7 +111,7 @@ class _Command(click.Command):
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
 def command(
     image: Path,
-    engine: str,
+    emulator: str,
     cpus: int,
     memory: int,
     cpu_model: str,
@@ -138,7 +142,7 @@ def command(
     \b
     Examples:
       zpp-image run esp.img
-      zpp-image run esp.img --engine bochs --cpus 4
+      zpp-image run esp.img --emulator bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
       zpp-image run esp.img --cpus 4 --debug
       zpp-image run zpp.iso --medium optical
@@ -166,7 +170,7 @@ def command(
         ),
     )
     request.check_files()
-    chosen = choose(EngineKind(engine), bochs_root)
+    chosen = choose(EmulatorKind(emulator), bochs_root)
     model = cpu_model or chosen.default_model
     say(f"{image} on {chosen.description}; {cpus} CPU{'s' if cpus > 1 else ''} of model {model}")
     show = _Terminal(shown=not quiet)
@@ -179,7 +183,7 @@ def command(
     finally:
         show.finish_line()
     for line in result.problems:
-        say(f"{result.engine}: {line}")
+        say(f"{result.emulator}: {line}")
     result.require()
     say(_summary(result))
 
@@ -201,8 +205,7 @@ def _summary(result: BootResult) -> str:
 
 
 class _Terminal:
-    """The serial text as it comes, but not before a debugger has left the terminal; notes that
-    a line is unfinished."""
+    """Shows the serial text as it comes, but not while a debugger uses the terminal."""
 
     def __init__(self, *, shown: bool) -> None:
         self.busy: Popen[bytes] | None = None

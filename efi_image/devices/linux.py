@@ -1,8 +1,8 @@
-"""The disks of a Linux system, and why each must or need not be left alone.
+"""The disks of a Linux system, and the reasons not to write to each.
 
-A disk is in use if anything that stands on it is: partitions, LVM, LUKS, RAID, bcache, loop
-files, btrfs and ZFS with more disks. What is not understood counts as use. The kernel's own
-refusal of a second exclusive use (O_EXCL) stands behind all this when a disk is opened.
+A disk is in use if anything stacked on it is: partitions, LVM, LUKS, RAID, bcache, loop files,
+btrfs and ZFS with several disks. Unknown stacks count as use. When a disk is opened, the kernel's
+own refusal of a second exclusive user (O_EXCL) is the last line of defence.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
 from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
 
-_MOST_SECTOR = 4096  # bytes; what is written first and last is in such blocks
-# What people's desktops mount; only from there a write unmounts by itself.
+_MAX_SECTOR = 4096  # bytes; a write notes its progress in blocks of this size
+# Where desktops mount media; a write unmounts only these by itself.
 _MEDIA = ("/media", "/run/media", "/mnt")
-# What a system is made of; a live system's own medium, too.
+# Parts of a system, and a live system's own medium.
 _SYSTEM = (
     "/boot /efi /usr /var /home /etc /opt /srv /root /bin /sbin /lib /lib64 /nix /gnu /snap"
     " /sysroot /ostree /cdrom /isodevice /run/live /run/initramfs /lib/live /rofs"
@@ -38,7 +38,7 @@ def _is_system(target: str) -> bool:
 
 
 class _Judge:
-    """Says of one disk what it is used for."""
+    """Finds out what one disk is used for."""
 
     def __init__(self, uses: Uses, node: Node) -> None:
         self._uses = uses
@@ -49,11 +49,11 @@ class _Judge:
         self.refusals: dict[Refusal, None] = {}
 
     def judge(self) -> None:
-        """Look at all that stands on the disk."""
+        """Look at everything that is stacked on the disk."""
         for chain in self._uses.stack(self._node.name):
             through = self._through(chain)
             for use in self._uses.others[chain[-1]]:
-                self._refuse(Reason.SYSTEM, f"holds {use}{through}")
+                self._refuse(Reason.SYSTEM, f"contains {use}{through}")
             for mount in self._uses.mounts[chain[-1]]:
                 self._judge_mount(mount, direct=not through, through=through)
             for program in sorted(self._uses.programs[chain[-1]]):
@@ -67,7 +67,7 @@ class _Judge:
     def _judge_mount(self, mount: Mount, *, direct: bool, through: str) -> None:
         self.mounts.append(mount)
         if _is_system(mount.target):
-            self._refuse(Reason.SYSTEM, f"holds {mount.target}{through}")
+            self._refuse(Reason.SYSTEM, f"contains {mount.target}{through}")
         elif direct and self._external and _below(mount.target, _MEDIA):
             self.unmount.append(mount)
         else:
@@ -81,13 +81,13 @@ class _Judge:
             self._refuse(Reason.NO_MEDIUM, "has no medium in it")
         if text(folder / "ro") == "1":
             self._refuse(Reason.READ_ONLY, "is write-protected")
-        if self._node.sector_size > _MOST_SECTOR:
+        if self._node.sector_size > _MAX_SECTOR:
             self._refuse(Reason.UNKNOWN, f"has sectors of {self._node.sector_size} bytes")
         if not self._external:
             self._refuse(Reason.INTERNAL, "is an internal disk")
 
     def _is_explained(self, chain: tuple[str, ...]) -> bool:
-        """Whether a mount or the like, here or above, says more than the device's name does."""
+        """Whether a mount or another use, here or above, says more than the device's name."""
         top = chain[-1]
         above = [each[-1] for each in self._uses.stack(top)]
         return any(self._uses.mounts[name] or self._uses.others[name] for name in above)
@@ -97,7 +97,7 @@ class _Judge:
         return node.title if node else name
 
     def _through(self, chain: tuple[str, ...]) -> str:
-        """What stands between the disk or its partition and the last device."""
+        """The devices between the disk or its partition and the last one, as words."""
         names = [name for name in chain if self._is_stacked(name)]
         return f" through {', '.join(map(self._title, names))}" if names else ""
 
@@ -112,7 +112,7 @@ class _Judge:
 _ORDER = list(Reason)
 
 
-# Serial number → the disks with a medium that have it
+# serial number → the disks with it that have a medium
 _Serials = dict[str, list[Node]]
 
 
@@ -151,12 +151,12 @@ def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device
 
 @dataclass(frozen=True, slots=True)
 class LinuxDisks:
-    """The disks of this machine, read anew with every call."""
+    """The disks of this machine, read again with every call."""
 
-    system: System = System()
+    system: System = field(default_factory=System)
 
     def devices(self) -> Iterator[Device]:
-        """All whole disks; loop devices that have a file, too."""
+        """All whole disks, and loop devices that have a file."""
         uses = read_uses(self.system)
         serials = _serials(self.system, uses)
         for node in uses.nodes.values():
@@ -164,25 +164,26 @@ class LinuxDisks:
                 yield _device(self.system, uses, node, serials)
 
     def find(self, path: str) -> Device:
-        """The disk with that file; raises InputError or UnsafeTarget if it is none."""
+        """The disk with that path; raises InputError if there is none, or UnsafeTarget if it is not
+        a whole disk."""
         status = _status(path)
         if not stat.S_ISBLK(status.st_mode):
-            raise InputError("is no block device", where=path)
+            raise InputError("is not a block device", where=path)
         return self.find_number(_devno(status.st_rdev), path)
 
     def find_number(self, devno: str, path: str) -> Device:
-        """The disk with that MAJOR:MINOR; `path` is what to call it in a message."""
+        """The disk with that MAJOR:MINOR; `path` names it in messages. Raises as `find`."""
         uses = read_uses(self.system)
         node = next((node for node in uses.nodes.values() if node.number == devno), None)
         if node is None:
-            raise InputError("is not there", where=path)
+            raise InputError("does not exist", where=path)
         if node.disk:
             disk = uses.nodes[node.disk].path
-            raise UnsafeTarget(
-                "is a partition", where=path, hint=f"give the whole disk, which is {disk}"
-            )
+            raise UnsafeTarget("is a partition, not a whole disk", where=path, hint=f"use {disk}")
         if not node.is_disk:
-            raise UnsafeTarget("is no whole disk", where=path)
+            raise UnsafeTarget(
+                "is not a disk that can boot", where=path, hint="`zpp-image devices` lists disks"
+            )
         return _device(self.system, uses, node, _serials(self.system, uses))
 
     def first_on(self, device: Device, paths: Iterable[str]) -> str:
@@ -207,17 +208,17 @@ class LinuxDisks:
         return ""
 
     def attached(self, path: str) -> str:
-        """The loop device that a file is, or ''."""
+        """The loop device of a file, or ''."""
         real = os.path.realpath(path)
         return next((node.path for node in nodes(self.system.sys) if node.backing_file == real), "")
 
 
 def _status(path: str) -> os.stat_result:
     try:
-        return os.stat(path)  # noqa: PTH116
+        return Path(path).stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot be used: {reason}", where=path) from None
+        raise InputError(f"cannot be opened: {reason}", where=path) from None
 
 
 def _devno(number: int) -> str:

@@ -1,24 +1,30 @@
-"""Emulators that boot an image: `boot(RunRequest(image, cpus=4, timeout=60)).require()`."""
+"""Boots an image in an emulator: `boot(RunRequest(image, cpus=4, timeout=60)).require()`.
+
+base           the request, the `Emulator` protocol, the result
+select         which emulator: qemu (firmware, cpu_probe) or bochs (bochs_install)
+runner         starts it, follows the serial port (serial), ends it
+bochs_install  `zpp-image bochs`: unpacks Debian's packages (debian); bochs_check tests it
+"""
 
 from __future__ import annotations
 
 from efi_image.emulator.base import (
     BootResult,
     Debug,
-    Engine,
+    Emulator,
     ExitReason,
     Machine,
     Medium,
     RunRequest,
 )
 from efi_image.emulator.runner import Terminal, run
-from efi_image.emulator.select import EngineKind, choose
+from efi_image.emulator.select import EmulatorKind, choose
 
 __all__ = [
     "BootResult",
     "Debug",
-    "Engine",
-    "EngineKind",
+    "Emulator",
+    "EmulatorKind",
     "ExitReason",
     "Machine",
     "Medium",
@@ -29,9 +35,10 @@ __all__ = [
 
 
 def boot(
-    request: RunRequest,
-    engine: Engine | None = None,
-    terminal: Terminal | None = None,
+    request: RunRequest, emulator: Emulator | None = None, terminal: Terminal | None = None
 ) -> BootResult:
-    """Boot an image, by default on the first engine that can show the hypervisor."""
-    return run(request, engine or choose(), terminal)
+    """Boot an image, by default in the first emulator that can show the hypervisor.
+
+    `terminal` gets the serial port's readable text as it comes. Raises ZppError.
+    """
+    return run(request, emulator or choose(), terminal)

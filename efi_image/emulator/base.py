@@ -1,7 +1,7 @@
-"""The seam between `run` and the emulators: what is asked for, how it is started, what came out.
+"""The seam between `run` and the emulators: the request, the command line, the result.
 
-An engine only turns a request into a command line (`prepare`) and says what the end of
-that command means (`end`). Starting, watching and ending it is efi_image.emulator.runner's.
+An emulator only turns a request into a command line (`prepare`) and tells what the end of that
+command means (`end`). efi_image.emulator.runner starts, watches and ends the command.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Machine(Enum):
 
 
 class Medium(Enum):
-    """What the image is in the machine: `--medium`."""
+    """The kind of drive that has the image: `--medium`."""
 
     DISK = "disk"
     OPTICAL = "optical"
@@ -38,12 +38,12 @@ class Medium(Enum):
 
     @property
     def sector(self) -> int:
-        """An image is a whole number of so many bytes."""
+        """Bytes of a sector; an image is a whole number of them."""
         return 2048 if self is Medium.OPTICAL else 512
 
 
 class ExitReason(Enum):
-    """How a run came to its end."""
+    """How a run ended."""
 
     POWER_OFF = "the machine powered off"
     EXPECTED = "everything expected was seen"
@@ -51,54 +51,56 @@ class ExitReason(Enum):
     TIMEOUT = "the time limit passed"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Debug:
-    """What helps to find faults; nothing of it changes what a guest may rely on."""
+    """Options for finding faults; a guest need not notice them."""
 
-    deterministic: bool = False  # one CPU: the same instructions at the same ticks in every run
-    keep_work: bool = False  # leave the work directory behind
+    deterministic: bool = False  # with one CPU: every run is the same
+    keep_work: bool = False  # keep the work directory
     extra: tuple[str, ...] = ()  # QEMU: arguments; Bochs: lines of the bochsrc
     gdb: str = ""  # HOST:PORT of the GDB server; '' for none
     stopped: bool = False  # a debugger starts the CPUs
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class RunRequest:
-    """A boot of an image. `timeout` in seconds, 0 for none; `memory` in MiB.
+    """A boot of an image. `timeout` is in seconds (0: none), `memory` in MiB.
 
     The run ends when the machine powers off, or as soon as every expression of `expect` was
-    seen, unless `until_power_off`. `log` gets the readable text, `log`.raw the bytes, and
-    `log`.emulator the emulator's own log.
+    seen, unless `until_power_off`. `log` gets the serial port's readable text, `log`.raw its
+    bytes, and `log`.emulator the emulator's own log. Raises UsageError for values out of range.
     """
 
     image: Path
     cpus: int = 1
     memory: int = 512
-    cpu_model: str = ""  # the engine's default; MODEL[,+FEATURE][,-FEATURE]
-    machine: Machine | None = None  # the engine's default
+    cpu_model: str = ""  # MODEL[,+FEATURE][,-FEATURE]; '': the emulator's default
+    machine: Machine | None = None  # None: the emulator's default
     medium: Medium = Medium.DISK
     timeout: float = 0
     expect: tuple[str, ...] = ()
     until_power_off: bool = False
     log: Path | None = None
-    firmware: Path | None = None  # one file with code and variables, instead of the engine's
+    firmware: Path | None = None  # one file with code and variables; None: the emulator's own
     debug: Debug = field(default_factory=Debug)
 
     def __post_init__(self) -> None:
         if self.cpus < 1:
-            raise UsageError(f"at least 1 CPU is needed, not {self.cpus}")
+            raise UsageError(f"must be at least 1, not {self.cpus}", where="--cpus")
         if self.memory < 64:
-            raise UsageError(f"at least 64 MiB of memory are needed, not {self.memory}")
+            raise UsageError(f"must be at least 64 MiB, not {self.memory}", where="--memory")
         if not self.timeout >= 0:  # nor is NaN
-            raise UsageError(f"a time limit is 0 or more seconds, not {self.timeout:g}")
+            raise UsageError(f"must be 0 or more seconds, not {self.timeout:g}", where="--timeout")
         for expression in self.expect:
             try:
                 re.compile(expression)
             except re.error as error:
-                raise UsageError(f"not a regular expression: {expression!r} ({error})") from None
+                raise UsageError(
+                    f"is not a regular expression: {expression!r} ({error})", where="--expect"
+                ) from None
 
     def check_files(self) -> None:
-        """InputError unless the files that the run reads are there."""
+        """Raise InputError unless the files that the run reads are usable."""
         for path, sector in ((self.image, self.medium.sector), (self.firmware, 512)):
             if path is None:
                 continue
@@ -111,9 +113,9 @@ class RunRequest:
                 raise InputError(f"is not a whole number of {sector}-byte sectors", where=str(path))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Launch:
-    """A command line and where its output goes; relative names are in `work`."""
+    """A command line and the files of its output; relative names are in `work`."""
 
     command: tuple[str, ...]
     work: Path
@@ -124,60 +126,63 @@ class Launch:
 
     @property
     def line(self) -> str:
-        """The command line for copy and paste into a shell."""
+        """The command line, to paste into a shell."""
         variables = [f"{name}={shlex.quote(value)}" for name, value in self.environment.items()]
         words = " ".join([*variables, shlex.join(self.command)])
         return f"cd {shlex.quote(str(self.work))} && {words}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class End:
-    """What the end of an emulator means: a reason, or None when it failed."""
+    """What the end of an emulator means; `reason` is None if it failed."""
 
     reason: ExitReason | None
     guest_code: int | None = None
 
 
-class Engine(Protocol):
-    """An emulator, ready to run."""
+class Emulator(Protocol):
+    """An emulator that works on this machine: QEMU, Bochs, or the tests' fake."""
 
     @property
     def name(self) -> str:
-        """As in `--engine`."""
+        """As in `--emulator`."""
         ...
 
     @property
     def description(self) -> str:
-        """One line for people: the emulator, how it runs, and what it lacks."""
+        """One line for people: the emulator, and what it gives guests."""
         ...
 
     @property
     def default_model(self) -> str:
-        """The CPU model of a request that names none."""
+        """The CPU model for a request that names none."""
         ...
 
     def prepare(self, request: RunRequest, work: Path) -> Launch:
-        """Put what the emulator needs into the folder `work`, and make its command line."""
+        """Put the files that it needs into the folder `work`, and make the command line.
+
+        Raises UsageError, InputError, MissingError, EmulatorFailed.
+        """
         ...
 
     def end(self, status: int, log: str) -> End:
-        """What an exit status and the emulator's log mean."""
+        """What this exit status and log mean."""
         ...
 
     def problems(self, log: str) -> tuple[str, ...]:
-        """The lines of the emulator's log that explain a failed boot."""
+        """The lines of the log that explain a failed boot."""
         ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BootResult:
-    """What a run showed."""
+    """The result of a run; `emulator` is its name, `seconds` its duration."""
 
     request: RunRequest
-    engine: str
+    emulator: str
     reason: ExitReason
     missing: tuple[str, ...]  # expressions of the request that were not seen
-    serial: str  # the readable text
+    serial: str  # the serial port's readable text
     emulator_log: str
     problems: tuple[str, ...]
     command: str
@@ -186,50 +191,54 @@ class BootResult:
 
     @property
     def seen(self) -> bool:
-        """Whether all the expected text was seen."""
+        """Whether all expected text was seen."""
         return not self.missing
 
     def require(self) -> BootResult:
-        """Itself if the run ended well; TimedOut or ExpectationFailed with the log's tail."""
+        """The result itself; raises TimedOut or ExpectationFailed with the log's tail."""
         details = failure_details(
-            self.serial, self.emulator_log, self.problems, self.command,
-            kept=self.request.debug.keep_work,
+            self.serial, self.problems, self.command,
+            log="" if self.serial else self.emulator_log, kept=self.request.debug.keep_work,
         )  # fmt: skip
         unseen = ", ".join(repr(expression) for expression in self.missing)
         if self.reason is ExitReason.TIMEOUT:
             what = f"not seen: {unseen}" if unseen else "the machine did not power off"
             raise TimedOut(
-                f"{what} within {self.request.timeout:g} s ({self.engine})", details=details
+                f"{what} within {self.request.timeout:g} s ({self.emulator})", details=details
             )
         if self.missing:
             raise ExpectationFailed(
-                f"{self.reason.value} ({self.engine}), but not seen: {unseen}", details=details
+                f"{self.reason.value} ({self.emulator}), but not seen: {unseen}", details=details
             )
         return self
 
 
 def failure_details(
-    serial: str, emulator_log: str, problems: tuple[str, ...], command: str, *, kept: bool
+    serial: str, problems: tuple[str, ...], command: str, *, log: str, kept: bool
 ) -> tuple[str, ...]:
-    """What people need when a boot failed, as lines. `kept`: the command has its folder still."""
-    lines = [f"  {line}" for line in serial.splitlines()[-TAIL_LINES:]]
-    details = ["the serial port's last lines:", *lines] if lines else ["nothing on the serial port"]
-    if problems:
-        details += ["from the emulator's log:", *(f"  {line}" for line in problems)]
-    elif not lines:
-        tail = emulator_log.splitlines()[-TAIL_LINES:]
-        details += ["the emulator's last lines:", *(f"  {line}" for line in tail)]
-    folder = "" if kept else " (--keep-work leaves its folder behind)"
+    """What people need after a failed boot, as lines: the tail of the serial port and of `log`,
+    the problems, and the command line (`kept`: its folder is still there)."""
+    details = []
+    log = "" if log.splitlines() == list(problems) else log
+    for title, lines in (
+        ("the serial port's last lines:", serial.splitlines()[-TAIL_LINES:]),
+        ("from the emulator's log:", problems),
+        ("the emulator's last lines:", log.splitlines()[-TAIL_LINES:]),
+    ):
+        details += [title, *(f"  {line}" for line in lines)] if lines else []
+    if not serial:
+        details.insert(0, "nothing on the serial port")
+    folder = "" if kept else " (--keep-work keeps its folder)"
     return (*details, f"the command line was{folder}:", f"  {command}")
 
 
 def guard() -> tuple[str, ...]:
-    """A prefix that ends a command when this process ends, however that comes about."""
+    """A prefix that kills a command when this process ends, even by SIGKILL."""
     return ("setpriv", "--pdeathsig", "KILL") if shutil.which("setpriv") else ()
 
 
 def runs(command: tuple[str, ...]) -> bool:
-    """Whether a command succeeds here."""
+    """Whether a command succeeds on this machine."""
     try:
         done = subprocess.run(
             command, stdin=subprocess.DEVNULL, capture_output=True, timeout=20, check=False

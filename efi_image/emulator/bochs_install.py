@@ -1,11 +1,10 @@
-"""The rig: a root folder with Bochs and OVMF from a newer Debian than the machine's own.
+"""Installs Bochs and OVMF of a newer Debian into a folder of their own, the root.
 
-Nothing of the root is installed or configured, the packages are only unpacked; Bochs is
-started by the root's own dynamic linker. So neither installing nor using the rig takes
-more rights than an ordinary user has, and nothing is mounted.
+The packages are only unpacked, not installed or configured, and Bochs is started by the root's
+own dynamic linker. So an ordinary user can install and run it, and nothing is mounted.
 
-A root is built beside its final place and renamed when it has passed its check. Only a
-folder that carries the marker file is ever replaced or removed.
+A root is built beside its final place and renamed after it has passed its check. Only a folder
+with the marker file is ever replaced or removed.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from efi_image.errors import (
     UsageError,
 )
 
-LAYOUT = 2  # another number: roots made by an older zpp-image are made anew
+LAYOUT = 2  # roots with another number are made again
 SUITE = "forky"
 PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf")
 MARKER = "zpp/rig.json"
@@ -49,50 +48,52 @@ _PLUGINS = "zpp/plugins"
 _DIVIDE = "zpp/divide.efi"
 _FIRMWARE = "usr/share/ovmf/OVMF.fd"
 _VGA_BIOS = "usr/share/bochs/VGABIOS-lgpl-latest"
-_NEEDED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
-# Bochs loads every plugin it finds to learn its kind. These pull in a desktop's libraries; without
-# some of the others (sounddummy, gameport) it crashes.
+_REQUIRED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
+# Bochs loads every plugin that it finds. These need a desktop's libraries; without some of the
+# others (sounddummy, gameport) it crashes.
 _UNUSED_PLUGINS = re.compile(r"libbx_(wx_gui|sound(?!dummy)|eth_(?!null))")
 _PRUNED = ("var", "tmp", "dev", "etc", "usr/share/doc", "usr/share/locale", "usr/share/icons",
            "usr/share/man", "usr/share/fonts", "usr/lib/systemd")  # fmt: skip
-_FIX_LINE = "bochs_fix: 64-bit IDIV and broadcast SIPI mended"
+_FIX_LINE = "bochs_fix: 64-bit IDIV and broadcast SIPI fixed"
 _FIX_TESTED = "bochs_fix: tested"
 
 Progress = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class RigVersion:
-    """What a root was made of; kept in its marker file."""
+@dataclass(frozen=True, slots=True)
+class BochsVersion:
+    """What a root is made of, as in its marker file."""
 
     layout: int
     suite: str
     packages: Mapping[str, str]
-    sources: str  # digest of the project's own parts in it
+    sources: str  # SHA-256 of the sources of the project's own parts
 
     @property
     def summary(self) -> str:
+        """The packages with their versions."""
         return ", ".join(f"{name} {version}" for name, version in self.packages.items())
 
 
-@dataclass(frozen=True)
-class Rig:
-    """An installed root, and how Bochs is started in it."""
+@dataclass(frozen=True, slots=True)
+class BochsInstall:
+    """An installed root, and how to start Bochs in it."""
 
     root: Path
-    version: RigVersion
+    version: BochsVersion
 
     @property
     def firmware(self) -> Path:
+        """OVMF, code and variables in one file."""
         return self.root / _FIRMWARE
 
     @property
     def divide(self) -> Path:
-        """The EFI program of `rig check`."""
+        """The EFI program of `zpp-image bochs check`."""
         return self.root / _DIVIDE
 
     def command(self, *arguments: str, root: Path | None = None) -> list[str]:
-        """The command line of Bochs; `root` is another name of the root, a link say."""
+        """The command line of Bochs; `root` is another name of the root, such as a link."""
         at = root or self.root
         return [
             *(str(at / _LINKER), "--preload", str(at / _FIX)),
@@ -101,6 +102,7 @@ class Rig:
         ]
 
     def environment(self, root: Path | None = None) -> dict[str, str]:
+        """The variables that Bochs needs."""
         at = root or self.root
         return {
             "LTDL_LIBRARY_PATH": str(at / _PLUGINS),
@@ -109,7 +111,7 @@ class Rig:
 
 
 def default_root() -> Path:
-    """The root's place: as configured (BOCHS_ROOT), else in the user's cache folder."""
+    """Where the root is: BOCHS_ROOT, or in the user's cache folder."""
     configured = config.load().bochs_root
     if configured:
         return configured
@@ -118,10 +120,10 @@ def default_root() -> Path:
     return base / "zpp" / "bochs"
 
 
-def find(root: Path) -> Rig:
-    """The rig at `root`; EmulatorMissing with what to do if it is not there or not complete."""
+def find(root: Path) -> BochsInstall:
+    """The installation at `root`; raises EmulatorMissing if there is none or it is incomplete."""
     try:
-        version = RigVersion(**json.loads((root / MARKER).read_text(encoding="utf-8")))
+        version = BochsVersion(**json.loads((root / MARKER).read_text(encoding="utf-8")))
     except FileNotFoundError:
         raise EmulatorMissing(
             "the Bochs root is missing", where=str(root), hint=INSTALL_HINT
@@ -132,18 +134,20 @@ def find(root: Path) -> Rig:
         ) from None
     if version.layout != LAYOUT:
         raise EmulatorMissing(
-            "the Bochs root is of another zpp-image", where=str(root), hint=INSTALL_HINT
+            "the Bochs root was made by another version of zpp-image",
+            where=str(root),
+            hint=INSTALL_HINT,
         )
-    for name in _NEEDED:
+    for name in _REQUIRED:
         if not (root / name).exists():
             raise EmulatorMissing(f"{name} is missing", where=str(root), hint=INSTALL_HINT)
-    return Rig(root, version)
+    return BochsInstall(root, version)
 
 
-def check_library(rig: Rig) -> None:
-    """Run Bochs with the library and let it divide; EmulatorFailed if it is not in effect."""
-    command = rig.command("--help", "cpu")
-    environment = {**os.environ, **rig.environment(), "ZPP_BOCHS_FIX_TEST": "1"}
+def check_library(bochs: BochsInstall) -> None:
+    """Run Bochs with the library that fixes it; raises EmulatorFailed if that has no effect."""
+    command = bochs.command("--help", "cpu")
+    environment = {**os.environ, **bochs.environment(), "ZPP_BOCHS_FIX_TEST": "1"}
     done = subprocess.run(
         command, capture_output=True, text=True, env=environment, check=False,
         errors="replace", stdin=subprocess.DEVNULL,
@@ -151,9 +155,11 @@ def check_library(rig: Rig) -> None:
     lines = done.stderr.splitlines()
     if done.returncode != 0 or _FIX_LINE not in lines or _FIX_TESTED not in lines:
         raise EmulatorFailed(
-            f"the library that mends Bochs is not in effect (exit status {done.returncode})",
-            where=str(rig.root),
-            hint="another Bochs version may need another library; see ovmf/README.md",
+            f"the library that fixes Bochs has no effect (exit status {done.returncode})",
+            where=str(bochs.root),
+            hint="this version of Bochs may need another library: see ovmf/README.md"
+            if bochs.version.sources == _sources_digest()
+            else "bring it up to date with `zpp-image bochs install`",
             details=(" ".join(command), *lines[-10:]),
         )
 
@@ -164,11 +170,15 @@ def install(
     mirror: str = "",
     force: bool = False,
     progress: Progress = lambda _line: None,
-) -> Rig:
-    """Make the rig at `root` unless it is there; returns it checked."""
+) -> BochsInstall:
+    """Install Bochs at `root`, or bring it up to date; it is checked.
+
+    `mirror` is a Debian mirror's URI, by default apt's own; `progress` gets a line for each step.
+    Raises UsageError, MissingError, OutputError, EmulatorFailed.
+    """
     _refuse_foreign(root)
     if platform.machine() != "x86_64":
-        raise MissingError("the Bochs rig needs an x86-64 machine")
+        raise MissingError("Bochs needs an x86-64 machine")
     root = root.absolute()
     with _locked(root):
         present = None if force else _present(root)
@@ -178,20 +188,23 @@ def install(
             return present
         with _scratch_beside(root) as scratch:
             if present:
-                progress("the library that mends Bochs has changed")
+                progress("rebuilding the library that fixes Bochs: its source has changed")
                 return _renew(present, scratch)
             new = scratch / "root"
             progress(f"unpacking {', '.join(PACKAGES)} of Debian {SUITE}")
             mmdebstrap.unpack(PACKAGES, SUITE, new, scratch, mirror)
-            progress("building the library that mends Bochs")
-            rig = _finish(new, scratch)
-            check_library(rig)
+            progress("building the library that fixes Bochs")
+            bochs = _finish(new, scratch)
+            check_library(bochs)
             _replace(root, new, scratch)
-    return Rig(root, rig.version)
+    return BochsInstall(root, bochs.version)
 
 
 def remove(root: Path) -> bool:
-    """Remove the rig at `root`; False if there is none. Anything else there is refused."""
+    """Remove the installation at `root`; False if there is none.
+
+    Raises UsageError if something else is there, OutputError.
+    """
     if not root.is_symlink() and not root.exists():
         return False
     _refuse_foreign(root)
@@ -210,10 +223,10 @@ def _refuse_foreign(root: Path) -> None:
     if root.exists() and not root.is_dir():
         raise UsageError("is not a folder", where=str(root))
     if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
-        raise UsageError("is a folder that zpp-image did not make", where=str(root))
+        raise UsageError("is not empty, and zpp-image did not make it", where=str(root))
 
 
-def _present(root: Path) -> Rig | None:
+def _present(root: Path) -> BochsInstall | None:
     try:
         return find(root)
     except EmulatorMissing:
@@ -222,7 +235,7 @@ def _present(root: Path) -> Rig | None:
 
 @contextlib.contextmanager
 def _locked(root: Path) -> Iterator[None]:
-    """One installation at a time; the others wait."""
+    """Only one installation at a time; others wait."""
     lock = root.with_name(f".{root.name}.lock")
     try:
         root.parent.mkdir(parents=True, exist_ok=True)
@@ -236,7 +249,7 @@ def _locked(root: Path) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _scratch_beside(root: Path) -> Iterator[Path]:
-    """A folder in the same file system; those of killed installations go, too."""
+    """A folder in the same file system; those of killed installations are removed."""
     prefix = f".{root.name}.partial-"
     for stale in root.parent.glob(f"{prefix}*"):
         shutil.rmtree(stale, ignore_errors=True)
@@ -251,8 +264,8 @@ def _scratch_beside(root: Path) -> Iterator[Path]:
         ) from error
 
 
-def _finish(new: Path, scratch: Path) -> Rig:
-    """Add the project's own parts to the unpacked root, drop what no run reads, and mark it."""
+def _finish(new: Path, scratch: Path) -> BochsInstall:
+    """Remove files that no run reads, add the project's own parts, and mark the root."""
     versions = {name: _package_version(new, name) for name in ("bochs", "ovmf")}
     for name in _PRUNED:
         shutil.rmtree(new / name, ignore_errors=True)
@@ -260,18 +273,18 @@ def _finish(new: Path, scratch: Path) -> Rig:
     return _add_own_parts(new, scratch, versions)
 
 
-def _renew(rig: Rig, scratch: Path) -> Rig:
-    """The same packages with the project's present sources."""
+def _renew(bochs: BochsInstall, scratch: Path) -> BochsInstall:
+    """Rebuild the project's own parts; the packages stay."""
     (scratch / "root").mkdir()
-    new = _add_own_parts(scratch / "root", scratch, rig.version.packages)
+    new = _add_own_parts(scratch / "root", scratch, bochs.version.packages)
     for name in (_FIX, _DIVIDE):
-        (new.root / name).replace(rig.root / name)
-    check_library(rig)
-    (new.root / MARKER).replace(rig.root / MARKER)
-    return Rig(rig.root, new.version)
+        (new.root / name).replace(bochs.root / name)
+    check_library(bochs)
+    (new.root / MARKER).replace(bochs.root / MARKER)
+    return BochsInstall(bochs.root, new.version)
 
 
-def _add_own_parts(root: Path, scratch: Path, packages: Mapping[str, str]) -> Rig:
+def _add_own_parts(root: Path, scratch: Path, packages: Mapping[str, str]) -> BochsInstall:
     (root / "zpp").mkdir(exist_ok=True)
     _compile(
         data_file("bochs_fix.c"), root / _FIX, scratch,
@@ -281,9 +294,9 @@ def _add_own_parts(root: Path, scratch: Path, packages: Mapping[str, str]) -> Ri
         data_file("divide.S"), root / _DIVIDE, scratch,
         ("-nostdlib", "-static", "-no-pie", "-Wl,--oformat=binary,-Ttext=0,-e,0,--build-id=none"),
     )  # fmt: skip
-    version = RigVersion(LAYOUT, SUITE, packages, _sources_digest())
+    version = BochsVersion(LAYOUT, SUITE, packages, _sources_digest())
     (root / MARKER).write_text(json.dumps(asdict(version), indent=2) + "\n", encoding="utf-8")
-    return Rig(root, version)
+    return BochsInstall(root, version)
 
 
 def _add_plugins(root: Path) -> None:
@@ -311,7 +324,9 @@ def data_file(name: str) -> Path:
     for folder in (here.parent / "ovmf/bochs", here / "data/bochs"):
         if (folder / name).is_file():
             return folder / name
-    raise MissingError(f"ovmf/bochs/{name} is missing", hint="this checkout is not complete")
+    raise MissingError(
+        f"ovmf/bochs/{name} is missing", hint="the checkout is incomplete: `git status`"
+    )
 
 
 def _sources_digest() -> str:
@@ -334,7 +349,7 @@ def _compile(
         done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     except FileNotFoundError:
         raise MissingError(
-            "no C compiler is installed", hint="install Debian's package gcc and libc6-dev"
+            "no C compiler is installed", hint="`apt install gcc libc6-dev`"
         ) from None
     if done.returncode != 0:
         raise MissingError(

@@ -1,8 +1,7 @@
-"""What a QEMU shows to its guests, found out by running one; 0.1 s, so nothing is remembered.
+"""Finds out which virtualization extensions QEMU gives its guests, by running one (0.1 s).
 
-That /dev/kvm opens, or what the build machine's own CPUID says, proves nothing about nesting.
-The guest here is a ROM of 64 KiB that asks CPUID (and, for VT-x, reads its capabilities), and
-gives the answer as exit code.
+An open /dev/kvm, or the CPUID of the build machine, proves nothing about nesting. The guest is a
+ROM of 64 KiB that asks CPUID, reads VT-x's capabilities, and returns the answer as exit code.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from pathlib import Path
 DEBUG_EXIT = "isa-debug-exit,iobase=0xf4,iosize=4"
 _TIME_LIMIT = 20  # seconds
 _ROM_SIZE = 0x10000
-_RESET = 0xFFF0  # where the CPU starts, in the ROM
+_RESET = 0xFFF0  # offset in the ROM at which the CPU starts
 _ANSWERED = 0x10
 
 # 16-bit code at the ROM's first byte
@@ -62,8 +61,8 @@ def probe_rom() -> bytes:
     return (head + _JUMP).ljust(_ROM_SIZE, b"\0")
 
 
-def probe(qemu: str, accelerator: str, cpu_model: str) -> Extension | None:
-    """What a guest of this QEMU can use; None if it does not run with this accelerator."""
+def probe_cpu(qemu: str, accelerator: str, cpu_model: str) -> Extension | None:
+    """The extensions of a guest; None if QEMU does not start with this accelerator and model."""
     with tempfile.TemporaryDirectory(prefix="zpp-probe-") as folder:
         rom = Path(folder) / "probe.rom"
         rom.write_bytes(probe_rom())

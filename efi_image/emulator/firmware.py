@@ -1,7 +1,7 @@
-"""UEFI firmware for QEMU, found by the descriptors that distributions install.
+"""Finds UEFI firmware for QEMU by the descriptors that distributions install.
 
-The format is QEMU's docs/interop/firmware.json. A user's folder masks the machine's, the
-machine's masks the distribution's, file by file; an empty file disables what it masks.
+The format is QEMU's docs/interop/firmware.json. The user's folder takes precedence over
+/etc, and /etc over the distribution's, file by file; an empty file disables a descriptor.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Format(Enum):
 
 
 class Feature(Enum):
-    """The features that decide whether a firmware is taken; descriptors know more."""
+    """The features that decide; descriptors know more."""
 
     SECURE_BOOT = "secure-boot"
     ENROLLED_KEYS = "enrolled-keys"
     REQUIRES_SMM = "requires-smm"
 
 
-@dataclass(frozen=True)
-class Need:
+@dataclass(frozen=True, slots=True)
+class FirmwareNeed:
     """The firmware that a run needs."""
 
     architecture: str = "x86_64"
@@ -48,22 +48,22 @@ class Need:
     smm: bool = False
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Flash:
-    """A file for one of the flash chips."""
+    """The content of a flash chip."""
 
     path: Path
     format: Format
 
     @property
     def drive(self) -> str:
-        """As in QEMU's `-drive`; a comma is doubled there."""
+        """As in QEMU's `-drive`, where a comma is doubled."""
         return f"file={str(self.path).replace(',', ',,')},format={self.format.value}"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Firmware:
-    """Code, and the template of its variable store; None where one file has both."""
+    """Code, and the template of its variable store (None if one file has both)."""
 
     descriptor: Path
     description: str
@@ -72,7 +72,7 @@ class Firmware:
     features: frozenset[str]
 
     def copied(self, folder: Path) -> Firmware:
-        """With what a guest may write copied to `folder`: no run sees another's variables."""
+        """Copy the variables to `folder`, so that each run has its own."""
         template = self.variables or self.code
         target = folder / f"variables.{template.format.value}"
         shutil.copyfile(template.path, target)
@@ -84,7 +84,7 @@ class Firmware:
 
     @property
     def arguments(self) -> list[str]:
-        """QEMU's arguments; the machine needs no others for it unless it is of SMM."""
+        """QEMU's arguments; firmware with SMM needs more."""
         read_only = ",readonly=on" if self.variables else ""
         chips = [f"if=pflash,unit=0,{self.code.drive}{read_only}"]
         if self.variables:
@@ -93,14 +93,14 @@ class Firmware:
 
 
 def search_path(environment: Mapping[str, str] = os.environ) -> list[Path]:
-    """The folders of descriptors, the strongest first."""
+    """The folders of descriptors, by precedence."""
     configured = environment.get("XDG_CONFIG_HOME", "")
     home = Path(configured) if configured.startswith("/") else Path("~/.config").expanduser()
     return [home / "qemu/firmware", Path("/etc/qemu/firmware"), Path("/usr/share/qemu/firmware")]
 
 
 def descriptors(folders: Sequence[Path]) -> list[Path]:
-    """The descriptors in effect, in the order of their names."""
+    """The descriptors in effect, by name."""
     effective: dict[str, Path] = {}
     for folder in folders:
         for path in sorted(folder.glob("*.json")) if folder.is_dir() else []:
@@ -108,8 +108,8 @@ def descriptors(folders: Sequence[Path]) -> list[Path]:
     return [effective[name] for name in sorted(effective) if effective[name].stat().st_size]
 
 
-def find_firmware(need: Need, folders: Sequence[Path] | None = None) -> Firmware:
-    """The first firmware that fits; FirmwareMissing says where was looked, and why not."""
+def find_firmware(need: FirmwareNeed, folders: Sequence[Path] | None = None) -> Firmware:
+    """The first firmware that fits; raises FirmwareMissing with the reasons."""
     folders = search_path() if folders is None else folders
     refused: list[str] = []
     for path in descriptors(folders):
@@ -120,17 +120,17 @@ def find_firmware(need: Need, folders: Sequence[Path] | None = None) -> Firmware
             if not fault:
                 return _read(path, document)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            fault = f"not usable ({type(error).__name__}: {error})"
+            fault = f"invalid ({type(error).__name__}: {error})"
         refused.append(f"{path}: {fault}")
     raise FirmwareMissing(
         f"no UEFI firmware for the machine {need.machine} ({need.architecture}) in "
         + ", ".join(str(folder) for folder in folders),
-        hint="install Debian's package ovmf",
+        hint="`apt install ovmf`",
         details=tuple(refused),
     )
 
 
-def _misfit(document: Mapping[str, Any], need: Need) -> str:
+def _misfit(document: Mapping[str, Any], need: FirmwareNeed) -> str:
     """Why a descriptor does not fit, or ''."""
     if "uefi" not in document["interface-types"]:
         return "not UEFI"
@@ -153,7 +153,7 @@ def _misfit(document: Mapping[str, Any], need: Need) -> str:
     return ""
 
 
-def _is_target(target: Mapping[str, Any], need: Need) -> bool:
+def _is_target(target: Mapping[str, Any], need: FirmwareNeed) -> bool:
     if target["architecture"] != need.architecture:
         return False
     names = {need.machine}

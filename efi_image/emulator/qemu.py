@@ -1,4 +1,4 @@
-"""QEMU with OVMF: by KVM where that runs, else TCG, which emulates AMD-V but no VT-x."""
+"""QEMU with OVMF: with KVM where that works, else with TCG, which emulates AMD-V only."""
 
 from __future__ import annotations
 
@@ -10,31 +10,32 @@ from pathlib import Path
 
 from efi_image.emulator import firmware
 from efi_image.emulator.base import End, ExitReason, Launch, Machine, Medium, RunRequest, guard
-from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe
+from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe_cpu
 from efi_image.errors import EmulatorMissing
 
 PROGRAM = "qemu-system-x86_64"
-# AMD-V with nested paging, and else what a common processor has
+# AMD-V with nested paging, and the features of a common CPU
 TCG_MODEL = "EPYC,+svm"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
-# of every model that has more than TCG emulates, for each CPU; of a run that was ended
+# printed for each CPU of a model with more features than TCG has, and when a run is ended
 _USUAL = re.compile(r"warning: TCG doesn't support requested feature|terminating on signal")
 
 
 class Accelerator(Enum):
-    """How QEMU runs a guest, and the CPU model that shows the hypervisor."""
+    """How QEMU runs a guest."""
 
     KVM = "kvm"
     TCG = "tcg"
 
     @property
     def model(self) -> str:
+        """The CPU model that can show the hypervisor."""
         return "host" if self is Accelerator.KVM else TCG_MODEL
 
 
-@dataclass(frozen=True)
-class QemuEngine:
-    """QEMU with an accelerator that was seen running, and what its guests can use."""
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """QEMU with an accelerator that works here, and the extensions its guests can use."""
 
     program: str
     accelerator: Accelerator
@@ -49,8 +50,8 @@ class QemuEngine:
         shown = [name for name, flag in _NAMES if flag in self.extensions]
         what = " and ".join(shown) or "neither VT-x nor AMD-V"
         if self.accelerator is Accelerator.TCG:
-            return f"QEMU by TCG, which emulates {what} on any machine"
-        return f"QEMU by KVM, which shows {what} to guests"
+            return f"QEMU with TCG, which emulates {what} on any machine"
+        return f"QEMU with KVM, which gives guests {what}"
 
     @property
     def default_model(self) -> str:
@@ -62,7 +63,7 @@ class QemuEngine:
             flash = firmware.Flash(request.firmware.absolute(), firmware.Format.RAW)
             found = firmware.Firmware(Path(), "as given", flash, None, frozenset())
         else:
-            found = firmware.find_firmware(firmware.Need(machine=machine))
+            found = firmware.find_firmware(firmware.FirmwareNeed(machine=machine))
         return Launch(
             command=(
                 *(*guard(), self.program, "-machine", f"{machine},accel={self.accelerator.value}"),
@@ -78,20 +79,20 @@ class QemuEngine:
                 *request.debug.extra,
             ),
             work=work,
-            environment={"TMPDIR": str(work)},  # where the image's snapshot goes
+            environment={"TMPDIR": str(work)},  # for the image's snapshot
             log="emulator.out",
         )
 
     def _deterministic(self, request: RunRequest) -> tuple[str, ...]:
-        """The TSC counts instructions; time does not pass while the guest waits."""
+        """The TSC counts instructions, and waiting takes no time."""
         if not request.debug.deterministic or self.accelerator is not Accelerator.TCG:
             return ()
         return ("-icount", "shift=0,sleep=off", "-rtc", "base=2023-11-14T22:13:20,clock=vm")
 
     def end(self, status: int, log: str) -> End:
-        """0 after a power-off; the debug-exit device gives 2 * code + 1, 1 is a failure."""
+        """0 is a power-off, 2 * code + 1 is from the debug-exit device, 1 is a failure."""
         if status == 0:
-            # a signal is a clean end for QEMU, but not for the run
+            # QEMU returns 0 after a signal, too
             killed = "terminating on signal" in log
             return End(None if killed else ExitReason.POWER_OFF)
         if status >= 3 and status % 2:
@@ -105,7 +106,7 @@ class QemuEngine:
 
 
 def _medium(request: RunRequest) -> tuple[str, ...]:
-    """The drive with the image, which is not written to, and the device that is booted from."""
+    """The drive with the image, which is read only, and the device that boots from it."""
     image = str(request.image.absolute()).replace(",", ",,")
     is_disc = request.medium is Medium.OPTICAL
     kept = "media=cdrom,readonly=on" if is_disc else "snapshot=on"
@@ -123,18 +124,21 @@ def _medium(request: RunRequest) -> tuple[str, ...]:
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))
 
 
-def find_qemus() -> list[QemuEngine]:
-    """The QEMUs that run here, the fastest first; EmulatorMissing if there is none."""
+def find_qemus() -> list[Qemu]:
+    """QEMU with each accelerator that works here, the fastest first; raises EmulatorMissing."""
     program = shutil.which(PROGRAM)
     if program is None:
         raise EmulatorMissing(
-            f"{PROGRAM} is not installed", hint="install Debian's package qemu-system-x86"
+            f"{PROGRAM} is not installed", hint="`apt install qemu-system-x86 ovmf`"
         )
     found = []
     for accelerator in Accelerator:
-        extensions = probe(program, accelerator.value, accelerator.model)
+        extensions = probe_cpu(program, accelerator.value, accelerator.model)
         if extensions is not None:
-            found.append(QemuEngine(program, accelerator, extensions))
+            found.append(Qemu(program, accelerator, extensions))
     if not found:
-        raise EmulatorMissing(f"{program} runs neither with KVM nor with TCG")
+        raise EmulatorMissing(
+            f"{program} starts neither with KVM nor with TCG",
+            hint=f"`{program} -machine pc,accel=tcg -display none` shows why",
+        )
     return found

@@ -1,4 +1,4 @@
-"""Runs an engine's command: follows the serial port, keeps the logs, ends it in every case."""
+"""Runs an emulator: starts it, follows the serial port, keeps the logs, and always ends it."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from typing import BinaryIO
 
 from efi_image.emulator.base import (
     BootResult,
+    Emulator,
     End,
-    Engine,
     ExitReason,
     Launch,
     RunRequest,
@@ -30,59 +30,62 @@ from efi_image.errors import EmulatorFailed, EmulatorMissing, OutputError
 Terminal = Callable[[str], None]
 
 _POLL = 0.05  # seconds
-_GRACE = 3.0  # seconds for an emulator to write its last words
-_OVERLAP = 4096  # characters before a new piece that an expression may reach back
+_GRACE = 3.0  # seconds for an emulator to write its log
+_OVERLAP = 4096  # characters before new text in which a match may begin
 _OUTPUT = "emulator.out"
 
 
-def run(request: RunRequest, engine: Engine, terminal: Terminal | None = None) -> BootResult:
+def run(request: RunRequest, emulator: Emulator, terminal: Terminal | None = None) -> BootResult:
     """Boot `request.image`; `terminal` gets the readable serial text as it comes.
 
-    A power-off, the expected text and a passed time limit are results; EmulatorFailed says that
-    the emulator did not start, failed, or was killed.
+    A power-off, the expected text and the time limit are results. Raises EmulatorFailed if the
+    emulator did not start, failed, or was killed, EmulatorMissing, InputError, OutputError, and
+    whatever `terminal` raises.
     """
     request.check_files()
     with _work_directory(request) as work, _Logs(request.log) as logs:
-        launch = engine.prepare(request, work)
+        launch = emulator.prepare(request, work)
         started = time.monotonic()
         watch = _Watch(request, launch, logs, terminal or _nowhere)
         try:
             with _Process(launch) as process:
                 reason, status = watch.until_end(process)
         except BaseException:
-            watch.terminal = _nowhere  # it may be the terminal that failed
+            watch.terminal = _nowhere  # the terminal itself may have failed
             raise
         finally:
             watch.drain(final=True)
             log = _read(work / launch.log)
             logs.write_emulator(log, _read(work / _OUTPUT))
-        end = End(reason) if reason else engine.end(status, log)
+        end = End(reason) if reason else emulator.end(status, log)
         if end.reason is None:
-            raise _failure(engine, launch, status, watch.text, log)
+            raise _failure(emulator, launch, status, watch.text, log)
         return BootResult(
             request=request,
-            engine=engine.name,
+            emulator=emulator.name,
             reason=end.reason,
             missing=tuple(watch.missing),
             serial=watch.text,
             emulator_log=log,
-            problems=engine.problems(log),
+            problems=emulator.problems(log),
             command=launch.line,
             seconds=time.monotonic() - started,
             guest_code=end.guest_code,
         )
 
 
-def _failure(engine: Engine, launch: Launch, status: int, serial: str, log: str) -> EmulatorFailed:
+def _failure(
+    emulator: Emulator, launch: Launch, status: int, serial: str, log: str
+) -> EmulatorFailed:
     if status < 0:
         how = f"was killed by {signal.Signals(-status).name}"
     else:
         how = f"failed with exit status {status}"
-    output = _read(launch.work / _OUTPUT).splitlines()
-    problems = engine.problems(log) or tuple(output[-10:])
+    output = _read(launch.work / _OUTPUT)
+    text = log if log == output else log + output
     return EmulatorFailed(
-        f"{engine.name} {how}",
-        details=failure_details(serial, log, problems, launch.line, kept=True),
+        f"{emulator.name} {how}",
+        details=failure_details(serial, emulator.problems(text), launch.line, log=text, kept=True),
     )
 
 
@@ -91,7 +94,7 @@ def _nowhere(_text: str) -> None:
 
 
 class _Watch:
-    """The serial port while the emulator runs: text, logs, and what was seen of the expected."""
+    """Follows the serial port: text, logs, and the expected text that is still missing."""
 
     def __init__(
         self, request: RunRequest, launch: Launch, logs: _Logs, terminal: Terminal
@@ -106,7 +109,7 @@ class _Watch:
         self._readable = SerialText()
 
     def until_end(self, process: _Process) -> tuple[ExitReason | None, int]:
-        """The reason for which this side ended the run, or None and the emulator's status."""
+        """The reason to end the run, or None and the emulator's exit status."""
         limit = self._request.timeout
         deadline = time.monotonic() + limit if limit else None
         while True:
@@ -149,7 +152,7 @@ class _Watch:
 
 
 class _Process:
-    """The emulator with all its children; gone when the block ends."""
+    """The emulator with all its children; none is left when the block ends."""
 
     def __init__(self, launch: Launch) -> None:
         self._launch = launch
@@ -165,11 +168,13 @@ class _Process:
                 )  # fmt: skip
         except FileNotFoundError:
             raise EmulatorMissing(
-                f"{launch.command[0]} is not installed", details=(launch.line,)
+                f"{launch.command[0]} is not installed",
+                details=("the command line was:", f"  {launch.line}"),
             ) from None
         except OSError as error:
             raise EmulatorFailed(
-                f"{launch.command[0]} cannot be started ({error.strerror})", details=(launch.line,)
+                f"{launch.command[0]} does not start ({error.strerror})",
+                details=("the command line was:", f"  {launch.line}"),
             ) from None
         return self
 
@@ -199,7 +204,7 @@ class _Process:
 
 
 class _Logs:
-    """The files of `--log`, written while the guest runs; or none."""
+    """The files of `--log`, if asked for, written while the guest runs."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -240,7 +245,7 @@ class _Logs:
 
     @contextlib.contextmanager
     def _faults(self, path: Path) -> Iterator[None]:
-        """What cannot be written is an OutputError, and nothing more is written."""
+        """Turn an OSError into an OutputError, and write nothing more."""
         try:
             yield
         except OSError as error:
@@ -251,7 +256,7 @@ class _Logs:
     def _close(self) -> None:
         for file in (self._text, self._raw):
             if file is not None:
-                with contextlib.suppress(OSError):  # it was flushed before, or there is no room
+                with contextlib.suppress(OSError):  # flushed before, or the disk is full
                     file.close()
 
 
@@ -261,7 +266,7 @@ def _beside(path: Path, ending: str) -> Path:
 
 @contextlib.contextmanager
 def _work_directory(request: RunRequest) -> Iterator[Path]:
-    """Each run's own; it stays when asked for, and when its command line has to be tried again."""
+    """A folder for one run; it is kept if asked for, or if the emulator failed."""
     work = Path(tempfile.mkdtemp(prefix="zpp-run-"))
     keep = request.debug.keep_work
     try:

@@ -164,15 +164,15 @@ def test_the_unit_serial_number_page_is_read(tmp_path: Path) -> None:
 def test_partitions_and_other_things_are_no_targets(tmp_path: Path) -> None:
     layout = build("disk sda bus=sata size=1T\npart sda1 sda\nmd md0 on sda1", tmp_path)
     disks = LinuxDisks(layout.system)
-    with pytest.raises(UnsafeTarget, match="is a partition; .* which is /dev/sda"):
+    with pytest.raises(UnsafeTarget, match="is a partition, not a whole disk; use /dev/sda"):
         disks.find_number("8:1", "/dev/sda1")
-    with pytest.raises(UnsafeTarget, match="is no whole disk"):
+    with pytest.raises(UnsafeTarget, match="is not a disk that can boot"):
         disks.find_number("8:2", "/dev/md0")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         disks.find_number("8:99", "/dev/sdz")
-    with pytest.raises(InputError, match="is no block device"):
+    with pytest.raises(InputError, match="is not a block device"):
         disks.find(str(tmp_path))
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match="cannot be opened"):
         disks.find(str(tmp_path / "none"))
 
 
@@ -213,9 +213,9 @@ def test_table(laptop: LinuxDisks, capsys: pytest.CaptureFixture[str]) -> None:
     header, first, second = capsys.readouterr().out.splitlines()
     assert header.split() == "DEVICE SIZE BUS MODEL SERIAL MOUNTED SAFE TO WRITE".split()
     assert first.split()[:4] == ["/dev/sda", "500.0", "GiB", "sata"]
-    assert first.endswith("no: holds /boot/efi, holds /, holds swap, is an internal disk")
+    assert first.endswith("no: contains /boot/efi, contains /, contains swap, is an internal disk")
     assert "usb (removable)  SanDisk Ultra Fit  4C530001230816109184  /media/ann/STICK" in second
-    assert second.endswith("yes, unmounts it first")
+    assert second.endswith("yes, after unmounting")
 
 
 def test_json(laptop: LinuxDisks, capsys: pytest.CaptureFixture[str]) -> None:
@@ -246,7 +246,7 @@ def test_loop_devices_are_listed_when_asked_for(
     disks = LinuxDisks(load("partitioned-loop", tmp_path).system)
     monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     assert main(["devices"]) == 0
-    assert "no disks are there" in capsys.readouterr().out
+    assert "no disks found" in capsys.readouterr().out
     assert main(["devices", "--all"]) == 0
     assert "/dev/loop0" in capsys.readouterr().out
 

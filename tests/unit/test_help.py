@@ -223,7 +223,7 @@ def test_unknown_shells_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture(scope="module")
 def man_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("man")
-    script = ROOT / ".ci/setup/man_pages.py"
+    script = ROOT / ".ci/man_pages.py"
     subprocess.run(
         [sys.executable, script, folder, "2026-01-02"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},

@@ -243,7 +243,7 @@ def test_swap_on_it(
     run("swapon", loop)
     try:
         assert main(["write", str(image), loop, "--yes-erase", loop]) == 9
-        assert f"{loop}: holds swap" in capsys.readouterr().err
+        assert f"{loop}: contains swap" in capsys.readouterr().err
         with pytest.raises(UnsafeTarget, match="is in use according to the kernel"):
             open_device(LinuxDisks().find(loop), LinuxDisks())
     finally:

@@ -1,1 +1,1 @@
-"""Debian packages, fetched without installing them."""
+"""Unpacks Debian packages without installing them."""

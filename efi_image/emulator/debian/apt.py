@@ -1,7 +1,7 @@
-"""What this machine's own apt knows: the Debian mirror it uses, and how it reaches it.
+"""Asks this machine's apt for its Debian mirror and its network settings.
 
-apt itself is asked, so one-line and deb822 sources, proxies and configuration snippets
-all count, and no host name has to be written down here.
+So one-line and deb822 sources, proxies and configuration snippets all count, and no host name
+is written down here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _TARGET_FORMAT = "$(REPO_URI)\t$(RELEASE)\t$(COMPONENT)\t$(LABEL)"
 _FORWARDED = re.compile(r"Acquire::(https?::(Proxy|Timeout)|Check-Valid-Until|ForceIPv[46])\b")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Source:
     uri: str
     suite: str
@@ -26,7 +26,7 @@ class _Source:
 
     @property
     def rank(self) -> int | None:
-        """How surely this is Debian's main archive (0 is surest), or None if it is not."""
+        """0 for Debian's main archive, 1 for what looks like it, None for others."""
         scheme, _, path = self.uri.partition(":")
         if scheme in ("cdrom", "file", "copy") or self.component != "main":
             return None
@@ -42,7 +42,8 @@ def _ask(*command: str) -> str:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
     except FileNotFoundError:
         raise MissingError(
-            f"{command[0]} is not installed", hint="the Bochs root needs a Debian machine"
+            f"{command[0]} is not installed",
+            hint="Bochs can be installed on Debian and its derivatives only",
         ) from None
     if done.returncode != 0:
         raise MissingError(f"{command[0]} failed: {done.stderr.strip() or done.returncode}")
@@ -56,8 +57,8 @@ def _sources(*options: str) -> list[_Source]:
 
 
 def debian_mirror() -> str:
-    """The URI of Debian's archive in apt's own configuration; MissingError if there is none."""
-    sources = _sources()  # only what `apt-get update` has downloaded; apt knows whose that is
+    """The URI of Debian's archive in apt's configuration; raises MissingError if there is none."""
+    sources = _sources()  # what `apt-get update` has downloaded, with labels
     known = {source.uri for source in sources}
     for source in _sources("--no-release-info"):
         if source.uri not in known:
@@ -65,13 +66,13 @@ def debian_mirror() -> str:
     ranked = [(rank, source.uri) for source in sources if (rank := source.rank) is not None]
     if not ranked:
         raise MissingError(
-            "apt's configuration has no source of Debian's main archive",
-            hint="give a mirror with --mirror URI",
+            "apt's configuration has no Debian mirror",
+            hint="give one with --mirror URI",
         )
     return min(ranked, key=lambda pair: pair[0])[1].rstrip("/")
 
 
 def network_options() -> list[str]:
-    """apt's settings for reaching the network, as lines of apt.conf."""
+    """apt's network settings, as lines of apt.conf; raises MissingError."""
     lines = _ask("apt-config", "dump").splitlines()
     return [line for line in lines if _FORWARDED.match(line) and not line.endswith('"";')]

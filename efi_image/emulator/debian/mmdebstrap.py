@@ -1,4 +1,4 @@
-"""Debian packages unpacked into a folder by mmdebstrap: nothing is installed or configured."""
+"""Unpacks Debian packages into a folder with mmdebstrap; nothing is installed or configured."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from efi_image.emulator.debian import apt
 from efi_image.errors import MissingError, OutputError
 
-_SPACE = 1200 * 1024 * 1024  # 530 MB unpacked, the packages beside them meanwhile
+_SPACE = 1200 * 1024 * 1024  # bytes; 530 MB unpacked, and the packages meanwhile
 _NO_NETWORK = re.compile(
     r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable"
     r"|Connection (refused|timed out|failed)|Unable to connect"
@@ -21,15 +21,15 @@ _NO_NETWORK = re.compile(
 def unpack(
     packages: tuple[str, ...], suite: str, root: Path, scratch: Path, mirror: str = ""
 ) -> None:
-    """Make `root` of Debian packages with all that they depend on; `scratch` is beside it.
+    """Unpack packages and their dependencies to `root`; `scratch` is on the same file system.
 
-    OutputError where the disk has no room, MissingError for all else. `mirror` is by default
-    that of the machine's own apt.
+    `mirror` is by default that of the machine's apt. Raises OutputError if the disk is full,
+    else MissingError.
     """
     free = shutil.disk_usage(scratch).free
     if free < _SPACE:
         raise OutputError(
-            f"{free >> 20} MiB are free, the Bochs root needs {_SPACE >> 20} MiB meanwhile",
+            f"{free >> 20} MiB are free, but {_SPACE >> 20} MiB are needed",
             where=str(scratch.parent),
             hint="choose another place with --bochs-root",
         )
@@ -53,9 +53,7 @@ def _run(command: list[str], scratch: Path) -> None:
                 env=environment, check=False,
             )  # fmt: skip
     except FileNotFoundError:
-        raise MissingError(
-            "mmdebstrap is not installed", hint="install Debian's package mmdebstrap"
-        ) from None
+        raise MissingError("mmdebstrap is not installed", hint="`apt install mmdebstrap`") from None
     if done.returncode == 0:
         return
     text = log.read_text(encoding="utf-8", errors="replace")
@@ -76,7 +74,7 @@ def _error(text: str, scratch: Path, status: int, command: list[str]) -> OutputE
         )  # fmt: skip
     if "is expired (invalid since" in text:
         return MissingError(
-            "the lists of Debian's mirror are out of date",
-            hint="set the clock right, or give another mirror with --mirror URI", details=details,
+            "the package lists of Debian's mirror have expired",
+            hint="check the clock, or give another mirror with --mirror URI", details=details,
         )  # fmt: skip
     return MissingError(f"mmdebstrap failed with exit status {status}", details=details)
