@@ -10,8 +10,9 @@ from pathlib import Path
 
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.errors import InputError, UsageError
-from efi_image.formats.fat import Tree, parse_path, show_path
+from efi_image.formats.fat import Tree, parse_path
 from efi_image.formats.fat.names import check_name
+from efi_image.formats.files import show_path
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.uefi import Machine, Role
 from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -79,7 +79,7 @@ class FileSystem(Protocol):
         """Whether two names stand for the same file."""
 
 
-def split(text: str) -> FilePath:
+def split_path(text: str) -> FilePath:
     """The names of a path with `\\` or `/` between them; raises InputError for `..`."""
     names = tuple(n for n in text.replace("\\", "/").split("/") if n not in ("", "."))
     if ".." in names:
@@ -87,7 +87,7 @@ def split(text: str) -> FilePath:
     return names
 
 
-def show(path: FilePath) -> str:
+def show_path(path: Iterable[str]) -> str:
     """A path as UEFI writes it."""
     return "\\" + "\\".join(path)
 
@@ -98,7 +98,7 @@ def find(volume: FileSystem, path: FilePath) -> tuple[FilePath, Node]:
     real: FilePath = ()
     for name in path:
         if here.kind is not Kind.DIRECTORY:
-            raise InputError("is no directory", where=show(real))
+            raise InputError("is no directory", where=show_path(real))
         same = [
             child
             for child in volume.children(here)
@@ -106,7 +106,7 @@ def find(volume: FileSystem, path: FilePath) -> tuple[FilePath, Node]:
             or (child.alias and volume.same_name(child.alias, name))
         ]
         if not same:
-            raise InputError("does not exist", where=show((*real, name)))
+            raise InputError("does not exist", where=show_path((*real, name)))
         here = next((child for child in same if child.name == name), same[0])
         real = (*real, here.name)
     return real, here
@@ -175,12 +175,12 @@ class _Guard:
     def children(self, path: FilePath, place: Hashable) -> Iterator[Node]:
         """What the directory at that place holds."""
         if self._volume.scanned - self._scanned > MAX_SCANNED:
-            raise InputError("has directories without end", where=show(self._path))
+            raise InputError("has directories without end", where=show_path(self._path))
         directory = Node("", Kind.DIRECTORY, 0, None, "", place)
         for child in _readable(self._volume, path, directory, self._faults):
             self._count += 1
             if self._count > MAX_NODES:
-                raise InputError(f"holds more than {MAX_NODES} names", where=show(self._path))
+                raise InputError(f"holds more than {MAX_NODES} names", where=show_path(self._path))
             yield child
 
     def enters(self, above: FilePath, child: Node) -> bool:
@@ -188,7 +188,7 @@ class _Guard:
         if child.kind is not Kind.DIRECTORY or child.place in self._seen:
             return False
         if len(above) >= MAX_DEPTH:
-            where = show((*above, child.name)[:3]) + "\\..."
+            where = show_path((*above, child.name)[:3]) + "\\..."
             raise InputError(f"lies deeper than {MAX_DEPTH} directories", where=where)
         self._seen.add(child.place)
         return True
@@ -202,7 +202,7 @@ def _readable(
     except InputError as error:
         if faults is None:
             raise
-        faults.append(f"{show(path)}: {error.what}")
+        faults.append(f"{show_path(path)}: {error.what}")
 
 
 def _with_last(nodes: Iterator[Node]) -> Iterator[tuple[Node, bool]]:

@@ -28,8 +28,8 @@ from efi_image.formats.disk import read_disk
 from efi_image.formats.fat import FatType, Tree, VolumeContents, VolumeIdentity, plan
 from efi_image.formats.fat.geometry import choose
 from efi_image.formats.fat.long_names import pack_long_name
-from efi_image.formats.fat.names import parse_path, short_names, show_path
-from efi_image.formats.files import Kind, walk
+from efi_image.formats.fat.names import parse_path, short_names
+from efi_image.formats.files import Kind, show_path, walk
 from efi_image.formats.gpt import relocate
 from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, PartitionEntry
 from efi_image.formats.gpt.types import ESP

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from efi_image.errors import FatNameError
 from efi_image.formats.fat.long_names import checksum, entry_count, pack_long_name
-from efi_image.formats.fat.names import fault_of, fold, parse_path, short_names, show_path
+from efi_image.formats.fat.names import fault_of, fold, parse_path, short_names
+from efi_image.formats.files import show_path
 
 SHORT_CHARACTERS = set(string.ascii_uppercase + string.digits + "!#$%&'()-@^_`{}~")
 

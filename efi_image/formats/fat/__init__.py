@@ -14,7 +14,7 @@ Specification: Microsoft, FAT: General Overview of On-Disk Format 1.03 (fatgen10
 """
 
 from efi_image.formats.fat.geometry import FatType, Layout
-from efi_image.formats.fat.names import check_name, parse_path, show_path
+from efi_image.formats.fat.names import check_name, parse_path
 from efi_image.formats.fat.tree import Tree
 from efi_image.formats.fat.writer import Volume, VolumeContents, VolumeIdentity, plan
 
@@ -28,5 +28,4 @@ __all__ = [
     "check_name",
     "parse_path",
     "plan",
-    "show_path",
 ]

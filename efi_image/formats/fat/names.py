@@ -7,7 +7,7 @@ Microsoft, FAT: General Overview of On-Disk Format 1.03, "Name Limits and Charac
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from efi_image.errors import FatNameError
 from efi_image.formats.fat.long_names import utf16_units
@@ -60,11 +60,6 @@ def check_name(name: str, where: str) -> str:
     if fault:
         raise FatNameError(f"FAT cannot hold the name '{name}': it {fault}", where=where)
     return name
-
-
-def show_path(path: Iterable[str]) -> str:
-    """A path as UEFI writes it: `\\EFI\\BOOT`."""
-    return "\\" + "\\".join(path)
 
 
 def fold(name: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from efi_image.errors import DoesNotFitError, FatNameError
-from efi_image.formats.fat.names import fold, show_path
+from efi_image.formats.fat.names import fold
+from efi_image.formats.files import show_path
 from efi_image.io.source import Source
 
 MAX_FILE = 0xFFFFFFFF
