@@ -1,4 +1,4 @@
-"""What an image is, and the volumes on it."""
+"""An image as a disk: its partition table, its partitions, and their volumes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Scheme(Enum):
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition, its place in bytes; `start` and `size` are as the table says, right or wrong.
+    """A partition; `start` and `size` in bytes are as the table says, right or wrong.
 
     `entry` is the table's own record; None for a volume without a table.
     """
@@ -53,7 +53,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Disk:
-    """An image with its table, and what can be read as a volume.
+    """An image with its partition table and partitions; `sector_size` is in bytes.
 
     A hybrid ISO is both: its partitions come first, then the volume `iso`.
     """
@@ -67,19 +67,19 @@ class Disk:
     is_iso: bool
 
     def medium_of(self, partition: Partition) -> Medium:
-        """A partition's bytes; raises InputError if they do not lie within the image."""
+        """A partition's bytes; raises InputError if they are not all within the image."""
         name = f"{self.medium.name}:{partition.name}" if partition.entry else self.medium.name
         return self.medium.view(partition.start, partition.size, name)
 
     def volume(self, partition: Partition) -> FileSystem:
-        """A partition's file system; raises InputError if none is known."""
+        """A partition's file system; raises InputError if it is neither FAT nor ISO 9660."""
         medium = self.medium_of(partition)
         if partition.name == ISO_NAME or looks_like_iso(medium):
             return IsoVolume(medium)
         return FatVolume(medium)
 
     def has_volume(self, partition: Partition) -> bool:
-        """Whether a partition holds what looks like a file system that is known."""
+        """Whether a partition looks like a FAT or ISO 9660 volume."""
         try:
             medium = self.medium_of(partition)
             return looks_like_fat(medium.peek(0, 512)) or looks_like_iso(medium)
@@ -100,9 +100,7 @@ class Disk:
             )
         readable = [p for p in self.partitions if self.has_volume(p)]
         if not readable:
-            raise InputError(
-                "has no volume that can be read (FAT, ISO 9660)", where=self.medium.name
-            )
+            raise InputError("has no FAT or ISO 9660 volume", where=self.medium.name)
         return next((p for p in readable if p.is_esp), readable[0])
 
     def _known(self) -> str:
@@ -163,7 +161,7 @@ def _whole(medium: Medium, name: str, type_name: str) -> Partition:
 
 
 def read_disk(medium: Medium) -> Disk:
-    """What that medium is; never fails but for an unreadable one."""
+    """What a medium is; raises InputError only if it cannot be read."""
     is_iso = looks_like_iso(medium)
     extra = (_whole(medium, ISO_NAME, "ISO 9660"),) if is_iso else ()
     is_fat = looks_like_fat(medium.peek(0, 512))

@@ -1,7 +1,8 @@
 """The boot sector with its BIOS parameter block, and FAT32's FSInfo sector.
 
 Microsoft, FAT: General Overview of On-Disk Format 1.03, "Boot Sector and BPB" and "FAT32 FSInfo
-Sector Structure"; its names of the fields (BPB_..., BS_...) are given where they differ.
+Sector Structure and Backup Boot Sector"; its names of fields (BPB_..., BS_...) are given where
+they differ.
 """
 
 from __future__ import annotations

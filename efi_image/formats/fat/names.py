@@ -1,7 +1,7 @@
 """Names on FAT: which it can hold, and 8.3 aliases.
 
 Microsoft, FAT: General Overview of On-Disk Format 1.03, "Name Limits and Character Sets" and
-"Generating 8.3 Names from Long Names"; names of devices are those that Windows reserves.
+"Naming Conventions and Long Names"; names of devices are those that Windows reserves.
 """
 
 from __future__ import annotations
@@ -39,13 +39,9 @@ def fault_of(name: str) -> str:
             return f"contains {bad!r}"
     if name[-1] in ". ":
         return "ends with a dot or a blank"
-    if name[:3].upper() in _DEVICES and _is_device(name):
+    if name[:3].upper() in _DEVICES and re.fullmatch(_DEVICE, name, re.I):
         return "is reserved for a device"
     return ""
-
-
-def _is_device(name: str) -> bool:
-    return re.fullmatch(_DEVICE, name, re.I) is not None
 
 
 def parse_path(text: str) -> tuple[str, ...]:
@@ -63,7 +59,7 @@ def check_name(name: str, where: str) -> str:
 
 
 def fold(name: str) -> str:
-    """Equal for names that some system takes for the same."""
+    """The same for all names that some system considers the same."""
     return name.lower() if name.isascii() else name.upper().casefold()
 
 
