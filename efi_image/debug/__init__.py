@@ -1,1 +1,1 @@
-"""Debuggers: gdb, symbols, generated scripts."""
+"""Debugging: gdb, source lines of crash reports, scripts for debuggers."""

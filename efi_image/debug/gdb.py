@@ -1,4 +1,4 @@
-"""gdb for a machine that is about to start: its server's address, and gdb on this terminal."""
+"""Starts gdb on this terminal, for a machine that is about to start."""
 
 from __future__ import annotations
 
@@ -15,33 +15,36 @@ from efi_image.config.variables import VARIABLES
 from efi_image.errors import InputError, MissingError, UsageError
 
 GDBINIT = Path("out/environment/gdbinit")
-# the core is entered on the first CPU; then symbols, and on to the first line
+# wait until the first CPU enters the core, load symbols, and run to the first line
 FIRST_COMMANDS = ("zwait", "zstartl")
 
 
 def check_address(address: str) -> str:
-    """The address itself; UsageError unless it is HOST:PORT of this machine only."""
+    """The address; raises UsageError unless it is HOST:PORT that only this machine can reach."""
     if VARIABLES["GDB_SERVER_ADDRESS"].check(address):
-        raise UsageError(f"a GDB server's address is HOST:PORT, not '{address}'")
+        raise UsageError(
+            f"the GDB server's address must be HOST:PORT, not '{address}'",
+            hint="use --gdb=localhost:1234",
+        )
     host = address.rpartition(":")[0].strip("[]")
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
             return address
     if host != "localhost":
         raise UsageError(
-            f"'{address}' could be reached from other machines, which could then do anything here",
-            hint="localhost:1234, say",
+            f"other machines could reach a GDB server at '{address}', and control this one",
+            hint="use --gdb=localhost:1234",
         )
     return address
 
 
 def command(root: Path | None, address: str) -> tuple[str, ...]:
-    """gdb's command line; MissingError or InputError if it cannot be started."""
+    """The command line of gdb; raises MissingError or InputError if it cannot be started."""
     if shutil.which("gdb") is None:
-        raise MissingError("gdb is not installed", hint="install Debian's package gdb")
+        raise MissingError("gdb is not installed", hint="`apt install gdb`")
     gdbinit = (root or Path()) / GDBINIT
     if root is None or not gdbinit.is_file():
-        raise InputError("is missing", where=str(gdbinit), hint="`make` makes it")
+        raise InputError("does not exist", where=str(gdbinit), hint="`make` writes it")
     commands = (f"target remote {address}", *FIRST_COMMANDS)
     words = [word for text in commands for word in ("-ex", text)]
     return ("gdb", "-q", "-x", str(gdbinit), *words)
@@ -49,7 +52,7 @@ def command(root: Path | None, address: str) -> tuple[str, ...]:
 
 @contextlib.contextmanager
 def running(line: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
-    """gdb on this terminal, whose Ctrl-C it gets. The block ends when the user has left gdb."""
+    """Run gdb on this terminal; it gets Ctrl-C. The block ends when the user leaves gdb."""
     process: subprocess.Popen[bytes] | None = None
 
     def interrupted(_number: int, _frame: FrameType | None) -> None:

@@ -1,6 +1,7 @@
-"""out/environment/: files for debuggers and linux_load.sh, from templates and the configuration.
+"""Writes out/environment: scripts for debuggers, and linux_load.sh, from templates.
 
-`make` runs it as `python3 -m efi_image.debug.scripts`. Standard library only.
+`make` runs `python3 -m efi_image.debug.scripts`. Standard library only: it runs before anything
+is installed.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ TEMPLATES = "hypervisor/debug/templates"
 SYMBOLS = "hypervisor.debug.elf"
 MODULE = "zpp.ko"
 
-Write = Callable[[str], str]
+Quote = Callable[[str], str]
 
 
 def windows_path(path: PurePosixPath, distribution: str) -> str:
-    """A path of the Windows Subsystem for Linux as Windows calls it; others stay as they are."""
+    """A path of the Windows Subsystem for Linux in Windows's notation; others are unchanged."""
     drive = re.fullmatch(r"/mnt/([a-z])(/.*)?", str(path))
     if drive:
         return str(PureWindowsPath(f"{drive[1].upper()}:\\", *path.parts[3:]))
@@ -38,46 +39,46 @@ def windows_path(path: PurePosixPath, distribution: str) -> str:
 
 
 def _plain(text: str) -> str:
-    """For gdb's `source`, which takes the rest of its line."""
+    """As it is: gdb's `source` takes the rest of its line."""
     return text
 
 
 def _vmx(text: str) -> str:
     if '"' in text or not text.isprintable():
-        raise ConfigError("cannot be written into a .vmx file", where=text)
+        raise ConfigError("cannot be quoted in a .vmx file", where=text)
     return f'"{text}"'
 
 
-@dataclass(frozen=True)
-class Form:
-    """A generated file: how its template's values are written, and those inside of elements."""
+@dataclass(frozen=True, slots=True)
+class Script:
+    """A generated file: how to quote values in its template, and values inside of elements."""
 
     name: str
-    write: Write
-    inside: Write = _plain
+    quote: Quote
+    quote_inside: Quote = _plain
     windows: bool = False  # read by a debugger that runs on Windows
     executable: bool = False
 
 
-FORMS = (
-    Form("gdbcommand", _plain),
-    Form("gdbinit", _plain),
-    Form("zpp_gdb.py", repr),
-    Form("launch.json", json.dumps, json.dumps),
-    Form("options.xml", quoteattr, escape, windows=True),
-    Form("zpp.vmx", _vmx),
-    Form("linux_load.sh", shlex.quote, executable=True),
+SCRIPTS = (
+    Script("gdbcommand", _plain),
+    Script("gdbinit", _plain),
+    Script("zpp_gdb.py", repr),
+    Script("launch.json", json.dumps, json.dumps),
+    Script("options.xml", quoteattr, escape, windows=True),
+    Script("zpp.vmx", _vmx),
+    Script("linux_load.sh", shlex.quote, executable=True),
 )
 
-EXECUTABLE = {form.name for form in FORMS if form.executable}
+EXECUTABLE = {script.name for script in SCRIPTS if script.executable}
 
 
-def _values(config: Config, root: Path, form: Form, distribution: str) -> dict[str, str]:
+def _values(config: Config, root: Path, script: Script, distribution: str) -> dict[str, str]:
     def on_windows(path: Path) -> str:
         return windows_path(PurePosixPath(path), distribution)
 
     symbols, folder = config.build_directory / SYMBOLS, root / FOLDER
-    script = folder / "zpp_gdb.py"
+    commands = folder / "zpp_gdb.py"
     plain = {
         "root": str(root),
         "folder": str(folder),
@@ -90,26 +91,32 @@ def _values(config: Config, root: Path, form: Form, distribution: str) -> dict[s
         "ssh_target": config.ssh_target,
         "ssh_port": str(config.ssh_port),
     }
-    written = {name: form.write(value) for name, value in plain.items()}
-    source = f"source {on_windows(script) if form.windows else script}"
-    return written | {"source": form.inside(source)}
+    written = {name: script.quote(value) for name, value in plain.items()}
+    source = f"source {on_windows(commands) if script.windows else commands}"
+    return written | {"source": script.quote_inside(source)}
 
 
 def generate(config: Config, distribution: str = "") -> Mapping[str, str]:
-    """Name → text of each file; `distribution` is WSL's name of this system, '' elsewhere."""
+    """Name → text of each file; raises ConfigError outside of a checkout.
+
+    `distribution` is WSL's name of this system, '' elsewhere.
+    """
     root = config.root
     if root is None:
-        raise ConfigError("no checkout: the files for debuggers are made from its templates")
+        raise ConfigError(
+            "this is not a checkout, and the scripts are made from its templates",
+            hint="run it in the folder with environment.config",
+        )
     files = {}
-    for form in FORMS:
-        template = (root / TEMPLATES / f"{form.name}.in").read_text(encoding="utf-8")
-        values = _values(config, root, form, distribution)
-        files[form.name] = Template(template).substitute(values)
+    for script in SCRIPTS:
+        template = (root / TEMPLATES / f"{script.name}.in").read_text(encoding="utf-8")
+        values = _values(config, root, script, distribution)
+        files[script.name] = Template(template).substitute(values)
     return files
 
 
 def write(files: Mapping[str, str], folder: Path) -> None:
-    """Writes what has changed."""
+    """Write the files that have changed; raises OutputError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():
@@ -123,7 +130,7 @@ def write(files: Mapping[str, str], folder: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Make the files; the exit code of the error, and one line, if that fails."""
+    """Write the files; 0, or the exit code of an error, which is printed in one line."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
         config = load(overrides=parse_overrides(words))

@@ -1,4 +1,4 @@
-"""The addresses of the core's crash report as source lines, by llvm-symbolizer."""
+"""Turns the addresses of the core's crash report into source lines, with llvm-symbolizer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from efi_image.errors import InputError, MissingError
 
-# as hypervisor/src/core/crash.cpp writes them, counted from the start of the image
+# as hypervisor/src/core/crash.cpp prints them, relative to the start of the image
 _ADDRESS = re.compile(
     r"zpp: .*(?P<kind>called from |\(image \+ )(?:0x)?(?P<address>[0-9a-f]{1,16})\b"
 )
@@ -20,9 +20,9 @@ _NOTE_HEADER_SIZE = 16  # three sizes and the name "GNU"
 _BUILD = re.compile(r"zpp: report of build (?P<id>[0-9a-f]{12})\b")
 
 
-@dataclass(frozen=True)
-class Place:
-    """A line of the source; several of one address are functions inlined into the next."""
+@dataclass(frozen=True, slots=True)
+class SourceLine:
+    """A source line. Of several for one address, each function is inlined into the next."""
 
     function: str
     file: str
@@ -33,7 +33,7 @@ class Place:
 
 
 def address_in(line: str) -> int | None:
-    """The address in a line of a report, None without one. A return address is that of the call."""
+    """The address in a line of a report, or None; for a return address, the address of the call."""
     found = _ADDRESS.search(line)
     if found is None:
         return None
@@ -43,10 +43,10 @@ def address_in(line: str) -> int | None:
     return address - 1 if found["kind"] == "called from " and address else address
 
 
-def _places(answer: str) -> tuple[Place, ...]:
+def _source_lines(answer: str) -> tuple[SourceLine, ...]:
     symbols = json.loads(answer).get("Symbol", [])
     return tuple(
-        Place(symbol["FunctionName"] or "?", symbol["FileName"], symbol["Line"])
+        SourceLine(symbol["FunctionName"] or "?", symbol["FileName"], symbol["Line"])
         for symbol in symbols
         if symbol["FileName"]
     )
@@ -54,10 +54,13 @@ def _places(answer: str) -> tuple[Place, ...]:
 
 def look_up(
     addresses: Sequence[int], symbols: Path, symbolizer: Path
-) -> dict[int, tuple[Place, ...]]:
-    """Where the addresses are in the source, the innermost function first."""
+) -> dict[int, tuple[SourceLine, ...]]:
+    """Address → its source lines, the innermost function first.
+
+    Raises InputError or MissingError.
+    """
     if not symbols.is_file():
-        raise InputError("is missing", where=str(symbols), hint="`make` builds it")
+        raise InputError("does not exist", where=str(symbols), hint="`make` builds it")
     if not addresses:
         return {}
     wanted = "".join(f"{address:#x}\n" for address in addresses)
@@ -66,18 +69,18 @@ def look_up(
         done = subprocess.run(line, input=wanted, capture_output=True, text=True, check=False)
     except OSError as error:
         raise MissingError(
-            f"cannot be started ({error.strerror})",
+            f"does not start ({error.strerror})",
             where=str(symbolizer),
-            hint="`make setup` installs it; TOOLCHAIN names its folder",
+            hint="`make setup` installs it; TOOLCHAIN is its folder",
         ) from None
     answers = done.stdout.splitlines()
     if done.returncode or len(answers) != len(addresses):
-        raise InputError("has no symbols that can be read", where=str(symbols))
-    return {address: _places(text) for address, text in zip(addresses, answers, strict=True)}
+        raise InputError("has no readable symbols", where=str(symbols))
+    return {address: _source_lines(text) for address, text in zip(addresses, answers, strict=True)}
 
 
 def build_id(symbols: Path) -> str:
-    """The build ID of an ELF file in hexadecimal digits, '' without one."""
+    """The build ID of an ELF file in hexadecimal, '' if it has none."""
     import lief  # noqa: PLC0415
 
     lief.logging.disable()
@@ -92,20 +95,23 @@ def _compare_builds(report: str, symbols: Path) -> None:
     for other in sorted(builds):
         if not own.startswith(other):
             raise InputError(
-                f"is of build {own[: len(other)] or '?'}, the report of build {other}",
+                f"has build ID {own[: len(other)] or '?'}, but the report has {other}",
                 where=str(symbols),
-                hint="--symbols takes the hypervisor.debug.elf of the core that crashed",
+                hint="use --symbols with the hypervisor.debug.elf of the core that crashed",
             )
 
 
 def symbolize(report: str, symbols: Path, symbolizer: Path) -> Iterator[str]:
-    """The lines of the report, each address's places behind its line."""
+    """The lines of the report, each followed by the source lines of its address.
+
+    Raises InputError or MissingError.
+    """
     _compare_builds(report, symbols)
     lines = report.splitlines()
     found = [address_in(line) for line in lines]
     wanted = sorted({address for address in found if address is not None})
-    places = look_up(wanted, symbols, symbolizer)
+    sources = look_up(wanted, symbols, symbolizer)
     for line, address in zip(lines, found, strict=True):
         yield line
-        for place in places.get(address, ()) if address is not None else ():
-            yield f"      {place}"
+        for source in sources.get(address, ()) if address is not None else ():
+            yield f"      {source}"

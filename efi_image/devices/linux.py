@@ -12,7 +12,7 @@ import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
@@ -215,7 +215,7 @@ class LinuxDisks:
 
 def _status(path: str) -> os.stat_result:
     try:
-        return os.stat(path)  # noqa: PTH116
+        return Path(path).stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise InputError(f"cannot be opened: {reason}", where=path) from None

@@ -219,6 +219,7 @@ def failure_details(
     """What people need after a failed boot, as lines: the tail of the serial port and of `log`,
     the problems, and the command line (`kept`: its folder is still there)."""
     details = []
+    log = "" if log.splitlines() == list(problems) else log
     for title, lines in (
         ("the serial port's last lines:", serial.splitlines()[-TAIL_LINES:]),
         ("from the emulator's log:", problems),

@@ -54,7 +54,7 @@ _REQUIRED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
 _UNUSED_PLUGINS = re.compile(r"libbx_(wx_gui|sound(?!dummy)|eth_(?!null))")
 _PRUNED = ("var", "tmp", "dev", "etc", "usr/share/doc", "usr/share/locale", "usr/share/icons",
            "usr/share/man", "usr/share/fonts", "usr/lib/systemd")  # fmt: skip
-_FIX_LINE = "bochs_fix: 64-bit IDIV and broadcast SIPI mended"
+_FIX_LINE = "bochs_fix: 64-bit IDIV and broadcast SIPI fixed"
 _FIX_TESTED = "bochs_fix: tested"
 
 Progress = Callable[[str], None]
@@ -157,7 +157,9 @@ def check_library(bochs: BochsInstall) -> None:
         raise EmulatorFailed(
             f"the library that fixes Bochs has no effect (exit status {done.returncode})",
             where=str(bochs.root),
-            hint="this version of Bochs may need another library: see ovmf/README.md",
+            hint="this version of Bochs may need another library: see ovmf/README.md"
+            if bochs.version.sources == _sources_digest()
+            else "bring it up to date with `zpp-image bochs install`",
             details=(" ".join(command), *lines[-10:]),
         )
 

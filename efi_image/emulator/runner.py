@@ -85,7 +85,7 @@ def _failure(
     text = log if log == output else log + output
     return EmulatorFailed(
         f"{emulator.name} {how}",
-        details=failure_details(serial, emulator.problems(log), launch.line, log=text, kept=True),
+        details=failure_details(serial, emulator.problems(text), launch.line, log=text, kept=True),
     )
 
 

@@ -2,11 +2,11 @@
 
 The way of the data:
 
-    options      what is asked for
+    options      the request: image, target, and how to write
     destination  the disk or file, and whether it may be written; opens it (device → target)
     source       the image: raw, compressed, a virtual disk, or made from a manifest (plan)
-    session      the write: chunker → worker_pool → store, then readback, then boot_areas
-    options      the report
+    session      the write: chunker → worker_pool → store, then readback, then boot_areas; its
+                 result is the report (options)
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from contextlib import closing, contextmanager
 from dataclasses import replace
 
 from efi_image.devices.unmount import eject
-from efi_image.flash.destination import Confirm, find_destination
-from efi_image.flash.options import Phase, Watch, WriteOptions, WriteReport, quiet
+from efi_image.flash.destination import find_destination
+from efi_image.flash.options import Confirm, Phase, Watch, WriteOptions, WriteReport, quiet
 from efi_image.flash.plan import plan_source
 from efi_image.flash.session import Session
 from efi_image.flash.source import ImageSource, open_source
@@ -31,8 +31,8 @@ def write(options: WriteOptions, confirm: Confirm, watch: Watch = quiet) -> Writ
     """Write an image, read it back, and make it boot.
 
     `confirm` is called once, before a disk is changed, and raises UnsafeTarget if the user does
-    not mean that disk. `watch` gives the progress display of each phase. Raises ZppError; if the
-    target was changed by then, a note on the exception (PEP 678) tells what is left on it.
+    not mean that disk. `watch` gives the progress display of each phase. Raises ZppError. If the
+    target was changed before, a note on the exception (PEP 678) describes its state.
     """
     destination = find_destination(options)
     with (

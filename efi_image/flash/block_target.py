@@ -1,4 +1,4 @@
-"""An open block device of this Linux system, with what it does quicker than being written."""
+"""An open block device of Linux; it can zero and discard blocks itself, which is faster."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_COMMAND = 64 << 20  # bytes that the device is told to zero or discard at a
 
 @dataclass(frozen=True, slots=True)
 class Abilities:
-    """What a device does by itself."""
+    """What a device can do itself."""
 
     zeroes: bool = False
     discards: int = 0  # granularity in bytes; 0: none
@@ -42,8 +42,7 @@ class Abilities:
 class BlockTarget(Target):
     """A block device that is open for direct I/O.
 
-    `folder` is its folder in sysfs, and `diskseq` the kernel's number of this plugging-in, by
-    which it is known to be unplugged.
+    It is unplugged when `folder`, its folder in sysfs, is gone or has another `diskseq`.
     """
 
     def __init__(
@@ -63,7 +62,7 @@ class BlockTarget(Target):
         self._diskseq = diskseq
 
     def zero(self, offset: int, count: int) -> Iterator[tuple[int, int]]:
-        """By a command of the device, or by overwriting what a discard has left."""
+        """As Target.zero, by a command of the device, or by a discard and overwriting the rest."""
         if self._abilities.zeroes:
             for start, size in _commands(offset, offset + count):
                 try:
@@ -77,7 +76,7 @@ class BlockTarget(Target):
         yield from self._overwrite(offset, offset + count)
 
     def _discard(self, offset: int, count: int) -> None:
-        """Tell the device that the content is not needed; it may keep it all the same."""
+        """Tell the device that the content is not needed; it may still keep it."""
         step = self._abilities.discards
         for start, size in _commands(-(-offset // step) * step, (offset + count) // step * step):
             try:

@@ -1,4 +1,4 @@
-"""Passes on what a bmap file says is data, and compares its checksums on the way."""
+"""Passes on the blocks that a bmap file lists, and compares its checksums on the way."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from efi_image.formats.bmap import Bmap, Range
 
 
 class BmapFilter(DataSink):
-    """Passes an image's data on to `sink`; the rest is left out.
+    """Passes the listed blocks of an image on to `sink`, and leaves out the rest.
 
-    Raises InputError if data is not what the checksums are of, or is missing.
+    Raises InputError if a checksum differs or blocks are missing.
     """
 
     def __init__(self, sink: DataSink, bmap: Bmap, image: str) -> None:

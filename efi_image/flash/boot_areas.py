@@ -1,4 +1,4 @@
-"""The first and last bytes of a target: nothing boots from it without them, so they come last."""
+"""The first and last bytes of a target. Nothing boots without them, so they are written last."""
 
 from __future__ import annotations
 
@@ -12,33 +12,35 @@ _TAIL = 1 << 20  # bytes; a GPT has its backup there, RAID and ZFS have their la
 
 
 class BootAreas:
-    """An image's first bytes, and what is written at both ends of the target at last.
+    """The areas at both ends of a target, made from an image's first bytes.
 
     A GPT is fitted to the target: its backup goes to the target's end.
     """
 
     def __init__(self, target: Target) -> None:
         self.head = bytes(HEAD)
-        self.written = False  # some of it may be on the target
+        self.written = False  # some area may be on the target
         self.may_boot = False  # the first sector may be on the target
         self._target = target
         self._fitted: Fitted | None = None
 
     def set_head(self, head: bytes, image: str) -> None:
-        """Take an image's first HEAD bytes; raises UsageError or DoesNotFitError if the target's
-        sectors or size do not suit its partition table."""
+        """Take an image's first HEAD bytes.
+
+        Raises UsageError or DoesNotFitError if its partition table does not suit the target.
+        """
         check(head, self._target.sector_size, image)
         self.head = head
         self._fitted = fit(head, self._target.size, self._target.sector_size, self._target.name)
 
     @property
     def limit(self) -> int:
-        """Where the image's own data ends at the latest: at a GPT's backup, or the target's end."""
+        """The end of the image's own data at the latest: a GPT's backup, or the target's end."""
         return self._fitted.start if self._fitted else self._target.usable
 
     @property
     def tail(self) -> int:
-        """Where the last bytes begin that `clear` clears."""
+        """The byte at which the last area to clear begins."""
         return max(self._target.usable - _TAIL, HEAD)
 
     @property
@@ -53,13 +55,13 @@ class BootAreas:
         self._target.write(self.tail, zeros[: self._target.usable - self.tail])
 
     def parts(self) -> list[tuple[int, bytes]]:
-        """Offset and bytes of what is written: the head, and a GPT's backup."""
+        """Offset and bytes of each area: the head, and a GPT's backup."""
         if self._fitted is None:
             return [(0, self.head)]
         return [(0, self._fitted.head), (self._fitted.start, self._fitted.tail)]
 
     def write(self) -> None:
-        """Write all parts, and last the first sector, as a sector is written whole or not at all.
+        """Write all areas; the first sector is last, as a sector is written whole or not at all.
 
         Raises OutputError.
         """

@@ -1,9 +1,9 @@
-"""Whether a device has the capacity that it claims: fakes lose or fold back what is beyond.
+"""Tests whether a device has the capacity that it claims: a fake loses data beyond its flash.
 
-Each block that is written tells its own place. The blocks lie close together at the beginning
-and further apart towards the end, and the last is the device's last; some are a power of two
-behind the first. A device with less flash loses some of them, or, where it ignores the upper
-bits of an address, reads another block in their place.
+Blocks are written all over the device, each with a pattern that depends on its offset. They lie
+close together at the beginning and further apart towards the end; the last is the device's last,
+and some are a power of two behind the first. A fake loses some of them, or, if it ignores the
+upper bits of an address, returns another block.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def check_capacity(target: Target, progress: Progress | None = None) -> None:
     content is lost; the blocks are zeros afterwards.
     """
     seed, view = os.urandom(16), aligned(BLOCK)
-    for place in range(0, _CLEARED, BLOCK):  # nothing boots from what is left
+    for place in range(0, _CLEARED, BLOCK):  # nothing boots from it any more
         target.write(place, view)
     tested = places(target.size)
     for place in reversed(tested):
@@ -58,7 +58,7 @@ def check_capacity(target: Target, progress: Progress | None = None) -> None:
         if not same(view, _pattern(seed, place)):
             real = tested[number - 1] + BLOCK if number else 0
             raise VerificationFailed(
-                f"claims {target.size} bytes, but loses what is written at byte {place}; "
+                f"claims {target.size} bytes, but loses data written at byte {place}; "
                 f"its real capacity is about {real} bytes",
                 where=target.name,
                 hint="it is a fake, or worn out: use another one",

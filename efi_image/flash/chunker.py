@@ -63,7 +63,7 @@ def differing(old: memoryview, new: memoryview) -> Iterator[Span]:
 
 
 class DataSink(ABC):
-    """Takes the data of an image, front to back; what it is not given is zeros."""
+    """Takes the data of an image, front to back; gaps are zeros."""
 
     _scratch = memoryview(b"")
 
@@ -96,19 +96,19 @@ class Cell:
 
 
 class Buffers(Protocol):
-    """Lends buffers of PIECE bytes."""
+    """Lends buffers of PIECE bytes (WorkerPool does)."""
 
     def buffer(self) -> memoryview:
-        """One of them, with any content."""
+        """A buffer, with any content."""
 
     def release(self, buffer: memoryview) -> None:
-        """It is not used any more."""
+        """Take a buffer back."""
 
 
 class Chunker(DataSink):
-    """Puts data into cells, in buffers that are lent, and gives each to `take` when it is full.
+    """Puts data into cells, in buffers that are lent, and passes each cell to `take`.
 
-    Grains of zeros are holes. A cell without data is not given.
+    Grains of zeros are holes. A cell without data is not passed on.
     """
 
     def __init__(self, buffers: Buffers, take: Callable[[Cell], None]) -> None:
@@ -154,7 +154,7 @@ class Chunker(DataSink):
             self._used[grain] = True
 
     def finish(self) -> None:
-        """Give the last cell."""
+        """Pass on the last cell."""
         buffer, self._buffer = self._buffer, None
         if buffer is None:
             return

@@ -13,7 +13,7 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGHUP", "SIGBREAK")
 
 @contextmanager
 def deferred_signals() -> Iterator[None]:
-    """Raise what Ctrl-C and the like raise after the block; a signal without a handler passes."""
+    """Run the handlers of Ctrl-C and similar signals after the block; others act at once."""
     if threading.current_thread() is not threading.main_thread():
         yield  # handlers run in the main thread only
         return

@@ -1,31 +1,23 @@
-"""Where an image goes, a disk or a plain file, with all checks that keep other data safe."""
+"""The disk or plain file that an image goes to, with all checks that keep other data safe."""
 
 from __future__ import annotations
 
 import os
 import stat
 import sys
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from efi_image.devices.model import Device
 from efi_image.devices.sysfs import in_dev
-from efi_image.errors import DoesNotFitError, UnsafeTarget, UsageError
-from efi_image.flash.options import WriteOptions
+from efi_image.errors import UnsafeTarget, UsageError
+from efi_image.flash.options import Confirm, WriteOptions
 from efi_image.flash.source import ImageSource
 from efi_image.flash.target import Target, open_file
 
-if TYPE_CHECKING:
-    from efi_image.devices.linux import LinuxDisks
-
-# is told of the disk that would be erased; raises UnsafeTarget if the user does not mean it
-Confirm = Callable[[Device, ImageSource], None]
-
 
 class Destination(Protocol):
-    """What an image can be written to, not open yet."""
+    """A disk or file that an image can be written to, not open yet."""
 
     @property
     def sector_size(self) -> int:
@@ -36,16 +28,24 @@ class Destination(Protocol):
         """A device's serial number, or ''."""
 
     def open(self, source: ImageSource, confirm: Confirm) -> Target:
-        """Check that this image may be written to it, and open it; raises ZppError."""
+        """Check that the image may be written there, and open it; raises ZppError."""
 
     def abandon(self) -> None:
-        """Nothing was written to what `open` gave."""
+        """Clean up: nothing was written to the target that `open` returned."""
 
 
 def find_destination(options: WriteOptions) -> Destination:
     """The destination that the options name; raises UsageError, InputError, UnsafeTarget."""
     if is_device(options.target):
-        return DeviceDestination.find(options)
+        if sys.platform != "linux":
+            raise UsageError(
+                "devices are written on Linux only",
+                where=options.target,
+                hint="write the image with this system's own tools",
+            )
+        from efi_image.flash.device import find_device  # noqa: PLC0415
+
+        return find_device(options)
     path = Path(options.target)
     if path.exists() and not path.is_file():
         raise UsageError("is neither a disk nor a plain file", where=options.target)
@@ -62,7 +62,7 @@ def is_device(path: str) -> bool:
     """
     is_place = path.startswith("\\\\.\\") or in_dev(os.path.realpath(path))
     try:
-        mode = os.stat(path).st_mode  # noqa: PTH116
+        mode = Path(path).stat().st_mode
     except OSError:
         return is_place
     if is_place and stat.S_ISREG(mode):
@@ -74,7 +74,7 @@ def is_device(path: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class FileDestination:
-    """A plain file, there or new."""
+    """A plain file, old or new."""
 
     options: WriteOptions
     path: Path
@@ -89,7 +89,7 @@ class FileDestination:
         return open_file(self.path, source.size)
 
     def _refuse_inputs(self, source: ImageSource) -> None:
-        """What is read must not be overwritten."""
+        """Raise UsageError if the file is an input."""
         if self.path.samefile(self.options.image):
             raise UsageError("IMAGE and TARGET are the same file", where=str(self.path))
         bmap = [str(self.options.bmap)] if self.options.bmap else []
@@ -110,55 +110,3 @@ class FileDestination:
     def abandon(self) -> None:
         if self.is_new:
             self.path.unlink(missing_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceDestination:
-    """A whole disk of this Linux system."""
-
-    options: WriteOptions
-    disks: LinuxDisks
-    device: Device
-
-    @classmethod
-    def find(cls, options: WriteOptions) -> DeviceDestination:
-        """The disk; raises InputError if there is none, UnsafeTarget if it must not be written."""
-        if sys.platform != "linux":
-            raise UsageError(
-                "devices are written on Linux only",
-                where=options.target,
-                hint="write the image with this system's own tools",
-            )
-        from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
-        from efi_image.flash.device import refuse  # noqa: PLC0415
-
-        disks = LinuxDisks()
-        device = disks.find(options.target)
-        refuse(device, internal=options.internal)
-        return cls(options, disks, device)
-
-    @property
-    def sector_size(self) -> int:
-        return self.device.sector_size
-
-    @property
-    def serial(self) -> str:
-        return self.device.serial
-
-    def open(self, source: ImageSource, confirm: Confirm) -> Target:
-        from efi_image.flash.device import open_device, unmount_confirmed  # noqa: PLC0415
-
-        device = self.device
-        if found := self.disks.first_on(device, [str(self.options.image), *source.files()]):
-            raise UnsafeTarget(f"contains {found}, an input of this write", where=device.path)
-        if (source.size or 0) > device.size:
-            raise DoesNotFitError(
-                f"has {device.size} bytes, but the image has {source.size}", where=device.path
-            )
-        confirm(device, source)
-        if device.unmount:
-            unmount_confirmed(device, self.disks.find(device.path))
-        return open_device(device, self.disks, internal=self.options.internal)
-
-    def abandon(self) -> None:
-        pass

@@ -1,4 +1,4 @@
-"""Opens a disk of this Linux system for writing, and makes sure that it is the confirmed one."""
+"""Finds a disk of this Linux system, and opens it if it is still the one that was confirmed."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import os
 import stat
 import struct
 import time
+from dataclasses import dataclass
 
 from efi_image.devices.linux import LinuxDisks
 from efi_image.devices.model import Device, Reason
 from efi_image.devices.unmount import unmount
-from efi_image.errors import OutputError, UnsafeTarget
+from efi_image.errors import DoesNotFitError, OutputError, UnsafeTarget
 from efi_image.flash.block_target import Abilities, BlockTarget
+from efi_image.flash.options import Confirm, WriteOptions
+from efi_image.flash.source import ImageSource
 
 # <linux/fs.h>
 BLKSSZGET = 0x1268
@@ -24,6 +27,48 @@ BLKGETDISKSEQ = 0x80081280
 _LOCK_TRIES = 50  # udev keeps its lock while it looks at a disk
 _LOCK_WAIT = 0.1  # seconds
 _IDENTITY = ("path", "serial", "size", "model", "diskseq", "sector_size")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDestination:
+    """A whole disk, which may be written if the user confirms it."""
+
+    options: WriteOptions
+    disks: LinuxDisks
+    device: Device
+
+    @property
+    def sector_size(self) -> int:
+        return self.device.sector_size
+
+    @property
+    def serial(self) -> str:
+        return self.device.serial
+
+    def open(self, source: ImageSource, confirm: Confirm) -> BlockTarget:
+        device = self.device
+        if found := self.disks.first_on(device, [str(self.options.image), *source.files()]):
+            raise UnsafeTarget(f"contains {found}, an input of this write", where=device.path)
+        if (source.size or 0) > device.size:
+            raise DoesNotFitError(
+                f"has {device.size} bytes, but the image has {source.size}", where=device.path
+            )
+        confirm(device, source)
+        if device.unmount:
+            unmount_confirmed(device, self.disks.find(device.path))
+        return open_device(device, self.disks, internal=self.options.internal)
+
+    def abandon(self) -> None:
+        pass
+
+
+def find_device(options: WriteOptions) -> DeviceDestination:
+    """The disk that is the target; raises InputError if there is none, UnsafeTarget if it must
+    not be written."""
+    disks = LinuxDisks()
+    device = disks.find(options.target)
+    refuse(device, internal=options.internal)
+    return DeviceDestination(options, disks, device)
 
 
 def refuse(device: Device, *, internal: bool = False) -> None:
@@ -45,7 +90,7 @@ def _difference(before: Device, now: Device) -> str:
 
 
 def unmount_confirmed(before: Device, now: Device) -> None:
-    """Unmount what the user was told; raises UnsafeTarget if it is not what is mounted now.
+    """Unmount the file systems that the user was told of; raises UnsafeTarget if they changed.
 
     File systems are unmounted by folder, and another disk may be mounted there by now.
     """

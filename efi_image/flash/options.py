@@ -1,4 +1,4 @@
-"""What a write is asked to do, and what it reports."""
+"""The request and the report of a write."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
+from efi_image.devices.model import Device
 from efi_image.errors import UsageError
+from efi_image.flash.source import ImageSource
 from efi_image.progress import Progress
 
 MANIFEST = ".toml"
@@ -22,7 +24,10 @@ class Phase(Enum):
     READING_BACK = "reading back"
 
 
-# gives what is told of a phase's progress, or None
+# called with the disk that would be erased; raises UnsafeTarget if the user does not mean it
+Confirm = Callable[[Device, ImageSource], None]
+
+# gives the progress display of a phase, or None
 Watch = Callable[[Phase], Progress | None]
 
 
@@ -35,7 +40,7 @@ class WriteOptions:
     """A write of `image` to `target`, a device or a plain file.
 
     `bmap` says which blocks of the image are data. `delta` writes only what differs, `resume`
-    goes on with an unfinished write, and `skip_holes` leaves old content in holes. `internal`
+    continues an unfinished write, and `skip_holes` leaves old content in holes. `internal`
     allows a built-in disk. `capacity_test` comes before the write, `eject` after it.
     `checkpoint` is in seconds.
     """
@@ -69,7 +74,7 @@ class WriteOptions:
 
 @dataclass(frozen=True, slots=True)
 class WriteReport:
-    """What was done. Sizes are in bytes; `kept` was on the target already.
+    """The result of a write. Sizes are in bytes; `kept` was on the target already.
 
     `moved_table`: a GPT's backup is at the target's end now. `serial` is the device's, '' for
     a plain file; `ejected` is None if that was not asked for.

@@ -1,4 +1,4 @@
-"""An image that is made while it is written, from a manifest; no file has it."""
+"""An image that is made from a manifest while it is written, without an image file."""
 
 from __future__ import annotations
 

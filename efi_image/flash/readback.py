@@ -1,4 +1,4 @@
-"""Reads what was written back from the medium and compares it."""
+"""Reads written data back from the medium and compares it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How far a write came, noted on its target, so that `--resume` can go on.
+"""Notes on the target how far a write came, so that `--resume` can continue it.
 
 The target's first block stays empty until all the rest was read back, so nothing boots from it.
 The second block has the note; it is overwritten before the first block is written.
@@ -73,7 +73,7 @@ class Journal:
         self._next = 0.0
 
     def begin(self, note: Unfinished) -> None:
-        """Note this write from now on."""
+        """Start with this note."""
         self._note, self.done = note, note.done
         self._next = time.monotonic() + self._interval
 
@@ -83,12 +83,12 @@ class Journal:
         self._target.write(OFFSET, aligned_copy(self._note.block()))
 
     def save(self) -> None:
-        """Write the note after what it counts is on the medium. Raises OutputError."""
+        """Flush, then write the note: it counts only what is on the medium. Raises OutputError."""
         self._target.flush()
         self.write()
 
     def advance(self, end: int) -> None:
-        """All bytes before `end` were written; note that now and then. Raises OutputError."""
+        """All bytes before `end` were written; save that from time to time. Raises OutputError."""
         self.done = max(self.done, end)
         if time.monotonic() >= self._next and self.done > self._note.done:
             self.save()

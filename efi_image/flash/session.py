@@ -6,7 +6,7 @@
     3. all of that is read back and compared;
     4. the partition table is written, the first sector last, and read back.
 
-While it is unfinished, a block of its own tells how far it came (efi_image.flash.resume).
+Meanwhile a note on the target tells how far the write came (efi_image.flash.resume).
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Session:
         self._written = self._zeroed = self._kept = self._verified = 0
 
     def write(self) -> WriteReport:
-        """Do all steps. Raises ZppError; `left_behind` tells then what is on the target."""
+        """Do all steps. Raises ZppError; then `left_behind` describes the state of the target."""
         if self._target.size < MIN_SIZE:
             raise DoesNotFitError(
                 f"has {self._target.size} bytes; at least {MIN_SIZE} are needed",
@@ -86,7 +86,7 @@ class Session:
 
     @property
     def left_behind(self) -> str:
-        """What a write that failed has left on the target; '' if it did not change it."""
+        """The state of the target after a failed write; '' if it was not changed."""
         if self._boot.may_boot:
             return "the write is unfinished, and clearing the target failed: do not boot from it"
         if self._begun:
@@ -193,7 +193,7 @@ class Session:
         return VerificationFailed(
             f"verification failed: the data read back differs, first at byte {offset}",
             where=self._target.name,
-            hint="the medium or its port is faulty; it does not boot now",
+            hint="try another port, then another medium; nothing boots from it now",
         )
 
     # ---- 4. the boot areas

@@ -49,7 +49,7 @@ class ImageSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class RawSource:
-    """A raw image, whose holes are skipped; a bmap says where they are."""
+    """A raw image. Holes are skipped; a bmap tells where they are."""
 
     medium: Medium
     bmap: Bmap | None = None
@@ -136,7 +136,7 @@ class StreamSource:
                 to.write_at(position, memoryview(chunk))
                 position += len(chunk)
                 if progress and compressed:
-                    # the total is estimated from what was unpacked so far
+                    # the total is an estimate from the ratio so far
                     progress(position, max(position * self.medium.size // compressed, position))
         return position
 
@@ -159,11 +159,11 @@ def _filtered(sink: DataSink, bmap: Bmap | None, image: str) -> Iterator[DataSin
 
 
 class _Complete(Exception):
-    """All that is needed was seen."""
+    """The wanted part is complete."""
 
 
 class _Part(DataSink):
-    """Keeps a part of what it is given."""
+    """Keeps a part of the data."""
 
     def __init__(self, offset: int, count: int) -> None:
         self._offset = offset
@@ -216,7 +216,7 @@ def open_source(path: str | Path, bmap: Bmap | None = None) -> Iterator[ImageSou
     with open_medium(path) as medium:
         if bmap and bmap.size != medium.size:
             raise InputError(
-                f"is of an image of {bmap.size} bytes, but {medium.name} has {medium.size}",
+                f"describes an image of {bmap.size} bytes, but {medium.name} has {medium.size}",
                 where=bmap.name,
             )
         yield RawSource(medium, bmap)

@@ -1,4 +1,4 @@
-"""Stores cells and holes of an image on a target; runs in the worker threads."""
+"""Writes cells and holes of an image to a target, in the worker threads."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from efi_image.flash.target import Target
 
 @dataclass(slots=True)
 class Stored:
-    """What was done for the bytes before `end`: pieces written or found there, holes zeroed.
+    """The bytes before `end` are on the target: `pieces` of data, and `zeros` (offset, size).
 
-    `written` and `kept` count bytes; `zeros` are offsets and sizes.
+    `written` and `kept` count bytes of data.
     """
 
     end: int
@@ -26,17 +26,14 @@ class Stored:
 
 @dataclass(frozen=True, slots=True)
 class Store:
-    """Stores on one target. What ends before `resumed` is there from an earlier write."""
+    """Writes to one target. Data before byte `resumed` is there from an earlier write."""
 
     target: Target
     options: WriteOptions
     resumed: int = 0
 
     def cell(self, start: int, cell: Cell) -> Stored:
-        """Store a cell's data, and the holes between `start` and the last of it.
-
-        Raises OutputError.
-        """
+        """Write a cell's data, and the holes from `start` to the last of it. Raises OutputError."""
         stored = Stored(start)
         for first, end in cell.runs:
             self._hole(cell.offset + first, stored)
@@ -44,7 +41,7 @@ class Store:
         return stored
 
     def hole(self, start: int, end: int) -> Stored:
-        """Make it zeros, or leave it alone if the options say so. Raises OutputError."""
+        """Zero a hole, unless the options leave its content alone. Raises OutputError."""
         stored = Stored(start)
         self._hole(end, stored)
         return stored
@@ -67,7 +64,7 @@ class Store:
             stored.written += len(view)
 
     def _difference(self, offset: int, view: memoryview, stored: Stored) -> None:
-        """Write what differs; the rest was read back just now."""
+        """Write the grains that differ; the others were just read back."""
         old = aligned(len(view))
         self.target.read(offset, old)
         written = 0

@@ -19,8 +19,8 @@ _UNPLUGGED = {errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM}
 class Target:
     """A plain file of `size` bytes, or the base of a device; offsets and counts are sectors.
 
-    `direct` bypasses the page cache. `plain` does not, and takes what direct I/O refuses
-    (-1: there is none). All methods raise OutputError with the byte where they failed.
+    `direct` bypasses the page cache; `plain` does not, and is used where direct I/O is refused
+    (-1: none). All methods raise OutputError with the byte where they failed.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Target:
                 yield start, len(view)
 
     def _data(self, offset: int, end: int) -> Iterator[tuple[int, int]]:
-        """The parts that may have content (start and end): of a file those that are no holes."""
+        """The parts of a file that may have content (start and end)."""
         for first, last in data_extents(self._direct, offset, end):
             start = max(first // BLOCK * BLOCK, offset)
             offset = -(-last // BLOCK) * BLOCK
@@ -133,7 +133,7 @@ class Target:
         for descriptor in self._descriptors():
             os.close(descriptor)
 
-    # ---- what a device does in another way
+    # ---- a device overrides these
 
     def _drop_buffers(self) -> None:
         pass
@@ -198,7 +198,7 @@ def open_file(path: Path, size: int | None) -> Target:
 
 
 def _open(path: Path, flags: int) -> int:
-    """A plain file and nothing else, whatever may have taken its place meanwhile."""
+    """A plain file, and nothing else that may have taken its place."""
     try:
         # a FIFO would wait for a reader
         opened = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | flags, 0o666)

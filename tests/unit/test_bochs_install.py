@@ -36,9 +36,9 @@ for package in bochs ovmf; do
 done
 cat >"$root/usr/lib64/ld-linux-x86-64.so.2" <<'EOF'
 #!/bin/sh
-[ -e "$ZPP_TEST/unmended" ] && exit 0
+[ -e "$ZPP_TEST/unfixed" ] && exit 0
 [ "$ZPP_BOCHS_FIX_TEST" = 1 ] || exit 1
-echo 'bochs_fix: 64-bit IDIV and broadcast SIPI mended' >&2
+echo 'bochs_fix: 64-bit IDIV and broadcast SIPI fixed' >&2
 echo 'bochs_fix: tested' >&2
 EOF
 chmod +x "$root/usr/lib64/ld-linux-x86-64.so.2"
@@ -151,8 +151,8 @@ def test_marker_of_another_version(machine: Machine, text: str) -> None:
     bochs_install.find(machine.root)
 
 
-def test_unmended_bochs_is_refused(machine: Machine) -> None:
-    (machine.base / "unmended").touch()
+def test_unfixed_bochs_is_refused(machine: Machine) -> None:
+    (machine.base / "unfixed").touch()
     with pytest.raises(EmulatorFailed, match="has no effect"):
         bochs_install.install(machine.root)
     assert machine.names == [".bochs.lock"]

@@ -13,14 +13,14 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from efi_image.config.environment import COMMITTED, load
-from efi_image.debug.scripts import FOLDER, FORMS, TEMPLATES, generate, main, windows_path, write
+from efi_image.debug.scripts import FOLDER, SCRIPTS, TEMPLATES, generate, main, windows_path, write
 from efi_image.errors import ConfigError, OutputError
 
 ROOT = Path(__file__).resolve().parents[2]
 # of the XML schema that comes with Visual Studio's debug engine for gdb
 MIENGINE = "{http://schemas.microsoft.com/vstudio/MDDDebuggerOptions/2014}"
 MIENGINE_ELEMENTS = ["SetupCommands", "CustomLaunchSetupCommands", "LaunchCompleteCommand"]
-NAMES = [form.name for form in FORMS]
+NAMES = [script.name for script in SCRIPTS]
 
 
 @pytest.fixture(params=["plain", "with blank & <'brackets>"])
@@ -141,7 +141,7 @@ def test_a_vmx_file_holds_no_quotes(tmp_path: Path) -> None:
     (root / COMMITTED).write_text("")
     for name in NAMES:
         (root / TEMPLATES / f"{name}.in").write_text("$folder\n")
-    with pytest.raises(ConfigError, match="cannot be written into a .vmx file"):
+    with pytest.raises(ConfigError, match="cannot be quoted in a .vmx file"):
         files(root)
 
 

@@ -203,6 +203,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(changes=CHANGES)
 @settings(max_examples=80, deadline=None)
 def test_damaged_files_never_crash(changes: list[tuple[int, bytes]]) -> None:

@@ -189,6 +189,7 @@ def test_many_findings_are_counted(tmp_path: Path, capsys: Capture) -> None:
 # ---- rubbish
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow,
           HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.lists(st.tuples(st.integers(0, 0x3000), st.binary(min_size=1, max_size=8)), max_size=12))
