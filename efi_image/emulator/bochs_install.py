@@ -37,7 +37,7 @@ from efi_image.errors import (
 LAYOUT = 2  # roots with another number are made again
 SUITE = "forky"
 PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf")
-MARKER = "zpp/rig.json"
+MARKER = "zpp/rig.json"  # an old name; existing roots have it
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 INSTALL_HINT = "install it with `zpp-image bochs install`"
 
