@@ -150,7 +150,7 @@ unoptimized-guest: uefi
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
-GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
+GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/program/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
@@ -197,7 +197,7 @@ guest-image: all linux-guest
 
 .PHONY: $(AFTER_SETUP) $(AFTER_SETUP:%=%-now)
 run: ## Set up, build, and boot a small Linux on the hypervisor (ENGINE=bochs shows VT-x)
-test: ## Set up, build, and run all tests (or TESTS=tests/unit/test_gpt.py)
+test: ## Set up, build, and run all tests (or TESTS=tests/unit/test_gpt_writer.py)
 test-unit: ## Run the unit tests but the slow ones; takes less than a minute
 test-host: ## Run the tests of the core's logic on this machine, with sanitizers
 test-boot: ## Run the tests that boot Bochs and QEMU
@@ -211,7 +211,7 @@ ifneq ($(filter-out auto qemu bochs,$(ENGINE)),)
 $(error ENGINE must be auto, qemu or bochs, not '$(ENGINE)')
 endif
 run-now: guest-image
-	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img $(ENGINE)
+	@$(PYTHON) tests/boot/demo.py $(OUT)/linux-guest/esp.img $(ENGINE)
 
 TESTS := tests/unit tests/host tests/boot
 PYTEST = $(PYTHON) -m pytest -n $(shell nproc) --dist worksteal

@@ -12,7 +12,7 @@ from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.fat import Tree, parse_path, show_path
 from efi_image.formats.fat.names import check_names
-from efi_image.formats.pe import uefi as pe
+from efi_image.formats.pe import uefi
 from efi_image.formats.pe.uefi import Machine, Role
 from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
 from efi_image.io.source import BytesSource, FileSource, Reader, Source
@@ -49,10 +49,10 @@ def contents(options: ResolvedOptions) -> Tree:
 
 def _check_programs(files: list[Placed], added: list[Placed]) -> None:
     """Refuse added EFI programs for a machine that the image does not boot."""
-    programs = [placed for placed in added if pe.is_program(placed[0])]
-    machines = {m for path, _ in [*files, *programs] if (m := pe.boot_machine(path))}
+    programs = [placed for placed in added if uefi.is_program(placed[0])]
+    machines = {m for path, _ in [*files, *programs] if (m := uefi.boot_machine(path))}
     for path, source in programs:
-        pe.check_place(path, source, machines or set(Machine))
+        uefi.check_place(path, source, machines or set(Machine))
 
 
 def _built(directory: Path) -> Iterator[Placed]:
@@ -62,7 +62,7 @@ def _built(directory: Path) -> Iterator[Placed]:
         except InputError as error:
             hint = "build it with `make`"
             raise InputError(error.what, where=error.where, hint=hint) from None
-        pe.check(source, role)
+        uefi.check(source, role)
         yield parse_path(target), source
 
 
@@ -89,9 +89,9 @@ def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
         return
     kernel = FileSource.open(options.kernel)
     try:
-        pe.check(kernel, Role.APPLICATION)
+        uefi.check(kernel, Role.APPLICATION)
     except InputError as error:
-        hint = "a Linux kernel needs its EFI stub (CONFIG_EFI_STUB)" if pe.is_linux(kernel) else ""
+        hint = "build the kernel with CONFIG_EFI_STUB=y" if uefi.is_linux(kernel) else ""
         raise type(error)(error.what, where=error.where, hint=error.hint or hint) from None
     yield parse_path(KERNEL_PATH), kernel
     if options.initrd:
@@ -102,7 +102,7 @@ def _boot_programs(options: ResolvedOptions) -> Iterator[Placed]:
     """Programs at the path that their machine's firmware starts from a removable medium."""
     for name in options.boot:
         source = FileSource.open(name)
-        machine = pe.identify(source).machine
+        machine = uefi.identify(source).machine
         path = ("EFI", "BOOT", f"BOOT{machine.name}.EFI")
         if machine is Machine.X64 and options.hypervisor is not Hypervisor.NONE:
             raise UsageError(
@@ -110,7 +110,7 @@ def _boot_programs(options: ResolvedOptions) -> Iterator[Placed]:
                 where=str(name),
                 hint="start it with --kernel, or leave zpp out with --hypervisor none",
             )
-        pe.check_place(path, source, ())
+        uefi.check_place(path, source, ())
         yield path, source
 
 
@@ -169,7 +169,11 @@ def _tree(source: Path, target: tuple[str, ...]) -> Iterator[Placed]:
             elif not entry.is_dir():
                 yield (*path, name), FileSource.open(entry.path)
             elif entry.is_symlink():
-                raise InputError("is a link to a directory; FAT has no links", where=entry.path)
+                raise InputError(
+                    "is a link to a directory; FAT has no links",
+                    where=entry.path,
+                    hint="add the directory itself with --add",
+                )
             else:
                 waiting.append((entry.path, (*path, name)))
 

@@ -65,7 +65,7 @@ class Addition:
         """
         source, colon, target = text.rpartition(":")
         if not colon or not source:
-            raise UsageError("expected SOURCE:TARGET", where=text)
+            raise UsageError("expected SOURCE:TARGET, such as docs:/docs", where=text)
         return cls(Path(source), target)
 
 

@@ -7,6 +7,7 @@ as possible.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from uuid import UUID
@@ -24,7 +25,7 @@ MAX_ALIGNMENT = 1 << 30
 
 
 class Table(Enum):
-    """How a disk tells its partitions; none: it is one volume.
+    """The partition table of a disk; none: the disk is one volume.
 
     ISO: a GPT, and an ISO 9660 file system before the first partition.
     """
@@ -42,7 +43,7 @@ class Table(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A partition's first sector and how many it has."""
+    """A partition's first sector and its number of sectors."""
 
     first_lba: int
     sectors: int
@@ -55,7 +56,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Geometry:
-    """A disk's shape, whatever its size; `extras` are the bytes of all partitions but the first."""
+    """The rules by which partitions are placed on a disk of any size.
+
+    `extras` are the sizes, in bytes, of all partitions but the first; `exact`: nothing is
+    rounded up to the alignment but where partitions begin.
+    """
 
     table: Table
     sector_size: int
@@ -63,19 +68,21 @@ class Geometry:
     extras: tuple[int, ...] = ()
     exact: bool = False
 
-    def check(self) -> None:
-        """Raise UsageError if there is no such disk."""
+    def check(self, where: Callable[[str], str]) -> None:
+        """Raise UsageError if there is no such disk; `where` gives the place of a setting."""
         if self.table is Table.ISO and self.sector_size != EL_TORITO_SECTOR:
-            raise UsageError("must be 512 for an ISO image, on any medium", where="--sector-size")
+            raise UsageError("must be 512 for an ISO image", where=where("sector-size"))
         if self.alignment % self.unit or not 0 < self.alignment <= MAX_ALIGNMENT:
             raise UsageError(
-                f"must be a multiple of {self.unit} bytes, 1G at most", where="--align"
+                f"must be a multiple of {self.unit} bytes, 1G at most", where=where("align")
             )
         most = {Table.MBR: MAX_PRIMARY, Table.NONE: 1}.get(self.table, ENTRIES)
         if len(self.extras) >= most:
             if self.table is Table.NONE:
-                raise UsageError("needs a partition table", where="--partition")
-            raise UsageError(f"an image has {most} partitions at most", where="--partition")
+                raise UsageError(
+                    "needs a partition table", where=where("partition"), hint="use --table gpt"
+                )
+            raise UsageError(f"an image has {most} partitions at most", where=where("partition"))
 
     @property
     def unit(self) -> int:
@@ -143,24 +150,27 @@ class Geometry:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A partition as a table tells it."""
+    """A partition of the table; `origin` is the place to name in an error about it."""
 
     place: Place
     type: PartitionType
     guid: UUID
     name: str
+    origin: str = ""
 
 
 def gpt_of(geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Entry, ...]) -> Gpt:
-    """The GUID partition table with these entries."""
+    """The GUID partition table with these entries; raises UsageError."""
     for entry in entries:
         if entry.type.guid == NO_GUID:
             raise UsageError(
-                f"a GPT has no such type of partition as {entry.type.name}", where="--partition"
+                f"a GPT has no partition type {entry.type.name}",
+                where=entry.origin,
+                hint="give the type's name or GUID, or use --table mbr",
             )
         if len(entry.name.encode("utf-16-le", "surrogatepass")) > 2 * MAX_NAME:
             raise UsageError(
-                f"'{entry.name}' is longer than {MAX_NAME} UTF-16 units", where="--partition"
+                f"'{entry.name}' is longer than {MAX_NAME} UTF-16 units", where=entry.origin
             )
     rows = tuple(
         PartitionEntry(e.type.guid, e.guid, e.place.first_lba, e.place.last_lba, e.name)
@@ -170,18 +180,17 @@ def gpt_of(geometry: Geometry, sectors: int, disk_guid: UUID, entries: tuple[Ent
 
 
 def mbr_of(signature: int, entries: tuple[Entry, ...]) -> Mbr:
-    """The master boot record with these entries."""
-
+    """The master boot record with these entries; raises UsageError, DoesNotFitError."""
     rows = []
     for entry in entries:
         if entry.type.mbr is None:
             raise UsageError(
-                f"an MBR has no such type of partition as {entry.type.name}",
-                where="--partition",
-                hint="give its byte, such as 0x83",
+                f"an MBR has no partition type {entry.type.name}",
+                where=entry.origin,
+                hint="give the type's byte, such as 0x83, or use --table gpt",
             )
         if entry.place.first_lba + entry.place.sectors > MAX_SECTORS:
-            raise DoesNotFitError("an MBR tells of 2^32 sectors at most")
+            raise DoesNotFitError("an MBR is limited to 2^32 sectors", hint="use --table gpt")
         rows.append(
             PartitionRecord.create(entry.type.mbr, entry.place.first_lba, entry.place.sectors)
         )

@@ -95,7 +95,7 @@ def plan(options: ResolvedOptions, tree: Tree | None = None) -> Plan:
         tuple(source.size for source in extras),
         options.minimal,
     )
-    geometry.check()
+    geometry.check(options.where)
     demand = Demand(contents(options) if tree is None else tree)
     size, layout = _Sizes(options, geometry, demand).choose()
     digest = _digest(options, size, demand, extras)
@@ -169,8 +169,11 @@ class _Sizes:
         return layout
 
     def _too_much(self) -> DoesNotFitError:
-        name = self.options.fat.name if self.options.fat else "FAT"
-        return DoesNotFitError(f"the files need more than a {name} volume can have")
+        fat = self.options.fat
+        return DoesNotFitError(
+            f"the files need more space than a {fat.name if fat else 'FAT'} volume can have",
+            hint="choose a larger FAT type with --fat" if fat else "",
+        )
 
     def _enough(self) -> int:
         """A size, in whole MiB, that is enough and not much more."""
@@ -215,7 +218,7 @@ def _entries(
     first, *others = geometry.places(volume)
     esp = Entry(first, ESP, guid(options.partition_guid, "partition"), PARTITION_NAME)
     extras = [
-        Entry(place, each.type, guid(each.guid, f"partition {number}"), each.name)
+        Entry(place, each.type, guid(each.guid, f"partition {number}"), each.name, each.origin)
         for number, (place, each) in enumerate(zip(others, options.partitions, strict=True), 2)
     ]
     return esp, *extras

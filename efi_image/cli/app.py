@@ -33,6 +33,9 @@ COMMANDS: dict[str, str] = {
     "completion": "Print the completion script of a shell.",
 }
 
+PROGRAM = "zpp-image"
+COMPLETE_VARIABLE = "_ZPP_IMAGE_COMPLETE"  # set by a shell that asks for completions
+
 # old name of a command → its name; hidden from the help
 ALIASES = {"rig": "bochs"}
 
@@ -82,15 +85,15 @@ def cli() -> None:
     """
 
 
-def invoke(words: Sequence[str], complete: str) -> int:
+def invoke(words: Sequence[str]) -> int:
     """Run the command that the words name; unlike in click's own `main`, errors pass through.
 
-    `complete` is the variable by which a shell asks for completions.
+    Raises ZppError, click's exceptions, and what else the command does not catch.
     """
-    if complete in os.environ:
-        cli.main(args=words, prog_name="zpp-image", complete_var=complete)
+    if COMPLETE_VARIABLE in os.environ:
+        cli.main(args=words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE)
     try:
-        with cli.make_context("zpp-image", list(words)) as context:
+        with cli.make_context(PROGRAM, list(words)) as context:
             code = cli.invoke(context)
     except click.exceptions.Exit as done:
         code = done.exit_code
@@ -103,9 +106,9 @@ def describe_error(error: BaseException) -> tuple[int, str] | None:
         case click.exceptions.NoArgsIsHelpError():
             return ExitCode.USAGE, error.format_message()
         case click.ClickException():
-            return ExitCode.USAGE, f"zpp-image: {_usage_line(error)}"
+            return ExitCode.USAGE, f"{PROGRAM}: {_usage_line(error)}"
         case click.Abort():
-            return ExitCode.INTERRUPTED, "zpp-image: interrupted"
+            return ExitCode.INTERRUPTED, f"{PROGRAM}: interrupted"
     return None
 
 

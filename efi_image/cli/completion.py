@@ -5,9 +5,8 @@ from __future__ import annotations
 import click
 from click.shell_completion import get_completion_class
 
+from efi_image.cli.app import COMPLETE_VARIABLE, PROGRAM
 from efi_image.errors import MissingError
-
-VARIABLE = "_ZPP_IMAGE_COMPLETE"
 
 
 @click.command("completion")
@@ -27,7 +26,7 @@ def command(shell: str) -> None:
     completion = get_completion_class(shell)
     assert completion is not None
     try:
-        source = completion(group, {}, "zpp-image", VARIABLE).source()
+        source = completion(group, {}, PROGRAM, COMPLETE_VARIABLE).source()
     except RuntimeError as error:
         raise MissingError(str(error), where=shell) from None
     click.echo(source)

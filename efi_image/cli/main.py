@@ -17,8 +17,6 @@ import click
 from efi_image.cli import app
 from efi_image.errors import ExitCode, OutputError, ZppError, printable
 
-COMPLETE = "_ZPP_IMAGE_COMPLETE"  # set by a shell that asks for completions
-
 # a full disk can show wherever something is written
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
@@ -36,11 +34,11 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 
 
 def _say(line: str) -> None:
-    click.echo(f"zpp-image: {line}", err=True)
+    click.echo(f"{app.PROGRAM}: {line}", err=True)
 
 
 def _invoke(words: Sequence[str]) -> int:
-    code = app.invoke(words, COMPLETE)
+    code = app.invoke(words)
     if sys.stdout is not None:  # None: the caller has closed it
         sys.stdout.flush()
     return code

@@ -160,7 +160,7 @@ def command(
     """
     given = Settings(
         _values(single),
-        boot,
+        tuple(map(Path, boot)),
         tuple(map(Addition.parse, additions)),
         tuple(parse_partition(text, "--partition") for text in partitions),
     )

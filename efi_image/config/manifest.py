@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import tomllib
 from collections.abc import Iterable
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -55,12 +56,8 @@ class _Reader:
                 raise self.fault(key, "must be a string", 'write it in quotes: "…"')
             value = str(value)
         elif not isinstance(value, str):
-            raise self.fault(
-                key,
-                "must be a string"
-                if kind is not Kind.SWITCH
-                else "must be true, false or a string",
-            )
+            also = "true, false or " if kind is Kind.SWITCH else ""
+            raise self.fault(key, f"must be {also}a string")
         text = self.path(value) if kind is Kind.PATH and value != "-" else value
         return Setting(key, text, f"{self._path}: {key}")
 
@@ -71,11 +68,11 @@ class _Reader:
             raise self.fault(key, f"has {len(value)} entries; the limit is {MAX_ENTRIES}")
         return value
 
-    def strings(self, key: str, value: object) -> tuple[str, ...]:
+    def paths(self, key: str, value: object) -> tuple[Path, ...]:
         values = self.array(key, [value] if isinstance(value, str) else value)
         if not all(isinstance(each, str) and each for each in values):
             raise self.fault(key, "must be an array of paths")
-        return tuple(self.path(each) for each in values)
+        return tuple(Path(self.path(each)) for each in values)
 
     def rows(self, key: str, value: object, known: dict[str, bool]) -> list[dict[str, str]]:
         """An array of tables whose values are strings; `known` tells which key is a path."""
@@ -103,7 +100,7 @@ class _Reader:
         partitions = self.rows("partitions", tables.get("partitions", []), _PARTITION_KEYS)
         return Settings(
             values={k: self.setting(k, v) for k, v in tables.items() if k not in lists},
-            boot=self.strings("boot", tables.get("boot", [])),
+            boot=self.paths("boot", tables.get("boot", [])),
             files=tuple(
                 Addition(Path(row["source"]), row.get("target", ""), f"{self._path}: files[{n}]")
                 for n, row in enumerate(files, 1)
@@ -137,8 +134,9 @@ def from_tables(tables: dict[str, Any], path: Path) -> Settings:
     return _Reader(path).read(tables)
 
 
-def load(path: Path) -> Settings:
+def load(path: str | PathLike[str]) -> Settings:
     """Read a manifest; raises InputError, UsageError."""
+    path = Path(path)
     source = FileSource.open(path)
     if source.size > MAX_SIZE:
         raise InputError(f"has {source.size} bytes; the limit is {MAX_SIZE}", where=source.name)

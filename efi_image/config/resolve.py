@@ -50,7 +50,11 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
     ):
         if text[key] and not has_it:
             where = settings.values[key].origin
-            raise UsageError(f"an image with the table '{table.value}' has none", where=where)
+            raise UsageError(
+                f"an image with the table '{table.value}' has none",
+                where=where,
+                hint="leave it out",
+            )
     minimal = text["size"] == SMALLEST
     return ResolvedOptions(
         output=output,
@@ -63,7 +67,7 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
         initrd=optional("initrd", _path),
         cmdline=text["cmdline"],
         serial_port=required("serial", parse_port),
-        boot=tuple(map(Path, settings.boot)),
+        boot=settings.boot,
         files=settings.files,
         size=None if minimal else optional("size", parse_size),
         minimal=minimal,

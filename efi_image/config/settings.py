@@ -8,11 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from os import PathLike, fspath
 from pathlib import Path
 
 from efi_image.build.options import Addition, ExtraPartition, OutputFormat
 from efi_image.build.partitions import Table
 from efi_image.config.environment import Config, Setting
+from efi_image.config.values import partition
 
 
 class Kind(Enum):
@@ -66,7 +68,7 @@ class Settings:
     """Settings from one place, or merged from several; `values` are by key of KEYS."""
 
     values: Mapping[str, Setting] = field(default_factory=dict)
-    boot: tuple[str, ...] = ()
+    boot: tuple[Path, ...] = ()
     files: tuple[Addition, ...] = ()
     partitions: tuple[ExtraPartition, ...] = ()
 
@@ -74,6 +76,32 @@ class Settings:
     def of(cls, settings: Iterable[Setting]) -> Settings:
         """These settings."""
         return cls({each.name: each for each in settings})
+
+    @classmethod
+    def given(
+        cls,
+        values: Mapping[str, str | PathLike[str] | int | None],
+        boot: Iterable[str | PathLike[str]],
+        files: Iterable[tuple[str | PathLike[str], str]],
+        partitions: Iterable[tuple[str | PathLike[str], str, *tuple[str, ...]]],
+    ) -> Settings:
+        """Settings from Python values; None: not given. Raises UsageError."""
+        given = {key: value for key, value in values.items() if value is not None}
+        return cls(
+            {key: Setting(key, _text(given[key]), key.replace("-", "_")) for key in given},
+            tuple(map(Path, boot)),
+            tuple(Addition(Path(source), target, "files") for source, target in files),
+            tuple(
+                partition(fspath(file), kind, "".join(name), "", "partitions")
+                for file, kind, *name in partitions
+            ),
+        )
+
+
+def _text(value: str | PathLike[str] | int) -> str:
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return fspath(value) if isinstance(value, PathLike) else str(value)
 
 
 def merge(config: Config, *layers: Settings) -> Settings:

@@ -48,7 +48,7 @@ def _table(rows: Iterable[Setting]) -> str:
 def _rows_of(settings: Settings) -> Iterable[Setting]:
     yield from settings.values.values()
     for program in settings.boot:
-        yield Setting("boot", program, "")
+        yield Setting("boot", str(program), "")
     for each in settings.files:
         yield Setting("files", f"{each.source}:{each.target}", each.origin)
     for part in settings.partitions:
@@ -62,7 +62,7 @@ def _document(settings: Iterable[Setting]) -> dict[str, Any]:
 def _image(settings: Settings) -> dict[str, Any]:
     return {
         **_document(settings.values.values()),
-        "boot": settings.boot,
+        "boot": [str(program) for program in settings.boot],
         "files": [
             {"source": str(each.source), "target": each.target, "origin": each.origin}
             for each in settings.files

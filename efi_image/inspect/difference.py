@@ -19,7 +19,7 @@ from efi_image.inspect.image import (
     date_text,
     image_facts,
 )
-from efi_image.inspect.pe import PeFacts, facts_of_pieces
+from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.progress import Progress, counter
 
 
@@ -77,7 +77,7 @@ def _name(value: object) -> str:
 
 
 def compare_pe(where: str, old: PeFacts, new: PeFacts) -> Iterator[Difference]:
-    """The facts that differ between two PE files."""
+    """The facts that differ between two PE files; `where` names the file."""
     names = tuple(f.name for f in fields(PeFacts) if f.name not in ("sections", "texts"))
     yield from _values(where, old, new, names)
     before = {section.name: section for section in old.sections}
@@ -230,7 +230,7 @@ def _programs(where: str, old: _Side, new: _Side) -> Iterator[Difference]:
     try:
         if not all(next(volume.chunks(node), b"").startswith(b"MZ") for volume, node in (old, new)):
             return
-        facts = [facts_of_pieces(volume.chunks(node), where) for volume, node in (old, new)]
+        facts = [pe_facts(volume.chunks(node), where) for volume, node in (old, new)]
     except InputError:
         return
     yield from (d for d in compare_pe(where, *facts) if d.what != "size")

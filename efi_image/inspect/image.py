@@ -13,8 +13,7 @@ from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
-from efi_image.inspect.pe import PeFacts, facts_of_pieces
-from efi_image.io.medium import Medium
+from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.progress import Progress, counter
 
 OVERLAP = 2  # times an image's size: a hybrid ISO is its own partition
@@ -38,7 +37,7 @@ class Files:
     """The files and directories of a volume, read again by every iteration.
 
     After an iteration, `faults` says why some may be missing. With `programs`, the facts of PE
-    files are read, too. `progress` gets how many of the `used` bytes were passed.
+    files are read as well. `progress` gets how many of the `used` bytes were passed.
     """
 
     def __init__(
@@ -48,7 +47,7 @@ class Files:
         self._used = used
         self._programs = programs
         self._progress = progress
-        self.faults: tuple[str, ...] = ()
+        self.faults: list[str] = []
 
     def __iter__(self) -> Iterator[FileFacts]:
         """All files, each directory before those below it."""
@@ -68,18 +67,17 @@ class Files:
             yield len(path) - 1, is_last, self._facts(path, node, budget)
 
     def _iterate(self, order: Callable[..., Iterator[_Row]]) -> Iterator[_Row]:
-        faults: list[str] = []
+        self.faults.clear()
         tell = counter(self._progress, self._used)
         scanned = self._volume.scanned
         try:
-            for row in order(self._volume, faults=faults):
+            for row in order(self._volume, faults=self.faults):
                 yield row
                 if tell:
                     tell(row[1].size + self._volume.scanned - scanned)
                     scanned = self._volume.scanned
         except InputError as error:
-            faults.append(str(error))
-        self.faults = tuple(faults)
+            self.faults.append(str(error))
 
     def _facts(self, path: FilePath, node: Node, budget: _Budget) -> FileFacts:
         facts = _outline(path, node)
@@ -88,22 +86,12 @@ class Files:
         if not budget.take(node.size):
             return replace(facts, fault="was not read, because it overlaps others")
         try:
-            return replace(facts, pe=facts_of_pieces(self._volume.chunks(node), facts.path))
+            return replace(facts, pe=pe_facts(self._volume.chunks(node), facts.path))
         except InputError as error:
             return replace(facts, fault=error.what)
 
 
 _Row = TypeVar("_Row", bound=tuple[FilePath, Node] | tuple[FilePath, Node, bool])
-
-
-class Faults:
-    """Why some files of a volume may be missing; known after an iteration over `files`."""
-
-    def __init__(self, files: Files) -> None:
-        self._files = files
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._files.faults)
 
 
 def _outline(path: FilePath, node: Node) -> FileFacts:
@@ -125,7 +113,7 @@ class VolumeFacts:
     free: int
     boot_entries: tuple[str, ...]
     files: Files
-    faults: Faults
+    faults: list[str]  # filled by an iteration over `files`
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +193,7 @@ def _is_program(name: str) -> bool:
 def image_facts(
     disk: Disk, *, programs: bool = True, progress: Progress | None = None
 ) -> ImageFacts:
-    """The facts about an image; with `programs`, those about its PE files, too.
+    """The facts about an image; with `programs`, also those about its PE files.
 
     The files are read when they are iterated over; `progress` gets the bytes that were passed.
     Damage is told in the facts. Raises InputError if the table cannot be read at all.
@@ -292,7 +280,7 @@ def _volume(volume: FileSystem, limits: _Limits) -> VolumeFacts:
         free=free,
         boot_entries=_boot_entries(volume),
         files=files,
-        faults=Faults(files),
+        faults=files.faults,
     )
 
 
@@ -308,11 +296,3 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
         f"{e.sectors} sectors of 512 bytes"
         for e in entries
     )
-
-
-def is_pe(medium: Medium) -> bool:
-    """Whether a file starts as a PE file; a hybrid image may start with MZ, too."""
-    head = medium.peek(0, 64)
-    if len(head) < 64 or not head.startswith(b"MZ"):
-        return False
-    return medium.peek(int.from_bytes(head[60:64], "little"), 4) == b"PE\0\0"

@@ -13,7 +13,7 @@ from typing import Any
 
 from efi_image.errors import PeError, printable
 from efi_image.formats.pe.authenticode import SignatureFacts, SignedContent, describe_signatures
-from efi_image.formats.pe.headers import EXECUTE, PE32_PLUS, READ, SECURITY, WRITE
+from efi_image.formats.pe.headers import CHECKSUM_AT, EXECUTE, PE32_PLUS, READ, SECURITY, WRITE
 from efi_image.formats.pe.uefi import (
     MACHINE_TEXT,
     PAGE,
@@ -95,7 +95,7 @@ class _Checksum:
         return (rest or (0 if self._is_zero else 0xFFFF)) + size & 0xFFFFFFFF
 
 
-def facts_of_pieces(pieces: Iterable[bytes], name: str) -> PeFacts:
+def pe_facts(pieces: Iterable[bytes], name: str) -> PeFacts:
     """The facts of a file whose bytes are `pieces`; `name` is for messages.
 
     Raises PeError if it is not a PE file. The bytes are kept in a temporary file for pefile.
@@ -137,7 +137,7 @@ def _facts(data: mmap.mmap, pe: Any) -> PeFacts:
     size = len(data)
     header, optional = pe.FILE_HEADER, pe.OPTIONAL_HEADER
     certificates, security_at = _security(optional.DATA_DIRECTORY)
-    checksum_at = optional.get_file_offset() + 64
+    checksum_at = optional.get_file_offset() + CHECKSUM_AT
     content = SignedContent(checksum_at, security_at, certificates)
     checksum, whole = _Checksum(), hashlib.sha256()
     for start in range(0, size, CHUNK):

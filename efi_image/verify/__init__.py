@@ -11,6 +11,9 @@ fat/          FAT volumes
 boot_path     the boot path, its PE files, zpp.conf
 secure_boot   signatures against db and dbx
 cross_check   pyfatfs as an independent reader
+
+A check adds findings to its CheckContext. It raises InputError only if the medium itself cannot
+be read.
 """
 
 from efi_image.verify.finding import Finding

@@ -11,21 +11,10 @@ from efi_image.formats import files
 from efi_image.formats.fat.names import fold
 from efi_image.formats.fat.reader import FatVolume, Place
 from efi_image.formats.files import Kind, Node
+from efi_image.formats.pe import uefi
 from efi_image.formats.pe.authenticode import SignedContent
 from efi_image.formats.pe.headers import HEAD, PeHeader, read_headers
-from efi_image.formats.pe.uefi import (
-    HARMLESS,
-    MACHINE_TEXT,
-    SUBSYSTEM_TEXT,
-    FaultKind,
-    Machine,
-    PeFault,
-    Subsystem,
-    boot_machine,
-    find_faults,
-    machine_text,
-    subsystem_text,
-)
+from efi_image.formats.pe.uefi import FaultKind, Machine, PeFault, Subsystem
 from efi_image.formats.zpp_conf import CONF_PATH, MAX_SIZE, ZppConf, parse
 from efi_image.progress import counter
 from efi_image.verify.context import CheckContext
@@ -52,9 +41,9 @@ class Program(NamedTuple):
     @property
     def why_not_loaded(self) -> str:
         """Why UEFI would not load it; '' if it would."""
-        reasons = [fault.reason for fault in self.faults if fault.kind not in HARMLESS]
-        if self.header and not reasons and self.header.subsystem not in SUBSYSTEM_TEXT:
-            return f"it has {subsystem_text(self.header.subsystem)}, which is not UEFI's"
+        reasons = [fault.reason for fault in self.faults if fault.kind not in uefi.HARMLESS]
+        if self.header and not reasons and self.header.subsystem not in uefi.SUBSYSTEM_TEXT:
+            return f"it has {uefi.subsystem_text(self.header.subsystem)}, which is not UEFI's"
         return "; ".join(reasons)
 
 
@@ -70,7 +59,7 @@ class VolumeBoot:
     def run(self) -> None:
         """Check every *.efi file, then zpp.conf."""
         for names, node in self._programs():
-            boots = boot_machine(names)
+            boots = uefi.boot_machine(names)
             if boots:
                 self._boot_program(names, node, boots)
             else:
@@ -103,7 +92,7 @@ class VolumeBoot:
             header = read_headers(lambda offset, count: head[offset : offset + count])
         except PeError as error:
             return Program(None, [PeFault(FaultKind.FORMAT, f"it {error.what}")])
-        return Program(header, list(find_faults(header, node.size)))
+        return Program(header, list(uefi.find_faults(header, node.size)))
 
     def _head(self, node: Node) -> bytes:
         """A file's first HEAD bytes; raises InputError."""
@@ -129,11 +118,14 @@ class VolumeBoot:
         header = program.header
         if header is None:
             return
-        if header.machine in MACHINE_TEXT and header.machine != boots:
-            reason = f"it is for {machine_text(header.machine)}, the name for {MACHINE_TEXT[boots]}"
+        if header.machine in uefi.MACHINE_TEXT and header.machine != boots:
+            own, named = (uefi.machine_text(machine) for machine in (header.machine, boots))
+            reason = f"it is for {own}, the name for {named}"
             self.context.add("B103", reason, path=path)
         if header.subsystem != Subsystem.APPLICATION:
-            self.context.add("B104", f"its type is {subsystem_text(header.subsystem)}", path=path)
+            self.context.add(
+                "B104", f"its type is {uefi.subsystem_text(header.subsystem)}", path=path
+            )
         self._signature(path, node, program)
 
     def _other_program(self, names: files.FilePath, node: Node) -> None:
@@ -148,8 +140,11 @@ class VolumeBoot:
         if self.keys is None or header is None or truncated:
             return
         content = SignedContent(header.checksum_at, header.security_at, header.certificates)
-        for piece in self.volume.chunks(node):
-            content.update(piece)
+        try:
+            for piece in self.volume.chunks(node):
+                content.update(piece)
+        except InputError:
+            return  # the rules about chains reported it
         refused = refusal(content, self.keys)
         if refused:
             self.context.add(refused.code, refused.reason, path=path)
@@ -200,9 +195,9 @@ class VolumeBoot:
         if header and not reason:
             if (header.subsystem == Subsystem.APPLICATION) == driver:
                 wanted = "a driver" if driver else "an application"
-                reason = f"it is a {subsystem_text(header.subsystem)}, not {wanted}"
+                reason = f"it is a {uefi.subsystem_text(header.subsystem)}, not {wanted}"
             elif header.machine != Machine.X64:
-                reason = f"it is for {machine_text(header.machine)}, not x86-64"
+                reason = f"it is for {uefi.machine_text(header.machine)}, not x86-64"
         if reason:
             self.context.add(bad, reason, path=path)
 

@@ -20,7 +20,7 @@ MAX_EL_TORITO = 64
 
 
 class DiskCheck:
-    """Checks one image."""
+    """Checks one image; adds to `findings`."""
 
     def __init__(self, medium: Medium, options: Options, findings: Findings) -> None:
         self._medium = medium
@@ -30,7 +30,7 @@ class DiskCheck:
         self._volumes: list[tuple[CheckContext, FatVolume]] = []
 
     def run(self) -> None:
-        """Check everything."""
+        """Check everything; raises InputError if the image cannot be read at all."""
         disk = read_disk(self._medium)
         self._findings.sector_size = disk.sector_size
         if disk.scheme is Scheme.GPT:
@@ -44,7 +44,7 @@ class DiskCheck:
             if self._volumes and not any(partition.is_esp for partition in disk.partitions):
                 context.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
         elif not disk.is_iso:
-            self._findings.add("ZPP-D101", "its start has no known format", offset=0)
+            self._findings.add("ZPP-D101", "its first sectors have no known format", offset=0)
             return
         if disk.is_iso:
             self._el_torito(disk)

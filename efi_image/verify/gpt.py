@@ -38,10 +38,18 @@ class _Codes:
 
 _PRIMARY = _Codes("primary", "G101", "G102", "G103", "G104")
 _BACKUP = _Codes("backup", "G111", "G112", "G113", "G114")
+_COMMON = {  # the fields that are the same in both headers
+    "disk_guid": "disk GUID",
+    "first_usable_lba": "first usable sector",
+    "last_usable_lba": "last usable sector",
+    "entry_count": "number of entries",
+    "entry_size": "size of an entry",
+    "entries_crc": "entries",
+}
 
 
 class GptCheck:
-    """Checks a table on a disk."""
+    """Checks both copies of a disk's GPT, and its partitions."""
 
     def __init__(self, context: CheckContext, table: Gpt) -> None:
         self._context = context
@@ -63,7 +71,7 @@ class GptCheck:
         add = self._context.add
         if half is None:
             if not self._is_cut_off():
-                add(codes.missing, f"sector {at} has none", at * self._size, fix=fix)
+                add(codes.missing, f"sector {at} has no GPT signature", at * self._size, fix=fix)
             return
         header = half.header
         offset = half.lba * self._size
@@ -131,8 +139,9 @@ class GptCheck:
             self._context.add("G115", reason, backup.lba * self._size, fix=fix)
         if not primary or not backup:
             return
-        if primary.usable and backup.usable and _essence(primary) != _essence(backup):
-            self._context.add("G116", _difference(primary, backup), self._size, fix=fix)
+        names = _differences(primary, backup)
+        if primary.usable and backup.usable and names:
+            self._context.add("G116", "they differ in " + ", ".join(names), self._size, fix=fix)
         elif primary.usable and backup.lba == self._last != primary.header.alternate_lba:
             reason = f"the primary says that its backup is in sector {primary.header.alternate_lba}"
             self._context.add("G116", reason, self._size, fix=fix)
@@ -216,14 +225,9 @@ def _shown(entry: PartitionEntry) -> str:
     return f"partition {entry.number} has sectors {entry.first_lba} to {entry.last_lba}"
 
 
-def _essence(half: GptCopy) -> tuple[object, ...]:
-    header = half.header
-    return (header.disk_guid, header.first_usable_lba, header.last_usable_lba, header.entry_count,
-            header.entry_size, header.entries_crc)  # fmt: skip
-
-
-def _difference(one: GptCopy, other: GptCopy) -> str:
-    names = ("disk GUID", "first usable sector", "last usable sector", "number of entries",
-             "size of an entry", "entries")  # fmt: skip
-    pairs = zip(names, _essence(one), _essence(other), strict=True)
-    return "they differ in " + ", ".join(name for name, a, b in pairs if a != b)
+def _differences(one: GptCopy, other: GptCopy) -> list[str]:
+    """The names of the header fields that differ though they should not."""
+    return [
+        text for field, text in _COMMON.items()
+        if getattr(one.header, field) != getattr(other.header, field)
+    ]  # fmt: skip

@@ -68,7 +68,7 @@ def _missing(context: CheckContext, *, has_others: bool, sectors: int) -> None:
     fix = None
     if is_empty or not has_others:
         fix = context.fix("wrote a protective MBR", context.patch(TABLE_OFFSET, rows))
-    context.add("M101", "it has no partition of type 0xEE", TABLE_OFFSET, fix=fix)
+    context.add("M101", "there is no partition of type 0xEE", TABLE_OFFSET, fix=fix)
 
 
 def check_table(context: CheckContext, mbr: Mbr, sector_size: int) -> None:

@@ -46,7 +46,7 @@ def repair(image: Path, output: Path | None = None, options: Options | None = No
         with atomic(output or image) as descriptor:
             tell = counter(options.progress, medium.size)
             _copy(medium, descriptor, str(output or image), tell)
-            copy = Medium(descriptor, medium.name, 0, medium.size)
+            copy = Medium(descriptor, str(output or image), 0, medium.size)
             fixed, after = _repair(copy, options, before)
             if output is None:
                 os.fchmod(descriptor, os.fstat(medium.descriptor).st_mode & 0o7777)

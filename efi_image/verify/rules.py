@@ -89,7 +89,7 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-M204", _N, "no MBR partition has the type EF (EFI system partition)",
          "some firmware ignores partitions of other types", "`sfdisk --part-type IMAGE N ef`"),
     # ---- GPT
-    Rule("ZPP-G101", _E, "the primary GPT header has no signature",
+    Rule("ZPP-G101", _E, "the primary GPT header is missing",
          "firmware finds the table only through its backup, if at all", _NEW_TABLE, _FROM_OTHER),
     Rule("ZPP-G102", _E, "the CRC of the primary GPT header is wrong",
          "the firmware ignores the header", _NEW_TABLE, _FROM_OTHER + ", or corrects the CRC"),
@@ -298,7 +298,7 @@ RULES: tuple[Rule, ...] = (
          "firmware that protects memory may refuse to load it", "link it with /ALIGN:4096"),
     Rule("ZPP-B110", _E, "there is no boot program for a machine given with --arch",
          "that machine's firmware starts nothing",
-         "create the image with its program, too: `zpp-image make OUTPUT --boot FILE`"),
+         "create the image with its program as well: `zpp-image make OUTPUT --boot FILE`"),
     Rule("ZPP-B111", _W, "UEFI cannot load a file that is named as a program",
          "nothing can start it", "replace it with a UEFI program, or rename it"),
     Rule("ZPP-B112", _N, "sections of the program are both writable and executable",

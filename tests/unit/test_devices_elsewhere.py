@@ -238,6 +238,7 @@ def test_windows_tells_less() -> None:
             assert not found[path].safe, (path, answer)
 
 
+@pytest.mark.slow
 def test_macos_tells_less() -> None:
     unsafe = known_unsafe(mac(MACBOOK))
     assert len(unsafe) == 3

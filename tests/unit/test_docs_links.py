@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from efi_image.errors import EXIT_CODES
+
 ROOT = Path(__file__).resolve().parents[2]
 # Folders at the root: a path in backticks that begins with one of them has to exist.
 SOURCES = (
@@ -19,6 +21,7 @@ SOURCES = (
 )  # fmt: skip
 LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
+NEW_FILE = re.compile(r"[Nn]ew\s+file\s+`([^`]+)`")  # a recipe makes it
 FENCE = re.compile(r"^(```|~~~).*?^\1", re.MULTILINE | re.DOTALL)
 # What a build makes in a folder of sources, and what the page says must be made.
 NOT_COMMITTED = re.compile(r"^(linux|windows)/.*\.(ko|sys|pdb)$|^windows/.*\.unsigned\.sys$")
@@ -63,12 +66,14 @@ def broken_links(page: Path) -> Iterator[str]:
 
 def missing_paths(page: Path) -> Iterator[str]:
     """Paths in backticks that begin with a folder of sources, and are not there."""
-    for words in CODE.findall(FENCE.sub("", page.read_text(encoding="utf-8"))):
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    new = set(NEW_FILE.findall(text))
+    for words in CODE.findall(text):
         word = words.partition(" ")[0].rstrip(".,:;")
         if word.partition("/")[0] not in SOURCES or "/" not in word:
             continue
         name = word.partition("::")[0]
-        if NOT_COMMITTED.match(name) or any(c in name for c in "…<>$"):
+        if name in new or NOT_COMMITTED.match(name) or any(c in name for c in "…<>$"):
             continue
         found = any(ROOT.glob(name)) if "*" in name else (ROOT / name).exists()
         if not found:
@@ -121,12 +126,19 @@ def test_pictures_are_what_their_source_draws(tmp_path: Path) -> None:
         assert picture.read_bytes() == committed.read_bytes(), "run docs/pictures/draw.py"
 
 
+def test_exit_codes_are_those_of_the_tool() -> None:
+    rows = "".join(f"| {code.value} | {text} |\n" for code, text in EXIT_CODES.items())
+    page = (ROOT / "docs/reference/command-line.md").read_text(encoding="utf-8")
+    assert f"| code | meaning |\n| --- | --- |\n{rows}\n" in page, "write them into the page"
+
+
 def test_the_rules(tmp_path: Path) -> None:
     (tmp_path / "other.md").write_text("# A heading, with `code`\n")
     page = tmp_path / "page.md"
     page.write_text(
         "[a](other.md) [b](other.md#a-heading-with-code) [c](https://example.org) ![p](gone.svg)\n"
         "[d](gone.md) [e](other.md#gone) `efi_image/gone.py` `efi_image/*.py` `docs/README.md`\n"
+        "New file `docs/new.md`: `docs/new.md`\n"
         "```\n[f](not-a-link.md) `efi_image/nor-this.py`\n```\n"
     )
     assert [*broken_links(page)] == [

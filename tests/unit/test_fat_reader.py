@@ -236,6 +236,7 @@ def test_a_long_name_that_does_not_belong(small: bytes, change: str) -> None:
     assert entry.stray_records == (1 if change == "missing" else 2)
 
 
+@pytest.mark.slow
 def test_directories_that_share_their_clusters(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each begins a cluster later in one long chain of deleted entries."""
     count = 400

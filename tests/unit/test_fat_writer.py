@@ -133,6 +133,7 @@ def test_full_to_the_last_cluster(tmp_path: Path, sectors: int) -> None:
         write(image, {**files, "MORE.BIN": bytes(1 << 17)}, sectors, kind=layout.kind)
 
 
+@pytest.mark.slow
 def test_many_colliding_names_in_one_directory(tmp_path: Path) -> None:
     files = {f"many/module-{number:05}-driver.efi": b"%d" % number for number in range(20_000)}
     image = tmp_path / "volume.img"

@@ -66,6 +66,7 @@ def test_default_image_is_fat32_and_sparse(tmp_path: Path) -> None:
     assert (tmp_path / "esp.img").stat().st_blocks * 512 < 4 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", list(Table))
 def test_image_grows_with_its_files(tmp_path: Path, table: Table) -> None:
     files = {"BIG.BIN": os.urandom(90 * MIB)}

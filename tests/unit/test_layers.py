@@ -26,6 +26,7 @@ LAYERS = (
     ("cli",),
     ("__main__",),
 )
+PUBLIC_API = "__init__"  # its functions import what they need, so that it is cheap to import
 EVERYWHERE = "__version__"  # what every module may import from the public API
 # Imports inside functions: libraries that are slow to load, and modules of one operating system.
 DEFERRED = {
@@ -45,8 +46,6 @@ PENDING_FILES = {
     "tests/host/test_loader.cpp",
     "tests/host/test_nested_paging.cpp",
     "tests/host/test_startup.cpp",
-    "tests/unit/test_inspect.py",
-    "tests/unit/test_make.py",
     "uefi/ZppPkg/ZppBoot/Conf.c",
 }
 
@@ -131,7 +130,7 @@ def wrong_imports(imports: Iterable[Import], tree: Mapping[str, str]) -> Iterato
 
 def wrongly_deferred(imports: Iterable[Import]) -> Iterator[str]:
     for found in imports:
-        if found.is_deferred and found.source not in DEFERRED:
+        if found.is_deferred and found.source not in DEFERRED and found.module != PUBLIC_API:
             yield f"{found} inside a function: only {', '.join(sorted(DEFERRED))} may be"
 
 

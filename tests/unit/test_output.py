@@ -62,6 +62,7 @@ def test_forms_by_suffix() -> None:
 # ---- streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", STREAMS)
 def test_streams(tmp_path: Path, raw: bytes, form: OutputFormat) -> None:
     file = tmp_path / f"a.img.{form.value}"
@@ -112,6 +113,7 @@ def test_reader_that_goes_away(build_dir: Path) -> None:
     assert message == b"zpp-image: standard output: cannot be written: Broken pipe\n"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [OutputFormat.RAW, *STREAMS])
 def test_full_disk(tmp_path: Path, form: OutputFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot grow fails as one on a full disk does."""

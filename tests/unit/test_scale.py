@@ -78,6 +78,7 @@ def read(descriptor: int, offset: int, count: int) -> bytes:
     return os.pread(descriptor, count, offset)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_colliding_files(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
@@ -123,6 +124,7 @@ def crowded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [("ls -r --json", 0), ("inspect", 0), ("inspect --json", 0), ("verify", 1)],
@@ -133,10 +135,12 @@ def test_reading_many_names_takes_little_memory(
     assert peak_memory(*words.split(), crowded[0], code=code) < MEMORY
 
 
+@pytest.mark.slow
 def test_comparing_many_names_takes_little_memory(crowded: tuple[Path, Path]) -> None:
     assert peak_memory("diff", *crowded, code=1) < MEMORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["", "zstd", "gzip"])
 def test_writing_takes_little_memory(tmp_path: Path, packing: str) -> None:
     image, stick = tmp_path / "x.img", tmp_path / "stick"

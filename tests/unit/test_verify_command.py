@@ -102,6 +102,8 @@ def test_fix_of_a_copy(sound: Path, tmp_path: Path, capsys: Capture) -> None:
     assert main(["verify", "--fix", "--json", "--output", str(copy), str(image)]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["fixed"] == ["volume: freed 1 lost cluster"]
+    assert document["image"] == str(copy)
+    assert document["before"]["image"] == str(image)
     assert document["clean"]
     assert [row["code"] for row in document["before"]["findings"]] == ["ZPP-F204"]
     assert image.read_bytes() == before
@@ -187,6 +189,7 @@ def test_many_findings_are_counted(tmp_path: Path, capsys: Capture) -> None:
 # ---- rubbish
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow,
           HealthCheck.function_scoped_fixture])  # fmt: skip
 @given(st.lists(st.tuples(st.integers(0, 0x3000), st.binary(min_size=1, max_size=8)), max_size=12))

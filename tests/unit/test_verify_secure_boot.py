@@ -10,6 +10,7 @@ from uuid import UUID
 
 import oracles
 import pytest
+from fatdamage import Fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makepe import make_pe
@@ -165,6 +166,20 @@ def test_changed_after_signing(tmp_path: Path, lab: Lab) -> None:
     start = parse(lab.by_root).certificates[0]
     rubbish = lab.by_root[: start + 8] + bytes(len(lab.by_root) - start - 8)
     assert found(tmp_path, rubbish, certificates(lab.root)) == {"S104"}
+
+
+def test_a_program_that_cannot_be_read_to_its_end_is_not_judged(tmp_path: Path) -> None:
+    program = make_pe(text=b"\xc3" * 300_000)
+    image = volume(tmp_path, {BOOT: program})
+    fat = Fat(bytearray(image.read_bytes()))
+    at = None
+    for name in (b"EFI        ", b"BOOT       ", b"BOOTX64 EFI"):
+        first = fat.first(fat.find(name, at))
+        at = fat.offset(first)
+    fat.set(first + (len(program) - 1) // fat.cluster_size - 1, 0)
+    image.write_bytes(fat.data)
+    keys = Keys(KeyList(hashes=frozenset({own_hash(program)})), KeyList())
+    assert codes(verify(image, Options(keys=keys))) == {"F204", "F209"}
 
 
 def test_reading_keys(tmp_path: Path, lab: Lab) -> None:

@@ -35,6 +35,7 @@ from efi_image.flash.target import open_file
 __all__ = ["image"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_is_written(form: str, image: Path, tmp_path: Path) -> None:
     stick = old_stick(tmp_path, SIZE + 7 * MIB)
@@ -53,6 +54,7 @@ def test_a_stick_of_the_images_size_is_the_image(image: Path, tmp_path: Path) ->
     assert stick.read_bytes() == image.read_bytes()
 
 
+@pytest.mark.slow
 def test_a_packed_image_fills_the_stick(image: Path, tmp_path: Path) -> None:
     stick = old_stick(tmp_path, SIZE)
     write(pack(image, "xz"), stick)

@@ -51,6 +51,7 @@ def whole(image: Path, folder: Path, *options: str) -> tuple[bytes, int]:
     return stick.read_bytes(), result.calls
 
 
+@pytest.mark.slow
 def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     """Either nothing boots, or all is there; and what was killed can be gone on with."""
     wanted, calls = whole(image, tmp_path)
@@ -137,6 +138,7 @@ def test_a_signal_before_the_first_write_changes_nothing(image: Path, tmp_path: 
     assert stick.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_without_reading_back(image: Path, tmp_path: Path) -> None:
     """Without it, too, the first block comes last."""
     wanted, calls = whole(image, tmp_path)

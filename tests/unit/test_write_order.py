@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 from writing import (
     MIB,
     PAYLOAD,
@@ -44,6 +45,7 @@ class Recording(Misbehaving):
         super().drop_caches()
 
 
+@pytest.mark.slow
 def test_power_may_fail_at_any_time(image: Path, tmp_path: Path) -> None:
     """Whatever was not flushed may be lost, in any order: it boots only when it is whole."""
     stick = old_stick(tmp_path, SIZE + MIB)

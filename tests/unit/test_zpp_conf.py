@@ -50,6 +50,7 @@ ENTRY = st.builds(
 )
 
 
+@pytest.mark.slow
 @given(
     st.booleans(),
     TEXT.filter(bool),

@@ -36,7 +36,9 @@ class SignedContent:
             left_out.append((security_at, security_at + 8))
         self._left_out = sorted(left_out)
         self._table = start, start + min(size, MAX_TABLE)
-        self._digests = {name: hashlib.new(name) for name in _ALGORITHMS}
+        # an unsigned file is known by its SHA-256 alone; a signature names its algorithm
+        names = _ALGORITHMS if size else ("sha256",)
+        self._digests = {name: hashlib.new(name) for name in names}
         self.size = 0  # bytes read so far
         self.certificates = b""  # the table, as far as it was read
 

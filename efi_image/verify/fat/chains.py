@@ -17,7 +17,7 @@ CODES = {
 MAX_CLUSTERS = 1 << 26  # a byte of memory each
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Chain:
     """A chain; `length` is in clusters, `complete` if it could be followed to its end."""
 
@@ -87,7 +87,7 @@ class Chains:
         return False
 
     def _crossing(self, cluster: int, path: str) -> None:
-        reason = f"cluster {cluster} is in another chain, too"
+        reason = f"cluster {cluster} is also in another chain"
         self._context.add("F208", reason, self.entry_offset(cluster), path)
 
     def _fault(self, fault: ChainFault, cluster: int, following: int, path: str) -> None:

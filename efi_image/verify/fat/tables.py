@@ -24,7 +24,7 @@ CHAIN_RULES = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Usage:
     """The numbers of free, lost (in use, but in no chain) and bad clusters; first ones or 0."""
 

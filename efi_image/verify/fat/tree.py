@@ -27,7 +27,7 @@ _FREE = frozenset({0x00, 0xE5})
 _DOT, _DOT_DOT = b".          ", b"..         "
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class _Visit:
     """A directory to check; cluster 0 is the root, `complete` if its chain is."""
 
@@ -44,7 +44,7 @@ class _Visit:
         return "\\" + "\\".join((*self.path, name) if name else self.path)
 
 
-@dataclass
+@dataclass(slots=True)
 class _Names:
     """The names in one directory, 8.3 and long (folded to one case)."""
 
