@@ -115,6 +115,7 @@ def certificates(*keys: Key) -> KeyList:
     return KeyList(frozenset(key.der for key in keys))
 
 
+@pytest.mark.slow
 def test_trusted(tmp_path: Path, lab: Lab) -> None:
     assert found(tmp_path, lab.by_root, certificates(lab.root)) == set()
     assert found(tmp_path, lab.by_leaf, certificates(lab.leaf)) == set()
