@@ -1,8 +1,8 @@
-# zpp: build, set-up and tests. `make help` lists the targets; results are in out/.
+# Set-up, build, tests and checks of zpp. `make help` lists the targets; results go to out/.
 #
-# The configuration comes from environment.config through efi_image/config.py, which checks it.
-# `make run`, `make test`, `make check` and `make bench` do the set-up themselves: after it they
-# start make again, because on a new machine not even Python was there when this file was read.
+# The settings come from environment.config; efi_image/config/environment.py reads and checks them.
+# The targets in AFTER_SETUP run the set-up first, then start make again for TARGET-now: on a new
+# machine not even Python was there when this file was read.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -16,21 +16,21 @@ PYTHON := .venv/bin/python
 ZPP_IMAGE := .venv/bin/zpp-image
 LOGS := out/test-logs
 
-# Without -j, independent steps of set-up and build still run side by side.
+# Without -j, steps that do not depend on each other still run in parallel.
 PARALLEL = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j$(shell nproc))
 AGAIN = +@$(MAKE) $(PARALLEL)
 
 ifneq ($(words $(CURDIR)),1)
-$(error the path of this checkout has a blank, which make cannot work with: $(CURDIR))
+$(error make cannot work in a folder with a blank in its path; move the checkout: $(CURDIR))
 endif
 
-# ---- configuration
+# ---- settings
 
-WITHOUT_CONFIGURATION := help setup packages fuzz man clean distclean
-AFTER_SETUP := run test check
+WITHOUT_SETTINGS := help setup packages fuzz man clean distclean
+AFTER_SETUP := run test test-unit test-host test-boot coverage check
 GOALS := $(or $(MAKECMDGOALS),all)
 
-ifneq ($(filter-out $(WITHOUT_CONFIGURATION),$(GOALS)),)
+ifneq ($(filter-out $(WITHOUT_SETTINGS),$(GOALS)),)
 ifneq ($(shell command -v python3),)
 define NEWLINE
 
@@ -40,14 +40,14 @@ SEPARATOR := $(shell printf '\001')
 QUOTED = '$(subst ','\'',$(1))'
 OVERRIDES := $(foreach name,$(.VARIABLES),$(if $(filter command,$(firstword \
     $(origin $(name)))),$(call QUOTED,$(name)=$(value $(name)))))
-SETTINGS := $(shell python3 -m efi_image.config --make -- $(OVERRIDES) 2>&1 | tr '\n' '\001')
+SETTINGS := $(shell python3 -m efi_image.config.environment --make -- $(OVERRIDES) 2>&1 | tr '\n' '\001')
 ifneq ($(.SHELLSTATUS),0)
 $(error $(subst $(SEPARATOR),,$(SETTINGS)))
 endif
 $(eval $(subst $(SEPARATOR),$(NEWLINE),$(SETTINGS)))
 OUT := out/$(CONFIGURATION)/$(SELECTED_ARCHITECTURE)
-else ifneq ($(filter-out $(WITHOUT_CONFIGURATION) $(AFTER_SETUP) bench,$(GOALS)),)
-$(error python3 is missing: run 'make setup' first)
+else ifneq ($(filter-out $(WITHOUT_SETTINGS) $(AFTER_SETUP) bench,$(GOALS)),)
+$(error python3 is not installed; run 'make setup')
 endif
 endif
 
@@ -55,26 +55,27 @@ endif
 
 .PHONY: help
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
-	@printf '\nVariables (see environment.config): make CONFIGURATION=debug …\n'
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@echo
+	@echo 'Settings are in environment.config; for one command: make CONFIGURATION=debug'
 
 # ---- set-up
 
-.PHONY: setup packages setup-steps setup-venv setup-rig setup-edk2 setup-guest setup-kernels
-setup: ## Install what is missing: packages, .venv, EDK2, Bochs, the Linux guest, kernels
+.PHONY: setup packages setup-steps setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
+setup: ## Install what is missing: Debian packages, .venv, EDK2, Bochs, Linux guests, kernels
 setup: packages
 	$(AGAIN) setup-steps
 
 packages:
 	@.ci/setup/packages.sh
 
-setup-steps: setup-venv setup-rig setup-edk2 setup-guest setup-kernels
+setup-steps: setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
 
 setup-venv:
 	@.ci/setup/venv.sh
 
-setup-rig: setup-venv
-	@$(ZPP_IMAGE) rig install | sed -u 's/^/setup: /'
+setup-bochs: setup-venv
+	@$(ZPP_IMAGE) bochs install | sed -u 's/^/setup: /'
 
 setup-edk2:
 	@EDK2_ROOT='$(EDK2_ROOT)' python3 uefi/edk2.py --cache $(CACHE) | sed -u 's/^/setup: /'
@@ -86,45 +87,33 @@ setup-guest:
 
 setup-kernels:
 	@python3 tests/guest/linux/kernels.py fetch --cache $(CACHE)
-	@echo "setup: kernels for the Linux module's tests are ready"
+	@echo "setup: kernels for the tests of the Linux module are ready"
 
 .PHONY: ready
 ready:
 	@[ -x $(TOOLCHAIN)/clang ] && [ -x $(PYTHON) ] && [ -n '$(EDK2_ROOT)' -o -d $(CACHE)/edk2 ] || \
-	    { echo "make: not everything is installed: run 'make setup' first" >&2; exit 1; }
+	    { echo "make: something is not installed; run 'make setup'" >&2; exit 1; }
 
 # ---- build
 
+# The variables that each folder's Makefile takes.
 IN = CONFIGURATION=$(CONFIGURATION) TOOLCHAIN=$(TOOLCHAIN) OUT=$(CURDIR)/$(OUT)
-IN_UEFI = $(IN) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2) SERIAL_PORT=$(SERIAL_PORT) \
-    HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
+WAIT = HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
+IN_UEFI = $(IN) $(WAIT) SERIAL_PORT=$(SERIAL_PORT) EDK2_ROOT=$(or $(EDK2_ROOT),$(CURDIR)/$(CACHE)/edk2)
+IN_LINUX = $(IN) $(WAIT) LINUX_KERNEL='$(LINUX_KERNEL)'
+IN_WINDOWS = $(IN) $(WAIT) SERIAL_PORT=$(SERIAL_PORT) VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' \
+    WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
 
-IN_LINUX = $(IN) LINUX_KERNEL='$(LINUX_KERNEL)' \
-    HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER)
-
-.PHONY: all core environment linux uefi linux-guest linux-loader efi-guest waiting-guest unoptimized-guest \
-    kernels
-all: ## Build all drivers of BUILD_DRIVERS into out/ (default; use -j)
+.PHONY: all core environment linux uefi windows
+all: ## Build the core and the drivers into out/ (the default; use -j)
 all: core environment $(BUILD_DRIVERS)
 
 core: ready
 	@$(MAKE) -C hypervisor $(IN)
-	@python3 .ci/setup/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
+	@python3 .ci/compile_commands.py $(TOOLCHAIN) $(OUT)/hypervisor
 
-environment: ## Make out/environment/, the files for debuggers
-	@python3 -m efi_image.environment -- $(OVERRIDES)
-
-IN_WINDOWS = $(IN) SERIAL_PORT=$(SERIAL_PORT) HYPERVISOR_WAIT_FOR_DEBUGGER=$(HYPERVISOR_WAIT_FOR_DEBUGGER) \
-    VISUAL_STUDIO_ROOT='$(VISUAL_STUDIO_ROOT)' WINDOWS_KITS_ROOT='$(WINDOWS_KITS_ROOT)' \
-    WINDOWS_KITS_VERSION='$(WINDOWS_KITS_VERSION)'
-
-.PHONY: windows windows-tests
-windows: core
-	@$(MAKE) -C windows $(IN_WINDOWS)
-
-# The same driver on Wine's kernel, for the tests.
-windows-tests: windows
-	@$(MAKE) -C windows $(IN_WINDOWS) tests
+environment: ## Write out/environment/, the files for debuggers
+	@python3 -m efi_image.debug.scripts -- $(OVERRIDES)
 
 linux: core
 	@$(MAKE) -C linux $(IN_LINUX)
@@ -132,22 +121,36 @@ linux: core
 uefi: core
 	@$(MAKE) -C uefi $(IN_UEFI)
 
+windows: core
+	@$(MAKE) -C windows $(IN_WINDOWS)
+
+# ---- build for the tests
+
+.PHONY: windows-tests host-programs efi-guest waiting-guest unoptimized-guest linux-guest linux-loader
+# The Windows driver, linked for Wine.
+windows-tests: windows
+	@$(MAKE) -C windows $(IN_WINDOWS) tests
+
+# The core's and the loaders' logic as programs of the build machine.
+host-programs: core
+	@$(MAKE) -C tests/host $(IN) programs
+
 efi-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) tests
 
-# The same core by a driver that lets it wait for a debugger, for the tests.
+# The same core in a driver that makes it wait for a debugger.
 waiting-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/waiting \
 	    HYPERVISOR_ELF=$(CURDIR)/$(OUT)/hypervisor.elf HYPERVISOR_WAIT_FOR_DEBUGGER=1
 
-# The core of a debug build, for the tests: its slow handlers must not lose a SIPI.
+# A debug build of the core: its slow exit handlers must not lose a SIPI.
 unoptimized-guest: uefi
 	@$(MAKE) -C hypervisor $(IN) CONFIGURATION=debug OUT=$(CURDIR)/$(OUT)/unoptimized
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/unoptimized
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
-GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
+GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/program/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
@@ -159,8 +162,8 @@ $(OUT)/usb-guest/initrd.img: tests/guest/usb/usb_build.py tests/guest/usb/init t
 	@python3 tests/guest/usb/usb_build.py build --cache $(CACHE)/usb-guest \
 	    --busybox $(CACHE)/linux-guest/busybox --out $(@D)
 
-# The kernels that load zpp.ko while they run: the oldest and the newest. Make looks at the core's
-# file only after it was built: hence the second make.
+# Guests that load zpp.ko, with the oldest and the newest kernel. A second make, because the first
+# looked at hypervisor.elf before it was built.
 LOADER_GUESTS := oldest newest
 .PHONY: $(LOADER_GUESTS:%=linux-loader-%)
 linux-loader: $(LOADER_GUESTS:%=linux-loader-%)
@@ -171,58 +174,72 @@ LOADER_SOURCES := $(wildcard linux/* hypervisor/loader/* hypervisor/include/zpp/
 $(OUT)/linux-loader/%/initrd.img: $(LOADER_SOURCES) $(OUT)/hypervisor.elf
 	@python3 tests/guest/linux/kernels.py guest $* --cache $(CACHE) --out $(OUT) --toolchain $(TOOLCHAIN)
 
-# SUITES=sid takes a part of them.
 SUITES :=
-kernels: ## Build the Linux module against all kernels of Debian's suites (SUITES=sid)
+.PHONY: kernels
+kernels: ## Build the Linux module for every kernel of Debian's suites (or of SUITES=sid)
 kernels: core
 	@python3 tests/guest/linux/kernels.py matrix $(SUITES) --cache $(CACHE) --out $(OUT)
 
 # ---- images
 
 .PHONY: image guest-image
-image: ## Make out/…/esp.img, a bootable image with the hypervisor
+image: ## Make esp.img, a bootable image with the hypervisor
 image: all
 	@$(ZPP_IMAGE) make $(OUT)/esp.img
 
-# Without no_timer_check a busy machine's Linux takes its timer for broken: QEMU's time runs on.
+# no_timer_check: QEMU's clock runs on while the machine is busy, and Linux calls its timer broken.
 GUEST_CMDLINE := console=ttyS0,115200 quiet cryptomgr.notests no_timer_check
 guest-image: all linux-guest
 	@$(ZPP_IMAGE) make $(OUT)/linux-guest/esp.img --kernel $(OUT)/linux-guest/vmlinuz \
 	    --initrd $(OUT)/linux-guest/initrd.img --cmdline '$(GUEST_CMDLINE)'
 
-# ---- run, test, check, measure
+# ---- run and test
 
 .PHONY: $(AFTER_SETUP) $(AFTER_SETUP:%=%-now)
-run: ## Set up, build, and boot the small Linux guest on the hypervisor
-test: ## Set up, build, and run all tests
-check: ## Check formats, types, spelling and headers
+run: ## Set up, build, and boot a small Linux on the hypervisor (ENGINE=bochs shows VT-x)
+test: ## Set up, build, and run all tests (or TESTS=tests/unit/test_gpt_writer.py)
+test-unit: ## Run the unit tests but the slow ones; takes less than a minute
+test-host: ## Run the tests of the core's logic on this machine, with sanitizers
+test-boot: ## Run the tests that boot Bochs and QEMU
+coverage: ## Show the coverage of the Python and of the core, with HTML in out/coverage/
+check: ## Check formats, types, headers, spelling and wording
 $(AFTER_SETUP): setup
 	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
 
-# ENGINE=bochs shows VT-x; otherwise auto, which is QEMU and AMD-V where no KVM nests.
 ENGINE :=
 ifneq ($(filter-out auto qemu bochs,$(ENGINE)),)
 $(error ENGINE must be auto, qemu or bochs, not '$(ENGINE)')
 endif
 run-now: guest-image
-	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img $(ENGINE)
+	@$(PYTHON) tests/boot/demo.py $(OUT)/linux-guest/esp.img $(ENGINE)
 
-# TESTS=tests/boot runs a part of them.
-TESTS := tests/unit tests/boot
-.PHONY: test-host
-test-host: core
-	@$(MAKE) -C tests/host $(IN)
+TESTS := tests/unit tests/host tests/boot
+PYTEST = $(PYTHON) -m pytest -n $(shell nproc) --dist worksteal
+pytest = mkdir -p $(LOGS); [ -t 1 ] && color=yes || color=no; \
+    $(PYTEST) --color=$$color $(1) | tee $(LOGS)/pytest.log
 
-test-now: $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
-test-now: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest test-host
-	@mkdir -p $(LOGS)
-	@$(PYTHON) -m pytest -n $(shell nproc) --dist worksteal $(TESTS) \
-	    $(shell [ -t 1 ] && echo --color=yes) | tee $(LOGS)/pytest.log
+.PHONY: for-unit for-boot
+for-unit: all linux-guest $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
+for-boot: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest
 
-# Each parser of foreign data in turn; FUZZ_SECONDS for each.
+test-now: for-unit for-boot host-programs
+	@$(call pytest,$(TESTS))
+
+test-unit-now:
+	@$(call pytest,tests/unit -m 'not slow')
+
+test-host-now: host-programs
+	@$(call pytest,tests/host)
+
+test-boot-now: for-boot
+	@$(call pytest,tests/boot)
+
+coverage-now: for-unit
+	@$(PYTHON) .ci/measure_coverage.py $(TOOLCHAIN) out/coverage
+
 FUZZ_SECONDS := 60
 .PHONY: fuzz
-fuzz: ## Fuzz the parsers of foreign data (FUZZ_SECONDS=60 each)
+fuzz: ## Fuzz the parsers of foreign data, each for FUZZ_SECONDS=60
 fuzz: setup-venv
 	@mkdir -p out/fuzz
 	@for target in $$($(PYTHON) tests/fuzz/fuzz.py --list); do \
@@ -231,13 +248,13 @@ fuzz: setup-venv
 	        -max_total_time=$(FUZZ_SECONDS) -verbosity=0; \
 	done
 
-# Only the JSON goes to standard output. ONLY=image or ONLY=write measures that alone.
+# Nothing but the JSON goes to standard output.
 ONLY :=
 ifneq ($(filter-out image write,$(ONLY)),)
 $(error ONLY must be image or write, not '$(ONLY)')
 endif
 .PHONY: bench bench-build bench-now
-bench: ## Measure, and print JSON
+bench: ## Measure, and print JSON (or only ONLY=image, ONLY=write)
 	+@$(MAKE) setup >&2
 	@.ci/setup/packages.sh packages-bench >&2
 	$(AGAIN) bench-build >&2
@@ -249,46 +266,53 @@ bench-now:
 	@PYTHONPATH=tests/boot:tests/bench $(PYTHON) tests/bench/bench.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) \
 	    $(TOOLCHAIN) $(if $(ONLY),--only $(ONLY))
 
-# What EDK2 builds follows EDK2's style.
-C_FILES = $(shell git ls-files $(foreach folder,hypervisor linux ovmf/bochs tests/bench \
-    tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
-SHELL_FILES = .ci/setup/packages.sh .ci/setup/venv.sh .ci/setup/check-names.sh tests/guest/linux/init \
-    tests/guest/usb/init tests/guest/linux/init-loader tests/guest/linux/init-sshd linux/load.sh .ci/run
+# ---- check
 
-check-now: check-format check-headers check-tidy check-python check-spelling check-shell check-names
+# uefi/ and tests/guest/ZppTestPkg follow EDK2's style.
+C_FILES = $(shell git ls-files $(foreach folder,examples hypervisor linux ovmf/bochs tests/bench \
+    tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
+SHELL_FILES = $(shell git grep -lE '^.!/bin/(ba)?sh' -- . ':!*.py' ':!*.in')
+CHECKS := check-format check-headers check-tidy check-python check-spelling check-shell check-names
+
+check-now: $(CHECKS)
 
 .PHONY: format
 format: ## Format the C, C++ and Python sources
 	@$(TOOLCHAIN)/clang-format -i $(C_FILES)
 	@.venv/bin/ruff format --quiet .
 
-.PHONY: check-format check-headers check-tidy check-python check-spelling check-shell check-names
+.PHONY: $(CHECKS)
 check-format:
 	@echo "check: clang-format"
 	@$(TOOLCHAIN)/clang-format --dry-run --Werror $(C_FILES)
 
 check-headers: core
 	@echo "check: each header compiles alone"
-	@$(PYTHON) .ci/setup/check_c.py headers $(TOOLCHAIN)
+	@$(PYTHON) .ci/check/c_sources.py headers $(TOOLCHAIN)
 
 check-tidy: core
 	@echo "check: clang-tidy"
-	@$(PYTHON) .ci/setup/check_c.py tidy $(TOOLCHAIN)
+	@$(PYTHON) .ci/check/c_sources.py tidy $(TOOLCHAIN)
 
+# Folders are checked one by one where two of them have a module of the same name.
 check-python:
 	@echo "check: ruff, mypy"
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
-	@MYPYPATH=tests/boot:tests/bench:tests/guest/linux .venv/bin/mypy --no-error-summary tests/boot/*.py tests/bench/*.py \
-	    .ci/setup/*.py
-	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/guest/linux/*.py \
-	    tests/guest/usb/usb_build.py
+	@MYPYPATH=tests/boot:tests/bench:tests/guest/linux .venv/bin/mypy --no-error-summary tests/boot/*.py \
+	    tests/bench/*.py tests/host/*.py .ci/*.py .ci/check/*.py
+	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/conftest.py \
+	    tests/guest/linux/*.py tests/guest/usb/usb_build.py
 	@MYPYPATH=tests/guest/usb .venv/bin/mypy --no-error-summary tests/guest/usb/write_sticks.py
 
 check-spelling:
 	@echo "check: codespell"
-	@git ls-files -z | xargs -0 codespell --config .ci/setup/codespell.ini
+	@git ls-files -z | xargs -0 codespell --config .ci/check/codespell.ini
+
+check-wording:
+	@echo "check: the word list of CONTRIBUTING.md"
+	@$(PYTHON) .ci/check/wording.py
 
 check-shell:
 	@echo "check: shellcheck"
@@ -296,30 +320,29 @@ check-shell:
 
 check-names:
 	@echo "check: no names of hosts or of this machine's folders"
-	@.ci/setup/check-names.sh
+	@.ci/check/names.sh
 
-# ---- distribution and cleaning
+# ---- packages and cleaning
 
+VERSION = $(shell $(PYTHON) -c 'import efi_image; print(efi_image.__version__)')
 .PHONY: man dist clean distclean
 man: ## Make the man pages of zpp-image in out/man/
 man: setup-venv
-	@PYTHONPATH=. $(PYTHON) .ci/setup/man_pages.py out/man $$(git log -1 --format=%cs)
+	@PYTHONPATH=. $(PYTHON) .ci/man_pages.py out/man $$(git log -1 --format=%cs)
 
 dist: ## Make a wheel, a source tarball and the man pages in out/dist/
 dist: ready man
 	@mkdir -p out/dist
 	@.venv/bin/pip wheel --quiet --disable-pip-version-check --no-deps --wheel-dir out/dist .
-	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
-	    git archive --format=tar --prefix="zpp-$$version/" HEAD | gzip -n9 >"out/dist/zpp-$$version.tar.gz"
-	@version=$$($(PYTHON) -c 'import efi_image; print(efi_image.__version__)'); \
-	    tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
-	    -C out/man . | gzip -n9 >"out/dist/zpp-image-$$version-man.tar.gz"
+	@git archive --format=tar --prefix="zpp-$(VERSION)/" HEAD | gzip -n9 >"out/dist/zpp-$(VERSION).tar.gz"
+	@tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
+	    -C out/man . | gzip -n9 >"out/dist/zpp-image-$(VERSION)-man.tar.gz"
 	@ls out/dist/*
 
-clean: ## Remove what was built; downloads stay
+clean: ## Remove all build results; downloads stay
 	@rm -rf out compile_commands.json
 
-distclean: ## Remove downloads and the Python environment too (the Bochs root: zpp-image rig remove)
+distclean: ## Remove downloads and .venv too (Bochs: zpp-image bochs remove)
 distclean: clean
 	@rm -rf $(CACHE) .venv .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

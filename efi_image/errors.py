@@ -1,28 +1,28 @@
-"""What can go wrong, as a tree of exceptions; the leaves are what the library raises.
+"""The exceptions of the library, as a tree; every error that a user can cause is one of them.
 
     ZppError
-    ├── ExpectationFailed    1   the guest ran, but its verdict was not the expected one
-    ├── UsageError           2   options that do not go together, a value out of range
-    │   └── ConfigError      2   environment.config, environment.local or a variable
-    ├── InputError           3   an input file is missing, unreadable or not what it should be
-    │   ├── PeError          3   … a PE file UEFI would not load, or not at this place
+    ├── ExpectationFailed    1   the guest ran, but the expected text was not seen
+    ├── UsageError           2   options that contradict each other, or a value out of range
+    │   └── ConfigError      2   environment.config, environment.local or an environment variable
+    ├── InputError           3   an input file is missing, unreadable or not valid
+    │   ├── PeError          3   … a PE file that UEFI cannot load, or not from its path
     │   ├── ConfError        3   … a zpp.conf with a fault
     │   ├── ManifestError    3   … a manifest with a fault
-    │   └── FatNameError     3   … a name that FAT cannot hold
+    │   └── FatNameError     3   … a name that FAT does not allow
     ├── OutputError          4   the output cannot be written
-    ├── DoesNotFitError      5   the image is too small (or too large) for what it shall hold
-    ├── MissingError         6   something has to be installed first
-    │   ├── EngineMissing    6   … an emulator or its root
+    ├── DoesNotFitError      5   the image is too small (or too large) for its files
+    ├── MissingError         6   a program or file has to be installed first
+    │   ├── EmulatorMissing  6   … an emulator
     │   └── FirmwareMissing  6   … UEFI firmware for the machine
-    ├── EngineFailed         7   the emulator failed, or was killed
+    ├── EmulatorFailed       7   the emulator failed, or was killed
     ├── TimedOut             8   the time limit passed
-    ├── UnsafeTarget         9   a device that must not be written, or was not confirmed
-    └── NotAsWritten        10   what was read back is not what was written
+    ├── UnsafeTarget         9   a device that is not safe to write, or was not confirmed
+    └── VerificationFailed  10   the data read back from a device differs from what was written
 
-The number is the exit code of `zpp-image` (table EXIT_CODES). An error says what is
-wrong and where in one line, and, where one can know it, how to mend it.
+The number is the exit code of `zpp-image` (table EXIT_CODES). An error says in one line what
+happened and where and, if there is one, the command or setting that fixes it.
 
-Standard library only: efi_image.config is used before anything is installed.
+Standard library only: efi_image.config.environment runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -40,29 +40,29 @@ class ExitCode(IntEnum):
     OUTPUT = 4
     DOES_NOT_FIT = 5
     MISSING = 6
-    ENGINE = 7
+    EMULATOR = 7
     TIMEOUT = 8
     UNSAFE = 9
-    NOT_AS_WRITTEN = 10
+    VERIFICATION_FAILED = 10
     INTERNAL = 70
     INTERRUPTED = 130
     TERMINATED = 143
 
 
 EXIT_CODES: dict[ExitCode, str] = {
-    ExitCode.OK: "done; with `run`, the expected was seen",
-    ExitCode.VERDICT: "`run`: text not seen; `diff`: something differs; `verify`: an error",
-    ExitCode.USAGE: "usage or configuration",
-    ExitCode.INPUT: "an input file is missing or bad, or has a name FAT cannot hold",
+    ExitCode.OK: "success",
+    ExitCode.VERDICT: "`run`: expected text not seen; `diff`: differences; `verify`: errors",
+    ExitCode.USAGE: "error in the usage or the configuration",
+    ExitCode.INPUT: "an input file is missing or not valid, or FAT does not allow its name",
     ExitCode.OUTPUT: "the output cannot be written",
     ExitCode.DOES_NOT_FIT: "the files do not fit into the image",
     ExitCode.MISSING: "an emulator or firmware is missing",
-    ExitCode.ENGINE: "the emulator failed or was killed",
+    ExitCode.EMULATOR: "the emulator failed or was killed",
     ExitCode.TIMEOUT: "the time limit passed",
-    ExitCode.UNSAFE: "`write`: no safe target, or not confirmed; nothing was written",
-    ExitCode.NOT_AS_WRITTEN: "`write`: what was read back is not what was written",
-    ExitCode.INTERNAL: "a fault of zpp-image itself",
-    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file is left, nothing that boots",
+    ExitCode.UNSAFE: "`write`: target not safe, or not confirmed; nothing was written",
+    ExitCode.VERIFICATION_FAILED: "`write`: verification failed: the data read back differs",
+    ExitCode.INTERNAL: "internal error of zpp-image",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file remains, nothing that boots",
     ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); the same",
 }
 
@@ -75,11 +75,11 @@ def printable(text: str) -> str:
 
 
 class ZppError(Exception):
-    """Anything that zpp-image tells its user in one line.
+    """An error that zpp-image reports in one line.
 
-    `where` names the file (with `:line` where known), option or device; `hint` says how
-    to mend it; `details` are further lines for people, such as a command line and the
-    tail of a log.
+    `where` names the file (with `:line` where known), option or device; `hint` is the
+    command or setting that fixes it; `details` are further lines for people, such as a
+    command line and the end of a log.
     """
 
     exit_code = ExitCode.INTERNAL
@@ -107,23 +107,23 @@ class ExpectationFailed(ZppError):
 
 
 class UsageError(ZppError):
-    """Options that do not go together, or a value out of range."""
+    """Options that contradict each other, or a value out of range."""
 
     exit_code = ExitCode.USAGE
 
 
 class ConfigError(UsageError):
-    """A fault in environment.config, environment.local or a variable of the environment."""
+    """A fault in environment.config, environment.local or an environment variable."""
 
 
 class InputError(ZppError):
-    """An input file is missing, unreadable, or not what it should be."""
+    """An input file is missing, unreadable or not valid."""
 
     exit_code = ExitCode.INPUT
 
 
 class PeError(InputError):
-    """A PE file that UEFI would not load, or not at this place."""
+    """A PE file that UEFI cannot load, or not from its path."""
 
 
 class ConfError(InputError):
@@ -135,7 +135,7 @@ class ManifestError(InputError):
 
 
 class FatNameError(InputError):
-    """A name or path that FAT cannot hold."""
+    """A name or path that FAT does not allow."""
 
 
 class OutputError(ZppError):
@@ -145,29 +145,29 @@ class OutputError(ZppError):
 
 
 class DoesNotFitError(ZppError):
-    """The image is too small (or too large) for what it shall hold."""
+    """The image is too small (or too large) for its files."""
 
     exit_code = ExitCode.DOES_NOT_FIT
 
 
 class MissingError(ZppError):
-    """Something has to be installed first."""
+    """A program or file has to be installed first."""
 
     exit_code = ExitCode.MISSING
 
 
-class EngineMissing(MissingError):
-    """No emulator, or the emulator's root is not installed."""
+class EmulatorMissing(MissingError):
+    """An emulator is not installed."""
 
 
 class FirmwareMissing(MissingError):
     """No UEFI firmware for the machine."""
 
 
-class EngineFailed(ZppError):
+class EmulatorFailed(ZppError):
     """The emulator did not start, failed, or was killed."""
 
-    exit_code = ExitCode.ENGINE
+    exit_code = ExitCode.EMULATOR
 
 
 class TimedOut(ZppError):
@@ -177,12 +177,12 @@ class TimedOut(ZppError):
 
 
 class UnsafeTarget(ZppError):
-    """A device that must not be written, or whose erasure was not confirmed."""
+    """A device that is not safe to write, or whose erasure was not confirmed."""
 
     exit_code = ExitCode.UNSAFE
 
 
-class NotAsWritten(ZppError):
-    """What was read back from a device is not what was written to it."""
+class VerificationFailed(ZppError):
+    """The data read back from a device differs from what was written to it."""
 
-    exit_code = ExitCode.NOT_AS_WRITTEN
+    exit_code = ExitCode.VERIFICATION_FAILED

@@ -1,15 +1,15 @@
-"""How far long work is: the library calls back, and what is shown is the caller's affair."""
+"""Progress of long work: the library reports it to a callback; the caller shows it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-# told how many bytes are done, and how many there are in all
+# called with the bytes that are done and the total
 Progress = Callable[[int, int], None]
 
 
 def counter(progress: Progress | None, total: int) -> Callable[[int], None] | None:
-    """What adds up the bytes just done for `progress`."""
+    """A function that takes the bytes just done, and reports the sum to `progress`."""
     if progress is None:
         return None
     done = 0
@@ -23,7 +23,7 @@ def counter(progress: Progress | None, total: int) -> Callable[[int], None] | No
 
 
 def told(pieces: Iterator[bytes], progress: Progress | None, total: int) -> Iterator[bytes]:
-    """The same pieces; `progress` is told of their bytes."""
+    """The same pieces, reported to `progress`."""
     tell = counter(progress, total)
     for piece in pieces:
         yield piece

@@ -1,7 +1,6 @@
 #!/bin/bash
-# Installs the Debian packages that .ci/setup/packages (or the list that is named) lists and that
-# are missing; nothing else.
-# The first step of set-up, so it needs nothing but bash and apt.
+# Installs the missing Debian packages of a list: packages.sh [packages-bench]. The default is `packages`.
+# This is the first step of set-up, so it uses only bash and what every Debian has.
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -20,7 +19,7 @@ without_apt() {
         command -v "$command" >/dev/null || missing+=("$command")
     done
     if [ ${#missing[@]} -eq 0 ]; then
-        echo "setup: no apt on this machine, but the commands are there"
+        echo "setup: no apt here, but all commands are installed"
         return
     fi
     fail "this is not a Debian system, and these commands are missing: ${missing[*]}" \
@@ -30,7 +29,7 @@ without_apt() {
 missing_packages() {
     local package
     local -A installed=()
-    # The architecture suffix (libc6-dev:amd64) is no part of the list's names.
+    # dpkg names some packages with their architecture (libc6-dev:amd64), the list does not.
     while read -r status package; do
         [ "$status" = installed ] && installed[${package%%:*}]=1
     done < <(dpkg-query -W -f '${db:Status-Status} ${Package}\n' 2>/dev/null)
@@ -54,7 +53,7 @@ fi
 
 mapfile -t missing < <(missing_packages)
 if [ ${#missing[@]} -eq 0 ]; then
-    echo "setup: Debian packages are all there"
+    echo "setup: Debian packages are ready"
     exit 0
 fi
 
@@ -74,5 +73,5 @@ if ! {
 } </dev/null >"$log" 2>&1; then
     tail -n 15 "$log" >&2
     fail "apt could not install the packages" \
-        "the lines above say why; Debian 12 or later has them all (check the network and apt's sources)"
+        "see apt's lines above; check the network and apt's sources (Debian 12 and later have all packages)"
 fi

@@ -1,4 +1,11 @@
-"""The disks of this machine, and which of them may be written to."""
+"""Lists the disks of this machine and tells which of them are safe to write to.
+
+model           a disk, its mounts, and the reasons not to write to it
+linux           the disks of Linux: sysfs (block devices) and uses (mounts, swap, pools …)
+macos, windows  the disks of macOS and Windows, listed only
+watch           disks that are plugged and unplugged
+unmount         unmounting and ejecting
+"""
 
 from __future__ import annotations
 
@@ -13,18 +20,19 @@ __all__ = ["Bus", "Device", "Disks", "Mount", "Reason", "Refusal", "disks"]
 
 
 class Disks(Protocol):
-    """What an operating system tells of its disks, asked anew with every call."""
+    """The disks of an operating system, read again with every call."""
 
     def devices(self) -> Iterator[Device]:
-        """All whole disks."""
+        """All whole disks; raises MissingError if they cannot be listed."""
 
     def find(self, path: str) -> Device:
-        """The disk with that path; raises InputError or UnsafeTarget if it is none."""
+        """The disk with that path; raises InputError if there is none, UnsafeTarget for a
+        partition or another device that is not a whole disk."""
 
 
 def disks() -> Disks:
-    """Those of this machine; raises MissingError where they cannot be asked for."""
-    platform = sys.platform.lower()  # a plain string, lest mypy leaves out the others
+    """The disks of this machine; raises MissingError on other systems."""
+    platform = sys.platform.lower()  # a plain string, or mypy checks one branch only
     if platform == "linux":
         from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
 
@@ -37,4 +45,6 @@ def disks() -> Disks:
         from efi_image.devices.windows import WindowsDisks  # noqa: PLC0415
 
         return WindowsDisks()
-    raise MissingError(f"no way is known to list the disks of {sys.platform}")
+    raise MissingError(
+        f"cannot list the disks of {sys.platform}; Linux, macOS and Windows are supported"
+    )

@@ -1,8 +1,8 @@
-"""The disks of a Linux system, and why each must or need not be left alone.
+"""The disks of a Linux system, and the reasons not to write to each.
 
-A disk is in use if anything that stands on it is: partitions, LVM, LUKS, RAID, bcache, loop
-files, btrfs and ZFS with more disks. What is not understood counts as use. The kernel's own
-refusal of a second exclusive use (O_EXCL) stands behind all this when a disk is opened.
+A disk is in use if anything stacked on it is: partitions, LVM, LUKS, RAID, bcache, loop files,
+btrfs and ZFS with several disks. Unknown stacks count as use. When a disk is opened, the kernel's
+own refusal of a second exclusive user (O_EXCL) is the last line of defence.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ import os
 import stat
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
-from pathlib import PurePosixPath
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
 from efi_image.devices.uses import System, Uses, read_stack, read_uses
 from efi_image.errors import InputError, UnsafeTarget
-from efi_image.record import Record
 
-_MOST_SECTOR = 4096  # bytes; what is written first and last is in such blocks
-# What people's desktops mount; only from there a write unmounts by itself.
+_MAX_SECTOR = 4096  # bytes; a write notes its progress in blocks of this size
+# Where desktops mount media; a write unmounts only these by itself.
 _MEDIA = ("/media", "/run/media", "/mnt")
-# What a system is made of; a live system's own medium, too.
+# Parts of a system, and a live system's own medium.
 _SYSTEM = (
     "/boot /efi /usr /var /home /etc /opt /srv /root /bin /sbin /lib /lib64 /nix /gnu /snap"
     " /sysroot /ostree /cdrom /isodevice /run/live /run/initramfs /lib/live /rofs"
@@ -37,8 +37,8 @@ def _is_system(target: str) -> bool:
     return target == "/" or _below(target, _SYSTEM)
 
 
-class _Judge:
-    """Says of one disk what it is used for."""
+class _UseCheck:
+    """Finds out what one disk is used for."""
 
     def __init__(self, uses: Uses, node: Node) -> None:
         self._uses = uses
@@ -48,32 +48,32 @@ class _Judge:
         self.unmount: list[Mount] = []
         self.refusals: dict[Refusal, None] = {}
 
-    def judge(self) -> None:
-        """Look at all that stands on the disk."""
+    def run(self) -> None:
+        """Look at everything that is stacked on the disk."""
         for chain in self._uses.stack(self._node.name):
             through = self._through(chain)
             for use in self._uses.others[chain[-1]]:
-                self._refuse(Reason.SYSTEM, f"holds {use}{through}")
+                self._refuse(Reason.SYSTEM, f"contains {use}{through}")
             for mount in self._uses.mounts[chain[-1]]:
-                self._judge_mount(mount, direct=not through, through=through)
+                self._check_mount(mount, direct=not through, through=through)
             for program in sorted(self._uses.programs[chain[-1]]):
                 self._refuse(Reason.IN_USE, f"is open in {program}{through}")
             if through and not self._is_explained(chain):
                 self._refuse(
                     Reason.IN_USE, f"is used by {self._title(chain[-1])}{self._through(chain[:-1])}"
                 )
-        self._judge_itself()
+        self._check_disk()
 
-    def _judge_mount(self, mount: Mount, *, direct: bool, through: str) -> None:
+    def _check_mount(self, mount: Mount, *, direct: bool, through: str) -> None:
         self.mounts.append(mount)
         if _is_system(mount.target):
-            self._refuse(Reason.SYSTEM, f"holds {mount.target}{through}")
+            self._refuse(Reason.SYSTEM, f"contains {mount.target}{through}")
         elif direct and self._external and _below(mount.target, _MEDIA):
             self.unmount.append(mount)
         else:
             self._refuse(Reason.MOUNTED, f"is mounted at {mount.target}{through}")
 
-    def _judge_itself(self) -> None:
+    def _check_disk(self) -> None:
         folder = self._node.folder
         if in_dev(behind := self._node.backing_file):
             self._refuse(Reason.IN_USE, f"is another name of {behind}")
@@ -81,13 +81,13 @@ class _Judge:
             self._refuse(Reason.NO_MEDIUM, "has no medium in it")
         if text(folder / "ro") == "1":
             self._refuse(Reason.READ_ONLY, "is write-protected")
-        if self._node.sector_size > _MOST_SECTOR:
+        if self._node.sector_size > _MAX_SECTOR:
             self._refuse(Reason.UNKNOWN, f"has sectors of {self._node.sector_size} bytes")
         if not self._external:
             self._refuse(Reason.INTERNAL, "is an internal disk")
 
     def _is_explained(self, chain: tuple[str, ...]) -> bool:
-        """Whether a mount or the like, here or above, says more than the device's name does."""
+        """Whether a mount or another use, here or above, says more than the device's name."""
         top = chain[-1]
         above = [each[-1] for each in self._uses.stack(top)]
         return any(self._uses.mounts[name] or self._uses.others[name] for name in above)
@@ -97,7 +97,7 @@ class _Judge:
         return node.title if node else name
 
     def _through(self, chain: tuple[str, ...]) -> str:
-        """What stands between the disk or its partition and the last device."""
+        """The devices between the disk or its partition and the last one, as words."""
         names = [name for name in chain if self._is_stacked(name)]
         return f" through {', '.join(map(self._title, names))}" if names else ""
 
@@ -109,10 +109,10 @@ class _Judge:
         self.refusals[Refusal(reason, what)] = None
 
 
-_ORDER = list(Reason)
+_ORDER = list(Reason)  # of refusals: the most important first
 
 
-# Serial number → the disks with a medium that have it
+# serial number → the disks with it that have a medium
 _Serials = dict[str, list[Node]]
 
 
@@ -127,9 +127,9 @@ def _serials(system: System, uses: Uses) -> _Serials:
 def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device:
     serial = node.serial(udev_data(system.run, node.number))
     twins = [other.path for other in serials.get(serial, []) if serial and other is not node]
-    judge = _Judge(uses, node)
-    judge.judge()
-    found = sorted(judge.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
+    check = _UseCheck(uses, node)
+    check.run()
+    found = sorted(check.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
     return Device(
         path=node.path,
         name=node.name,
@@ -143,19 +143,20 @@ def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device
         external=node.external,
         read_only=text(node.folder / "ro") == "1",
         diskseq=number(node.folder / "diskseq"),
-        mounts=tuple(dict.fromkeys(judge.mounts)),
-        unmount=() if found else tuple(dict.fromkeys(judge.unmount)),
+        mounts=tuple(dict.fromkeys(check.mounts)),
+        unmount=() if found else tuple(dict.fromkeys(check.unmount)),
         refusals=tuple(found),
     )
 
 
-class LinuxDisks(Record):
-    """The disks of this machine, read anew with every call."""
+@dataclass(frozen=True, slots=True)
+class LinuxDisks:
+    """The disks of this machine, read again with every call."""
 
-    system: System = System()
+    system: System = field(default_factory=System)
 
     def devices(self) -> Iterator[Device]:
-        """All whole disks; loop devices that have a file, too."""
+        """All whole disks, and loop devices that have a file."""
         uses = read_uses(self.system)
         serials = _serials(self.system, uses)
         for node in uses.nodes.values():
@@ -163,31 +164,32 @@ class LinuxDisks(Record):
                 yield _device(self.system, uses, node, serials)
 
     def find(self, path: str) -> Device:
-        """The disk with that file; raises InputError or UnsafeTarget if it is none."""
+        """The disk with that path; raises InputError if there is none, or UnsafeTarget if it is not
+        a whole disk."""
         status = _status(path)
         if not stat.S_ISBLK(status.st_mode):
-            raise InputError("is no block device", where=path)
+            raise InputError("is not a block device", where=path)
         return self.find_number(_devno(status.st_rdev), path)
 
     def find_number(self, devno: str, path: str) -> Device:
-        """The disk with that MAJOR:MINOR; `path` is what to call it in a message."""
+        """The disk with that MAJOR:MINOR; `path` names it in messages. Raises as `find`."""
         uses = read_uses(self.system)
         node = next((node for node in uses.nodes.values() if node.number == devno), None)
         if node is None:
-            raise InputError("is not there", where=path)
+            raise InputError("does not exist", where=path)
         if node.disk:
             disk = uses.nodes[node.disk].path
-            raise UnsafeTarget(
-                "is a partition", where=path, hint=f"give the whole disk, which is {disk}"
-            )
+            raise UnsafeTarget("is a partition, not a whole disk", where=path, hint=f"use {disk}")
         if not node.is_disk:
-            raise UnsafeTarget("is no whole disk", where=path)
+            raise UnsafeTarget(
+                "is not a disk that can boot", where=path, hint="`zpp-image devices` lists disks"
+            )
         return _device(self.system, uses, node, _serials(self.system, uses))
 
-    def held(self, device: Device, paths: Iterable[str]) -> str:
-        """The first file that is on that disk, by any stack, or is the disk or a part of it; ''.
+    def first_on(self, device: Device, paths: Iterable[str]) -> str:
+        """The first path that is on that disk, through any stack, or is the disk or a part of it.
 
-        Raises InputError if one cannot be asked for.
+        '' if none is; raises InputError for a path that cannot be read.
         """
         uses = read_stack(self.system)
         stack = {chain[-1] for chain in uses.stack(device.name)}
@@ -206,17 +208,17 @@ class LinuxDisks(Record):
         return ""
 
     def attached(self, path: str) -> str:
-        """The loop device that a file is, or ''."""
+        """The loop device of a file, or ''."""
         real = os.path.realpath(path)
         return next((node.path for node in nodes(self.system.sys) if node.backing_file == real), "")
 
 
 def _status(path: str) -> os.stat_result:
     try:
-        return os.stat(path)  # noqa: PTH116
+        return Path(path).stat()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot be used: {reason}", where=path) from None
+        raise InputError(f"cannot be opened: {reason}", where=path) from None
 
 
 def _devno(number: int) -> str:

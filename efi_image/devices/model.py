@@ -1,10 +1,9 @@
-"""A whole disk as it is listed, and why it must not be written."""
+"""A whole disk, and the reasons not to write to it."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import Enum
-
-from efi_image.record import Record
 
 
 class Bus(Enum):
@@ -26,7 +25,7 @@ class Bus(Enum):
 
 
 class Reason(Enum):
-    """Why a disk is no safe target; the value is the word of `--json`."""
+    """Why a disk is not a safe target; the value is the word in `--json`."""
 
     SYSTEM = "system"
     IN_USE = "in-use"
@@ -38,14 +37,16 @@ class Reason(Enum):
     UNKNOWN = "unknown"
 
 
-class Refusal(Record):
-    """A reason, and in words what it is about."""
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A reason, and the words for it."""
 
     reason: Reason
     text: str
 
 
-class Mount(Record):
+@dataclass(frozen=True, slots=True)
+class Mount:
     """A file system of the disk, or of something stacked on it, and where it is mounted."""
 
     source: str
@@ -53,12 +54,13 @@ class Mount(Record):
     filesystem: str
 
 
-class Device(Record):
-    """A whole disk. `size` and `sector_size` in bytes; what is not known is empty or 0.
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A whole disk. `size` and `sector_size` are in bytes; unknown facts are empty or 0.
 
-    `external`: it is meant to be unplugged, or its medium is. `diskseq` is the kernel's number
-    for this very plugging-in. `twin` is another disk with the same serial number. `unmount` are
-    the mounts that a write undoes first; every other use is a refusal.
+    `external`: the disk or its medium is meant to be unplugged. `diskseq` is the kernel's number
+    of this plugging-in. `twin` is another disk with the same serial number. `unmount` lists the
+    mounts that a write undoes first; every other use is a refusal.
     """
 
     path: str
@@ -79,15 +81,15 @@ class Device(Record):
 
     @property
     def safe(self) -> bool:
-        """Whether it may be written at all."""
+        """Whether it may be written."""
         return not self.refusals
 
     @property
     def word(self) -> str:
-        """What a person types to confirm that it is erased."""
+        """The word that a person types to confirm that it is erased."""
         return self.model or self.path
 
     @property
     def key(self) -> str:
-        """What a script gives to confirm that it is erased: what no other disk has."""
+        """The word that a script gives to confirm that it is erased; no other disk has it."""
         return self.path if self.twin else self.serial or self.path

@@ -1,14 +1,14 @@
-"""Block devices as Linux's sysfs tells of them: Documentation/ABI/stable/sysfs-block."""
+"""Block devices in Linux's sysfs (Documentation/ABI/stable/sysfs-block)."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Bus
-from efi_image.record import Record
 
 SECTOR = 512  # sysfs counts in these, whatever the disk's own are
 
@@ -26,7 +26,7 @@ _BUSES = (
     (re.compile(r"/block/(nbd|rbd|drbd|zd)\d+$"), Bus.NETWORK),
     (re.compile(r"/host\d+/"), Bus.SCSI),
 )
-# Not disks, or not to be written as such.
+# Not disks, or disks that cannot boot.
 _OTHERS = re.compile(r"(dm-|md|ram|zram|sr|fd|bcache|zd|mtdblock)\d|md_|mmcblk\d+(boot|rpmb|gp)")
 
 
@@ -44,7 +44,8 @@ def number(path: Path) -> int:
     return int(found) if found.isascii() and found.isdecimal() else 0
 
 
-class Node(Record):
+@dataclass(frozen=True, slots=True)
+class Node:
     """A block device; `number` is MAJOR:MINOR, `disk` the whole disk of a partition."""
 
     name: str
@@ -64,12 +65,12 @@ class Node(Record):
 
     @property
     def sector_size(self) -> int:
-        """Bytes that it reads and writes at once."""
+        """Bytes of a logical block."""
         return number(self.folder / "queue/logical_block_size") or SECTOR
 
     @property
     def title(self) -> str:
-        """Its name, and what a device mapper calls it."""
+        """Its name, and its name in the device mapper."""
         mapped = text(self.folder / "dm/name")
         return f"{self.name} ({mapped})" if mapped else self.name
 
@@ -79,12 +80,12 @@ class Node(Record):
         return text(self.folder / "loop/backing_file")
 
     def holders(self) -> list[str]:
-        """The devices that are made of this one."""
+        """The devices that are built on this one."""
         return names(self.folder / "holders")
 
     @property
     def is_disk(self) -> bool:
-        """Whether it is a whole disk that is there."""
+        """Whether it is a whole disk that is present."""
         if self.disk or _OTHERS.match(self.name) or text(self.folder / "hidden") == "1":
             return False
         return bool(self.size) if self.name.startswith(("loop", "nbd")) else True
@@ -98,7 +99,7 @@ class Node(Record):
         return next((bus for pattern, bus in _BUSES if pattern.search(place)), Bus.OTHER)
 
     def _usb(self) -> Path | None:
-        """The folder of the USB device that it hangs on."""
+        """The folder of its USB device."""
         return next((up for up in self.folder.parents if (up / "idVendor").exists()), None)
 
     @property
@@ -111,7 +112,7 @@ class Node(Record):
             return text(self.folder / "device/type") == "SD"  # eMMC is soldered
         if self.bus in {Bus.FIREWIRE, Bus.LOOP}:
             return True
-        # of SATA it says only that the firmware calls the port hot-pluggable, as many do of all
+        # for SATA it only tells that the firmware calls the port hot-pluggable, as many call all
         return self.bus is not Bus.SATA and text(self.folder / "removable") == "1"
 
     @property
@@ -124,7 +125,7 @@ class Node(Record):
         return " ".join(f"{vendor if named else ''} {found}".split())
 
     def serial(self, udev: dict[str, str]) -> str:
-        """The serial number: the USB device's own, else the disk's, else what udev knows."""
+        """The serial number: of the USB device, else of the disk, else from udev."""
         usb = self._usb() if self.bus is Bus.USB else None
         places = [usb / "serial"] if usb else []
         places += [self.folder / "serial", self.folder / "device/serial"]
@@ -133,7 +134,7 @@ class Node(Record):
 
 
 def _page_80(folder: Path) -> str:
-    """The unit serial number that a SCSI disk tells (SPC-4, vital product data)."""
+    """The unit serial number page of a SCSI disk (SPC-4, vital product data)."""
     try:
         page = (folder / "device/vpd_pg80").read_bytes()
     except OSError:
@@ -142,21 +143,21 @@ def _page_80(folder: Path) -> str:
 
 
 def in_dev(path: str) -> bool:
-    """Whether it is where disks are: in /dev, but not in the memory that is shared there."""
+    """Whether a path is in /dev, but not in /dev/shm, which is memory."""
     parts = PurePosixPath(path).parts
     return parts[:2] == ("/", "dev") and parts[2:3] != ("shm",)
 
 
 def names(folder: Path | str) -> list[str]:
-    """What is in a folder; nothing if it cannot be read."""
+    """The names in a folder; none if it cannot be read."""
     try:
-        return sorted(os.listdir(folder))  # noqa: PTH208 - no path is needed of each
+        return sorted(os.listdir(folder))  # noqa: PTH208 - names are enough
     except OSError:
         return []
 
 
 def nodes(sys: Path) -> Iterator[Node]:
-    """All block devices, partitions too."""
+    """All block devices, including partitions."""
     for name in names(sys / "class/block"):
         folder = (sys / "class/block" / name).resolve()
         found = text(folder / "dev")
@@ -166,11 +167,11 @@ def nodes(sys: Path) -> Iterator[Node]:
 
 
 def udev_data(run: Path, devno: str) -> dict[str, str]:
-    """What udev found out about a block device: the properties of its database."""
+    """The properties of a block device in udev's database."""
     lines = text(run / "udev/data" / f"b{devno}").splitlines()
     return dict(line[2:].partition("=")[::2] for line in lines if line.startswith("E:"))
 
 
 def btrfs_members(sys: Path) -> list[set[str]]:
-    """The block devices of each btrfs file system that is in use."""
+    """The block devices of each mounted btrfs file system."""
     return [set(names(each / "devices")) for each in sorted((sys / "fs/btrfs").glob("*-*"))]

@@ -1,4 +1,4 @@
-"""Unmounting, and ejecting a medium, on Linux."""
+"""Unmounts file systems and ejects a medium on Linux."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ _UMOUNT_NOFOLLOW = 8
 _SG_IO = 0x2285
 _SG_NO_DATA = -1
 _TIMEOUT = 30_000  # ms
-_ALLOW_REMOVAL = bytes((0x1E, 0, 0, 0, 0, 0))  # the kernel forbade it when the disk was opened
-_EJECT = bytes((0x1B, 0, 0, 0, 0x02, 0))  # START STOP UNIT, SBC: stop, and eject
+_ALLOW_REMOVAL = bytes((0x1E, 0, 0, 0, 0, 0))  # the kernel prevented it when the disk was opened
+_EJECT = bytes((0x1B, 0, 0, 0, 0x02, 0))  # START STOP UNIT (SBC): stop and eject
 
 
 def unmount(mounts: Iterable[Mount]) -> None:
@@ -28,7 +28,7 @@ def unmount(mounts: Iterable[Mount]) -> None:
             continue
         error = ctypes.get_errno()
         hint = {
-            errno.EBUSY: "a program has a file open there",
+            errno.EBUSY: f"a program has a file open there: `fuser -vm {mount.target}`",
             errno.EPERM: "run it as root",
         }.get(error, "")
         raise OutputError(
@@ -37,13 +37,13 @@ def unmount(mounts: Iterable[Mount]) -> None:
 
 
 def eject(descriptor: int) -> bool:
-    """Stop and eject the medium; whether the device did so."""
+    """Stop and eject the medium; False if the device cannot."""
     _command(descriptor, _ALLOW_REMOVAL)
     return _command(descriptor, _EJECT)
 
 
 def _command(descriptor: int, words: bytes) -> bool:
-    """A SCSI command without data; whether it went well."""
+    """Send a SCSI command without data; False if it failed."""
     import fcntl  # noqa: PLC0415
 
     command = ctypes.create_string_buffer(words, len(words))

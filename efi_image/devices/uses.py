@@ -1,4 +1,4 @@
-"""What Linux uses block devices for: mounts, swap, hibernation, loop files, pools."""
+"""Finds out what Linux uses block devices for: mounts, swap, hibernation, loop files, pools."""
 
 from __future__ import annotations
 
@@ -6,15 +6,16 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from efi_image.devices.model import Mount
 from efi_image.devices.sysfs import Node, btrfs_members, names, nodes, text, udev_data
-from efi_image.record import Record
 
 
-class System(Record):
-    """Where the kernel tells of its devices; tests put recorded ones there."""
+@dataclass(frozen=True, slots=True)
+class System:
+    """Where the kernel describes its devices; tests use recorded folders."""
 
     sys: Path = Path("/sys")
     proc: Path = Path("/proc")
@@ -22,7 +23,7 @@ class System(Record):
 
 
 class Uses:
-    """All block devices by name, and what each is used for."""
+    """All block devices by name, and the uses of each."""
 
     def __init__(self, finder: Finder) -> None:
         self.finder = finder
@@ -33,7 +34,7 @@ class Uses:
         self.programs: dict[str, set[str]] = defaultdict(set)
 
     def stack(self, name: str) -> Iterator[tuple[str, ...]]:
-        """The chains of devices that stand on this one, itself first; each device once."""
+        """The chains of devices that are stacked on this one, itself first; each device once."""
         seen = {name}
         waiting: list[tuple[str, ...]] = [(name,)]
         while waiting:
@@ -44,7 +45,8 @@ class Uses:
                 waiting.append((*chain, above))
 
 
-class _Mounted(Record):
+@dataclass(frozen=True, slots=True)
+class _Mounted:
     devno: str
     mount: Mount
 
@@ -54,7 +56,7 @@ def _unescaped(word: str) -> str:
 
 
 def _mount_table(proc: Path) -> list[_Mounted]:
-    """Our mounts and those of the first process, which a name space may hide from us."""
+    """The mounts of this process and of the first one, which a name space may hide."""
     rows: dict[_Mounted, None] = {}
     for process in ("self", "1"):
         for line in text(proc / process / "mountinfo").splitlines():
@@ -147,12 +149,12 @@ def _programs(system: System, finder: Finder, uses: Uses) -> None:
     for process in filter(str.isdecimal, names(system.proc)):
         if process == own:
             continue
-        folder = f"{system.proc}/{process}"  # strings, as there may be a hundred thousand
+        folder = f"{system.proc}/{process}"  # strings, as there may be 100,000 of them
         for link in names(f"{folder}/fd"):
             try:
                 name = finder.path(os.readlink(f"{folder}/fd/{link}"))  # noqa: PTH115
             except OSError:
-                continue  # it was closed meanwhile
+                continue  # closed meanwhile
             if name and _writes(text(Path(folder, "fdinfo", link))):
                 uses.programs[name].add(f"{text(Path(folder, 'comm'))} ({process})")
 
@@ -163,7 +165,7 @@ def _writes(about: str) -> bool:
 
 
 def read_stack(system: System) -> Uses:
-    """All block devices of this machine, and which stand on which."""
+    """All block devices of this machine, and how they are stacked."""
     finder = Finder(system, nodes(system.sys))
     uses = Uses(finder)
     for node in finder.nodes.values():
@@ -171,14 +173,14 @@ def read_stack(system: System) -> Uses:
             uses.above[node.disk].add(node.name)
         uses.above[node.name].update(node.holders())
         if file := node.backing_file:
-            # a loop device may stand on a disk itself, too
+            # a loop device may be backed by a disk itself
             for below in {finder.path(file)} - {""} or finder.of_file(file):
                 uses.above[below].add(node.name)
     return uses
 
 
 def read_uses(system: System) -> Uses:
-    """All block devices of this machine, and what they are used for."""
+    """All block devices of this machine, and their uses."""
     uses = read_stack(system)
     finder = uses.finder
     for mounted in finder.mounts:

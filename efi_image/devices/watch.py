@@ -1,4 +1,4 @@
-"""Follows disks that come and go; the kernel and udev tell when to look again."""
+"""Follows disks that are plugged and unplugged; the kernel and udev tell when to look again."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from efi_image.devices.model import Device
 from efi_image.errors import MissingError
 
 _SETTLE = 0.3  # seconds without an event before disks are looked at
-_POLL = 2.0  # seconds, where nobody tells; mounts come without an event, too
+_POLL = 2.0  # seconds; mounts come without an event
 
 
 class Event(Enum):
@@ -25,7 +25,7 @@ class Event(Enum):
 def differences(
     before: dict[str, Device], now: dict[str, Device]
 ) -> Iterator[tuple[Event, Device]]:
-    """What happened between two looks; a disk is known by its path and its plugging-in."""
+    """The changes between two lists; a disk is identified by its path and `diskseq`."""
     for path, device in before.items():
         if path not in now or now[path].diskseq != device.diskseq:
             yield Event.REMOVED, device
@@ -38,12 +38,12 @@ def differences(
 
 
 def _waiter() -> Callable[[], None]:
-    """What returns when disks may have changed."""
+    """A function that returns when disks may have changed."""
     try:
         import pyudev  # noqa: PLC0415
     except ImportError:
-        raise MissingError("pyudev is missing", hint="`pip install pyudev`") from None
-    # udev's own events come after it has looked at the disk; without it, the kernel's
+        raise MissingError("pyudev is not installed", hint="`pip install pyudev`") from None
+    # udev's events come after it has read the disk; without udev, use the kernel's
     source = "udev" if Path("/run/udev/control").exists() else "kernel"
     monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source=source)
     monitor.filter_by("block")
@@ -60,7 +60,7 @@ def _waiter() -> Callable[[], None]:
 def changes(
     look: Callable[[], list[Device]], wait: Callable[[], None] | None = None
 ) -> Iterator[tuple[Event, Device]]:
-    """All disks, then what happens to them, without end."""
+    """All disks, then all changes, without end. Raises MissingError without pyudev."""
     pause = wait or _waiter()
     before: dict[str, Device] = {}
     now = {device.path: device for device in look()}

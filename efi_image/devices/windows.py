@@ -1,7 +1,7 @@
-"""The disks of Windows, as PowerShell's Storage module tells of them in JSON.
+"""The disks of Windows, from PowerShell's Storage module in JSON.
 
-Tested with recorded answers only, not on Windows. What it does not tell, or not in words that
-are known here, makes a disk no target.
+Tested with recorded answers only, not on Windows. A disk with missing or unknown facts is not a
+safe target.
 """
 
 from __future__ import annotations
@@ -9,15 +9,15 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from efi_image.devices.model import Bus, Device, Mount, Reason, Refusal
 from efi_image.errors import InputError, MissingError
-from efi_image.record import Record
 
 _TIMEOUT = 60  # seconds
 
-# An array of one is given as such by @(…).
+# @(…) makes an array of one an array.
 QUERY = """
 $ErrorActionPreference = 'Stop'
 [Console]::OutputEncoding = [System.Text.Encoding]::UTF8
@@ -51,12 +51,12 @@ Ask = Callable[[str], bytes]
 
 
 def ask_powershell(script: str) -> bytes:
-    """What PowerShell answers; raises MissingError."""
+    """The answer of PowerShell; raises MissingError."""
     command = ["powershell.exe", "-NoProfile", "-NonInteractive", "-Command", script]
     try:
         done = subprocess.run(command, capture_output=True, check=True, timeout=_TIMEOUT)
     except (OSError, subprocess.SubprocessError) as error:
-        raise MissingError(f"PowerShell gives no answer: {error}") from None
+        raise MissingError(f"PowerShell failed: {error}") from None
     return done.stdout
 
 
@@ -66,19 +66,21 @@ Row = dict[str, Any]
 def _rows(answer: Row, key: str) -> list[Row]:
     found = answer.get(key)
     if not isinstance(found, list) or not all(isinstance(row, dict) for row in found):
-        raise MissingError(f"PowerShell's answer is not understood: {key} is no list of objects")
+        raise MissingError(
+            f"PowerShell's answer has an unknown form: {key} is not a list of objects"
+        )
     return found
 
 
 def _is_known(partition: Row) -> bool:
-    """Whether the partition tells where it is mounted: a list, one path, or nothing at all."""
+    """Whether the partition's mounts are known: a list, one path, or none."""
     paths = partition.get("AccessPaths", False)
     many = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
     return many or paths is None or isinstance(paths, str)
 
 
 def _paths(partition: Row) -> list[str]:
-    """Where a partition is mounted; the volume's own name is no mount."""
+    """The mounts of a partition; the volume's own name is not one."""
     paths = partition.get("AccessPaths")
     listed = paths if isinstance(paths, list) else [paths]
     return [path for path in listed if isinstance(path, str) and not path.startswith("\\\\?\\")]
@@ -90,7 +92,7 @@ def _bytes(row: Row, key: str) -> int:
 
 
 def _unknown(disk: Row, partitions: list[Row]) -> str:
-    """What Windows does not tell of a disk, or not in words that are known; or ''."""
+    """The facts that Windows does not give, or gives in unknown words; or ''."""
     asked = {key: isinstance(disk.get(key), bool) for key in _FLAGS}
     for key in ("IsBoot", "IsSystem"):
         asked[key] &= all(isinstance(part.get(key), bool) for part in partitions)
@@ -99,7 +101,7 @@ def _unknown(disk: Row, partitions: list[Row]) -> str:
 
 
 def _disk_of(partition: Row, numbers: list[object]) -> object:
-    """The number of its disk; None if that is not told."""
+    """The number of its disk; None if it is unknown."""
     number = partition.get("DiskNumber")
     return number if type(number) is int and number in numbers else None
 
@@ -109,20 +111,20 @@ def _is_below(file: str, mount: str) -> bool:
 
 
 def _device(disk: Row, partitions: list[Row], pagefiles: list[str], lost: list[str]) -> Device:
-    """`lost` are page files that are on none of the disks that are known."""
+    """`lost` are page files that are on no known disk."""
     kind = disk.get("BusType")
     bus = _BUSES.get(kind, Bus.OTHER) if isinstance(kind, (str, int)) else Bus.OTHER
     external = bus in _EXTERNAL
     mounts = [Mount("", path, "") for part in partitions for path in _paths(part)]
     refusals = []
     if any(row.get("IsBoot") or row.get("IsSystem") for row in (disk, *partitions)):
-        refusals.append(Refusal(Reason.SYSTEM, "holds Windows or what starts it"))
+        refusals.append(Refusal(Reason.SYSTEM, "contains Windows or its boot files"))
     unknown = _unknown(disk, partitions)
     for page in pagefiles:
         if any(_is_below(page, mount.target) for mount in mounts):
-            refusals.append(Refusal(Reason.SYSTEM, f"holds swap in {page}"))
+            refusals.append(Refusal(Reason.SYSTEM, f"contains swap in {page}"))
     for page in lost:
-        refusals.append(Refusal(Reason.UNKNOWN, f"may hold swap in {page or 'some file'}"))
+        refusals.append(Refusal(Reason.UNKNOWN, f"may contain swap in {page or 'an unknown file'}"))
     if not external:
         text = "is mounted at {}"
         refusals += [Refusal(Reason.MOUNTED, text.format(mount.target)) for mount in mounts]
@@ -132,7 +134,7 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str], lost: list[s
         (disk.get("IsReadOnly"), Reason.READ_ONLY, "is write-protected"),
         (disk.get("IsOffline"), Reason.IN_USE, "is offline: another path or system may use it"),
         (disk.get("IsClustered"), Reason.IN_USE, "belongs to a cluster"),
-        (unknown, Reason.UNKNOWN, f"is not understood: Windows' {unknown}"),
+        (unknown, Reason.UNKNOWN, f"has unknown facts: Windows' {unknown}"),
         (not external, Reason.INTERNAL, "is an internal disk"),
     ):
         if applies:
@@ -154,28 +156,29 @@ def _device(disk: Row, partitions: list[Row], pagefiles: list[str], lost: list[s
     )
 
 
-class WindowsDisks(Record):
+@dataclass(frozen=True, slots=True)
+class WindowsDisks:
     """The disks of this Windows system."""
 
     ask: Ask = ask_powershell
 
     def devices(self) -> Iterator[Device]:
-        """All disks; members of a storage pool are not among what Windows lists."""
+        """All disks; Windows does not list members of a storage pool."""
         try:
             found = json.loads(self.ask(QUERY).decode("utf-8-sig"))
         except ValueError as error:
-            raise MissingError(f"PowerShell's answer is no JSON: {error}") from None
+            raise MissingError(f"PowerShell's answer is not JSON: {error}") from None
         if not isinstance(found, dict):
-            raise MissingError("PowerShell's answer is no object")
+            raise MissingError("PowerShell's answer is not an object")
         pagefiles = [str(row.get("Name", "")) for row in _rows(found, "pagefiles")]
         disks, partitions = _rows(found, "disks"), _rows(found, "partitions")
         numbers = [disk.get("Number") for disk in disks]
         if len({number for number in numbers if type(number) is int}) < len(disks):
-            raise MissingError("PowerShell does not tell the number of a disk")
+            raise MissingError("PowerShell does not give the number of a disk")
         known = [path for row in partitions for path in _paths(row)]
         lost = [page for page in pagefiles if not any(_is_below(page, path) for path in known)]
         for disk, number in zip(disks, numbers, strict=True):
-            # a row of no disk may be any disk's
+            # a row without a disk may belong to any disk
             own = [row for row in partitions if _disk_of(row, numbers) in (number, None)]
             yield _device(disk, own, pagefiles, lost)
 
@@ -184,4 +187,4 @@ class WindowsDisks(Record):
         for device in self.devices():
             if device.path.lower() == path.lower():
                 return device
-        raise InputError("is no disk", where=path)
+        raise InputError("is not a disk", where=path, hint="`zpp-image devices` lists disks")

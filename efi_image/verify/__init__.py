@@ -1,18 +1,25 @@
-"""Why does it not boot? Numbered findings about an image, and their mending.
+"""Why does it not boot? Numbered findings about an image, and their repair.
 
-finding     rules, findings, patches
-catalogue   every rule
-disk        an image as a whole
-mbr, gpt    partition tables
-fat*        FAT volumes
-boot, pe_*  the boot path, PE files, zpp.conf
-signature   Secure Boot's db and dbx
-mend        --fix
+rules         every rule: what is wrong, the consequence, the fix
+finding       a broken rule in one location, and the bytes that repair it
+context       the part of the image that a check looks at
+report        `verify`: check an image, report the findings
+repair        `repair`: --fix
+disk          an image as a whole
+mbr, gpt      partition tables
+fat/          FAT volumes
+boot_path     the boot path, its PE files, zpp.conf
+secure_boot   signatures against db and dbx
+cross_check   pyfatfs as an independent reader
+
+A check adds findings to its CheckContext. It raises InputError only if the medium itself cannot
+be read.
 """
 
-from efi_image.verify.finding import Finding, Severity
-from efi_image.verify.mend import Mended, mend
+from efi_image.verify.finding import Finding
 from efi_image.verify.options import Options
+from efi_image.verify.repair import Repaired, repair
 from efi_image.verify.report import Report, verify
+from efi_image.verify.rules import Severity
 
-__all__ = ["Finding", "Mended", "Options", "Report", "Severity", "mend", "verify"]
+__all__ = ["Finding", "Options", "Repaired", "Report", "Severity", "repair", "verify"]

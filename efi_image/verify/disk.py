@@ -1,35 +1,37 @@
-"""An image as a whole: its table, its volumes, and whether there is something to boot."""
+"""An image as a whole: its partition table, its volumes, and what it boots."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from efi_image.errors import InputError
-from efi_image.reader.disk import Disk, Partition, Scheme, read_disk
-from efi_image.reader.fat import BootSector, FatVolume, looks_like_fat
-from efi_image.reader.iso import IsoVolume
-from efi_image.reader.medium import Medium
-from efi_image.verify import boot, fat, fat_boot, gpt, mbr, second_opinion
+from efi_image.formats.disk import Disk, Partition, Scheme, read_disk
+from efi_image.formats.fat.bpb import BootSector, looks_like_fat
+from efi_image.formats.fat.reader import FatVolume
+from efi_image.formats.iso9660.reader import IsoVolume
+from efi_image.io.medium import Medium
+from efi_image.verify import boot_path, cross_check, gpt, mbr
+from efi_image.verify.context import CheckContext
+from efi_image.verify.fat import bpb, volume
 from efi_image.verify.finding import Findings
 from efi_image.verify.options import Options
-from efi_image.verify.scope import Scope
 
 OPTICAL_SECTOR = 2048
 MAX_EL_TORITO = 64
 
 
 class DiskCheck:
-    """Checks one image."""
+    """Checks one image; adds to `findings`."""
 
     def __init__(self, medium: Medium, options: Options, findings: Findings) -> None:
         self._medium = medium
         self._options = options
         self._findings = findings
         self._unreadable = False
-        self._volumes: list[tuple[Scope, FatVolume]] = []
+        self._volumes: list[tuple[CheckContext, FatVolume]] = []
 
     def run(self) -> None:
-        """Check it all."""
+        """Check everything; raises InputError if the image cannot be read at all."""
         disk = read_disk(self._medium)
         self._findings.sector_size = disk.sector_size
         if disk.scheme is Scheme.GPT:
@@ -37,13 +39,13 @@ class DiskCheck:
         elif _is_fat(self._medium):
             self._whole()
         elif disk.scheme is Scheme.MBR and disk.mbr:
-            scope = Scope(self._medium, self._findings)
-            mbr.check_table(scope, disk.mbr, disk.sector_size)
+            context = CheckContext(self._medium, self._findings)
+            mbr.check_table(context, disk.mbr, disk.sector_size)
             self._partitions(disk)
             if self._volumes and not any(partition.is_esp for partition in disk.partitions):
-                scope.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
+                context.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
         elif not disk.is_iso:
-            self._findings.add("ZPP-D101", "nothing that is known begins it", offset=0)
+            self._findings.add("ZPP-D101", "its first sectors have no known format", offset=0)
             return
         if disk.is_iso:
             self._el_torito(disk)
@@ -51,23 +53,23 @@ class DiskCheck:
 
     def _gpt(self, disk: Disk) -> None:
         assert disk.gpt
-        scope = Scope(self._medium, self._findings)
+        context = CheckContext(self._medium, self._findings)
         size = disk.gpt.sector_size
         wanted = self._options.sector_size
         if wanted and wanted != size:
-            reason = f"its table has sectors of {size} bytes, the medium {wanted}"
-            scope.add("D104", reason, size)
-        gpt.GptCheck(scope, disk.gpt).run()
-        mbr.check_protective(scope, disk.mbr, self._medium.size // size)
+            reason = f"the table has sectors of {size} bytes, the medium {wanted}"
+            context.add("D104", reason, size)
+        gpt.GptCheck(context, disk.gpt).run()
+        mbr.check_protective(context, disk.mbr, self._medium.size // size)
         self._partitions(disk)
-        self._esp(scope, disk)
+        self._esp(context, disk)
 
-    def _esp(self, scope: Scope, disk: Disk) -> None:
+    def _esp(self, context: CheckContext, disk: Disk) -> None:
         esps = [p for p in disk.partitions if p.is_esp]
         if not esps and self._volumes:
-            scope.add("D103", f"{self._volumes[0][0].part} has a FAT volume, but another type")
+            context.add("D103", f"{self._volumes[0][0].part} has a FAT volume, but another type")
         if len(esps) > 1:
-            scope.add("D105", "partitions " + ", ".join(p.name for p in esps))
+            context.add("D105", "partitions " + ", ".join(p.name for p in esps))
 
     def _partitions(self, disk: Disk) -> None:
         for partition in disk.partitions:
@@ -76,7 +78,7 @@ class DiskCheck:
             try:
                 medium = disk.medium_of(partition)
             except InputError:
-                self._unreadable = True  # the table's rules said why
+                self._unreadable = True  # the rules about the table reported it
                 continue
             if partition.is_esp or _is_fat(medium):
                 self._partition(disk, partition, medium)
@@ -86,10 +88,10 @@ class DiskCheck:
         known = size if disk.scheme is Scheme.GPT else self._options.sector_size
         part = f"partition {partition.name}"
         start = partition.start
-        self._volume(Scope(medium, self._findings, part, start, start // size, known))
+        self._volume(CheckContext(medium, self._findings, part, start, start // size, known))
 
     def _el_torito(self, disk: Disk) -> None:
-        """The FAT volume that firmware starts from optical media."""
+        """The FAT volume that firmware starts from optical media (El Torito)."""
         try:
             entries = [e for e in IsoVolume(self._medium).boot_entries() if e.platform == "EFI"]
         except InputError as error:
@@ -101,34 +103,34 @@ class DiskCheck:
             start = entry.block * OPTICAL_SECTOR
             size = entry.sectors * 512 if entry.sectors > 1 else self._medium.size - start
             if any(partition.entry and partition.start == start for partition in disk.partitions):
-                continue  # it is a partition as well, and was looked at
+                continue  # it is also a partition, which was checked
             try:
                 medium = self._medium.view(start, size)
             except InputError as error:
                 self._findings.add("ZPP-D106", f"its volume {error.what}")
                 continue
-            self._volume(Scope(medium, self._findings, "El Torito", start))
+            self._volume(CheckContext(medium, self._findings, "El Torito", start))
 
     def _whole(self) -> None:
         known = self._options.sector_size
-        self._volume(Scope(self._medium, self._findings, "volume", disk_sector_size=known))
+        self._volume(CheckContext(self._medium, self._findings, "volume", disk_sector_size=known))
 
-    def _volume(self, scope: Scope) -> None:
-        scope = replace(scope, progress=self._options.progress)
-        volume = fat.check(scope)
-        if volume is None:
+    def _volume(self, context: CheckContext) -> None:
+        context = replace(context, progress=self._options.progress)
+        checked = volume.check(context)
+        if checked is None:
             self._unreadable = True
             return
-        self._volumes.append((scope, volume))
-        if self._options.second_opinion:
-            second_opinion.check(scope, volume)
+        self._volumes.append((context, checked))
+        if self._options.cross_check:
+            cross_check.check(context, checked)
 
     def _boot(self) -> None:
         if not self._volumes:
             if not self._unreadable:
-                self._findings.add("ZPP-D102", "nothing on it holds one")
+                self._findings.add("ZPP-D102", "no partition contains one")
             return
-        boot.check(
+        boot_path.check(
             self._volumes,
             self._options.machines,
             self._options.keys,
@@ -137,12 +139,12 @@ class DiskCheck:
 
 
 def _is_fat(medium: Medium) -> bool:
-    """Whether that is a FAT volume, even if a field of its boot sector is wrong."""
+    """Whether it is a FAT volume, even one with a wrong field in its boot sector."""
     sector = medium.peek(0, 512)
     if len(sector) < 512:
         return False
-    if looks_like_fat(sector) or fat_boot.sound_backup(medium):
+    if looks_like_fat(sector) or bpb.valid_backup(medium):
         return True
-    boot_sector = BootSector.parse(sector)
+    boot_sector = BootSector.unpack(sector)
     named = b"FAT" in (sector[0x36:0x39], sector[0x52:0x55])
     return named or (not boot_sector.fault and boot_sector.extended_signature in (0x28, 0x29))

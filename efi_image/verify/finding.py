@@ -1,64 +1,47 @@
-"""What verify finds: a rule that is broken, where, why, and how to mend it."""
+"""What verify finds: a broken rule, where, the reason, and the bytes that repair it."""
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from enum import Enum
+from shlex import quote
 
-DISK = "disk"  # the part that is all of an image
-LIMIT = 20  # findings of one rule in one part of an image that are listed one by one
+from efi_image.verify.rules import BY_CODE, Rule
 
-
-class Severity(Enum):
-    """How bad a finding is."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    NOTE = "note"
+DISK = "disk"  # the part that is the whole image
+LIMIT = 20  # findings of one rule in one part that are listed; the others are counted
 
 
-@dataclass(frozen=True)
-class Rule:
-    """A numbered rule: what is wrong when it is broken, what comes of it, how it is mended."""
-
-    code: str
-    severity: Severity
-    title: str
-    why: str
-    mend: str
-    fixable: bool = False
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Patch:
-    """Bytes to be written at an offset of the medium."""
+    """Bytes to write at an offset, in bytes from the image's start."""
 
     offset: int
     data: bytes
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Copy:
-    """`size` bytes of the medium at `source` to be written at `offset` as well."""
+    """`size` bytes to copy from `source` to `offset`, both in bytes from the image's start."""
 
     offset: int
     source: int
     size: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Fix:
-    """What `--fix` does about a finding, in words and in bytes."""
+    """What `--fix` does about a finding: `text` in the past tense, and the bytes."""
 
     text: str
     patches: tuple[Patch | Copy, ...]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where: the part of the image, bytes and sectors from the image's start, a path."""
+@dataclass(frozen=True, slots=True)
+class Location:
+    """The part of the image, the byte and sector from the image's start, the path."""
 
     part: str
     offset: int | None = None
@@ -70,25 +53,32 @@ class Place:
         if self.path:
             words.append(self.path)
         if self.offset is not None:
-            words.append(f"at 0x{self.offset:x} (sector {self.sector})")
+            words.append(f"byte 0x{self.offset:x} (sector {self.sector})")
         return ", ".join(words)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule at one place."""
+    """A broken rule in one location; `fix` is None where `--fix` cannot repair it."""
 
     rule: Rule
-    place: Place
+    location: Location
     reason: str
     fix: Fix | None = None
 
+    def advice(self, image: str) -> str:
+        """What to do about it in that image file: a command where there is one."""
+        if self.fix:
+            return f"`zpp-image verify --fix {quote(image)}` {self.rule.repair}"
+        part, _, number = self.location.part.partition(" ")
+        words = {"IMAGE": quote(image), "N": number if part == "partition" else "N"}
+        return re.sub(r"\b(IMAGE|N)\b", lambda found: words[found[0]], self.rule.fix)
 
-@dataclass
+
+@dataclass(slots=True)
 class Findings:
-    """Collects what the rules find, a bounded number of each."""
+    """Collects findings: LIMIT of each rule in each part, and the number of the others."""
 
-    catalogue: dict[str, Rule]
     sector_size: int = 512
     found: list[Finding] = field(default_factory=list)
     _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -103,21 +93,25 @@ class Findings:
         path: str = "",
         fix: Fix | None = None,
     ) -> None:
-        """Note that a rule is broken; `offset` in bytes from the image's start."""
-        key = (part, code)
-        self._counts[key] += 1
-        if self._counts[key] > LIMIT:
+        """Add a finding by its rule's code; `offset` is in bytes from the image's start."""
+        self._counts[part, code] += 1
+        if self._counts[part, code] > LIMIT:
             return
         sector = None if offset is None else offset // self.sector_size
-        place = Place(part, offset, sector, path)
-        self.found.append(Finding(self.catalogue[code], place, reason, fix))
+        location = Location(part, offset, sector, path)
+        self.found.append(Finding(BY_CODE[code], location, reason, fix))
 
     def has(self, part: str, *prefixes: str) -> bool:
-        """Whether a rule whose number begins so is broken in that part."""
+        """Whether the part breaks a rule whose code starts with one of the prefixes."""
         return any(own == part and code.startswith(prefixes) for own, code in self._counts)
 
     def omitted(self) -> Iterator[tuple[str, str, int]]:
-        """Part, rule and number of the findings that are not listed."""
+        """Part, rule and number of the findings beyond LIMIT."""
         for (part, code), count in self._counts.items():
             if count > LIMIT:
                 yield part, code, count - LIMIT
+
+
+def plural(count: int, noun: str) -> str:
+    """The number and the noun, as in `1 file` and `2 files`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

@@ -1,80 +1,88 @@
-"""The MBR: protective before a GPT, or the disk's own table."""
+"""The MBR: protective before a GPT, or the disk's only table.
+
+Source: UEFI Specification 2.10, 5.2 (LBA 0 format).
+"""
 
 from __future__ import annotations
 
-from efi_image.gpt import MBR_SIGNATURE, MBR_SIZE, MBR_TABLE, protective_mbr
-from efi_image.reader.mbr import PROTECTIVE, Mbr, records
-from efi_image.verify.finding import Fix
-from efi_image.verify.scope import Scope
+from efi_image.formats.mbr import (
+    MAX_PRIMARY,
+    MAX_SECTORS,
+    PROTECTIVE,
+    RECORD_SIZE,
+    SIGNATURE,
+    SIZE,
+    TABLE_OFFSET,
+    Mbr,
+    protective_mbr,
+    unpack_records,
+)
+from efi_image.verify.context import CheckContext
 
-RECORD_SIZE = 16
-TYPE_AT, FIRST_AT, SIZE_AT = 4, 8, 12
-LARGEST = 0xFFFFFFFF
+TYPE_AT, FIRST_AT, SIZE_AT = 4, 8, 12  # in a record
 
 
-def check_protective(scope: Scope, mbr: Mbr | None, sectors: int) -> None:
-    """The MBR before the GPT of a disk of so many sectors."""
-    rows = records(scope.medium.peek(0, MBR_SIZE)) if mbr else []
-    primary = [row for row in rows if row.type]
-    guard = next((row for row in primary if row.type == PROTECTIVE), None)
+def check_protective(context: CheckContext, mbr: Mbr | None, sectors: int) -> None:
+    """Check the MBR before the GPT of a disk with that number of sectors."""
+    rows = unpack_records(context.medium.peek(0, SIZE)) if mbr else []
+    primary = [row for row in rows if row.os_type]
+    guard = next((row for row in primary if row.os_type == PROTECTIVE), None)
     if guard is None:
-        _missing(scope, has_others=bool(primary), sectors=sectors)
+        _missing(context, has_others=bool(primary), sectors=sectors)
         return
-    _check_unused(scope)
-    place = MBR_TABLE + (guard.number - 1) * RECORD_SIZE
-    if guard.first != 1:
-        fix = scope.put("let the protective partition begin at 1", place + FIRST_AT, "I", 1)
-        scope.add("M102", f"it begins at sector {guard.first}", place, fix=fix)
+    _check_unused(context)
+    offset = TABLE_OFFSET + (guard.number - 1) * RECORD_SIZE
+    if guard.first_lba != 1:
+        text = "set the start of the protective partition to 1"
+        fix = context.write(text, offset + FIRST_AT, "I", 1)
+        context.add("M102", f"it starts at sector {guard.first_lba}", offset, fix=fix)
     if guard.active:
-        fix = scope.put("cleared the protective partition's mark", place, "B", 0)
-        scope.add("M105", "its status is 0x80", place, fix=fix)
-    wanted = min(sectors - 1, LARGEST)
+        fix = context.write("cleared the active mark of the protective partition", offset, "B", 0)
+        context.add("M105", "its status is 0x80", offset, fix=fix)
+    wanted = min(sectors - 1, MAX_SECTORS)
     if len(primary) > 1:
         others = ", ".join(str(row.number) for row in primary if row is not guard)
-        scope.add("M104", f"records {others}", MBR_TABLE)
+        context.add("M104", f"records {others}", TABLE_OFFSET)
     elif guard.sectors != wanted:
-        fix = scope.put(f"gave the protective partition {wanted} sectors", place + SIZE_AT,
-                        "I", wanted)  # fmt: skip
-        cut_off = scope.has("G117")  # what is to be mended first, if it can be
-        reason = f"it has {guard.sectors} sectors, not {wanted}"
-        scope.add("M103", reason, place, fix=None if cut_off else fix)
+        text = f"set the size of the protective partition to {wanted} sectors"
+        fix = context.write(text, offset + SIZE_AT, "I", wanted)
+        cut_off = context.has("G117")  # which must be repaired first
+        reason = f"it has {guard.sectors} sectors instead of {wanted}"
+        context.add("M103", reason, offset, fix=None if cut_off else fix)
 
 
-def _check_unused(scope: Scope) -> None:
-    """What is no partition is all zeros."""
-    for number in range(4):
-        place = MBR_TABLE + number * RECORD_SIZE
-        row = scope.medium.read(place, RECORD_SIZE)
+def _check_unused(context: CheckContext) -> None:
+    """Check that unused records are all zeros."""
+    for number in range(MAX_PRIMARY):
+        offset = TABLE_OFFSET + number * RECORD_SIZE
+        row = context.medium.read(offset, RECORD_SIZE)
         if not row[TYPE_AT] and any(row):
-            fix = Fix(f"cleared record {number + 1} of the MBR", (scope.patch(place, bytes(16)),))
-            scope.add("M106", f"record {number + 1}", place, fix=fix)
+            zeros = context.patch(offset, bytes(RECORD_SIZE))
+            fix = context.fix(f"cleared record {number + 1} of the MBR", zeros)
+            context.add("M106", f"record {number + 1}", offset, fix=fix)
 
 
-def _missing(scope: Scope, *, has_others: bool, sectors: int) -> None:
-    rows = protective_mbr(sectors)[MBR_TABLE:MBR_SIZE]
-    is_empty = not any(scope.medium.peek(MBR_TABLE, MBR_SIZE - MBR_TABLE - len(MBR_SIGNATURE)))
+def _missing(context: CheckContext, *, has_others: bool, sectors: int) -> None:
+    rows = protective_mbr(sectors)[TABLE_OFFSET:SIZE]
+    is_empty = not any(context.medium.peek(TABLE_OFFSET, SIZE - TABLE_OFFSET - len(SIGNATURE)))
     fix = None
     if is_empty or not has_others:
-        fix = Fix("wrote a protective MBR", (scope.patch(MBR_TABLE, rows),))
-    scope.add("M101", "there is no partition of type 0xEE", MBR_TABLE, fix=fix)
+        fix = context.fix("wrote a protective MBR", context.patch(TABLE_OFFSET, rows))
+    context.add("M101", "there is no partition of type 0xEE", TABLE_OFFSET, fix=fix)
 
 
-def check_table(scope: Scope, mbr: Mbr, sector_size: int) -> None:
-    """The MBR of a disk that has no other table."""
-    last = scope.medium.size // sector_size
-    rows = sorted(mbr.partitions, key=lambda row: row.first)
-    for row in rows:
-        if row.first + row.sectors > last:
-            reason = (
-                f"partition {row.number} ends at sector {row.first + row.sectors - 1} of {last}"
-            )
-            scope.add("M202", reason, row.first * sector_size)
+def check_table(context: CheckContext, mbr: Mbr, sector_size: int) -> None:
+    """Check the MBR of a disk that has no other table."""
+    sectors = context.medium.size // sector_size
     end, number = 0, 0
-    for row in rows:
-        if row.first < end:
-            reason = f"partitions {number} and {row.number}"
-            scope.add("M201", reason, row.first * sector_size)
-        if row.first + row.sectors > end:
-            end, number = row.first + row.sectors, row.number
+    for row in sorted(mbr.partitions, key=lambda row: row.first_lba):
+        offset, row_end = row.first_lba * sector_size, row.first_lba + row.sectors
+        if row_end > sectors:
+            reason = f"partition {row.number} ends at sector {row_end - 1} of {sectors}"
+            context.add("M202", reason, offset)
+        if row.first_lba < end:
+            context.add("M201", f"partitions {number} and {row.number}", offset)
+        if row_end > end:
+            end, number = row_end, row.number
     if mbr.fault:
-        scope.add("M203", mbr.fault)
+        context.add("M203", mbr.fault)

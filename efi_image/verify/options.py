@@ -1,26 +1,25 @@
-"""What verify is asked for beyond the image itself."""
+"""What verify checks beyond the image itself."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from efi_image.pe import Machine
+from efi_image.formats.pe.uefi import Machine
 from efi_image.progress import Progress
-from efi_image.verify.signature import Keys
+from efi_image.verify.secure_boot import Keys
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Options:
-    """The medium's sector size, the machines that shall boot, Secure Boot's keys.
+    """What `verify` checks beyond the image itself; None or empty: not checked.
 
-    `second_opinion` asks pyfatfs to read all files as well. `progress` is told of the bytes that
-    were looked at: of each volume in use, then of its directories.
-
-    None and empty: not asked for.
+    `sector_size` is the medium's, in bytes. `machines` are those that must be able to boot.
+    `keys` are Secure Boot's db and dbx. `cross_check` reads every file with pyfatfs as well.
+    `progress` gets the bytes that were checked: of each volume in use, then of its directories.
     """
 
     sector_size: int | None = None
     machines: tuple[Machine, ...] = ()
     keys: Keys | None = None
-    second_opinion: bool = False
+    cross_check: bool = False
     progress: Progress | None = None

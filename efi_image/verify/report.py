@@ -1,30 +1,30 @@
-"""All that is found in an image."""
+"""Checks an image and reports all findings."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.reader.formats import open_medium
-from efi_image.reader.medium import Medium
-from efi_image.verify.catalogue import CATALOGUE
+from efi_image.formats.detect import open_medium
+from efi_image.io.medium import Medium
 from efi_image.verify.disk import DiskCheck
-from efi_image.verify.finding import Finding, Findings, Severity
+from efi_image.verify.finding import Finding, Findings
 from efi_image.verify.options import Options
+from efi_image.verify.rules import Severity
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Omitted:
-    """Findings of one rule in one part that are too many to list."""
+    """The number of findings of one rule in one part that are not listed."""
 
     part: str
     code: str
     count: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Report:
-    """What was found; `size` in bytes."""
+    """The findings of an image; `size` in bytes."""
 
     image: str
     size: int
@@ -32,27 +32,30 @@ class Report:
     omitted: tuple[Omitted, ...]
 
     def count(self, severity: Severity) -> int:
-        """How many findings are listed of that severity."""
+        """The number of listed findings of that severity."""
         return sum(finding.rule.severity is severity for finding in self.findings)
 
     @property
     def clean(self) -> bool:
-        """Whether there is no error."""
+        """Whether no finding is an error."""
         return self.count(Severity.ERROR) == 0
 
 
 def check_medium(medium: Medium, options: Options) -> Report:
-    """Check an open image; raises InputError if it cannot be read at all."""
-    findings = Findings(CATALOGUE)
+    """Check an open image.
+
+    Raises InputError if it cannot be read at all; damage is reported as findings.
+    """
+    findings = Findings()
     DiskCheck(medium, options, findings).run()
     omitted = tuple(Omitted(*row) for row in findings.omitted())
     return Report(medium.name, medium.size, tuple(findings.found), omitted)
 
 
 def verify(path: str | Path, options: Options | None = None) -> Report:
-    """Check an image file of any known format, or a device; raises InputError.
+    """Check an image file of any format that zpp-image reads, or a device; never changes it.
 
-    It is not changed.
+    Raises InputError if it cannot be read at all; damage is reported as findings.
     """
     with open_medium(path) as medium:
         return check_medium(medium, options or Options())

@@ -1,11 +1,11 @@
-"""Makes a unified kernel image: systemd's stub with the kernel and its command line as sections."""
+"""Builds a unified kernel image: systemd's stub with kernel, initrd and command line."""
 
 from __future__ import annotations
 
 import subprocess
 from pathlib import Path
 
-from efi_image.facts.pe import facts_of_pieces
+from efi_image.inspect.pe import pe_facts
 
 STUB = Path("/usr/lib/systemd/boot/efi/linuxx64.efi.stub")
 ALIGNMENT = 0x1000
@@ -16,12 +16,12 @@ def _aligned(size: int) -> int:
 
 
 def make_uki(output: Path, kernel: Path, initrd: Path, cmdline: str) -> Path:
-    """A UKI at `output`; the files that only it needs are made beside it."""
+    """Builds a UKI at `output`, with temporary files next to it."""
     text, release = output.with_name("cmdline"), output.with_name("os-release")
     text.write_text(cmdline, encoding="ascii")
     release.write_text("NAME=zpp-guest\nID=zpp-guest\n", encoding="ascii")
     parts = {".osrel": release, ".cmdline": text, ".initrd": initrd, ".linux": kernel}
-    stub = facts_of_pieces(iter([STUB.read_bytes()]), STUB.name)
+    stub = pe_facts(iter([STUB.read_bytes()]), STUB.name)
     options, place = [], stub.image_base + _aligned(stub.image_size)
     for section, file in parts.items():
         options += ["--add-section", f"{section}={file}"]

@@ -7,9 +7,10 @@ import signal
 from pathlib import Path
 
 import pytest
+from foreign import divided_disk
 from makepe import BOOT_DRIVER, make_pe
 
-from efi_image.config import VARIABLES
+from efi_image.config.variables import VARIABLES
 
 # a shell's background job ignores it, and so would the programs that the tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -30,3 +31,9 @@ def build_dir(tmp_path: Path) -> Path:
     (folder / "ZppBoot.efi").write_bytes(make_pe(text=os.urandom(5000)))
     (folder / "ZppDxe.efi").write_bytes(make_pe(subsystem=BOOT_DRIVER, text=os.urandom(30000)))
     return folder
+
+
+@pytest.fixture
+def divided(tmp_path: Path) -> Path:
+    """A disk with a GPT and a FAT volume."""
+    return divided_disk(tmp_path)

@@ -234,7 +234,7 @@ def _dot_file(fat: Fat) -> None:
 
 @dataclass(frozen=True)
 class Damage:
-    """A fault, the rule that finds it, and whether fsck.fat and --fix see and mend it."""
+    """A fault, the rule that finds it, and whether fsck.fat and --fix see and repair it."""
 
     name: str
     rule: str

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import oracles
 
-from efi_image.reader.medium import Medium
+from efi_image.io.medium import Medium
 
 KIB = 1 << 10
 MIB = 1 << 20
+GPT_SCRIPT = """label: gpt
+size=8MiB, type=uefi, name="EFI – System", attrs="LegacyBIOSBootable"
+size=4MiB, type=linux, name="root"
+start=40MiB, type=21686148-6449-6E6F-744E-656564454649
+"""
 
 
 @contextmanager
@@ -65,3 +71,23 @@ def patched(data: bytes, *changes: tuple[int, bytes]) -> bytes:
     for offset, new in changes:
         copy[offset : offset + len(new)] = new
     return bytes(copy)
+
+
+def sfdisk(image: Path, script: str, size: int = 64 * MIB) -> Path:
+    """An image of `size` bytes with a partition table by sfdisk."""
+    with image.open("wb") as file:
+        file.truncate(size)
+    subprocess.run(
+        ["/usr/sbin/sfdisk", "-q", image], input=script, text=True, check=True, capture_output=True
+    )
+    return image
+
+
+def divided_disk(folder: Path) -> Path:
+    """An image with a GPT by sfdisk, and a FAT volume by mkfs.fat in its first partition."""
+    image = sfdisk(folder / "gpt.img", GPT_SCRIPT)
+    volume = mkfs(folder / "fat.img", 8 * MIB, "-n", "A&B", source=sources(folder))
+    with image.open("r+b") as file:
+        file.seek(MIB)
+        file.write(volume.read_bytes())
+    return image

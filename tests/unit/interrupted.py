@@ -20,9 +20,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from efi_image import cli
-from efi_image.commands import write
-from efi_image.write.writer import WriteOptions
+from efi_image.cli import main as cli
+from efi_image.cli import write
+from efi_image.flash.options import WriteOptions
 
 
 @dataclass(frozen=True)

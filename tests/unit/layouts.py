@@ -19,8 +19,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from efi_image.config.values import parse_size
 from efi_image.devices.uses import System
-from efi_image.values import parse_size
 
 FOLDER = Path(__file__).resolve().parents[1] / "data/layouts"
 PCI = "devices/pci0000:00/0000:00:1{}.0"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from efi_image import apt
+from efi_image.emulator.debian import apt
 from efi_image.errors import MissingError
 
 pytestmark = pytest.mark.skipif(shutil.which("apt-get") is None, reason="needs apt")

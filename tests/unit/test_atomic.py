@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from efi_image.atomic import atomic, check_output
 from efi_image.errors import OutputError
+from efi_image.io.atomic import atomic, check_output
 
 
 def put(output: Path, data: bytes) -> None:
@@ -120,7 +120,7 @@ def test_read_only_file_system(tmp_path: Path) -> None:
     put(tmp_path / "old.img", b"old")
     program = (
         "from pathlib import Path\n"
-        "from efi_image.atomic import atomic\n"
+        "from efi_image.io.atomic import atomic\n"
         "from efi_image.errors import OutputError\n"
         "for name in ('new.img', 'old.img'):\n"
         "    try:\n"

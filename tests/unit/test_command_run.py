@@ -1,4 +1,4 @@
-"""`zpp-image run`: output and exit codes, with an engine that plays a guest."""
+"""`zpp-image run`: output and exit codes, with a fake emulator."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
+from fake_emulator import FakeEmulator
 
-from efi_image import cli
-from efi_image.commands import run
-from efi_image.engine import EngineKind
+from efi_image.cli import main as cli
+from efi_image.cli import run
+from efi_image.emulator import EmulatorKind
 from efi_image.errors import ExitCode
 
 
@@ -22,20 +22,20 @@ class Outcome:
 
 
 class Tool:
-    """The command on an image, with `engine` whatever is chosen."""
+    """The command on an image, with `emulator` whatever is chosen."""
 
     def __init__(
         self, image: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
     ) -> None:
         self.image = image
-        self.engine = FakeEngine((b"zpp: \x1b[31mCPU 0\x1b[0m held\r\n", b"unfinished"))
-        self.chosen: list[tuple[EngineKind, Path | None]] = []
+        self.emulator = FakeEmulator((b"zpp: \x1b[31mCPU 0\x1b[0m held\r\n", b"unfinished"))
+        self.chosen: list[tuple[EmulatorKind, Path | None]] = []
         self._capsys = capsys
         monkeypatch.setattr(run, "choose", self._choose)
 
-    def _choose(self, kind: EngineKind, root: Path | None) -> FakeEngine:
+    def _choose(self, kind: EmulatorKind, root: Path | None) -> FakeEmulator:
         self.chosen.append((kind, root))
-        return self.engine
+        return self.emulator
 
     def __call__(self, *options: str) -> Outcome:
         code = cli.main(["run", str(self.image), *options])
@@ -69,10 +69,10 @@ def test_quiet(tool: Tool) -> None:
     [
         (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "1 expected text seen"),
         (["--expect", "CPU 0", "--expect", "CPU 1"], ExitCode.VERDICT, "not seen: 'CPU 1'"),
-        (["--expect", "("], ExitCode.USAGE, "not a regular expression"),
-        (["--cpus", "0"], ExitCode.USAGE, "at least 1 CPU"),
+        (["--expect", "("], ExitCode.USAGE, "--expect: is not a regular expression"),
+        (["--cpus", "0"], ExitCode.USAGE, "--cpus: must be at least 1"),
         (["--cpus", "many"], ExitCode.USAGE, "--cpus"),
-        (["--engine", "vmware"], ExitCode.USAGE, "'vmware' is not one of"),
+        (["--emulator", "vmware"], ExitCode.USAGE, "'vmware' is not one of"),
         (["--firmware", "/no/such.fd"], ExitCode.INPUT, "/no/such.fd: cannot be read"),
         (["--log", "/"], ExitCode.OUTPUT, "cannot be written"),
     ],
@@ -85,17 +85,17 @@ def test_exit_codes(tool: Tool, options: list[str], code: ExitCode, words: str) 
 
 
 def test_time_limit(tool: Tool) -> None:
-    tool.engine = FakeEngine((b"hello\n",), linger=60)
+    tool.emulator = FakeEmulator((b"hello\n",), linger=60)
     outcome = tool("--timeout", "0.5", "--expect", "never")
     assert outcome.code == ExitCode.TIMEOUT
     assert "not seen: 'never' within 0.5 s" in outcome.err
-    assert "the command line was (--keep-work leaves its folder behind):" in outcome.err
+    assert "the command line was (--keep-work keeps its folder):" in outcome.err
 
 
 def test_failed_emulator(tool: Tool) -> None:
-    tool.engine = FakeEngine((b"hello",), log="VMENTER FAIL: guest CR0\n", status=9)
+    tool.emulator = FakeEmulator((b"hello",), log="VMENTER FAIL: guest CR0\n", status=9)
     outcome = tool()
-    assert outcome.code == ExitCode.ENGINE
+    assert outcome.code == ExitCode.EMULATOR
     assert outcome.out == "hello\n"
     assert "zpp-image: fake failed with exit status 9\n" in outcome.err
     assert "  VMENTER FAIL: guest CR0\n" in outcome.err
@@ -109,12 +109,19 @@ def test_missing_image(tool: Tool) -> None:
 
 
 def test_options_reach_the_choice(tool: Tool, tmp_path: Path) -> None:
-    tool("--engine", "bochs", "--bochs-root", str(tmp_path))
-    assert tool.chosen == [(EngineKind.BOCHS, tmp_path)]
+    tool("--emulator", "bochs", "--bochs-root", str(tmp_path))
+    assert tool.chosen == [(EmulatorKind.BOCHS, tmp_path)]
 
 
-def test_missing_rig(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_old_name_of_the_option(tool: Tool) -> None:
+    for words in (["--engine", "bochs"], ["--engine=bochs"]):
+        tool(*words)
+    assert tool.chosen == 2 * [(EmulatorKind.BOCHS, None)]
+    assert "--engine" not in tool("--help").out
+
+
+def test_missing_bochs(tool: Tool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.undo()
-    outcome = tool("--engine", "bochs", "--bochs-root", str(tmp_path / "none"))
+    outcome = tool("--emulator", "bochs", "--bochs-root", str(tmp_path / "none"))
     assert outcome.code == ExitCode.MISSING
-    assert "the Bochs root is missing; install it with `zpp-image rig install`" in outcome.err
+    assert "the Bochs root is missing; install it with `zpp-image bochs install`" in outcome.err

@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
+import tempfile
+from dataclasses import replace
 from pathlib import Path
+from uuid import UUID
 
 import oracles
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_image import FILES, items, judge, make
+from test_image import FILES, judge, make
+from trees import tree_of
 
-from efi_image.disk import ExtraPartition, Table
+from efi_image.build.image import Report
+from efi_image.build.options import ExtraPartition, ResolvedOptions
+from efi_image.build.partitions import Table
+from efi_image.build.plan import plan
 from efi_image.errors import DoesNotFitError, UsageError
-from efi_image.fat import FatType
-from efi_image.guid import Guid
-from efi_image.image import ImageOptions, Report, plan_image
-from efi_image.partition_types import BY_NAME
-from efi_image.source import BytesSource
+from efi_image.formats.fat import FatType
+from efi_image.formats.gpt.types import BY_NAME
 
 MIB = 1 << 20
-GUID = Guid.parse("01234567-89ab-cdef-0123-456789abcdef")
+GUID = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
 
-def extra(data: bytes, kind: str = "linux", name: str = "", guid: Guid | None = None) -> object:
-    return ExtraPartition(BytesSource(kind, data), BY_NAME[kind], name, guid)
+FOLDER = tempfile.TemporaryDirectory(prefix="zpp-partitions-")
+
+
+def extra(
+    data: bytes, kind: str = "linux", name: str = "", guid: UUID | None = None
+) -> ExtraPartition:
+    source = Path(FOLDER.name) / hashlib.sha256(data).hexdigest()
+    source.write_bytes(data)
+    return ExtraPartition(source, BY_NAME[kind], name, guid)
 
 
 def part(image: Path, report: Report, number: int) -> bytes:
@@ -37,6 +49,7 @@ def part(image: Path, report: Report, number: int) -> bytes:
 # ---- FAT types and sizes
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sector_size", [512, 4096])
 @pytest.mark.parametrize("fat", list(FatType))
 @pytest.mark.parametrize("minimal", [True, False], ids=["min", "chosen"])
@@ -68,17 +81,15 @@ def test_smallest_cannot_be_smaller(tmp_path: Path, table: Table, fat: FatType |
           max_examples=25)  # fmt: skip
 @given(st.lists(st.integers(0, 6 * MIB), min_size=1, max_size=6), st.sampled_from([512, 4096]))
 def test_smallest_of_any_files(tmp_path: Path, sizes: list[int], sector_size: int) -> None:
-    files = {f"F{n}": bytes(size) for n, size in enumerate(sizes)}
-    options = ImageOptions(minimal=True, table=Table.NONE, sector_size=sector_size)
-    planned = plan_image(items(files), options)
-    again = ImageOptions(size=planned.size, table=Table.NONE, sector_size=sector_size)
-    assert plan_image(items(files), again).size == planned.size
+    tree = tree_of({f"F{n}": bytes(size) for n, size in enumerate(sizes)})
+    options = ResolvedOptions(
+        tmp_path / "x.img", minimal=True, table=Table.NONE, sector_size=sector_size
+    )
+    size = plan(options, tree).size
+    given = replace(options, minimal=False, size=size)
+    assert plan(given, tree).size == size
     with pytest.raises(DoesNotFitError):
-        plan_image(
-            items(files),
-            ImageOptions(size=planned.size - sector_size, table=Table.NONE,
-                         sector_size=sector_size),
-        )  # fmt: skip
+        plan(replace(given, size=size - sector_size), tree)
 
 
 def test_type_that_no_volume_of_that_size_has(tmp_path: Path) -> None:
@@ -88,7 +99,7 @@ def test_type_that_no_volume_of_that_size_has(tmp_path: Path) -> None:
     ):
         with pytest.raises(DoesNotFitError, match=f"on {fat.name}; {hint}"):
             make(tmp_path / "esp.img", size=size, fat=fat)
-    with pytest.raises(DoesNotFitError, match="more than a FAT12 volume can hold"):
+    with pytest.raises(DoesNotFitError, match="more space than a FAT12 volume can have"):
         make(tmp_path / "esp.img", {"A": bytes(200 * MIB)}, fat=FatType.FAT12)
 
 
@@ -102,7 +113,7 @@ def test_size_and_smallest_are_not_both(tmp_path: Path) -> None:
 
 def test_given_identities(tmp_path: Path) -> None:
     image = tmp_path / "esp.img"
-    other = Guid(bytes(15) + b"1")
+    other = UUID(bytes_le=bytes(15) + b"1")
     report = make(image, label="MY DISK", volume_serial=0x1234ABCD, disk_guid=GUID,
                   partition_guid=other)  # fmt: skip
     assert (report.label, report.serial) == ("MY DISK", "1234-ABCD")
@@ -125,6 +136,7 @@ def test_disk_signature(tmp_path: Path) -> None:
 # ---- places
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [Table.GPT, Table.MBR])
 @pytest.mark.parametrize("alignment", [512, 4096, 65536, 3 * 512, 16 * MIB])
 def test_alignment(tmp_path: Path, table: Table, alignment: int) -> None:
@@ -194,7 +206,7 @@ def test_partitions_that_cannot_be(tmp_path: Path) -> None:
         ({"table": Table.NONE, "partitions": (one,)}, "needs a partition table"),
         ({"table": Table.MBR, "partitions": (one,) * 4}, "4 partitions at most"),
         ({"partitions": (one,) * 128}, "128 partitions at most"),
-        ({"table": Table.MBR, "partitions": (extra(b"", "apfs"),)}, "no such type"),
+        ({"table": Table.MBR, "partitions": (extra(b"", "apfs"),)}, "has no partition type apfs"),
         ({"partitions": (extra(b"", "linux", "x" * 37),)}, "longer than 36 UTF-16 units"),
     ):
         with pytest.raises(UsageError, match=f"--partition: .*{what}"):

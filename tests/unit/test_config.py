@@ -11,17 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from efi_image.config import (
+from efi_image.config.environment import (
     COMMITTED,
     LOCAL,
-    VARIABLES,
-    Configuration,
-    Variable,
     find_root,
     load,
     main,
     parse_file,
 )
+from efi_image.config.variables import VARIABLES, Configuration, Variable
 from efi_image.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -106,10 +104,10 @@ def test_what_no_file_sets_has_its_default(tmp_path: Path) -> None:
         ("\tCONFIGURATION := debug", "expected a line `NAME := value`"),
         ("export CONFIGURATION := debug", "expected a line `NAME := value`"),
         ("include other", "expected a line `NAME := value`"),
-        ("CONFIGURATION := debug # x", "CONFIGURATION may not contain '#' (make would take it"),
-        ("EDK2_ROOT := $(HOME)/edk2", "EDK2_ROOT may not contain '$' (make would expand it)"),
-        ("EDK2_ROOT := /a\\", "a line may not end with a backslash"),
-        ("# comment \\", "a line may not end with a backslash"),
+        ("CONFIGURATION := debug # x", "CONFIGURATION cannot contain '#' (make would take it"),
+        ("EDK2_ROOT := $(HOME)/edk2", "EDK2_ROOT cannot contain '$' (make would expand it)"),
+        ("EDK2_ROOT := /a\\", "a line cannot end with a backslash"),
+        ("# comment \\", "a line cannot end with a backslash"),
         ("EDK2_ROOT := /a ", "blanks at the end of the line"),
         ("EDK2_ROOT := /a\r", "the line ends with CR"),
         ("EDK2_ROOT := /a\x01", "control character in the line"),
@@ -117,7 +115,7 @@ def test_what_no_file_sets_has_its_default(tmp_path: Path) -> None:
         ("EDK2_ROOT := /my edk2", "EDK2_ROOT must be a path without blanks, not '/my edk2'"),
         ("TOOLCHAIN := /my tools", "TOOLCHAIN must be a path without blanks, not '/my tools'"),
         ("TOOLCHAIN :=", "TOOLCHAIN must be an absolute path, not ''"),
-        ("BUILD_DRIVERS := uefi bsd", "BUILD_DRIVERS may hold linux windows uefi, not"),
+        ("BUILD_DRIVERS := uefi bsd", "BUILD_DRIVERS can contain linux windows uefi, not"),
         ("BUILD_DRIVERS := uefi uefi", "BUILD_DRIVERS names one twice"),
         ("BUILD_DRIVERS :=", "BUILD_DRIVERS must name at least one of linux windows uefi"),
         ("SSH_PORT := 0", "SSH_PORT must be a number from 1 to 65535, not '0'"),
@@ -144,13 +142,13 @@ def test_fault_is_one_line_with_its_place(checkout: Path, line: str, expected: s
 
 def test_variable_set_twice(checkout: Path) -> None:
     (checkout / LOCAL).write_text("SSH_PORT := 22\nSSH_PORT := 22\n")
-    assert fault(checkout) == f"{LOCAL}:2: SSH_PORT is set already in {LOCAL}:1"
+    assert fault(checkout) == f"{LOCAL}:2: SSH_PORT is already set in {LOCAL}:1"
 
 
 def test_fault_of_the_environment(checkout: Path) -> None:
     expected = "environment: CONFIGURATION must be debug or release, not 'fast'"
     assert fault(checkout, CONFIGURATION="fast") == expected
-    assert "may not begin or end with a blank" in fault(checkout, EDK2_ROOT=" /x")
+    assert "cannot begin or end with a blank" in fault(checkout, EDK2_ROOT=" /x")
     assert "control character" in fault(checkout, VISUAL_STUDIO_ROOT="a\nb")
 
 
@@ -191,14 +189,14 @@ def test_root_is_the_checkout_of_the_package() -> None:
     assert find_root() == ROOT
 
 
-# ---- python3 -m efi_image.config
+# ---- python3 -m efi_image.config.environment
 
 
 def module(*arguments: str, folder: Path = ROOT, **environ: str) -> tuple[int, str, str]:
     """Run as make does: isolated from site-packages, so with the standard library alone."""
     kept = {k: v for k, v in os.environ.items() if k not in VARIABLES}
     result = subprocess.run(
-        [sys.executable, "-S", "-W", "error", "-m", "efi_image.config", *arguments],
+        [sys.executable, "-S", "-W", "error", "-m", "efi_image.config.environment", *arguments],
         capture_output=True,
         text=True,
         cwd=folder,

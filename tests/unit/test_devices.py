@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from layouts import build, load, names
 
 from efi_image import devices
-from efi_image.cli import main
-from efi_image.commands.write import confirm
+from efi_image.cli.main import main
+from efi_image.cli.write import confirm
 from efi_image.devices import Bus, Device, Mount, Reason
 from efi_image.devices.linux import LinuxDisks
 from efi_image.devices.watch import Event, changes
 from efi_image.errors import InputError, OutputError, UnsafeTarget
-from efi_image.reader.medium import Medium
-from efi_image.record import replace
-from efi_image.write.device import refuse, unmount_confirmed
-from efi_image.write.source import RawSource
+from efi_image.flash.device import refuse, unmount_confirmed
+from efi_image.flash.source import RawSource
+from efi_image.io.medium import Medium
 
 
 def listed(disks: devices.Disks) -> dict[str, Device]:
@@ -46,6 +46,7 @@ def test_layouts_are_dozens() -> None:
     assert len(names()) >= 48
 
 
+@pytest.mark.slow
 def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
     for name in names():
         layout = load(name, tmp_path / name)
@@ -95,10 +96,10 @@ def test_what_confirms_for_scripts(tmp_path: Path) -> None:
     ):  # fmt: skip
         confirm(device, source, key)
     for device, key, what in (
-        (plain, "other", "its own is 0123456789AB"),
-        (plain, "/dev/sdb", "its own is 0123456789AB"),
-        (twin, twin.serial, "has the serial number of /dev/sdc; --yes-erase /dev/sdb means this"),
-        (replace(plain, serial=""), "", "its own is /dev/sdb"),
+        (plain, "other", "this one needs --yes-erase 0123456789AB"),
+        (plain, "/dev/sdb", "this one needs --yes-erase 0123456789AB"),
+        (twin, twin.serial, "has the same serial number as /dev/sdc; .* --yes-erase /dev/sdb"),
+        (replace(plain, serial=""), "", "this one needs --yes-erase /dev/sdb"),
     ):
         with pytest.raises(UnsafeTarget, match=what):
             confirm(device, source, key)
@@ -112,6 +113,20 @@ def test_large_sectors_are_refused(tmp_path: Path) -> None:
     assert not device.safe
     with pytest.raises(UnsafeTarget, match="has sectors of 16384 bytes"):
         refuse(device, internal=True)
+
+
+@pytest.mark.parametrize(
+    ("layout", "hint"),
+    [
+        ("disk sda bus=sata size=1T", "is an internal disk; if you mean this disk, add --internal"),
+        ("disk sdb bus=usb size=8G\npart sdb1 sdb\nmount /dev/sdb1 /data ext4",
+         "is mounted at /data; unmount it first: `umount /data`"),
+    ],
+)  # fmt: skip
+def test_how_to_go_on_is_said(layout: str, hint: str, tmp_path: Path) -> None:
+    (device,) = LinuxDisks(build(layout, tmp_path).system).devices()
+    with pytest.raises(UnsafeTarget, match=hint):
+        refuse(device)
 
 
 def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
@@ -164,15 +179,15 @@ def test_the_unit_serial_number_page_is_read(tmp_path: Path) -> None:
 def test_partitions_and_other_things_are_no_targets(tmp_path: Path) -> None:
     layout = build("disk sda bus=sata size=1T\npart sda1 sda\nmd md0 on sda1", tmp_path)
     disks = LinuxDisks(layout.system)
-    with pytest.raises(UnsafeTarget, match="is a partition; .* which is /dev/sda"):
+    with pytest.raises(UnsafeTarget, match="is a partition, not a whole disk; use /dev/sda"):
         disks.find_number("8:1", "/dev/sda1")
-    with pytest.raises(UnsafeTarget, match="is no whole disk"):
+    with pytest.raises(UnsafeTarget, match="is not a disk that can boot"):
         disks.find_number("8:2", "/dev/md0")
-    with pytest.raises(InputError, match="is not there"):
+    with pytest.raises(InputError, match="does not exist"):
         disks.find_number("8:99", "/dev/sdz")
-    with pytest.raises(InputError, match="is no block device"):
+    with pytest.raises(InputError, match="is not a block device"):
         disks.find(str(tmp_path))
-    with pytest.raises(InputError, match="cannot be used"):
+    with pytest.raises(InputError, match="cannot be opened"):
         disks.find(str(tmp_path / "none"))
 
 
@@ -187,8 +202,8 @@ def test_a_disk_knows_the_files_on_it(tmp_path: Path) -> None:
     """
     disks = LinuxDisks(build(text, tmp_path / "tree").system)
     found = listed(disks)
-    assert disks.held(found["sdb"], ["/dev/null", str(image)]) == str(image)
-    assert disks.held(found["sdc"], ["/dev/null", str(image)]) == ""
+    assert disks.first_on(found["sdb"], ["/dev/null", str(image)]) == str(image)
+    assert disks.first_on(found["sdc"], ["/dev/null", str(image)]) == ""
 
 
 def test_the_disk_of_this_machine_is_refused() -> None:
@@ -204,7 +219,7 @@ def test_the_disk_of_this_machine_is_refused() -> None:
 @pytest.fixture
 def laptop(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LinuxDisks:
     disks = LinuxDisks(load("plain-laptop", tmp_path / "laptop").system)
-    monkeypatch.setattr("efi_image.commands.devices.disks", lambda: disks)
+    monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     return disks
 
 
@@ -213,9 +228,9 @@ def test_table(laptop: LinuxDisks, capsys: pytest.CaptureFixture[str]) -> None:
     header, first, second = capsys.readouterr().out.splitlines()
     assert header.split() == "DEVICE SIZE BUS MODEL SERIAL MOUNTED SAFE TO WRITE".split()
     assert first.split()[:4] == ["/dev/sda", "500.0", "GiB", "sata"]
-    assert first.endswith("no: holds /boot/efi, holds /, holds swap, is an internal disk")
+    assert first.endswith("no: contains /boot/efi, contains /, contains swap, is an internal disk")
     assert "usb (removable)  SanDisk Ultra Fit  4C530001230816109184  /media/ann/STICK" in second
-    assert second.endswith("yes, unmounts it first")
+    assert second.endswith("yes, after unmounting")
 
 
 def test_json(laptop: LinuxDisks, capsys: pytest.CaptureFixture[str]) -> None:
@@ -233,7 +248,7 @@ def test_foreign_names_do_no_harm(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     disks = LinuxDisks(load("hostile-names", tmp_path).system)
-    monkeypatch.setattr("efi_image.commands.devices.disks", lambda: disks)
+    monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     assert main(["devices"]) == 0
     shown = capsys.readouterr().out
     assert "\x1b" not in shown
@@ -244,9 +259,9 @@ def test_loop_devices_are_listed_when_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     disks = LinuxDisks(load("partitioned-loop", tmp_path).system)
-    monkeypatch.setattr("efi_image.commands.devices.disks", lambda: disks)
+    monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
     assert main(["devices"]) == 0
-    assert "no disks are there" in capsys.readouterr().out
+    assert "no disks found" in capsys.readouterr().out
     assert main(["devices", "--all"]) == 0
     assert "/dev/loop0" in capsys.readouterr().out
 

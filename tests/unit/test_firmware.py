@@ -8,8 +8,14 @@ from typing import Any
 
 import pytest
 
+from efi_image.emulator.firmware import (
+    FirmwareNeed,
+    Format,
+    descriptors,
+    find_firmware,
+    search_path,
+)
 from efi_image.errors import FirmwareMissing
-from efi_image.firmware import Format, Need, descriptors, find_firmware, search_path
 
 
 class Folders:
@@ -45,7 +51,7 @@ class Folders:
         return path
 
     def found(self, **need: Any) -> str:
-        return find_firmware(Need(**need), self.path).description
+        return find_firmware(FirmwareNeed(**need), self.path).description
 
 
 @pytest.fixture
@@ -162,7 +168,7 @@ def test_variables_are_copied(folders: Folders, tmp_path: Path) -> None:
     template.chmod(0o444)
     work = tmp_path / "a,b"
     work.mkdir()
-    copy = find_firmware(Need(), folders.path).copied(work)
+    copy = find_firmware(FirmwareNeed(), folders.path).copied(work)
     assert copy.variables is not None
     assert copy.variables.path.read_bytes() == template.read_bytes()
     copy.variables.path.write_bytes(b"changed")
@@ -181,7 +187,7 @@ def test_combined_file_is_copied_whole(folders: Folders, tmp_path: Path) -> None
     folders.add(2, "50-a", mapping=mapping)
     work = tmp_path / "work"
     work.mkdir()
-    copy = find_firmware(Need(), folders.path).copied(work)
+    copy = find_firmware(FirmwareNeed(), folders.path).copied(work)
     assert copy.code.format is Format.QCOW2
     assert copy.variables is None
     assert copy.code.path.parent == work
@@ -198,4 +204,4 @@ def test_search_path() -> None:
 
 def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(FirmwareMissing, match="nowhere"):
-        find_firmware(Need(), [tmp_path / "nowhere"])
+        find_firmware(FirmwareNeed(), [tmp_path / "nowhere"])

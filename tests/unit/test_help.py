@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import pty
 import re
@@ -18,11 +19,22 @@ from pathlib import Path
 import click
 import pytest
 
-from efi_image.cli import main
-from efi_image.commands.group import COMMANDS, cli
+from efi_image.cli.app import COMMANDS, cli
+from efi_image.cli.main import main
 
 ROOT = Path(__file__).parents[2]
+# see the word list in CONTRIBUTING.md
+BANNED = re.compile(
+    r"\b(?:mend(?:s|ed|ing)?|may not|holds?|held|shall|anew|of use|goes? with|is a fault of)\b"
+    r"|(?<!there )\b(?:is|are) no |, too\b(?! )",
+    re.I,
+)
 EXAMPLES = re.compile(r"\x08\nExamples?:\n((?: {2}zpp-image[^\n]*(?:\n|$))+)")
+
+
+def not_plain(text: str) -> list[str]:
+    """Words in a text that plain English does without."""
+    return BANNED.findall(text)
 
 
 def commands() -> Iterator[tuple[list[str], click.Command]]:
@@ -65,6 +77,63 @@ def parse_below(group: click.Group, context: click.Context) -> None:
             parse_below(command, below)
 
 
+def help_texts(command: click.Command) -> Iterator[str]:
+    """All that the help of a command says."""
+    yield command.help or ""
+    yield command.epilog or ""
+    yield command.get_short_help_str(200)
+    for parameter in command.params:
+        yield getattr(parameter, "help", None) or ""
+
+
+@pytest.mark.parametrize("name", list(COMMANDS_BY_NAME))
+def test_help_is_plain_english(name: str) -> None:
+    for text in help_texts(COMMANDS_BY_NAME[name]):
+        assert not_plain(text) == []
+
+
+@pytest.mark.parametrize("name", list(COMMANDS_BY_NAME))
+def test_help_begins_with_one_imperative_sentence(name: str) -> None:
+    first = (COMMANDS_BY_NAME[name].help or "").split("\n\n")[0]
+    assert re.fullmatch(r"[A-Z][a-z]+,? [^.]*\.", " ".join(first.split()))
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("Mend it.", ["Mend"]),
+        ("is no disk", ["is no "]),
+        ("there is no disk", []),
+        ("--bmap is the image, too", [", too"]),
+        ("A disk that shall boot holds it.", ["shall", "holds"]),
+        ("household, threshold, recommended, too small", []),
+    ],
+)
+def test_words_that_are_not_plain(text: str, found: list[str]) -> None:
+    assert not_plain(text) == found
+
+
+def strings(path: Path) -> Iterator[tuple[int, str]]:
+    """Docstrings and messages in a file, with their lines."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value:
+            yield node.lineno, node.value
+
+
+def test_messages_and_docstrings_are_plain_english() -> None:
+    package = ROOT / "efi_image"
+    files = [*package.glob("*.py")]
+    for folder in ("build", "cli", "config"):
+        files += (package / folder).rglob("*.py")
+    found = [
+        f"{path.name}:{line}: {word}"
+        for path in files
+        for line, text in strings(path)
+        for word in not_plain(text)
+    ]
+    assert found == []
+
+
 # ---- completion
 
 
@@ -87,11 +156,12 @@ def shell(name: str) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_bash_completes(program: dict[str, str]) -> None:
     script = """
         source <(zpp-image completion bash)
         complete -p zpp-image
-        for line in "zpp-image mak" "zpp-image make --plain" "zpp-image rig in"; do
+        for line in "zpp-image mak" "zpp-image make --plain" "zpp-image bochs in"; do
             COMP_WORDS=($line) COMP_CWORD=$((${#COMP_WORDS[@]} - 1)) COMPREPLY=()
             _zpp_image_completion zpp-image
             echo "${COMPREPLY[@]}"
@@ -106,6 +176,7 @@ def test_bash_completes(program: dict[str, str]) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_fish_completes(program: dict[str, str]) -> None:
     script = "zpp-image completion fish | source; complete -C 'zpp-image mak'"
     result = subprocess.run(
@@ -115,6 +186,7 @@ def test_fish_completes(program: dict[str, str]) -> None:
     assert result.stdout.split()[0] == "make"
 
 
+@pytest.mark.slow
 def test_zsh_completes(program: dict[str, str]) -> None:
     """On a terminal of its own, for zsh completes nowhere else."""
     lines = (
@@ -154,7 +226,7 @@ def test_unknown_shells_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.fixture(scope="module")
 def man_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("man")
-    script = ROOT / ".ci/setup/man_pages.py"
+    script = ROOT / ".ci/man_pages.py"
     subprocess.run(
         [sys.executable, script, folder, "2026-01-02"],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -163,6 +235,7 @@ def man_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_has_a_man_page(man_pages: Path) -> None:
     names = {"-".join(["zpp-image", *name.split()]) for name in COMMANDS_BY_NAME}
     assert {path.name for path in man_pages.iterdir()} == {f"{name}.1" for name in names}
@@ -171,9 +244,10 @@ def test_every_command_has_a_man_page(man_pages: Path) -> None:
         assert "\x08" not in text
         assert '"2026-01-02"' in text
         assert re.search(r"(?m)^\.SH EXAMPLES?\n\.nf\nzpp-image", text)
-    assert ".SH EXIT STATUS\n.nf\n0  done" in (man_pages / "zpp-image.1").read_text()
+    assert ".SH EXIT STATUS\n.nf\n0  success" in (man_pages / "zpp-image.1").read_text()
 
 
+@pytest.mark.slow
 def test_man_shows_them_without_a_fault(man_pages: Path) -> None:
     man = shell("man")
     for path in man_pages.iterdir():

@@ -11,24 +11,25 @@ from typing import NoReturn
 
 import oracles
 import pytest
+from trees import tree_of
 
-from efi_image.disk import Table
+from efi_image.build.image import Report, make_image
+from efi_image.build.options import ResolvedOptions
+from efi_image.build.partitions import Table
+from efi_image.build.plan import DEFAULT_SIZE
+from efi_image.config.environment import load
+from efi_image.config.resolve import resolve
+from efi_image.config.settings import merge
 from efi_image.errors import DoesNotFitError, OutputError, UsageError
-from efi_image.fat import parse_path
-from efi_image.image import DEFAULT_SIZE, ImageOptions, Item, Report, build, source_date
-from efi_image.source import BytesSource, FileSource
+from efi_image.io.source import FileSource, Source
 
 MIB = 1 << 20
 FILES = {"EFI/BOOT/BOOTX64.EFI": b"x" * 100_000, "EFI/zpp/zpp.conf": b"hypervisor = on\n"}
 
 
-def items(files: dict[str, bytes]) -> list[Item]:
-    return [Item(parse_path(path), BytesSource(path, data)) for path, data in files.items()]
-
-
 def make(output: Path, files: dict[str, bytes] = FILES, **options: object) -> Report:
-    asked = ImageOptions(**{"digest": True, **options})  # type: ignore[arg-type]
-    return build(items(files), asked, output)
+    asked = ResolvedOptions(output, **{"digest": True, **options})  # type: ignore[arg-type]
+    return make_image(asked, tree_of(files))
 
 
 def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
@@ -43,6 +44,7 @@ def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
         oracles.check_gpt(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "sector_size"),
     [(table, 512) for table in Table] + [(table, 4096) for table in Table if table != Table.ISO],
@@ -65,6 +67,7 @@ def test_default_image_is_fat32_and_sparse(tmp_path: Path) -> None:
     assert (tmp_path / "esp.img").stat().st_blocks * 512 < 4 * MIB
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", list(Table))
 def test_image_grows_with_its_files(tmp_path: Path, table: Table) -> None:
     files = {"BIG.BIN": os.urandom(90 * MIB)}
@@ -75,6 +78,7 @@ def test_image_grows_with_its_files(tmp_path: Path, table: Table) -> None:
     judge(tmp_path / "esp.img", report, files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", list(Table))
 @pytest.mark.parametrize("amount", [0, 1, 3 * MIB, 31 * MIB, 40 * MIB, 70 * MIB])
 def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, table: Table) -> None:
@@ -115,7 +119,7 @@ class _Unread:
 
 def test_output_is_checked_before_long_work(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
-        build([Item(("A",), _Unread())], ImageOptions(), tmp_path)
+        make_image(ResolvedOptions(tmp_path), tree_of({"A": _Unread()}))
 
 
 def test_huge_image_is_made_at_once_and_sparse(tmp_path: Path) -> None:
@@ -130,9 +134,9 @@ def test_huge_image_is_made_at_once_and_sparse(tmp_path: Path) -> None:
 def test_digests_are_made_when_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "source"
     path.write_bytes(b"x" * 1_000_000)
-    listed = [*items(FILES), Item(("SOURCE",), FileSource.open(path))]
-    with_digests = build(listed, ImageOptions(digest=True), tmp_path / "a.img")
-    without = build(listed, ImageOptions(), tmp_path / "b.img")
+    files: dict[str, bytes | Source] = {**FILES, "SOURCE": FileSource.open(path)}
+    with_digests = make_image(ResolvedOptions(tmp_path / "a.img", digest=True), tree_of(files))
+    without = make_image(ResolvedOptions(tmp_path / "b.img"), tree_of(files))
     data = (tmp_path / "a.img").read_bytes()
     assert data == (tmp_path / "b.img").read_bytes()
     assert with_digests.sha256 == hashlib.sha256(data).hexdigest()
@@ -172,8 +176,8 @@ def test_progress_counts_all_bytes(tmp_path: Path) -> None:
     path.write_bytes(b"x" * 1_000_000)
     os.truncate(path, 5_000_000)
     told: list[tuple[int, int]] = []
-    listed = [*items(FILES), Item(("SOURCE",), FileSource.open(path))]
-    build(listed, ImageOptions(), tmp_path / "x.img", lambda done, all_: told.append((done, all_)))
+    tree = tree_of({**FILES, "SOURCE": FileSource.open(path)})
+    make_image(ResolvedOptions(tmp_path / "x.img"), tree, lambda *count: told.append(count))
     total = 5_000_000 + sum(map(len, FILES.values()))
     assert told[-1] == (total, total)
     assert told == sorted(told)
@@ -192,6 +196,7 @@ def test_same_inputs_same_bytes(tmp_path: Path) -> None:
         assert other.serial != first.serial
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process(tmp_path: Path) -> None:
     """Neither hash seeds nor the time of day show in an image."""
     code = (
@@ -225,11 +230,11 @@ def test_volume_knows_its_place_on_the_disk(tmp_path: Path) -> None:
 @pytest.mark.parametrize("text", ["", "-1", "1.5", "now", "\u0661", "9" * 30])
 def test_bad_source_date(text: str) -> None:
     with pytest.raises(UsageError) as caught:
-        source_date({"SOURCE_DATE_EPOCH": text})
+        resolve(merge(load()), {"SOURCE_DATE_EPOCH": text})
     assert str(caught.value).startswith("SOURCE_DATE_EPOCH: ")
     assert caught.value.exit_code == 2
 
 
 def test_source_date() -> None:
-    assert source_date({}) == 0
-    assert source_date({"SOURCE_DATE_EPOCH": "1700000000"}) == 1_700_000_000
+    assert resolve(merge(load()), {}).seconds == 0
+    assert resolve(merge(load()), {"SOURCE_DATE_EPOCH": "1700000000"}).seconds == 1_700_000_000

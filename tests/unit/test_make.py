@@ -8,17 +8,16 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import oracles
 import pytest
-from makepe import BOOT_DRIVER, make_pe
+from makepe import make_pe
 
-from efi_image.cli import main
-from efi_image.conf import BootEntry, ZppConf, parse
+from efi_image.build.options import Addition
+from efi_image.cli.main import main
 from efi_image.errors import UsageError
-from efi_image.esp import Addition
+from efi_image.formats.zpp_conf import BootEntry, ZppConf, parse
 
 MIB = 1 << 20
 Capture = pytest.CaptureFixture[str]
@@ -180,214 +179,7 @@ def test_source_date_is_all_that_the_time_changes(
     assert "2023-11-14" in listing
 
 
-# ---- what is refused
-
-
-def bad_missing(build_dir: Path, _tmp: Path) -> list[str]:
-    (build_dir / "ZppDxe.efi").unlink()
-    return []
-
-
-def bad_truncated(build_dir: Path, _tmp: Path) -> list[str]:
-    os.truncate(build_dir / "ZppDxe.efi", 1000)
-    return []
-
-
-def bad_empty(build_dir: Path, _tmp: Path) -> list[str]:
-    os.truncate(build_dir / "ZppBoot.efi", 0)
-    return []
-
-
-def bad_machine(build_dir: Path, _tmp: Path) -> list[str]:
-    (build_dir / "ZppBoot.efi").write_bytes(make_pe(0xAA64))
-    return []
-
-
-def bad_swapped(build_dir: Path, _tmp: Path) -> list[str]:
-    (build_dir / "ZppBoot.efi").replace(build_dir / "ZppDxe.efi")
-    (build_dir / "ZppBoot.efi").write_bytes(make_pe(subsystem=BOOT_DRIVER))
-    return []
-
-
-def bad_kernel(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "bzImage").write_bytes(b"MZ" + bytes(0x200) + b"HdrS" + bytes(1000))
-    return ["--kernel", str(tmp / "bzImage")]
-
-
-def bad_kernel_folder(_build: Path, tmp: Path) -> list[str]:
-    return ["--kernel", str(tmp)]
-
-
-def bad_initrd_alone(_build: Path, tmp: Path) -> list[str]:
-    return ["--initrd", str(tmp / "initrd")]
-
-
-def bad_cmdline_alone(_build: Path, _tmp: Path) -> list[str]:
-    return ["--cmdline", "quiet"]
-
-
-def bad_cmdline(build_dir: Path, _tmp: Path) -> list[str]:
-    return ["--kernel", str(build_dir / "ZppBoot.efi"), "--cmdline", "a\nb"]
-
-
-def bad_name(build_dir: Path, _tmp: Path) -> list[str]:
-    return ["--add", f"{build_dir / 'ZppBoot.efi'}:/EFI/what?.efi"]
-
-
-def bad_name_in_folder(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "folder").mkdir()
-    (tmp / "folder" / "a:b").write_bytes(b"")
-    return ["--add", f"{tmp / 'folder'}:/data"]
-
-
-def bad_backslash(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "folder").mkdir()
-    (tmp / "folder" / "a\\b").write_bytes(b"")
-    return ["--add", f"{tmp / 'folder'}:/data"]
-
-
-def bad_unicode_name(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "folder").mkdir()
-    (Path(os.fsdecode(os.fsencode(tmp / "folder") + b"/\xff"))).write_bytes(b"")
-    return ["--add", f"{tmp / 'folder'}:/data"]
-
-
-def bad_added_machine(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "arm.efi").write_bytes(make_pe(0xAA64))
-    return ["--add", f"{tmp / 'arm.efi'}:/tools/arm.efi"]
-
-
-def bad_twice(build_dir: Path, _tmp: Path) -> list[str]:
-    return ["--add", f"{build_dir / 'ZppBoot.efi'}:/EFI/BOOT/BOOTX64.EFI"]
-
-
-def bad_fifo(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "folder").mkdir()
-    os.mkfifo(tmp / "folder" / "fifo")
-    return ["--add", f"{tmp / 'folder'}:/data"]
-
-
-def bad_link(_build: Path, tmp: Path) -> list[str]:
-    (tmp / "folder").mkdir()
-    (tmp / "folder" / "loop").symlink_to(tmp / "folder")
-    return ["--add", f"{tmp / 'folder'}:/data"]
-
-
-def bad_no_colon(_build: Path, _tmp: Path) -> list[str]:
-    return ["--add", "file"]
-
-
-def bad_too_small(_build: Path, _tmp: Path) -> list[str]:
-    return ["--size", "1M"]
-
-
-def bad_size(_build: Path, _tmp: Path) -> list[str]:
-    return ["--size", "big"]
-
-
-def bad_huge_size(_build: Path, _tmp: Path) -> list[str]:
-    return ["--size", "4T"]
-
-
-def bad_port(_build: Path, _tmp: Path) -> list[str]:
-    return ["--serial", "com1"]
-
-
-def bad_option(_build: Path, _tmp: Path) -> list[str]:
-    return ["--sizes", "1M"]
-
-
-def bad_sector(_build: Path, _tmp: Path) -> list[str]:
-    return ["--sector-size", "520"]
-
-
-Bad = Callable[[Path, Path], list[str]]
-
-
-@pytest.mark.parametrize("old", [True, False], ids=["old", "new"])
-@pytest.mark.parametrize(
-    ("prepare", "code", "what"),
-    [
-        (bad_missing, 3, "ZppDxe.efi: does not exist; `make` builds it"),
-        (bad_truncated, 3, "ZppDxe.efi: is truncated: 1000 bytes"),
-        (bad_empty, 3, "ZppBoot.efi: is no PE file, or a truncated one"),
-        (bad_machine, 3, "ZppBoot.efi: is for Arm (64 bits), not x86-64"),
-        (bad_swapped, 3, "is a UEFI boot-service driver, not a UEFI application"),
-        (bad_kernel, 3, "a Linux kernel needs its EFI stub"),
-        (bad_kernel_folder, 3, "is a directory"),
-        (bad_initrd_alone, 2, "--initrd: is of use only with --kernel"),
-        (bad_cmdline_alone, 2, "--cmdline: is of use only with --kernel"),
-        (bad_cmdline, 2, "cmdline: 'a\\nb' cannot stand in zpp.conf"),
-        (bad_name, 3, "/EFI/what?.efi: FAT cannot hold the name 'what?.efi': it contains '?'"),
-        (bad_name_in_folder, 3, "FAT cannot hold the name 'a:b'"),
-        (bad_backslash, 3, "it contains '\\\\'"),
-        (bad_unicode_name, 3, "is not valid Unicode"),
-        (bad_added_machine, 3, "arm.efi: is for Arm (64 bits), not x86-64 as \\tools\\arm.efi has"),
-        (bad_twice, 3, "\\EFI\\BOOT\\BOOTX64.EFI: is there already"),
-        (bad_fifo, 3, "fifo: is not a regular file"),
-        (bad_link, 3, "loop: is a link to a directory"),
-        (bad_no_colon, 2, "file: expected SOURCE:TARGET"),
-        (bad_too_small, 5, "--size: 1048576 bytes are too few for these files; 3M is enough"),
-        (bad_size, 2, "--size: expected a size such as 64M or 1G, not 'big'"),
-        (bad_huge_size, 5, "are more than a FAT volume can have"),
-        (bad_port, 2, "--serial: expected an I/O port"),
-        (bad_option, 2, "No such option"),
-        (bad_sector, 2, "520"),
-    ],
-)
-def test_bad_input(
-    build_dir: Path, tmp_path: Path, capsys: Capture, prepare: Bad, code: int, what: str, old: bool
-) -> None:
-    arguments = prepare(build_dir, tmp_path)
-    folder = tmp_path / "output"
-    folder.mkdir()
-    image = folder / "esp.img"
-    if old:
-        image.write_bytes(b"old")
-    assert make(build_dir, image, *arguments) == code
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("zpp-image: ")
-    assert err.endswith("\n")
-    assert err.removesuffix("\n").isprintable()
-    assert what in err
-    assert list(folder.iterdir()) == ([image] if old else [])
-    assert not old or image.read_bytes() == b"old"
-
-
-@pytest.mark.parametrize(
-    ("output", "what"),
-    [
-        (".", "is a directory; "),
-        ("fifo", "is a FIFO"),
-        ("/dev/null", "is a device; "),
-        ("none/esp.img", "its directory does not exist"),
-        ("/proc/esp.img", "cannot be written: "),
-    ],
-)
-def test_bad_output(
-    build_dir: Path, tmp_path: Path, capsys: Capture, output: str, what: str
-) -> None:
-    os.mkfifo(tmp_path / "fifo")
-    before = sorted(tmp_path.iterdir())
-    assert make(build_dir, tmp_path / output) == 4
-    out, err = capsys.readouterr()
-    assert out == ""
-    assert err.startswith("zpp-image: ")
-    assert what in err
-    assert len(err.splitlines()) == 1
-    assert sorted(tmp_path.iterdir()) == before
-
-
-def test_block_device_is_refused(build_dir: Path, tmp_path: Path, capsys: Capture) -> None:
-    device = tmp_path / "disk"
-    try:
-        os.mknod(device, 0o60600, os.makedev(7, 255))
-    except PermissionError:
-        device = next((p for p in Path("/dev").iterdir() if p.is_block_device()), device)
-    assert device.is_block_device(), "this test needs root, or a block device in /dev"
-    assert make(build_dir, device) == 4
-    assert "is a device; make an image file" in capsys.readouterr().err
+# ---- how it ends
 
 
 def start_make(
@@ -451,11 +243,12 @@ def test_signal_leaves_no_half_written_file(
     assert image.read_bytes() == b"old"
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_files(build_dir: Path, tmp_path: Path, big: Path) -> None:
     """The kernel's high-water mark of the process alone, not of the one it was forked from."""
     code = (
         "import pathlib, re, sys\n"
-        "from efi_image.cli import main\n"
+        "from efi_image.cli.main import main\n"
         "assert main(sys.argv[1:]) == 0\n"
         "status = pathlib.Path('/proc/self/status').read_text()\n"
         "print(re.search(r'VmHWM:\\s+(\\d+) kB', status)[1])\n"
@@ -470,6 +263,7 @@ def test_memory_does_not_grow_with_the_files(build_dir: Path, tmp_path: Path, bi
     assert int(result.stdout.splitlines()[-1]) < 50 * 1024  # KiB; the file has 300 MiB
 
 
+@pytest.mark.slow
 def test_ignored_signals_stay_ignored(build_dir: Path, tmp_path: Path, big: Path) -> None:
     folder = tmp_path / "output"
     folder.mkdir()
@@ -490,7 +284,7 @@ def test_full_disk(build_dir: Path, tmp_path: Path) -> None:
         "import resource, signal, sys\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 20, 1 << 20))\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
-        "from efi_image.cli import main\n"
+        "from efi_image.cli.main import main\n"
         "sys.exit(main(sys.argv[1:]))\n"
     )
     result = subprocess.run(

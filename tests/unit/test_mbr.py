@@ -8,16 +8,16 @@ from pathlib import Path
 import oracles
 import pytest
 
-from efi_image.mbr import Mbr, MbrPartition, chs
+from efi_image.formats.mbr import Mbr, PartitionRecord, chs
 
 MIB = 1 << 20
 
 
 def test_sfdisk_reads_what_was_written(tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
-    rows = (MbrPartition(0xEF, 2048, 4096), MbrPartition(0x83, 6144, 2048))
+    rows = (PartitionRecord.create(0xEF, 2048, 4096), PartitionRecord.create(0x83, 6144, 2048))
     with image.open("wb") as file:
-        file.write(Mbr(0xDEADBEEF, rows).sector())
+        file.write(Mbr(0xDEADBEEF, rows).pack())
         file.truncate(8 * MIB)
     assert "No errors detected" in oracles.run("sfdisk", "--verify", image)
     shown = json.loads(oracles.run("sfdisk", "--json", image))["partitiontable"]

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import oracles
 import pytest
+from trees import tree_of
 
-from efi_image.fat import parse_path
-from efi_image.image import ImageOptions, Item, build
-from efi_image.source import BytesSource
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
 
 MIB = 1 << 20
 FAT = 1 << 16  # stands for where the first FAT begins
@@ -25,7 +25,7 @@ def test_missing_oracle_fails_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> No
 @pytest.fixture
 def image(tmp_path: Path) -> Path:
     path = tmp_path / "esp.img"
-    build([Item(parse_path("a.txt"), BytesSource("a", b"a" * 5000))], ImageOptions(), path)
+    make_image(ResolvedOptions(path), tree_of({"a.txt": b"a" * 5000}))
     return path
 
 
@@ -35,6 +35,7 @@ def spoil(image: Path, offset: int) -> None:
     image.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "offset",
     [

@@ -8,32 +8,41 @@ import re
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import oracles
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from test_image import FILES, items
+from test_image import FILES
 from test_make import make as run_make
 from test_make import start_make, wait_for_second_file
+from trees import tree_of
 
-from efi_image.bmap import BLOCK, BlockMap
-from efi_image.container import VMDK_DESCRIPTOR, crc32c, settle_vmdk
+from efi_image.build.image import Report, make_image
+from efi_image.build.options import OutputFormat, ResolvedOptions
+from efi_image.build.plan import plan
 from efi_image.errors import InputError, MissingError, OutputError, UsageError
-from efi_image.image import ImageOptions, Item, Report, build, plan_image
-from efi_image.output import Form, Target, form_of
-from efi_image.source import FileSource
+from efi_image.formats.bmap import BLOCK, BmapBuilder
+from efi_image.formats.virtual_disk import VMDK_DESCRIPTOR, crc32c, settle_vmdk
+from efi_image.io.source import FileSource
 
 MIB = 1 << 20
-STREAMS = {Form.GZIP: "gzip", Form.XZ: "xz", Form.ZSTD: "zstd"}
-DISKS = [form for form in Form if not form.is_stream]
+STREAMS = {OutputFormat.GZIP: "gzip", OutputFormat.XZ: "xz", OutputFormat.ZSTD: "zstd"}
+DISKS = [form for form in OutputFormat if not form.is_stream]
 Capture = pytest.CaptureFixture[str]
-OPTIONS = ImageOptions(size=40 * MIB, digest=True)
+OPTIONS = ResolvedOptions(Path("a"), size=40 * MIB, digest=True)
 
 
-def make(path: Path, form: Form | None = None, bmap: Path | None = None) -> Report:
-    return build(items(FILES), OPTIONS, Target(path, form or form_of(path.name), bmap))
+def options(
+    path: Path, form: OutputFormat | None = None, bmap: Path | None = None
+) -> ResolvedOptions:
+    return replace(OPTIONS, output=path, output_format=form or OutputFormat.of(path), bmap=bmap)
+
+
+def make(path: Path, bmap: Path | None = None) -> Report:
+    return make_image(options(path, bmap=bmap), tree_of(FILES))
 
 
 @pytest.fixture
@@ -44,16 +53,18 @@ def raw(tmp_path: Path) -> bytes:
 
 
 def test_forms_by_suffix() -> None:
-    assert {form_of(f"a.{form.value.upper()}") for form in Form} == set(Form)
-    assert form_of("a.img.zst") is Form.ZSTD
-    assert form_of("a.img") is form_of("a") is form_of("zst") is Form.RAW
+    names = [f"a.{form.value.upper()}" for form in OutputFormat]
+    assert [OutputFormat.of(Path(name)) for name in names] == list(OutputFormat)
+    assert OutputFormat.of(Path("a.img.zst")) is OutputFormat.ZSTD
+    assert {OutputFormat.of(Path(name)) for name in ("a.img", "a", "zst")} == {OutputFormat.RAW}
 
 
 # ---- streams
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", STREAMS)
-def test_streams(tmp_path: Path, raw: bytes, form: Form) -> None:
+def test_streams(tmp_path: Path, raw: bytes, form: OutputFormat) -> None:
     file = tmp_path / f"a.img.{form.value}"
     report = make(file)
     oracles.run(STREAMS[form], "-t", file)
@@ -102,8 +113,9 @@ def test_reader_that_goes_away(build_dir: Path) -> None:
     assert message == b"zpp-image: standard output: cannot be written: Broken pipe\n"
 
 
-@pytest.mark.parametrize("form", [Form.RAW, *STREAMS])
-def test_full_disk(tmp_path: Path, form: Form, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.slow
+@pytest.mark.parametrize("form", [OutputFormat.RAW, *STREAMS])
+def test_full_disk(tmp_path: Path, form: OutputFormat, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file that cannot grow fails as one on a full disk does."""
     import resource  # noqa: PLC0415
     import signal  # noqa: PLC0415
@@ -117,7 +129,7 @@ def test_full_disk(tmp_path: Path, form: Form, monkeypatch: pytest.MonkeyPatch) 
     resource.setrlimit(resource.RLIMIT_FSIZE, (MIB + MIB // 2, limits[1]))
     try:
         with pytest.raises(OutputError, match="out: cannot be written: File too large"):
-            build([Item(("A",), FileSource.open(source))], OPTIONS, Target(path, form))
+            make_image(options(path, form), tree_of({"A": FileSource.open(source)}))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
         signal.signal(signal.SIGXFSZ, before)
@@ -129,7 +141,7 @@ def test_full_disk(tmp_path: Path, form: Form, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize("form", DISKS)
-def test_virtual_disks(tmp_path: Path, raw: bytes, form: Form) -> None:
+def test_virtual_disks(tmp_path: Path, raw: bytes, form: OutputFormat) -> None:
     file = tmp_path / f"a:b.{form.value}"
     report = make(file)
     assert report.sha256 == hashlib.sha256(raw).hexdigest()
@@ -156,7 +168,7 @@ def test_content_id_of_any_length(tmp_path: Path, digits: str) -> None:
     other = other.rstrip(b"\0").ljust(len(text), b"\0")
     (tmp_path / "b").write_bytes(whole[: VMDK_DESCRIPTOR.start] + other
                                  + whole[VMDK_DESCRIPTOR.stop :])  # fmt: skip
-    seed = plan_image(items(FILES), OPTIONS).digest
+    seed = plan(OPTIONS, tree_of(FILES)).digest
     with (tmp_path / "b").open("r+b", buffering=0) as file:
         settle_vmdk(file, seed)
     assert (tmp_path / "b").read_bytes() == whole
@@ -166,14 +178,14 @@ def test_identities_follow_the_content(tmp_path: Path) -> None:
     for form in DISKS[1:]:
         one, two = tmp_path / f"1.{form.value}", tmp_path / f"2.{form.value}"
         make(one)
-        build(items({"A": b""}), OPTIONS, Target(two, form))
+        make_image(options(two), tree_of({"A": b""}))
         heads = [path.read_bytes()[: 128 * 1024] for path in (one, two)]
         assert heads[0] != heads[1], form
 
 
 def test_without_qemu_img(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(MissingError, match="qemu-img is missing.*apt-get install qemu-utils"):
+    with pytest.raises(MissingError, match="qemu-img is needed.*apt-get install qemu-utils"):
         make(tmp_path / "a.qcow2")
     assert list(tmp_path.iterdir()) == []
 
@@ -199,6 +211,7 @@ def test_crc32c() -> None:
 # ---- bmap
 
 
+@pytest.mark.slow
 def test_bmaptool_copies_by_the_map(tmp_path: Path, raw: bytes) -> None:
     bmap = tmp_path / "a.bmap"
     report = make(tmp_path / "a.img.gz", bmap=bmap)
@@ -226,13 +239,13 @@ def test_bmaptool_sees_damage(tmp_path: Path, raw: bytes) -> None:
                 max_size=8), st.integers(0, 2 * BLOCK))  # fmt: skip
 def test_map_of_any_data(pieces: list[tuple[int, bytes]], rest: int) -> None:
     """Each range's sum is that of its blocks, and all outside of them is zeros."""
-    blocks, image = BlockMap(), b""
+    blocks, image = BmapBuilder(), b""
     for gap, data in pieces:
         image += bytes(gap)
         blocks.data(len(image), memoryview(data))
         image += data
     image += bytes(rest)
-    text = blocks.finish(len(image)).decode()
+    text = blocks.finish(len(image)).pack().decode()
     left, last_end, count = bytearray(image), -1, 0
     for digest, first, last in re.findall(r'chksum="(\w+)"> (\d+)(?:-(\d+))? <', text):
         start, end = int(first), int(last or first)
@@ -251,13 +264,14 @@ def test_map_of_any_data(pieces: list[tuple[int, bytes]], rest: int) -> None:
 
 def test_targets_that_cannot_be(tmp_path: Path, build_dir: Path) -> None:
     for target, error, what in (
-        (Target(Path("-"), Form.QCOW2), UsageError, "qcow2 cannot go to standard output"),
-        (Target(tmp_path / "a", Form.RAW, tmp_path / "a"), UsageError, "--bmap: is the image"),
-        (Target(tmp_path / "a", Form.RAW, tmp_path), OutputError, "is a directory"),
-        (Target(tmp_path / "no" / "a", Form.ZSTD), OutputError, "its directory does not exist"),
-    ):
+        (options(Path("-"), OutputFormat.QCOW2), UsageError, "qcow2 cannot go to standard output"),
+        (options(tmp_path / "a", None, tmp_path / "a"), UsageError,
+         "a: --bmap and OUTPUT are the same file"),
+        (options(tmp_path / "a", None, tmp_path), OutputError, "is a directory"),
+        (options(tmp_path / "no" / "a.zst"), OutputError, "its directory does not exist"),
+    ):  # fmt: skip
         with pytest.raises(error, match=what):
-            build(items(FILES), OPTIONS, target)
+            make_image(target, tree_of(FILES))
     assert list(tmp_path.iterdir()) == [build_dir]
 
 
@@ -268,8 +282,7 @@ def test_failure_leaves_both_files(tmp_path: Path) -> None:
     source = FileSource.open(tmp_path / "source")
     (tmp_path / "source").write_bytes(b"new and longer")
     with pytest.raises(InputError, match="changed while it was used"):
-        build([Item(("A",), source)], OPTIONS,
-              Target(tmp_path / "a.zst", Form.ZSTD, tmp_path / "a.bmap"))  # fmt: skip
+        make_image(options(tmp_path / "a.zst", bmap=tmp_path / "a.bmap"), tree_of({"A": source}))
     assert (tmp_path / "a.zst").read_bytes() == (tmp_path / "a.bmap").read_bytes() == b"old"
     assert len(list(tmp_path.iterdir())) == 3
 

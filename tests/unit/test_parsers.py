@@ -45,6 +45,7 @@ def test_seeds_are_taken(name: str) -> None:
     assert [seed[:80] for seed in target.seeds() if refused(target, seed)] == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 @settings(deadline=None, max_examples=60)
 @given(st.data())
@@ -54,6 +55,7 @@ def test_any_bytes(name: str, data: st.DataObject) -> None:
         refused(target, data.draw(st.binary(max_size=5000)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 @settings(deadline=None, max_examples=100)
 @given(st.data())
@@ -78,6 +80,7 @@ def test_memory_is_bounded(name: str, data: st.DataObject) -> None:
     assert peak < MEMORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_a_short_run_of_the_fuzzer(name: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris")

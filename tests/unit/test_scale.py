@@ -9,11 +9,12 @@ from pathlib import Path
 
 import oracles
 import pytest
+from trees import tree_of
 
-from efi_image.fat import parse_path
-from efi_image.identity import SAMPLED
-from efi_image.image import ImageOptions, Item, build
-from efi_image.source import BytesSource, FileSource
+from efi_image.build.identity import SAMPLED
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
+from efi_image.io.source import FileSource
 
 MIB = 1 << 20
 LARGEST = (1 << 32) - 1
@@ -77,6 +78,7 @@ def read(descriptor: int, offset: int, count: int) -> bytes:
     return os.pread(descriptor, count, offset)
 
 
+@pytest.mark.slow
 def test_twenty_thousand_colliding_files(tmp_path: Path) -> None:
     folder = tmp_path / "many"
     folder.mkdir()
@@ -91,11 +93,11 @@ def test_twenty_thousand_colliding_files(tmp_path: Path) -> None:
 def test_files_are_read_once_but_for_the_ends_of_some(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    items = []
+    sources = {}
     for number in range(300):
         path = tmp_path / f"{number:03}"
         path.write_bytes(b"x" * 100_000)
-        items.append(Item(parse_path(path.name), FileSource.open(path)))
+        sources[path.name] = FileSource.open(path)
     opened: list[str] = []
     original = FileSource.descriptor
 
@@ -104,8 +106,8 @@ def test_files_are_read_once_but_for_the_ends_of_some(
         return original(source)
 
     monkeypatch.setattr(FileSource, "descriptor", count)
-    build(items, ImageOptions(), tmp_path / "x.img")
-    times = [opened.count(item.source.name) for item in items]
+    make_image(ResolvedOptions(tmp_path / "x.img"), tree_of(sources))
+    times = [opened.count(source.name) for source in sources.values()]
     assert set(times[:SAMPLED]) == {3}  # both ends, and all of it
     assert set(times[SAMPLED:]) == {1}
 
@@ -114,15 +116,15 @@ def test_files_are_read_once_but_for_the_ends_of_some(
 def crowded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Two images of 120,000 empty files in two directories; a thousandth have other names."""
     folder = tmp_path_factory.mktemp("crowded")
-    empty = BytesSource("empty", b"")
     images = folder / "one.img", folder / "two.img"
     for number, image in enumerate(images):
         names = (f"F{n + number * 500_000 * (n % 1000 == 7):07}.TXT" for n in range(120_000))
-        items = (Item((f"D{n // 60_000}", name), empty) for n, name in enumerate(names))
-        build(items, ImageOptions(), image)
+        tree = tree_of({f"D{n // 60_000}/{name}": b"" for n, name in enumerate(names)})
+        make_image(ResolvedOptions(image), tree)
     return images
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "code"),
     [("ls -r --json", 0), ("inspect", 0), ("inspect --json", 0), ("verify", 1)],
@@ -133,10 +135,12 @@ def test_reading_many_names_takes_little_memory(
     assert peak_memory(*words.split(), crowded[0], code=code) < MEMORY
 
 
+@pytest.mark.slow
 def test_comparing_many_names_takes_little_memory(crowded: tuple[Path, Path]) -> None:
     assert peak_memory("diff", *crowded, code=1) < MEMORY
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("packing", ["", "zstd", "gzip"])
 def test_writing_takes_little_memory(tmp_path: Path, packing: str) -> None:
     image, stick = tmp_path / "x.img", tmp_path / "stick"

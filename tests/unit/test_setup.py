@@ -1,4 +1,4 @@
-"""make and the scripts of set-up where they cannot go on: why, and what to do."""
+"""Where make and the set-up scripts stop, they say why and what to do."""
 
 from __future__ import annotations
 
@@ -94,4 +94,4 @@ def test_checkout_with_a_blank_in_its_path(tmp_path: Path) -> None:
     folder.mkdir()
     done = make(folder)
     assert done.returncode == 2
-    assert f"which make cannot work with: {folder}" in done.stderr
+    assert f"move the checkout: {folder}" in done.stderr

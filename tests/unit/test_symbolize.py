@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from efi_image import cli
-from efi_image.config import load
+from efi_image.cli import main as cli
+from efi_image.config.environment import load
+from efi_image.debug.symbolize import address_in, build_id, symbolize
 from efi_image.errors import ExitCode, InputError, MissingError
-from efi_image.symbolize import address_in, build_id, symbolize
 
 SOURCE = """\
 volatile int value;
@@ -97,13 +97,15 @@ def test_symbols_of_another_build_are_refused(program: Path, tmp_path: Path) -> 
     assert own
     assert f"Build ID: {own}\n" in text
     assert len(list(symbolize(report % own[:12], program, SYMBOLIZER))) == 3
-    with pytest.raises(InputError, match=f"build {own[:12]}, the report of build 0123456789ab"):
+    with pytest.raises(
+        InputError, match=f"has build ID {own[:12]}, but the report has 0123456789ab"
+    ):
         list(symbolize(report % "0123456789ab", program, SYMBOLIZER))
     stripped = tmp_path / "stripped"
     subprocess.run(
         ["objcopy", "--remove-section=.note.gnu.build-id", program, stripped], check=True
     )
-    with pytest.raises(InputError, match=r"is of build \?, the report of build"):
+    with pytest.raises(InputError, match=r"has build ID \?, but the report has"):
         list(symbolize(report % own[:12], stripped, SYMBOLIZER))
 
 
@@ -116,11 +118,11 @@ def test_command(program: Path, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
 def test_what_is_missing(program: Path, tmp_path: Path) -> None:
     report = "zpp:   called from 0x1234\n"
-    with pytest.raises(InputError, match="nothing: is missing"):
+    with pytest.raises(InputError, match="nothing: does not exist"):
         list(symbolize(report, tmp_path / "nothing", SYMBOLIZER))
     (tmp_path / "text").write_text("text")
     for folder in (tmp_path, tmp_path / "text"):
-        with pytest.raises(MissingError, match="llvm-symbolizer: cannot be started"):
+        with pytest.raises(MissingError, match="llvm-symbolizer: does not start"):
             list(symbolize(report, program, folder / "llvm-symbolizer"))
-    with pytest.raises(InputError, match="has no symbols that can be read"):
+    with pytest.raises(InputError, match="has no readable symbols"):
         list(symbolize(report, tmp_path / "text", SYMBOLIZER))

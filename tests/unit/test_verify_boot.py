@@ -8,13 +8,16 @@ from pathlib import Path
 import oracles
 import pytest
 from makepe import APPLICATION, BOOT_DRIVER, make_pe
+from trees import tree_of
 
-from efi_image.disk import Table
-from efi_image.fat import Demand, FatType, Identity, Tree, parse_path, plan
-from efi_image.image import ImageOptions, Item, build
-from efi_image.pe import Machine
-from efi_image.sink import Sink
-from efi_image.source import BytesSource
+from efi_image.build.image import make_image
+from efi_image.build.options import ResolvedOptions
+from efi_image.build.partitions import Table
+from efi_image.formats.fat import FatType, Tree, VolumeContents, VolumeIdentity, parse_path, plan
+from efi_image.formats.fat.geometry import choose
+from efi_image.formats.pe.uefi import Machine
+from efi_image.io.sink import Sink
+from efi_image.io.source import BytesSource
 from efi_image.verify import Options, Report, verify
 
 BOOT = "\\EFI\\BOOT\\BOOTX64.EFI"
@@ -30,7 +33,10 @@ def volume(tmp_path: Path, files: dict[str, bytes]) -> Path:
     for path, data in files.items():
         tree.add(parse_path(path), BytesSource(path, data))
     image = tmp_path / "volume.img"
-    planned = plan(Demand(tree), Identity(1, "LABEL", 0), sectors=4096, kind=FatType.FAT12)
+    contents = VolumeContents(tree)
+    layout = choose(4096, 512, contents.fits, FatType.FAT12)
+    assert layout
+    planned = plan(contents, VolumeIdentity(1, "LABEL", 0), layout)
     with image.open("wb") as file:
         sink = Sink(file.fileno(), str(image))
         planned.write(sink)
@@ -160,13 +166,14 @@ def test_made_images_are_clean(
     tmp_path: Path, sector_size: int, partitioned: bool, size: int
 ) -> None:
     image = tmp_path / "made.img"
-    items = [
-        Item(parse_path(BOOT), BytesSource("boot", GOOD)),
-        Item(parse_path("\\a directory\\Ein längerer Name.txt"), BytesSource("text", b"text")),
-        Item(parse_path("\\a directory\\Ein längerer Name 2.txt"), BytesSource("text", b"text")),
-    ]
+    files = {
+        BOOT: GOOD,
+        "\\a directory\\Ein längerer Name.txt": b"text",
+        "\\a directory\\Ein längerer Name 2.txt": b"text",
+    }
     table = Table.GPT if partitioned else Table.NONE
-    build(items, ImageOptions(size=size, table=table, sector_size=sector_size), image)
+    asked = ResolvedOptions(image, size=size, table=table, sector_size=sector_size)
+    make_image(asked, tree_of(files))
     options = Options(sector_size=sector_size, machines=(Machine.X64,))
     assert verify(image, options).findings == ()
     # the other sector size does not fit

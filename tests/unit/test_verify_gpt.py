@@ -13,7 +13,7 @@ import oracles
 import pytest
 from fatdamage import make_fat
 
-from efi_image.verify import Options, Report, Severity, mend, verify
+from efi_image.verify import Options, Report, Severity, repair, verify
 
 MIB = 1 << 20
 SECTORS = 9 * MIB // 512
@@ -49,7 +49,7 @@ def is_damaged(report: Report) -> bool:
 
 
 def others_say_sound(image: Path) -> dict[str, bool]:
-    """By tool: whether it finds nothing; both mend in memory first, so their words count."""
+    """By tool: whether it finds nothing; both repair in memory first, so their words count."""
     verdicts = {}
     for tool, (option, words) in TOOLS.items():
         report = oracles.run(tool, option, image, check=False)
@@ -96,7 +96,7 @@ class Disk:
 
 @dataclass(frozen=True)
 class Damage:
-    """A fault, the rule that finds it, which tools see it too, and whether --fix mends it."""
+    """A fault, the rule that finds it, which tools see it too, and whether --fix repairs it."""
 
     name: str
     rule: str
@@ -209,7 +209,7 @@ def test_sound_disk_is_clean(original: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda d: f"{d.rule}-{d.name}")
-def test_damage_is_found_and_mended(original: Path, tmp_path: Path, damage: Damage) -> None:
+def test_damage_is_found_and_repaired(original: Path, tmp_path: Path, damage: Damage) -> None:
     image = tmp_path / "damaged.img"
     disk = Disk(bytearray(original.read_bytes()))
     damage.change(disk)
@@ -221,10 +221,10 @@ def test_damage_is_found_and_mended(original: Path, tmp_path: Path, damage: Dama
     assert found == {"sgdisk": damage.sgdisk, "sfdisk": damage.sfdisk}
     assert image.read_bytes() == disk.data
     fixed = tmp_path / "fixed.img"
-    mended = mend(image, fixed)
-    assert bool(mended.done) is damage.fixed
+    repaired = repair(image, fixed)
+    assert bool(repaired.fixed) is damage.fixed
     if damage.fixed:
-        assert mended.after.findings == ()
+        assert repaired.after.findings == ()
         assert others_say_sound(fixed) == {"sgdisk": True, "sfdisk": True}
         assert oracles.run("sgdisk", "-i", "1", fixed).count("C12A7328") == 1
         # nothing but the tables was touched
@@ -252,9 +252,9 @@ def test_hidden_sectors(original: Path, tmp_path: Path) -> None:
     image.write_bytes(data)
     report = verify(image)
     assert codes(report) == {"F113"}
-    place = report.findings[0].place
+    place = report.findings[0].location
     assert (place.part, place.offset, place.sector) == ("partition 1", MIB + 0x1C, 2048)
-    assert mend(image).after.findings == ()
+    assert repair(image).after.findings == ()
     assert image.read_bytes() == original.read_bytes()
 
 
@@ -344,4 +344,4 @@ def test_nothing_known(tmp_path: Path) -> None:
     for data in (bytes(100), bytes(MIB)):
         image.write_bytes(data)
         assert codes(verify(image)) == {"D101"}
-        assert mend(image).done == ()
+        assert repair(image).fixed == ()

@@ -9,7 +9,7 @@ import pytest
 from fatdamage import Fat, make_fat
 from test_verify_boot import codes
 
-from efi_image.verify import mend, verify
+from efi_image.verify import repair, verify
 
 
 def make_iso(folder: Path, volume: Path, *options: str) -> Path:
@@ -46,7 +46,7 @@ def test_damage_within(tmp_path: Path) -> None:
     report = verify(image)
     assert codes(report) == {"F204"}
     start = image.read_bytes().index(sound[:512])
-    place = report.findings[0].place
+    place = report.findings[0].location
     assert (place.part, place.offset) == ("El Torito", start + fat.fat_at(fat.free()))
-    assert mend(image).after.findings == ()
+    assert repair(image).after.findings == ()
     assert image.read_bytes()[start : start + len(sound)] == sound

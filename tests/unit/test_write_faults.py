@@ -20,14 +20,13 @@ from writing import (
     write,
 )
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import (
-    NotAsWritten,
     OutputError,
+    VerificationFailed,
     ZppError,
 )
-from efi_image.write.pieces import GRAIN
-from efi_image.write.writer import WriteOptions
+from efi_image.flash.chunker import GRAIN
 
 __all__ = ["image"]
 
@@ -37,7 +36,7 @@ def test_a_wrong_byte_is_found(image: Path, tmp_path: Path) -> None:
         stick = old_stick(tmp_path, SIZE)
         medium = Misbehaving(stick)
         medium.flipped = place
-        with pytest.raises(NotAsWritten, match=f"first at byte {place};"):
+        with pytest.raises(VerificationFailed, match=f"first at byte {place};"):
             write(image, stick, medium=medium)
         assert not boots(stick)
 
@@ -79,7 +78,7 @@ def test_a_signal_does_not_keep_a_wrong_stick_bootable(image: Path, tmp_path: Pa
     with pytest.raises(KeyboardInterrupt) as caught:
         write(image, stick, medium=medium)
     assert medium.cleared == 2
-    assert isinstance(caught.value.__context__, NotAsWritten)
+    assert isinstance(caught.value.__context__, VerificationFailed)
     assert not boots(stick)
 
 
@@ -105,11 +104,11 @@ def test_what_could_not_be_cleared_is_said(
 ) -> None:
     """Nobody is told that a stick does not boot which does."""
     stick = old_stick(tmp_path, SIZE)
-    monkeypatch.setattr("efi_image.write.job.open_file", lambda path, _: Dying(path))
+    monkeypatch.setattr("efi_image.flash.destination.open_file", lambda path, _: Dying(path))
     assert main(["write", str(image), str(stick)]) == 4
     told = capsys.readouterr()
     assert told.out == ""
-    assert "not finished, and it could not be cleared again: do not boot from it" in told.err
+    assert "unfinished, and clearing the target failed: do not boot from it" in told.err
     assert boots(stick)
 
 
@@ -118,13 +117,14 @@ def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_pat
     stick = old_stick(tmp_path, SIZE)
     medium = Misbehaving(stick)
     medium.flipped = 4 * MIB + 99
-    with pytest.raises(NotAsWritten, match=f"first at byte {4 * MIB + 99};"):
+    with pytest.raises(VerificationFailed, match=f"first at byte {4 * MIB + 99};"):
         write(FORMS[form](image), stick, medium=medium)
-    report = write(image, stick, WriteOptions(resume=True))
+    report = write(image, stick, resume=True)
     assert report.kept
     assert stick.read_bytes() == image.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
 def test_an_image_that_is_cut_short(suffix: str, image: Path, tmp_path: Path) -> None:
     packed = pack(image, suffix)

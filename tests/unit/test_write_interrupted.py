@@ -17,16 +17,16 @@ import pytest
 from interrupted import Result, Run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, boots, image, old_stick
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.errors import OutputError, UnsafeTarget
-from efi_image.write.job import is_device
-from efi_image.write.target import open_file
+from efi_image.flash.destination import is_device
+from efi_image.flash.target import open_file
 
 __all__ = ["image"]
 
 KILLS = 50
-DONE = "read back and right"
-UNFINISHED = "the write is not finished, and nothing boots from it"
+DONE = "read back and equal"
+UNFINISHED = "the write is unfinished, and nothing boots from it"
 
 
 def do(runs: list[Run], folder: Path) -> list[Result]:
@@ -51,6 +51,7 @@ def whole(image: Path, folder: Path, *options: str) -> tuple[bytes, int]:
     return stick.read_bytes(), result.calls
 
 
+@pytest.mark.slow
 def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     """Either nothing boots, or all is there; and what was killed can be gone on with."""
     wanted, calls = whole(image, tmp_path)
@@ -88,7 +89,7 @@ def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     others = []
     for stick, result, fresh in zip(sticks, do(again, tmp_path), anew, strict=True):
         if result.status == 3:
-            assert "holds no unfinished write" in result.err
+            assert "has no unfinished write" in result.err
             others.append(fresh)
         else:
             assert result.status == 0, result
@@ -98,6 +99,7 @@ def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     assert all(stick.read_bytes() == wanted for stick in sticks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
@@ -115,7 +117,7 @@ def test_a_signal_leaves_a_clear_state(
         tmp_path,
     )
     assert first.status == code, first
-    assert first.err == f"{stick}: {UNFINISHED}; --resume goes on\nzpp-image: {word}\n"
+    assert first.err == f"{stick}: {UNFINISHED}; --resume continues it\nzpp-image: {word}\n"
     assert first.out == ""
     assert second.status == 0
     report = json.loads(second.out)
@@ -137,6 +139,7 @@ def test_a_signal_before_the_first_write_changes_nothing(image: Path, tmp_path: 
     assert stick.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_killed_without_reading_back(image: Path, tmp_path: Path) -> None:
     """Without it, too, the first block comes last."""
     wanted, calls = whole(image, tmp_path)
@@ -163,10 +166,7 @@ def test_a_file_that_may_not_grow(image: Path, tmp_path: Path) -> None:
 import resource, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
-from efi_image.cli import main
-from efi_image.errors import OutputError, UnsafeTarget
-from efi_image.write.job import is_device
-from efi_image.write.target import open_file
+from efi_image.cli.main import main
 sys.exit(main(["write", {str(image)!r}, {str(stick)!r}]))
 """
     result = subprocess.run(
@@ -242,15 +242,15 @@ def test_a_manifest_needs_no_image_file(
     [
         (["none.img", "stick"], 3, "none.img: does not exist"),
         (["image.img", "."], 2, "is neither a disk nor a plain file"),
-        (["image.img", "image.img"], 2, "is the image itself"),
+        (["image.img", "image.img"], 2, "IMAGE and TARGET are the same file"),
         (["image.img", "/dev/null"], 2, "is neither a disk nor a plain file"),
-        (["image.img", "stick", "--probe"], 2, "--probe: is for devices"),
-        (["image.img", "stick", "--eject"], 2, "--eject: is for devices"),
-        (["image.img", "stick", "--probe", "--resume"], 2, "--probe: does not go with --resume"),
-        (["image.img", "stick", "--resume", "--no-verify"], 2, "--resume: does not go with"),
-        (["image.img", "/dev/none-such"], 3, "/dev/none-such: cannot be used"),
+        (["image.img", "stick", "--probe"], 2, "--probe: is for devices, not for files"),
+        (["image.img", "stick", "--eject"], 2, "--eject: is for devices, not for files"),
+        (["image.img", "stick", "--probe", "--resume"], 2, "--probe: cannot be used with --resume"),
+        (["image.img", "stick", "--resume", "--no-verify"], 2, "--resume: cannot be used with"),
+        (["image.img", "/dev/none-such"], 3, "/dev/none-such: cannot be opened"),
         (["image.img", "stick", "--bmap", "none"], 3, "none: does not exist"),
-        (["disk.toml", "stick", "--bmap", "none"], 2, "--bmap: does not go with a manifest"),
+        (["disk.toml", "stick", "--bmap", "none"], 2, "--bmap: cannot be used with a manifest"),
         (["empty", "stick"], 3, "empty: is empty"),
     ],
 )
@@ -273,7 +273,7 @@ def test_a_plain_file_in_place_of_a_disk_is_refused(
     """Such as others leave in /dev: it is memory, and a name that some stick will have."""
     monkeypatch.setattr("os.path.realpath", lambda path: f"/dev/{Path(path).name}")
     (tmp_path / "sdq").touch()
-    with pytest.raises(UnsafeTarget, match="is a plain file where disks are"):
+    with pytest.raises(UnsafeTarget, match="is a plain file in /dev, not a disk"):
         is_device(str(tmp_path / "sdq"))
     (tmp_path / "stick").symlink_to("/dev/none-such")  # it was pulled
     assert is_device(str(tmp_path / "stick"))
@@ -286,7 +286,7 @@ def test_a_plain_file_in_place_of_a_disk_is_refused(
 def test_a_file_that_became_something_else_is_no_target(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(OutputError, match="is no plain file"):
+        with pytest.raises(OutputError, match="is not a plain file"):
             open_file(path, None)
 
 
@@ -297,7 +297,7 @@ def test_what_is_read_is_not_written(
     manifest.write_text(f'build-dir = "{build_dir}"\n')
     before = driver.read_bytes()
     assert main(["write", str(manifest), str(driver)]) == 2
-    assert "ZppDxe.efi: is to be read, too" in capsys.readouterr().err
+    assert "ZppDxe.efi: is an input of this write" in capsys.readouterr().err
     assert driver.read_bytes() == before
 
 
@@ -319,4 +319,4 @@ def test_the_disk_of_this_machine_is_refused(
         if any(mount.target == "/" for mount in device.mounts):
             options = ["--yes-erase", device.key, "--internal"]
             assert main(["write", str(image), device.path, *options]) == 9
-            assert "holds /" in capsys.readouterr().err
+            assert "contains /" in capsys.readouterr().err

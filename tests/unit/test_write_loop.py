@@ -9,25 +9,26 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from oracles import run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_content, old_stick
 
-from efi_image.cli import main
+from efi_image.cli.main import main
 from efi_image.devices.linux import LinuxDisks
 from efi_image.errors import OutputError, UnsafeTarget
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.medium import open_raw
-from efi_image.record import replace
-from efi_image.write import state
-from efi_image.write.device import open_device
-from efi_image.write.ledger import digest
-from efi_image.write.pieces import GRAIN
-from efi_image.write.source import open_source
-from efi_image.write.target import Abilities, Target
-from efi_image.write.writer import Phase, Writer, WriteReport
+from efi_image.flash import resume as state
+from efi_image.flash.block_target import Abilities, BlockTarget
+from efi_image.flash.checksums import sha256
+from efi_image.flash.chunker import GRAIN
+from efi_image.flash.device import open_device
+from efi_image.flash.options import Phase, WriteOptions, WriteReport
+from efi_image.flash.session import Session
+from efi_image.flash.source import open_source
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.io.medium import open_raw
 
 __all__ = ["image"]
 
@@ -81,7 +82,7 @@ def test_large_sectors(attach: Attach, tmp_path: Path) -> None:
         table = read_gpt(medium, 4096)
         assert table is not None
         assert table.backup is not None
-        assert table.backup.header.own_lba == medium.size // 4096 - 1
+        assert table.backup.header.my_lba == medium.size // 4096 - 1
 
 
 @pytest.mark.parametrize("abilities", [Abilities(True), Abilities(False, 4096), Abilities()])
@@ -92,7 +93,7 @@ def test_old_content_is_gone_by_any_means(
     size = 24 * MIB
     loop = attach(old_stick(tmp_path, size))
     descriptor = os.open(loop, os.O_RDWR | os.O_DIRECT)
-    target = Target(loop, size, 512, descriptor, is_block=True, abilities=abilities)
+    target = BlockTarget(loop, size, 512, descriptor, abilities=abilities)
     changed = list(target.zero(MIB + 512, size - 2 * MIB))
     if abilities.zeroes:
         assert changed == [(MIB + 512, size - 2 * MIB)]
@@ -115,12 +116,15 @@ def test_it_has_to_be_confirmed(
     before = stick.read_bytes()
     loop = attach(stick)
     assert main(["write", str(image), loop, "--yes-erase", "other"]) == 9
-    assert f"is not the disk with serial other; its own is {loop}" in capsys.readouterr().err
+    assert (
+        f"is not the disk with serial other; this one needs --yes-erase {loop}"
+        in capsys.readouterr().err
+    )
     read_only = attach(old_stick(tmp_path, SIZE, "locked"), "--read-only")
     assert main(["write", str(image), read_only, "--yes-erase", read_only]) == 9
     assert "is write-protected" in capsys.readouterr().err
     assert main(["write", str(image), loop, "--yes-erase", loop, "--eject", "--no-verify"]) == 0
-    assert "could not be ejected" in capsys.readouterr().out
+    assert "cannot be ejected" in capsys.readouterr().out
     assert stick.read_bytes() != before
 
 
@@ -136,7 +140,7 @@ def test_an_exchanged_medium_is_noticed(attach: Attach, tmp_path: Path) -> None:
     with pytest.raises(UnsafeTarget, match=r"another disk than the one .* \(its diskseq differs\)"):
         open_device(confirmed, disks)
     target = open_device(disks.find(loop), disks)
-    with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+    with pytest.raises(UnsafeTarget, match="is in use according to the kernel"):
         open_device(disks.find(loop), disks)
     target.close()
 
@@ -161,7 +165,7 @@ def test_what_is_written_may_not_be_on_it(
 ) -> None:
     loop = attach(old_stick(tmp_path, SIZE))
     assert main(["write", loop, loop, "--yes-erase", loop]) == 9
-    assert f"holds {loop}, which is to be written" in capsys.readouterr().err
+    assert f"contains {loop}, an input of this write" in capsys.readouterr().err
     stick = old_stick(tmp_path, SIZE, "copy")
     assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
     assert main(["write", loop, str(stick)]) == 0
@@ -174,7 +178,7 @@ def test_a_file_that_is_a_disk_just_now(
     stick = old_stick(tmp_path, SIZE)
     loop = attach(stick)
     assert main(["write", str(image), str(stick)]) == 9
-    assert f"is in use: it is {loop}; write to that" in capsys.readouterr().err
+    assert f"is in use as {loop}; write to {loop}" in capsys.readouterr().err
 
 
 def test_another_name_of_a_disk(
@@ -210,7 +214,7 @@ def test_a_disk_that_was_mounted_meanwhile(
     confirmed = LinuxDisks().find(loop)
     assert confirmed.safe
     folder = unmounted(loop + place)
-    with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+    with pytest.raises(UnsafeTarget, match="is in use according to the kernel"):
         open_device(confirmed, LinuxDisks())
     (refusal,) = LinuxDisks().find(loop).refusals
     assert refusal.text == f"is mounted at {folder}"
@@ -239,8 +243,8 @@ def test_swap_on_it(
     run("swapon", loop)
     try:
         assert main(["write", str(image), loop, "--yes-erase", loop]) == 9
-        assert f"{loop}: holds swap" in capsys.readouterr().err
-        with pytest.raises(UnsafeTarget, match="is in use, the kernel says"):
+        assert f"{loop}: contains swap" in capsys.readouterr().err
+        with pytest.raises(UnsafeTarget, match="is in use according to the kernel"):
             open_device(LinuxDisks().find(loop), LinuxDisks())
     finally:
         run("swapoff", loop)
@@ -292,7 +296,7 @@ def test_a_device_that_becomes_smaller(attach: Attach, tmp_path: Path) -> None:
         open_source(image) as source,
         pytest.raises(OutputError, match="cannot be written at byte"),
     ):
-        Writer(source, target, watch=shrinking.watch).write()
+        Session(source, target, WriteOptions(image, loop), shrinking.watch).write()
     target.close()
     assert shrinking.shrunk
     os.sync()
@@ -308,7 +312,7 @@ def test_who_is_not_root_can_write_where_it_is_allowed(
     less = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
     program = (sys.executable, "-P", "-m", "efi_image")
     done = run(*less, *program, "write", image, loop, "--yes-erase", loop)
-    assert "read back and right" in done
+    assert "read back and equal" in done
     os.sync()
     assert_whole(image, stick)
 
@@ -327,7 +331,7 @@ def test_what_was_written_is_read_once(
     stick = old_stick(tmp_path, SIZE + MIB)
     loop = attach(stick)
     if "--resume" in options:
-        note = state.Unfinished("image", digest(image.read_bytes()[:GRAIN]).hex(), 4 * MIB)
+        note = state.Unfinished("image", sha256(image.read_bytes()[:GRAIN]).hex(), 4 * MIB)
         with stick.open("r+b") as file:
             file.write(bytes(4096) + note.block())
             file.seek(MIB)
@@ -335,15 +339,15 @@ def test_what_was_written_is_read_once(
             file.seek(GRAIN)
             file.write(bytes(MIB - GRAIN))
         os.sync()
-    write, counts = Writer.write, []
+    write, counts = Session.write, []
 
-    def counted(writer: Writer) -> WriteReport:
+    def counted(session: Session) -> WriteReport:
         before = sectors_read(loop)
-        report = write(writer)
+        report = write(session)
         counts.append(sectors_read(loop) - before)
         return report
 
-    monkeypatch.setattr(Writer, "write", counted)
+    monkeypatch.setattr(Session, "write", counted)
     assert main(["write", str(image), loop, "--yes-erase", loop, "--json", *options]) == 0
     (read,) = [512 * count for count in counts]
     report = json.loads(capsys.readouterr().out)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from pathlib import Path
 
+import pytest
 from writing import (
     MIB,
     PAYLOAD,
@@ -15,8 +16,7 @@ from writing import (
     write,
 )
 
-from efi_image.write.pieces import PIECE
-from efi_image.write.writer import WriteOptions
+from efi_image.flash.chunker import PIECE
 
 __all__ = ["image"]
 
@@ -45,12 +45,13 @@ class Recording(Misbehaving):
         super().drop_caches()
 
 
+@pytest.mark.slow
 def test_power_may_fail_at_any_time(image: Path, tmp_path: Path) -> None:
     """Whatever was not flushed may be lost, in any order: it boots only when it is whole."""
     stick = old_stick(tmp_path, SIZE + MIB)
     before = stick.read_bytes()
     medium = Recording(stick)
-    write(image, stick, WriteOptions(checkpoint=0), medium)
+    write(image, stick, medium, checkpoint=0)
     whole = stick.read_bytes()
     dice = random.Random(7)
     for _ in range(60):

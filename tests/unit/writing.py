@@ -1,4 +1,4 @@
-"""What the tests of writing share: small images, targets that misbehave, and what is right."""
+"""What the tests of writing share: small images, targets that misbehave, and checks."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ import os
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from oracles import check_gpt, mtools_read, run
+from trees import tree_of
 
-from efi_image.disk import Table
-from efi_image.image import ImageOptions, Item, build
-from efi_image.output import Form, Target
-from efi_image.reader.gpt import read_gpt
-from efi_image.reader.medium import open_raw
-from efi_image.source import BytesSource
-from efi_image.write.pieces import GRAIN
-from efi_image.write.source import open_source
-from efi_image.write.target import Target as Medium
-from efi_image.write.target import open_file
-from efi_image.write.writer import WriteOptions, Writer, WriteReport
+from efi_image.build import image as images
+from efi_image.build.options import ResolvedOptions
+from efi_image.build.partitions import Table
+from efi_image.flash.chunker import GRAIN
+from efi_image.flash.options import WriteOptions, WriteReport
+from efi_image.flash.session import Session
+from efi_image.flash.source import open_source
+from efi_image.flash.target import Target as Medium
+from efi_image.flash.target import open_file
+from efi_image.formats.gpt.reader import read_gpt
+from efi_image.io.medium import open_raw
 
 MIB = 1 << 20
 SIZE = 16 * MIB
@@ -64,9 +66,14 @@ def make_image(
 ) -> Path:  # fmt: skip
     """An image with one file, most of it holes."""
     image = folder / "image.img"
-    items = [Item(("EFI", "BOOT", "BOOTX64.EFI"), BytesSource("file", payload()))]
-    options = ImageOptions(size=size, table=table, sector_size=sector_size)
-    build(items, options, Target(image, Form.RAW, folder / "image.bmap" if bmap else None))
+    options = ResolvedOptions(
+        image,
+        bmap=folder / "image.bmap" if bmap else None,
+        size=size,
+        table=table,
+        sector_size=sector_size,
+    )
+    images.make_image(options, tree_of({"EFI/BOOT/BOOTX64.EFI": payload()}))
     return image
 
 
@@ -85,14 +92,12 @@ def old_stick(folder: Path, size: int, name: str = "stick") -> Path:
     return stick
 
 
-def write(
-    image: Path, stick: Path, options: WriteOptions | None = None, medium: Medium | None = None
-) -> WriteReport:
-    """Write an image to a file."""
+def write(image: Path, stick: Path, medium: Medium | None = None, **options: Any) -> WriteReport:
+    """Write an image to a file; `options` are those of WriteOptions."""
     target = medium or open_file(stick, None)
     try:
         with open_source(image) as source:
-            return Writer(source, target, options).write()
+            return Session(source, target, WriteOptions(image, str(stick), **options)).write()
     finally:
         target.close()
 

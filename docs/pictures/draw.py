@@ -1,0 +1,296 @@
+"""Draws the pictures of docs/explanation/architecture.md as SVG: python3 docs/pictures/draw.py
+
+Standard library only. tests/unit/test_docs_links.py compares the pictures with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+
+INK = "#1f2933"
+FAINT = "#6b7785"
+LINE = "#4a5562"
+PANEL = "#f4f6f8"
+TOOL = "#dbeafe"
+LOADER = "#fde9c8"
+CORE = "#d9f2dd"
+GUEST = "#eadcf8"
+PLAIN = "#ffffff"
+
+
+class Picture:
+    """SVG elements, and the words that draw them."""
+
+    def __init__(self, width: int, height: int, title: str) -> None:
+        self.width, self.height, self.title = width, height, title
+        self.elements: list[str] = []
+
+    def text(
+        self,
+        x: float,
+        y: float,
+        words: str,
+        *,
+        size: int = 13,
+        anchor: str = "middle",
+        bold: bool = False,
+        colour: str = INK,
+    ) -> None:
+        weight = ' font-weight="bold"' if bold else ""
+        self.elements.append(
+            f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"'
+            f' fill="{colour}"{weight}>{escape(words)}</text>'
+        )
+
+    def box(
+        self,
+        place: tuple[float, float, float, float],
+        title: str,
+        lines: Sequence[str] = (),
+        *,
+        fill: str = PLAIN,
+        size: int = 12,
+    ) -> None:
+        """A box at (x, y, width, height) with its words in the middle."""
+        x, y, width, height = place
+        self.elements.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6"'
+            f' fill="{fill}" stroke="{LINE}"/>'
+        )
+        step = size + 5
+        top = y + (height - step * len(lines)) / 2 + 5
+        self.text(x + width / 2, top, title, bold=True)
+        for number, line in enumerate(lines, 1):
+            self.text(x + width / 2, top + number * step, line, size=size)
+
+    def panel(self, place: tuple[float, float, float, float], title: str) -> None:
+        """A large area that holds boxes, with its title on top."""
+        x, y, width, height = place
+        self.elements.append(
+            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="10"'
+            f' fill="{PANEL}"/>'
+        )
+        self.text(x + 14, y + 22, title, size=14, anchor="start", bold=True, colour=FAINT)
+
+    def arrow(self, *points: tuple[float, float], both: bool = False) -> None:
+        where = " ".join(f"{x:g},{y:g}" for x, y in points)
+        start = ' marker-start="url(#head)"' if both else ""
+        self.elements.append(
+            f'<polyline points="{where}" fill="none" stroke="{LINE}" stroke-width="1.5"'
+            f'{start} marker-end="url(#head)"/>'
+        )
+
+    def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
+        self.elements.append(
+            f'<line x1="{start[0]:g}" y1="{start[1]:g}" x2="{end[0]:g}" y2="{end[1]:g}"'
+            f' stroke="{LINE}" stroke-dasharray="2 4"/>'
+        )
+
+    def svg(self) -> str:
+        return "\n".join(
+            [
+                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}"'
+                ' font-family="DejaVu Sans, Verdana, sans-serif">',
+                f"<title>{escape(self.title)}</title>",
+                '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8"'
+                f' markerHeight="8" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z"'
+                f' fill="{LINE}"/></marker></defs>',
+                f'<rect width="{self.width}" height="{self.height}" rx="10" fill="#ffffff"/>',
+                *self.elements,
+                "</svg>",
+                "",
+            ]
+        )
+
+
+def parts() -> Picture:
+    """What zpp is made of, and where each part runs."""
+    p = Picture(1000, 620, "The parts of zpp: the tool, the loaders, the core, firmware and guest")
+    p.panel((20, 20, 440, 580), "Build machine")
+    p.box(
+        (40, 60, 400, 64),
+        "Sources",
+        ["hypervisor/, uefi/, linux/, windows/"],
+        fill=PLAIN,
+    )
+    p.arrow((240, 124), (240, 160))
+    p.text(252, 147, "make", anchor="start", colour=FAINT)
+    p.box(
+        (40, 160, 400, 60),
+        "hypervisor.elf",
+        ["the core, embedded in each of the loaders"],
+        fill=CORE,
+    )
+    p.arrow((240, 220), (240, 250))
+    p.box(
+        (40, 250, 400, 60),
+        "Loaders",
+        ["ZppBoot.efi and ZppDxe.efi, zpp.ko, zpp_loader.sys"],
+        fill=LOADER,
+    )
+    p.arrow((240, 310), (240, 346))
+    p.box(
+        (40, 346, 400, 110),
+        "zpp-image (efi_image/)",
+        [
+            "make: image with ZppBoot, ZppDxe, zpp.conf, a kernel",
+            "verify, inspect, ls, diff: check and explain images",
+            "write: image → USB stick, read back",
+            "run: image → QEMU or Bochs, with gdb",
+        ],
+        fill=TOOL,
+    )
+    p.arrow((240, 456), (240, 506))
+    p.box((40, 506, 400, 70), "Boot medium", ["image file, USB stick or optical disc, with an ESP"])
+
+    p.panel((540, 20, 440, 580), "Target machine, real or emulated")
+    p.box(
+        (560, 54, 400, 70),
+        "Guest: the operating system, unmodified",
+        ["one vCPU for each CPU", "before the OS starts: the firmware and UEFI programs"],
+        fill=GUEST,
+    )
+    p.arrow((760, 124), (760, 170), both=True)
+    p.text(772, 151, "VM exits and VM entries", anchor="start", colour=FAINT, size=12)
+    p.box((560, 170, 400, 148), "", fill=CORE)
+    p.text(760, 194, "Core: hypervisor.elf", bold=True)
+    p.text(760, 212, "in memory that nested paging hides from the guest", size=12)
+    # the folders of hypervisor/src, from the top layer to the bottom one
+    layers = (("vmx", "svm", "emulate", "guest"), ("paging", "core", "x86", "lib"))
+    for row, names in enumerate(layers):
+        for column, name in enumerate(names):
+            p.box((576 + column * 94, 226 + row * 44, 86, 34), "")
+            p.text(619 + column * 94, 248 + row * 44, f"{name}/")
+    p.arrow((760, 364), (760, 318))
+    p.text(772, 345, "prepare, launch, commit", anchor="start", colour=FAINT, size=12)
+    p.box(
+        (560, 364, 400, 104),
+        "Loaders: run once, before the launch",
+        [
+            "UEFI: ZppBoot, which starts ZppDxe",
+            "running Linux: zpp.ko",
+            "running Windows: zpp_loader.sys",
+            "shared by all three: hypervisor/loader/",
+        ],
+        fill=LOADER,
+    )
+    p.arrow((760, 500), (760, 468))
+    p.text(772, 489, "starts \\EFI\\BOOT\\BOOTX64.EFI", anchor="start", colour=FAINT, size=12)
+    p.box((560, 500, 400, 42), "UEFI firmware (OVMF in the emulators)")
+    p.box((560, 550, 400, 40), "CPUs with Intel VT-x or AMD-V")
+    p.arrow((440, 541), (500, 541), (500, 521), (560, 521))
+    return p
+
+
+LANES = (
+    ("Firmware", PLAIN),
+    ("ZppBoot", LOADER),
+    ("ZppDxe", LOADER),
+    ("Core", CORE),
+    ("OS on the BSP", GUEST),
+    ("APs", GUEST),
+)
+
+
+def boot_flow() -> Picture:
+    """From the medium to an operating system that starts its CPUs under the core."""
+    lane_width, left, top = 160, 100, 74
+    p = Picture(1000, 900, "From the medium to an operating system that runs on the core")
+    x = [left + lane_width * n for n in range(len(LANES))]
+    bottom = 880
+    for place, (name, fill) in zip(x, LANES, strict=True):
+        p.box((place - 68, 24, 136, 36), "", fill=fill)
+        p.text(place, 47, name, bold=True)
+        p.line((place, 60), (place, bottom))
+    firmware, boot, dxe, core, system, aps = range(6)
+
+    def label(centre: float, y: float, words: Sequence[str], fill: str = "#ffffff") -> None:
+        width = max(len(word) for word in words) * 6.6 + 12
+        height = 15 * len(words) + 6
+        p.elements.append(
+            f'<rect x="{centre - width / 2:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
+            f' rx="4" fill="{fill}"/>'
+        )
+        for number, word in enumerate(words):
+            p.text(centre, y + 15 + 15 * number, word, size=12)
+
+    def message(y: float, start: int, end: int, *words: str) -> None:
+        label((x[start] + x[end]) / 2, y - 15 * len(words) - 9, words)
+        p.arrow((x[start], y), (x[end], y))
+
+    def note(y: float, lane: int, *words: str) -> None:
+        fill = LANES[lane][1]
+        label(x[lane], y, words, "#eef1f4" if fill == PLAIN else fill)
+
+    def phase(y: float, words: str) -> None:
+        p.elements.append(f'<rect x="16" y="{y}" width="968" height="20" rx="4" fill="{PANEL}"/>')
+        p.text(26, y + 15, words, size=12, anchor="start", bold=True, colour=FAINT)
+
+    phase(top, "1  Medium")
+    message(top + 64, firmware, boot, "\\EFI\\BOOT\\", "BOOTX64.EFI")
+    note(top + 74, boot, "reads zpp.conf,", "loads the OS's program")
+    message(top + 140, boot, dxe, "loads and starts")
+    note(
+        top + 150,
+        dxe,
+        "counts the CPUs, reserves",
+        "memory, places the core,",
+        "builds its page tables",
+    )
+
+    phase(290, "2  Prepare: once")
+    message(342, dxe, core, "PREPARE")
+    note(352, core, "checks the CPU,", "builds nested paging")
+
+    phase(404, "3  Launch: on each CPU; the BSP first, then all APs at once")
+    message(456, dxe, core, "LAUNCH on a CPU")
+    note(466, core, "VM entry: the caller", "goes on as a guest")
+    label(
+        830,
+        432,
+        (
+            "If one CPU fails, all launched CPUs are",
+            "devirtualized, the memory is freed, and",
+            "the boot goes on without the hypervisor.",
+        ),
+        "#fbe3e1",
+    )
+
+    phase(518, "4  Commit: once, the point of no return")
+    message(570, dxe, core, "COMMIT (hypercall)")
+    note(580, core, "refuses to leave", "from now on")
+    message(630, dxe, boot, "returns")
+    p.arrow((x[boot], 664), (x[system], 664))
+    label((x[boot] + x[system]) / 2 - 40, 636, ("starts the OS, which runs as a guest",))
+
+    phase(676, "5  The operating system starts its other CPUs")
+    message(728, system, core, "INIT, SIPI for an AP")
+    note(
+        738,
+        core,
+        "VT-x: a VM exit on the AP",
+        "AMD-V: the trapped write to",
+        "the interrupt command",
+        "register, then an NMI",
+    )
+    p.arrow((x[core], 828), (x[aps], 828))
+    label((x[core] + x[aps]) / 2 + 56, 802, ("the AP starts at the SIPI's vector",))
+    p.arrow((x[system], 868), (x[core], 868), both=True)
+    label((x[system] + x[core]) / 2, 840, ("VM exits and entries",))
+    return p
+
+
+PICTURES = {"parts.svg": parts, "boot-flow.svg": boot_flow}
+
+
+def main() -> None:
+    for name, draw in PICTURES.items():
+        (FOLDER / name).write_text(draw().svg(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The commands of zpp-image, one module each."""

@@ -1,0 +1,119 @@
+"""The group of all commands, which are imported when they are used.
+
+So `--version` and `--help` take little longer than click does. To add a command, add a
+module to efi_image/cli whose click command is named `command`, and a line to COMMANDS.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Sequence
+
+import click
+
+from efi_image import __version__
+from efi_image.errors import EXIT_CODES, ExitCode, printable
+
+# name → one line of help, as the command's own docstring begins
+COMMANDS: dict[str, str] = {
+    "make": "Make a bootable image with the hypervisor on it.",
+    "verify": "Check an image, explain why it does not boot, and repair it.",
+    "ls": "List the files on an image.",
+    "cat": "Write a file from an image to standard output.",
+    "extract": "Extract files and directories from an image.",
+    "inspect": "Show the structure of an image or a PE file.",
+    "diff": "Compare the contents of two images or PE files.",
+    "run": "Boot an image in an emulator.",
+    "devices": "List disks, and which of them are safe to write.",
+    "write": "Write an image to a USB stick and verify it.",
+    "symbolize": "Add source lines to the addresses in a crash report.",
+    "bochs": "Install, check or remove the Bochs emulator.",
+    "config": "Show the merged configuration.",
+    "completion": "Print the completion script of a shell.",
+}
+
+PROGRAM = "zpp-image"
+COMPLETE_VARIABLE = "_ZPP_IMAGE_COMPLETE"  # set by a shell that asks for completions
+
+# old name of a command → its name; hidden from the help
+ALIASES = {"rig": "bochs"}
+
+EPILOG = "\b\nExit codes:\n" + "\n".join(
+    f"  {code.value:3}  {text}" for code, text in EXIT_CODES.items()
+)
+
+
+class LazyGroup(click.Group):
+    """A group whose commands are imported when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        cmd_name = ALIASES.get(cmd_name, cmd_name)
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"efi_image.cli.{cmd_name}")
+        command = module.command
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(COMMANDS.items()))
+
+
+@click.group(
+    cls=LazyGroup,
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, "-V", "--version", message="%(prog)s %(version)s")
+@click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show a traceback with every error."
+)
+def cli() -> None:
+    """Make and boot media that carry the zpp hypervisor.
+
+    \b
+    Examples:
+      zpp-image make esp.img --kernel vmlinuz --cmdline quiet
+      zpp-image ls esp.img /EFI
+      zpp-image run esp.img
+      zpp-image write esp.img /dev/sdb
+    """
+
+
+def invoke(words: Sequence[str]) -> int:
+    """Run the command that the words name; unlike in click's own `main`, errors pass through.
+
+    Raises ZppError, click's exceptions, and what else the command does not catch.
+    """
+    if COMPLETE_VARIABLE in os.environ:
+        cli.main(args=words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE)
+    try:
+        with cli.make_context(PROGRAM, list(words)) as context:
+            code = cli.invoke(context)
+    except click.exceptions.Exit as done:
+        code = done.exit_code
+    return code if isinstance(code, int) else ExitCode.OK
+
+
+def describe_error(error: BaseException) -> tuple[int, str] | None:
+    """The exit code and the message for an error of click's; None for other errors."""
+    match error:
+        case click.exceptions.NoArgsIsHelpError():
+            return ExitCode.USAGE, error.format_message()
+        case click.ClickException():
+            return ExitCode.USAGE, f"{PROGRAM}: {_usage_line(error)}"
+        case click.Abort():
+            return ExitCode.INTERRUPTED, f"{PROGRAM}: interrupted"
+    return None
+
+
+def _usage_line(error: click.ClickException) -> str:
+    line = printable(" ".join(error.format_message().split()))
+    if isinstance(error, click.UsageError) and error.ctx is not None:
+        line += f" (see {error.ctx.command_path} --help)"
+    return line

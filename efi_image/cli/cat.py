@@ -1,0 +1,35 @@
+"""`zpp-image cat`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from efi_image.errors import InputError
+from efi_image.formats.disk import open_disk, parse_place
+from efi_image.formats.files import Kind, find, show_path, split_path
+
+
+@click.command("cat")
+@click.argument("image")
+@click.argument("path")
+def command(image: str, path: str) -> None:
+    """Write a file from an image to standard output.
+
+    For IMAGE and PATH see `zpp-image ls --help`.
+
+    \b
+    Example:
+      zpp-image cat esp.img /EFI/zpp/zpp.conf
+    """
+    name, partition = parse_place(image)
+    with open_disk(name) as disk:
+        volume = disk.volume(disk.pick(partition))
+        real, node = find(volume, split_path(path))
+        if node.kind is not Kind.FILE:
+            raise InputError(f"is a {node.kind.value}, not a file", where=show_path(real))
+        output = sys.stdout.buffer
+        for piece in volume.chunks(node):
+            output.write(piece)
+        output.flush()

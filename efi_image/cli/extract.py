@@ -1,0 +1,57 @@
+"""`zpp-image extract`."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from efi_image.cli.progress_bar import ProgressBar
+from efi_image.errors import InputError, printable
+from efi_image.formats.disk import open_disk, parse_place
+from efi_image.formats.files import split_path
+from efi_image.inspect.extract import extract
+from efi_image.render.text import human
+
+
+@click.command("extract")
+@click.argument("image")
+@click.argument("paths", nargs=-1)
+@click.option(
+    "--to",
+    "target",
+    metavar="DIR",
+    default=".",
+    type=click.Path(path_type=Path),
+    help="Folder for the files.  [default: the current directory]",
+)
+@click.option("-f", "--force", is_flag=True, help="Replace existing files.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_json: bool) -> None:
+    """Extract files and directories from an image.
+
+    For IMAGE and PATHS see `zpp-image ls --help`; without PATHS, everything is extracted.
+    Nothing is written outside of DIR: links on the image are skipped, links in DIR are not
+    followed. A file appears only when it is complete.
+
+    \b
+    Example:
+      zpp-image extract disk.iso /EFI --to files
+    """
+    name, partition = parse_place(image)
+    wanted = [split_path(path) for path in paths]
+    with open_disk(name) as disk, ProgressBar() as bar:
+        volume = disk.volume(disk.pick(partition))
+        done = extract(volume, wanted, target, replace=force, progress=bar.progress)
+    if as_json:
+        click.echo(json.dumps(asdict(done), indent=2))
+    else:
+        click.echo(f"{target}: {done.files} files, {human(done.size)}")
+        if done.links:
+            click.echo(f"{len(done.links)} links were skipped", err=True)
+    if done.skipped:
+        for line in done.skipped:
+            click.echo(printable(line), err=True)
+        raise InputError(f"{len(done.skipped)} names were skipped", where=image)

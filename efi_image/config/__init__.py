@@ -1,0 +1,1 @@
+"""What the user asks for: environment.config, options, manifests."""

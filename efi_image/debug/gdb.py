@@ -1,0 +1,72 @@
+"""Starts gdb on this terminal, for a machine that is about to start."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from types import FrameType
+
+from efi_image.config.variables import VARIABLES
+from efi_image.errors import InputError, MissingError, UsageError
+
+GDBINIT = Path("out/environment/gdbinit")
+# wait until the first CPU enters the core, load symbols, and run to the first line
+FIRST_COMMANDS = ("zwait", "zstartl")
+
+
+def check_address(address: str) -> str:
+    """The address; raises UsageError unless it is HOST:PORT that only this machine can reach."""
+    if VARIABLES["GDB_SERVER_ADDRESS"].check(address):
+        raise UsageError(
+            f"the GDB server's address must be HOST:PORT, not '{address}'",
+            hint="use --gdb=localhost:1234",
+        )
+    host = address.rpartition(":")[0].strip("[]")
+    with contextlib.suppress(ValueError):
+        if ipaddress.ip_address(host).is_loopback:
+            return address
+    if host != "localhost":
+        raise UsageError(
+            f"other machines could reach a GDB server at '{address}', and control this one",
+            hint="use --gdb=localhost:1234",
+        )
+    return address
+
+
+def command(root: Path | None, address: str) -> tuple[str, ...]:
+    """The command line of gdb; raises MissingError or InputError if it cannot be started."""
+    if shutil.which("gdb") is None:
+        raise MissingError("gdb is not installed", hint="`apt install gdb`")
+    gdbinit = (root or Path()) / GDBINIT
+    if root is None or not gdbinit.is_file():
+        raise InputError("does not exist", where=str(gdbinit), hint="`make` writes it")
+    commands = (f"target remote {address}", *FIRST_COMMANDS)
+    words = [word for text in commands for word in ("-ex", text)]
+    return ("gdb", "-q", "-x", str(gdbinit), *words)
+
+
+@contextlib.contextmanager
+def running(line: tuple[str, ...]) -> Iterator[subprocess.Popen[bytes]]:
+    """Run gdb on this terminal; it gets Ctrl-C. The block ends when the user leaves gdb."""
+    process: subprocess.Popen[bytes] | None = None
+
+    def interrupted(_number: int, _frame: FrameType | None) -> None:
+        if process is None or process.poll() is not None:
+            raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGINT, interrupted)
+    try:
+        with subprocess.Popen(line) as process:
+            try:
+                yield process
+            except BaseException:
+                process.terminate()
+                raise
+            process.wait()
+    finally:
+        signal.signal(signal.SIGINT, previous)

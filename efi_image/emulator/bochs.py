@@ -1,0 +1,189 @@
+"""Bochs: emulates VT-x (Intel models) and AMD-V (ryzen) in software, with its own OVMF."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from string import Template
+
+from efi_image.emulator.base import (
+    End,
+    ExitReason,
+    Launch,
+    Machine,
+    Medium,
+    RunRequest,
+    guard,
+    runs,
+)
+from efi_image.emulator.bochs_install import BochsInstall, data_file
+from efi_image.errors import EmulatorFailed, InputError, UsageError
+
+DEFAULT_MODEL = "corei7_haswell_4770"
+# APs that wait in MWAIT make a machine with 4 CPUs about 100 times slower
+_EXCLUDED = ("mwait", "mwaitx")
+_UNREPEATABLE = ("rdrand", "rdseed")
+_POWER_OFF = ">>PANIC<< ACPI control: soft power off"
+# failed VM entries, faults that stop a CPU, and Bochs's own panics
+_TELLING = re.compile(r"VMENTER FAIL|VMFAIL|VMABORT|VMX abort|3rd \(\d+\) exception|>>PANIC<<")
+_STOPPED = re.compile(r">>PANIC<< (ACPI control: soft power off|SIGNAL \d+ caught)")
+_MAX_PROBLEMS = 20
+_MEDIA = {
+    # writes go to the journal, never to the image
+    Medium.DISK: "type=disk, path=disk.img, mode=volatile, journal=disk.journal",
+    Medium.OPTICAL: "type=cdrom, path=disk.img, status=inserted",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class CpuModel:
+    """A CPU model of Bochs, with features that are added or left out."""
+
+    name: str
+    added: tuple[str, ...] = ()
+    excluded: tuple[str, ...] = ()
+
+    @staticmethod
+    def parse(text: str) -> CpuModel:
+        """From `MODEL[,+FEATURE][,-FEATURE]`; raises UsageError."""
+        name, *changes = (text or DEFAULT_MODEL).split(",")
+        for word in (name, *(change[1:] for change in changes)):
+            if not re.fullmatch(r"\w+", word, re.ASCII):
+                raise UsageError(
+                    f"is not a CPU model: {text!r}",
+                    where="--cpu-model",
+                    hint="write MODEL[,+FEATURE][,-FEATURE]",
+                )
+        if any(change[0] not in "+-" for change in changes):
+            raise UsageError(
+                f"has a feature without + or -: {text!r}",
+                where="--cpu-model",
+                hint="write MODEL[,+FEATURE][,-FEATURE]",
+            )
+        return CpuModel(
+            name,
+            tuple(change[1:] for change in changes if change[0] == "+"),
+            tuple(change[1:] for change in changes if change[0] == "-"),
+        )
+
+    def options(self, *, deterministic: bool) -> str:
+        """The features as options of the `cpu` line in the bochsrc."""
+        excluded = [*_EXCLUDED, *(_UNREPEATABLE if deterministic else ()), *self.excluded]
+        text = f'exclude_features="{",".join(dict.fromkeys(excluded))}", '
+        if self.added:
+            text = f'add_features="{",".join(self.added)}", ' + text
+        return text
+
+
+@dataclass(frozen=True, slots=True)
+class Bochs:
+    """Bochs, as `zpp-image bochs install` installs it."""
+
+    install: BochsInstall
+
+    @property
+    def name(self) -> str:
+        return "bochs"
+
+    @property
+    def description(self) -> str:
+        return f"Bochs ({self.install.version.summary})"
+
+    @property
+    def default_model(self) -> str:
+        return DEFAULT_MODEL
+
+    def prepare(self, request: RunRequest, work: Path) -> Launch:
+        model = CpuModel.parse(request.cpu_model)
+        self._check_model(model)
+        if request.machine not in (None, Machine.PC):
+            raise UsageError(
+                f"Bochs has no machine {request.machine.value}", hint="use --machine pc"
+            )
+        if request.medium not in _MEDIA:
+            raise UsageError("Bochs has no USB medium", hint="use --emulator qemu")
+        if request.debug.gdb:
+            raise UsageError("Bochs has no GDB server", hint="use --emulator qemu")
+        firmware = request.firmware or self.install.firmware
+        for link, target in (
+            ("root", self.install.root),
+            ("disk.img", request.image),
+            ("firmware.fd", firmware),
+        ):
+            (work / link).symlink_to(target.absolute())
+        (work / "bochsrc").write_text(_bochsrc(request, model, firmware), encoding="utf-8")
+        root = Path("root")
+        return Launch(
+            command=(
+                *isolation(),
+                *guard(),
+                *self.install.command("-q", "-f", "bochsrc", root=root),
+            ),
+            work=work,
+            environment=self.install.environment(root),
+            stop_signal=signal.SIGINT,  # Bochs logs the state of every CPU then
+        )
+
+    def end(self, status: int, log: str) -> End:
+        """A power-off ends Bochs by a panic of its ACPI controller."""
+        return End(ExitReason.POWER_OFF if status == 1 and _POWER_OFF in log else None)
+
+    def problems(self, log: str) -> tuple[str, ...]:
+        found = [
+            line for line in log.splitlines() if _TELLING.search(line) and not _STOPPED.search(line)
+        ]
+        return tuple(found[:_MAX_PROBLEMS])
+
+    def models(self) -> list[str]:
+        """The CPU models that this Bochs knows."""
+        done = subprocess.run(
+            self.install.command("--help", "cpu"), capture_output=True, text=True, errors="replace",
+            env={**os.environ, **self.install.environment()}, stdin=subprocess.DEVNULL, check=False,
+        )  # fmt: skip
+        text = done.stdout + done.stderr
+        return re.findall(r"^(\w+)$", text.partition("Supported CPU models:")[2], re.MULTILINE)
+
+    def _check_model(self, model: CpuModel) -> None:
+        known = self.models()
+        if known and model.name not in known:
+            raise UsageError(
+                f"Bochs has no CPU model {model.name}", hint=f"use one of: {' '.join(known)}"
+            )
+
+
+def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
+    size = firmware.stat().st_size
+    if not 0 < size <= 16 << 20 or size % 0x10000:
+        raise InputError(
+            "is not firmware for Bochs: its size must be a multiple of 64 KiB, up to 16 MiB",
+            where=str(firmware),
+        )
+    template = Template(data_file("bochsrc").read_text(encoding="utf-8"))
+    text = template.substitute(
+        memory=request.memory,
+        medium=_MEDIA[request.medium],
+        boot="cdrom" if request.medium is Medium.OPTICAL else "disk",
+        firmware_address=f"{(1 << 32) - size:#x}",
+        model=model.name,
+        cpus=request.cpus,
+        features=model.options(deterministic=request.debug.deterministic),
+    )
+    return text + "".join(f"{line}\n" for line in request.debug.extra)
+
+
+def isolation() -> tuple[str, ...]:
+    """A prefix that gives a command an empty network; raises EmulatorFailed.
+
+    Without it, the display of Bochs would listen on all addresses.
+    """
+    for options in (("--net",), ("--map-root-user", "--net")):
+        if runs(("unshare", *options, "true")):
+            return ("unshare", *options)
+    raise EmulatorFailed(
+        "Bochs cannot run: this machine allows no network namespace",
+        hint="run it as root, or `sysctl -w user.max_user_namespaces=1000`",
+    )

@@ -1,0 +1,1 @@
+"""Unpacks Debian packages without installing them."""

@@ -1,0 +1,144 @@
+"""QEMU with OVMF: with KVM where that works, else with TCG, which emulates AMD-V only."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+
+from efi_image.emulator import firmware
+from efi_image.emulator.base import End, ExitReason, Launch, Machine, Medium, RunRequest, guard
+from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe_cpu
+from efi_image.errors import EmulatorMissing
+
+PROGRAM = "qemu-system-x86_64"
+# AMD-V with nested paging, and the features of a common CPU
+TCG_MODEL = "EPYC,+svm"
+_TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
+# printed for each CPU of a model with more features than TCG has, and when a run is ended
+_USUAL = re.compile(r"warning: TCG doesn't support requested feature|terminating on signal")
+
+
+class Accelerator(Enum):
+    """How QEMU runs a guest."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+    @property
+    def model(self) -> str:
+        """The CPU model that can show the hypervisor."""
+        return "host" if self is Accelerator.KVM else TCG_MODEL
+
+
+@dataclass(frozen=True, slots=True)
+class Qemu:
+    """QEMU with an accelerator that works here, and the extensions its guests can use."""
+
+    program: str
+    accelerator: Accelerator
+    extensions: Extension
+
+    @property
+    def name(self) -> str:
+        return "qemu"
+
+    @property
+    def description(self) -> str:
+        shown = [name for name, flag in _NAMES if flag in self.extensions]
+        what = " and ".join(shown) or "neither VT-x nor AMD-V"
+        if self.accelerator is Accelerator.TCG:
+            return f"QEMU with TCG, which emulates {what} on any machine"
+        return f"QEMU with KVM, which gives guests {what}"
+
+    @property
+    def default_model(self) -> str:
+        return self.accelerator.model
+
+    def prepare(self, request: RunRequest, work: Path) -> Launch:
+        machine = (request.machine or Machine.Q35).value
+        if request.firmware:
+            flash = firmware.Flash(request.firmware.absolute(), firmware.Format.RAW)
+            found = firmware.Firmware(Path(), "as given", flash, None, frozenset())
+        else:
+            found = firmware.find_firmware(firmware.FirmwareNeed(machine=machine))
+        return Launch(
+            command=(
+                *(*guard(), self.program, "-machine", f"{machine},accel={self.accelerator.value}"),
+                *("-cpu", request.cpu_model or self.default_model),
+                *("-smp", str(request.cpus), "-m", str(request.memory)),
+                *("-nodefaults", "-no-user-config", "-display", "none"),
+                *found.copied(work).arguments,
+                *_medium(request),
+                *("-serial", "file:serial", "-device", DEBUG_EXIT),
+                *self._deterministic(request),
+                *(("-gdb", f"tcp:{request.debug.gdb}") if request.debug.gdb else ()),
+                *(("-S",) if request.debug.stopped else ()),
+                *request.debug.extra,
+            ),
+            work=work,
+            environment={"TMPDIR": str(work)},  # for the image's snapshot
+            log="emulator.out",
+        )
+
+    def _deterministic(self, request: RunRequest) -> tuple[str, ...]:
+        """The TSC counts instructions, and waiting takes no time."""
+        if not request.debug.deterministic or self.accelerator is not Accelerator.TCG:
+            return ()
+        return ("-icount", "shift=0,sleep=off", "-rtc", "base=2023-11-14T22:13:20,clock=vm")
+
+    def end(self, status: int, log: str) -> End:
+        """0 is a power-off, 2 * code + 1 is from the debug-exit device, 1 is a failure."""
+        if status == 0:
+            # QEMU returns 0 after a signal, too
+            killed = "terminating on signal" in log
+            return End(None if killed else ExitReason.POWER_OFF)
+        if status >= 3 and status % 2:
+            return End(ExitReason.GUEST_CODE, status // 2)
+        return End(None)
+
+    def problems(self, log: str) -> tuple[str, ...]:
+        return tuple(
+            line for line in log.splitlines() if _TELLING.search(line) and not _USUAL.search(line)
+        )
+
+
+def _medium(request: RunRequest) -> tuple[str, ...]:
+    """The drive with the image, which is read only, and the device that boots from it."""
+    image = str(request.image.absolute()).replace(",", ",,")
+    is_disc = request.medium is Medium.OPTICAL
+    kept = "media=cdrom,readonly=on" if is_disc else "snapshot=on"
+    device = {
+        Medium.DISK: ("virtio-blk-pci",),
+        Medium.OPTICAL: ("ide-cd",),
+        Medium.USB: ("qemu-xhci", "-device", "usb-storage"),
+    }[request.medium]
+    return (
+        *("-drive", f"if=none,id=image,{kept},format=raw,file={image}"),
+        *("-device", *device[:-1], f"{device[-1]},drive=image,bootindex=0"),
+    )
+
+
+_NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))
+
+
+def find_qemus() -> list[Qemu]:
+    """QEMU with each accelerator that works here, the fastest first; raises EmulatorMissing."""
+    program = shutil.which(PROGRAM)
+    if program is None:
+        raise EmulatorMissing(
+            f"{PROGRAM} is not installed", hint="`apt install qemu-system-x86 ovmf`"
+        )
+    found = []
+    for accelerator in Accelerator:
+        extensions = probe_cpu(program, accelerator.value, accelerator.model)
+        if extensions is not None:
+            found.append(Qemu(program, accelerator, extensions))
+    if not found:
+        raise EmulatorMissing(
+            f"{program} starts neither with KVM nor with TCG",
+            hint=f"`{program} -machine pc,accel=tcg -display none` shows why",
+        )
+    return found

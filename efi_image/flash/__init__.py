@@ -1,0 +1,64 @@
+"""Writes an image to a USB stick, another disk or a plain file, and reads it back.
+
+The way of the data:
+
+    options      the request: image, target, and how to write
+    destination  the disk or file, and whether it may be written; opens it (device → target)
+    source       the image: raw, compressed, a virtual disk, or made from a manifest (plan)
+    session      the write: chunker → worker_pool → store, then readback, then boot_areas; its
+                 result is the report (options)
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import replace
+
+from efi_image.devices.unmount import eject
+from efi_image.flash.destination import find_destination
+from efi_image.flash.options import Confirm, Phase, Watch, WriteOptions, WriteReport, quiet
+from efi_image.flash.plan import plan_source
+from efi_image.flash.session import Session
+from efi_image.flash.source import ImageSource, open_source
+from efi_image.formats.bmap import read_bmap
+
+__all__ = ["Confirm", "ImageSource", "Phase", "Watch", "WriteOptions", "WriteReport", "write"]
+
+
+def write(options: WriteOptions, confirm: Confirm, watch: Watch = quiet) -> WriteReport:
+    """Write an image, read it back, and make it boot.
+
+    `confirm` is called once, before a disk is changed, and raises UnsafeTarget if the user does
+    not mean that disk. `watch` gives the progress display of each phase. Raises ZppError. If the
+    target was changed before, a note on the exception (PEP 678) describes its state.
+    """
+    destination = find_destination(options)
+    with (
+        _open_source(options, destination.sector_size) as source,
+        closing(destination.open(source, confirm)) as target,
+    ):
+        started = time.monotonic()
+        session = Session(source, target, options, watch)
+        try:
+            report = session.write()
+        except BaseException as error:
+            if session.left_behind:
+                error.add_note(f"{options.target}: {session.left_behind}")
+            else:
+                destination.abandon()
+            raise
+        seconds = time.monotonic() - started
+        ejected = eject(target.descriptor()) if options.eject else None
+    return replace(report, serial=destination.serial, seconds=seconds, ejected=ejected)
+
+
+@contextmanager
+def _open_source(options: WriteOptions, sector_size: int) -> Iterator[ImageSource]:
+    if options.is_manifest:
+        yield plan_source(options.image, sector_size)
+        return
+    bmap = read_bmap(options.bmap) if options.bmap else None
+    with open_source(options.image, bmap) as source:
+        yield source

@@ -1,0 +1,1 @@
+"""The formats on disk: one package or module each, reader and writer."""

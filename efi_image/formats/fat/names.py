@@ -1,0 +1,125 @@
+"""Names on FAT: which it can hold, and 8.3 aliases.
+
+Microsoft, FAT: General Overview of On-Disk Format 1.03, "Name Limits and Character Sets" and
+"Naming Conventions and Long Names"; names of devices are those that Windows reserves.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from efi_image.errors import FatNameError
+from efi_image.formats.fat.long_names import utf16_units
+
+MAX_UNITS = 255  # UTF-16 units in a long name
+MAX_SHORT = 12  # characters of an 8.3 name
+
+# strings, for str.strip: what it leaves begins and ends with another character
+_SHORT = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789!#$%&'()-@^_`{}~"
+_FORBIDDEN = frozenset(':*?"<>|\\/\x7f' + "".join(map(chr, range(0x20))))
+_ALLOWED = "".join(c for c in map(chr, range(0x80)) if c not in _FORBIDDEN)
+_DEVICE = r"(CON|PRN|AUX|NUL|CONIN\$|CONOUT\$|(COM|LPT)[1-9¹²³])\s*(\..*)?"
+_DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such names begin with
+
+
+def fault_of(name: str) -> str:
+    """Why FAT cannot hold this name of a file or directory; '' if it can."""
+    if not name:
+        return "is empty"
+    try:
+        units = utf16_units(name)
+    except UnicodeEncodeError:
+        return "is not valid Unicode"
+    if units > MAX_UNITS:
+        return f"is longer than {MAX_UNITS} UTF-16 units"
+    if name.strip(_ALLOWED):
+        bad = next((c for c in name if c in _FORBIDDEN), "")
+        if bad:
+            return f"contains {bad!r}"
+    if name[-1] in ". ":
+        return "ends with a dot or a blank"
+    if name[:3].upper() in _DEVICES and re.fullmatch(_DEVICE, name, re.I):
+        return "is reserved for a device"
+    return ""
+
+
+def parse_path(text: str) -> tuple[str, ...]:
+    """The names of a path with `\\` or `/` between them; raises FatNameError."""
+    names = text.replace("\\", "/").strip("/").split("/")
+    return tuple(check_name(name, text) for name in names)
+
+
+def check_name(name: str, where: str) -> str:
+    """The name of the file or directory at `where`; raises FatNameError if FAT cannot hold it."""
+    fault = fault_of(name)
+    if fault:
+        raise FatNameError(f"FAT cannot hold the name '{name}': it {fault}", where=where)
+    return name
+
+
+def fold(name: str) -> str:
+    """The same for all names that some system considers the same."""
+    return name.lower() if name.isascii() else name.upper().casefold()
+
+
+def _exact(name: str) -> str | None:
+    """`BASE    EXT` if the name, its case aside, is an 8.3 name."""
+    if len(name) > MAX_SHORT or not name.isascii():
+        return None
+    base, dot, extension = name.upper().partition(".")
+    if base.strip(_SHORT) or extension.strip(_SHORT) or not 0 < len(base) <= 8:
+        return None
+    if dot and not 0 < len(extension) <= 3:
+        return None
+    return base.ljust(8) + extension.ljust(3)
+
+
+def _basis(name: str) -> tuple[str, str]:
+    """The characters of a long name that its alias is made from: base and extension."""
+    stripped = name.lstrip(". ").replace(" ", "")
+    base, dot, extension = stripped.rpartition(".")
+    if not dot:
+        base, extension = stripped, ""
+    return _shortened(base.replace(".", ""))[:8] or "_", _shortened(extension)[:3]
+
+
+def _shortened(text: str) -> str:
+    """In upper case, with what no 8.3 name has replaced."""
+    upper = text.upper()
+    return "".join(c if c in _SHORT else "_" for c in upper) if upper.strip(_SHORT) else upper
+
+
+class _Tails:
+    """Hands out `BASE~1.EXT`, `BASE~2.EXT` … that nobody uses, without searching twice."""
+
+    def __init__(self, used: set[str]) -> None:
+        self._used = used
+        self._next: dict[tuple[str, str, int], int] = {}
+
+    def claim(self, base: str, extension: str) -> str:
+        for digits in range(1, 7):
+            prefix = base[: 7 - digits]
+            key = (prefix, extension, digits)
+            for number in range(self._next.get(key, 10 ** (digits - 1)), 10**digits):
+                short = f"{f'{prefix}~{number}':8}{extension:3}"
+                if short not in self._used:
+                    self._next[key] = number + 1
+                    self._used.add(short)
+                    return short
+            self._next[key] = 10**digits
+        raise AssertionError("a directory has fewer names than there are aliases")
+
+
+def short_names(names: Sequence[str]) -> list[bytes]:
+    """The 8.3 names (11 bytes) of all names of one directory, in order; no two are the same.
+
+    Names that are 8.3 names themselves, whatever their case, keep them; the others get numbered
+    tails in the order given.
+    """
+    exact = [_exact(name) for name in names]
+    tails = _Tails({short for short in exact if short})
+    return [
+        (short or tails.claim(*_basis(name))).encode("ascii")
+        for name, short in zip(names, exact, strict=True)
+    ]

@@ -1,0 +1,203 @@
+"""Reads ISO 9660 volumes (ECMA-119) with Joliet or Rock Ridge names, and El Torito entries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from efi_image.errors import InputError
+from efi_image.formats.files import Kind, Node
+from efi_image.formats.iso9660.rockridge import Extras, extras
+from efi_image.formats.iso9660.structures import (
+    DIRECTORY,
+    FIRST_DESCRIPTOR,
+    MULTI_EXTENT,
+    PARENT_NAME,
+    PRIMARY,
+    ROOT_NAME,
+    SECTOR,
+    STANDARD_ID,
+    SUPPLEMENTARY,
+    TERMINATOR,
+    BootEntry,
+    DirectoryRecord,
+    VolumeDescriptor,
+    catalog_block,
+    unpack_catalog,
+)
+from efi_image.io.medium import Medium
+
+MAX_DESCRIPTORS = 32
+MAX_EXTENTS = 16  # of a file, 4 GiB each
+MAX_DIRECTORY = 16 << 20  # bytes of a directory
+OWN_RECORD = 34  # bytes of a directory's record of itself
+
+
+@dataclass(frozen=True, slots=True)
+class Extents:
+    """The extents of a file or directory, as (block, bytes)."""
+
+    parts: tuple[tuple[int, int], ...]
+
+
+def looks_like_iso(medium: Medium) -> bool:
+    """Whether a volume descriptor is where ISO 9660 has it."""
+    return medium.peek(FIRST_DESCRIPTOR * SECTOR + 1, 5) == STANDARD_ID
+
+
+def _descriptors(medium: Medium) -> Iterator[bytes]:
+    for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + MAX_DESCRIPTORS):
+        data = medium.peek(number * SECTOR, SECTOR)
+        if len(data) < SECTOR or data[1:6] != STANDARD_ID or data[0] == TERMINATOR:
+            return
+        yield data
+
+
+class IsoVolume:
+    """An ISO 9660 volume; raises InputError if it is not one.
+
+    Rock Ridge's names are taken if there are any, else Joliet's, else the plain ones.
+    """
+
+    def __init__(self, medium: Medium) -> None:
+        self.medium = medium
+        found = list(_descriptors(medium))
+        volumes = [VolumeDescriptor.unpack(d) for d in found if d[0] in (PRIMARY, SUPPLEMENTARY)]
+        primary = next((each for each in volumes if each.type == PRIMARY), None)
+        if primary is None:
+            raise InputError(
+                "is not an ISO 9660 volume: it has no primary descriptor", where=medium.name
+            )
+        joliet = next((each for each in volumes if each.is_joliet), None)
+        self._descriptor = primary
+        self._skip = 0
+        self.scanned = 0
+        self.blocks = primary.blocks
+        self._rock_ridge = self._find_rock_ridge()
+        if joliet and not self._rock_ridge:
+            self._descriptor = joliet
+        self._catalog = next(filter(None, map(catalog_block, found)), 0)
+
+    def _find_rock_ridge(self) -> bool:
+        """Whether the root's own record has system-use entries (`SP`), and how many to skip."""
+        try:
+            area = next(self._records(self._root_extents())).system_use
+        except (StopIteration, InputError):
+            return False
+        if area[:2] == b"SP" and area[2:6] == b"\x07\x01\xbe\xef":
+            self._skip = area[6]
+            return True
+        return False
+
+    @property
+    def format(self) -> str:
+        """ISO 9660, and whose names are shown."""
+        if self._rock_ridge:
+            return "ISO 9660 (Rock Ridge)"
+        return "ISO 9660 (Joliet)" if self._descriptor.is_joliet else "ISO 9660"
+
+    @property
+    def label(self) -> str:
+        """The volume's name."""
+        return self._descriptor.label
+
+    def _root_extents(self) -> Extents:
+        root = self._descriptor.root
+        return Extents(((root.block, root.size),))
+
+    @property
+    def root(self) -> Node:
+        """The root directory."""
+        return Node("", Kind.DIRECTORY, 0, None, "", self._root_extents())
+
+    def _records(self, extents: Extents) -> Iterator[DirectoryRecord]:
+        """A directory's records."""
+        for block, size in extents.parts:
+            if size > MAX_DIRECTORY:
+                raise InputError(f"has a directory of {size} bytes", where=self.medium.name)
+            for sector in range(-(-size // SECTOR)):
+                data = self.medium.read(
+                    (block + sector) * SECTOR, min(SECTOR, size - sector * SECTOR)
+                )
+                self.scanned += len(data)
+                position = 0
+                while position < len(data) and data[position]:
+                    raw = data[position : position + data[position]]
+                    yield self._unpacked(raw)
+                    position += data[position]
+
+    def _unpacked(self, raw: bytes) -> DirectoryRecord:
+        record = DirectoryRecord.unpack(raw)
+        if record is None:
+            raise InputError("has a broken directory", where=self.medium.name)
+        return record
+
+    def children(self, directory: Node) -> Iterator[Node]:
+        """The children of a directory; files in several extents are put together."""
+        assert isinstance(directory.place, Extents)
+        parts: list[tuple[int, int]] = []
+        for record in self._records(directory.place):
+            if record.identifier in (ROOT_NAME, PARENT_NAME):
+                continue
+            parts.append((record.block, record.size))
+            if len(parts) > MAX_EXTENTS:
+                raise InputError("has a file in too many extents", where=self.medium.name)
+            if len(parts) > 1 and record.flags & DIRECTORY:
+                raise InputError("has a directory in several extents", where=self.medium.name)
+            if not record.flags & MULTI_EXTENT:
+                extra = self._extras(record)
+                if not extra.is_moved:
+                    yield self._node(record, tuple(parts), extra)
+                parts = []
+
+    def _extras(self, record: DirectoryRecord) -> Extras:
+        if not self._rock_ridge:
+            return Extras()
+        return extras(self.medium, record.system_use[self._skip :])
+
+    def _node(
+        self, record: DirectoryRecord, parts: tuple[tuple[int, int], ...], extra: Extras
+    ) -> Node:
+        plain = self._plain_name(record.identifier)
+        is_directory = bool(record.flags & DIRECTORY)
+        kind = Kind.DIRECTORY if is_directory else Kind.LINK if extra.target else Kind.FILE
+        if extra.relocated is not None:
+            kind, parts = Kind.DIRECTORY, self._relocated(extra.relocated)
+        size = sum(size for _, size in parts) if kind is Kind.FILE else 0
+        name = (extra.name or plain).replace("/", "_").replace("\0", "")
+        alias = plain if extra.name and plain != name else ""
+        return Node(
+            name, kind, size, record.modified, extra.mode, Extents(parts), alias, extra.target
+        )
+
+    def _relocated(self, block: int) -> tuple[tuple[int, int], ...]:
+        """A deep directory that Rock Ridge keeps elsewhere: its own first record has the size."""
+        own = self._unpacked(self.medium.read(block * SECTOR, OWN_RECORD))
+        return ((block, own.size),)
+
+    def _plain_name(self, identifier: bytes) -> str:
+        encoding = "utf-16-be" if self._descriptor.is_joliet else "latin-1"
+        name = identifier.decode(encoding, "replace")
+        base, mark, version = name.rpartition(";")
+        if mark and version.isdecimal():
+            name = base
+        return name.removesuffix(".") or name
+
+    def chunks(self, file: Node) -> Iterator[bytes]:
+        """A file's bytes, in pieces."""
+        assert isinstance(file.place, Extents)
+        for block, size in file.place.parts:
+            self.medium.view(block * SECTOR, size)
+        for block, size in file.place.parts:
+            yield from self.medium.chunks(block * SECTOR, size)
+
+    def same_name(self, one: str, other: str) -> bool:
+        """Plain and Joliet names differ by more than case; Rock Ridge's by case, too."""
+        return one == other if self._rock_ridge else one.casefold() == other.casefold()
+
+    def boot_entries(self) -> tuple[BootEntry, ...]:
+        """The entries of the El Torito boot catalog; raises InputError if it cannot be read."""
+        if not self._catalog:
+            return ()
+        data = self.medium.read(self._catalog * SECTOR, SECTOR)
+        return tuple(unpack_catalog(data))

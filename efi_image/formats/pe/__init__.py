@@ -1,0 +1,1 @@
+"""PE files: the headers, what UEFI loads, and Authenticode signatures."""

@@ -1,0 +1,189 @@
+"""zpp.conf: what ZppBoot reads from the ESP.
+
+    # a comment line
+    hypervisor = on
+    driver = \\EFI\\zpp\\ZppDxe.efi
+    serial = 0x3f8
+    default = linux
+
+    [linux]
+    path = \\EFI\\zpp\\kernel.efi
+    initrd = \\EFI\\zpp\\initrd.img
+    cmdline = console=ttyS0 quiet
+
+ASCII, LF or CRLF, at most 64 KiB. A value is the rest of its line without the blanks
+around it. ZppBoot goes on where it meets a fault; this reader refuses.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from efi_image import __version__
+from efi_image.errors import ConfError, UsageError
+
+MAX_SIZE = 64 * 1024
+DRIVER_PATH = "\\EFI\\zpp\\ZppDxe.efi"
+CONF_PATH = "\\EFI\\zpp\\zpp.conf"
+
+_SWITCH = {"on": True, "off": False}
+
+
+def _is_name(text: str) -> bool:
+    """Whether it can be a section's name: letters, digits, dots and dashes."""
+    return text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._-" for c in text)
+
+
+# not with a leading 0, which some take for octal
+_PORT = re.compile(r"0|[1-9][0-9]{0,4}|0[xX][0-9a-fA-F]{1,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class BootEntry:
+    """An operating system, or any EFI program, that ZppBoot can start."""
+
+    name: str
+    path: str
+    initrd: str = ""
+    cmdline: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ZppConf:
+    """The whole of a zpp.conf; no default: the firmware's next boot option is started."""
+
+    hypervisor: bool = True
+    driver: str = DRIVER_PATH
+    serial: int = 0x3F8
+    default: str = ""
+    entries: tuple[BootEntry, ...] = ()
+
+    def to_text(self) -> str:
+        """The text of the file; raises UsageError for a value that it cannot hold."""
+        text = "\n".join(self._lines()) + "\n"
+        if len(text) > MAX_SIZE:
+            raise UsageError(f"zpp.conf would have {len(text)} bytes; the limit is {MAX_SIZE}")
+        return text
+
+    def _lines(self) -> Iterator[str]:
+        yield f"# written by zpp-image {__version__}"
+        yield _line("hypervisor", "on" if self.hypervisor else "off")
+        yield _line("driver", self.driver)
+        yield _line("serial", f"0x{self.serial:x}" if self.serial else "0")
+        if self.default:
+            yield _line("default", self.default)
+        for entry in self.entries:
+            if not _is_name(entry.name):
+                raise UsageError(f"'{entry.name}' cannot be the name of a section of zpp.conf")
+            yield ""
+            yield f"[{entry.name}]"
+            yield _line("path", entry.path)
+            for key, value in (("initrd", entry.initrd), ("cmdline", entry.cmdline)):
+                if value.strip():
+                    yield _line(key, value)
+
+
+def _line(key: str, value: str) -> str:
+    value = value.strip(" \t")
+    if not value.isascii() or not value.isprintable():
+        raise UsageError(
+            f"'{value}' cannot stand in zpp.conf",
+            where=key,
+            hint="it holds printable ASCII on one line only",
+        )
+    return f"{key} = {value}"
+
+
+class _Section:
+    """A section while it is read: key → value and its line."""
+
+    def __init__(self, name: str, line: int) -> None:
+        self.name = name
+        self.line = line
+        self.values: dict[str, tuple[str, int]] = {}
+
+    def get(self, key: str, default: str = "") -> str:
+        return self.values.get(key, (default, 0))[0]
+
+
+class _Parser:
+    KEYS = frozenset({"hypervisor", "driver", "serial", "default"})
+    ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._sections = [_Section("", 1)]
+
+    def fault(self, line: int, what: str) -> ConfError:
+        return ConfError(what, where=f"{self._name}:{line}")
+
+    def feed(self, number: int, line: str) -> None:
+        line = line.strip(" \t")
+        if not line or line.startswith("#"):
+            return
+        if line.startswith("["):
+            self._section(number, line)
+            return
+        key, equals, value = (part.strip(" \t") for part in line.partition("="))
+        section = self._sections[-1]
+        if not equals:
+            raise self.fault(number, "expected `key = value`, `[section]` or `# comment`")
+        if key not in (self.ENTRY_KEYS if section.name else self.KEYS):
+            place = f"section [{section.name}]" if section.name else "the part before any section"
+            raise self.fault(number, f"unknown key '{key}' in {place}")
+        if key in section.values:
+            raise self.fault(number, f"'{key}' is set already in line {section.values[key][1]}")
+        section.values[key] = (value, number)
+
+    def _section(self, number: int, line: str) -> None:
+        name = line[1:-1].strip(" \t")
+        if not line.endswith("]") or not _is_name(name):
+            raise self.fault(number, "expected `[name]` of letters, digits, dots and dashes")
+        if any(section.name == name for section in self._sections):
+            raise self.fault(number, f"section [{name}] is there already")
+        self._sections.append(_Section(name, number))
+
+    def finish(self) -> ZppConf:
+        top, *rest = self._sections
+        for section in rest:
+            if not section.get("path"):
+                raise self.fault(section.line, f"section [{section.name}] has no path")
+        default, line = top.values.get("default", ("", 0))
+        if default and default not in [section.name for section in rest]:
+            raise self.fault(line, f"there is no section [{default}]")
+        return ZppConf(
+            hypervisor=self._switch(top),
+            driver=top.get("driver", DRIVER_PATH),
+            serial=self._port(top),
+            default=default,
+            entries=tuple(
+                BootEntry(s.name, s.get("path"), s.get("initrd"), s.get("cmdline")) for s in rest
+            ),
+        )
+
+    def _switch(self, top: _Section) -> bool:
+        value, line = top.values.get("hypervisor", ("on", 0))
+        if value not in _SWITCH:
+            raise self.fault(line, f"hypervisor must be on or off, not '{value}'")
+        return _SWITCH[value]
+
+    def _port(self, top: _Section) -> int:
+        value, line = top.values.get("serial", ("0x3f8", 0))
+        if not _PORT.fullmatch(value) or int(value, 0) > 0xFFF8:
+            raise self.fault(line, f"serial must be an I/O port or 0, not '{value}'")
+        return int(value, 0)
+
+
+def parse(data: bytes, name: str = CONF_PATH) -> ZppConf:
+    """Read a zpp.conf; raises ConfError with the line of the first fault."""
+    parser = _Parser(name)
+    if len(data) > MAX_SIZE:
+        raise ConfError(f"has {len(data)} bytes; the limit is {MAX_SIZE}", where=name)
+    for number, line in enumerate(data.split(b"\n"), 1):
+        text = line.removesuffix(b"\r").decode("ascii", "replace")
+        if "\ufffd" in text or not text.replace("\t", " ").isprintable():
+            raise parser.fault(number, "is not printable ASCII")
+        parser.feed(number, text)
+    return parser.finish()

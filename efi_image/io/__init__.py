@@ -1,0 +1,1 @@
+"""Bytes in and out: atomic output, sources, sinks, views."""

@@ -1,0 +1,53 @@
+"""Sizes, tables and trees as text; control characters in foreign names are escaped."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import zip_longest
+
+from efi_image.errors import printable
+
+_UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
+
+
+def human(size: int) -> str:
+    """A size in bytes as text with a unit, as in `1.5 MiB`."""
+    amount, unit = float(size), _UNITS[0]
+    for larger in _UNITS[1:]:
+        if amount < 1024:
+            break
+        amount, unit = amount / 1024, larger
+    return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
+
+
+def table(rows: Sequence[Sequence[str]], align: str) -> Iterator[str]:
+    """Rows in columns; `align` has `<` or `>` for each column."""
+    return aligned(rows, widths_of(rows), align)
+
+
+def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:
+    """The width of each column."""
+    widths: list[int] = []
+    for row in rows:
+        lengths = [len(printable(cell)) for cell in row]
+        widths = [max(pair) for pair in zip(widths or lengths, lengths, strict=True)]
+    return widths
+
+
+def aligned(rows: Iterable[Sequence[str]], widths: list[int], align: str) -> Iterator[str]:
+    """Rows in columns of these widths, as `table`; the last column needs no width."""
+    sides = [f"{side}{width}" for side, width in zip_longest(align, widths, fillvalue="")]
+    for row in rows:
+        cells = zip(row, sides, strict=True)
+        yield "  ".join(f"{printable(cell):{side}}" for cell, side in cells).rstrip()
+
+
+def tree(rows: Iterable[tuple[int, bool, str]]) -> Iterator[str]:
+    """The lines of a tree; rows are (depth, whether it is its directory's last, text).
+
+    The depth counts from 0. Each directory is followed by its content.
+    """
+    indents = [""]
+    for depth, is_last, text in rows:
+        yield f"{indents[depth]}{'└── ' if is_last else '├── '}{printable(text)}"
+        indents[depth + 1 :] = [indents[depth] + ("    " if is_last else "│   ")]

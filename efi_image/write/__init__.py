@@ -1,1 +1,0 @@
-"""Writes images to devices and files, and reads back what was written."""

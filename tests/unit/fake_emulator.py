@@ -1,0 +1,71 @@
+"""A fake emulator: a real process that plays a guest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from efi_image.emulator.base import End, ExitReason, Launch, RunRequest
+
+_PLAYER = """
+import json, pathlib, signal, subprocess, sys, time
+script = json.loads(sys.argv[1])
+if script["deaf"]:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+if script["child"]:
+    subprocess.Popen([sys.executable, "-c", script["child"]])
+pathlib.Path("emulator.log").write_text(script["log"])
+with open("serial", "wb", buffering=0) as serial:
+    for piece in script["pieces"]:
+        serial.write(piece.encode("latin-1"))
+        time.sleep(script["pause"])
+print("the fake emulator ends", flush=True)
+time.sleep(script["linger"])
+sys.exit(script["status"])
+"""
+
+
+@dataclass(frozen=True)
+class FakeEmulator:
+    """Writes `pieces` to the serial port, lingers, and ends with `status` (0: power-off)."""
+
+    pieces: tuple[bytes, ...] = ()
+    log: str = ""
+    status: int = 0
+    pause: float = 0.0  # seconds after each piece
+    linger: float = 0.0  # seconds after the last piece
+    deaf: bool = False  # to SIGTERM
+    child: str = ""  # Python code of a child process
+
+    @property
+    def name(self) -> str:
+        return "fake"
+
+    @property
+    def description(self) -> str:
+        return "no emulator"
+
+    @property
+    def default_model(self) -> str:
+        return "none"
+
+    def prepare(self, request: RunRequest, work: Path) -> Launch:
+        (work / "image").symlink_to(request.image.absolute())
+        script = {
+            "pieces": [piece.decode("latin-1") for piece in self.pieces],
+            "log": self.log,
+            "status": self.status,
+            "pause": self.pause,
+            "linger": self.linger,
+            "deaf": self.deaf,
+            "child": self.child,
+        }
+        return Launch((sys.executable, "-c", _PLAYER, json.dumps(script)), work)
+
+    def end(self, status: int, log: str) -> End:
+        return End(None if status or "broken" in log else ExitReason.POWER_OFF)
+
+    def problems(self, log: str) -> tuple[str, ...]:
+        return tuple(line for line in log.splitlines() if "FAIL" in line)

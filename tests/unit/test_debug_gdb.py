@@ -1,0 +1,101 @@
+"""`zpp-image run --gdb --debug`: who may connect, and gdb on the terminal."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fake_emulator import FakeEmulator
+
+from efi_image.cli import main as cli
+from efi_image.cli import run
+from efi_image.debug import gdb as debugger
+from efi_image.emulator import RunRequest
+from efi_image.emulator.base import Launch
+from efi_image.errors import ExitCode, InputError, MissingError, UsageError
+
+
+@pytest.mark.parametrize("address", ["localhost:1234", "127.0.0.1:1", "127.8.8.8:99", "[::1]:1234"])
+def test_loopback(address: str) -> None:
+    assert debugger.check_address(address) == address
+
+
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:1234", "[::]:1234", "10.0.0.1:1234", "example:1234", "localhost.test:1"]
+)
+def test_other_machines_are_kept_out(address: str) -> None:
+    with pytest.raises(UsageError, match="other machines could reach a GDB server"):
+        debugger.check_address(address)
+
+
+@pytest.mark.parametrize("address", ["", "localhost", "localhost:0", ":1234", "tcp:localhost:1234"])
+def test_not_an_address(address: str) -> None:
+    with pytest.raises(UsageError, match="HOST:PORT"):
+        debugger.check_address(address)
+
+
+class _Recorder(FakeEmulator):
+    requests: tuple[RunRequest, ...] = ()
+
+    def prepare(self, request: RunRequest, work: Path) -> Launch:
+        object.__setattr__(self, "requests", (*self.requests, request))
+        return super().prepare(request, work)
+
+
+@pytest.fixture
+def emulator(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> _Recorder:
+    (tmp_path / "esp.img").write_bytes(bytes(512))
+    recorder = _Recorder((b"hello\n",))
+    monkeypatch.setattr(run, "choose", lambda _kind, _root: recorder)
+    monkeypatch.setenv("GDB_SERVER_ADDRESS", "localhost:4567")
+    return recorder
+
+
+@pytest.mark.parametrize(
+    ("words", "address"),
+    [([], ""), (["--gdb"], "localhost:4567"), (["--gdb=127.0.0.1:99"], "127.0.0.1:99")],
+)
+def test_address(emulator: _Recorder, tmp_path: Path, words: list[str], address: str) -> None:
+    # the image stands behind --gdb, which must not take it for its value
+    assert cli.main(["run", *words, str(tmp_path / "esp.img")]) == ExitCode.OK
+    assert [(r.debug.gdb, r.debug.stopped) for r in emulator.requests] == [(address, False)]
+
+
+def test_foreign_address_starts_nothing(emulator: _Recorder, tmp_path: Path) -> None:
+    code = cli.main(["run", str(tmp_path / "esp.img"), "--gdb=0.0.0.0:1234"])
+    assert code == ExitCode.USAGE
+    assert emulator.requests == ()
+
+
+def test_debug_opens_gdb_before_the_serial_text(
+    emulator: _Recorder,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    program = tmp_path / "gdb"
+    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nsleep 0.5\necho left\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    init = tmp_path / "gdbinit"
+    init.write_text("")
+    monkeypatch.setattr(debugger, "GDBINIT", init)
+    assert cli.main(["run", str(tmp_path / "esp.img"), "--debug"]) == ExitCode.OK
+    lines = capfd.readouterr().out.splitlines()
+    assert lines == ["-q", "-x", str(init), "-ex", "target remote localhost:4567",
+                     "-ex", "zwait", "-ex", "zstartl", "left", "hello"]  # fmt: skip
+    assert emulator.requests[0].debug.stopped
+
+
+def test_gdb_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingError, match="gdb is not installed"):
+        debugger.command(tmp_path, "localhost:1")
+
+
+def test_files_for_gdb_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gdb").touch(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(InputError, match="gdbinit: does not exist"):
+        debugger.command(tmp_path, "localhost:1")

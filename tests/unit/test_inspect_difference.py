@@ -1,0 +1,110 @@
+"""diff: two images or PE files, compared by meaning."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import oracles
+import pytest
+from foreign import MIB, mkfs, patched, sources
+from makepe import make_pe
+from test_inspect import make
+
+from efi_image.cli.main import main
+from efi_image.formats.disk import open_disk
+from efi_image.inspect.difference import CompareOptions, compare_disks
+
+Capture = pytest.CaptureFixture[str]
+
+
+def diff(*arguments: str | Path) -> int:
+    return main(["diff", *map(str, arguments)])
+
+
+def test_same_content_in_other_places_is_the_same(tmp_path: Path, capsys: Capture) -> None:
+    top = sources(tmp_path)
+    one = mkfs(tmp_path / "one.img", 3 * MIB, "-i", "12345678", source=top)
+    other = mkfs(tmp_path / "two.img", 3 * MIB, "-i", "12345678")
+    for path in sorted(top.iterdir(), reverse=True):
+        oracles.run("mcopy", "-s", "-i", other, path, "::/")
+    assert one.read_bytes() != other.read_bytes()
+    assert diff(one, other, "--ignore-dates") == 0
+    assert capsys.readouterr().out == ""
+    assert diff(one, one) == 0
+
+
+def test_progress_of_diff_is_told_of_all_bytes(tmp_path: Path) -> None:
+    top = sources(tmp_path)
+    image = mkfs(tmp_path / "one.img", 3 * MIB, source=top)
+    told: list[tuple[int, int]] = []
+    with open_disk(image) as one, open_disk(image) as other:
+        options = CompareOptions(progress=lambda *count: told.append(count))
+        assert list(compare_disks(one, other, options)) == []
+    whole = sum(path.stat().st_size for path in top.rglob("*") if path.is_file())
+    assert told[-1] == (whole, whole)
+
+
+def test_differences_of_files(tmp_path: Path, capsys: Capture) -> None:
+    top = sources(tmp_path)
+    one = mkfs(tmp_path / "one.img", 3 * MIB, source=top)
+    (top / "empty.bin").unlink()
+    (top / "new.txt").write_text("new")
+    (top / "deep" / "numbered file 007.txt").write_text("8\n")
+    (top / "deep" / "numbered file 008.txt").write_text("longer\n")
+    two = mkfs(tmp_path / "two.img", 3 * MIB, "-n", "OTHER", source=top)
+    assert diff(one, two, "--ignore-dates") == 1
+    out = capsys.readouterr().out
+    assert "~ partition fat: label:  → OTHER\n" in out
+    assert "~ partition fat: serial: " in out
+    assert diff(one, two, "--ignore-dates", "--ignore-ids", "--json") == 1
+    found = json.loads(capsys.readouterr().out)
+    where = [(d["change"], d["where"].removeprefix("partition fat: "), d["what"]) for d in found]
+    assert where == [
+        ("changed", "partition fat", "label"),
+        ("changed", "\\deep\\numbered file 007.txt", "content"),
+        ("changed", "\\deep\\numbered file 008.txt", "size"),
+        ("removed", "\\empty.bin", "file"),
+        ("added", "\\new.txt", "file"),
+    ]
+
+
+def test_differences_of_programs(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    one = make(tmp_path / "one.img", build_dir)
+    data = (build_dir / "ZppBoot.efi").read_bytes()
+    (build_dir / "ZppBoot.efi").write_bytes(make_pe(text=b"\x90" * 9000))
+    two = make(tmp_path / "two.img", build_dir)
+    capsys.readouterr()
+    assert diff(one, two) == 1
+    out = capsys.readouterr().out
+    assert "\\EFI\\BOOT\\BOOTX64.EFI: authenticode sha256: " in out
+    assert "\\EFI\\BOOT\\BOOTX64.EFI: section .text: 5000 bytes r-x → 9000 bytes r-x" in out
+    assert "ZppDxe" not in out
+    (tmp_path / "old.efi").write_bytes(data)
+    assert diff(tmp_path / "old.efi", build_dir / "ZppBoot.efi") == 1
+    assert "section .text" in capsys.readouterr().out
+    assert diff(tmp_path / "old.efi", tmp_path / "old.efi") == 0
+    assert diff(tmp_path / "old.efi", one) == 3
+
+
+def test_differences_of_tables(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    one = make(tmp_path / "one.img", build_dir)
+    two = make(tmp_path / "two.img", build_dir, "--size", "80M")
+    plain = make(tmp_path / "plain.img", build_dir, "--plain-fat")
+    capsys.readouterr()
+    assert diff(one, two, "--ignore-ids") == 1
+    out = capsys.readouterr().out
+    assert "~ image: size: 67108864 → 83886080" in out
+    assert "~ partition 1: size: " in out
+    assert "guid" not in out
+    assert diff(one, plain) == 1
+    assert "~ image: scheme: GPT → one volume" in capsys.readouterr().out
+
+
+def test_partitions_without_a_volume_are_compared_by_their_bytes(
+    tmp_path: Path, divided: Path, capsys: Capture
+) -> None:
+    two = tmp_path / "two.img"
+    two.write_bytes(patched(divided.read_bytes(), (10 * MIB, b"x")))
+    assert diff(divided, two) == 1
+    assert capsys.readouterr().out == "~ partition 2: content\n"

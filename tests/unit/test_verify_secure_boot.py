@@ -1,0 +1,254 @@
+"""Signatures against db and dbx; keys by openssl, signatures by sbsign, sbverify as oracle."""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import UUID
+
+import oracles
+import pytest
+from fatdamage import Fat
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from makepe import make_pe
+from test_verify_boot import BOOT, codes, patched, volume
+
+from efi_image.errors import InputError, PeError
+from efi_image.formats.pe.authenticode import SignedContent
+from efi_image.formats.pe.headers import PeHeader, read_headers
+from efi_image.formats.signature_list import (
+    SHA256,
+    X509,
+    X509_SHA256,
+    KeyList,
+    parse_keys,
+    read_keys,
+)
+from efi_image.verify import Options, verify
+from efi_image.verify.secure_boot import Keys, Refusal, refusal
+
+GOOD = make_pe(text=b"\x90" * 900)
+
+
+@dataclass(frozen=True)
+class Key:
+    """A private key and its certificate, PEM."""
+
+    key: Path
+    certificate: Path
+
+    @property
+    def der(self) -> bytes:
+        return next(iter(parse_keys(self.certificate.read_bytes(), "certificate").certificates))
+
+
+def _key(folder: Path, name: str, issuer: Key | None = None) -> Key:
+    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
+    options = ["-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "9"]
+    if issuer:
+        options += ["-CA", str(issuer.certificate), "-CAkey", str(issuer.key)]
+    oracles.run("openssl", "req", "-x509", *options, "-keyout", key, "-out", certificate)
+    return Key(key, certificate)
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A root, a key that it issued, a stranger; and programs signed by them."""
+
+    root: Key
+    leaf: Key
+    stranger: Key
+    by_root: bytes
+    by_leaf: bytes
+    by_stranger: bytes
+
+
+def _signed(folder: Path, data: bytes, key: Key) -> bytes:
+    source, target = folder / "source.efi", folder / "signed.efi"
+    source.write_bytes(data)
+    oracles.run("sbsign", "--key", key.key, "--cert", key.certificate, "--output", target, source)
+    assert oracles.verdict("sbverify", "--cert", key.certificate, target)
+    return target.read_bytes()
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
+    folder = tmp_path_factory.mktemp("keys")
+    root, stranger = _key(folder, "root"), _key(folder, "stranger")
+    leaf = _key(folder, "leaf", root)
+    return Lab(
+        root, leaf, stranger, *(_signed(folder, GOOD, key) for key in (root, leaf, stranger))
+    )
+
+
+def esl(kind: UUID, *entries: bytes) -> bytes:
+    """An EFI signature list."""
+    size = 16 + len(entries[0])
+    body = b"".join(UUID(bytes_le=bytes(15) + b"5").bytes_le + entry for entry in entries)
+    return kind.bytes_le + struct.pack("<III", 28 + len(body), 0, size) + body
+
+
+def found(tmp_path: Path, program: bytes, db: KeyList, dbx: KeyList | None = None) -> set[str]:
+    keys = Keys(db, dbx or KeyList())
+    return codes(verify(volume(tmp_path, {BOOT: program}), Options(keys=keys)))
+
+
+def parse(data: bytes) -> PeHeader:
+    return read_headers(lambda offset, count: data[offset : offset + count])
+
+
+def content(data: bytes) -> SignedContent:
+    header = parse(data)
+    read = SignedContent(header.checksum_at, header.security_at, header.certificates)
+    read.update(data)
+    return read
+
+
+def own_hash(data: bytes) -> bytes:
+    return bytes.fromhex(content(data).hexdigests()["sha256"])
+
+
+def certificates(*keys: Key) -> KeyList:
+    return KeyList(frozenset(key.der for key in keys))
+
+
+@pytest.mark.slow
+def test_trusted(tmp_path: Path, lab: Lab) -> None:
+    assert found(tmp_path, lab.by_root, certificates(lab.root)) == set()
+    assert found(tmp_path, lab.by_leaf, certificates(lab.leaf)) == set()
+    assert found(tmp_path, lab.by_leaf, certificates(lab.root, lab.stranger)) == set()
+
+
+def test_not_trusted(tmp_path: Path, lab: Lab) -> None:
+    assert found(tmp_path, GOOD, certificates(lab.root)) == {"S101"}
+    assert found(tmp_path, lab.by_stranger, certificates(lab.root, lab.leaf)) == {"S102"}
+    assert found(tmp_path, lab.by_root, certificates(lab.leaf)) == {"S102"}
+
+
+def test_hashes(tmp_path: Path, lab: Lab) -> None:
+    hashes = KeyList(hashes=frozenset({own_hash(GOOD)}))
+    assert found(tmp_path, GOOD, hashes) == set()
+    # sbsign pads nothing here: the hash of the signed file is that of the unsigned one
+    assert own_hash(lab.by_root) == own_hash(GOOD)
+    assert found(tmp_path, lab.by_stranger, hashes) == set()
+
+
+def test_revoked(tmp_path: Path, lab: Lab) -> None:
+    db = certificates(lab.root)
+    assert found(tmp_path, lab.by_root, db, KeyList(hashes=frozenset({own_hash(GOOD)}))) == {"S103"}
+    assert found(tmp_path, lab.by_leaf, db, certificates(lab.leaf)) == {"S103"}
+    assert found(tmp_path, lab.by_leaf, db, certificates(lab.root)) == {"S103"}
+    assert found(tmp_path, lab.by_leaf, db, certificates(lab.stranger)) == set()
+
+
+def test_revoked_by_the_hash_of_a_certificate(tmp_path: Path, lab: Lab) -> None:
+    # the signed part of a certificate, as openssl cuts it out
+    listing = oracles.run("openssl", "asn1parse", "-in", lab.leaf.certificate)
+    second = listing.splitlines()[1]
+    start = int(second.split(":")[0])
+    header, length = (int(second.split(f"{word}=")[1].split()[0]) for word in ("hl", " l"))
+    signed = lab.leaf.der[start : start + header + length]
+    digest = hashlib.sha256(signed).digest()
+    dbx = parse_keys(esl(X509_SHA256, digest + bytes(16)), "dbx")
+    assert dbx.certificate_hashes == {digest}
+    assert found(tmp_path, lab.by_leaf, certificates(lab.root), dbx) == {"S103"}
+
+
+def test_changed_after_signing(tmp_path: Path, lab: Lab) -> None:
+    changed = bytearray(lab.by_root)
+    changed[0x240] ^= 1
+    assert found(tmp_path, bytes(changed), certificates(lab.root)) == {"S104"}
+    changed = bytearray(lab.by_root)
+    changed[-300] ^= 1
+    assert found(tmp_path, bytes(changed), certificates(lab.root)) == {"S104"}
+    start = parse(lab.by_root).certificates[0]
+    rubbish = lab.by_root[: start + 8] + bytes(len(lab.by_root) - start - 8)
+    assert found(tmp_path, rubbish, certificates(lab.root)) == {"S104"}
+
+
+def test_a_program_that_cannot_be_read_to_its_end_is_not_judged(tmp_path: Path) -> None:
+    program = make_pe(text=b"\xc3" * 300_000)
+    image = volume(tmp_path, {BOOT: program})
+    fat = Fat(bytearray(image.read_bytes()))
+    at = None
+    for name in (b"EFI        ", b"BOOT       ", b"BOOTX64 EFI"):
+        first = fat.first(fat.find(name, at))
+        at = fat.offset(first)
+    fat.set(first + (len(program) - 1) // fat.cluster_size - 1, 0)
+    image.write_bytes(fat.data)
+    keys = Keys(KeyList(hashes=frozenset({own_hash(program)})), KeyList())
+    assert codes(verify(image, Options(keys=keys))) == {"B106", "F204", "F209"}
+
+
+def test_a_signer_whose_name_is_not_unicode(lab: Lab) -> None:
+    issuer = lab.by_root.index(b"root")
+    subject = lab.by_root.index(b"root", issuer + 1)
+    changed = patched(lab.by_root, subject, "B", 0x80)
+    refused = refusal(content(changed), Keys(certificates(lab.stranger), KeyList()))
+    assert refused == Refusal("S102", "it is signed by CN=\ufffdoot")
+
+
+def test_reading_keys(tmp_path: Path, lab: Lab) -> None:
+    der, digests = lab.root.der, [hashlib.sha256(bytes([n])).digest() for n in range(3)]
+    lists = (
+        esl(X509, der) + esl(SHA256, *digests) + esl(UUID(bytes_le=bytes(15) + b"9"), b"unknown")
+    )
+    wanted = KeyList(frozenset({der}), frozenset(digests))
+    assert parse_keys(lists, "db") == wanted
+    authentication = bytes(16) + struct.pack("<IHH", 24 + 40, 0x200, 0x0EF1) + bytes(56)
+    assert parse_keys(authentication + lists, "db") == wanted
+    assert parse_keys(der, "db") == KeyList(frozenset({der}))
+    text = f"# comment\n{digests[0].hex()}  # a\n{digests[1].hex()}\n".encode()
+    (tmp_path / "hashes").write_bytes(text.removeprefix(b"# comment\n"))
+    (tmp_path / "db.esl").write_bytes(esl(X509, der))
+    read = read_keys([tmp_path / "hashes", tmp_path / "db.esl"])
+    assert read == KeyList(frozenset({der}), frozenset(digests[:2]))
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"text", bytes(28), esl(SHA256, bytes(32))[:-1], esl(SHA256, bytes(32)) + b"x",
+     X509.bytes_le + struct.pack("<III", 28, 0, 0), b"\xff" * 100,
+     b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----"],
+)  # fmt: skip
+def test_bad_keys(data: bytes) -> None:
+    with pytest.raises(InputError):
+        parse_keys(data, "db")
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=200), st.sampled_from([b"", X509.bytes_le, SHA256.bytes_le, b"\x30\x82"]))
+def test_random_keys(data: bytes, prefix: bytes) -> None:
+    try:
+        keys = parse_keys(prefix + data, "db")
+    except InputError:
+        return
+    assert isinstance(keys, KeyList)
+
+
+@settings(max_examples=25, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(st.lists(st.tuples(st.integers(0, 2200), st.integers(0, 255)), min_size=1, max_size=6))
+def test_random_damage_of_a_signature(lab: Lab, changes: list[tuple[int, int]]) -> None:
+    data = bytearray(lab.by_root)
+    start = parse(lab.by_root).certificates[0]
+    for at, value in changes:
+        data[(start + at) % len(data)] = value
+    try:
+        header = parse(bytes(data))
+    except PeError:
+        return
+    if header.end > len(data):
+        return  # truncated files are not judged
+    keys = Keys(certificates(lab.root), certificates(lab.stranger))
+    if refusal(content(bytes(data)), keys) is None:
+        # the signed content is unchanged
+        assert own_hash(bytes(data)) == own_hash(lab.by_root)
+
+
+def test_missing_keys(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="cannot be read"):
+        read_keys([tmp_path / "missing"])
