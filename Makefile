@@ -150,7 +150,7 @@ unoptimized-guest: uefi
 
 linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
 
-GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
+GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/program/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
 	@echo "linux-guest: building"
 	@python3 tests/guest/linux/build.py build --cache $(CACHE)/linux-guest --out $(@D) \
@@ -211,7 +211,7 @@ ifneq ($(filter-out auto qemu bochs,$(ENGINE)),)
 $(error ENGINE must be auto, qemu or bochs, not '$(ENGINE)')
 endif
 run-now: guest-image
-	@$(PYTHON) tests/boot/show.py $(OUT)/linux-guest/esp.img $(ENGINE)
+	@$(PYTHON) tests/boot/demo.py $(OUT)/linux-guest/esp.img $(ENGINE)
 
 TESTS := tests/unit tests/host tests/boot
 PYTEST = $(PYTHON) -m pytest -n $(shell nproc) --dist worksteal
@@ -225,7 +225,7 @@ for-boot: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest
 test-now: for-unit for-boot host-programs
 	@$(call pytest,$(TESTS))
 
-test-unit-now: for-unit
+test-unit-now:
 	@$(call pytest,tests/unit -m 'not slow')
 
 test-host-now: host-programs

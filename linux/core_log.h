@@ -4,13 +4,13 @@
 
 #include <linux/types.h>
 
-#define ZPP_CORE_LOG_PIECE 32
+#define ZPP_CORE_LOG_CHUNK 32
 
-/* Reads the piece at *position and moves it on; *position = 0 is the oldest. The number of bytes,
- * 0 at the end. */
-unsigned zpp_core_log_read(u64 *position, char piece[ZPP_CORE_LOG_PIECE]);
+/* Reads the chunk at *position and advances *position; 0 is the start of the log. Returns the number
+ * of bytes, 0 at the end. */
+unsigned zpp_core_log_read(u64 *position, char chunk[ZPP_CORE_LOG_CHUNK]);
 
-/* Copies the whole log into the kernel's, line by line. */
+/* Copies the log to the kernel's log, line by line. */
 void zpp_core_log_print(void);
 
 #endif

@@ -5,15 +5,15 @@
 #include <linux/smp.h>
 #include <linux/workqueue.h>
 
-static u32 this_index(const struct zpp_cpus *cpus) { return cpus->index[smp_processor_id()]; }
+static u32 current_index(const struct zpp_cpus *cpus) { return cpus->index[smp_processor_id()]; }
 
-static void note_apic_id(void *context)
+static void record_apic_id(void *context)
 {
     struct zpp_cpus *cpus = context;
-    cpus->apic_ids[this_index(cpus)] = zpp_cpu_apic_id();
+    cpus->apic_ids[current_index(cpus)] = zpp_cpu_apic_id();
 }
 
-bool zpp_cpus_find(struct zpp_cpus *cpus, const struct cpumask *mask)
+bool zpp_cpus_init(struct zpp_cpus *cpus, const struct cpumask *mask)
 {
     unsigned cpu;
     cpus->count = 0;
@@ -21,7 +21,7 @@ bool zpp_cpus_find(struct zpp_cpus *cpus, const struct cpumask *mask)
     cpus->apic_ids = kcalloc(nr_cpu_ids, sizeof *cpus->apic_ids, GFP_KERNEL);
     cpus->status = kcalloc(nr_cpu_ids, sizeof *cpus->status, GFP_KERNEL);
     if (!cpus->index || !cpus->apic_ids || !cpus->status) {
-        zpp_cpus_forget(cpus);
+        zpp_cpus_free(cpus);
         return false;
     }
     for_each_cpu(cpu, mask)
@@ -29,11 +29,11 @@ bool zpp_cpus_find(struct zpp_cpus *cpus, const struct cpumask *mask)
         cpus->apic_ids[cpus->count] = ZPP_NO_APIC_ID;
         cpus->index[cpu] = cpus->count++;
     }
-    on_each_cpu(note_apic_id, cpus, 1);
+    on_each_cpu(record_apic_id, cpus, 1);
     return true;
 }
 
-void zpp_cpus_forget(struct zpp_cpus *cpus)
+void zpp_cpus_free(struct zpp_cpus *cpus)
 {
     kfree(cpus->index);
     kfree(cpus->apic_ids);
@@ -43,7 +43,7 @@ void zpp_cpus_forget(struct zpp_cpus *cpus)
     cpus->status = NULL;
 }
 
-/* The BSP comes first and goes last: see docs/reference/contract.md. */
+/* The BSP is launched first and devirtualized last: see docs/reference/contract.md. */
 #define BSP 0
 
 struct preparation {
@@ -66,7 +66,7 @@ enum zpp_status zpp_cpus_prepare(struct zpp_cpus *cpus, const struct zpp_loader_
 static void launch(void *context)
 {
     struct zpp_cpus *cpus = context;
-    const u32 index = this_index(cpus);
+    const u32 index = current_index(cpus);
     cpus->status[index] = zpp_loader_launch(&cpus->loader, index);
 }
 
@@ -79,7 +79,7 @@ static void launch_ap(void *context)
 static void devirtualize(void *context)
 {
     struct zpp_cpus *cpus = context;
-    const u32 index = this_index(cpus);
+    const u32 index = current_index(cpus);
     cpus->status[index] = zpp_loader_devirtualize(&cpus->loader, index);
 }
 
@@ -125,6 +125,6 @@ bool zpp_cpus_devirtualize(struct zpp_cpus *cpus)
 
 enum zpp_status zpp_cpus_launch_this(struct zpp_cpus *cpus)
 {
-    const u32 index = this_index(cpus);
+    const u32 index = current_index(cpus);
     return zpp_loader_launch(&cpus->loader, index);
 }

@@ -6,35 +6,35 @@
 
 #include <linux/cpumask.h>
 
-/* The kernel's CPUs by the core's index, and the reverse. */
+/* The core numbers the CPUs from 0, in the order of Linux's CPU numbers: this is a CPU's index. */
 struct zpp_cpus {
     struct zpp_loader loader;
     u32 count;
-    u32 *index;              /* of each CPU of the kernel */
+    u32 *index;              /* by Linux's CPU number */
     u32 *apic_ids;           /* by index */
-    enum zpp_status *status; /* by index: what its launch answered */
+    enum zpp_status *status; /* by index: the result of the last call of the loader */
 };
 
-/* An index for each CPU of the mask. False without memory. */
-bool zpp_cpus_find(struct zpp_cpus *cpus, const struct cpumask *mask);
-void zpp_cpus_forget(struct zpp_cpus *cpus);
+/* Assigns an index to each CPU of the mask. Returns false if there is not enough memory. */
+bool zpp_cpus_init(struct zpp_cpus *cpus, const struct cpumask *mask);
+void zpp_cpus_free(struct zpp_cpus *cpus);
 
-/* All with cpus_read_lock() held. */
+/* The caller of these functions holds cpus_read_lock(). */
 
 /* Prepares the loader, on the BSP. */
 enum zpp_status zpp_cpus_prepare(struct zpp_cpus *cpus, const struct zpp_loader_request *request);
 
-/* On every online CPU, unless the BSP fails; *failed is then the first that did. Those that did not
- * fail are held all the same, until they are given back. */
+/* Launches on every online CPU; if the BSP fails, on no other. After a failure *failed is the first CPU
+ * that failed; the others stay virtualized until zpp_cpus_devirtualize(). */
 enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus, unsigned *failed);
 
-/* What the failure of a CPU is about; it lies in the hypervisor's memory. */
+/* The detail of a CPU's failure, a string in the hypervisor's memory. */
 const char *zpp_cpus_detail(const struct zpp_cpus *cpus, unsigned cpu);
 
-/* Gives every online CPU back that is held. False: one does not come back. */
+/* Devirtualizes every online CPU that is virtualized. Returns false if one stays virtualized. */
 bool zpp_cpus_devirtualize(struct zpp_cpus *cpus);
 
-/* Launches on this CPU, which came later; by a thread that stays on it. */
+/* Launches on the current CPU, which came online later. The calling thread must be bound to it. */
 enum zpp_status zpp_cpus_launch_this(struct zpp_cpus *cpus);
 
 #endif

@@ -1,4 +1,4 @@
-/* hypervisor.elf as it was built, in a section that is freed after the module's start. */
+/* hypervisor.elf, unchanged, in a section that the kernel frees after the module's init function. */
     .section .init.rodata, "a"
     .globl zpp_elf_file, zpp_elf_file_end
     .balign 16

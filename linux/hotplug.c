@@ -10,52 +10,52 @@
 #include <linux/printk.h>
 #include <linux/smp.h>
 
-static struct zpp_cpus *all;
+static struct zpp_cpus *all_cpus;
 static int state;
-static struct cpumask away; /* held CPUs that are offline; each has a reference to the module */
+static struct cpumask offline; /* virtualized; each has a reference to the module */
 
 static int on_online(unsigned cpu)
 {
     enum zpp_status status;
-    if (cpumask_test_and_clear_cpu(cpu, &away))
+    if (cpumask_test_and_clear_cpu(cpu, &offline))
         module_put(THIS_MODULE);
     if (zpp_cpu_is_held())
         return 0;
-    /* It is new, or was unplugged meanwhile and is another one. */
-    status = zpp_cpus_launch_this(all);
+    /* The CPU is new, or another one was plugged in in its place. */
+    status = zpp_cpus_launch_this(all_cpus);
     if (status != ZPP_OK) {
         pr_err("CPU %u stays offline: %s\n", cpu, zpp_status_text(status));
         return -EIO;
     }
-    pr_info("CPU %u came and is held\n", cpu);
+    pr_info("CPU %u came online and is virtualized\n", cpu);
     return 0;
 }
 
 static int on_offline(unsigned cpu)
 {
-    if (!try_module_get(THIS_MODULE)) /* it is being unloaded, and needs every CPU */
+    if (!try_module_get(THIS_MODULE)) /* unloading the module needs every CPU */
         return -EBUSY;
-    cpumask_set_cpu(cpu, &away);
+    cpumask_set_cpu(cpu, &offline);
     return 0;
 }
 
-int zpp_hotplug_watch(struct zpp_cpus *cpus)
+int zpp_hotplug_register(struct zpp_cpus *cpus)
 {
-    all = cpus;
+    all_cpus = cpus;
     state = cpuhp_setup_state_nocalls_cpuslocked(CPUHP_AP_ONLINE_DYN, "zpp:online", on_online,
                                                  on_offline);
     if (state >= 0)
         return 0;
-    pr_err("not loaded: CPUs that come and go cannot be watched (error %d)\n", -state);
+    pr_err("not loaded: cannot register for CPU hotplug (error %d)\n", -state);
     return state;
 }
 
-void zpp_hotplug_ignore(void) { cpuhp_remove_state_nocalls_cpuslocked(state); }
+void zpp_hotplug_unregister(void) { cpuhp_remove_state_nocalls_cpuslocked(state); }
 
-void zpp_hotplug_bring_back(void)
+void zpp_hotplug_bring_online(void)
 {
     unsigned cpu;
-    for_each_cpu(cpu, &away) add_cpu(cpu);
+    for_each_cpu(cpu, &offline) add_cpu(cpu);
 }
 
-bool zpp_hotplug_any_away(void) { return !cpumask_empty(&away); }
+bool zpp_hotplug_any_offline(void) { return !cpumask_empty(&offline); }

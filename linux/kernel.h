@@ -1,4 +1,4 @@
-/* What the shared loader's sources need of the kernel: put before each file by Kbuild. */
+/* The kernel's types for the shared loader's sources. Kbuild includes it before each file. */
 #ifndef ZPP_LINUX_KERNEL_H
 #define ZPP_LINUX_KERNEL_H
 

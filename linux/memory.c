@@ -4,10 +4,10 @@
 #include <linux/io.h>
 #include <linux/kernel.h>
 
-/* What the page allocator gives at most in one piece on x86: order 10. */
-#define LARGEST_PIECE 1024ull
+/* The largest block of the page allocator on x86: order 10. */
+#define MAX_BLOCK_PAGES 1024ull
 
-/* The new piece often lies beside the last one. */
+/* Merges the block with the last range if they are adjacent, as they often are. */
 static bool append(struct zpp_memory *memory, u64 physical, u64 pages)
 {
     struct zpp_memory_range *last = memory->ranges + memory->count - 1;
@@ -27,18 +27,18 @@ static bool append(struct zpp_memory *memory, u64 physical, u64 pages)
     return true;
 }
 
-/* The pages of one more piece, at most `most`; 0 if there are none left. */
-static u64 allocate_piece(struct zpp_memory *memory, u64 most)
+/* Allocates one block of up to `max_pages`. Returns its pages, 0 if there is no memory left. */
+static u64 allocate_block(struct zpp_memory *memory, u64 max_pages)
 {
     u64 pages;
-    for (pages = min(most, LARGEST_PIECE); pages != 0; pages /= 2) {
-        void *piece =
+    for (pages = min(max_pages, MAX_BLOCK_PAGES); pages != 0; pages /= 2) {
+        void *block =
             alloc_pages_exact(pages * ZPP_PAGE_SIZE, GFP_KERNEL | __GFP_NOWARN | __GFP_NORETRY);
-        if (!piece)
+        if (!block)
             continue;
-        if (append(memory, virt_to_phys(piece), pages))
+        if (append(memory, virt_to_phys(block), pages))
             return pages;
-        free_pages_exact(piece, pages * ZPP_PAGE_SIZE);
+        free_pages_exact(block, pages * ZPP_PAGE_SIZE);
         return 0;
     }
     return 0;
@@ -48,12 +48,12 @@ bool zpp_memory_allocate(struct zpp_memory *memory, u64 pages)
 {
     memory->count = 0;
     while (pages != 0) {
-        const u64 piece = allocate_piece(memory, pages);
-        if (piece == 0) {
+        const u64 allocated = allocate_block(memory, pages);
+        if (allocated == 0) {
             zpp_memory_free(memory);
             return false;
         }
-        pages -= piece;
+        pages -= allocated;
     }
     return true;
 }

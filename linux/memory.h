@@ -1,4 +1,4 @@
-/* The hypervisor's memory: pages of the kernel that it never touches while the hypervisor is there. */
+/* The hypervisor's memory: pages that the kernel does not use while the hypervisor runs. */
 #ifndef ZPP_LINUX_MEMORY_H
 #define ZPP_LINUX_MEMORY_H
 
@@ -9,7 +9,8 @@ struct zpp_memory {
     u32 count;
 };
 
-/* As few ranges as the kernel can give. False, and nothing allocated, if they do not suffice. */
+/* Allocates the pages in as few ranges as possible. Returns false, with nothing allocated, if there is
+ * not enough memory. */
 bool zpp_memory_allocate(struct zpp_memory *memory, u64 pages);
 
 void zpp_memory_free(struct zpp_memory *memory);

@@ -1,16 +1,16 @@
 /*
- * zpp.ko: loads the hypervisor under the running Linux. Unless keep=1 the module then refuses to
- * stay: insmod says "Operation not permitted" (EPERM), no module remains, the hypervisor does.
+ * zpp.ko: loads the hypervisor under the running Linux. Without keep=1 the module then fails its own
+ * initialization with EPERM ("Operation not permitted"): the hypervisor stays, the module does not.
  */
 #define pr_fmt(format) "zpp: " format
 
+#include "checks.h"
 #include "core_log.h"
 #include "cpus.h"
 #include "debugfs.h"
 #include "hotplug.h"
 #include "memory.h"
 #include "power.h"
-#include "refusal.h"
 
 #include <linux/cpu.h>
 #include <linux/io.h>
@@ -21,26 +21,30 @@
 
 static bool keep;
 module_param(keep, bool, 0444);
-MODULE_PARM_DESC(keep, "keep the module: rmmod then takes the hypervisor off every CPU");
+MODULE_PARM_DESC(keep, "keep the module loaded; rmmod then removes the hypervisor from every CPU");
 
 static ushort serial;
 module_param(serial, ushort, 0444);
-MODULE_PARM_DESC(serial, "I/O port of a UART for the hypervisor's log, such as 0x3f8 (0: none)");
+MODULE_PARM_DESC(serial,
+                 "I/O port of a UART for the hypervisor's log, such as 0x3f8 (default 0: none)");
 
 static bool wait_for_debugger = ZPP_WAIT_FOR_DEBUGGER;
 module_param(wait_for_debugger, bool, 0444);
-MODULE_PARM_DESC(wait_for_debugger, "the hypervisor waits for a debugger before it starts");
+MODULE_PARM_DESC(wait_for_debugger, "wait for a debugger before the hypervisor starts");
 
 extern const char zpp_elf_file[], zpp_elf_file_end[];
 
 static struct zpp_memory memory;
 static struct zpp_cpus cpus;
-static DEFINE_MUTEX(lock); /* a restart comes at any time */
+static DEFINE_MUTEX(lock); /* a restart can come at any time */
 
-static void *virtual_of(void *context, uint64_t physical) { return phys_to_virt(physical); }
+static void *physical_to_virtual(void *context, uint64_t physical)
+{
+    return phys_to_virt(physical);
+}
 
-/* The trampoline is part of the module's text. */
-static uint64_t physical_of(void *context, const void *virtual_address)
+/* Only for the trampoline, which is in the module's text. */
+static uint64_t virtual_to_physical(void *context, const void *virtual_address)
 {
     return page_to_phys(vmalloc_to_page(virtual_address)) + offset_in_page(virtual_address);
 }
@@ -48,7 +52,7 @@ static uint64_t physical_of(void *context, const void *virtual_address)
 static enum zpp_status __init prepare(void)
 {
     struct zpp_loader_request request = {
-        .os = {.virtual_of = virtual_of, .physical_of = physical_of},
+        .os = {.virtual_of = physical_to_virtual, .physical_of = virtual_to_physical},
         .elf = zpp_elf_file,
         .elf_size = zpp_elf_file_end - zpp_elf_file,
         .cpu_count = cpus.count,
@@ -66,29 +70,29 @@ static enum zpp_status __init prepare(void)
     return zpp_cpus_prepare(&cpus, &request);
 }
 
-/* Takes the hypervisor off every CPU. If one does not let go, the memory stays the hypervisor's. */
-static bool give_back(void)
+/* Devirtualizes every CPU. Keeps the memory allocated if one stays virtualized. */
+static bool devirtualize(void)
 {
-    const bool free = zpp_cpus_devirtualize(&cpus) && !zpp_hotplug_any_away();
-    if (free)
+    const bool done = zpp_cpus_devirtualize(&cpus) && !zpp_hotplug_any_offline();
+    if (done)
         zpp_memory_free(&memory);
     else
-        pr_err("a CPU does not come back: the hypervisor keeps its memory\n");
+        pr_err("a CPU cannot be devirtualized: the hypervisor's memory stays allocated\n");
     memory.count = 0;
-    return free;
+    return done;
 }
 
-/* On every CPU; after an error on none, or only on some. */
+/* Launches on every CPU. After an error, none or some of them are virtualized. */
 static int __init launch(void)
 {
     unsigned cpu;
     enum zpp_status status = zpp_cpus_launch(&cpus, &cpu);
     if (status != ZPP_OK)
-        return zpp_refusal_of(cpu, status, zpp_cpus_detail(&cpus, cpu));
+        return zpp_report_failure(cpu, status, zpp_cpus_detail(&cpus, cpu));
     if (keep)
-        return zpp_hotplug_watch(&cpus);
+        return zpp_hotplug_register(&cpus);
     status = zpp_loader_commit();
-    return status == ZPP_OK ? 0 : zpp_refusal_of(ZPP_NO_CPU, status, "");
+    return status == ZPP_OK ? 0 : zpp_report_failure(ZPP_NO_CPU, status, "");
 }
 
 static int __init prepare_and_launch(void)
@@ -96,27 +100,27 @@ static int __init prepare_and_launch(void)
     int error;
     const enum zpp_status status = prepare();
     if (status != ZPP_OK) {
-        error = zpp_refusal_of(ZPP_NO_CPU, status, zpp_loader_detail(&cpus.loader, 0));
-        zpp_memory_free(&memory); /* where the detail is */
+        error = zpp_report_failure(ZPP_NO_CPU, status, zpp_loader_detail(&cpus.loader, 0));
+        zpp_memory_free(&memory); /* contains the detail */
         return error;
     }
     error = launch();
     if (error)
-        give_back();
+        devirtualize();
     return error;
 }
 
-/* All under one lock: no CPU comes or goes between the check, the launch and the watch. */
+/* Under one lock, so that no CPU comes or goes between the checks, the launch and the registration. */
 static int __init load(void)
 {
-    int error = zpp_refusal();
+    int error = zpp_check_system();
     if (error)
         return error;
-    if (!zpp_cpus_find(&cpus, keep ? cpu_possible_mask : cpu_online_mask))
-        return zpp_refusal_of(ZPP_NO_CPU, ZPP_NO_MEMORY, "");
+    if (!zpp_cpus_init(&cpus, keep ? cpu_possible_mask : cpu_online_mask))
+        return zpp_report_failure(ZPP_NO_CPU, ZPP_NO_MEMORY, "");
     error = prepare_and_launch();
     if (error)
-        zpp_cpus_forget(&cpus);
+        zpp_cpus_free(&cpus);
     return error;
 }
 
@@ -125,23 +129,23 @@ static void unload(void)
     mutex_lock(&lock);
     cpus_read_lock();
     if (memory.count != 0) {
-        if (give_back())
-            pr_info("unloaded: the hypervisor has left every CPU\n");
-        zpp_hotplug_ignore();
-        zpp_cpus_forget(&cpus);
+        if (devirtualize())
+            pr_info("unloaded: every CPU is devirtualized\n");
+        zpp_hotplug_unregister();
+        zpp_cpus_free(&cpus);
     }
     cpus_read_unlock();
     mutex_unlock(&lock);
 }
 
-/* Another kernel, or the firmware, must find no CPU held. */
-static void leave(void)
+/* The firmware, or another kernel, must start on CPUs that are not virtualized. */
+static void before_restart(void)
 {
-    zpp_hotplug_bring_back();
+    zpp_hotplug_bring_online();
     unload();
 }
 
-static int __init load_and_tell(void)
+static int __init load_and_report(void)
 {
     int error;
     mutex_lock(&lock);
@@ -149,34 +153,36 @@ static int __init load_and_tell(void)
     error = load();
     if (!error) {
         zpp_core_log_print();
-        pr_info("loaded: the hypervisor holds %u CPUs\n", num_online_cpus());
+        pr_info("loaded: the hypervisor runs on %u CPUs\n", num_online_cpus());
     }
     cpus_read_unlock();
     mutex_unlock(&lock);
     return error;
 }
 
-static int __init load_and_leave(void)
+static int __init load_and_detach(void)
 {
-    int error = load_and_tell();
+    int error = load_and_report();
     if (error)
         return error;
     if (num_possible_cpus() > cpus.count)
-        pr_info("CPUs that are plugged in later run beside it (keep=1 takes them)\n");
-    pr_info("the module leaves now, the hypervisor stays: \"not permitted\" is its success\n");
-    zpp_cpus_forget(&cpus);
+        pr_info(
+            "CPUs plugged in later will run without the hypervisor (use keep=1 to include them)\n");
+    pr_info(
+        "the hypervisor stays, the module does not: \"Operation not permitted\" means success\n");
+    zpp_cpus_free(&cpus);
     return -EPERM;
 }
 
-/* The watch comes first: a machine that goes to sleep or restarts finds nothing half done. */
-static int __init load_and_stay(void)
+/* Registers first, so that a sleep or restart during the launch is handled. */
+static int __init load_and_keep(void)
 {
-    int error = zpp_power_watch(leave);
+    int error = zpp_power_register(before_restart);
     if (error)
         return error;
-    error = load_and_tell();
+    error = load_and_report();
     if (error)
-        zpp_power_ignore();
+        zpp_power_unregister();
     else
         zpp_debugfs_add();
     return error;
@@ -185,17 +191,17 @@ static int __init load_and_stay(void)
 static int __init zpp_init(void)
 {
     if (serial > ZPP_SERIAL_PORT_MAX) {
-        pr_err("not loaded: serial=0x%x is not the port of a UART, which has 8\n", serial);
+        pr_err("not loaded: serial=0x%x is not the I/O port of a UART (0 to 0xfff8)\n", serial);
         return -EINVAL;
     }
-    return keep ? load_and_stay() : load_and_leave();
+    return keep ? load_and_keep() : load_and_detach();
 }
 
 static void __exit zpp_exit(void)
 {
     zpp_debugfs_remove();
     unload();
-    zpp_power_ignore();
+    zpp_power_unregister();
 }
 
 module_init(zpp_init);

@@ -14,7 +14,7 @@ static int refuse_sleep(struct notifier_block *block, unsigned long event, void 
     if (event != PM_SUSPEND_PREPARE && event != PM_HIBERNATION_PREPARE &&
         event != PM_RESTORE_PREPARE)
         return NOTIFY_DONE;
-    pr_warn("no sleep while the hypervisor holds the CPUs: unload it first (rmmod zpp)\n");
+    pr_warn("cannot sleep while the hypervisor runs: unload it first (rmmod zpp)\n");
     return NOTIFY_BAD;
 }
 
@@ -27,10 +27,10 @@ static int restart(struct notifier_block *block, unsigned long event, void *data
 static struct notifier_block sleep_block = {.notifier_call = refuse_sleep};
 static struct notifier_block restart_block = {.notifier_call = restart};
 
-int zpp_power_watch(void (*leave)(void))
+int zpp_power_register(void (*before_restart)(void))
 {
     int error;
-    on_restart = leave;
+    on_restart = before_restart;
     error = register_pm_notifier(&sleep_block);
     if (error)
         return error;
@@ -40,7 +40,7 @@ int zpp_power_watch(void (*leave)(void))
     return error;
 }
 
-void zpp_power_ignore(void)
+void zpp_power_unregister(void)
 {
     unregister_reboot_notifier(&restart_block);
     unregister_pm_notifier(&sleep_block);

@@ -1,4 +1,4 @@
-/* The shared trampoline, with what the kernel's tools want of hand-written code. */
+/* The shared trampoline, with the annotations that the kernel requires for assembly. */
 #include <asm/nospec-branch.h>
 #include <linux/linkage.h>
 #include <linux/objtool.h>
@@ -6,7 +6,7 @@
 #ifdef ASM_RET
 #define ZPP_ASM_RET ASM_RET
 #endif
-/* The call goes to the core, on page tables on which there are no thunks. */
+/* The call to the core runs on the core's page tables, which do not map the kernel's thunks. */
 #define ZPP_ASM_INDIRECT_CALL_FOLLOWS ANNOTATE_RETPOLINE_SAFE
 #ifdef ANNOTATE_NOENDBR
 #define ZPP_ASM_NO_ENTRY ANNOTATE_NOENDBR
@@ -14,5 +14,5 @@
 
 #include "loader/trampoline.c"
 
-/* It changes stacks, which objtool cannot follow. */
+/* objtool cannot follow a change of stacks. */
 STACK_FRAME_NON_STANDARD(trampoline);

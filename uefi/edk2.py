@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
-"""Fetches EDK2, the UEFI development kit, and builds the one host tool a driver build needs.
+"""Downloads EDK2, the UEFI development kit, and builds the one host tool that a driver build needs.
 
-The source is the upstream tarball of Debian's package ``edk2``, taken from the Debian mirror that
-apt on this machine is configured for, by apt's own downloader (proxies included). Its SHA-256 is
-pinned here, so neither the mirror nor the transport is trusted. Nothing of the machine's apt
-configuration is changed, and no package index is downloaded.
+The source is the upstream tarball of Debian's package ``edk2``. apt's own downloader gets it from
+the Debian mirror that apt is configured for, through apt's proxies. Its SHA-256 is pinned here, so
+neither the mirror nor the transport has to be trusted. It changes no apt configuration and
+downloads no package index.
 
-Run by ``make setup``; a second run does nothing. Standard library only: it runs before the
-project's Python environment exists.
+``make setup`` runs it; a second run does nothing. It uses only the standard library, because it
+runs before the project's Python environment exists.
 
     edk2.py [--cache DIR] [--root DIR]
 
-``--root`` (or the environment variable EDK2_ROOT) names an EDK2 tree of your own: it is checked,
-and its GenFw is built if it is missing. Exit codes: 0 ready, 1 failed (one line says why), 2 usage.
+``--root`` (or the environment variable EDK2_ROOT) selects your own EDK2 tree: it is checked, and
+its GenFw is built if it is missing. Exit codes: 0 ready, 1 failed, 2 usage.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ TREE_PARTS = (
 
 
 class Edk2Error(Exception):
-    """EDK2 cannot be made ready; ``hint`` says what to do about it."""
+    """EDK2 is not usable; ``hint`` tells how to fix that."""
 
     def __init__(self, message: str, hint: str) -> None:
         super().__init__(message)
@@ -49,7 +49,7 @@ class Edk2Error(Exception):
 
 @dataclass(frozen=True)
 class Release:
-    """An EDK2 release as Debian's pool holds it."""
+    """An EDK2 release in Debian's package pool."""
 
     version: str
     pool_path: str
@@ -75,7 +75,7 @@ RELEASE = Release(
 
 def debian_mirror() -> str:
     """The Debian archive that apt is configured for."""
-    # As a script this file sees its own folder only.
+    # Python adds only the script's own folder to the path.
     sys.path.insert(0, str(REPOSITORY))
     from efi_image.emulator.debian.apt import debian_mirror as mirror  # noqa: PLC0415
     from efi_image.errors import ZppError  # noqa: PLC0415
@@ -84,7 +84,7 @@ def debian_mirror() -> str:
         return mirror()
     except ZppError as error:
         raise Edk2Error(
-            str(error), "this needs Debian; or set EDK2_ROOT to an EDK2 tree of your own"
+            str(error), "run this on Debian, or set EDK2_ROOT to your own EDK2 tree"
         ) from error
 
 
@@ -95,14 +95,14 @@ def sha256_of(path: Path) -> str:
 
 
 def download(release: Release, target: Path) -> None:
-    """Puts the release's tarball at ``target``, its digest checked; keeps a good one it finds."""
+    """Downloads the release's tarball to ``target`` and checks its digest; keeps a valid one."""
     if target.exists() and sha256_of(target) == release.sha256:
         return
-    hint = f"check the network and apt's proxy settings, or put the file at {target} yourself"
+    hint = f"check the network and apt's proxy settings, or copy the file to {target}"
     url = f"{debian_mirror()}/{release.pool_path}"
     partial = target.with_name(target.name + ".partial")
     partial.unlink(missing_ok=True)
-    # Without the sandbox user: it may not write here.
+    # Not as apt's sandbox user, who cannot write here.
     run_quietly(
         [str(APT_HELPER), "-o", "APT::Sandbox::User=", "download-file", url, str(partial)],
         f"cannot download {url}",
@@ -116,11 +116,11 @@ def download(release: Release, target: Path) -> None:
 
 
 def unpack(release: Release, tarball: Path, root: Path) -> None:
-    """Unpacks the tarball to ``root``, which appears only when it is whole."""
+    """Unpacks the tarball to ``root``, which appears only when it is complete."""
     staging = root.with_name(root.name + ".new")
     shutil.rmtree(staging, ignore_errors=True)
     with tarfile.open(tarball) as archive:
-        # As it is: its digest is pinned. Python from 3.12 on asks for that to be said.
+        # No filter is needed, as the digest is pinned. Python 3.12 warns without this line.
         archive.extraction_filter = lambda member, _path: member
         archive.extractall(staging)  # noqa: S202
     shutil.rmtree(root, ignore_errors=True)
@@ -129,31 +129,31 @@ def unpack(release: Release, tarball: Path, root: Path) -> None:
 
 
 def check_tree(root: Path) -> None:
-    """Raises unless ``root`` looks like an EDK2 source tree."""
+    """Checks that ``root`` is an EDK2 source tree; raises Edk2Error."""
     for part in TREE_PARTS:
         if not (root / part).exists():
-            raise Edk2Error(f"{root} is no EDK2 tree: {part} is missing", "correct EDK2_ROOT")
+            raise Edk2Error(f"{root} is not an EDK2 tree: {part} is missing", "correct EDK2_ROOT")
 
 
 def build_tools(root: Path) -> None:
-    """Builds GenFw, which turns a linked DLL into an EFI file, unless it is there already."""
+    """Builds GenFw, which converts a linked DLL to an EFI file, if it is missing."""
     source = root / "BaseTools/Source/C"
     if (source / "bin/GenFw").exists():
         return
     for folder in ("libs", "bin"):
         (source / folder).mkdir(exist_ok=True)
     jobs = f"-j{os.cpu_count() or 1}"
-    # Common first: make inside GenFw only links its library.
+    # Common first: GenFw's makefile links its library but does not build it.
     for part in ("Common", "GenFw"):
         run_quietly(
             ["make", "-C", str(source / part), jobs, "HOST_ARCH=X64"],
             f"cannot build EDK2's BaseTools ({part})",
-            "a C and C++ compiler, make and uuid-dev are needed: run `make setup`",
+            "install a C and C++ compiler, make and uuid-dev: run `make setup`",
         )
 
 
 def run_quietly(command: Sequence[str], failure: str, hint: str) -> str:
-    """Runs a command and returns what it prints; a failure carries its last line."""
+    """Runs a command and returns its output; an error contains the reason that it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     environment["LC_ALL"] = "C"
     try:
@@ -173,18 +173,18 @@ def last_line(text: str) -> str:
 
 
 def last_error(text: str) -> str:
-    """The first line that names an error, or else the last one: compilers end with a summary."""
+    """The first line with an error, else the last line: compilers print a summary last."""
     return next((line.strip() for line in text.splitlines() if "error:" in line), last_line(text))
 
 
 def prepare(cache: Path, release: Release = RELEASE) -> Path:
-    """Makes EDK2 ready under ``cache`` and returns its root."""
+    """Downloads and builds EDK2 in ``cache``; returns its root."""
     root = cache / "edk2"
     stamp = root / STAMP_NAME
     if not (stamp.exists() and stamp.read_text() == release.sha256):
         cache.mkdir(parents=True, exist_ok=True)
         tarball = cache / release.file_name
-        print(f"edk2: fetching EDK2 {release.version}", flush=True)
+        print(f"edk2: downloading EDK2 {release.version}", flush=True)
         download(release, tarball)
         unpack(release, tarball, root)
         build_tools(root)
@@ -195,7 +195,7 @@ def prepare(cache: Path, release: Release = RELEASE) -> Path:
 
 
 def prepare_own(root: Path) -> Path:
-    """Checks an EDK2 tree of the user's and builds its GenFw if need be."""
+    """Checks the user's EDK2 tree and builds its GenFw if it is missing."""
     check_tree(root)
     build_tools(root)
     return root
@@ -203,12 +203,14 @@ def prepare_own(root: Path) -> Path:
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     """The command line."""
-    parser = argparse.ArgumentParser(description="Make EDK2 ready for building drivers.")
+    parser = argparse.ArgumentParser(
+        description="Download EDK2 and build the tool that a driver build needs."
+    )
     parser.add_argument(
         "--cache",
         type=Path,
         default=REPOSITORY / ".cache",
-        help="folder that gets edk2/ (default: .cache)",
+        help="folder to create edk2/ in (default: .cache)",
     )
     parser.add_argument(
         "--root",
@@ -220,7 +222,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def hint_for(error: Exception) -> str:
-    """What to do about a file that cannot be written or unpacked."""
+    """How to fix a file that cannot be written or unpacked."""
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "EDK2 needs 250 MB: free some space"
     return "run it again; if it fails again, remove .cache/edk2*"

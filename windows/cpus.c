@@ -2,9 +2,9 @@
 
 uint32_t zpp_cpus_count(void) { return KeQueryActiveProcessorCountEx(ALL_PROCESSOR_GROUPS); }
 
-/* The thread goes from CPU to CPU, rather than all CPUs stopping at once for KeIpiGenericCall: the
- * contract wants the BSP first, a failure then leaves the others untouched, and no CPU waits at
- * IPI_LEVEL for hundreds of others. */
+/* The thread moves from CPU to CPU. KeIpiGenericCall would stop all CPUs at once, but the BSP must be
+ * launched first, a failure must not affect the other CPUs, and no CPU should wait at IPI_LEVEL for
+ * hundreds of others. */
 NTSTATUS zpp_cpus_run(uint32_t cpu, zpp_cpu_function function, void *context)
 {
     PROCESSOR_NUMBER number;
@@ -14,7 +14,7 @@ NTSTATUS zpp_cpus_run(uint32_t cpu, zpp_cpu_function function, void *context)
     GROUP_AFFINITY affinity = {.Mask = (KAFFINITY)1 << number.Number, .Group = number.Group};
     GROUP_AFFINITY before = {0};
     KeSetSystemGroupAffinityThread(&affinity, &before);
-    /* An affinity that the kernel does not accept changes nothing, and nothing says so. */
+    /* If the kernel does not accept the affinity, it reports no error. */
     if (KeGetCurrentProcessorNumberEx(NULL) == cpu)
         function(context, cpu);
     else

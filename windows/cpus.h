@@ -1,4 +1,4 @@
-/* Running a function on each CPU that Windows uses, in all processor groups. */
+/* Runs a function on each CPU that Windows uses, in all processor groups. */
 #ifndef ZPP_WINDOWS_CPUS_H
 #define ZPP_WINDOWS_CPUS_H
 
@@ -7,12 +7,11 @@
 
 typedef void (*zpp_cpu_function)(void *context, uint32_t cpu);
 
-/* Active CPUs of all groups. Their numbers are 0 .. count - 1, and 0 is the one Windows was
- * started on, the BSP. */
+/* The number of active CPUs in all groups. They are numbered from 0, which is the BSP. */
 uint32_t zpp_cpus_count(void);
 
-/* Runs the function on CPU `cpu`, at this IRQL, which is PASSIVE_LEVEL. If the thread does not get
- * there, the function does not run, and the status is an error. */
+/* Runs the function on CPU `cpu` at PASSIVE_LEVEL. Returns an error, without running the function, if the
+ * thread cannot move to that CPU. */
 NTSTATUS zpp_cpus_run(uint32_t cpu, zpp_cpu_function function, void *context);
 
 #endif

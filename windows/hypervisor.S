@@ -1,4 +1,4 @@
-/* hypervisor.elf as it was built, inside the driver's read-only data. */
+/* hypervisor.elf, unchanged, in the driver's read-only data. */
         .section .rdata,"dr"
         .balign 4096
         .globl zpp_hypervisor_elf, zpp_hypervisor_elf_end

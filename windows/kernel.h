@@ -1,4 +1,4 @@
-/* The kernel's API, as the WDK or mingw-w64 declares it. */
+/* The kernel's API, declared by the WDK or mingw-w64. */
 #ifndef ZPP_WINDOWS_KERNEL_H
 #define ZPP_WINDOWS_KERNEL_H
 

@@ -7,14 +7,14 @@ extern const uint8_t zpp_hypervisor_elf[], zpp_hypervisor_elf_end[]; /* hypervis
 
 static uint64_t elf_size(void) { return (uint64_t)(zpp_hypervisor_elf_end - zpp_hypervisor_elf); }
 
-/* One launch; not paged, since it is read where nothing can be paged in. */
+/* The state of a launch, in nonpaged memory: it is used where page faults are not allowed. */
 struct launch {
     const struct zpp_settings *settings;
     struct zpp_memory memory;
     struct zpp_loader loader;
-    enum zpp_status status; /* of the last step on a CPU */
+    enum zpp_status status; /* of the last step */
     uint32_t cpu_count;
-    uint32_t apic_ids[]; /* of each CPU */
+    uint32_t apic_ids[]; /* by CPU */
 };
 
 static struct launch *new_launch(const struct zpp_settings *settings, uint32_t cpus)
@@ -33,7 +33,7 @@ static struct launch *new_launch(const struct zpp_settings *settings, uint32_t c
 
 /* ---- on each CPU */
 
-static void note_apic_id(void *context, uint32_t cpu)
+static void record_apic_id(void *context, uint32_t cpu)
 {
     struct launch *launch = context;
     launch->apic_ids[cpu] = zpp_cpu_apic_id();
@@ -78,90 +78,93 @@ static void devirtualize(void *context, uint32_t cpu)
 
 /* ---- once */
 
-/* 1 if the step went well on CPU `cpu`; otherwise the answer says why not. Only a launch is about one
- * CPU. The detail is in the one part of the hypervisor's memory that is never hidden. */
+/* Runs a step on CPU `cpu`. Returns 1 if it succeeded; otherwise 0, with the error in `result`. Only a
+ * failed launch names the CPU. The detail is in the part of the hypervisor's memory that is not hidden. */
 static int step(struct launch *launch, uint32_t cpu, zpp_cpu_function function,
-                struct zpp_answer *answer)
+                struct zpp_result *result)
 {
     NTSTATUS status = zpp_cpus_run(cpu, function, launch);
     if (!NT_SUCCESS(status))
-        zpp_answer_refused(answer, status, "Windows did not let the loader run on every CPU");
+        zpp_result_windows_failed(result, status,
+                                  "Windows did not let the loader run on every CPU");
     else if (launch->status != ZPP_OK)
-        zpp_answer_failure(answer, function == launch_cpu ? cpu : ZPP_NO_CPU, launch->status,
-                           zpp_loader_detail(&launch->loader, cpu));
+        zpp_result_failed(result, function == launch_cpu ? cpu : ZPP_NO_CPU, launch->status,
+                          zpp_loader_detail(&launch->loader, cpu));
     return NT_SUCCESS(status) && launch->status == ZPP_OK;
 }
 
-/* From the last CPU to the first: the BSP leaves last (boot_info.h). A CPU that does not leave
- * needs the memory for ever. */
+/* Devirtualizes from the last CPU to the first: the BSP must be last (boot_info.h). If a CPU stays
+ * virtualized, the memory stays allocated. */
 static int roll_back(struct launch *launch, uint32_t cpus)
 {
-    int left = 1;
+    int done = 1;
     while (cpus-- != 0)
-        left &= NT_SUCCESS(zpp_cpus_run(cpus, devirtualize, launch)) && launch->status == ZPP_OK;
-    if (!left)
+        done &= NT_SUCCESS(zpp_cpus_run(cpus, devirtualize, launch)) && launch->status == ZPP_OK;
+    if (!done)
         launch->memory.count = 0;
-    return left;
+    return done;
 }
 
-static int allocate(struct launch *launch, struct zpp_answer *answer)
+static int allocate(struct launch *launch, struct zpp_result *result)
 {
     uint64_t pages = zpp_loader_pages(zpp_hypervisor_elf, elf_size(), launch->cpu_count);
     if (pages == 0) {
-        zpp_answer_failure(answer, ZPP_NO_CPU, ZPP_BAD_ELF, "");
+        zpp_result_failed(result, ZPP_NO_CPU, ZPP_BAD_ELF, "");
         return 0;
     }
     if (!zpp_memory_allocate(&launch->memory, pages)) {
-        zpp_answer_failure(answer, ZPP_NO_CPU, ZPP_NO_MEMORY, "");
+        zpp_result_failed(result, ZPP_NO_CPU, ZPP_NO_MEMORY, "");
         return 0;
     }
     return 1;
 }
 
-static int prepare_all(struct launch *launch, struct zpp_answer *answer)
+static int prepare_all(struct launch *launch, struct zpp_result *result)
 {
     for (uint32_t cpu = 0; cpu < launch->cpu_count; ++cpu)
-        if (!step(launch, cpu, note_apic_id, answer))
+        if (!step(launch, cpu, record_apic_id, result))
             return 0;
-    return allocate(launch, answer) && step(launch, 0, prepare, answer);
+    return allocate(launch, result) && step(launch, 0, prepare, result);
 }
 
-/* Between the count and the commit Windows may have been given another CPU, which would be free. */
-static int same_cpus(const struct launch *launch, struct zpp_answer *answer)
+/* A CPU that was added since the count would not be virtualized. */
+static int same_cpus(const struct launch *launch, struct zpp_result *result)
 {
     if (zpp_cpus_count() == launch->cpu_count)
         return 1;
-    zpp_answer_refused(answer, STATUS_RETRY, "a CPU was added meanwhile; load the driver again");
+    zpp_result_windows_failed(result, STATUS_RETRY,
+                              "a CPU was added during the launch; load the driver again");
     return 0;
 }
 
-static int launch_all(struct launch *launch, struct zpp_answer *answer)
+static int launch_all(struct launch *launch, struct zpp_result *result)
 {
     uint32_t launched = 0;
-    while (launched < launch->cpu_count && step(launch, launched, launch_cpu, answer))
+    while (launched < launch->cpu_count && step(launch, launched, launch_cpu, result))
         ++launched;
-    if (launched == launch->cpu_count && same_cpus(launch, answer) &&
-        step(launch, 0, commit, answer))
+    if (launched == launch->cpu_count && same_cpus(launch, result) &&
+        step(launch, 0, commit, result))
         return 1;
     if (!roll_back(launch, launched))
-        zpp_answer_refused(answer, STATUS_INTERNAL_ERROR,
-                           "a CPU does not leave it; its memory stays allocated");
+        zpp_result_windows_failed(
+            result, STATUS_INTERNAL_ERROR,
+            "a CPU cannot be devirtualized; the hypervisor's memory stays allocated");
     return 0;
 }
 
-void zpp_launch(const struct zpp_settings *settings, struct zpp_answer *answer)
+void zpp_launch(const struct zpp_settings *settings, struct zpp_result *result)
 {
     if (zpp_cpu_is_held()) {
-        zpp_answer_held_before(answer);
+        zpp_result_already_running(result);
         return;
     }
     struct launch *launch = new_launch(settings, zpp_cpus_count());
     if (!launch) {
-        zpp_answer_failure(answer, ZPP_NO_CPU, ZPP_NO_MEMORY, "");
+        zpp_result_failed(result, ZPP_NO_CPU, ZPP_NO_MEMORY, "");
         return;
     }
-    if (prepare_all(launch, answer) && launch_all(launch, answer))
-        zpp_answer_held(answer, launch->cpu_count, zpp_cpu_is_amd());
+    if (prepare_all(launch, result) && launch_all(launch, result))
+        zpp_result_launched(result, launch->cpu_count, zpp_cpu_is_amd());
     else
         zpp_memory_free(&launch->memory);
     ExFreePoolWithTag(launch, ZPP_POOL_TAG);

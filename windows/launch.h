@@ -1,11 +1,12 @@
-/* Takes every CPU, or leaves every CPU as it was. */
+/* Launches the hypervisor on every CPU, or on none. */
 #ifndef ZPP_WINDOWS_LAUNCH_H
 #define ZPP_WINDOWS_LAUNCH_H
 
-#include "answer.h"
+#include "result.h"
 #include "settings.h"
 
-/* At PASSIVE_LEVEL. The answer's status is ZPP_STATUS_HELD, or says why the machine is as before. */
-void zpp_launch(const struct zpp_settings *settings, struct zpp_answer *answer);
+/* Runs at PASSIVE_LEVEL. The result's status is ZPP_STATUS_LAUNCHED, or the error; then no CPU is
+ * virtualized. */
+void zpp_launch(const struct zpp_settings *settings, struct zpp_result *result);
 
 #endif

@@ -1,6 +1,6 @@
 #include "memory.h"
 
-#define LOWEST_ADDRESS 0x100000 /* the first MiB is full of firmware and wake-up code */
+#define LOWEST_ADDRESS 0x100000 /* the first MiB contains firmware and wake-up code */
 
 static void *allocate_contiguous(uint64_t pages)
 {
@@ -10,10 +10,10 @@ static void *allocate_contiguous(uint64_t pages)
                                           PAGE_READWRITE, MM_ANY_NODE_OK);
 }
 
-/* Appends a range of at most `most` pages; returns its pages, 0 if there are none. */
-static uint64_t append_range(struct zpp_memory *memory, uint64_t most)
+/* Appends a range of up to `max_pages`. Returns its pages, 0 if there is no memory left. */
+static uint64_t append_range(struct zpp_memory *memory, uint64_t max_pages)
 {
-    for (uint64_t pages = most; pages != 0; pages /= 2) {
+    for (uint64_t pages = max_pages; pages != 0; pages /= 2) {
         void *address = allocate_contiguous(pages);
         if (!address)
             continue;
@@ -30,12 +30,13 @@ int zpp_memory_allocate(struct zpp_memory *memory, uint64_t pages)
 {
     memory->count = 0;
     while (pages != 0) {
-        uint64_t got = memory->count < ZPP_MEMORY_RANGES_MAX ? append_range(memory, pages) : 0;
-        if (got == 0) {
+        uint64_t allocated =
+            memory->count < ZPP_MEMORY_RANGES_MAX ? append_range(memory, pages) : 0;
+        if (allocated == 0) {
             zpp_memory_free(memory);
             return 0;
         }
-        pages -= got;
+        pages -= allocated;
     }
     return 1;
 }

@@ -1,4 +1,4 @@
-/* The hypervisor's memory, and the two address functions that the shared loader wants of an OS. */
+/* The hypervisor's memory, and the address conversion that the shared loader needs. */
 #ifndef ZPP_WINDOWS_MEMORY_H
 #define ZPP_WINDOWS_MEMORY_H
 
@@ -7,19 +7,18 @@
 
 struct zpp_memory {
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
-    void *addresses[ZPP_MEMORY_RANGES_MAX]; /* of each range, in the kernel's address space */
+    void *addresses[ZPP_MEMORY_RANGES_MAX]; /* virtual, of each range */
     uint32_t count;
 };
 
-/* Allocates `pages` pages of 4 KiB, writable and not executable, in as few ranges as there are.
- * They stay after the driver is unloaded, until zpp_memory_free(). 0: there is not enough, and
- * nothing is allocated. */
+/* Allocates 4 KiB pages, writable and not executable, in as few ranges as possible. They stay allocated
+ * after the driver is unloaded. Returns 0, with nothing allocated, if there is not enough memory. */
 int zpp_memory_allocate(struct zpp_memory *memory, uint64_t pages);
 
-/* Gives all of it back. */
+/* Frees all ranges. */
 void zpp_memory_free(struct zpp_memory *memory);
 
-/* struct zpp_os, with the struct zpp_memory as its context. */
+/* The functions of struct zpp_os; their context is the struct zpp_memory. */
 void *zpp_memory_virtual_of(void *memory, uint64_t physical);
 uint64_t zpp_memory_physical_of(void *memory, const void *virtual_address);
 

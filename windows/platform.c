@@ -1,12 +1,12 @@
 #include "platform.h"
 #include "cpuid.h"
 
-/* Hypervisor Top-Level Functional Specification, 2.4: the leaves of a Microsoft-compatible one. */
+/* Hypervisor Top-Level Functional Specification, 2.4: the CPUID leaves of a compatible hypervisor. */
 #define LEAF_VENDOR 0x40000000u
 #define LEAF_INTERFACE 0x40000001u
 #define LEAF_PRIVILEGES 0x40000003u
 #define INTERFACE_MICROSOFT 0x31237648u  /* "Hv#1" */
-#define PRIVILEGE_CREATE_PARTITIONS 0x1u /* EBX: the root partition only */
+#define PRIVILEGE_CREATE_PARTITIONS 0x1u /* EBX; only in the root partition */
 #define HYPERVISOR_PRESENT (1u << 31)    /* CPUID.1:ECX */
 
 enum zpp_platform zpp_platform_find(void)

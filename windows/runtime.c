@@ -1,5 +1,5 @@
-/* What clang calls for structures that are filled or copied; from the kernel they would be two
- * imports more. */
+/* clang calls these functions to fill and copy structures. Defined here, they are not imported from the
+ * kernel. */
 #include <stddef.h>
 
 void *memset(void *to, int value, size_t size)

@@ -12,8 +12,8 @@ static NTSTATUS open_key(UNICODE_STRING *name, ACCESS_MASK access, HANDLE *key)
     return ZwOpenKey(key, access, &attributes);
 }
 
-/* Leaves *value alone where the registry has none. */
-static NTSTATUS read_number(HANDLE key, const WCHAR *name, uint32_t most, uint32_t *value)
+/* Leaves *value unchanged if the registry has no such value. */
+static NTSTATUS read_number(HANDLE key, const WCHAR *name, uint32_t max, uint32_t *value)
 {
     struct {
         KEY_VALUE_PARTIAL_INFORMATION information;
@@ -32,7 +32,7 @@ static NTSTATUS read_number(HANDLE key, const WCHAR *name, uint32_t most, uint32
         return status;
     ULONG number = *(const UNALIGNED ULONG *)buffer.information.Data;
     if (buffer.information.Type != REG_DWORD || buffer.information.DataLength != sizeof number ||
-        number > most)
+        number > max)
         return STATUS_INVALID_PARAMETER;
     *value = number;
     return STATUS_SUCCESS;

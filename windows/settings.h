@@ -1,4 +1,4 @@
-/* What the administrator may set: values of the service's registry key. */
+/* The administrator's settings: values of the service's registry key. */
 #ifndef ZPP_WINDOWS_SETTINGS_H
 #define ZPP_WINDOWS_SETTINGS_H
 
@@ -10,12 +10,12 @@ struct zpp_settings {
     uint8_t wait_for_debugger; /* REG_DWORD WaitForDebugger: 1 to wait before the launch */
 };
 
-/* The build's defaults, overridden by the registry. STATUS_INVALID_PARAMETER: a value is of the
- * wrong type or out of range. */
+/* Reads the registry; the build's settings are the defaults. Returns STATUS_INVALID_PARAMETER if a value
+ * has the wrong type or is out of range. */
 NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *settings);
 
-/* Writes `text`, ASCII, as the value Result of the service's key, for whoever started the driver:
- * a status alone has no room for the reason. Nothing to be done if that fails. */
+/* Writes `text` (ASCII) to the value Result of the service's key, for the reason that a status cannot
+ * express. Ignores errors. */
 void zpp_settings_write_result(UNICODE_STRING *service_key, const char *text);
 
 #endif

@@ -1,10 +1,10 @@
-"""Writes the response file for clang that says which headers the driver gets.
+"""Writes the response file for clang with the target and the include paths of the driver.
 
     toolchain.py FILE [--visual-studio ROOT --kits ROOT [--kits-version VERSION]]
 
-mingw-w64's headers without the options; with them those of the Windows Driver Kit and of the newest
-compiler in Visual Studio. The file is rewritten only when it changes. No library is taken of
-either: the driver links with a list of its own (ntoskrnl.def).
+Uses mingw-w64's headers, or with the options those of the Windows Driver Kit and of the newest
+compiler in Visual Studio. Rewrites the file only if it changes. The driver links with neither's
+libraries, but with its own import list (ntoskrnl.def).
 """
 
 import argparse
@@ -12,7 +12,7 @@ import re
 import sys
 from pathlib import Path
 
-# Where Debian, Arch and Fedora have them.
+# The paths on Debian, Arch and Fedora.
 MINGW = tuple(
     Path(folder)
     for folder in (
@@ -24,33 +24,37 @@ MINGW = tuple(
 
 
 class ToolchainError(Exception):
-    """What is missing, and where, in one line."""
+    """A folder is missing; the message names it."""
 
 
 def version_key(name: str) -> tuple[int, ...]:
-    """Orders 10.0.9.0 before 10.0.10.0."""
+    """A sort key that orders 10.0.9.0 before 10.0.10.0."""
     return tuple(int(number) for number in re.findall(r"\d+", name))
 
 
-def present(path: Path, what: str) -> Path:
+def require_folder(path: Path, what: str) -> Path:
     if not path.is_dir():
-        raise ToolchainError(f"{what}: there is no folder {path}")
+        raise ToolchainError(f"{what}: {path} is missing")
     return path
 
 
 def newest(parent: Path, what: str) -> Path:
-    versions = [p for p in present(parent, what).iterdir() if re.fullmatch(r"\d+(\.\d+)+", p.name)]
+    versions = [
+        p for p in require_folder(parent, what).iterdir() if re.fullmatch(r"\d+(\.\d+)+", p.name)
+    ]
     if not versions:
-        raise ToolchainError(f"{what}: {parent} has no version")
+        raise ToolchainError(f"{what}: {parent} contains no version folder")
     return max(versions, key=lambda path: version_key(path.name))
 
 
 def mingw() -> list[str]:
     """clang's arguments with mingw-w64's headers."""
     there = (folder for folder in MINGW if (folder / "ddk/ntddk.h").exists())
-    include = present(next(there, MINGW[0]), "mingw-w64's headers (mingw-w64-common, 'make setup')")
-    # clang has the intrinsics itself; as mingw-w64 declares them, wdm.h would define two in every
-    # object, with external linkage.
+    include = require_folder(
+        next(there, MINGW[0]), "mingw-w64's headers (mingw-w64-common, 'make setup')"
+    )
+    # clang has the intrinsics built in. With mingw-w64's declarations, wdm.h would define two of
+    # them in every object, with external linkage.
     arguments = ["--target=x86_64-w64-windows-gnu", "-nostdlibinc", "-fms-extensions"]
     return [*arguments, "-D__INTRIN_H_", *system(include / "ddk", include)]
 
@@ -58,13 +62,15 @@ def mingw() -> list[str]:
 def kits(visual_studio: str, root: str, version: str) -> list[str]:
     """clang's arguments with Visual Studio and the Windows Driver Kit."""
     if not (visual_studio and root):
-        raise ToolchainError("VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT go together")
+        raise ToolchainError("set both VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT, or neither")
     compiler = newest(Path(visual_studio) / "VC/Tools/MSVC", "VISUAL_STUDIO_ROOT") / "include"
-    present(compiler, "VISUAL_STUDIO_ROOT")
+    require_folder(compiler, "VISUAL_STUDIO_ROOT")
     headers = Path(root) / "Include"
     headers = headers / version if version else newest(headers, "WINDOWS_KITS_ROOT")
-    folders = [present(headers / name, "WINDOWS_KITS_ROOT") for name in ("km", "km/crt", "shared")]
-    # What later kits call deprecated is all there is in the first Windows 10.
+    folders = [
+        require_folder(headers / name, "WINDOWS_KITS_ROOT") for name in ("km", "km/crt", "shared")
+    ]
+    # The first Windows 10 has only functions that later kits call deprecated.
     arguments = ["--target=x86_64-pc-windows-msvc", "-nostdlibinc", "-Wno-deprecated-declarations"]
     return [*arguments, "-D_AMD64_", *system(*folders, compiler)]
 

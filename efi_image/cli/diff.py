@@ -10,8 +10,8 @@ from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import read_disk
+from efi_image.formats.pe.headers import is_pe
 from efi_image.inspect.difference import CompareOptions, Difference, compare_disks, compare_pe
-from efi_image.inspect.image import is_pe
 from efi_image.inspect.pe import pe_facts
 from efi_image.render.as_json import EMPTY, json_lines
 from efi_image.render.inspect_report import difference_line
@@ -19,7 +19,7 @@ from efi_image.render.inspect_report import difference_line
 
 def _compare(old: str, new: str, options: CompareOptions) -> Iterator[Difference]:
     with open_medium(old) as first, open_medium(new) as second:
-        programs = [is_pe(medium) for medium in (first, second)]
+        programs = [is_pe(medium.peek) for medium in (first, second)]
         if all(programs):
             facts = [pe_facts(m.chunks(0, m.size), m.name) for m in (first, second)]
             yield from compare_pe(new, *facts)

@@ -11,8 +11,9 @@ from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import Disk, parse_place, read_disk
-from efi_image.formats.files import Kind, find, show, split
-from efi_image.inspect.image import image_facts, is_pe
+from efi_image.formats.files import Kind, find, show_path, split_path
+from efi_image.formats.pe.headers import is_pe
+from efi_image.inspect.image import image_facts
 from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.io.atomic import atomic
 from efi_image.progress import told
@@ -35,11 +36,11 @@ def _save(path: Path, text: str) -> None:
 
 def _program(disk: Disk, partition: str, path: str, bar: ProgressBar) -> PeFacts:
     volume = disk.volume(disk.pick(partition))
-    real, node = find(volume, split(path))
+    real, node = find(volume, split_path(path))
     if node.kind is not Kind.FILE:
-        raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
+        raise InputError(f"is a {node.kind.value}, not a file", where=show_path(real))
     pieces = told(volume.chunks(node), bar.progress, node.size)
-    return pe_facts(pieces, show(real))
+    return pe_facts(pieces, show_path(real))
 
 
 def _show_image(
@@ -90,7 +91,7 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     with open_medium(place) as medium, ProgressBar() as bar:
         if path:
             pe = _program(read_disk(medium), partition, path, bar)
-        elif is_pe(medium):
+        elif is_pe(medium.peek):
             pieces = told(medium.chunks(0, medium.size), bar.progress, medium.size)
             pe = pe_facts(pieces, file)
         else:

@@ -10,11 +10,10 @@ from typing import TypeVar
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk, Partition, Scheme
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show, walk
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show_path, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
 from efi_image.inspect.pe import PeFacts, pe_facts
-from efi_image.io.medium import Medium
 from efi_image.progress import Progress, counter
 
 OVERLAP = 2  # times an image's size: a hybrid ISO is its own partition
@@ -97,7 +96,14 @@ _Row = TypeVar("_Row", bound=tuple[FilePath, Node] | tuple[FilePath, Node, bool]
 
 def _outline(path: FilePath, node: Node) -> FileFacts:
     return FileFacts(
-        show(path), node.kind, node.size, date_text(node), node.attributes, node.target, None, ""
+        show_path(path),
+        node.kind,
+        node.size,
+        date_text(node),
+        node.attributes,
+        node.target,
+        None,
+        "",
     )
 
 
@@ -297,11 +303,3 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
         f"{e.sectors} sectors of 512 bytes"
         for e in entries
     )
-
-
-def is_pe(medium: Medium) -> bool:
-    """Whether a file starts as a PE file; a hybrid image may also start with MZ."""
-    head = medium.peek(0, 64)
-    if len(head) < 64 or not head.startswith(b"MZ"):
-        return False
-    return medium.peek(int.from_bytes(head[60:64], "little"), 4) == b"PE\0\0"

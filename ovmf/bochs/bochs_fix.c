@@ -1,20 +1,18 @@
 /*
- * Preload library for Debian's Bochs 3.1: fixes two of its bugs while it runs.
+ * Preload library for Debian's Bochs 3.1: fixes two of its bugs at run time.
  *
- * The guest's 64-bit IDIV. The package's long_idiv() was miscompiled (it reads its 128-bit
- * temporaries through pointers of another type), so the quotient is garbage; Linux panics with a
- * divide error in its first milliseconds. It is replaced by the compiler's own 128-bit division.
+ * 64-bit IDIV: the package's long_idiv() was miscompiled (it accesses its 128-bit temporaries through
+ * pointers of another type), so the quotient is wrong, and Linux panics with a divide error in its first
+ * milliseconds. The library replaces it by the compiler's own 128-bit division.
  *
- * A broadcast SIPI. BX_CPU_C::deliver_SIPI() on a CPU in VMX non-root operation makes a VM exit,
- * and a VM exit ends in a longjmp. Bochs runs all its CPUs in one thread, so that jump also leaves
- * the loop of the *sender*, which would have gone on to the next CPU: only the first guest starts.
- * The wrapper here catches the jump and returns to the loop.
+ * Broadcast SIPI: on a CPU in VMX non-root operation, BX_CPU_C::deliver_SIPI() causes a VM exit, which
+ * ends in a longjmp. Bochs runs all CPUs in one thread, so the jump also leaves the *sender's* loop over
+ * the CPUs, and only the first guest starts. The wrapper here catches the jump and returns to the loop.
  *
- * Both functions are exported by bochs-bin for its plugins, so they are found by name, and their
- * first bytes become a jump into this library. A Bochs without these names is not the one that
- * was examined, and is refused. The line printed at the start is what `zpp-image bochs check` and
- * the Bochs engine look for; with ZPP_BOCHS_FIX_TEST=1 Bochs ends there, after a division through
- * the replaced function.
+ * bochs-bin exports both functions for its plugins, so the library finds them by name and overwrites
+ * their first bytes with a jump. It refuses a Bochs without these names. zpp-image looks for the line
+ * that the library prints at the start. With ZPP_BOCHS_FIX_TEST=1 Bochs then exits after a test division
+ * with the replaced function.
  *
  * Build: cc -O2 -shared -fPIC -o bochs_fix.so bochs_fix.c -ldl
  */
@@ -54,7 +52,7 @@ struct hook {
 static struct hook idiv_hook;
 static struct hook sipi_hook;
 
-/* The delivery under way; Bochs's CPUs share one thread, so one is enough. */
+/* The current delivery. One is enough, because Bochs's CPUs share one thread. */
 static jmp_buf delivery;
 static volatile bool delivering;
 
@@ -73,7 +71,7 @@ static void write_code(void *where, const struct far_jump *code)
     const uintptr_t end = (uintptr_t)where + sizeof(*code);
 
     if (mprotect((void *)first, end - first, PROT_READ | PROT_WRITE | PROT_EXEC) != 0)
-        die("Bochs's code cannot be made writable");
+        die("cannot make Bochs's code writable");
     memcpy(where, code, sizeof(*code));
 }
 
@@ -81,15 +79,15 @@ static void install(struct hook *hook, const char *symbol, uintptr_t target)
 {
     hook->function = find(symbol);
     if (hook->function == NULL)
-        die("this Bochs lacks a function to fix; it is not Debian's 3.1");
+        die("this Bochs is not Debian's 3.1: it lacks a function that this library fixes");
     memcpy(&hook->original, hook->function, sizeof(hook->original));
     hook->replacement = (struct far_jump){{0x48, 0xb8}, target, {0xff, 0xe0}};
     write_code(hook->function, &hook->replacement);
 }
 
-/* Bochs has refused a divisor of 0 and the one dividend that overflows 128 bits. */
+/* Bochs has already checked for a divisor of 0 and for the dividend that overflows 128 bits. */
 static void fixed_long_idiv(void *quotient, int64_t *remainder, const void *dividend,
-                             int64_t divisor)
+                            int64_t divisor)
 {
     __int128 value;
     __int128 result;
@@ -126,7 +124,7 @@ _Noreturn static void jump(const char *name, jmp_buf environment, int value)
     abort();
 }
 
-/* The names a longjmp has in programs built with and without _FORTIFY_SOURCE. */
+/* The names of longjmp in programs built with and without _FORTIFY_SOURCE. */
 void longjmp(jmp_buf environment, int value) { jump("longjmp", environment, value); }
 
 void _longjmp(jmp_buf environment, int value) { jump("_longjmp", environment, value); }
@@ -134,11 +132,11 @@ void _longjmp(jmp_buf environment, int value) { jump("_longjmp", environment, va
 void __longjmp_chk(jmp_buf environment, int value);
 void __longjmp_chk(jmp_buf environment, int value)
 {
-    /* The check refuses a jump down the stack; a VM exit of another CPU may be one. */
+    /* The check rejects a jump down the stack, which a VM exit of another CPU may be. */
     jump("longjmp", environment, value);
 }
 
-/* -(2^64 + 3) / 7: needs both halves and the sign. */
+/* -(2^64 + 3) / 7: uses both halves and the sign. */
 static void test_division(long_idiv_function divide)
 {
     const __int128 dividend = -(((__int128)1 << 64) + 3);
@@ -157,7 +155,7 @@ __attribute__((constructor)) static void install_fixes(void)
     const char *test = getenv("ZPP_BOCHS_FIX_TEST");
 
     if (find("_ZN8BX_CPU_C8cpu_loopEv") == NULL)
-        return; /* another program in the same environment, not Bochs */
+        return; /* another program in the same environment */
     install(&idiv_hook, LONG_IDIV, (uintptr_t)fixed_long_idiv);
     install(&sipi_hook, DELIVER_SIPI, (uintptr_t)fixed_deliver_sipi);
     fprintf(stderr, "bochs_fix: 64-bit IDIV and broadcast SIPI fixed\n");

@@ -1,10 +1,10 @@
 /*
- * The rig's own test: an EFI program that divides and then powers the machine off.
+ * The test of the Bochs installation: an EFI program that divides and then powers the machine off.
  *
- * A 64-bit IDIV of a 128-bit dividend is what Debian's Bochs gets wrong (see bochs_fix.c). The
- * verdict goes to COM1, so it shows what a guest sees, through the real emulator and firmware.
+ * Debian's Bochs gets a 64-bit IDIV of a 128-bit dividend wrong (see bochs_fix.c). The program prints the
+ * result to COM1, from inside the guest.
  *
- * The PE headers are written out here, so that the C compiler and linker of any Linux machine do:
+ * It contains its own PE headers, so that any C compiler and linker on Linux can build it:
  * cc -nostdlib -static -no-pie -Wl,--oformat=binary,-Ttext=0,-e,0,--build-id=none -o divide.efi divide.S
  */
 #define COM1 0x3f8
@@ -25,7 +25,7 @@ pe_signature:
         .short  1                       /* sections */
         .long   0, 0, 0
         .short  section_table - optional_header
-        .short  0x022e                  /* executable, large addresses, nothing to debug */
+        .short  0x022e                  /* executable, large addresses, no debugging information */
 optional_header:
         .short  0x20b                   /* PE32+ */
         .short  0
@@ -43,7 +43,7 @@ optional_header:
         .short  0
         .quad   0, 0, 0, 0
         .long   0
-        .long   6                       /* data directories, all empty: nothing to relocate */
+        .long   6                       /* data directories, all empty: no relocations */
         .quad   0, 0, 0, 0, 0, 0
 section_table:
         .ascii  ".text\0\0\0"
@@ -55,10 +55,10 @@ section_table:
         .org    ALIGNMENT
 code:                                   /* rcx: image handle, rdx: system table */
         push    rbx
-        sub     rsp, 32                 /* the callee's home area; the stack is aligned again */
+        sub     rsp, 32                 /* home area for the callee; aligns the stack */
         mov     rbx, rdx
 
-        /* -(2^64 + 3) / 7: the quotient and the remainder -5 need both halves and the sign */
+        /* -(2^64 + 3) / 7: the quotient and the remainder -5 use both halves and the sign */
         mov     rax, -3
         mov     rdx, -2
         mov     rcx, 7

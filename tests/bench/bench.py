@@ -24,8 +24,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from counters import NoCounters, exits, qemu_arguments
+from harness import HASWELL, RYZEN, Harness
 from image_bench import measure_images
-from lab import HASWELL, RYZEN, Lab
 from measure import BenchError, Measure, say
 from write_bench import measure_writes
 
@@ -63,14 +63,14 @@ def main() -> int:
     build, edk2, toolchain = Path(sys.argv[1]), Path(sys.argv[2]), Path(sys.argv[3])
     only = sys.argv[5] if sys.argv[4:5] == ["--only"] else ""
     with tempfile.TemporaryDirectory(prefix="zpp-bench-") as folder:
-        lab = Lab(build.absolute(), Path(folder), ROOT / "out/test-logs/bench.log")
+        harness = Harness(build.absolute(), Path(folder), ROOT / "out/test-logs/bench.log")
         rows: list[Measure] = []
         code = 0
         try:
             if only not in {"image", "write"}:
-                rows.extend(measure(lab, compile_program(Path(folder), edk2, toolchain)))
+                rows.extend(measure(harness, compile_program(Path(folder), edk2, toolchain)))
             if only != "write":
-                rows.extend(measure_images(lab.build_directory, Path(folder)))
+                rows.extend(measure_images(harness.build_directory, Path(folder)))
             if only != "image":
                 rows.extend(measure_writes(Path(folder)))
         except (ZppError, BenchError, NoCounters) as error:
@@ -83,16 +83,16 @@ def main() -> int:
     return code
 
 
-def measure(lab: Lab, program: Path) -> Iterator[Measure]:
+def measure(harness: Harness, program: Path) -> Iterator[Measure]:
     yield from times()
-    yield from image_making(lab)
+    yield from image_making(harness)
     for rig in (VTX, AMDV):
-        yield from exit_costs(lab, program, rig)
-        yield from launch_costs(lab, program, rig)
-        yield from linux_costs(lab, rig)
-    yield from exit_costs(lab, program, AMDV_QEMU)
-    yield from boot_time(lab)
-    yield from exit_counts(lab)
+        yield from exit_costs(harness, program, rig)
+        yield from launch_costs(harness, program, rig)
+        yield from linux_costs(harness, rig)
+    yield from exit_costs(harness, program, AMDV_QEMU)
+    yield from boot_time(harness)
+    yield from exit_counts(harness)
 
 
 # ---- times and memory of the tools
@@ -123,12 +123,12 @@ def seconds_of(*command: str) -> float:
     return round(time.monotonic() - started, 2)
 
 
-def image_making(lab: Lab) -> Iterator[Measure]:
+def image_making(harness: Harness) -> Iterator[Measure]:
     say("zpp-image make")
-    guest = lab.build_directory / "linux-guest"
+    guest = harness.build_directory / "linux-guest"
     command = [
         str(Path(sys.executable).with_name("zpp-image")),
-        *("make", str(lab.folder / "bench.img"), "--build-dir", str(lab.build_directory)),
+        *("make", str(harness.folder / "bench.img"), "--build-dir", str(harness.build_directory)),
         *("--kernel", str(guest / "vmlinuz"), "--initrd", str(guest / "initrd.img")),
     ]
     started = time.monotonic()
@@ -146,10 +146,10 @@ _SILENT = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 # ---- what the core costs
 
 
-def exit_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
+def exit_costs(harness: Harness, program: Path, rig: Rig) -> Iterator[Measure]:
     say(f"exits, {rig.name}")
-    on = ticks(lab, program, rig, 1, hypervisor=True)
-    off = ticks(lab, program, rig, 1, hypervisor=False)
+    on = ticks(harness, program, rig, 1, hypervisor=True)
+    off = ticks(harness, program, rig, 1, hypervisor=False)
     for key, what, goal, public in (
         ("cpuid_plain", "a CPUID exit, plain leaf", rig.cpuid_goal, "253, 262, 282"),
         ("cpuid_changed", "a CPUID exit, changed leaf", rig.cpuid_goal, "253, 262, 282"),
@@ -162,11 +162,11 @@ def exit_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
     yield Measure(f"a hypercall, {rig.name}", "ticks", on["hypercall"])
 
 
-def launch_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
+def launch_costs(harness: Harness, program: Path, rig: Rig) -> Iterator[Measure]:
     say(f"load and launch, memory, {rig.name}")
     numbers = range(1, MOST_CPUS + 1)
-    on = [ticks(lab, program, rig, cpus, hypervisor=True) for cpus in numbers]
-    off = [ticks(lab, program, rig, cpus, hypervisor=False) for cpus in numbers]
+    on = [ticks(harness, program, rig, cpus, hypervisor=True) for cpus in numbers]
+    off = [ticks(harness, program, rig, cpus, hypervisor=False) for cpus in numbers]
     for cpus, with_, without in zip(numbers, on, off, strict=True):
         goal = 5e6 + 2e6 * (cpus - 1)
         name = f"load and launch, {cpus} CPUs, {rig.name}"
@@ -179,24 +179,26 @@ def launch_costs(lab: Lab, program: Path, rig: Rig) -> Iterator[Measure]:
     yield Measure(f"memory kept {more}", "pages", each, 16, rig.figures("576"))
 
 
-def ticks(lab: Lab, program: Path, rig: Rig, cpus: int, *, hypervisor: bool) -> dict[str, int]:
-    image = lab.program(program, hypervisor=hypervisor)
+def ticks(
+    harness: Harness, program: Path, rig: Rig, cpus: int, *, hypervisor: bool
+) -> dict[str, int]:
+    image = harness.program_image(program, hypervisor=hypervisor)
     request = RunRequest(image, cpus=cpus, expect=("ticks: done",))
-    serial = deterministic(lab, rig, request)
+    serial = deterministic(harness, rig, request)
     return {name: int(value) for name, value in re.findall(r"^ticks: (\w+) (\d+)$", serial, re.M)}
 
 
 # ---- what Linux notices
 
 
-def linux_costs(lab: Lab, rig: Rig) -> Iterator[Measure]:
+def linux_costs(harness: Harness, rig: Rig) -> Iterator[Measure]:
     for cpus, runs, goal, public in (
         (1, 1, 0.5, "+0.2, +3.0"),
         (MOST_CPUS, LINUX_RUNS, 2.0, "+9.6"),
     ):
         say(f"Linux with {cpus} CPUs, bare and on zpp, {rig.name}")
-        bare = statistics.median(linux(lab, rig, cpus, hypervisor=False) for _ in range(runs))
-        held = statistics.median(linux(lab, rig, cpus, hypervisor=True) for _ in range(runs))
+        bare = statistics.median(linux(harness, rig, cpus, hypervisor=False) for _ in range(runs))
+        held = statistics.median(linux(harness, rig, cpus, hypervisor=True) for _ in range(runs))
         name = f"Linux to power-off, {cpus} CPUs, {rig.name}"
         yield Measure(f"{name}, bare", "ticks", bare)
         yield Measure(f"{name}, on zpp", "ticks", held)
@@ -205,20 +207,22 @@ def linux_costs(lab: Lab, rig: Rig) -> Iterator[Measure]:
         yield Measure(f"{name}, added", "%", percent, wanted, rig.figures(public))
 
 
-def linux(lab: Lab, rig: Rig, cpus: int, *, hypervisor: bool) -> int:
-    image = lab.linux("zpp.ticks=1", hypervisor=hypervisor)
-    found = re.search(r"^TSC (\d+)$", deterministic(lab, rig, RunRequest(image, cpus=cpus)), re.M)
+def linux(harness: Harness, rig: Rig, cpus: int, *, hypervisor: bool) -> int:
+    image = harness.linux_image("zpp.ticks=1", hypervisor=hypervisor)
+    found = re.search(
+        r"^TSC (\d+)$", deterministic(harness, rig, RunRequest(image, cpus=cpus)), re.M
+    )
     if found is None:
-        raise BenchError(f"Linux printed no TSC; see {lab.log}")
+        raise BenchError(f"Linux printed no TSC; see {harness.log}")
     return int(found[1])
 
 
-def boot_time(lab: Lab) -> Iterator[Measure]:
+def boot_time(harness: Harness) -> Iterator[Measure]:
     """From the start of the emulator to init's first line, bare and on zpp, each first in turn."""
     say("boot time on QEMU")
     pairs = []
     for run in range(BOOT_RUNS):
-        seen = {held: until_init(lab, hypervisor=held) for held in (run % 2 == 1, run % 2 == 0)}
+        seen = {held: until_init(harness, hypervisor=held) for held in (run % 2 == 1, run % 2 == 0)}
         pairs.append((seen[False], seen[True]))
     for index, (what, goal) in enumerate((("boot to init", 1.05), ("its CPU time", None))):
         name = f"{what}, {MOST_CPUS} CPUs, {AMDV_QEMU.name}"
@@ -230,32 +234,32 @@ def boot_time(lab: Lab) -> Iterator[Measure]:
         yield Measure(f"{name}, ratio", "", round(ratio, 3), goal)
 
 
-def until_init(lab: Lab, *, hypervisor: bool) -> tuple[float, float]:
+def until_init(harness: Harness, *, hypervisor: bool) -> tuple[float, float]:
     """Seconds of the clock, and of all CPUs that worked for it; others' load shows less there."""
-    image = lab.linux(hypervisor=hypervisor)
+    image = harness.linux_image(hypervisor=hypervisor)
     request = RunRequest(image, cpus=MOST_CPUS, expect=(r"^zpp-guest: Linux",))
     engine = choose(AMDV_QEMU.engine)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = lab.attempt(request, engine).require().seconds
+    seconds = harness.boot_unchecked(request, engine).require().seconds
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
 
-def exit_counts(lab: Lab) -> Iterator[Measure]:
+def exit_counts(harness: Harness) -> Iterator[Measure]:
     """Of a whole boot to power-off, on all CPUs."""
     say("exits of a Linux boot on QEMU")
-    file = lab.folder / "memory"
+    file = harness.folder / "memory"
     debug = Debug(extra=qemu_arguments(file, MEMORY))
-    request = RunRequest(lab.linux(), cpus=MOST_CPUS, memory=MEMORY, debug=debug)
-    lab.attempt(request, choose(AMDV_QEMU.engine)).require()
+    request = RunRequest(harness.linux_image(), cpus=MOST_CPUS, memory=MEMORY, debug=debug)
+    harness.boot_unchecked(request, choose(AMDV_QEMU.engine)).require()
     for reason, count in exits(file, MOST_CPUS).most_common():
         name = f"exits of a Linux boot, {MOST_CPUS} CPUs, {AMDV_QEMU.name}, {reason}"
         yield Measure(name, "exits", count)
 
 
-def deterministic(lab: Lab, rig: Rig, request: RunRequest) -> str:
+def deterministic(harness: Harness, rig: Rig, request: RunRequest) -> str:
     request = replace(request, cpu_model=rig.model, debug=Debug(deterministic=True))
-    return lab.attempt(request, choose(rig.engine)).require().serial
+    return harness.boot_unchecked(request, choose(rig.engine)).require().serial
 
 
 def compile_program(folder: Path, edk2: Path, toolchain: Path) -> Path:

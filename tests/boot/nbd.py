@@ -1,6 +1,6 @@
-"""A network block device that behaves as faulty sticks do; QEMU makes a USB stick of it.
+"""An NBD server that simulates faulty USB sticks, for QEMU's USB storage.
 
-The protocol is the NBD project's (doc/proto.md), fixed newstyle negotiation, simple replies.
+Protocol: the NBD project's doc/proto.md, with fixed newstyle negotiation and simple replies.
 """
 
 from __future__ import annotations
@@ -27,20 +27,23 @@ EINVAL = 22
 
 @dataclass(frozen=True)
 class Fault:
-    """How a stick of `size` bytes misbehaves: it holds `real` bytes and begins anew behind them
-    (0: all of it is there), and reads a wrong byte at `flipped` (-1: none)."""
+    """The faults of a stick that reports `size` bytes.
+
+    Its real capacity is `real_size`, after which addresses wrap around (0: no wrap). The byte at
+    `wrong_byte` is read back with one bit flipped (-1: none).
+    """
 
     size: int
-    real: int = 0
-    flipped: int = -1
+    real_size: int = 0
+    wrong_byte: int = -1
 
 
 class FaultyStick:
-    """Serves one such stick on a Unix socket, in a thread."""
+    """Serves one stick on a Unix socket, in a thread."""
 
     def __init__(self, path: Path, fault: Fault) -> None:
         self.fault = fault
-        self.data = bytearray(fault.real or fault.size)
+        self.data = bytearray(fault.real_size or fault.size)
         self._socket = socket.socket(socket.AF_UNIX)
         self._socket.bind(str(path))
         self._socket.listen(1)
@@ -61,28 +64,28 @@ class FaultyStick:
 
     def _negotiate(self, connection: socket.socket) -> bool:
         connection.sendall(MAGIC + OPTION + struct.pack(">H", FIXED_NEWSTYLE | NO_ZEROES))
-        (flags,) = struct.unpack(">I", take(connection, 4))
+        (flags,) = struct.unpack(">I", receive(connection, 4))
         size = struct.pack(">QH", self.fault.size, HAS_FLAGS | SEND_FLUSH)
         while True:
-            _, option, length = struct.unpack(">8sII", take(connection, 16))
-            take(connection, length)
+            _, option, length = struct.unpack(">8sII", receive(connection, 16))
+            receive(connection, length)
             if option == OPT_EXPORT_NAME:
                 connection.sendall(size + (b"" if flags & NO_ZEROES else bytes(124)))
                 return True
             if option in {OPT_GO, OPT_INFO}:
-                reply(connection, option, REP_INFO, struct.pack(">H", 0) + size)
+                send_reply(connection, option, REP_INFO, struct.pack(">H", 0) + size)
             known = option in {OPT_GO, OPT_INFO, OPT_ABORT}
-            reply(connection, option, REP_ACK if known else REP_UNSUPPORTED)
+            send_reply(connection, option, REP_ACK if known else REP_UNSUPPORTED)
             if option in {OPT_GO, OPT_ABORT}:
                 return bool(option == OPT_GO)
 
     # ---- requests
 
     def _answer(self, connection: socket.socket) -> bool:
-        _, _, kind, handle, offset, length = REQUEST.unpack(take(connection, REQUEST.size))
+        _, _, kind, handle, offset, length = REQUEST.unpack(receive(connection, REQUEST.size))
         data, error = b"", 0
         if kind == WRITE:
-            self._write(offset, take(connection, length))
+            self._write(offset, receive(connection, length))
         elif kind == READ:
             data = self._read(offset, length)
         elif kind == DISCONNECT:
@@ -99,12 +102,12 @@ class FaultyStick:
     def _read(self, offset: int, length: int) -> bytes:
         parts = self._parts(offset, length)
         found = bytearray(b"".join(self.data[p : p + end - start] for p, start, end in parts))
-        if offset <= self.fault.flipped < offset + length:
-            found[self.fault.flipped - offset] ^= 1
+        if offset <= self.fault.wrong_byte < offset + length:
+            found[self.fault.wrong_byte - offset] ^= 1
         return bytes(found)
 
     def _parts(self, offset: int, length: int) -> list[tuple[int, int, int]]:
-        """Where bytes are in what there is, and which of the request's they are."""
+        """Maps a request to the real capacity: place in the data, start and end in the request."""
         found, done = [], 0
         while done < length:
             place = (offset + done) % len(self.data)
@@ -114,7 +117,7 @@ class FaultyStick:
         return found
 
 
-def take(connection: socket.socket, count: int) -> bytes:
+def receive(connection: socket.socket, count: int) -> bytes:
     found = b""
     while len(found) < count:
         more = connection.recv(count - len(found))
@@ -124,5 +127,5 @@ def take(connection: socket.socket, count: int) -> bytes:
     return found
 
 
-def reply(connection: socket.socket, option: int, kind: int, data: bytes = b"") -> None:
+def send_reply(connection: socket.socket, option: int, kind: int, data: bytes = b"") -> None:
     connection.sendall(struct.pack(">QIII", REPLY_MAGIC, option, kind, len(data)) + data)

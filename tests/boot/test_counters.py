@@ -1,4 +1,4 @@
-"""The reader of exit counters, on memory made by hand: it must not take anything else for them."""
+"""The reader of exit counters, on handmade memory: it must not mistake other data for counters."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crash reports of a core that is broken on purpose, and their source lines."""
+"""Crash reports of a core that is broken on purpose: they must lead to the source lines."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ from shutil import copy
 
 import lief
 import pytest
-from lab import EPYC, HASWELL, Lab, Pc, qemu
+from harness import EPYC, HASWELL, Harness, Pc, qemu_pc
 
 from efi_image.config.environment import load
 from efi_image.debug.symbolize import build_id, symbolize
 
-PCS = (qemu(EPYC, 1), Pc(HASWELL, 1))
-FRAME_IS_SET_UP = b"\x48\x89\xe5"  # mov %rsp, %rbp
+PCS = (qemu_pc(EPYC, 1), Pc(HASWELL, 1))
+FRAME_SETUP = b"\x48\x89\xe5"  # mov %rsp, %rbp
 UD2 = b"\x0f\x0b"
-LONGEST_PROLOGUE = 32
+PROLOGUE_MAX = 32
 
 
 def with_ud2(core: bytes, symbols: Path, function: str) -> bytes:
-    """The core with an undefined instruction behind the function's prologue."""
+    """The core with an undefined instruction after the function's prologue."""
     binary = lief.ELF.parse(symbols)
     assert binary
     address = next(s.value for s in binary.symbols if function in s.demangled_name)
     start = binary.virtual_address_to_offset(address)
     assert isinstance(start, int)
-    place = core.index(FRAME_IS_SET_UP, start, start + LONGEST_PROLOGUE) + len(FRAME_IS_SET_UP)
+    place = core.index(FRAME_SETUP, start, start + PROLOGUE_MAX) + len(FRAME_SETUP)
     return core[:place] + UD2 + core[place + len(UD2) :]
 
 
-def broken_lab(lab: Lab) -> Lab:
-    """The build with a core that crashes when it changes the result of a CPUID."""
-    folder = lab.folder / "broken"
+def broken_harness(harness: Harness) -> Harness:
+    """A harness for a build whose core crashes when it changes the result of a CPUID."""
+    folder = harness.folder / "broken"
     folder.mkdir()
-    core = (lab.build_directory / "hypervisor.elf").read_bytes()
-    symbols = lab.build_directory / "hypervisor.debug.elf"
-    driver = (lab.build_directory / "ZppDxe.efi").read_bytes()
+    core = (harness.build_directory / "hypervisor.elf").read_bytes()
+    symbols = harness.build_directory / "hypervisor.debug.elf"
+    driver = (harness.build_directory / "ZppDxe.efi").read_bytes()
     assert driver.count(core) == 1
     broken = driver.replace(core, with_ud2(core, symbols, "zpp::emulate_cpuid("))
     (folder / "ZppDxe.efi").write_bytes(broken)
-    copy(lab.build_directory / "ZppBoot.efi", folder)
-    return replace(lab, build_directory=folder)
+    copy(harness.build_directory / "ZppBoot.efi", folder)
+    return replace(harness, build_directory=folder)
 
 
 @pytest.mark.parametrize("pc", PCS, ids=str)
-def test_report_leads_to_the_source(lab: Lab, pc: Pc) -> None:
-    image = broken_lab(lab).program(lab.build_directory / "ZppBoot.efi")
-    request = replace(lab.on(pc, image), expect=(r"^zpp: CPU 0 stopped$",))
-    serial = lab.boot(request, pc.engine).serial
+def test_report_leads_to_the_source(harness: Harness, pc: Pc) -> None:
+    image = broken_harness(harness).program_image(harness.build_directory / "ZppBoot.efi")
+    request = replace(harness.request(pc, image), expect=(r"^zpp: CPU 0 stopped$",))
+    serial = harness.boot(request, pc.engine).serial
     config = load()
-    symbols = lab.build_directory / "hypervisor.debug.elf"
+    symbols = harness.build_directory / "hypervisor.debug.elf"
     assert f"zpp: report of build {build_id(symbols)[:12]}\n" in serial
     lines = list(symbolize(serial, symbols, config.toolchain / "llvm-symbolizer"))
     start = next(i for i, line in enumerate(lines) if "exception 6 in the host" in line)

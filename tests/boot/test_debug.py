@@ -1,5 +1,5 @@
-"""The core's source in gdb, on QEMU's AMD-V: the wait loop, breakpoints in the exit handlers, and
-Linux on to its power-off."""
+"""Debugs the core in gdb, on QEMU's AMD-V: the wait loop and breakpoints in the exit handlers; then
+Linux must still run until its power-off."""
 
 from __future__ import annotations
 
@@ -7,34 +7,34 @@ import re
 from pathlib import Path
 
 import pytest
-from gdb_session import WAITS, Said, Session
-from lab import Lab, Pc, qemu
-from test_linux import assert_every_cpu_is_held, assert_linux_is_well
-from view import read
+from gdb_session import WAITING, Output, Session
+from guest_log import parse_log
+from harness import Harness, Pc, qemu_pc
+from test_linux import assert_linux_ran_well, assert_zpp_runs_on_every_cpu
 
-ONE, TWO = qemu("EPYC,+svm", 1), qemu("EPYC,+svm", 2)
+ONE, TWO = qemu_pc("EPYC,+svm", 1), qemu_pc("EPYC,+svm", 2)
 TRAMPOLINE = "x/1xb zpp::machine.info_->trampoline_start"
-# of the CPU that runs the core
+# the VMCB of the CPU that runs the core
 VMCB = "((zpp::svm::Vmcb*)(((unsigned long)$rsp & ~0xffffUL) + 0x2000))"
 
 
-def another_build(lab: Lab) -> Path:
-    """The symbols with one bit of their build ID changed."""
-    data = bytearray((lab.build_directory / "hypervisor.debug.elf").read_bytes())
+def another_build(harness: Harness) -> Path:
+    """A copy of the symbols with another build ID."""
+    data = bytearray((harness.build_directory / "hypervisor.debug.elf").read_bytes())
     data[data.index(b"GNU\0") + 4] ^= 1
-    path = lab.folder / "another.debug.elf"
+    path = harness.folder / "another.debug.elf"
     path.write_bytes(data)
     return path
 
 
-def assert_linux_went_on(serial: str, pc: Pc) -> None:
-    view = read(serial)
-    assert_every_cpu_is_held(view, pc)
-    assert_linux_is_well(view)
+def assert_linux_finished(serial: str, pc: Pc) -> None:
+    log = parse_log(serial)
+    assert_zpp_runs_on_every_cpu(log, pc)
+    assert_linux_ran_well(log)
 
 
 def registers_of(backtrace: str) -> dict[str, int]:
-    """The guest's registers as zbt shows them."""
+    """The guest's registers, from the output of zbt."""
     return {name: int(value, 16) for name, value in re.findall(r"(r\w+) +(0x\w{16})", backtrace)}
 
 
@@ -45,41 +45,41 @@ WAIT_LOOP = (
     "info args", "print/x registers.rax", "zbt", "zcontrol", f"print/x {VMCB}->rip", "next",
     "next", "print/x leaf", "finish", f"print/x {VMCB}->exit_code", "step", "step", "step", "step",
     "znpt 0xfee00000", "znpt 0x1000000", "zept 0", "znpt", "zvcpu", "zvcpu 0", "zvcpu 2", "delete",
-    # the fast one
+    # the fast exit handler
     "hbreak zpp_svm_on_fast_exit", "info breakpoints", "continue", "print/x registers.rcx", "zbt",
     "zexits", "delete", "info breakpoints", "detach",
 )  # fmt: skip
 
 
-def assert_wait_loop(said: Said) -> None:
-    assert "the core is not known yet: zstartl or zwait comes first" in said.first("zvcpu")
-    assert "0xffffa000000" in said.first("print $rip")
-    lines = said.first("zstartl").splitlines()
+def assert_wait_loop(output: Output) -> None:
+    assert "the core is not known yet: zstartl or zwait comes first" in output.first("zvcpu")
+    assert "0xffffa000000" in output.first("print $rip")
+    lines = output.first("zstartl").splitlines()
     assert lines[0].startswith("zpp: the core is at 0xffffa00000000000, symbols from ")
     assert re.search(r"prepare \(info=0xffffa000000\w+\) at .*src/core/main.cpp:\d+$", lines[-2])
-    assert "find_vendor()" in lines[-1]  # the source's text, after the wait loop
-    assert "zpp_core_entry" in said.first("backtrace 2").splitlines()[1]
-    assert said.first("zlog") == WAITS
+    assert "find_vendor()" in lines[-1]  # the source line after the wait loop
+    assert "zpp_core_entry" in output.first("backtrace 2").splitlines()[1]
+    assert output.first("zlog") == WAITING
 
 
-def assert_general_handler(said: Said) -> None:
-    assert "$Z1,ffffa000000" in said.first("stepi")
-    assert "$Z0," not in said.first("stepi")
+def assert_general_handler(output: Output) -> None:
+    assert "$Z1,ffffa000000" in output.first("stepi")
+    assert "$Z0," not in output.first("stepi")
     assert re.search(
-        r"hit Breakpoint 1, zpp::emulate_cpuid .*emulate/cpuid.cpp", said["continue"][0]
+        r"hit Breakpoint 1, zpp::emulate_cpuid .*emulate/cpuid.cpp", output["continue"][0]
     )
-    assert re.search(r"rax = \d+", said.first("info args"))
-    rax = int(said.first("print/x registers.rax").split(" = ")[1], 16)
+    assert re.search(r"rax = \d+", output.first("info args"))
+    rax = int(output.first("print/x registers.rax").split(" = ")[1], 16)
     assert rax == 0x40000001  # the loader asks the core for its version
-    assert said.first("print/x leaf").endswith(f"= {rax:#x}")
-    assert "x86::cpuid(leaf, subleaf)" in said["next"][1]
-    assert "zpp::handle_exit<zpp::svm::Guest> (guest=" in said.first("finish")
-    assert said.first(f"print/x {VMCB}->exit_code").endswith(" = 0x72")
-    assert "apply<zpp::svm::Guest> (guest=" in "".join(said["step"])
+    assert output.first("print/x leaf").endswith(f"= {rax:#x}")
+    assert "x86::cpuid(leaf, subleaf)" in output["next"][1]
+    assert "zpp::handle_exit<zpp::svm::Guest> (guest=" in output.first("finish")
+    assert output.first(f"print/x {VMCB}->exit_code").endswith(" = 0x72")
+    assert "apply<zpp::svm::Guest> (guest=" in "".join(output["step"])
 
 
 def assert_backtrace(text: str, first: str) -> None:
-    """From a handler over the exit stub to the core's entry, and the guest behind."""
+    """Frames from the handler through the exit stub to the core's entry, then the guest."""
     frames = [line for line in text.splitlines() if re.match(r"#\d", line)]
     assert first in frames[0]
     assert any("zpp_svm_run () at" in line and "entry.S" in line for line in frames)
@@ -88,81 +88,81 @@ def assert_backtrace(text: str, first: str) -> None:
     assert "-- VM exit of CPU 0's guest --" in text
 
 
-def assert_structures(said: Said) -> None:
-    rip = said.first(f"print/x {VMCB}->rip").split(" = ")[1]
-    control = said.first("zcontrol")
+def assert_structures(output: Output) -> None:
+    rip = output.first(f"print/x {VMCB}->rip").split(" = ")[1]
+    control = output.first("zcontrol")
     assert "exit 0x72 cpuid" in control
     assert f"rip {rip} " in control
     assert "intercepts: NMI INIT CPUID" in control
-    assert said.first("znpt 0xfee00000").splitlines()[-1].endswith("r-x -> 0xfee00000 page")
-    assert said.first("znpt 0x1000000").splitlines()[-1].endswith("rwx -> 0x1000000 page")
-    assert "this machine has no EPT: znpt" in said.first("zept 0")
-    assert "expected a guest-physical address" in said.first("znpt")
-    cpus = said["zvcpu"][1].splitlines()
+    assert output.first("znpt 0xfee00000").splitlines()[-1].endswith("r-x -> 0xfee00000 page")
+    assert output.first("znpt 0x1000000").splitlines()[-1].endswith("rwx -> 0x1000000 page")
+    assert "this machine has no EPT: znpt" in output.first("zept 0")
+    assert "expected a guest-physical address" in output.first("znpt")
+    cpus = output["zvcpu"][1].splitlines()
     assert re.fullmatch(r"CPU 0: APIC ID 0, [1-9]\d* VM exits, .* launched entered", cpus[0])
     assert re.fullmatch(r"CPU 1: APIC ID 1, 0 VM exits, .* not launched", cpus[1])
-    assert f"exit 0x72 cpuid at rip {rip}" in said.first("zvcpu 0")
-    assert "0 to 1" in said.first("zvcpu 2")
-    assert re.search(r"CPU 0\n +[1-9]\d* cpuid \(0x72\)\n", said.first("zexits") + "\n")
+    assert f"exit 0x72 cpuid at rip {rip}" in output.first("zvcpu 0")
+    assert "0 to 1" in output.first("zvcpu 2")
+    assert re.search(r"CPU 0\n +[1-9]\d* cpuid \(0x72\)\n", output.first("zexits") + "\n")
 
 
-def test_wait_loop_to_power_off(lab: Lab) -> None:
-    session = Session(lab, lab.on(TWO, lab.linux(driver="waiting")))
-    said = session.gdb(*WAIT_LOOP, when=WAITS)
+def test_wait_loop_to_power_off(harness: Harness) -> None:
+    session = Session(harness, harness.request(TWO, harness.linux_image(driver="waiting")))
+    output = session.gdb(*WAIT_LOOP, when=WAITING)
     serial = session.finish()
-    assert_wait_loop(said)
-    assert_general_handler(said)
-    general, fast = said["zbt"]
+    assert_wait_loop(output)
+    assert_general_handler(output)
+    general, fast = output["zbt"]
     assert_backtrace(general, "zpp::emulate_cpuid")
     assert registers_of(general)["rax"] == 0x40000001
-    assert_structures(said)
-    assert "hw breakpoint" in said["info breakpoints"][0]
-    assert "hit Breakpoint 2, zpp_svm_on_fast_exit" in said["continue"][1]
+    assert_structures(output)
+    assert "hw breakpoint" in output["info breakpoints"][0]
+    assert "hit Breakpoint 2, zpp_svm_on_fast_exit" in output["continue"][1]
     assert_backtrace(fast, "zpp_svm_on_fast_exit")
-    rcx = int(said.first("print/x registers.rcx").split(" = ")[1], 16)
+    rcx = int(output.first("print/x registers.rcx").split(" = ")[1], 16)
     assert registers_of(fast)["rcx"] == rcx
-    assert said["info breakpoints"][1] == "No breakpoints or watchpoints."
-    assert_linux_went_on(serial, TWO)
+    assert output["info breakpoints"][1] == "No breakpoints or watchpoints."
+    assert_linux_finished(serial, TWO)
 
 
 @pytest.fixture
-def reset_vector(lab: Lab) -> Session:
-    """A machine that stands at its first instruction, as `run --debug` starts it."""
-    return Session(lab, lab.on(ONE, lab.linux()), stopped=True)
+def reset_vector(harness: Harness) -> Session:
+    """A machine stopped at its first instruction, as `run --debug` starts it."""
+    return Session(harness, harness.request(ONE, harness.linux_image()), stopped=True)
 
 
-def test_from_reset_without_wait_loop(reset_vector: Session, lab: Lab) -> None:
+def test_from_reset_without_wait_loop(reset_vector: Session, harness: Harness) -> None:
     install = (
         "python import pathlib, zpp_debug.commands as c; "
-        f"c.install(*[pathlib.Path({str(another_build(lab))!r})] * 3)"
+        f"c.install(*[pathlib.Path({str(another_build(harness))!r})] * 3)"
     )
-    said = reset_vector.gdb(
+    output = reset_vector.gdb(
         "zstartl", "zwait", install, "zstartl", f"source {reset_vector.scripts}/zpp_gdb.py",
         "zstartl", "zwait", "zbt", "zwait", "zbt",
-        # into the guest, behind its CPUID: the core is read past the CPU's page tables
+        # stop in the guest after its CPUID: the core is not in the CPU's page tables
         f"thbreak zpp_svm_on_fast_exit if {VMCB}->exit_code == 0x72", "continue",
         f"thbreak *({VMCB}->rip + 2)", "continue", "zbt", "zvcpu", "zstartl",
-        # the loader's trampoline before the commit, which takes it away, and after it
+        # the loader's trampoline before the commit, which unmaps it, and after
         "thbreak zpp_svm_on_fast_exit if !zpp::machine.committed_", "continue", TRAMPOLINE,
         "thbreak zpp_svm_on_fast_exit if zpp::machine.committed_", "continue", TRAMPOLINE,
         "delete", "detach",
     )  # fmt: skip
     serial = reset_vector.finish()
-    at_reset, wrong_build, started, in_guest = said["zstartl"]
+    at_reset, wrong_build, started, in_guest = output["zstartl"]
     assert re.search(r"zstartl: the instruction pointer 0x\w+ is not in the core", at_reset)
     assert re.search(r"core at 0xffffa00000000000 is build \w{12}, the symbols in ", wrong_build)
     assert "the core is at 0xffffa00000000000" in started
-    prepare, launch, vm_exit = said["zwait"]
+    prepare, launch, vm_exit = output["zwait"]
     assert "zpp_core_entry (call=0xffffa000000" in prepare
     assert "zpp_core_entry (call=0xffffa000000" in launch
     assert "zpp_svm_on_fast_exit" in vm_exit
-    launching, leaving, guest = said["zbt"]
+    launching, leaving, guest = output["zbt"]
     assert "no VM exit is being handled" in launching
     assert_backtrace(leaving, "zpp_svm_on_fast_exit")
     assert "is not in the core: `backtrace` shows the guest" in guest
-    assert re.search(r"CPU 0: APIC ID 0, \d+ VM exits, .* launched", said.first("zvcpu"))
+    assert re.search(r"CPU 0: APIC ID 0, \d+ VM exits, .* launched", output.first("zvcpu"))
     assert re.search(r"0x\w+ is not in the core", in_guest)
-    before, after = said[TRAMPOLINE]
+    before, after = output[TRAMPOLINE]
     assert "0x55" in before  # push %rbp
     assert "Cannot access memory" in after
-    assert_linux_went_on(serial, ONE)
+    assert_linux_finished(serial, ONE)

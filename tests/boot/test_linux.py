@@ -3,74 +3,80 @@
 from __future__ import annotations
 
 import pytest
-from lab import AMDV, EPYC, HASWELL, VTX, Lab, Pc, qemu
-from view import SIGNATURE, View, read, starts
+from guest_log import SIGNATURE, GuestLog, parse_boots, parse_log
+from harness import AMDV, EPYC, HASWELL, VTX, Harness, Pc, qemu_pc
 
 from efi_image import __version__
 
 VERSION = f"{SIGNATURE} version {__version__}"
-# What the kernel complains about on the bare models of the emulators, too.
+# The kernel reports these on the bare emulators, too.
 KNOWN_PROBLEMS = (
     "TSC_DEADLINE disabled",
     "perfctr msr",
-    # Linux waits 50 ms for 5 ticks; an overloaded machine gives QEMU less time than that.
+    # Linux waits 50 ms for 5 ticks, which QEMU may not get on a busy machine.
     "MP-BIOS bug: 8254 timer not connected to IO-APIC",
 )
 
 
-def assert_every_cpu_is_held(view: View, pc: Pc) -> None:
+def assert_zpp_runs_on_every_cpu(log: GuestLog, pc: Pc) -> None:
     every = range(pc.cpus)
-    assert view.held == dict.fromkeys(every, pc.vendor)
-    assert view.no_hypervisor == ""
-    assert view.cpus == pc.cpus
-    assert view.seen == dict.fromkeys(every, VERSION)
+    assert log.virtualized == dict.fromkeys(every, pc.vendor)
+    assert log.no_hypervisor == ""
+    assert log.cpu_count == pc.cpus
+    assert log.hypervisors == dict.fromkeys(every, VERSION)
 
 
-def assert_linux_is_well(view: View) -> None:
-    assert view.failures == ()
-    unknown = [p for p in view.problems if not any(known in p for known in KNOWN_PROBLEMS)]
+def assert_linux_ran_well(log: GuestLog) -> None:
+    assert log.failures == ()
+    unknown = [p for p in log.kernel_problems if not any(known in p for known in KNOWN_PROBLEMS)]
     assert unknown == []
-    assert view.done
+    assert log.done
 
 
-def assert_last_cpu_came_back(view: View, hypervisor: str) -> None:
-    last = view.cpus - 1
-    assert view.offline == (last,)
-    assert view.online == (last,)
-    assert view.seen_again == {last: hypervisor}
+def assert_last_cpu_came_online_again(log: GuestLog, hypervisor: str) -> None:
+    last = log.cpu_count - 1
+    assert log.offline == (last,)
+    assert log.online == (last,)
+    assert log.hypervisors_again == {last: hypervisor}
 
 
 @pytest.mark.parametrize("pc", [*VTX, *AMDV], ids=str)
-def test_linux_runs_on_every_cpu(lab: Lab, pc: Pc) -> None:
-    view = read(lab.power_off(lab.on(pc, lab.linux()), pc.engine))
-    assert_every_cpu_is_held(view, pc)
-    assert_linux_is_well(view)
+def test_linux_runs_on_every_cpu(harness: Harness, pc: Pc) -> None:
+    log = parse_log(harness.run_to_power_off(harness.request(pc, harness.linux_image()), pc.engine))
+    assert_zpp_runs_on_every_cpu(log, pc)
+    assert_linux_ran_well(log)
     if pc.cpus > 1:
-        assert_last_cpu_came_back(view, VERSION)
+        assert_last_cpu_came_online_again(log, VERSION)
 
 
-@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu(EPYC, 4)], ids=str)
-def test_build_without_optimization(lab: Lab, pc: Pc) -> None:
-    view = read(lab.power_off(lab.on(pc, lab.linux(driver="unoptimized")), pc.engine))
-    assert_every_cpu_is_held(view, pc)
-    assert_linux_is_well(view)
-    assert_last_cpu_came_back(view, VERSION)
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu_pc(EPYC, 4)], ids=str)
+def test_build_without_optimization(harness: Harness, pc: Pc) -> None:
+    log = parse_log(
+        harness.run_to_power_off(
+            harness.request(pc, harness.linux_image(driver="unoptimized")), pc.engine
+        )
+    )
+    assert_zpp_runs_on_every_cpu(log, pc)
+    assert_linux_ran_well(log)
+    assert_last_cpu_came_online_again(log, VERSION)
 
 
-@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu(EPYC, 4)], ids=str)
-def test_stress(lab: Lab, pc: Pc) -> None:
-    serial = lab.power_off(lab.on(pc, lab.linux("zpp.stress=5")), pc.engine)
-    assert_every_cpu_is_held(read(serial), pc)
-    assert_linux_is_well(read(serial))
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu_pc(EPYC, 4)], ids=str)
+def test_stress(harness: Harness, pc: Pc) -> None:
+    serial = harness.run_to_power_off(
+        harness.request(pc, harness.linux_image("zpp.stress=5")), pc.engine
+    )
+    assert_zpp_runs_on_every_cpu(parse_log(serial), pc)
+    assert_linux_ran_well(parse_log(serial))
     assert serial.count("stress: ") == pc.cpus
     assert "wrong result" not in serial
 
 
-@pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu(EPYC, 2)], ids=str)
-def test_reboot(lab: Lab, pc: Pc) -> None:
-    image = lab.linux("zpp.action=reboot zpp.offline=0")
-    first, second = starts(lab.power_off(lab.on(pc, image), pc.engine))
-    for view in (first, second):
-        assert_every_cpu_is_held(view, pc)
-        assert view.failures == ()
-    assert_linux_is_well(second)
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu_pc(EPYC, 2)], ids=str)
+def test_reboot(harness: Harness, pc: Pc) -> None:
+    image = harness.linux_image("zpp.action=reboot zpp.offline=0")
+    first, second = parse_boots(harness.run_to_power_off(harness.request(pc, image), pc.engine))
+    for log in (first, second):
+        assert_zpp_runs_on_every_cpu(log, pc)
+        assert log.failures == ()
+    assert_linux_ran_well(second)

@@ -1,4 +1,4 @@
-"""A CPU that is plugged into the running machine while zpp.ko is kept: held, and given back."""
+"""A CPU that is plugged in while zpp.ko is loaded: it is launched, and devirtualized on unload."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import socket
 from dataclasses import replace
 from pathlib import Path
 
-from lab import CMDLINE, EPYC, Lab, qemu
-from view import SIGNATURE
+from guest_log import SIGNATURE
+from harness import CMDLINE, EPYC, Harness, qemu_pc
 
 from efi_image.emulator import Debug, EmulatorKind, boot, choose
 
-PC = qemu(EPYC, 2)
+PC = qemu_pc(EPYC, 2)
 
 
 def plug_cpu(address: Path) -> None:
-    """Adds the first CPU that is missing, by QEMU's machine protocol."""
+    """Plugs in the first missing CPU, by QEMU's machine protocol."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(address))
         lines = connection.makefile("rw", encoding="utf-8")
@@ -39,32 +39,34 @@ def plug_cpu(address: Path) -> None:
         ask("device_add", driver=free["type"], id="new-cpu", **free["props"])
 
 
-def test_cpu_that_comes_later(lab: Lab) -> None:
-    # later kernels take this slot of QEMU for one that is never filled
-    guest = lab.build_directory / "linux-loader/oldest"
-    image = lab.image(
+def test_cpu_that_is_plugged_in_later(harness: Harness) -> None:
+    # later kernels assume that this slot of QEMU always stays empty
+    guest = harness.build_directory / "linux-loader/oldest"
+    image = harness.image(
         kernel=guest / "vmlinuz",
         initrd=guest / "initrd.img",
         cmdline=f"{CMDLINE} no_timer_check zpp.steps=keep,plug,cpus,unload,cpus",
         hypervisor=False,
     )
-    address = lab.folder / "qmp"
+    address = harness.folder / "qmp"
     extra = ("-smp", "maxcpus=3", "-qmp", f"unix:{address},server=on,wait=off")
-    request = replace(lab.prepared(lab.on(PC, image)), debug=Debug(extra=extra))
+    request = replace(harness.with_defaults(harness.request(PC, image)), debug=Debug(extra=extra))
     text: list[str] = []
 
-    def terminal(piece: str) -> None:
+    def terminal(chunk: str) -> None:
         before = "".join(text)
-        text.append(piece)
-        if "zpp-guest: plug" in before + piece and "zpp-guest: plug" not in before:
+        text.append(chunk)
+        if "zpp-guest: plug" in before + chunk and "zpp-guest: plug" not in before:
             plug_cpu(address)
 
     serial = boot(request, choose(EmulatorKind.QEMU), terminal).require().serial
     assert "load: error 0" in serial
     assert "online: 1" in serial
-    assert "log: zpp: CPU 2 came and is held" in serial
-    held, bare = serial.split("step: unload")
-    assert set(re.findall(rf"^CPU (\d): hypervisor {SIGNATURE}", held, re.MULTILINE)) == {*"012"}
+    assert "log: zpp: CPU 2 came online and is virtualized" in serial
+    launched, bare = serial.split("step: unload")
+    assert set(re.findall(rf"^CPU (\d): hypervisor {SIGNATURE}", launched, re.MULTILINE)) == {
+        *"012"
+    }
     assert "rmmod: 0" in bare
     assert len(re.findall(r"^CPU \d: ", bare, re.MULTILINE)) == 3
     assert SIGNATURE not in bare

@@ -1,4 +1,4 @@
-"""out/environment/linux_load.sh, for real: from this machine to an sshd in a virtual machine."""
+"""Runs out/environment/linux_load.sh from this machine against an sshd in a virtual machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 
 import cpio
 import pytest
-from lab import CMDLINE, EPYC, Lab, qemu
+from harness import CMDLINE, EPYC, Harness, qemu_pc
 
 from efi_image.emulator import Debug, EmulatorKind, boot, choose
 from efi_image.errors import ZppError
@@ -23,8 +23,8 @@ from efi_image.errors import ZppError
 ROOT = Path(__file__).resolve().parents[2]
 PASSWORD = 'it\'s a "secret" & long'
 PASSWD = "root:x:0:0::/root:/bin/sh\nsshd:x:74:74::/run/sshd:/bin/sh\n"
-SERVER_STARTS, SERVER_RUNS = 90.0, 180.0  # seconds; it takes 10 and 20 on an idle machine
-PC = qemu(EPYC, 2)
+SERVER_STARTS, SERVER_RUNS = 90.0, 180.0  # seconds; 10 and 20 on an idle machine
+PC = qemu_pc(EPYC, 2)
 
 
 def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -36,7 +36,7 @@ def command(*words: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 @dataclass(frozen=True)
 class Access:
-    """What both sides need to know of each other."""
+    """The keys, password and port that both sides need."""
 
     folder: Path
     port: int
@@ -54,7 +54,7 @@ class Access:
         return access
 
     def configure(self, *, key: bool) -> None:
-        """What ssh uses in place of the user's own configuration."""
+        """Writes the configuration for ssh, instead of the user's own."""
         lines = [f"UserKnownHostsFile {self.folder}/known_hosts", "GlobalKnownHostsFile /dev/null"]
         lines += [f"IdentityFile {self.folder}/user_key"] if key else ["PubkeyAuthentication no"]
         (self.folder / "ssh_config").write_text(
@@ -62,7 +62,7 @@ class Access:
         )
 
     def files(self) -> bytes:
-        """The part of the guest's initramfs that is secret."""
+        """The keys and passwords in the guest's initramfs."""
         hashed = command("openssl", "passwd", "-6", "-salt", "zpp", PASSWORD).stdout.strip()
         return cpio.archive(
             [
@@ -83,21 +83,23 @@ class Access:
 
 
 @contextmanager
-def server(lab: Lab, access: Access, words: str = "") -> Iterator[None]:
-    """The virtual machine, from sshd's start to its power-off."""
-    guest = lab.build_directory / "linux-loader/oldest"
-    initrd = lab.folder / "initrd.img"
+def server(harness: Harness, access: Access, words: str = "") -> Iterator[None]:
+    """The virtual machine, from the start of sshd to the power-off."""
+    guest = harness.build_directory / "linux-loader/oldest"
+    initrd = harness.folder / "initrd.img"
     initrd.write_bytes((guest / "initrd-sshd.img").read_bytes() + access.files())
     cmdline = f"{CMDLINE} no_timer_check {words}".strip()
-    image = lab.image(kernel=guest / "vmlinuz", initrd=initrd, cmdline=cmdline, hypervisor=False)
+    image = harness.image(
+        kernel=guest / "vmlinuz", initrd=initrd, cmdline=cmdline, hypervisor=False
+    )
     network = ("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{access.port}-:22",
                "-device", "virtio-net-pci,netdev=net")  # fmt: skip
-    request = replace(lab.on(PC, image), debug=Debug(extra=network), timeout=SERVER_RUNS)
-    request = lab.prepared(request)
+    request = replace(harness.request(PC, image), debug=Debug(extra=network), timeout=SERVER_RUNS)
+    request = harness.with_defaults(request)
     listens, text, failures = threading.Event(), [], []
 
-    def terminal(piece: str) -> None:
-        text.append(piece)
+    def terminal(chunk: str) -> None:
+        text.append(chunk)
         if "zpp-guest: sshd listens" in "".join(text):
             listens.set()
 
@@ -122,7 +124,7 @@ def server(lab: Lab, access: Access, words: str = "") -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout whose configuration names the virtual machine."""
+    """A checkout that is configured for the virtual machine."""
 
     root: Path
     access: Access
@@ -173,20 +175,20 @@ def test_without_a_target(checkout: Checkout) -> None:
     assert done.stderr.startswith("linux_load: SSH_TARGET is empty\n")
 
 
-def test_nobody_answers(lab: Lab, checkout: Checkout) -> None:
-    checkout.use(lab.build_directory / "linux-loader/oldest/zpp.ko")
+def test_machine_that_does_not_answer(harness: Harness, checkout: Checkout) -> None:
+    checkout.use(harness.build_directory / "linux-loader/oldest/zpp.ko")
     checkout.set(SSH_TARGET="root@127.0.0.1", SSH_PORT=str(checkout.access.port))
     done = checkout.run()
     assert done.returncode == 3
     assert "cannot log in to root@127.0.0.1" in done.stderr
 
 
-def test_script_loads(lab: Lab, checkout: Checkout) -> None:
+def test_script_loads(harness: Harness, checkout: Checkout) -> None:
     access = checkout.access
-    kernels = lab.build_directory / "linux-loader"
+    kernels = harness.build_directory / "linux-loader"
     target = {"SSH_TARGET": "root@127.0.0.1", "SSH_PORT": str(access.port)}
     checkout.use(kernels / "newest/zpp.ko")
-    with server(lab, access):
+    with server(harness, access):
         checkout.set(**target, SSH_PASSWORD="wrong")
         wrong = checkout.run()
         assert wrong.returncode == 3
@@ -206,25 +208,26 @@ def test_script_loads(lab: Lab, checkout: Checkout) -> None:
 
         loaded = checkout.run()
         assert loaded.returncode == 0, loaded.stderr
-        # busybox's insmod then tries again, and is told so
+        # busybox's insmod then tries a second time
         assert loaded.stdout.splitlines()[-3:] == [
-            f"zpp: loaded: the hypervisor holds {PC.cpus} CPUs",
-            'zpp: the module leaves now, the hypervisor stays: "not permitted" is its success',
-            "zpp: not loaded: zpp holds this machine already",
+            f"zpp: loaded: the hypervisor runs on {PC.cpus} CPUs",
+            "zpp: the hypervisor stays, the module does not: "
+            '"Operation not permitted" means success',
+            "zpp: not loaded: zpp is already running on this machine",
         ]
         assert "zpp" not in access.ssh("cat /proc/modules").stdout.split()
         assert access.ssh("ls /tmp").stdout == ""
 
         again = checkout.run()
         assert again.returncode == 1
-        assert again.stderr == "linux_load: not loaded: zpp holds this machine already\n"
+        assert again.stderr == "linux_load: not loaded: zpp is already running on this machine\n"
 
 
-def test_password_and_lockdown(lab: Lab, checkout: Checkout) -> None:
+def test_password_and_lockdown(harness: Harness, checkout: Checkout) -> None:
     access = checkout.access
-    checkout.use(lab.build_directory / "linux-loader/oldest/zpp.ko")
+    checkout.use(harness.build_directory / "linux-loader/oldest/zpp.ko")
     checkout.set(SSH_TARGET="root@127.0.0.1", SSH_PORT=str(access.port), SSH_PASSWORD=PASSWORD)
-    with server(lab, access, "lockdown=integrity"):
+    with server(harness, access, "lockdown=integrity"):
         done = checkout.run()
         assert done.returncode == 1
         assert "the kernel is locked down (Secure Boot)" in done.stderr

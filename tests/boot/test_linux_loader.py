@@ -6,30 +6,31 @@ import re
 from dataclasses import dataclass
 
 import pytest
-from lab import CMDLINE, EPYC, HASWELL, RYZEN, Lab, Pc, qemu
+from guest_log import SIGNATURE
+from harness import CMDLINE, EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
 from test_linux import KNOWN_PROBLEMS
-from view import SIGNATURE
 
 from efi_image.emulator import Machine
 
 VERSION = f"{SIGNATURE} version 0.1.0"
-# While this machine is busy, QEMU's time runs on, and Linux takes its timer for broken; rarely QEMU
-# 7.2 runs code that Linux is patching (an int3 in the bare system's start): then it boots again.
+# On a busy machine QEMU's clock runs ahead, and Linux takes its timer for broken. Rarely, QEMU 7.2
+# executes code while Linux patches it (an int3 before zpp is loaded): then Linux reboots.
 MORE_WORDS = "no_timer_check panic=-1"
 EACCES, EBUSY, ENODEV, EPERM = 13, 16, 19, 1
-# what the newest kernel says of the bare machines besides
+# the newest kernel reports these on the bare machines, too
 NEW_PROBLEMS = (
     "Topology: leaf 0xb:2 Unknown domain type 3",
     "Failed to initialize policy for cpu:",
 )
 STRESS_SECONDS = 20  # of the guest's clock
-# of 4 KiB: by so much Linux's own pages vary in 50 rounds. One page for each CPU and round is more.
+# Linux's own use of 4 KiB pages varies by so many in 50 rounds. A leak of a page per CPU and round
+# would be more.
 PAGES_OF_NOISE = 180
 
 
 @dataclass(frozen=True)
 class Step:
-    """One step of the guest (tests/guest/linux/init-loader) and the lines it printed."""
+    """A step of the guest (tests/guest/linux/init-loader) and the lines that it printed."""
 
     name: str
     lines: tuple[str, ...]
@@ -40,37 +41,39 @@ class Step:
 
     @property
     def error(self) -> int:
-        """The number that the load ended with."""
+        """The error number of the load."""
         (number,) = self.all(r"load: error (\d+)")
         return int(number)
 
     @property
     def log(self) -> list[str]:
-        """What the kernel's log said of zpp meanwhile."""
+        """The new lines of zpp in the kernel's log."""
         return self.all(r"log: zpp: (.*)")
 
     @property
     def hypervisors(self) -> dict[int, str]:
-        """CPU → the hypervisor that a program sees there."""
+        """CPU → the hypervisor that a program sees there, "" for none."""
         seen = self.all(r"(CPU \d+: (?:no )?hypervisor.*)")
         pairs = (re.fullmatch(r"CPU (\d+): (?:no hypervisor|hypervisor (.+))", s) for s in seen)
         return {int(pair[1]): pair[2] or "" for pair in pairs if pair}
 
 
-def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "", then: str = "") -> list[Step]:
-    """Boots the guest without zpp, lets it do the steps, and returns what it said. `then`: the
-    steps of the kernel that the last step starts."""
-    guest = lab.build_directory / "linux-loader" / kernel
-    image = lab.image(
+def run(
+    harness: Harness, pc: Pc, kernel: str, steps: str, words: str = "", then: str = ""
+) -> list[Step]:
+    """Boots the guest without zpp and runs the steps. `then` are the steps of the kernel that the
+    last step starts by kexec."""
+    guest = harness.build_directory / "linux-loader" / kernel
+    image = harness.image(
         kernel=guest / "vmlinuz",
         initrd=guest / ("initrd-kexec.img" if then else "initrd.img"),
         cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} zpp.next={then} {words}".strip(),
         hypervisor=False,
     )
-    serial = lab.power_off(lab.on(pc, image), pc.engine)
+    serial = harness.run_to_power_off(harness.request(pc, image), pc.engine)
     assert "zpp-guest: done" in serial
     starts = 2 if then else 1
-    assert serial.count("zpp-guest: Linux ") == starts, "Linux went down after its start"
+    assert serial.count("zpp-guest: Linux ") == starts, "Linux restarted unexpectedly"
     assert serial.count(f"Linux sees {pc.cpus} CPUs") == starts
     problems = re.findall(r"^dmesg: (.*)$", serial, re.MULTILINE)
     fine = (*KNOWN_PROBLEMS, *NEW_PROBLEMS)
@@ -84,7 +87,7 @@ def run(lab: Lab, pc: Pc, kernel: str, steps: str, words: str = "", then: str = 
     return found
 
 
-def assert_held(step: Step, pc: Pc) -> None:
+def assert_on_zpp(step: Step, pc: Pc) -> None:
     assert step.hypervisors == dict.fromkeys(range(pc.cpus), VERSION)
 
 
@@ -95,14 +98,14 @@ def assert_bare(step: Step, pc: Pc, bare: Step) -> None:
 
 
 def assert_loaded(step: Step, pc: Pc) -> None:
-    held = [re.fullmatch(r"CPU (\d+) \(APIC ID \d+\) held with (.+)", line) for line in step.log]
-    assert {int(m[1]): m[2] for m in held if m} == dict.fromkeys(range(pc.cpus), pc.vendor)
-    assert f"loaded: the hypervisor holds {pc.cpus} CPUs" in step.log
+    lines = [re.fullmatch(r"CPU (\d+) \(APIC ID \d+\) held with (.+)", line) for line in step.log]
+    assert {int(m[1]): m[2] for m in lines if m} == dict.fromkeys(range(pc.cpus), pc.vendor)
+    assert f"loaded: the hypervisor runs on {pc.cpus} CPUs" in step.log
 
 
 VTX_PC = Pc(HASWELL, 4)
-AMDV_PC = qemu(EPYC, 4)
-LA57_PC = qemu("max,+svm", 4, Machine.PC)  # five levels of page tables, and all that TCG has
+AMDV_PC = qemu_pc(EPYC, 4)
+LA57_PC = qemu_pc("max,+svm", 4, Machine.PC)  # five-level paging, and all features of TCG
 
 
 @pytest.mark.parametrize(
@@ -110,10 +113,10 @@ LA57_PC = qemu("max,+svm", 4, Machine.PC)  # five levels of page tables, and all
     [(AMDV_PC, "oldest"), (LA57_PC, "newest"), (VTX_PC, "oldest"), (VTX_PC, "newest")],
     ids=str,
 )
-def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
+def test_load_stays_without_the_module(harness: Harness, pc: Pc, kernel: str) -> None:
     steps = "kernel,cpus,load,modules,cpus,load,offline,online,cpus,stress,cpus"
     about, bare, load, modules, cpus, again, offline, online, came, stress, last = run(
-        lab, pc, kernel, steps, f"zpp.stress={STRESS_SECONDS}"
+        harness, pc, kernel, steps, f"zpp.stress={STRESS_SECONDS}"
     )
     if pc is VTX_PC:
         assert about.all(r"meltdown: (.*)") == ["Mitigation: PTI"]
@@ -124,31 +127,31 @@ def test_load_stays_without_the_module(lab: Lab, pc: Pc, kernel: str) -> None:
     assert_loaded(load, pc)
     assert modules.all("module: (zpp)") == []
     for step in (cpus, came, last):
-        assert_held(step, pc)
+        assert_on_zpp(step, pc)
     assert again.error == EBUSY
-    assert again.log == ["not loaded: zpp holds this machine already"]
+    assert again.log == ["not loaded: zpp is already running on this machine"]
     assert offline.all(r"(CPU \d+ offline)") == [f"CPU {pc.cpus - 1} offline"]
     assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
     assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
 
 
-def test_newer_protections_of_the_kernel(lab: Lab) -> None:
-    """CET's indirect branch tracking and LASS are on in the kernel, and off in the core."""
+def test_newer_protections_of_the_kernel(harness: Harness) -> None:
+    """CET's indirect branch tracking and LASS are enabled in the kernel, not in the core."""
     pc = Pc("wildcat_lake", 2)
     steps = "kernel,cpus,keep,cpus,unload,cpus,load,offline,online,stress,cpus"
     about, bare, keep, kept, unload, gone, load, _offline, online, stress, last = run(
-        lab, pc, "newest", steps, "zpp.stress=3"
+        harness, pc, "newest", steps, "zpp.stress=3"
     )
     for flag in ("ibt", "lass"):
         assert about.all(f"{flag}: (.*)") == [f"{pc.cpus} CPUs"]
     assert keep.error == 0
-    assert_held(kept, pc)
+    assert_on_zpp(kept, pc)
     assert unload.all(r"rmmod: (\d+)") == ["0"]
     assert_bare(gone, pc, bare)
     assert load.error == EPERM
     assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
     assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
-    assert_held(last, pc)
+    assert_on_zpp(last, pc)
 
 
 @pytest.mark.parametrize(
@@ -156,9 +159,9 @@ def test_newer_protections_of_the_kernel(lab: Lab) -> None:
     [(AMDV_PC, "newest", 50), (AMDV_PC, "oldest", 50), (VTX_PC, "newest", 50)],
     ids=str,
 )
-def test_rounds_lose_nothing(lab: Lab, pc: Pc, kernel: str, rounds: int) -> None:
-    bare, step, cpus, load, held = run(
-        lab, pc, kernel, "cpus,rounds,cpus,load,cpus", f"zpp.rounds={rounds}"
+def test_repeated_loads_leak_no_memory(harness: Harness, pc: Pc, kernel: str, rounds: int) -> None:
+    bare, step, cpus, load, virtualized = run(
+        harness, pc, kernel, "cpus,rounds,cpus,load,cpus", f"zpp.rounds={rounds}"
     )
     assert step.all(r"rounds: (.*)") == [f"{rounds} on {pc.cpus} CPUs"]
     assert step.all(r"(round \d+: .*)") == []
@@ -166,57 +169,62 @@ def test_rounds_lose_nothing(lab: Lab, pc: Pc, kernel: str, rounds: int) -> None
     assert int(lost) < PAGES_OF_NOISE
     assert_bare(cpus, pc, bare)
     assert load.error == EPERM
-    assert_held(held, pc)
+    assert_on_zpp(virtualized, pc)
 
 
 @pytest.mark.parametrize(
     ("pc", "kernel"), [(AMDV_PC, "newest"), (AMDV_PC, "oldest"), (VTX_PC, "newest")], ids=str
 )
-def test_module_that_is_kept(lab: Lab, pc: Pc, kernel: str) -> None:
+def test_module_that_is_kept(harness: Harness, pc: Pc, kernel: str) -> None:
     steps = (
         "cpus,keep,modules,cpus,state,corelog,exits,offline,unload,online,cpus,sleep,unload,cpus"
     )
     (bare, keep, modules, cpus, state, log, exits, _offline, refused, _online, came, asleep, unload,
-     last) = run(lab, pc, kernel, steps)  # fmt: skip
+     last) = run(harness, pc, kernel, steps)  # fmt: skip
     assert keep.error == 0
     assert_loaded(keep, pc)
     assert modules.all("module: (zpp)") == ["zpp"]
-    assert_held(cpus, pc)
+    assert_on_zpp(cpus, pc)
     assert state.all(r"state: (.*)")[:2] == ["version 0.1.0", f"cpus {pc.cpus}"]
     assert len(log.all(r"core: zpp: (CPU \d+ \(APIC ID \d+\) held with .*)")) == pc.cpus
     counted = [line.split() for line in exits.all(r"exits: (\d.*)")]
     assert {int(cpu) for cpu, _reason, _count in counted} == set(range(pc.cpus))
     cpuid = "0x72" if pc.vendor == "AMD-V" else "0xa"
     assert all(int(count) > 0 for _cpu, reason, count in counted if reason == cpuid)
-    # a CPU that is offline cannot be given back
+    # a CPU that is offline cannot be devirtualized
     assert refused.all(r"rmmod: (\d+)") == ["1"]
-    assert_held(came, pc)
+    assert_on_zpp(came, pc)
     assert asleep.all(r"sleep: (.*)") == ["refused"]
     assert unload.all(r"rmmod: (\d+)") == ["0"]
-    assert unload.log == ["unloaded: the hypervisor has left every CPU"]
+    assert unload.log == ["unloaded: every CPU is devirtualized"]
     assert_bare(last, pc, bare)
 
 
-def test_another_kernel_is_started(lab: Lab) -> None:
-    """kexec: the kept module takes the hypervisor off, also off a CPU that is offline."""
+def test_another_kernel_is_started(harness: Harness) -> None:
+    """kexec: the module devirtualizes every CPU before it, including one that is offline."""
     pc = AMDV_PC
-    bare, keep, held, _offline, _kexec, cpus, stress, load, again = run(
-        lab, pc, "newest", "cpus,keep,cpus,offline,kexec", "zpp.stress=2", "cpus,stress,load,cpus"
+    bare, keep, virtualized, _offline, _kexec, cpus, stress, load, again = run(
+        harness,
+        pc,
+        "newest",
+        "cpus,keep,cpus,offline,kexec",
+        "zpp.stress=2",
+        "cpus,stress,load,cpus",
     )
     assert keep.error == 0
-    assert_held(held, pc)
+    assert_on_zpp(virtualized, pc)
     assert_bare(cpus, pc, bare)
     assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
     assert load.error == EPERM
-    assert_held(again, pc)
+    assert_on_zpp(again, pc)
 
 
-def test_boot_cpu_goes_and_comes(lab: Lab) -> None:
-    """Linux 6.1 lets the BSP go offline on Intel's CPUs; an NMI wakes it."""
+def test_bsp_goes_offline_and_online(harness: Harness) -> None:
+    """Linux 6.1 can take the BSP offline on Intel CPUs; an NMI wakes it."""
     pc = Pc(HASWELL, 2)
     steps = "cpus,bspoff,load,bspon,keep,bspoff,unload,cpus,bspon,cpus,unload,cpus"
     (bare, _off, load, _on, keep, off, refused, one, on, both, unload, last) = run(
-        lab, pc, "oldest", steps, "cpu0_hotplug"
+        harness, pc, "oldest", steps, "cpu0_hotplug"
     )
     assert load.error == EBUSY
     assert load.log[-1].startswith("not loaded: CPU 0 is offline, ")
@@ -225,23 +233,23 @@ def test_boot_cpu_goes_and_comes(lab: Lab) -> None:
     assert refused.all(r"rmmod: (\d+)") == ["1"]
     assert one.hypervisors == {1: VERSION}
     assert on.all("(CPU 0 online)")
-    assert_held(both, pc)
+    assert_on_zpp(both, pc)
     assert unload.all(r"rmmod: (\d+)") == ["0"]
     assert_bare(last, pc, bare)
 
 
-@pytest.mark.parametrize("pc", [qemu(EPYC, 2), Pc(HASWELL, 2)], ids=str)
-def test_programs_keep_their_segments(lab: Lab, pc: Pc) -> None:
-    (step,) = run(lab, pc, "oldest", "ldt", "zpp.stress=4")
+@pytest.mark.parametrize("pc", [qemu_pc(EPYC, 2), Pc(HASWELL, 2)], ids=str)
+def test_programs_keep_their_segments(harness: Harness, pc: Pc) -> None:
+    (step,) = run(harness, pc, "oldest", "ldt", "zpp.stress=4")
     assert sorted(step.all(r"ldt: CPU (\d+) kept it")) == [str(cpu) for cpu in range(pc.cpus)]
     assert step.all(r"(round \d+: .*)") == []
 
 
 @pytest.mark.parametrize("pc", [AMDV_PC], ids=str)
-def test_refusals_do_no_harm(lab: Lab, pc: Pc) -> None:
+def test_refused_loads_change_nothing(harness: Harness, pc: Pc) -> None:
     steps = "cpus,offline,load,online,kvm,load,nokvm,cpus,load,cpus"
-    bare, _offline, offline, _online, _kvm, kvm, _nokvm, cpus, load, held = run(
-        lab, pc, "newest", steps
+    bare, _offline, offline, _online, _kvm, kvm, _nokvm, cpus, load, virtualized = run(
+        harness, pc, "newest", steps
     )
     last = pc.cpus - 1
     assert offline.error == EBUSY
@@ -250,10 +258,10 @@ def test_refusals_do_no_harm(lab: Lab, pc: Pc) -> None:
     assert kvm.log[-1].startswith("not loaded: KVM is loaded, ")
     assert_bare(cpus, pc, bare)
     assert load.error == EPERM
-    assert_held(held, pc)
+    assert_on_zpp(virtualized, pc)
 
 
-# how spoil.ko spoils a CPU → the error, and its reason
+# how spoil.ko disables virtualization on a CPU → the error and its reason
 SPOILED = {
     "used": (EBUSY, "another hypervisor already uses this CPU's virtualization"),
     "locked": (
@@ -273,10 +281,12 @@ SPOILED = {
     ],
     ids=str,
 )
-def test_one_cpu_that_cannot_be_taken(lab: Lab, pc: Pc, kernel: str, spoil: str, cpu: int) -> None:
-    steps = "cpus,spoil,load,cpus,offline,online,stress,mend,load,cpus"
-    bare, spoiled, refused, cpus, _offline, online, stress, _mended, load, held = run(
-        lab, pc, kernel, steps, f"zpp.spoil={spoil} zpp.cpu={cpu} zpp.stress=2"
+def test_one_cpu_that_cannot_be_launched(
+    harness: Harness, pc: Pc, kernel: str, spoil: str, cpu: int
+) -> None:
+    steps = "cpus,spoil,load,cpus,offline,online,stress,restore,load,cpus"
+    bare, spoiled, refused, cpus, _offline, online, stress, _restored, load, virtualized = run(
+        harness, pc, kernel, steps, f"zpp.spoil={spoil} zpp.cpu={cpu} zpp.stress=2"
     )
     assert spoiled.all(r"(CPU \d+) is spoiled") == [f"CPU {cpu}"]
     error, reason = SPOILED[spoil]
@@ -285,14 +295,14 @@ def test_one_cpu_that_cannot_be_taken(lab: Lab, pc: Pc, kernel: str, spoil: str,
     assert online.all(r"(CPU \d+ online)") == [f"CPU {pc.cpus - 1} online"]
     assert len(stress.all(r"(stress: \d+ rounds.*)")) == pc.cpus
     assert load.error == EPERM
-    assert_held(held, pc)
+    assert_on_zpp(virtualized, pc)
 
 
 @pytest.mark.parametrize(
-    "pc", [qemu("EPYC,-svm", 2), Pc(f"{HASWELL},-vmx", 2)], ids=str
+    "pc", [qemu_pc("EPYC,-svm", 2), Pc(f"{HASWELL},-vmx", 2)], ids=str
 )  # fmt: skip
-def test_cpu_without_virtualization(lab: Lab, pc: Pc) -> None:
-    bare, load, cpus = run(lab, pc, "newest", "cpus,load,cpus")
+def test_cpu_without_virtualization(harness: Harness, pc: Pc) -> None:
+    bare, load, cpus = run(harness, pc, "newest", "cpus,load,cpus")
     assert load.error == ENODEV
     assert load.log[-1] == "not loaded: this CPU has neither VT-x nor AMD-V"
     assert_bare(cpus, pc, bare)

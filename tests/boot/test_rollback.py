@@ -1,20 +1,20 @@
-"""A launch that fails on one CPU is rolled back on all of them, and the machine goes on."""
+"""A launch that fails on one CPU is rolled back on all CPUs, and the machine keeps running."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 import pytest
-from lab import EPYC, HASWELL, RYZEN, Lab, Pc, qemu
+from harness import EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
 
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"
 
 
 @pytest.mark.parametrize(
-    "pc", [Pc(HASWELL, 1), Pc(HASWELL, 3), Pc(RYZEN, 3), qemu(EPYC, 4)], ids=str
+    "pc", [Pc(HASWELL, 1), Pc(HASWELL, 3), Pc(RYZEN, 3), qemu_pc(EPYC, 4)], ids=str
 )
-def test_launch_is_rolled_back(lab: Lab, pc: Pc) -> None:
-    program = lab.build_directory / "ZppRollbackTest.efi"
-    image = lab.program(program, hypervisor=False, cmdline="")
-    serial = lab.boot(replace(lab.on(pc, image), expect=(VERDICT,)), pc.engine).serial
+def test_launch_is_rolled_back(harness: Harness, pc: Pc) -> None:
+    program = harness.build_directory / "ZppRollbackTest.efi"
+    image = harness.program_image(program, hypervisor=False, cmdline="")
+    serial = harness.boot(replace(harness.request(pc, image), expect=(VERDICT,)), pc.engine).serial
     assert "ZPP-TEST: PASS" in serial, serial

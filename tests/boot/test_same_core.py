@@ -1,11 +1,11 @@
-"""Every loader has the very same hypervisor.elf inside."""
+"""Every loader contains the same hypervisor.elf."""
 
 from __future__ import annotations
 
 import hashlib
 
 import pytest
-from lab import Lab
+from harness import Harness
 
 from efi_image.config.environment import load
 
@@ -18,9 +18,9 @@ def digest(data: bytes) -> str:
 
 
 @pytest.mark.parametrize("driver", load().build_drivers)
-def test_loader_embeds_the_core(lab: Lab, driver: str) -> None:
-    core = (lab.build_directory / "hypervisor.elf").read_bytes()
-    loader = (lab.build_directory / EMBEDDED_IN[driver]).read_bytes()
+def test_loader_embeds_the_core(harness: Harness, driver: str) -> None:
+    core = (harness.build_directory / "hypervisor.elf").read_bytes()
+    loader = (harness.build_directory / EMBEDDED_IN[driver]).read_bytes()
     found, at = [], loader.find(ELF_MAGIC)
     while at >= 0:
         found.append(digest(loader[at : at + len(core)]))

@@ -1,4 +1,4 @@
-"""zpp-image writes emulated USB sticks in a virtual machine; other machines boot from them."""
+"""zpp-image writes emulated USB sticks in a virtual machine, and other machines boot from them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+from harness import Harness
 from nbd import Fault, FaultyStick
 from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
 
@@ -21,21 +21,21 @@ from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
 
 UNSAFE, VERIFICATION_FAILED, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
-HELD = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
+ON_ZPP = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
 BULK = 24 * MIB
 
 
 @pytest.fixture
-def image(lab: Lab) -> Path:
-    """An image with the hypervisor, and a file that takes a while to write."""
-    bulk = lab.folder / "bulk"
+def image(harness: Harness) -> Path:
+    """An image with the hypervisor, and a large file so that writing takes a while."""
+    bulk = harness.folder / "bulk"
     bulk.write_bytes(os.urandom(BULK))
-    return lab.image(additions=(Addition(bulk, "/bulk"),))
+    return harness.image(additions=(Addition(bulk, "/bulk"),))
 
 
-def blank(lab: Lab, name: str, size: int, old: int = 0) -> Path:
-    """A stick's file; the first `old` bytes are of what was there before."""
-    file = lab.folder / name
+def blank(harness: Harness, name: str, size: int, old: int = 0) -> Path:
+    """Creates the file of a stick; the first `old` bytes contain old data."""
+    file = harness.folder / name
     with file.open("wb") as stick:
         for _ in range(old // MIB):
             stick.write(os.urandom(MIB))
@@ -52,16 +52,16 @@ def write(name: str, image: Path, serial: str, *more: str, **others: object) -> 
     }
 
 
-def ended(step: Step, code: int, *words: str) -> None:
-    """The step gave that exit code, and said that."""
+def check_step(step: Step, code: int, *words: str) -> None:
+    """Checks the exit code of a step, and that its output contains the words."""
     assert step.code == code, step
     for word in words:
         assert word in step.out + step.err, step
 
 
-def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
-    old = lab.folder / "old.img"
-    readme = lab.folder / "README.TXT"
+def test_sticks_are_written_and_boot(harness: Harness, image: Path) -> None:
+    old = harness.folder / "old.img"
+    readme = harness.folder / "README.TXT"
     readme.write_bytes(b"old")
     make_image(
         ResolvedOptions(
@@ -73,22 +73,22 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
         )
     )
     subprocess.run(["zstd", "-q", "-k", image], check=True)
-    manifest = lab.folder / "disk.toml"
-    manifest.write_text(f'build-dir = "{lab.build_directory}"\nlabel = "BIG"\n')
+    manifest = harness.folder / "disk.toml"
+    manifest.write_text(f'build-dir = "{harness.build_directory}"\nlabel = "BIG"\n')
     sticks = [
         Stick("STORAGE1", old),
-        Stick("UAS1", blank(lab, "uas.img", 96 * MIB, old=72 * MIB), kind="usb-uas"),
-        Stick("BIG4K", blank(lab, "big.img", 256 * MIB), kind="usb-bot", sector_size=4096),
+        Stick("UAS1", blank(harness, "uas.img", 96 * MIB, old=72 * MIB), kind="usb-uas"),
+        Stick("BIG4K", blank(harness, "big.img", 256 * MIB), kind="usb-bot", sector_size=4096),
     ]
     by_hand = ["write", str(image), "serial:STORAGE1"]
     steps = session(
-        lab,
+        harness,
         sticks,
         [
             {"name": "list", "run": ["devices", "--json"]},
-            {"name": "mounted elsewhere", "mount": ["STORAGE1", "/run/held"]},
+            {"name": "mounted elsewhere", "mount": ["STORAGE1", "/run/other"]},
             write("refused", image, "STORAGE1"),
-            {"name": "away", "unmount": "/run/held"},
+            {"name": "away", "unmount": "/run/other"},
             {"name": "mounted", "mount": ["STORAGE1", "/mnt/stick"]},
             {"name": "unconfirmed", "run": by_hand, "stdin": "no\n"},
             write("wrong serial", image, "STORAGE1") | {"run": [*by_hand, "--yes-erase", "UAS1"]},
@@ -104,14 +104,14 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     assert listed == {
         "STORAGE1": ("usb", 512, True), "UAS1": ("usb", 512, True), "BIG4K": ("usb", 4096, True),
     }  # fmt: skip
-    ended(steps["refused"], UNSAFE, "is mounted at /run/held")
-    ended(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
+    check_step(steps["refused"], UNSAFE, "is mounted at /run/held")
+    check_step(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
           "will be unmounted: /mnt/stick", "was not confirmed; nothing was written")  # fmt: skip
-    ended(steps["wrong serial"], UNSAFE, "needs --yes-erase STORAGE1")
-    ended(steps["confirmed"], 0, "read back and equal", "moved the GPT's backup", "writing: ")
-    ended(steps["partition"], UNSAFE, "is a partition, not a whole disk")
+    check_step(steps["wrong serial"], UNSAFE, "needs --yes-erase STORAGE1")
+    check_step(steps["confirmed"], 0, "read back and equal", "moved the GPT's backup", "writing: ")
+    check_step(steps["partition"], UNSAFE, "is a partition, not a whole disk")
     for name in ("again", "packed", "manifest"):
-        ended(steps[name], 0)
+        check_step(steps[name], 0)
     assert steps["again"].json["written"] < MIB
     assert steps["again"].json["kept"] > BULK
     assert steps["packed"].json["zeroed"] > 32 * MIB
@@ -119,13 +119,13 @@ def test_sticks_are_written_and_boot(lab: Lab, image: Path) -> None:
     assert steps["manifest"].json["ejected"]
     for stick in sticks:
         check_table(stick)
-        # OVMF has no driver for UAS; such sticks can do bulk-only transport, too
+        # OVMF has no driver for UAS, but such sticks support bulk-only transport, too
         by_bulk = replace(stick, kind="usb-storage") if stick.kind == "usb-uas" else stick
-        boot_from(lab, by_bulk, HELD)
+        boot_from(harness, by_bulk, ON_ZPP)
 
 
 def check_table(stick: Stick) -> None:
-    """Both halves of the GPT are right, and the backup is in the last sector."""
+    """Checks both copies of the GPT, and that the backup is at the end of the stick."""
     with open_raw(stick.file) as medium:
         table = read_gpt(medium, stick.sector_size)
         assert table is not None
@@ -139,25 +139,25 @@ def check_table(stick: Stick) -> None:
 
 
 def assert_nothing_boots(file: Path) -> None:
-    """The first block is empty, and there is no partition table."""
+    """Checks that the first block is empty and there is no partition table."""
     with open_raw(file) as medium:
         assert not any(medium.read(0, 4096))
         assert read_gpt(medium) is None
 
 
 class Unplugging:
-    """Unplugs a stick once a part of it is written, and plugs it in again after the write."""
+    """Unplugs a stick when `after` bytes are written, and plugs it in again after the step."""
 
     def __init__(self, stick: Stick, after: int, step: str) -> None:
         self.stick, self.after, self.step = stick, after, step
         self.unplugged = self.back = False
 
-    def __call__(self, qmp: Qmp, said: str) -> None:
+    def __call__(self, qmp: Qmp, text: str) -> None:
         serial = self.stick.serial
         if not self.unplugged and written_bytes(self.stick.file) > self.after:
             qmp.command("device_del", id=f"usb-{serial}")
             self.unplugged = True
-        if self.unplugged and not self.back and f'"name": "{self.step}"' in said:
+        if self.unplugged and not self.back and f'"name": "{self.step}"' in text:
             file = {"driver": "file", "filename": str(self.stick.file)}
             qmp.command("blockdev-add", driver="raw", file=file, **{"node-name": "again"})
             qmp.command("device_add", driver="usb-storage", drive="again", serial=serial,
@@ -166,7 +166,7 @@ class Unplugging:
 
 
 def failing(file: Path, kind: str, sector: int) -> str:
-    """A drive whose reads or writes of one sector fail."""
+    """QEMU's options for a drive on which reads or writes of one sector fail."""
     rule = {"event": f"{kind}_aio", "iotype": kind, "sector": sector, "errno": 5, "once": "off"}
     options = [f"file.inject-error.0.{key}={value}" for key, value in rule.items()]
     return ",".join(
@@ -175,13 +175,15 @@ def failing(file: Path, kind: str, sector: int) -> str:
     )  # fmt: skip
 
 
-def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
+def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Path) -> None:
     size = 96 * MIB
     bad = 20 * MIB + 8192  # in the middle of the bulk
-    worn, torn, pulled = (blank(lab, f"{name}.img", size) for name in ("worn", "torn", "pulled"))
-    locked, small = blank(lab, "locked.img", size), blank(lab, "small.img", 32 * MIB)
-    fake = FaultyStick(lab.folder / "fake", Fault(size=128 * MIB, real=64 * MIB))
-    liar = FaultyStick(lab.folder / "liar", Fault(size=size, flipped=bad + 77))
+    worn, torn, pulled = (
+        blank(harness, f"{name}.img", size) for name in ("worn", "torn", "pulled")
+    )
+    locked, small = blank(harness, "locked.img", size), blank(harness, "small.img", 32 * MIB)
+    fake = FaultyStick(harness.folder / "fake", Fault(size=128 * MIB, real_size=64 * MIB))
+    liar = FaultyStick(harness.folder / "liar", Fault(size=size, wrong_byte=bad + 77))
     unplugging = Unplugging(
         Stick("PULLED", pulled, drive=f",throttling.bps-write={MIB}"), 14 * MIB, "pulled"
     )
@@ -190,12 +192,12 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
         Stick("TORN", torn, node=failing(torn, "read", bad // 512)),
         Stick("LOCKED", locked, drive=",readonly=on"),
         Stick("SMALL", small),
-        Stick("FAKE", Path(), node=f"format=raw,file=nbd:unix:{lab.folder / 'fake'}"),
-        Stick("LIAR", Path(), node=f"format=raw,file=nbd:unix:{lab.folder / 'liar'}"),
+        Stick("FAKE", Path(), node=f"format=raw,file=nbd:unix:{harness.folder / 'fake'}"),
+        Stick("LIAR", Path(), node=f"format=raw,file=nbd:unix:{harness.folder / 'liar'}"),
         unplugging.stick,
     ]
     steps = session(
-        lab,
+        harness,
         sticks,
         [
             {"name": "watching", "spawn": ["devices", "--watch", "--json"]},
@@ -216,14 +218,14 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     fake.close()
     liar.close()
     unfinished = "the write is unfinished, and nothing boots from it"
-    ended(steps["pulled"], OUTPUT, "was unplugged", unfinished)
+    check_step(steps["pulled"], OUTPUT, "was unplugged", unfinished)
     failed = f"at byte {bad}: Input/output error"
-    ended(steps["worn"], OUTPUT, f"cannot be written {failed}", unfinished)
-    ended(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
-    ended(steps["locked"], UNSAFE, "is write-protected")
-    ended(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
-    ended(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses data written")
-    ended(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
+    check_step(steps["worn"], OUTPUT, f"cannot be written {failed}", unfinished)
+    check_step(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
+    check_step(steps["locked"], UNSAFE, "is write-protected")
+    check_step(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
+    check_step(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses data written")
+    check_step(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
         assert "equal" not in steps[name].out
     listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
@@ -238,9 +240,9 @@ def test_faulty_sticks_are_never_called_done(lab: Lab, image: Path) -> None:
     assert pulled_events == ["present", "removed", "added"]
     assert_nothing_boots(worn)
     assert_nothing_boots(torn)
-    ended(steps["resumed"], 0)
+    check_step(steps["resumed"], 0)
     assert steps["resumed"].json["kept"] > 2 * MIB
     assert steps["resumed"].json["verified"] > BULK
     again = Stick("PULLED", pulled)
     check_table(again)
-    boot_from(lab, again, HELD)
+    boot_from(harness, again, ON_ZPP)

@@ -1,4 +1,4 @@
-"""Makes a unified kernel image: systemd's stub with the kernel and its command line as sections."""
+"""Builds a unified kernel image: systemd's stub with kernel, initrd and command line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def _aligned(size: int) -> int:
 
 
 def make_uki(output: Path, kernel: Path, initrd: Path, cmdline: str) -> Path:
-    """A UKI at `output`; the files that only it needs are made beside it."""
+    """Builds a UKI at `output`, with temporary files next to it."""
     text, release = output.with_name("cmdline"), output.with_name("os-release")
     text.write_text(cmdline, encoding="ascii")
     release.write_text("NAME=zpp-guest\nID=zpp-guest\n", encoding="ascii")

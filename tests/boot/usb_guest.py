@@ -1,4 +1,4 @@
-"""A virtual machine with USB sticks in which zpp-image runs, and one that boots from a stick."""
+"""Virtual machines with USB sticks: one that runs zpp-image, and one that boots from a stick."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lab import Lab
+from harness import Harness
 
 from efi_image.emulator import BootResult, RunRequest
 from efi_image.emulator.base import Launch, guard
@@ -21,16 +21,16 @@ from efi_image.emulator.qemu import Qemu, find_qemus
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "guest/usb/write_sticks.py"
-TIME_LIMIT = 400.0  # seconds; a session takes one to two minutes on an idle machine
-BOOT_LIMIT = 150.0  # a boot takes six seconds there
+TIME_LIMIT = 400.0  # seconds; a session takes one or two minutes on an idle machine
+BOOT_LIMIT = 150.0  # seconds; a boot takes six on an idle machine
 MIB = 1 << 20
 
 
 @dataclass(frozen=True)
 class Stick:
-    """A USB stick: by usb-storage, UAS, or bulk-only transport with a SCSI disk behind it.
+    """A USB stick. `kind` is QEMU's device: usb-storage, usb-uas or usb-bot.
 
-    `drive` are further options of its drive, `node` another block device than a raw file.
+    `drive` are additional options of its drive; `node` replaces the raw file as its block device.
     """
 
     serial: str
@@ -59,7 +59,7 @@ class Stick:
 
 
 class Qmp:
-    """Commands to a running QEMU."""
+    """Sends commands to a running QEMU (QEMU Machine Protocol)."""
 
     def __init__(self, path: Path) -> None:
         end = time.monotonic() + 30
@@ -87,7 +87,7 @@ class Qmp:
 
 @dataclass(frozen=True)
 class Step:
-    """What a step of the plan gave."""
+    """The result of a step of the plan."""
 
     name: str
     code: int
@@ -100,19 +100,19 @@ class Step:
         return json.loads(self.out)
 
 
-# called again and again while the guest runs, with what it said so far
-Meddle = Callable[[Qmp, str], None]
+# called repeatedly while the guest runs, with the serial log so far
+Poll = Callable[[Qmp, str], None]
 
 
 def session(
-    lab: Lab, sticks: list[Stick], plan: list[dict[str, Any]], meddle: Meddle | None = None
+    harness: Harness, sticks: list[Stick], plan: list[dict[str, Any]], poll: Poll | None = None
 ) -> dict[str, Step]:
-    """Boot the guest with the sticks and do the plan; what each step gave, by its name."""
-    guest = lab.build_directory / "usb-guest"
+    """Boots the guest with the sticks and runs the plan; returns the results by step name."""
+    guest = harness.build_directory / "usb-guest"
     for name in ("vmlinuz", "initrd.img"):
         if not (guest / name).exists():
             pytest.fail(f"{guest / name} is missing: run `make linux-guest`", pytrace=False)
-    plan_file, serial = lab.folder / "plan.json", lab.folder / "serial"
+    plan_file, serial = harness.folder / "plan.json", harness.folder / "serial"
     plan_file.write_text(json.dumps(plan))
     words = f"zpp.run={PROGRAM} zpp.plan={plan_file} zpp.python={sys.executable}"
     command = [
@@ -121,59 +121,61 @@ def session(
         *("-kernel", str(guest / "vmlinuz"), "-initrd", str(guest / "initrd.img")),
         *("-append", f"console=ttyS0 quiet cryptomgr.notests panic=-1 {words}"),
         *("-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"),
-        *("-serial", f"file:{serial}", "-qmp", f"unix:{lab.folder / 'qmp'},server=on,wait=off"),
+        *("-serial", f"file:{serial}", "-qmp", f"unix:{harness.folder / 'qmp'},server=on,wait=off"),
         *("-device", "qemu-xhci,id=xhci,p2=15,p3=15"),
     ]  # fmt: skip
     for stick in sticks:
         command += stick.drive_arguments()
         command += stick.device_arguments() if stick.plugged else ()
     serial.touch()
-    errors = lab.folder / "qemu.err"
+    errors = harness.folder / "qemu.err"
     with (
         errors.open("wb") as err,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=err, stderr=err) as machine,
     ):
         try:
-            _watch(machine, lab, serial, meddle)
+            _watch(machine, harness, serial, poll)
         finally:
             machine.kill()
             machine.wait()
-            lab.log.parent.mkdir(parents=True, exist_ok=True)
-            lab.log.write_bytes(serial.read_bytes() + errors.read_bytes())
-    return _steps(lab, serial.read_text(errors="replace"), plan)
+            harness.log.parent.mkdir(parents=True, exist_ok=True)
+            harness.log.write_bytes(serial.read_bytes() + errors.read_bytes())
+    return _steps(harness, serial.read_text(errors="replace"), plan)
 
 
-def _watch(machine: subprocess.Popen[bytes], lab: Lab, serial: Path, meddle: Meddle | None) -> None:
+def _watch(
+    machine: subprocess.Popen[bytes], harness: Harness, serial: Path, poll: Poll | None
+) -> None:
     end = time.monotonic() + TIME_LIMIT
-    qmp = Qmp(lab.folder / "qmp") if meddle else None
+    qmp = Qmp(harness.folder / "qmp") if poll else None
     try:
         while machine.poll() is None and time.monotonic() < end:
-            if qmp and meddle:
-                meddle(qmp, serial.read_text(errors="replace"))
+            if qmp and poll:
+                poll(qmp, serial.read_text(errors="replace"))
             time.sleep(0.05)
     finally:
         if qmp:
             qmp.close()
 
 
-def _steps(lab: Lab, text: str, plan: list[dict[str, Any]]) -> dict[str, Step]:
+def _steps(harness: Harness, text: str, plan: list[dict[str, Any]]) -> dict[str, Step]:
     lines = [line[5:] for line in text.splitlines() if line.startswith("step {")]
     steps = {step.name: step for step in (Step(**json.loads(line)) for line in lines)}
     missing = [step["name"] for step in plan if step["name"] not in steps]
     if missing or "usb-guest: FAIL" in text:
         tail = "\n".join(text.splitlines()[-40:])
-        pytest.fail(f"steps not done: {missing}; log: {lab.log}\n{tail}", pytrace=False)
+        pytest.fail(f"steps without a result: {missing}; log: {harness.log}\n{tail}", pytrace=False)
     return steps
 
 
 def written_bytes(file: Path) -> int:
-    """How much of a sparse file there is."""
+    """The allocated bytes of a sparse file."""
     return file.stat().st_blocks * 512
 
 
 @dataclass(frozen=True)
 class FromUsb(Qemu):
-    """QEMU whose only disk is a USB stick."""
+    """QEMU with a USB stick as its only disk."""
 
     stick: Stick = Stick("", Path())
 
@@ -189,10 +191,10 @@ class FromUsb(Qemu):
         return replace(launch, command=tuple(words))
 
 
-def boot_from(lab: Lab, stick: Stick, expect: tuple[str, ...]) -> BootResult:
-    """Boot a machine with AMD-V from a stick until that is seen on its serial port."""
+def boot_from(harness: Harness, stick: Stick, expect: tuple[str, ...]) -> BootResult:
+    """Boots a machine with AMD-V from a stick until its serial log matches `expect`."""
     qemu = next(q for q in find_qemus() if q.accelerator.value == "tcg")
     engine = FromUsb(qemu.program, qemu.accelerator, qemu.extensions, stick)
     request = RunRequest(stick.file, cpus=2, expect=expect, timeout=BOOT_LIMIT)
-    log = lab.log.with_name(f"{lab.log.stem}-{stick.serial}.log")
-    return replace(lab, log=log).attempt(request, engine).require()
+    log = harness.log.with_name(f"{harness.log.stem}-{stick.serial}.log")
+    return replace(harness, log=log).boot_unchecked(request, engine).require()

@@ -2,8 +2,8 @@
 
     fuzz.py TARGET [CORPUS_FOLDER] [-runs=N] [-max_total_time=SECONDS] [any option of libFuzzer]
 
-Without -runs or -max_total_time it goes on for ever. A fault leaves its bytes in a file
-crash-…, timeout-… or oom-…, which `fuzz.py TARGET FILE` runs again.
+Without -runs or -max_total_time it runs until interrupted. For a bug it writes a file crash-…,
+timeout-… or oom-…, which `fuzz.py TARGET FILE` runs again.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""The parsers of foreign data, as functions of a byte string; a line of TARGETS each.
+"""The parsers of untrusted data, as functions of a byte string. Each is an entry of TARGETS.
 
-Whatever the bytes, a target returns or raises an error of zpp-image's own tree: another
-exception, a hang or a use of memory without bounds is a fault. The property tests
-(tests/unit/test_parsers.py) and the fuzzer (fuzz.py) take all of them.
+For any bytes, a target must return or raise a ZppError. Any other exception, a hang or unlimited
+memory use is a bug. The property tests (tests/unit/test_parsers.py) and the fuzzer (fuzz.py) run
+all targets.
 """
 
 from __future__ import annotations
@@ -18,22 +18,23 @@ from pathlib import Path
 
 from makepe import make_pe
 
-from efi_image.config import environment as config
-from efi_image.config import manifest
+from efi_image.config import environment, manifest
 from efi_image.errors import ZppError
-from efi_image.flash import resume as state
+from efi_image.flash import resume
 from efi_image.flash.boot_areas import HEAD
-from efi_image.formats import zpp_conf as conf
+from efi_image.formats import zpp_conf
 from efi_image.formats.bmap import BmapBuilder, read_bmap
 from efi_image.formats.disk import read_disk
-from efi_image.formats.fat import Demand, FatType, Identity, Tree, plan
-from efi_image.formats.fat.names import aliases, long_records, parse_path, show_path
-from efi_image.formats.files import Kind, walk
+from efi_image.formats.fat import FatType, Tree, VolumeContents, VolumeIdentity, plan
+from efi_image.formats.fat.geometry import choose
+from efi_image.formats.fat.long_names import pack_long_name
+from efi_image.formats.fat.names import parse_path, short_names
+from efi_image.formats.files import Kind, show_path, walk
 from efi_image.formats.gpt import relocate
 from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
-from efi_image.formats.pe import uefi as pe
+from efi_image.formats.pe import uefi
 from efi_image.inspect.pe import pe_facts
 from efi_image.io.medium import Medium
 from efi_image.io.sink import Sink
@@ -41,20 +42,20 @@ from efi_image.io.source import BytesSource
 from efi_image.verify import Options
 from efi_image.verify.report import check_medium
 
-READ = 64  # pieces of a file that a target reads
+READ = 64  # chunks of a file that a target reads
 STICK = 64 << 20  # bytes of a stick
 
 
 @dataclass(frozen=True)
 class Target:
-    """A parser, and byte strings that it takes without a fault (or nearly)."""
+    """A parser, and byte strings that it accepts, or nearly."""
 
     run: Callable[[bytes], object]
     seeds: Callable[[], Sequence[bytes]]
 
 
 def refused(target: Target, data: bytes) -> bool:
-    """Whether the parser refuses the bytes, which is as good as taking them."""
+    """Whether the parser raises a ZppError for the bytes, which is not a bug."""
     try:
         target.run(data)
     except ZppError as error:
@@ -70,18 +71,18 @@ def refused(target: Target, data: bytes) -> bool:
 def parse_names(data: bytes) -> None:
     names = parse_path(os.fsdecode(data))
     assert parse_path(show_path(names)) == names
-    for name, short in aliases(dict.fromkeys(names)).items():
+    for name, short in zip(names, short_names(names), strict=True):
         assert len(short) == 11
-        assert len(long_records(name, short)) % 32 == 0
+        assert len(pack_long_name(name, short)) % 32 == 0
 
 
 def parse_conf(data: bytes) -> None:
-    read = conf.parse(data)
-    assert conf.parse(read.to_text().encode()) == read
+    read = zpp_conf.parse(data)
+    assert zpp_conf.parse(read.to_text().encode()) == read
 
 
 def parse_config(data: bytes) -> None:
-    config.parse_bytes(data, "environment.config")
+    environment.parse_bytes(data, "environment.config")
 
 
 def parse_manifest(data: bytes) -> None:
@@ -90,12 +91,12 @@ def parse_manifest(data: bytes) -> None:
 
 def parse_pe(data: bytes) -> None:
     source = BytesSource("x.efi", data)
-    pe.is_linux(source)
-    pe.identify(source)
+    uefi.is_linux(source)
+    uefi.identify(source)
 
 
 def parse_disk(data: bytes) -> None:
-    """All partitions, all names and the beginnings of all files on an image."""
+    """Reads all partitions, all names and the beginnings of all files on an image."""
     with in_memory(data) as medium:
         disk = read_disk(medium)
         for partition in disk.partitions:
@@ -137,9 +138,9 @@ def parse_bmap(data: bytes) -> None:
 
 
 def fit_stick(data: bytes) -> None:
-    """What a write looks at of an image, fitted to sticks of either sector size, and of a stick."""
-    state.parse(data[: state.BLOCK])
-    head = _right(data[:HEAD].ljust(HEAD, b"\0"))
+    """Parses what a write reads of an image and a stick, and fits the table to two sector sizes."""
+    resume.parse(data[: resume.BLOCK])
+    head = _with_valid_checksums(data[:HEAD].ljust(HEAD, b"\0"))
     refusal = None
     for sector_size in SECTOR_SIZES:
         try:
@@ -166,8 +167,8 @@ def _fit(head: bytes, sector_size: int) -> None:
             raise RuntimeError("a table that does not fit yet")
 
 
-def _right(head: bytes) -> bytes:
-    """The same with right checksums, so that what they hide is looked at, too."""
+def _with_valid_checksums(head: bytes) -> bytes:
+    """The same with valid checksums, so that the fuzzer gets past them."""
     raw = bytearray(head)
     for place in SECTOR_SIZES:
         length, lba, count, size = (
@@ -184,12 +185,12 @@ def _right(head: bytes) -> bytes:
     return bytes(raw)
 
 
-# ---- bytes that they take
+# ---- seeds
 
 
 def conf_seeds() -> list[bytes]:
-    entry = conf.BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\initrd.img", "quiet")
-    written = conf.ZppConf(default="linux", entries=(entry,)).to_text()
+    entry = zpp_conf.BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\initrd.img", "quiet")
+    written = zpp_conf.ZppConf(default="linux", entries=(entry,)).to_text()
     return [written.encode(), b"# comment\r\n[a]\r\npath = b\r\n"]
 
 
@@ -216,7 +217,10 @@ def fat_volume(sectors: int, kind: FatType | None = None) -> bytes:
     tree = Tree()
     for path in ("EFI/BOOT/BOOTX64.EFI", "EFI/a long name äöü.txt", "empty"):
         tree.add(parse_path(path), BytesSource(path, path.encode() * 100))
-    volume = plan(Demand(tree), Identity(1, "ZPP", 0), sectors=sectors, kind=kind)
+    contents = VolumeContents(tree)
+    layout = choose(sectors, 512, contents.fits, kind)
+    assert layout
+    volume = plan(contents, VolumeIdentity(1, "ZPP", 0), layout)
     descriptor = os.memfd_create("volume")
     try:
         sink = Sink(descriptor, "volume")
@@ -236,7 +240,7 @@ def gpt_disk(volume: bytes) -> bytes:
 
 @lru_cache
 def disk_seeds() -> list[bytes]:
-    """Volumes of each type, without most of their free clusters, and a partitioned disk."""
+    """Volumes of each FAT type, without most of their free clusters, and a partitioned disk."""
     small = fat_volume(64)
     return [small, fat_volume(4300)[: 64 << 10], gpt_disk(small), fat_volume(67000)[: 600 << 10]]
 
@@ -256,7 +260,7 @@ def stick_seeds() -> list[bytes]:
     large = create(1 << 13, 4096, ESP.guid, (PartitionEntry(ESP.guid, ESP.guid, 256, 767),))
     esp = PartitionEntry(ESP.guid, ESP.guid, 2048, 6143, "zpp")
     small = create(1 << 14, 512, ESP.guid, (esp,))
-    note = state.Unfinished("disk.img", "ab" * 32, 5 << 20)
+    note = resume.Unfinished("disk.img", "ab" * 32, 5 << 20)
     return [pack_primary(large), pack_primary(small), note.block()]
 
 

@@ -147,25 +147,25 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
         const char* conf;
         std::vector<std::string> faults;
     } const cases[] = {
-        {"hypervisor = off\nhypervisor = on\n", {"2: this key was given before: hypervisor"}},
+        {"hypervisor = off\nhypervisor = on\n", {"2: duplicate key: hypervisor"}},
         {"\nhypervisor = yes\n", {"2: hypervisor must be on or off, not yes"}},
         {"hypervisor = ON\n", {"1: hypervisor must be on or off, not ON"}},
         {"hypervisor =\n", {"1: hypervisor must be on or off, not hypervisor"}},
-        {"Driver = x\n", {"1: no such key: Driver"}},
-        {"path = x\n", {"1: no such key: path"}},
-        {"= x\n", {"1: no such key: "}},
-        {"driver\n", {"1: a line is key = value, not driver"}},
-        {"driver =\n", {"1: a value is missing: driver"}},
-        {"[l]\npath = p\ndriver = x\n", {"3: no such key in a section: driver"}},
-        {"[l]\n\npath = p\npath = q\n", {"4: this key was given before: path"}},
+        {"Driver = x\n", {"1: unknown key: Driver"}},
+        {"path = x\n", {"1: unknown key: path"}},
+        {"= x\n", {"1: unknown key: "}},
+        {"driver\n", {"1: a line must be key = value, not driver"}},
+        {"driver =\n", {"1: missing value for key driver"}},
+        {"[l]\npath = p\ndriver = x\n", {"3: unknown key in a section: driver"}},
+        {"[l]\n\npath = p\npath = q\n", {"4: duplicate key: path"}},
         {"\n[l]\ncmdline = x\n\n", {"2: this section has no path: l"}},
         {"[a]\n[b]\npath = p\n", {"1: this section has no path: a"}},
-        {"[l\npath = p\n", {"1: a section is [name], not [l"}},
-        {"[]\npath = p\n", {"1: a section is [name], not []"}},
+        {"[l\npath = p\n", {"1: a section must be [name], not [l"}},
+        {"[]\npath = p\n", {"1: a section must be [name], not []"}},
         {"driver = \xc3\xa4\n", {"1: only ASCII text is allowed here "}},
         {"serial = 0x\n\r\nfoo = 1\r\n",
          {"1: serial must be an I/O port such as 0x3f8, or 0 for none, not 0x",
-          "3: no such key: foo"}},
+          "3: unknown key: foo"}},
     };
     for (const auto& c : cases) {
         INFO(std::string(c.conf));

@@ -14,6 +14,7 @@ import pytest
 
 from efi_image.config.environment import load
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "CONTRIBUTING.md").read_text()
 COPIED = ("efi_image", "hypervisor", "tests/host", "tests/unit")
@@ -32,7 +33,7 @@ OBJECTS = (
 )  # fmt: skip
 # A sentence that ends with what to do, and the block of code to do it with.
 STEP = re.compile(
-    r"(?:New file `(?P<new>[^`]+)`|"
+    r"(?:New file \*\*(?P<new>[^*]+)\*\*|"
     r"In `(?P<file>[^`]+)`, (?P<where>above|below) `(?P<anchor>.+?)`):\s*\n\n"
     r"(?P<indent> *)```\w+\n(?P<code>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
@@ -97,7 +98,7 @@ def copy(tmp_path: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize("title", ["a command"])
+@pytest.mark.parametrize("title", ["a command", "a verify rule"])
 def test_python(title: str, copy: Path) -> None:
     text = recipe(title)
     changed = follow(text, copy)
@@ -111,7 +112,6 @@ def test_python(title: str, copy: Path) -> None:
     run(".venv/bin/python -m pytest -q -n0 tests/unit/test_layers.py -k 'down or no_circles'", copy)
 
 
-@pytest.mark.slow
 def test_exit_handler(copy: Path) -> None:
     text = recipe("an exit handler")
     changed = follow(text, copy)

@@ -1,4 +1,4 @@
-"""zpp_loader.sys as a file: what Windows' loader and code integrity ask of a driver."""
+"""zpp_loader.sys as a file: what Windows' loader and code integrity require of a driver."""
 
 from __future__ import annotations
 
@@ -16,6 +16,8 @@ from windows_run import build_directory
 from efi_image.config.environment import find_root, load
 from efi_image.inspect.pe import pe_facts
 
+pytestmark = pytest.mark.slow
+
 ROOT = find_root()
 assert ROOT is not None
 WINDOWS = ROOT / "windows"
@@ -23,7 +25,7 @@ NATIVE = 1
 EXECUTABLE, WRITABLE, DISCARDABLE = 0x2000_0000, 0x8000_0000, 0x0200_0000
 DYNAMIC_BASE, NX_COMPAT, HIGH_ENTROPY = 0x40, 0x100, 0x20
 RELOCS_STRIPPED, IS_64_BIT_PLUS = 1, 0x20B
-# the first Windows that has a function, of those the list may name: all before Windows 10
+# the Windows versions that the list may name: all before Windows 10
 RELEASES = ("2000", "XP", "Vista", "7", "8", "8.1")
 
 
@@ -38,7 +40,7 @@ def pe(driver: Path) -> pefile.PE:
 
 
 def listed_functions() -> dict[str, str]:
-    """Name → first Windows, of ntoskrnl.def."""
+    """The functions of ntoskrnl.def: name → first Windows version."""
     lines = (WINDOWS / "ntoskrnl.def").read_text().partition("EXPORTS\n")[2].splitlines()
     matches = [re.fullmatch(r"(\w+) +; \w+\.h +(\S+)", line) for line in lines]
     assert all(matches), lines
@@ -169,7 +171,6 @@ def make(out: Path, *variables: str, target: str = "all") -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_same_sources_same_driver(tmp_path: Path) -> None:
     """But for the signature, whose key is another in each build tree."""
     built = []
@@ -218,17 +219,26 @@ def test_visual_studio_and_the_kits(tmp_path: Path, asked: str, used: str) -> No
         assert f'"-internal-isystem" "{folder}"' in words or f'"-isystem" "{folder}"' in words
 
 
-def test_visual_studio_that_is_not_there(tmp_path: Path) -> None:
+def test_missing_visual_studio(tmp_path: Path) -> None:
     kits(tmp_path, "10.0.22621.0")
     studio, root = str(tmp_path / "Visual Studio"), str(tmp_path / "Windows Kits/10")
     for arguments, fault in (
-        (("--kits", root), "VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT go together"),
-        (("--visual-studio", studio), "VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT go together"),
-        (("--visual-studio", "/none", "--kits", root), "VISUAL_STUDIO_ROOT: there is no folder"),
-        (("--visual-studio", studio, "--kits", "/none"), "WINDOWS_KITS_ROOT: there is no folder"),
+        (("--kits", root), "set both VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT, or neither"),
+        (
+            ("--visual-studio", studio),
+            "set both VISUAL_STUDIO_ROOT and WINDOWS_KITS_ROOT, or neither",
+        ),
+        (
+            ("--visual-studio", "/none", "--kits", root),
+            "VISUAL_STUDIO_ROOT: /none/VC/Tools/MSVC is missing",
+        ),
+        (
+            ("--visual-studio", studio, "--kits", "/none"),
+            "WINDOWS_KITS_ROOT: /none/Include is missing",
+        ),
         (
             ("--visual-studio", studio, "--kits", root, "--kits-version", "10.1"),
-            "WINDOWS_KITS_ROOT: there is no folder",
+            f"WINDOWS_KITS_ROOT: {root}/Include/10.1/km is missing",
         ),
     ):
         done = toolchain(str(tmp_path / "compile.rsp"), *arguments)
@@ -238,7 +248,7 @@ def test_visual_studio_that_is_not_there(tmp_path: Path) -> None:
     assert not (tmp_path / "compile.rsp").exists()
 
 
-def test_make_says_what_is_missing(tmp_path: Path) -> None:
+def test_make_names_what_is_missing(tmp_path: Path) -> None:
     done = make(tmp_path, "WINDOWS_KITS_ROOT=/none", "VISUAL_STUDIO_ROOT=/none")
     assert done.returncode != 0
-    assert "windows: VISUAL_STUDIO_ROOT: there is no folder /none" in done.stderr
+    assert "windows: VISUAL_STUDIO_ROOT: /none/VC/Tools/MSVC is missing" in done.stderr

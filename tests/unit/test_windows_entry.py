@@ -1,5 +1,5 @@
-"""zpp_loader.sys, the file as it was built, entered on an emulated Windows kernel (unicorn): its
-own page tables, trampoline and hypercalls run; only the core behind its entry is a stand-in."""
+"""zpp_loader.sys, unchanged, on an emulated Windows kernel (unicorn): its page tables, trampoline
+and hypercalls are executed; only the core is replaced by a fake."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from windows_run import Run, build_directory
 
 from efi_image.config.environment import load
 
-HELD = 0xC000_02DE  # STATUS_INSUFFICIENT_POWER
+pytestmark = pytest.mark.slow
+
+LAUNCHED = 0xC000_02DE  # STATUS_INSUFFICIENT_POWER
 UNSUCCESSFUL = 0xC000_0001
 INVALID_PARAMETER = 0xC000_000D
 DEVICE_NOT_READY = 0xC000_00A3
@@ -56,13 +58,13 @@ FUZZY = {0x4000_0000: (0x4000_0003, 1, 2, 3), 0x4000_0001: (7, 7, 7, 7), 0x4000_
         ((7, 64, 1), CpuModel(), "Intel VT-x"),
     ],
 )
-def test_every_cpu_is_taken(groups: tuple[int, ...], model: CpuModel, vendor: str) -> None:
+def test_every_cpu_is_launched(groups: tuple[int, ...], model: CpuModel, vendor: str) -> None:
     run = Run(model, groups).start()
     count = sum(groups)
-    assert run.status == HELD
-    assert run.result == f"zpp holds {count} CPU{'s' if count > 1 else ''} with {vendor}"
+    assert run.status == LAUNCHED
+    assert run.result == f"zpp runs on {count} CPU{'s' if count > 1 else ''} with {vendor}"
     cpus = list(range(count))
-    assert run.machine.held == set(cpus)
+    assert run.machine.virtualized == set(cpus)
     assert run.core.confirmed == cpus
     assert run.core.committed
     assert [(c.phase, c.cpu) for c in run.core.calls] == [
@@ -79,7 +81,9 @@ def test_every_cpu_is_taken(groups: tuple[int, ...], model: CpuModel, vendor: st
     info = run.core.info
     assert info is not None
     assert info.cpu_count == count
-    assert info.total_pages == run.memory_pages, "the memory stays, and no more than it needs"
+    assert info.total_pages == run.memory_pages, (
+        "the memory stays allocated, and no more than needed"
+    )
     assert [(r.physical, r.pages) for r in info.ranges[: info.range_count]] == list(
         run.kernel.contiguous.values()
     )
@@ -87,9 +91,9 @@ def test_every_cpu_is_taken(groups: tuple[int, ...], model: CpuModel, vendor: st
 
 @pytest.mark.parametrize("svm", [False, True])
 def test_process_context_identifiers(svm: bool) -> None:
-    """Windows runs with CR4.PCIDE on, under which CR3 and CR4 have rules of their own."""
+    """Windows sets CR4.PCIDE, which restricts the values of CR3 and CR4."""
     model = CpuModel(vmx=not svm, svm=svm, pcid=2)
-    assert Run(model).start().status == HELD
+    assert Run(model).start().status == LAUNCHED
     run = Run(model, groups=(3,))
     run.core.launched = lambda cpu: ENTRY if cpu == 2 else 0
     run.start().failed(UNSUCCESSFUL, "no hypervisor: CPU 2: the CPU refused the VM entry")
@@ -126,7 +130,7 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
         ("WaitForDebugger", (REG_DWORD, struct.pack("<I", 2))),
     ],
 )
-def test_settings_that_are_bad(name: str, value: tuple[int, bytes]) -> None:
+def test_invalid_settings(name: str, value: tuple[int, bytes]) -> None:
     run = Run(registry={name: value}).start()
     run.failed(
         INVALID_PARAMETER,
@@ -136,9 +140,9 @@ def test_settings_that_are_bad(name: str, value: tuple[int, bytes]) -> None:
 
 
 @pytest.mark.parametrize("row", [400, 64, 20])
-def test_memory_in_pieces(row: int) -> None:
+def test_memory_in_several_ranges(row: int) -> None:
     run = Run(faults=Faults(pages_in_a_row=row)).start()
-    assert run.status == HELD
+    assert run.status == LAUNCHED
     assert run.core.info is not None
     assert run.core.info.range_count > 1
     assert run.core.info.total_pages == run.memory_pages
@@ -188,7 +192,7 @@ def test_the_core_refuses_to_prepare(status: int) -> None:
 
 @pytest.mark.parametrize("cpu", [0, 1, 3])
 @pytest.mark.parametrize("status", [LOCKED, MISSING, ENTRY])
-def test_a_cpu_that_cannot_be_taken_gives_back_all(cpu: int, status: int) -> None:
+def test_a_cpu_that_cannot_be_launched_rolls_back_all(cpu: int, status: int) -> None:
     run = Run(CpuModel(vmx=False, svm=True), groups=(2, 2))
     run.core.launched = lambda number: status if number == cpu else 0
     run.core.detail = "unrestricted guest"
@@ -201,14 +205,14 @@ def test_a_cpu_that_cannot_be_taken_gives_back_all(cpu: int, status: int) -> Non
     ("leaves", "status", "addition"),
     [
         (ROOT_PARTITION, IN_USE,
-         "; Hyper-V runs below this Windows: turn it off, with memory integrity"),
-        (HYPERV_GUEST, None, "; this is a virtual machine: it must pass VT-x or AMD-V on"),
-        (KVM, None, "; this is a virtual machine: it must pass VT-x or AMD-V on"),
-        (FUZZY, None, "; this is a virtual machine: it must pass VT-x or AMD-V on"),
+         "; this Windows runs under Hyper-V: turn off Hyper-V and memory integrity"),
+        (HYPERV_GUEST, None, "; this is a virtual machine: enable nested virtualization for it"),
+        (KVM, None, "; this is a virtual machine: enable nested virtualization for it"),
+        (FUZZY, None, "; this is a virtual machine: enable nested virtualization for it"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("refused", [NO_VIRTUALIZATION, LOCKED, USED, MISSING])
-def test_a_hypervisor_below(
+def test_under_another_hypervisor(
     leaves: dict[int, tuple[int, int, int, int]], status: int | None, addition: str, refused: int
 ) -> None:
     run = Run(CpuModel(vmx=False, hypervisor=leaves))
@@ -217,8 +221,8 @@ def test_a_hypervisor_below(
     run.start().failed(code if status is None else status, f"no hypervisor: {text}{addition}")
 
 
-def test_a_hypervisor_below_that_passes_virtualization_on() -> None:
-    assert Run(CpuModel(hypervisor=HYPERV_GUEST)).start().status == HELD
+def test_nested_virtualization() -> None:
+    assert Run(CpuModel(hypervisor=HYPERV_GUEST)).start().status == LAUNCHED
 
 
 def test_a_virtual_machine_is_not_blamed_for_the_rest() -> None:
@@ -227,26 +231,26 @@ def test_a_virtual_machine_is_not_blamed_for_the_rest() -> None:
     run.start().failed(UNSUCCESSFUL, "no hypervisor: the CPU refused the VM entry")
 
 
-def test_zpp_holds_the_machine_already() -> None:
+def test_zpp_is_already_running() -> None:
     run = Run()
-    run.machine.held = {0, 1}
+    run.machine.virtualized = {0, 1}
     run.start()
-    assert (run.status, run.result) == (ALREADY_LOADED, "zpp holds this machine already")
-    assert run.machine.held == {0, 1}
+    assert (run.status, run.result) == (ALREADY_LOADED, "zpp is already running on this machine")
+    assert run.machine.virtualized == {0, 1}
     assert not run.core.calls
     assert run.memory_pages == 0
 
 
 def test_loading_again_after_a_failure() -> None:
-    """Nothing of the first attempt is in the way of the second, on the same machine."""
+    """A failed attempt does not affect the next one on the same machine."""
     run = Run()
     run.core.launched = lambda cpu: ENTRY if cpu == 1 else 0
     run.start().failed(UNSUCCESSFUL, "no hypervisor: CPU 1: the CPU refused the VM entry")
     run.core.launched = lambda _cpu: 0
     run.kernel.printed.clear()
     run.core.calls.clear()
-    assert run.start().status == HELD
-    assert run.machine.held == {0, 1}
+    assert run.start().status == LAUNCHED
+    assert run.machine.virtualized == {0, 1}
 
 
 NOT_EVERY_CPU = "no hypervisor: Windows did not let the loader run on every CPU"
@@ -259,10 +263,10 @@ NOT_EVERY_CPU = "no hypervisor: Windows did not let the loader run on every CPU"
         (Faults(unreachable=1), DEVICE_NOT_READY),
     ],
 )
-def test_a_cpu_that_windows_does_not_give(faults: Faults, status: int) -> None:
+def test_a_cpu_that_windows_refuses(faults: Faults, status: int) -> None:
     run = Run(groups=(2, 1), faults=faults).start()
     run.failed(status, NOT_EVERY_CPU)
-    assert not run.core.calls, "known before anything is launched"
+    assert not run.core.calls, "this is known before the launch"
 
 
 def test_a_cpu_that_goes_away_during_the_launch() -> None:
@@ -279,7 +283,7 @@ def test_a_cpu_that_goes_away_during_the_launch() -> None:
 
 def test_a_cpu_that_is_added_during_the_launch() -> None:
     run = Run(groups=(2,), faults=Faults(added_after=2)).start()
-    run.failed(RETRY, "no hypervisor: a CPU was added meanwhile; load the driver again")
+    run.failed(RETRY, "no hypervisor: a CPU was added during the launch; load the driver again")
     assert run.core.devirtualized == [1, 0]
 
 
@@ -292,21 +296,23 @@ def test_a_commit_that_is_refused() -> None:
     assert run.core.devirtualized == [1, 0]
 
 
-@pytest.mark.parametrize("stays", [0, 1])
-def test_a_cpu_that_does_not_leave_keeps_the_memory(stays: int) -> None:
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_a_cpu_that_stays_virtualized_keeps_the_memory(cpu: int) -> None:
     run = Run(groups=(3,))
-    run.core.launched = lambda cpu: ENTRY if cpu == 2 else 0
-    run.core.stays = stays
+    run.core.launched = lambda number: ENTRY if number == 2 else 0
+    run.core.stuck_cpu = cpu
     run.start()
     assert run.status == INTERNAL_ERROR
-    assert run.result == "no hypervisor: a CPU does not leave it; its memory stays allocated"
-    assert run.machine.held == {stays}
+    assert run.result == (
+        "no hypervisor: a CPU cannot be devirtualized; the hypervisor's memory stays allocated"
+    )
+    assert run.machine.virtualized == {cpu}
     assert run.core.info is not None
     assert run.memory_pages == run.core.info.total_pages
 
 
 def test_a_service_key_that_cannot_be_opened() -> None:
-    """There is no place for the result then; the message is printed all the same."""
+    """The result cannot be written, but the message is printed."""
     run = Run(faults=Faults(key=0xC000_0022))
     run.kernel.registry["Result"] = (
         REG_SZ,
@@ -359,7 +365,6 @@ FAULTS = st.builds(
 )
 
 
-@pytest.mark.slow
 @given(
     groups=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
     faults=FAULTS | st.just(Faults()),
@@ -377,19 +382,19 @@ def test_all_or_nothing(
     failing: int | None,
     commit: int,
 ) -> None:
-    """Whatever fails, and however much at once: every CPU is held and the memory kept, or none."""
+    """Whatever fails: every CPU is virtualized and the memory stays allocated, or neither."""
     run = Run(CpuModel(vmx=not amd, svm=amd), groups, faults)
     run.core.prepared = prepared
     run.core.launched = lambda cpu: ENTRY if cpu == failing else 0
     run.core.commit = commit
     run.start()
-    if run.status == HELD:
-        assert run.machine.held == set(range(sum(groups)))
+    if run.status == LAUNCHED:
+        assert run.machine.virtualized == set(range(sum(groups)))
         assert run.core.info is not None
         assert run.memory_pages == run.core.info.total_pages
         assert run.core.committed
     else:
         assert run.result.startswith("no hypervisor: ")
-        assert not run.machine.held
+        assert not run.machine.virtualized
         assert run.memory_pages == 0
         assert not run.core.committed

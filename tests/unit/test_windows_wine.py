@@ -1,6 +1,6 @@
 """The Windows driver's own objects, started by `sc start` on Wine's kernel, with a stub core.
 
-Under Wine a driver runs in user mode: tests/windows/ has stubs of what only a kernel can do, and of
+Under Wine a driver runs in user mode: tests/windows/ has stubs for privileged operations and for
 the functions that Wine lacks.
 """
 
@@ -13,10 +13,12 @@ import pytest
 from windows_run import build_directory
 from wine import Start, Wine
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "zpp_wine"
 CPUS = 4
 CONFIRM, COMMIT = 6, 7
-PREPARE_FAILS, LAUNCH_FAILS, CPU_STAYS = 0x1000, 0x2000, 0x3000  # tests/windows/stub_core.c
+PREPARE_FAILS, LAUNCH_FAILS, CPU_STUCK = 0x1000, 0x2000, 0x3000  # tests/windows/stub_core.c
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +50,7 @@ def allocated_and_freed(result: Start) -> tuple[list[str], list[str]]:
 def test_success_is_insufficient_power(wine: Wine) -> None:
     result = wine.start(SERVICE)  # with the build's settings
     assert (result.status, result.error) == (0xC000_02DE, 639)
-    text = f"zpp holds {CPUS} CPUs with Intel VT-x"
+    text = f"zpp runs on {CPUS} CPUs with Intel VT-x"
     assert wine.value(SERVICE, "Result") == text
     assert result.messages[-1] == f"zpp: {text}"
     # APIC IDs, prepare, launch, commit
@@ -89,25 +91,25 @@ def test_each_failure(wine: Wine, number: int, status: int, error: int, reason: 
     assert len(allocated) > 1
 
 
-def test_roll_back(wine: Wine) -> None:
+def test_rollback(wine: Wine) -> None:
     result = start(wine, LAUNCH_FAILS | 8)
     assert (result.status, result.error) == (0xC000_0001, 31)
     assert visits(result) == [*range(CPUS), 0, *range(CPUS), *reversed(range(CPUS - 1))]
-    leaving = [m for m in result.messages if m.endswith("leaves")]
-    assert leaving == [f"test: CPU {cpu} leaves" for cpu in (2, 1, 0)]
+    done = [m for m in result.messages if m.endswith("devirtualized")]
+    assert done == [f"test: CPU {cpu} devirtualized" for cpu in (2, 1, 0)]
     allocated, freed = allocated_and_freed(result)
     assert freed == list(reversed(allocated))
 
 
-def test_a_cpu_that_stays_keeps_the_memory(wine: Wine) -> None:
-    result = start(wine, CPU_STAYS | 1)
+def test_a_cpu_that_stays_virtualized_keeps_the_memory(wine: Wine) -> None:
+    result = start(wine, CPU_STUCK | 1)
     assert (result.status, result.error) == (0xC000_00E5, 1359)
-    assert "test: CPU 0 leaves" in result.messages
+    assert "test: CPU 0 devirtualized" in result.messages
     assert allocated_and_freed(result)[1] == []
-    assert "its memory stays allocated" in wine.value(SERVICE, "Result")
+    assert "memory stays allocated" in wine.value(SERVICE, "Result")
 
 
-def test_a_setting_that_is_bad(wine: Wine) -> None:
+def test_an_invalid_setting(wine: Wine) -> None:
     result = start(wine, 0x1_0000)
     assert (result.status, result.error) == (0xC000_000D, 87)
     assert visits(result) == []

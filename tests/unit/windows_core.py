@@ -1,5 +1,5 @@
-"""A core for windows_machine.Machine: it is reached at hypervisor.elf's own entry, on the page
-tables that the loader made, and answers as the core does, without VT-x or AMD-V.
+"""A fake core for windows_machine.Machine: it is called at hypervisor.elf's entry, on the
+loader's page tables, and responds as the core does, without VT-x or AMD-V.
 
 The structures are those of hypervisor/include/zpp/boot_info.h.
 """
@@ -18,7 +18,7 @@ from windows_machine import CR4_PAE, NO_EXECUTE, PAGE, WRITABLE, Machine
 from efi_image.config.environment import find_root
 
 CORE_BASE = 0xFFFF_A000_0000_0000
-CORE_GDT = CORE_BASE + 0x12340  # nobody reads it here
+CORE_GDT = CORE_BASE + 0x12340  # never read
 MAGIC = 0x746F_6F42_2D70_707A
 PREPARE, LAUNCH = 0, 1
 OK = 0
@@ -87,14 +87,14 @@ S = TypeVar("S", bound=ctypes.Structure)
 
 @dataclass
 class Core:
-    """Answers calls; a test changes the statuses."""
+    """Responds to calls with the statuses that a test sets."""
 
     machine: Machine
     elf: bytes
     prepared: int = OK
     launched: Callable[[int], int] = lambda _cpu: OK
     commit: int = OK
-    stays: int | None = None  # a CPU that does not leave
+    stuck_cpu: int | None = None  # a CPU that refuses to devirtualize
     detail: str = ""
 
     info: BootInfo | None = None
@@ -112,7 +112,7 @@ class Core:
         return int.from_bytes(self.elf[24:32], "little")
 
     def attach(self, text: bytes, address: int) -> None:
-        """Waits at the core's entry and at each VMCALL and VMMCALL of the driver's code."""
+        """Hooks the core's entry and each VMCALL and VMMCALL in the driver's code."""
         self.machine.on_code(CORE_BASE + self.entry, self.enter)
         for opcode in (b"\x0f\x01\xc1", b"\x0f\x01\xd9"):
             at = text.find(opcode)
@@ -132,7 +132,7 @@ class Core:
         call = self.structure(CpuCall, at)
         assert (root, at) == (call.core_cr3, call.core_call)
         assert not machine.register("EFLAGS") & 0x200, "interrupts are on"
-        # entered by a call, on this CPU's own stack
+        # by a CALL, on this CPU's own host stack
         assert machine.register("RSP") == call.core_stack - 8
         assert call.os_call != call.core_call
         assert machine.physical(call.os_call) == machine.physical(call.core_call, root)
@@ -143,25 +143,25 @@ class Core:
             self.info = self.structure(BootInfo, call.boot_info)
             assert (self.info.magic, self.info.version) == (MAGIC, boot_info_version())
             assert self.info.size == ctypes.sizeof(BootInfo)
-            self.answer(call, self.prepared)
+            self.respond(call, self.prepared)
         else:
-            assert call.cpu not in machine.held
+            assert call.cpu not in machine.virtualized
             status = self.launched(call.cpu)
             if status == OK:
                 self.launch(call)
             else:
-                self.answer(call, status)
+                self.respond(call, status)
 
     def check_code(self, root: int) -> None:
-        """What lies at the entry is the file's text, executable and not writable."""
+        """The file's text is at the entry, executable and not writable."""
         page = self.entry & -PAGE
         entry = self.machine.entry_of(CORE_BASE + page, root)
         assert not entry & (WRITABLE | NO_EXECUTE)
         loaded = self.machine.read(CORE_BASE + page, PAGE, root)
         assert loaded[self.entry % PAGE :] in self.elf
 
-    def answer(self, call: CpuCall, status: int) -> None:
-        """Writes the status, and returns to the trampoline by its call."""
+    def respond(self, call: CpuCall, status: int) -> None:
+        """Writes the status, and returns to the trampoline."""
         root = self.machine.register("CR3")
         call.status = status
         call.detail = self.detail.encode() if status else b""
@@ -173,9 +173,9 @@ class Core:
         self.machine.set_register("RIP", back)
 
     def launch(self, call: CpuCall) -> None:
-        """The OS goes on as a guest."""
+        """Resumes the OS as a guest."""
         machine = self.machine
-        machine.held.add(call.cpu)
+        machine.virtualized.add(call.cpu)
         machine.set_gdt(call.os.gdtr.base)
         machine.set_register("CR3", call.os.cr3)
         machine.set_register("CR4", call.os.cr4)
@@ -186,7 +186,9 @@ class Core:
     def hypercall(self) -> None:
         machine = self.machine
         number = machine.register("RAX") - HYPERCALL
-        assert machine.cpu in machine.held, "a hypercall of a CPU that is not held: #UD"
+        assert machine.cpu in machine.virtualized, (
+            "a hypercall on a CPU that is not virtualized: #UD"
+        )
         is_amd = machine.read(machine.register("RIP"), 3)[2] == 0xD9
         assert is_amd == machine.model.svm
         status = OK
@@ -195,21 +197,21 @@ class Core:
         elif number == COMMIT:
             status = self.commit
             self.committed = status == OK
-        elif number == DEVIRTUALIZE and machine.cpu != self.stays:
-            self.leave()
+        elif number == DEVIRTUALIZE and machine.cpu != self.stuck_cpu:
+            self.devirtualize()
             return
         else:
             status = REFUSED
         machine.set_register("RAX", status)
         machine.set_register("RIP", machine.register("RIP") + 3)
 
-    def leave(self) -> None:
+    def devirtualize(self) -> None:
         assert self.info is not None
         assert not self.committed
         machine = self.machine
         call = next(c for c in self.calls if c.phase == LAUNCH and c.cpu == machine.cpu)
         now = CpuCall.from_buffer_copy(machine.read(call.os_call, 512))
-        machine.held.remove(machine.cpu)
+        machine.virtualized.remove(machine.cpu)
         self.devirtualized.append(machine.cpu)
         machine.write(call.core_call, bytes(now), call.core_cr3)
         machine.set_gdt(CORE_GDT)

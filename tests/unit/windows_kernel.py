@@ -30,20 +30,20 @@ NAME_NOT_FOUND = 0xC000_0034
 
 @dataclass
 class Faults:
-    """What goes wrong."""
+    """The faults to simulate."""
 
     pool: bool = False  # no pool memory
     pages_in_a_row: int = 1 << 40  # the longest contiguous run of free memory
-    free_pages: int = 1 << 40  # in all
-    key: int = SUCCESS  # what opening the service's key answers
-    no_number_for: int | None = None  # a CPU whose number the kernel does not tell
-    unreachable: int | None = None  # a CPU that no thread gets to
-    added_after: int | None = None  # a CPU is added once this many were taken
+    free_pages: int = 1 << 40  # in total
+    key: int = SUCCESS  # the status of opening the service's key
+    no_number_for: int | None = None  # a CPU whose number the kernel does not give
+    unreachable: int | None = None  # a CPU that no thread can move to
+    added_after: int | None = None  # a CPU is added after so many were launched
 
 
 @dataclass
 class Kernel:
-    """The kernel's state, and what the driver did with it."""
+    """The kernel's state, including what the driver has allocated."""
 
     machine: Machine
     groups: tuple[int, ...]  # active CPUs of each processor group
@@ -109,7 +109,7 @@ class Kernel:
     def KeQueryActiveProcessorCountEx(self) -> int:  # noqa: N802
         assert self._number(0) & 0xFFFF == ALL_PROCESSOR_GROUPS
         after = self.faults.added_after
-        added = after is not None and len(self.machine.held) >= after
+        added = after is not None and len(self.machine.virtualized) >= after
         return self.cpus + added
 
     def KeGetProcessorNumberFromIndex(self) -> int:  # noqa: N802
@@ -154,7 +154,7 @@ class Kernel:
         pages = -(-size // PAGE) + 1
         address = POOL + self.machine.new_page() * 16
         self.machine.map(address, self.machine.new_page(pages), pages, WRITABLE | NO_EXECUTE)
-        self.machine.write(address, b"\xa5" * size)  # it is not zeroed
+        self.machine.write(address, b"\xa5" * size)  # pool memory is not zeroed
         self.pool[address] = pages
         return address
 
@@ -174,7 +174,7 @@ class Kernel:
         free = self.faults.free_pages - sum(pages for _, pages in self.contiguous.values())
         if pages > min(self.faults.pages_in_a_row, free):
             return 0
-        # from the end of memory, and no two ranges are neighbours
+        # from the end of memory; no two ranges are adjacent
         self._handed_out += size + PAGE
         physical = HIGH_RAM + HIGH_RAM_SIZE - self._handed_out
         assert physical >= HIGH_RAM
@@ -187,7 +187,7 @@ class Kernel:
     def MmFreeContiguousMemory(self) -> None:  # noqa: N802
         address = self._address(0)
         _, pages = self.contiguous.pop(address)
-        assert not self.machine.held, "memory of a CPU that is held is given back"
+        assert not self.machine.virtualized, "the memory of a virtualized CPU is freed"
         self.machine.map(address, 0, pages, -1)
 
     def MmGetPhysicalAddress(self) -> int:  # noqa: N802

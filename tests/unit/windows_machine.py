@@ -14,11 +14,11 @@ from unicorn import x86_const as x86
 
 PAGE = 0x1000
 RAM_SIZE = 0x400_0000
-HIGH_RAM, HIGH_RAM_SIZE = 0x1_0000_0000, 0x4000_0000  # nothing is taken of the host until written
+HIGH_RAM, HIGH_RAM_SIZE = 0x1_0000_0000, 0x4000_0000  # the host allocates it on the first write
 IMAGE_BASE = 0xFFFF_F804_5670_0000  # far from the base the image was linked for
 STACK_TOP = 0xFFFF_F804_0001_0000
 STACK_PAGES = 6  # Windows' kernel stack on x86-64: 24 KiB
-FUNCTIONS = 0xFFFF_F800_0000_0000  # where the kernel's functions seem to be
+FUNCTIONS = 0xFFFF_F800_0000_0000  # the addresses of the kernel's functions
 CPU_TABLES = 0xFFFF_F780_0000_0000  # each CPU's page: GDT and TSS
 RETURN = FUNCTIONS + 0xFF0  # where DriverEntry returns to
 
@@ -58,14 +58,14 @@ class CpuModel:
 
 
 class Machine:
-    """Physical memory, page tables and one thread, which is moved from CPU to CPU."""
+    """Physical memory, page tables and one thread, which moves from CPU to CPU."""
 
     def __init__(self, model: CpuModel, apic_ids: tuple[int, ...]) -> None:
         self.uc = unicorn.Uc(unicorn.UC_ARCH_X86, unicorn.UC_MODE_64)
         self.model = model
         self.apic_ids = apic_ids
         self.cpu = 0
-        self.held: set[int] = set()
+        self.virtualized: set[int] = set()
         self.control_moves = 0
         self._next_page = PAGE
         self.error: BaseException | None = None
@@ -81,7 +81,7 @@ class Machine:
         return self.root | self.model.pcid
 
     def watch_control_registers(self, text: bytes, address: int) -> None:
-        """Has each MOV to CR3 and CR4 in the code checked as the CPU does (SDM Vol. 3A, 4.10.1);
+        """Checks each MOV to CR3 and CR4 in the code as the CPU does (SDM Vol. 3A, 4.10.1), which
         unicorn does not."""
         names = ("RAX", "RCX", "RDX", "RBX", "RSP", "RBP", "RSI", "RDI")
         for number in (3, 4):
@@ -103,7 +103,7 @@ class Machine:
     # ---- memory
 
     def new_page(self, pages: int = 1) -> int:
-        """The physical address of fresh, zeroed RAM."""
+        """Allocates zeroed RAM; returns its physical address."""
         address = self._next_page
         self._next_page += pages * PAGE
         assert self._next_page <= RAM_SIZE
@@ -124,7 +124,7 @@ class Machine:
         return table + (address >> 12 & 511) * 8
 
     def map(self, address: int, physical: int, pages: int, flags: int) -> None:
-        """Maps pages; flags 0 takes them away."""
+        """Maps pages, or unmaps them if flags are negative."""
         for page in range(pages):
             entry = self._entry(address + page * PAGE, make=True, root=self.root)
             assert entry is not None
@@ -132,7 +132,7 @@ class Machine:
             self.uc.mem_write(entry, struct.pack("<Q", value))
 
     def entry_of(self, address: int, root: int | None = None) -> int:
-        """The page-table entry of an address on the tables at `root`; 0 if it is not mapped."""
+        """The page-table entry of an address in the tables at `root`; 0 if it is not mapped."""
         at = self._entry(address, make=False, root=self.root if root is None else root)
         if at is None:
             return 0
@@ -144,20 +144,20 @@ class Machine:
         assert entry, f"{address:#x} is not mapped"
         return (entry & 0x000F_FFFF_FFFF_F000) | address % PAGE
 
-    def _pieces(self, address: int, size: int) -> Iterator[tuple[int, int]]:
+    def _chunks(self, address: int, size: int) -> Iterator[tuple[int, int]]:
         while size:
-            piece = min(size, PAGE - address % PAGE)
-            yield address, piece
-            address, size = address + piece, size - piece
+            chunk = min(size, PAGE - address % PAGE)
+            yield address, chunk
+            address, size = address + chunk, size - chunk
 
     def read(self, address: int, size: int, root: int | None = None) -> bytes:
         return b"".join(
             bytes(self.uc.mem_read(self.physical(at, root), length))
-            for at, length in self._pieces(address, size)
+            for at, length in self._chunks(address, size)
         )
 
     def write(self, address: int, data: bytes, root: int | None = None) -> None:
-        for at, length in self._pieces(address, len(data)):
+        for at, length in self._chunks(address, len(data)):
             self.uc.mem_write(self.physical(at, root), data[:length])
             data = data[length:]
 
@@ -217,8 +217,8 @@ class Machine:
         return 1
 
     def cpuid(self, leaf: int) -> tuple[int, int, int, int]:
-        """As this CPU shows it: under zpp its extension is hidden, and zpp is to be seen."""
-        if self.cpu not in self.held:
+        """CPUID on the current CPU; under zpp it hides VT-x and AMD-V and shows zpp's signature."""
+        if self.cpu not in self.virtualized:
             return self.model.cpuid(leaf, self.apic_ids[self.cpu])
         feature = ZPP_AMDV if self.model.svm else ZPP_VTX
         leaves = {0x4000_0000: ZPP_SIGNATURE, 0x4000_0001: (0x100, feature, self.cpu, 0)}
@@ -235,7 +235,7 @@ class Machine:
         self.uc.reg_write(getattr(x86, f"UC_X86_REG_{name}"), value)
 
     def argument(self, index: int) -> int:
-        """Of a function that was just called, by Microsoft's x64 convention."""
+        """An argument of the function just called, by Microsoft's x64 convention."""
         if index < len(ARGUMENTS):
             return int(self.uc.reg_read(ARGUMENTS[index]))
         at = self.register("RSP") + 8 * (index + 1)
@@ -247,14 +247,14 @@ class Machine:
         def hook(uc: unicorn.Uc, _address: int, _size: int, _data: object) -> None:
             try:
                 function()
-            except BaseException as error:  # it must not pass through C
+            except BaseException as error:  # it cannot propagate through C
                 self.error = error
                 uc.emu_stop()
 
         self.uc.hook_add(unicorn.UC_HOOK_CODE, hook, None, address, address + size - 1)
 
     def call(self, address: int, *arguments: int) -> int:
-        """Calls a function of the driver; EAX."""
+        """Calls a function of the driver; returns EAX."""
         stack = STACK_TOP - 0x108
         self.write(stack, struct.pack("<Q", RETURN))
         self.set_register("RSP", stack)
@@ -268,13 +268,13 @@ class Machine:
                 raise AssertionError(f"at {self.register('RIP'):#x}: {error}") from error
         if self.error is not None:
             raise self.error
-        assert self.register("RIP") == RETURN, "the driver did not come back"
+        assert self.register("RIP") == RETURN, "the driver did not return"
         assert self.register("RSP") == stack + 8
         return self.register("EAX")
 
 
 def load_image(machine: Machine, pe: pefile.PE, resolve: Callable[[str], int]) -> int:
-    """Maps the driver as Windows does, each section with its own protection; the entry point."""
+    """Maps the driver as Windows does, each section with its own protection. Returns the entry."""
     pe.relocate_image(IMAGE_BASE)
     for descriptor in pe.DIRECTORY_ENTRY_IMPORT:
         for entry in descriptor.imports:

@@ -17,7 +17,7 @@ from efi_image.config.environment import load
 
 
 def build_directory() -> Path:
-    """Where the driver is; the test is left out where it is not to be built."""
+    """The folder with the driver; skips the test if BUILD_DRIVERS does not include it."""
     config = load()
     if "windows" not in config.build_drivers:
         pytest.skip("BUILD_DRIVERS does not name windows")
@@ -26,7 +26,7 @@ def build_directory() -> Path:
 
 @dataclass
 class Run:
-    """A machine, its Windows and the driver, ready to be entered."""
+    """A machine, its Windows kernel and the driver."""
 
     model: CpuModel = field(default_factory=CpuModel)
     groups: tuple[int, ...] = (2,)
@@ -40,7 +40,7 @@ class Run:
         build = build_directory()
         file = (build / "zpp_loader.sys").read_bytes()
         pe = pefile.PE(data=self.tamper(file) if self.tamper else file)
-        # no APIC ID is its CPU's index
+        # APIC IDs that differ from the CPUs' indices
         apic_ids = tuple(2 * cpu + 4 for cpu in range(sum(self.groups)))
         self.machine = Machine(self.model, apic_ids)
         self.kernel = Kernel(self.machine, self.groups, self.faults, self.registry)
@@ -52,7 +52,7 @@ class Run:
         self.machine.watch_control_registers(text.get_data(), where)
 
     def start(self) -> Run:
-        """Enters the driver as the I/O manager does; `status` is its answer."""
+        """Calls DriverEntry as the I/O manager does; `status` is its result."""
         machine, kernel = self.machine, self.kernel
         name = kernel.service_key.encode("utf-16-le")
         at = machine.new_page()
@@ -64,7 +64,7 @@ class Run:
         return self
 
     def check_nothing_leaks(self) -> None:
-        """What must be so after any answer."""
+        """Checks what must hold after any result."""
         assert not self.kernel.pool
         assert not self.kernel.handles
         assert not self.kernel.affinities
@@ -88,8 +88,8 @@ class Run:
         return sum(pages for _, pages in self.kernel.contiguous.values())
 
     def failed(self, status: int, result: str) -> None:
-        """The machine is as before, and the answer says why."""
+        """Checks that the machine is unchanged, and the status and the reason."""
         assert (f"{self.status:#x}", self.result) == (f"{status:#x}", result)
-        assert not self.machine.held
+        assert not self.machine.virtualized
         assert self.memory_pages == 0
         assert not self.core.committed

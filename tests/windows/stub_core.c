@@ -1,10 +1,10 @@
-/* In place of cpu.c, of the trampoline and of the core behind it: under Wine a driver runs in user
- * mode, where there is no CR3 to load. It looks at what the loader made as the core would, by the
- * page tables, and the log's port in boot_info says how it answers:
+/* Replaces cpu.c, the trampoline and the core: under Wine a driver runs in user mode, which cannot load
+ * CR3. It checks the loader's data through the loader's page tables, as the core would. The serial port
+ * in boot_info selects its behaviour:
  *
  *   0x10ss  status ss to PREPARE       0x20ss  status ss to LAUNCH on the last CPU
- *   0x30cc  the same, with ZPP_ENTRY_FAILED, and CPU cc does not leave
- *   other   all goes well
+ *   0x30cc  the same, with ZPP_ENTRY_FAILED, and CPU cc stays virtualized
+ *   other   success
  */
 #include "cpu.h"
 #include "kernel.h"
@@ -15,7 +15,7 @@
 
 #define CPUS_MAX 64u
 
-static uint8_t held[CPUS_MAX], committed;
+static uint8_t virtualized[CPUS_MAX], committed;
 static uint16_t behaviour;
 
 unsigned zpp_cpu_physical_address_bits(void) { return 39; }
@@ -28,12 +28,12 @@ void zpp_cpu_restore(const struct zpp_cpu_state *state) { (void)state; }
 uint64_t zpp_cpu_interrupts_off(void) { return 0; }
 void zpp_cpu_interrupts_restore(uint64_t rflags) { (void)rflags; }
 int zpp_cpu_is_amd(void) { return 0; }
-int zpp_cpu_is_held(void) { return held[zpp_wine_cpu]; }
+int zpp_cpu_is_held(void) { return virtualized[zpp_wine_cpu]; }
 
 uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers)
 {
-    (void)registers; /* none of those that the loader makes has arguments */
-    if (!held[zpp_wine_cpu] || committed)
+    (void)registers; /* the loader's hypercalls have no arguments */
+    if (!virtualized[zpp_wine_cpu] || committed)
         return ZPP_HYPERCALL_REFUSED;
     if (number == ZPP_HYPERCALL_COMMIT)
         committed = 1;
@@ -46,7 +46,7 @@ __asm__(".globl zpp_trampoline_start, zpp_trampoline_leave, zpp_trampoline_end\n
         "zpp_trampoline_leave: nop\n"
         "zpp_trampoline_end: nop\n");
 
-/* An address of the core's; Wine's physical addresses are its virtual ones. */
+/* Translates an address of the core. Wine's physical addresses equal its virtual addresses. */
 static void *walk(uint64_t root, uint64_t address)
 {
     uint64_t table = root;
@@ -59,7 +59,7 @@ static void *walk(uint64_t root, uint64_t address)
     return (void *)(table + address % ZPP_PAGE_SIZE);
 }
 
-static int is_as_agreed(const struct zpp_cpu_call *call, const struct zpp_boot_info *info)
+static int matches_contract(const struct zpp_cpu_call *call, const struct zpp_boot_info *info)
 {
     return info && info->magic == ZPP_BOOT_INFO_MAGIC && info->version == ZPP_BOOT_INFO_VERSION &&
            info->size == sizeof *info && info->cpu_count == zpp_wine_cpus() &&
@@ -73,7 +73,7 @@ static int is_as_agreed(const struct zpp_cpu_call *call, const struct zpp_boot_i
 uint64_t zpp_trampoline_call(struct zpp_cpu_call *call)
 {
     const struct zpp_boot_info *info = walk(call->core_cr3, call->boot_info);
-    if (!is_as_agreed(call, info) || call->cpu != zpp_wine_cpu)
+    if (!matches_contract(call, info) || call->cpu != zpp_wine_cpu)
         return ZPP_BAD_BOOT_INFO;
     behaviour = info->serial_port;
     uint32_t kind = behaviour >> 12, number = behaviour & 0xff;
@@ -85,7 +85,7 @@ uint64_t zpp_trampoline_call(struct zpp_cpu_call *call)
     if (kind == 3 && call->cpu == info->cpu_count - 1)
         return ZPP_ENTRY_FAILED;
     if (call->phase == ZPP_PHASE_LAUNCH)
-        held[call->cpu] = 1;
+        virtualized[call->cpu] = 1;
     return ZPP_OK;
 }
 
@@ -93,7 +93,7 @@ uint64_t zpp_trampoline_devirtualize(struct zpp_cpu_call *call)
 {
     if (behaviour >> 12 == 3 && (behaviour & 0xff) == call->cpu)
         return ZPP_HYPERCALL_REFUSED;
-    held[call->cpu] = 0;
-    DbgPrint("test: CPU %lu leaves\n", call->cpu);
+    virtualized[call->cpu] = 0;
+    DbgPrint("test: CPU %lu devirtualized\n", call->cpu);
     return ZPP_HYPERCALL_OK;
 }

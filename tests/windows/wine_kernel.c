@@ -1,11 +1,11 @@
-/* What Wine's kernel lacks and the driver calls, for running its own objects under Wine: CPUs are
- * a number that the thread carries, contiguous memory is pool. The rest of the kernel is Wine's. */
+/* The functions that the driver calls and Wine's kernel lacks. A CPU is a variable of the thread, and
+ * contiguous memory is pool memory. */
 #include "wine_kernel.h"
 #include "kernel.h"
 #include "zpp/boot_info.h"
 #include <stdint.h>
 
-#define GROUP_SIZE 2 /* so that there are groups on a machine with 4 CPUs */
+#define GROUP_SIZE 2 /* for several groups on a machine with 4 CPUs */
 
 uint32_t zpp_wine_cpu;
 

@@ -20,6 +20,7 @@ SECURITY, BASE_RELOCATION = 4, 5  # data directories
 MAX_DIRECTORIES = 16
 
 _PE_OFFSET_AT = 0x3C  # in the MS-DOS stub
+_SIGNATURE = b"PE\0\0"
 _COFF = struct.Struct("<4sHHIIIHH")
 _WINDOWS_FIELDS = struct.Struct("<I20xIIIH")  # at 32: section alignment, sizes, checksum, subsystem
 CHECKSUM_AT = 64  # in the optional header
@@ -92,6 +93,12 @@ class PeHeader:
         return self.directories[number] if number < len(self.directories) else (0, 0)
 
 
+def is_pe(read_at: ReadAt) -> bool:
+    """Whether a file starts as a PE file; a hybrid disk image may also start with MZ."""
+    start = int.from_bytes(read_at(_PE_OFFSET_AT, 4), "little")
+    return read_at(0, 2) == b"MZ" and read_at(start, 4) == _SIGNATURE
+
+
 def read_headers(read_at: ReadAt, name: str = "") -> PeHeader:
     """Read the headers with `read_at`; `name` is for the message.
 
@@ -101,7 +108,7 @@ def read_headers(read_at: ReadAt, name: str = "") -> PeHeader:
         raise _not_pe("it does not start with MZ", name)
     start = int.from_bytes(read_at(_PE_OFFSET_AT, 4), "little")
     coff = read_at(start, _COFF.size)
-    if coff[:4] != b"PE\0\0":
+    if coff[:4] != _SIGNATURE:
         raise _not_pe(f"there is no PE signature at byte 0x{start:x}", name)
     if len(coff) < _COFF.size:
         raise _not_pe("it ends within the COFF header", name)

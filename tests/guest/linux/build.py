@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the small Linux guest: Debian's cloud kernel and a busybox initramfs.
+"""Builds the small Linux guest: Debian's cloud kernel and a busybox initramfs.
 
-``fetch`` downloads the Debian packages and takes the kernel and busybox out of them; nothing is
-installed on the machine. ``build`` compiles the guest's own program and packs the initramfs.
-Only the standard library is needed, so this runs before the Python environment is there.
+``fetch`` downloads the Debian packages and extracts the kernel and busybox; it installs nothing.
+``build`` compiles the guest's own program and packs the initramfs. This script uses only the
+standard library, because it runs before the Python environment exists.
 """
 
 import argparse
@@ -28,14 +28,14 @@ APPLETS = (
 
 
 class GuestError(Exception):
-    """A step that cannot be done, in one line with a hint."""
+    """A step failed; the message is one line and may contain a hint."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("fetch", "build"))
-    parser.add_argument("--cache", type=Path, required=True, help="where downloads are kept")
-    parser.add_argument("--out", type=Path, help="build: where vmlinuz and initrd.img go")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for downloads")
+    parser.add_argument("--out", type=Path, help="build: folder for vmlinuz and initrd.img")
     parser.add_argument("--toolchain", type=Path, default=Path("/usr/lib/llvm-19/bin"))
     arguments = parser.parse_args()
     try:
@@ -52,7 +52,7 @@ def main() -> int:
 
 
 def fetch(cache: Path) -> None:
-    """Leaves ``vmlinuz``, ``busybox`` and ``packages`` (their versions) in ``cache``."""
+    """Puts ``vmlinuz``, ``busybox`` and ``packages`` (their versions) in ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
     if all((cache / name).exists() for name in ("vmlinuz", "busybox", "packages")):
         return
@@ -68,13 +68,13 @@ def fetch(cache: Path) -> None:
 
 
 def kernel_package(meta: str = META_PACKAGE) -> str:
-    """The package that the meta package of the machine's Debian stands for."""
+    """The package that the meta package of the machine's Debian depends on."""
     name = depends_on_kernel(meta)
     if name is None:
         update_package_lists()
         name = depends_on_kernel(meta)
     if name is None:
-        raise GuestError(f"apt knows no {meta}; does its configuration name a Debian mirror?")
+        raise GuestError(f"apt does not find {meta}; configure a Debian mirror for apt")
     return name
 
 
@@ -99,7 +99,7 @@ def update_package_lists() -> None:
 
 
 def download(package: str, folder: Path) -> Path:
-    """apt checks the file against the signed package lists."""
+    """Downloads a package; apt checks it against the signed package lists."""
     print(f"linux-guest: downloading {package}", flush=True)
     before = set(folder.iterdir())
     result = subprocess.run(
@@ -112,13 +112,13 @@ def download(package: str, folder: Path) -> Path:
     )
     new = set(folder.iterdir()) - before
     if result.returncode != 0 or len(new) != 1:
-        reason = (result.stderr.strip().splitlines() or ["no file came"])[-1]
+        reason = (result.stderr.strip().splitlines() or ["apt-get downloaded no file"])[-1]
         raise GuestError(f"apt-get download {package}: {reason} (try 'apt-get update' first)")
     return new.pop()
 
 
 def extract(package: Path, wanted: Callable[[str], bool], target: Path) -> None:
-    """Copies the first file with a wanted name out of a .deb."""
+    """Extracts the first file with a wanted name from a .deb."""
     with subprocess.Popen(
         ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
     ) as unpacker:
@@ -133,21 +133,21 @@ def extract(package: Path, wanted: Callable[[str], bool], target: Path) -> None:
             raise GuestError(f"{package.name} cannot be unpacked: {error}") from error
         finally:
             unpacker.kill()
-    raise GuestError(f"{package.name} has no {target.name}")
+    raise GuestError(f"{package.name} does not contain {target.name}")
 
 
 def replace(target: Path, data: bytes) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the file atomically."""
     scratch = target.with_name(target.name + ".new")
     scratch.write_bytes(data)
     scratch.replace(target)
 
 
 def build(cache: Path, out: Path, toolchain: Path) -> None:
-    """Leaves ``vmlinuz`` and ``initrd.img`` in ``out``."""
+    """Puts ``vmlinuz`` and ``initrd.img`` in ``out``."""
     for name in ("vmlinuz", "busybox"):
         if not (cache / name).exists():
-            raise GuestError(f"{cache / name} is missing (run 'make setup')")
+            raise GuestError(f"{cache / name} is missing: run `make setup`")
     out.mkdir(parents=True, exist_ok=True)
     program = compile_program(out, toolchain)
     replace(out / "initrd.img", cpio.archive(initramfs((cache / "busybox").read_bytes(), program)))
@@ -165,7 +165,7 @@ def compile_program(out: Path, toolchain: Path) -> bytes:
         *"-fno-pic -static -nostdlib -Wl,--build-id=none -Wl,-s".split(),
         f"--ld-path={toolchain / 'ld.lld'}",
         f"-I{REPOSITORY / 'hypervisor/include'}",
-        str(HERE / "zpp-guest.c"),
+        *(str(source) for source in sorted((HERE / "program").glob("*.c"))),
         "-o",
         str(target),
     ]
@@ -173,10 +173,10 @@ def compile_program(out: Path, toolchain: Path) -> bytes:
         result = subprocess.run(command, check=False)
     except FileNotFoundError as error:
         raise GuestError(
-            f"{error.filename} is missing (run 'make setup' or set TOOLCHAIN)"
+            f"{error.filename} is missing: run `make setup`, or set TOOLCHAIN"
         ) from error
     if result.returncode != 0:
-        raise GuestError("zpp-guest.c does not compile")
+        raise GuestError("tests/guest/linux/program does not compile")
     return target.read_bytes()
 
 

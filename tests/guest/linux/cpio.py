@@ -1,6 +1,6 @@
-"""Writes cpio archives in the "newc" format, which Linux takes as an initramfs.
+"""Writes cpio archives in the "newc" format, which Linux uses for an initramfs.
 
-The same entries give the same bytes: no time stamps, no owners, inodes counted from 1.
+The same entries give the same bytes: no time stamps or owners, and inodes counted from 1.
 """
 
 import stat
@@ -13,7 +13,7 @@ _TRAILER = "TRAILER!!!"
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of the archive; ``path`` has no leading slash."""
+    """A file in the archive; ``path`` has no leading slash."""
 
     path: str
     mode: int
@@ -38,7 +38,7 @@ def character_device(path: str, major: int, minor: int) -> Entry:
 
 
 def archive(entries: Iterable[Entry]) -> bytes:
-    """The whole archive; a directory has to come before what is in it."""
+    """The archive; a directory must come before its files."""
     parts = [_record(inode, entry) for inode, entry in enumerate(entries, start=1)]
     parts.append(_record(0, Entry(_TRAILER, 0)))
     return b"".join(parts)
@@ -55,11 +55,11 @@ def _record(inode: int, entry: Entry) -> bytes:
         links,
         0,  # modification time
         len(entry.data),
-        0,  # device the file is on
+        0,  # device of the file system
         0,
         *entry.device,
         len(name),
-        0,  # checksum: none in this variant
+        0,  # checksum: not in this variant
     )
     header = b"070701" + b"".join(b"%08X" % number for number in numbers)
     return _padded(header + name) + _padded(entry.data)

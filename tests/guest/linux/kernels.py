@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Debian's kernels for the tests of zpp.ko: headers, the compiler that goes with them, and image.
+"""Debian's kernels for the tests of zpp.ko: image, headers and the matching compiler.
 
-``fetch`` unpacks the packages of a kernel into a root of its own in the cache; nothing is
-installed on the machine. ``guest`` builds zpp.ko there and packs the initramfs that loads it.
-``matrix`` builds zpp.ko against every header package of Debian's suites, one after the other.
-Only the standard library is needed, so this runs before the Python environment is there.
+``fetch`` unpacks the packages of each kernel into its own root folder in the cache; it installs
+nothing. ``guest`` builds zpp.ko there and packs the initramfs that loads it. ``matrix`` builds
+zpp.ko against every header package of Debian's suites. This script uses only the standard library,
+because it runs before the Python environment exists.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ sys.path.insert(0, str(build.REPOSITORY))
 from efi_image.emulator.debian import apt
 from efi_image.errors import ZppError
 
-# for the build, and what Debian's kernel packages leave to the reader
+# for the build; Debian's kernel packages do not depend on all of them
 TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
 EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
 PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
@@ -43,7 +43,7 @@ APPLETS = (
 
 @dataclass(frozen=True)
 class Suite:
-    """Where packages come from; `backports` are then preferred."""
+    """A suite of Debian; with `backports` those are preferred."""
 
     name: str
     security: bool = False
@@ -60,8 +60,8 @@ class Suite:
         return lines
 
 
-# What `make test` boots, and the packages that a root gets besides. The newest kernel that Debian
-# offers for a release, and the oldest that it still supports.
+# The kernels that `make test` boots, and additional packages of their roots: the oldest kernel that
+# Debian still supports, and the newest that it offers for a release.
 KERNELS = {
     "oldest": (Suite("bookworm", security=True), ("openssh-server",)),
     "newest": (Suite("trixie", backports=True), ()),
@@ -80,11 +80,9 @@ MATRIX = (
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("fetch", "guest", "matrix"))
-    parser.add_argument(
-        "names", nargs="*", help="of kernels, or for matrix of suites; default: all"
-    )
+    parser.add_argument("names", nargs="*", help="kernels, or for matrix suites (default: all)")
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
-    parser.add_argument("--out", type=Path, help="guest, matrix: the build's results")
+    parser.add_argument("--out", type=Path, help="guest, matrix: folder of the build's results")
     parser.add_argument("--toolchain", type=Path, default=Path("/usr/lib/llvm-19/bin"))
     arguments = parser.parse_args()
     try:
@@ -105,7 +103,7 @@ def main() -> int:
 
 
 def fetch(name: str, cache: Path) -> None:
-    """Leaves the root of a kernel in ``cache/name``, whole or not at all."""
+    """Unpacks the root of a kernel to ``cache/name``, atomically."""
     target = cache / name
     if target.exists():
         return
@@ -120,7 +118,7 @@ def fetch(name: str, cache: Path) -> None:
 
 
 def unpack(root: Path, suite: Suite, *includes: str) -> None:
-    """Unpacks packages with what they need; nothing is configured."""
+    """Unpacks packages and their dependencies, without configuring them."""
     options = [f"--aptopt={line}" for line in apt.network_options()]
     if suite.backports:
         options.append(f'--aptopt=APT::Default-Release "{suite.name}-backports"')
@@ -137,19 +135,19 @@ def unpack(root: Path, suite: Suite, *includes: str) -> None:
         errors = [line for line in result.stderr.splitlines() if line.startswith("E:")]
         reason = (errors or ["mmdebstrap failed"])[0].removeprefix("E: ")
         raise build.GuestError(f"packages of Debian {suite.name} cannot be unpacked: {reason}")
-    if not (root / "usr/bin/awk").exists():  # made when mawk is configured
+    if not (root / "usr/bin/awk").exists():  # otherwise created by configuring mawk
         (root / "usr/bin/awk").symlink_to("mawk")
     for folder in PRUNED:
         shutil.rmtree(root / folder, ignore_errors=True)
 
 
 def trees(root: Path) -> list[Path]:
-    """The header trees of a root, without those that others share."""
+    """The header trees of a root that can build modules."""
     return sorted(path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers"))
 
 
 def compile_zpp(root: Path, tree: Path, out: Path) -> str:
-    """Builds zpp.ko in the root against one of its trees; returns what the build said."""
+    """Builds zpp.ko in the root against one of its trees; returns the build's output."""
     stage = root / "zpp"
     shutil.rmtree(stage, ignore_errors=True)
     make = ["make", "-s", "-C", str(build.REPOSITORY / "linux"), "stage"]
@@ -161,7 +159,7 @@ def compile_zpp(root: Path, tree: Path, out: Path) -> str:
 
 
 def compile_module(root: Path, tree: Path, stage: Path) -> str:
-    """Builds the module of a folder in the root; returns what the build said."""
+    """Builds the module of a folder in the root; returns the build's output."""
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     script = (
@@ -183,7 +181,7 @@ def compile_module(root: Path, tree: Path, stage: Path) -> str:
 
 
 def warnings(output: str) -> list[str]:
-    """The lines of a build that want a look."""
+    """The warnings in a build's output."""
     return [line for line in output.splitlines() if "warning:" in line.lower()]
 
 
@@ -191,7 +189,7 @@ def warnings(output: str) -> list[str]:
 
 
 def guest(name: str, arguments: argparse.Namespace) -> None:
-    """Leaves ``vmlinuz``, ``initrd.img`` and ``zpp.ko`` in ``out/linux-loader/name``."""
+    """Puts ``vmlinuz``, ``initrd.img`` and ``zpp.ko`` in ``out/linux-loader/name``."""
     root = arguments.cache / "kernels" / name
     out = arguments.out / "linux-loader" / name
     (tree,) = trees(root)
@@ -216,7 +214,7 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
 
 
 def compile_spoil(root: Path, tree: Path) -> str:
-    """Builds spoil.ko, which the tests of failures need."""
+    """Builds spoil.ko for the tests of failures."""
     stage = root / "spoil"
     shutil.rmtree(stage, ignore_errors=True)
     shutil.copytree(build.HERE / "spoil", stage)
@@ -226,14 +224,14 @@ def compile_spoil(root: Path, tree: Path) -> str:
 def kernel_image(root: Path) -> Path:
     found = [*root.glob("boot/vmlinuz-*"), *root.glob("usr/lib/modules/*/vmlinuz")]
     if not found:
-        raise build.GuestError(f"{root} has no kernel")
+        raise build.GuestError(f"{root} does not contain a kernel")
     return found[0]
 
 
 def kernel_module(root: Path, name: str) -> bytes:
     found = [*root.glob(f"lib/modules/*/kernel/**/{name}.ko*")]
     if not found:
-        raise build.GuestError(f"{root} has no module {name}")
+        raise build.GuestError(f"{root} does not contain the module {name}")
     data = found[0].read_bytes()
     return lzma.decompress(data) if found[0].suffix == ".xz" else data
 
@@ -263,7 +261,7 @@ Subsystem sftp internal-sftp
 
 
 def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
-    """A guest with Debian's sshd; keys and passwords are for whoever boots it."""
+    """A guest with Debian's sshd; whoever boots it adds keys and passwords."""
     folders = ("bin", "dev", "etc", "etc/ssh", "lib", "lib/x86_64-linux-gnu", "lib64", "proc",
                "root", "root/.ssh", "run", "sys", "tmp", "usr", "usr/sbin", "var")  # fmt: skip
     return [
@@ -280,8 +278,8 @@ def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
 
 
 def libraries(root: Path, program: str) -> dict[str, Path]:
-    """The shared libraries of a program in a root by their place in the guest, as the root's own
-    dynamic linker finds them."""
+    """The shared libraries of a program in a root: path in the guest → file. The root's own dynamic
+    linker lists them."""
     linker = "lib64/ld-linux-x86-64.so.2"
     folders = [root / "lib/x86_64-linux-gnu", root / "usr/lib/x86_64-linux-gnu"]
     found = {linker: root / linker}
@@ -299,12 +297,12 @@ def libraries(root: Path, program: str) -> dict[str, Path]:
 
 
 def matrix(arguments: argparse.Namespace) -> int:
-    """Builds against every header package of the suites; says which fail. A suite whose packages
-    are not on the mirror any more is said, too, and is no failure."""
+    """Builds against every header package of the suites; prints each result. A suite that is no
+    longer on the mirror is reported but does not fail."""
     known = {suite.name for suite in MATRIX}
     if unknown := set(arguments.names) - known:
-        there = ", ".join(sorted(known))
-        raise build.GuestError(f"unknown suite {min(unknown)}: there are {there}")
+        known_names = ", ".join(sorted(known))
+        raise build.GuestError(f"unknown suite {min(unknown)}: use one of {known_names}")
     failed = 0
     for suite in MATRIX:
         if arguments.names and suite.name not in arguments.names:
@@ -315,7 +313,7 @@ def matrix(arguments: argparse.Namespace) -> int:
             try:
                 unpack(root, suite, TOOLS, EVERY_HEADERS)
             except build.GuestError as error:
-                print(f"{label(suite)}: not tried: {error}", flush=True)
+                print(f"{label(suite)}: skipped: {error}", flush=True)
                 continue
             failed += sum(not builds(suite, root, tree, arguments.out) for tree in trees(root))
     return 1 if failed else 0

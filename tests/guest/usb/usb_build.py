@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Makes the Linux guest that writes USB sticks: Debian's kernel with its USB drivers.
+"""Builds the Linux guest that writes USB sticks: Debian's kernel with its USB drivers.
 
-``fetch`` downloads the kernel's package and takes the kernel and the modules that are wanted out
-of it. ``build`` packs an initramfs that loads them and goes on in the build machine's own file
-system, which QEMU shares read-only: so the guest's Python is the one that runs the tests.
-Only the standard library is needed, so this runs before the Python environment is there.
+``fetch`` downloads the kernel's package and extracts the kernel and the required modules. ``build``
+packs an initramfs that loads them and continues in the build machine's own file system, which QEMU
+shares read-only: the guest uses the Python that runs the tests. This script uses only the standard
+library, because it runs before the Python environment exists.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import build as linux  # noqa: E402
 import cpio  # noqa: E402
 
 META_PACKAGE = "linux-image-amd64"
-# What is loaded, in this order; what they depend on comes before them.
+# The modules to load, in this order, after their dependencies.
 MODULES = (
     "virtio_pci 9pnet_virtio 9p crct10dif_generic crc64_rocksoft_generic sd_mod"
     " xhci-pci usb-storage uas nls_cp437 nls_ascii vfat"
@@ -33,9 +33,9 @@ FILES = ("vmlinuz", "modules.tar", "package")
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("step", choices=("fetch", "build"))
-    parser.add_argument("--cache", type=Path, required=True, help="where downloads are kept")
+    parser.add_argument("--cache", type=Path, required=True, help="folder for downloads")
     parser.add_argument("--busybox", type=Path, help="build: a static busybox")
-    parser.add_argument("--out", type=Path, help="build: where vmlinuz and initrd.img go")
+    parser.add_argument("--out", type=Path, help="build: folder for vmlinuz and initrd.img")
     arguments = parser.parse_args()
     try:
         if arguments.step == "fetch":
@@ -51,18 +51,18 @@ def main() -> int:
 
 
 def fetch(cache: Path) -> None:
-    """Leaves ``vmlinuz``, ``modules.tar`` and ``package`` (its version) in ``cache``."""
+    """Puts ``vmlinuz``, ``modules.tar`` and ``package`` (its version) in ``cache``."""
     cache.mkdir(parents=True, exist_ok=True)
     if all((cache / name).exists() for name in FILES):
         return
     with tempfile.TemporaryDirectory(dir=cache) as scratch:
         package = linux.download(linux.kernel_package(META_PACKAGE), Path(scratch))
-        take(package, cache)
+        extract(package, cache)
         linux.replace(cache / "package", f"{package.name}\n".encode())
 
 
-def take(package: Path, cache: Path) -> None:
-    """Takes the kernel, and the modules in the order in which they are loaded."""
+def extract(package: Path, cache: Path) -> None:
+    """Extracts the kernel, and the modules in the order in which they are loaded."""
     found: dict[str, bytes] = {}
     with (
         subprocess.Popen(
@@ -90,14 +90,14 @@ def take(package: Path, cache: Path) -> None:
 
 
 def load_order(modules: dict[str, bytes]) -> list[str]:
-    """The wanted modules and what they depend on, each behind its own dependencies."""
+    """The required modules and their dependencies, each after its own dependencies."""
     order: list[str] = []
 
     def add(name: str) -> None:
         if name in order:
             return
         if name not in modules:
-            raise linux.GuestError(f"the kernel's package has no module {name}")
+            raise linux.GuestError(f"the kernel's package does not contain the module {name}")
         depends = re.search(rb"\0depends=([^\0]*)\0", modules[name])
         for other in depends[1].decode().split(",") if depends else []:
             if other:
@@ -110,10 +110,10 @@ def load_order(modules: dict[str, bytes]) -> list[str]:
 
 
 def build(cache: Path, busybox: Path, out: Path) -> None:
-    """Leaves ``vmlinuz`` and ``initrd.img`` in ``out``."""
+    """Puts ``vmlinuz`` and ``initrd.img`` in ``out``."""
     for path in (*(cache / name for name in FILES), busybox):
         if not path.exists():
-            raise linux.GuestError(f"{path} is missing (run 'make setup')")
+            raise linux.GuestError(f"{path} is missing: run `make setup`")
     out.mkdir(parents=True, exist_ok=True)
     entries = [
         *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "modules", "host")),

@@ -1,18 +1,18 @@
-"""Runs in the guest with USB sticks: does the steps of a plan, and tells what each gave.
+"""Runs in the guest with USB sticks: executes the steps of a plan and prints their results.
 
-The plan is a JSON file that the kernel's command line names with zpp.plan=FILE: a list of steps
-with a name and one of
+The plan is a JSON file that the kernel parameter zpp.plan=FILE names: a list of steps, each with a
+name and one of
 
-    run      arguments of zpp-image; `serial:X` stands for the path of the stick with that serial
-    mount    a stick's serial and where to mount it
-    unmount  where something is mounted
-    wait     a serial that shall be there
-    stdin    text for a terminal on which `run` reads and writes
-    spawn    arguments of zpp-image, which goes on in the background …
-    collect  … until the step of that name is ended, with SIGINT
+    run      arguments of zpp-image; `serial:X` is replaced by the path of the stick with serial X
+    mount    a stick's serial and the mount point
+    unmount  the mount point
+    wait     the serial of a stick to wait for
+    spawn    arguments of zpp-image, which runs in the background
+    collect  the name of a `spawn` step, which is ended with SIGINT
 
-Each step gives a line `step {JSON}`. zpp-image runs in a process of its own each time, forked
-from this one, as it takes emulated CPUs seconds to import it.
+`run` may be combined with `stdin`, the text to type on its terminal. The result of each step is a
+line `step {JSON}`. Each zpp-image is a process forked from this one, because importing it takes
+emulated CPUs several seconds.
 """
 
 from __future__ import annotations
@@ -47,17 +47,17 @@ RB_POWER_OFF = 0x4321FEDC  # <linux/reboot.h>
 
 
 def main() -> None:
-    """Do the plan, and power off, as this is the first process."""
+    """Runs the plan, and powers off, because this is the first process."""
     try:
-        do_plan()
+        run_plan()
     except Exception:
         traceback.print_exc()
     sys.stdout.flush()
-    time.sleep(0.2)  # what is in the serial port's queue
+    time.sleep(0.2)  # for the serial port's queue
     ctypes.CDLL(None).reboot(RB_POWER_OFF)
 
 
-def do_plan() -> None:
+def run_plan() -> None:
     print(f"started after {Path('/proc/uptime').read_text().split()[0]} s", flush=True)
     words = Path("/proc/cmdline").read_text().split()
     plan = next(word.partition("=")[2] for word in words if word.startswith("zpp.plan="))
@@ -65,7 +65,7 @@ def do_plan() -> None:
         started = time.monotonic()
         print(f"starting {step['name']}", flush=True)
         try:
-            result = do(step)
+            result = run_step(step)
         except Exception:
             result = {"code": -1, "err": traceback.format_exc()}
         seconds = round(time.monotonic() - started, 1)
@@ -74,8 +74,8 @@ def do_plan() -> None:
         )
 
 
-def do(step: dict[str, Any]) -> dict[str, Any]:
-    """What one step gives."""
+def run_step(step: dict[str, Any]) -> dict[str, Any]:
+    """Runs a step; returns its result."""
     if "wait" in step:
         return {"code": 0, "out": path_of(step["wait"])}
     if "mount" in step:
@@ -94,12 +94,12 @@ def do(step: dict[str, Any]) -> dict[str, Any]:
 
 
 def resolve(word: str) -> str:
-    """The word, with the path of a stick in place of its serial."""
+    """Replaces `serial:X` by the path of the stick."""
     return path_of(word[7:]) if word.startswith("serial:") else word
 
 
 def path_of(serial: str) -> str:
-    """The path of a stick, once it is there."""
+    """Waits for a stick; returns its path."""
     end = time.monotonic() + WAIT
     while time.monotonic() < end:
         for device in LinuxDisks().devices():
@@ -110,7 +110,7 @@ def path_of(serial: str) -> str:
 
 
 def mount(path: str, target: str) -> int:
-    """Mount a FAT file system read-only; 0, or the error's number."""
+    """Mounts a FAT file system read-only; returns 0 or the error number."""
     Path(target).mkdir(parents=True, exist_ok=True)
     libc = ctypes.CDLL(None, use_errno=True)
     failed = libc.mount(path.encode(), target.encode(), b"vfat", 1, None)
@@ -118,7 +118,7 @@ def mount(path: str, target: str) -> int:
 
 
 def run(words: list[str]) -> dict[str, Any]:
-    """zpp-image with these arguments: its exit code and what it said."""
+    """Runs zpp-image; returns its exit code and output."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = start(words, out, err)
         _, status = os.waitpid(child, 0)
@@ -132,32 +132,32 @@ def run(words: list[str]) -> dict[str, Any]:
 
 
 def start(words: list[str], out: IO[bytes], err: IO[bytes]) -> int:
-    """zpp-image in a process of its own; its number."""
+    """Starts zpp-image in a new process; returns its process ID."""
     child = os.fork()
     if child == 0:
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
         os.dup2(out.fileno(), 1)
         os.dup2(err.fileno(), 2)
-        become(words)
+        exec_zpp_image(words)
     return child
 
 
 def collect(name: str) -> dict[str, Any]:
-    """End what goes on in the background; its exit code and what it said."""
+    """Ends a background process; returns its exit code and output."""
     child, out = SPAWNED.pop(name)
     os.kill(child, signal.SIGINT)
     _, status = os.waitpid(child, 0)
     with out:
         out.seek(0)
-        said = out.read().decode("utf-8", "replace")
-    return {"code": os.waitstatus_to_exitcode(status), "out": said}
+        text = out.read().decode("utf-8", "replace")
+    return {"code": os.waitstatus_to_exitcode(status), "out": text}
 
 
 def on_terminal(words: list[str], text: str) -> dict[str, Any]:
-    """The same on a terminal where somebody types."""
+    """Runs zpp-image on a terminal on which `text` is typed."""
     child, terminal = pty.fork()
     if child == 0:
-        become(words)
+        exec_zpp_image(words)
     os.write(terminal, text.encode())
     seen = b""
     while True:
@@ -174,8 +174,8 @@ def on_terminal(words: list[str], text: str) -> dict[str, Any]:
     return {"code": os.waitstatus_to_exitcode(status), "out": shown, "err": ""}
 
 
-def become(words: list[str]) -> None:
-    """Be zpp-image, and end."""
+def exec_zpp_image(words: list[str]) -> None:
+    """Turns this process into zpp-image."""
     code = 99
     try:
         code = cli.main(words)

@@ -1,30 +1,23 @@
 /** @file
   zpp.conf: the text format and its parser.
 
-  ASCII text, LF or CRLF, one "key = value" a line, "#" comment lines, sections in brackets.
-  Keys and sections are case-sensitive; a value runs to the end of its line. Nothing is allocated
-  or copied: the results point into the text. Plain C without EDK2, for tests on the build machine.
+  ASCII text, LF or CRLF, one "key = value" per line, "#" comment lines, sections in brackets.
+  Keys and sections are case-sensitive; a value extends to the end of its line. The parser allocates
+  and copies nothing: its results point into the text. Plain C without EDK2, for tests on the build
+  machine.
 **/
 #ifndef ZPP_BOOT_CONF_H_
 #define ZPP_BOOT_CONF_H_
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
+#include "Text.h"
 
 #define ZPP_CONF_SIZE_MAX  (64u * 1024u)
 
-/// A piece of the text, without a terminating zero. Absent: Start is NULL.
-typedef struct {
-  const char    *Start;
-  size_t        Length;
-} ZPP_TEXT;
-
 /// The keys before the first section.
 typedef struct {
-  bool        Hypervisor;   ///< "hypervisor": on unless it says off.
+  bool        Hypervisor;   ///< "hypervisor"; on by default.
   ZPP_TEXT    Driver;       ///< "driver", or absent.
-  bool        HasSerial;    ///< "serial" was given.
+  bool        HasSerial;    ///< "serial" is present.
   uint16_t    Serial;       ///< Its I/O port, 0 for none.
   ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
   unsigned    DefaultLine;  ///< Its line.
@@ -38,12 +31,12 @@ typedef struct {
 } ZPP_CONF_ENTRY;
 
 /**
-  Is told of each fault of the text.
+  Called for each error in the text.
 
-  @param[in] Context  What was given to ZppConfParse().
+  @param[in] Context  The Context of ZppConfParse().
   @param[in] Line     The line's number, from 1.
   @param[in] Message  What is wrong.
-  @param[in] What     The piece of text that is wrong.
+  @param[in] What     The text that the message is about.
 **/
 typedef void (*ZPP_CONF_REPORT)(
   void        *Context,
@@ -53,15 +46,15 @@ typedef void (*ZPP_CONF_REPORT)(
   );
 
 /**
-  Reads the keys before the first section, and checks all of the text.
+  Parses the keys before the first section, and checks the whole text.
 
-  A faulty line is reported and has no effect, so the result is always usable.
+  An invalid line is reported and ignored, so the result is always usable.
 
   @param[in]  Text     The text.
   @param[in]  Size     Its size in bytes.
   @param[out] Conf     The keys, with defaults for those that are absent.
-  @param[in]  Report   Called for each fault.
-  @param[in]  Context  Given to Report.
+  @param[in]  Report   Called for each error.
+  @param[in]  Context  Passed to Report.
 **/
 void
 ZppConfParse (
@@ -73,15 +66,15 @@ ZppConfParse (
   );
 
 /**
-  Reads a section.
+  Finds a section.
 
   @param[in]  Text   The text.
   @param[in]  Size   Its size in bytes.
   @param[in]  Name   The section's name.
-  @param[out] Entry  What it says.
+  @param[out] Entry  Its keys.
 
-  @retval true   The section is there and has a path.
-  @retval false  It is not there, or has no path.
+  @retval true   The section exists and has a path.
+  @retval false  It does not exist, or has no path.
 **/
 bool
 ZppConfFindEntry (

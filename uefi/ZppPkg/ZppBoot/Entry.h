@@ -1,5 +1,5 @@
 /** @file
-  Starts an operating system that zpp.conf names.
+  Starts an entry of zpp.conf: an operating system or its boot loader.
 **/
 #ifndef ZPP_BOOT_ENTRY_H_
 #define ZPP_BOOT_ENTRY_H_
@@ -9,15 +9,15 @@
 #include "Conf.h"
 
 /**
-  Loads the program of an entry of zpp.conf, and says why if that fails.
+  Loads the program of an entry, and prints the reason if that fails.
 
   @param[in]  ParentImage  This program's image.
   @param[in]  Device       The volume's device.
   @param[in]  Entry        The entry.
   @param[out] Program      The program's image.
 
-  @retval EFI_SUCCESS  It is loaded.
-  @retval other        Why not, which has been printed.
+  @retval EFI_SUCCESS  The program is loaded.
+  @retval other        The error, which has been printed.
 **/
 EFI_STATUS
 ZppLoadEntry (
@@ -28,13 +28,13 @@ ZppLoadEntry (
   );
 
 /**
-  Starts a loaded entry with its initrd and its command line. Comes back only if the program does.
+  Starts a loaded entry with its initrd and its command line. Returns only if the program does.
 
   @param[in] Device   The volume's device.
   @param[in] Entry    The entry.
   @param[in] Program  Its program's image.
 
-  @return What the program returned, which has been printed.
+  @return The program's exit status, which has been printed.
 **/
 EFI_STATUS
 ZppStartEntry (

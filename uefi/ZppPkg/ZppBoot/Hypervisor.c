@@ -2,10 +2,10 @@
   Starts the hypervisor.
 **/
 #include "Hypervisor.h"
+#include "Program.h"
 #include "Volume.h"
 
 #include <Library/BaseLib.h>
-#include <Library/DevicePathLib.h>
 #include <Library/MemoryAllocationLib.h>
 #include <Library/PrintLib.h>
 #include <Library/UefiBootServicesTableLib.h>
@@ -19,36 +19,28 @@
 #define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff")
 
 /**
-  Asks the hypervisor how much memory it keeps.
+  Asks the hypervisor how much memory it uses.
 
-  @return Pages of 4 KiB, or 0 if it does not say.
+  @return Pages of 4 KiB, or 0 if the hypercall fails.
 **/
 STATIC
 UINT64
-KeptPages (
+UsedPages (
   VOID
   )
 {
-  UINT64  Status;
-  UINT64  Pages;
+  struct zpp_hypercall_registers  Registers;
 
-  Status = ZPP_HYPERCALL (ZPP_HYPERCALL_MEMORY);
-  Pages  = 0;
-  if (zpp_cpu_is_amd ()) {
-    __asm__ volatile ("vmmcall" : "+a" (Status), "+b" (Pages) : : "rcx", "rdx", "rsi", "memory");
-  } else {
-    __asm__ volatile ("vmcall" : "+a" (Status), "+b" (Pages) : : "rcx", "rdx", "rsi", "memory");
-  }
-
-  return Status == ZPP_HYPERCALL_OK ? Pages : 0;
+  Registers = (struct zpp_hypercall_registers) { 0 };
+  return zpp_cpu_hypercall (ZPP_HYPERCALL_MEMORY, &Registers) == ZPP_HYPERCALL_OK ? Registers.rbx : 0;
 }
 
 /**
-  Says what holds the machine.
+  Prints which hypervisor runs, and on how many CPUs.
 **/
 STATIC
 VOID
-PrintHeld (
+PrintRunning (
   VOID
   )
 {
@@ -57,21 +49,21 @@ PrintHeld (
 
   AsmCpuid (ZPP_CPUID_VERSION_LEAF, &Version, NULL, NULL, &Cpus);
   Print (
-    L"zpp: hypervisor %d.%d.%d holds %d %a, %ld pages\n",
+    L"zpp: hypervisor %d.%d.%d runs on %d %a and uses %ld pages\n",
     (Version >> 16) & 0xff,
     (Version >> 8) & 0xff,
     Version & 0xff,
     Cpus,
     Cpus == 1 ? "CPU" : "CPUs",
-    KeptPages ()
+    UsedPages ()
     );
 }
 
 /**
-  Gives the driver its settings.
+  Passes the settings to the driver.
 
   @param[in] Driver  The driver's image.
-  @param[in] Conf    What zpp.conf says.
+  @param[in] Conf    The settings from zpp.conf.
 **/
 STATIC
 VOID
@@ -88,7 +80,7 @@ SetLoadOptions (
     return;
   }
 
-  // Belongs to the driver, which stays: not freed.
+  // Not freed: it belongs to the driver, which stays loaded.
   Options = AllocatePool (LOAD_OPTIONS_MAX * sizeof (CHAR16));
   if (Options != NULL) {
     Length                 = UnicodeSPrint (Options, LOAD_OPTIONS_MAX * sizeof (CHAR16), L"serial=0x%x", Conf->Serial);
@@ -98,49 +90,9 @@ SetLoadOptions (
 }
 
 /**
-  Loads the driver.
+  Prints why the hypervisor did not start.
 
-  @param[in]  ParentImage  This program's image.
-  @param[in]  Device       The volume's device.
-  @param[in]  Path         The driver's path.
-  @param[out] Driver       The driver's image.
-
-  @retval EFI_SUCCESS  It is loaded.
-  @retval other        What LoadImage() returned; nothing stays loaded.
-**/
-STATIC
-EFI_STATUS
-LoadDriver (
-  IN  EFI_HANDLE    ParentImage,
-  IN  EFI_HANDLE    Device,
-  IN  CONST CHAR16  *Path,
-  OUT EFI_HANDLE    *Driver
-  )
-{
-  EFI_DEVICE_PATH_PROTOCOL  *DevicePath;
-  EFI_STATUS                Status;
-
-  DevicePath = FileDevicePath (Device, Path);
-  if (DevicePath == NULL) {
-    return EFI_OUT_OF_RESOURCES;
-  }
-
-  *Driver = NULL;
-  Status  = gBS->LoadImage (FALSE, ParentImage, DevicePath, NULL, 0, Driver);
-  FreePool (DevicePath);
-
-  // EFI_SECURITY_VIOLATION leaves the image loaded, though it must not be started.
-  if (EFI_ERROR (Status) && (*Driver != NULL)) {
-    gBS->UnloadImage (*Driver);
-  }
-
-  return Status;
-}
-
-/**
-  Says why there is no hypervisor.
-
-  @param[in] Status  What the driver returned.
+  @param[in] Status  The driver's status.
   @param[in] Reason  Its exit data; may be NULL.
 **/
 STATIC
@@ -158,12 +110,12 @@ PrintFailure (
 }
 
 /**
-  Loads and starts the driver, and says what came of it.
+  Loads and starts the driver, and prints the result.
 
   @param[in] ParentImage  This program's image.
   @param[in] Device       The volume's device.
   @param[in] Path         The driver's path.
-  @param[in] Conf         What zpp.conf says.
+  @param[in] Conf         The settings from zpp.conf.
 **/
 STATIC
 VOID
@@ -183,7 +135,7 @@ RunDriver (
   UINT64      Launched;
 
   Start  = AsmReadTsc ();
-  Status = LoadDriver (ParentImage, Device, Path, &Driver);
+  Status = ZppLoadFile (ParentImage, Device, Path, &Driver);
   if (EFI_ERROR (Status)) {
     Print (L"zpp: no hypervisor: cannot load %s: %r\n", Path, Status);
     return;
@@ -197,9 +149,9 @@ RunDriver (
   if (EFI_ERROR (Status)) {
     PrintFailure (Status, Reason);
   } else {
-    PrintHeld ();
+    PrintRunning ();
     Print (
-      L"zpp: loaded and launched in %ld TSC ticks (%ld reading the driver)\n",
+      L"zpp: loaded and launched in %ld TSC ticks (%ld to load the driver)\n",
       Launched - Start,
       Loaded - Start
       );
@@ -210,13 +162,6 @@ RunDriver (
   }
 }
 
-/**
-  Starts the hypervisor's driver, and says in one line what came of it.
-
-  @param[in] ParentImage  This program's image.
-  @param[in] Device       The volume's device.
-  @param[in] Conf         What zpp.conf says.
-**/
 VOID
 ZppStartHypervisor (
   IN EFI_HANDLE      ParentImage,
@@ -227,11 +172,11 @@ ZppStartHypervisor (
   CHAR16  *Path;
 
   if (zpp_cpu_is_held ()) {
-    PrintHeld ();
+    PrintRunning ();
     return;
   }
 
-  Path = Conf->Driver.Start != NULL ? ZppWidenPath (Conf->Driver) : NULL;
+  Path = Conf->Driver.Start != NULL ? ZppTextToPath (Conf->Driver) : NULL;
   RunDriver (ParentImage, Device, Path != NULL ? Path : DEFAULT_DRIVER, Conf);
   if (Path != NULL) {
     FreePool (Path);

@@ -9,11 +9,11 @@
 #include "Conf.h"
 
 /**
-  Starts the hypervisor's driver, and says in one line what came of it.
+  Starts the hypervisor's driver, and prints the result in one line.
 
   @param[in] ParentImage  This program's image.
   @param[in] Device       The volume's device.
-  @param[in] Conf         What zpp.conf says.
+  @param[in] Conf         The settings from zpp.conf.
 **/
 VOID
 ZppStartHypervisor (

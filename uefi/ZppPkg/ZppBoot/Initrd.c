@@ -1,5 +1,5 @@
 /** @file
-  Gives a Linux kernel its initrd.
+  Passes an initrd to a Linux kernel.
 **/
 #include "Initrd.h"
 #include "Volume.h"
@@ -31,19 +31,19 @@ STATIC UINT64             mSize;
 STATIC EFI_HANDLE         mHandle;
 
 /**
-  EFI_LOAD_FILE2_PROTOCOL.LoadFile(): gives the initrd.
+  EFI_LOAD_FILE2_PROTOCOL.LoadFile(): returns the initrd.
 
   @param[in]     This        The protocol.
-  @param[in]     FilePath    What is left of the device path: nothing.
+  @param[in]     FilePath    The rest of the device path, which is empty.
   @param[in]     BootPolicy  Must be FALSE.
-  @param[in,out] BufferSize  The buffer's size; gets the initrd's.
-  @param[out]    Buffer      Gets the initrd.
+  @param[in,out] BufferSize  The buffer's size; on return the initrd's.
+  @param[out]    Buffer      The initrd.
 
-  @retval EFI_SUCCESS            The buffer holds the initrd.
-  @retval EFI_BUFFER_TOO_SMALL   BufferSize says how much is needed.
+  @retval EFI_SUCCESS            The buffer contains the initrd.
+  @retval EFI_BUFFER_TOO_SMALL   BufferSize is the size needed.
   @retval EFI_UNSUPPORTED        BootPolicy is TRUE.
   @retval EFI_INVALID_PARAMETER  A pointer is NULL.
-  @retval other                  What the file system returned.
+  @retval other                  The file system's error.
 **/
 STATIC
 EFI_STATUS
@@ -83,16 +83,6 @@ LoadInitrd (
 
 STATIC EFI_LOAD_FILE2_PROTOCOL  mLoadFile2 = { LoadInitrd };
 
-/**
-  Offers a file as the initrd, where Linux's EFI stub looks for it: LoadFile2 on a device path of
-  its own. The file is read when the kernel asks for it, straight to where the kernel wants it.
-
-  @param[in] Device  The volume's device.
-  @param[in] Path    The file's path.
-
-  @retval EFI_SUCCESS  The initrd is offered.
-  @retval other        What the file system or the firmware returned.
-**/
 EFI_STATUS
 ZppOfferInitrd (
   IN EFI_HANDLE    Device,
@@ -122,9 +112,6 @@ ZppOfferInitrd (
   return Status;
 }
 
-/**
-  Takes the offer back, if there is one.
-**/
 VOID
 ZppWithdrawInitrd (
   VOID

@@ -1,5 +1,5 @@
 /** @file
-  Gives a Linux kernel its initrd.
+  Passes an initrd to a Linux kernel.
 **/
 #ifndef ZPP_BOOT_INITRD_H_
 #define ZPP_BOOT_INITRD_H_
@@ -7,14 +7,14 @@
 #include <Uefi.h>
 
 /**
-  Offers a file as the initrd, where Linux's EFI stub looks for it: LoadFile2 on a device path of
-  its own. The file is read when the kernel asks for it, straight to where the kernel wants it.
+  Offers a file as the initrd where Linux's EFI stub looks for it: LoadFile2 on a vendor device
+  path. The file is read when the kernel asks for it, straight into the kernel's buffer.
 
   @param[in] Device  The volume's device.
   @param[in] Path    The file's path.
 
   @retval EFI_SUCCESS  The initrd is offered.
-  @retval other        What the file system or the firmware returned.
+  @retval other        The error of the file system or the firmware.
 **/
 EFI_STATUS
 ZppOfferInitrd (
@@ -23,7 +23,7 @@ ZppOfferInitrd (
   );
 
 /**
-  Takes the offer back, if there is one.
+  Withdraws the initrd, if one is offered.
 **/
 VOID
 ZppWithdrawInitrd (

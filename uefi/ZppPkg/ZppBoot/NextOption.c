@@ -1,5 +1,5 @@
 /** @file
-  Goes on with the boot where the firmware would have gone on.
+  Continues the boot with the firmware's next boot option.
 **/
 #include "NextOption.h"
 #include "Program.h"
@@ -14,7 +14,7 @@
 #include <Library/UefiRuntimeServicesTableLib.h>
 #include <Protocol/SimpleFileSystem.h>
 
-STATIC CONST CHAR16  *CONST  mUsualPlaces[] = {
+STATIC CONST CHAR16  *CONST  mLoaderPaths[] = {
   L"\\EFI\\BOOT\\BOOTX64.EFI",
   L"\\EFI\\Microsoft\\Boot\\bootmgfw.efi",
   L"\\EFI\\debian\\shimx64.efi",
@@ -24,7 +24,7 @@ STATIC CONST CHAR16  *CONST  mUsualPlaces[] = {
 };
 
 /**
-  Reads one of the firmware's variables that hold an option's number.
+  Reads a variable of the firmware that contains an option's number.
 
   @param[in]  Name    The variable's name.
   @param[out] Number  Its value.
@@ -46,7 +46,7 @@ GetOptionNumber (
 }
 
 /**
-  Tells the operating system which option it was started by.
+  Sets BootCurrent, from which the operating system learns which option started it.
 
   @param[in] OptionNumber  The option's number.
 **/
@@ -69,13 +69,13 @@ SetBootCurrent (
 }
 
 /**
-  Tells whether an option is one to boot from.
+  Checks whether an option can be booted.
 
   @param[in] Option  The option.
 
-  @retval TRUE   It is.
-  @retval FALSE  It is inactive, or one of the firmware's own applications. Those are for the
-                 firmware to start, and it does when this program returns.
+  @retval TRUE   It can.
+  @retval FALSE  It is inactive, or an application of the firmware, which the firmware starts itself
+                 when this program returns.
 **/
 STATIC
 BOOLEAN
@@ -90,13 +90,13 @@ IsBootable (
 }
 
 /**
-  Starts a boot option: the first of the programs it may mean that is there.
+  Starts a boot option: the first program that its device path resolves to.
 
   @param[in] ParentImage  This program's image.
   @param[in] Option       The option.
 
-  @retval EFI_NOT_FOUND  No program of this option can be loaded, or it is a copy of this one.
-  @retval other          What the program returned.
+  @retval EFI_NOT_FOUND  No program of this option can be loaded, or it is a copy of this program.
+  @retval other          The program's exit status.
 **/
 STATIC
 EFI_STATUS
@@ -126,7 +126,7 @@ StartOption (
     Print (L"zpp: starting the firmware's next boot option %s\n", Option->Description);
     SetBootCurrent (Option->OptionNumber);
     Status = ZppStartProgram (Program, Option->OptionalData, Option->OptionalDataSize);
-    Print (L"zpp: %s came back: %r\n", Option->Description, Status);
+    Print (L"zpp: %s returned: %r\n", Option->Description, Status);
     break;
   }
 
@@ -138,12 +138,12 @@ StartOption (
 }
 
 /**
-  Starts the options of BootOrder: those after this program's own, then those before it.
+  Starts the options of BootOrder: those after the current one, then those before it.
 
   @param[in] ParentImage  This program's image.
 
-  @retval EFI_NOT_FOUND  No option leads to a program.
-  @retval other          What the last program that was started returned.
+  @retval EFI_NOT_FOUND  No option can be started.
+  @retval other          The exit status of the last program started.
 **/
 STATIC
 EFI_STATUS
@@ -162,7 +162,7 @@ StartBootOrder (
 
   Options = EfiBootManagerGetLoadOptions (&Count, LoadOptionTypeBoot);
 
-  // Not in the list (a one-time choice of the user): all of them, from the first.
+  // If the current option is not in the list (a one-time choice), start at the first.
   First      = 0;
   HasCurrent = GetOptionNumber (EFI_BOOT_CURRENT_VARIABLE_NAME, &Current);
   for (Index = 0; HasCurrent && (Index < Count); Index++) {
@@ -192,14 +192,14 @@ StartBootOrder (
 }
 
 /**
-  Starts a loader at one place of one volume.
+  Starts a boot loader from a volume.
 
   @param[in] ParentImage  This program's image.
   @param[in] Volume       The volume.
   @param[in] Path         The loader's path.
 
   @retval EFI_NOT_FOUND  It cannot be loaded, or it is a copy of this program.
-  @retval other          What the loader returned.
+  @retval other          The loader's exit status.
 **/
 STATIC
 EFI_STATUS
@@ -209,49 +209,41 @@ StartLoader (
   IN CONST CHAR16  *Path
   )
 {
-  EFI_DEVICE_PATH_PROTOCOL  *DevicePath;
-  EFI_HANDLE                Program;
-  EFI_STATUS                Status;
+  EFI_HANDLE  Program;
+  EFI_STATUS  Status;
 
-  DevicePath = FileDevicePath (Volume, Path);
-  if (DevicePath == NULL) {
+  if (EFI_ERROR (ZppLoadFile (ParentImage, Volume, Path, &Program))) {
     return EFI_NOT_FOUND;
   }
 
-  Status = ZppLoadProgram (ParentImage, FALSE, DevicePath, &Program);
-  FreePool (DevicePath);
-  if (EFI_ERROR (Status)) {
-    return EFI_NOT_FOUND;
-  }
-
-  Print (L"zpp: starting %s of another disk\n", Path);
+  Print (L"zpp: starting %s from another disk\n", Path);
   Status = ZppStartProgram (Program, NULL, 0);
-  Print (L"zpp: %s came back: %r\n", Path, Status);
+  Print (L"zpp: %s returned: %r\n", Path, Status);
   return Status == EFI_ALREADY_STARTED ? EFI_NOT_FOUND : Status;
 }
 
 /**
-  Starts the loaders in the usual places of all volumes, for firmware without options for them.
+  Starts the boot loaders at the usual paths of all volumes, for firmware without options for them.
 
   @param[in] ParentImage  This program's image.
 
   @retval EFI_NOT_FOUND  There is none.
-  @retval other          What the last loader that was started returned.
+  @retval other          The exit status of the last loader started.
 **/
 STATIC
 EFI_STATUS
-StartAnyLoader (
+StartLoaders (
   IN EFI_HANDLE  ParentImage
   )
 {
   EFI_HANDLE  *Volumes;
   UINTN       Count;
   UINTN       Index;
-  UINTN       Place;
+  UINTN       Path;
   EFI_STATUS  Status;
   EFI_STATUS  LoaderStatus;
 
-  // A quick boot leaves the other disks alone.
+  // With fast boot the firmware connects only the disk it boots from.
   EfiBootManagerConnectAll ();
   Status = gBS->LocateHandleBuffer (ByProtocol, &gEfiSimpleFileSystemProtocolGuid, NULL, &Count, &Volumes);
   if (EFI_ERROR (Status)) {
@@ -260,8 +252,8 @@ StartAnyLoader (
 
   Status = EFI_NOT_FOUND;
   for (Index = 0; Index < Count; Index++) {
-    for (Place = 0; Place < ARRAY_SIZE (mUsualPlaces); Place++) {
-      LoaderStatus = StartLoader (ParentImage, Volumes[Index], mUsualPlaces[Place]);
+    for (Path = 0; Path < ARRAY_SIZE (mLoaderPaths); Path++) {
+      LoaderStatus = StartLoader (ParentImage, Volumes[Index], mLoaderPaths[Path]);
       if (LoaderStatus != EFI_NOT_FOUND) {
         Status = LoaderStatus;
       }
@@ -272,15 +264,6 @@ StartAnyLoader (
   return Status;
 }
 
-/**
-  Starts the firmware's boot options one after the other: those after this program's own, then
-  those before it, then loaders in the usual places of all disks. Comes back only if none stays.
-
-  @param[in] ParentImage  This program's image.
-
-  @retval EFI_NOT_FOUND  There was nothing to start.
-  @retval other          What the last program that was started returned.
-**/
 EFI_STATUS
 ZppStartNextOption (
   IN EFI_HANDLE  ParentImage
@@ -289,5 +272,5 @@ ZppStartNextOption (
   EFI_STATUS  Status;
 
   Status = StartBootOrder (ParentImage);
-  return Status == EFI_NOT_FOUND ? StartAnyLoader (ParentImage) : Status;
+  return Status == EFI_NOT_FOUND ? StartLoaders (ParentImage) : Status;
 }

@@ -1,5 +1,5 @@
 /** @file
-  Goes on with the boot where the firmware would have gone on.
+  Continues the boot with the firmware's next boot option.
 **/
 #ifndef ZPP_BOOT_NEXT_OPTION_H_
 #define ZPP_BOOT_NEXT_OPTION_H_
@@ -7,13 +7,13 @@
 #include <Uefi.h>
 
 /**
-  Starts the firmware's boot options one after the other: those after this program's own, then
-  those before it, then loaders in the usual places of all disks. Comes back only if none stays.
+  Starts the firmware's boot options one after the other: those after the current one, then those
+  before it, then the boot loaders at the usual paths of all disks. Returns only if all of them do.
 
   @param[in] ParentImage  This program's image.
 
-  @retval EFI_NOT_FOUND  There was nothing to start.
-  @retval other          What the last program that was started returned.
+  @retval EFI_NOT_FOUND  There is nothing to start.
+  @retval other          The exit status of the last program started.
 **/
 EFI_STATUS
 ZppStartNextOption (

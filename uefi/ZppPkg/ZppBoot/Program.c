@@ -11,10 +11,10 @@
 #include <Protocol/LoadedImage.h>
 
 /**
-  Tells whether two device paths name the same file, case aside.
+  Checks whether two device paths name the same file. Ignores case.
 
-  @param[in] A  One file's path, without its device.
-  @param[in] B  The other's.
+  @param[in] A  The path of one file, without its device.
+  @param[in] B  The path of the other.
 
   @retval TRUE   They do.
   @retval FALSE  They do not.
@@ -53,7 +53,7 @@ IsSameFile (
 }
 
 /**
-  Tells whether two images come from the same file.
+  Checks whether two images were loaded from the same file.
 
   @param[in] A  One image.
   @param[in] B  The other.
@@ -81,18 +81,6 @@ IsSameProgram (
          IsSameFile (ImageA->FilePath, ImageB->FilePath);
 }
 
-/**
-  Loads an EFI program.
-
-  @param[in]  ParentImage  This program's image.
-  @param[in]  BootPolicy   TRUE: the firmware chose the program, FALSE: its path is exact.
-  @param[in]  DevicePath   The program's full device path.
-  @param[out] Program      Its image.
-
-  @retval EFI_SUCCESS          It is loaded.
-  @retval EFI_ALREADY_STARTED  It is this very program.
-  @retval other                What LoadImage() returned; nothing stays loaded.
-**/
 EFI_STATUS
 ZppLoadProgram (
   IN  EFI_HANDLE                ParentImage,
@@ -109,7 +97,7 @@ ZppLoadProgram (
     Status = EFI_ALREADY_STARTED;
   }
 
-  // EFI_SECURITY_VIOLATION leaves the image loaded, though it must not be started.
+  // After EFI_SECURITY_VIOLATION the image is loaded but must not be started.
   if (EFI_ERROR (Status) && (*Program != NULL)) {
     gBS->UnloadImage (*Program);
   }
@@ -117,15 +105,27 @@ ZppLoadProgram (
   return Status;
 }
 
-/**
-  Starts a loaded program. Comes back only if the program does.
+EFI_STATUS
+ZppLoadFile (
+  IN  EFI_HANDLE    ParentImage,
+  IN  EFI_HANDLE    Device,
+  IN  CONST CHAR16  *Path,
+  OUT EFI_HANDLE    *Program
+  )
+{
+  EFI_DEVICE_PATH_PROTOCOL  *DevicePath;
+  EFI_STATUS                Status;
 
-  @param[in] Program          Its image.
-  @param[in] LoadOptions      What it gets as load options; may be NULL.
-  @param[in] LoadOptionsSize  Their size in bytes.
+  DevicePath = FileDevicePath (Device, Path);
+  if (DevicePath == NULL) {
+    return EFI_OUT_OF_RESOURCES;
+  }
 
-  @return What the program returned.
-**/
+  Status = ZppLoadProgram (ParentImage, FALSE, DevicePath, Program);
+  FreePool (DevicePath);
+  return Status;
+}
+
 EFI_STATUS
 ZppStartProgram (
   IN EFI_HANDLE  Program,

@@ -1,5 +1,5 @@
 /** @file
-  Files of the volume that ZppBoot was started from.
+  Files on the volume that ZppBoot was started from.
 **/
 #include "Volume.h"
 
@@ -9,14 +9,14 @@
 #include <Library/UefiLib.h>
 
 /**
-  Asks for a file's size.
+  Gets a file's size.
 
   @param[in]  File  The open file.
   @param[out] Size  Its size in bytes.
 
-  @retval EFI_SUCCESS    The size is known.
-  @retval EFI_NOT_FOUND  It is a folder.
-  @retval other          What the file system returned.
+  @retval EFI_SUCCESS    Size is valid.
+  @retval EFI_NOT_FOUND  The path names a directory.
+  @retval other          The file system's error.
 **/
 STATIC
 EFI_STATUS
@@ -50,18 +50,6 @@ GetSize (
   return Status;
 }
 
-/**
-  Opens a file for reading.
-
-  @param[in]  Device  The volume's device.
-  @param[in]  Path    The file's path.
-  @param[out] File    The open file.
-  @param[out] Size    Its size in bytes.
-
-  @retval EFI_SUCCESS    The file is open.
-  @retval EFI_NOT_FOUND  There is no such file, or it is a folder.
-  @retval other          What the file system returned.
-**/
 EFI_STATUS
 ZppOpenFile (
   IN  EFI_HANDLE         Device,
@@ -98,19 +86,6 @@ ZppOpenFile (
   return Status;
 }
 
-/**
-  Reads a whole file with one read.
-
-  @param[in]  Device   The volume's device.
-  @param[in]  Path     The file's path.
-  @param[in]  MaxSize  The most that the file may hold, in bytes.
-  @param[out] Buffer   The content; the caller frees it with FreePool().
-  @param[out] Size     Its size in bytes.
-
-  @retval EFI_SUCCESS          The file was read.
-  @retval EFI_BAD_BUFFER_SIZE  It is larger than MaxSize.
-  @retval other                What the file system returned.
-**/
 EFI_STATUS
 ZppReadFile (
   IN  EFI_HANDLE    Device,
@@ -134,7 +109,7 @@ ZppReadFile (
   if (FileSize > MaxSize) {
     Status = EFI_BAD_BUFFER_SIZE;
   } else {
-    // AllocatePool() of nothing may fail.
+    // AllocatePool() of 0 bytes may fail.
     *Buffer = AllocatePool (*Size + 1);
     Status  = *Buffer == NULL ? EFI_OUT_OF_RESOURCES : File->Read (File, Size, *Buffer);
   }
@@ -147,15 +122,8 @@ ZppReadFile (
   return Status;
 }
 
-/**
-  Makes a zero-terminated UTF-16 string of a piece of zpp.conf.
-
-  @param[in] Text  The text, ASCII.
-
-  @return The string, which the caller frees with FreePool(), or NULL without memory.
-**/
 CHAR16 *
-ZppWiden (
+ZppTextToString (
   IN ZPP_TEXT  Text
   )
 {
@@ -175,22 +143,15 @@ ZppWiden (
   return Wide;
 }
 
-/**
-  Makes a file's path of a piece of zpp.conf: as ZppWiden(), with '\' for '/'.
-
-  @param[in] Text  The text, ASCII.
-
-  @return The path, which the caller frees with FreePool(), or NULL without memory.
-**/
 CHAR16 *
-ZppWidenPath (
+ZppTextToPath (
   IN ZPP_TEXT  Text
   )
 {
   CHAR16  *Path;
   UINTN   Index;
 
-  Path = ZppWiden (Text);
+  Path = ZppTextToString (Text);
   for (Index = 0; (Path != NULL) && (Path[Index] != L'\0'); Index++) {
     if (Path[Index] == L'/') {
       Path[Index] = L'\\';

@@ -1,5 +1,5 @@
 /** @file
-  Files of the volume that ZppBoot was started from.
+  Files on the volume that ZppBoot was started from.
 **/
 #ifndef ZPP_BOOT_VOLUME_H_
 #define ZPP_BOOT_VOLUME_H_
@@ -18,8 +18,8 @@
   @param[out] Size    Its size in bytes.
 
   @retval EFI_SUCCESS    The file is open.
-  @retval EFI_NOT_FOUND  There is no such file, or it is a folder.
-  @retval other          What the file system returned.
+  @retval EFI_NOT_FOUND  There is no such file, or it is a directory.
+  @retval other          The file system's error.
 **/
 EFI_STATUS
 ZppOpenFile (
@@ -34,13 +34,13 @@ ZppOpenFile (
 
   @param[in]  Device   The volume's device.
   @param[in]  Path     The file's path.
-  @param[in]  MaxSize  The most that the file may hold, in bytes.
+  @param[in]  MaxSize  The largest size allowed, in bytes.
   @param[out] Buffer   The content; the caller frees it with FreePool().
   @param[out] Size     Its size in bytes.
 
   @retval EFI_SUCCESS          The file was read.
-  @retval EFI_BAD_BUFFER_SIZE  It is larger than MaxSize.
-  @retval other                What the file system returned.
+  @retval EFI_BAD_BUFFER_SIZE  The file is larger than MaxSize.
+  @retval other                The file system's error.
 **/
 EFI_STATUS
 ZppReadFile (
@@ -52,26 +52,26 @@ ZppReadFile (
   );
 
 /**
-  Makes a zero-terminated UTF-16 string of a piece of zpp.conf.
+  Converts a text of zpp.conf to a zero-terminated UTF-16 string.
 
   @param[in] Text  The text, ASCII.
 
-  @return The string, which the caller frees with FreePool(), or NULL without memory.
+  @return The string, which the caller frees with FreePool(), or NULL if there is not enough memory.
 **/
 CHAR16 *
-ZppWiden (
+ZppTextToString (
   IN ZPP_TEXT  Text
   );
 
 /**
-  Makes a file's path of a piece of zpp.conf: as ZppWiden(), with '\' for '/'.
+  Converts a text of zpp.conf to a path: as ZppTextToString(), with '\' for '/'.
 
   @param[in] Text  The text, ASCII.
 
-  @return The path, which the caller frees with FreePool(), or NULL without memory.
+  @return The path, which the caller frees with FreePool(), or NULL if there is not enough memory.
 **/
 CHAR16 *
-ZppWidenPath (
+ZppTextToPath (
   IN ZPP_TEXT  Text
   );
 

@@ -1,7 +1,7 @@
 /** @file
   BOOTX64.EFI of zpp's boot media: starts the hypervisor, then the operating system.
 
-  Whatever is wrong with the hypervisor or with zpp.conf is said in one line, and the boot goes on.
+  If the hypervisor does not start or zpp.conf is invalid, one line says why, and the boot continues.
 **/
 #include "Conf.h"
 #include "Entry.h"
@@ -16,7 +16,7 @@
 
 #define CONF_PATH  L"\\EFI\\zpp\\zpp.conf"
 
-/// The text of zpp.conf and what it says; the entries stay in the text.
+/// zpp.conf: its text, which contains the entries, and the parsed keys.
 typedef struct {
   CHAR8       *Text;
   UINTN       Size;
@@ -24,16 +24,16 @@ typedef struct {
 } CONF_FILE;
 
 /**
-  Says what is wrong with a line of zpp.conf.
+  Prints an error in zpp.conf.
 
   @param[in] Context  Not used.
   @param[in] Line     The line's number, from 1.
   @param[in] Message  What is wrong.
-  @param[in] What     The piece of text that is wrong.
+  @param[in] What     The text that the message is about.
 **/
 STATIC
 VOID
-ReportFault (
+PrintConfError (
   IN VOID        *Context,
   IN unsigned    Line,
   IN CONST char  *Message,
@@ -42,7 +42,7 @@ ReportFault (
 {
   CHAR16  *Text;
 
-  Text = ZppWiden (What);
+  Text = ZppTextToString (What);
   Print (L"zpp: %s:%d: %a %s\n", CONF_PATH, Line, Message, Text == NULL ? L"" : Text);
   if (Text != NULL) {
     FreePool (Text);
@@ -53,7 +53,7 @@ ReportFault (
   Reads zpp.conf.
 
   @param[in]  Device  The volume's device.
-  @param[out] Conf    What it says; without the file, the defaults.
+  @param[out] Conf    The file's content, or the defaults if it cannot be read.
 **/
 STATIC
 VOID
@@ -73,7 +73,7 @@ ReadConf (
     Print (L"zpp: cannot read %s: %r\n", CONF_PATH, Status);
   }
 
-  ZppConfParse (Conf->Text, Conf->Size, &Conf->Keys, ReportFault, NULL);
+  ZppConfParse (Conf->Text, Conf->Size, &Conf->Keys, PrintConfError, NULL);
 }
 
 /**
@@ -81,13 +81,13 @@ ReadConf (
 
   @param[in]  ImageHandle  This program's image.
   @param[in]  Device       The volume's device.
-  @param[in]  Conf         What zpp.conf says.
+  @param[in]  Conf         The content of zpp.conf.
   @param[out] Entry        The entry.
   @param[out] Program      Its program's image.
 
-  @retval EFI_SUCCESS    It is loaded.
+  @retval EFI_SUCCESS    The program is loaded.
   @retval EFI_NOT_FOUND  There is no such entry.
-  @retval other          Why its program is not loaded.
+  @retval other          The error, which has been printed.
 **/
 STATIC
 EFI_STATUS
@@ -104,7 +104,7 @@ LoadDefaultEntry (
   }
 
   if (!ZppConfFindEntry (Conf->Text, Conf->Size, Conf->Keys.Default, Entry)) {
-    ReportFault (NULL, Conf->Keys.DefaultLine, "default names no section with a path:", Conf->Keys.Default);
+    PrintConfError (NULL, Conf->Keys.DefaultLine, "default names a section that does not exist or has no path:", Conf->Keys.Default);
     return EFI_NOT_FOUND;
   }
 
@@ -118,7 +118,7 @@ LoadDefaultEntry (
   @param[in] Device       The device it was started from.
 
   @retval EFI_NOT_FOUND  There is nothing to start.
-  @retval other          What the last program that was started returned.
+  @retval other          The exit status of the last program started.
 **/
 STATIC
 EFI_STATUS
@@ -133,13 +133,13 @@ Boot (
   EFI_STATUS      Status;
 
   ReadConf (Device, &Conf);
-  // Before the hypervisor holds the CPUs: an emulator has translated the firmware's code that reads
-  // files for bare CPUs, and would do so again for a guest's.
+  // Before the launch: an emulator has already translated the firmware's file-reading code for bare
+  // CPUs, and would translate it again for guests.
   Status = LoadDefaultEntry (ImageHandle, Device, &Conf, &Entry, &Program);
   if (Conf.Keys.Hypervisor) {
     ZppStartHypervisor (ImageHandle, Device, &Conf.Keys);
   } else {
-    Print (L"zpp: no hypervisor: %s says off\n", CONF_PATH);
+    Print (L"zpp: no hypervisor: turned off in %s\n", CONF_PATH);
   }
 
   if (!EFI_ERROR (Status)) {
@@ -151,7 +151,7 @@ Boot (
   }
 
   if (Status == EFI_NOT_FOUND) {
-    Print (L"zpp: nothing to start: no entry in %s, and no boot option or disk with a loader\n", CONF_PATH);
+    Print (L"zpp: nothing to start: no default entry in %s, no boot option, and no disk with a boot loader\n", CONF_PATH);
   }
 
   if (Conf.Text != NULL) {
@@ -169,7 +169,7 @@ Boot (
 
   @retval EFI_ALREADY_STARTED  Another copy of this program started this one.
   @retval EFI_NOT_FOUND        There is nothing to start.
-  @retval other                What the last program that was started returned.
+  @retval other                The exit status of the last program started.
 **/
 EFI_STATUS
 EFIAPI
@@ -182,9 +182,9 @@ ZppBootEntryPoint (
   VOID                       *Running;
   EFI_STATUS                 Status;
 
-  // Two boot media, each with a copy: without this they would start each other for ever.
+  // Prevents the copies on two boot media from starting each other in an endless loop.
   if (!EFI_ERROR (gBS->LocateProtocol (&gZppBootRunningGuid, NULL, &Running))) {
-    Print (L"zpp: another copy of this program is at work\n");
+    Print (L"zpp: another copy of ZppBoot is already running\n");
     return EFI_ALREADY_STARTED;
   }
 

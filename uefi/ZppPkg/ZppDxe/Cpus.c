@@ -1,12 +1,12 @@
 /** @file
-  Running a function on every CPU of the machine.
+  Runs a function on every CPU of the machine.
 **/
 #include "Cpus.h"
 
 #include <Library/UefiBootServicesTableLib.h>
 
 //
-// An AP needs microseconds. The limit only decides when the boot goes on without a lost AP.
+// An AP needs microseconds. After this time the boot continues without an AP that does not return.
 //
 #define AP_TIMEOUT_US  (10 * 1000 * 1000)
 
@@ -16,15 +16,6 @@ typedef struct {
   VOID                *Context;
 } AP_CALL;
 
-/**
-  Finds the machine's CPUs.
-
-  @param[out] Cpus  The machine's CPUs.
-
-  @retval EFI_SUCCESS    They are known.
-  @retval EFI_NOT_FOUND  The firmware has no MP services.
-  @retval other          What the MP services returned.
-**/
 EFI_STATUS
 ZppFindCpus (
   OUT ZPP_CPUS  *Cpus
@@ -47,7 +38,7 @@ ZppFindCpus (
 }
 
 /**
-  Runs on an AP: finds out its number and calls the function.
+  Runs on an AP: gets its number and calls the function.
 
   @param[in,out] Buffer  The AP_CALL.
 **/
@@ -68,7 +59,7 @@ ApProcedure (
 }
 
 /**
-  Tells whether the firmware has an AP disabled.
+  Checks whether the firmware has disabled an AP.
 
   @param[in] Cpus  The machine's CPUs.
   @param[in] Cpu   The CPU's number.
@@ -96,10 +87,10 @@ IsDisabled (
   Runs the call on the disabled APs, one by one.
 
   @param[in]     Cpus  The machine's CPUs.
-  @param[in,out] Call  What to run.
+  @param[in,out] Call  The call.
 
   @retval EFI_SUCCESS  It ran on all of them.
-  @retval other        What the MP services returned.
+  @retval other        The MP services' error.
 **/
 STATIC
 EFI_STATUS
@@ -131,21 +122,6 @@ RunOnDisabledAps (
   return EFI_SUCCESS;
 }
 
-/**
-  Runs a function on every CPU: on all APs at once, and on this one, the BSP.
-
-  APs that the firmware had disabled are woken for it, since an OS can wake them too, and
-  disabled again.
-
-  @param[in]     Cpus      The machine's CPUs.
-  @param[in]     Order     Whether the BSP comes before the APs or after them.
-  @param[in]     Function  What to run.
-  @param[in,out] Context   Given to Function.
-
-  @retval EFI_SUCCESS  The function ran to its end on every CPU.
-  @retval EFI_TIMEOUT  An AP did not come back; it may still be running the function.
-  @retval other        What the MP services returned; no AP runs the function.
-**/
 EFI_STATUS
 ZppRunOnEveryCpu (
   IN     CONST ZPP_CPUS    *Cpus,
@@ -193,15 +169,6 @@ ZppRunOnEveryCpu (
   return EFI_SUCCESS;
 }
 
-/**
-  Finds the APIC IDs of all CPUs.
-
-  @param[in]  Cpus     The machine's CPUs.
-  @param[out] ApicIds  Gets Count IDs, by the CPUs' numbers.
-
-  @retval EFI_SUCCESS  They are known.
-  @retval other        What the MP services returned.
-**/
 EFI_STATUS
 ZppFindApicIds (
   IN  CONST ZPP_CPUS  *Cpus,

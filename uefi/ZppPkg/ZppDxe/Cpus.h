@@ -1,5 +1,5 @@
 /** @file
-  Running a function on every CPU of the machine.
+  Runs a function on every CPU of the machine.
 **/
 #ifndef ZPP_DXE_CPUS_H_
 #define ZPP_DXE_CPUS_H_
@@ -9,19 +9,19 @@
 
 typedef struct {
   EFI_MP_SERVICES_PROTOCOL    *Services;
-  UINTN                       Count; ///< All of the machine's CPUs, the disabled ones too.
+  UINTN                       Count; ///< All CPUs of the machine, including disabled ones.
   UINTN                       Bsp;   ///< This CPU's number.
 } ZPP_CPUS;
 
 typedef enum {
-  ZppBspFirst, ///< A launch: from then on the core sees the INITs that wake the APs (AMD-V).
-  ZppBspLast   ///< A roll-back, for the same reason.
+  ZppBspFirst, ///< For a launch: then the core intercepts the INITs that wake the APs (AMD-V).
+  ZppBspLast   ///< For a rollback, for the same reason.
 } ZPP_CPU_ORDER;
 
 /**
   Runs on one CPU. It must not call boot services.
 
-  @param[in,out] Context  What was given to ZppRunOnEveryCpu().
+  @param[in,out] Context  The Context of ZppRunOnEveryCpu().
   @param[in]     Cpu      The CPU's number, 0 .. Count - 1.
 **/
 typedef
@@ -36,9 +36,9 @@ VOID
 
   @param[out] Cpus  The machine's CPUs.
 
-  @retval EFI_SUCCESS    They are known.
+  @retval EFI_SUCCESS    The CPUs are known.
   @retval EFI_NOT_FOUND  The firmware has no MP services.
-  @retval other          What the MP services returned.
+  @retval other          The MP services' error.
 **/
 EFI_STATUS
 ZppFindCpus (
@@ -46,19 +46,19 @@ ZppFindCpus (
   );
 
 /**
-  Runs a function on every CPU: on all APs at once, and on this one, the BSP.
+  Runs a function on every CPU: on all APs at once, and on the current CPU, which is the BSP.
 
-  APs that the firmware had disabled are woken for it, since an OS can wake them too, and
-  disabled again.
+  APs that the firmware has disabled are enabled for the call and disabled again: an operating
+  system can start them, too.
 
   @param[in]     Cpus      The machine's CPUs.
-  @param[in]     Order     Whether the BSP comes before the APs or after them.
-  @param[in]     Function  What to run.
-  @param[in,out] Context   Given to Function.
+  @param[in]     Order     Whether the BSP runs it before the APs or after them.
+  @param[in]     Function  The function.
+  @param[in,out] Context   Passed to Function.
 
-  @retval EFI_SUCCESS  The function ran to its end on every CPU.
-  @retval EFI_TIMEOUT  An AP did not come back; it may still be running the function.
-  @retval other        What the MP services returned; no AP runs the function.
+  @retval EFI_SUCCESS  The function returned on every CPU.
+  @retval EFI_TIMEOUT  An AP did not return; it may still run the function.
+  @retval other        The MP services' error; no AP runs the function.
 **/
 EFI_STATUS
 ZppRunOnEveryCpu (
@@ -69,13 +69,13 @@ ZppRunOnEveryCpu (
   );
 
 /**
-  Finds the APIC IDs of all CPUs.
+  Gets the APIC IDs of all CPUs.
 
   @param[in]  Cpus     The machine's CPUs.
-  @param[out] ApicIds  Gets Count IDs, by the CPUs' numbers.
+  @param[out] ApicIds  Receives Count IDs, indexed by CPU number.
 
-  @retval EFI_SUCCESS  They are known.
-  @retval other        What the MP services returned.
+  @retval EFI_SUCCESS  The IDs are known.
+  @retval other        The MP services' error.
 **/
 EFI_STATUS
 ZppFindApicIds (

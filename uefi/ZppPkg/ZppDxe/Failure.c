@@ -1,5 +1,5 @@
 /** @file
-  How the driver says why there is no hypervisor.
+  Reports why the hypervisor did not start.
 **/
 #include "Failure.h"
 
@@ -9,13 +9,6 @@
 
 #define REASON_MAX  256
 
-/**
-  The EFI status for a status of the loader or the core.
-
-  @param[in] Status  The status.
-
-  @return The closest EFI status; EFI_SUCCESS only for ZPP_OK.
-**/
 EFI_STATUS
 ZppEfiStatus (
   IN enum zpp_status  Status
@@ -42,20 +35,8 @@ ZppEfiStatus (
   }
 }
 
-/**
-  Leaves the driver with a reason, which whoever started it gets as exit data.
-
-  Returns only if the firmware has no memory for the reason or refuses to leave.
-
-  @param[in] ImageHandle  The driver's image.
-  @param[in] Status       The EFI status to leave with, an error.
-  @param[in] Reason       One line of ASCII text.
-  @param[in] Detail       What the reason is about; may be empty.
-
-  @return Status.
-**/
 EFI_STATUS
-ZppExit (
+ZppExitWithReason (
   IN EFI_HANDLE   ImageHandle,
   IN EFI_STATUS   Status,
   IN CONST CHAR8  *Reason,
@@ -66,7 +47,7 @@ ZppExit (
   UINTN        Length;
   CONST CHAR8  *Format;
 
-  // Exit() wants the data in pool memory, and the caller of StartImage() frees it.
+  // Exit() requires pool memory for the data, which the caller of StartImage() frees.
   if (EFI_ERROR (gBS->AllocatePool (EfiBootServicesData, REASON_MAX * sizeof (CHAR16), (VOID **)&Text))) {
     return Status;
   }

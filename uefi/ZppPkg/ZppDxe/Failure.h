@@ -1,5 +1,5 @@
 /** @file
-  How the driver says why there is no hypervisor.
+  Reports why the hypervisor did not start.
 **/
 #ifndef ZPP_DXE_FAILURE_H_
 #define ZPP_DXE_FAILURE_H_
@@ -8,7 +8,7 @@
 #include <zpp/status.h>
 
 /**
-  The EFI status for a status of the loader or the core.
+  Converts a status of the loader or the core to an EFI status.
 
   @param[in] Status  The status.
 
@@ -20,19 +20,19 @@ ZppEfiStatus (
   );
 
 /**
-  Leaves the driver with a reason, which whoever started it gets as exit data.
+  Exits the driver and passes a reason to the caller of StartImage() as exit data.
 
-  Returns only if the firmware has no memory for the reason or refuses to leave.
+  Returns only if the firmware is out of memory or Exit() fails.
 
   @param[in] ImageHandle  The driver's image.
-  @param[in] Status       The EFI status to leave with, an error.
+  @param[in] Status       The exit status, an error.
   @param[in] Reason       One line of ASCII text.
-  @param[in] Detail       What the reason is about; may be empty.
+  @param[in] Detail       Added to the reason in parentheses; may be empty.
 
   @return Status.
 **/
 EFI_STATUS
-ZppExit (
+ZppExitWithReason (
   IN EFI_HANDLE   ImageHandle,
   IN EFI_STATUS   Status,
   IN CONST CHAR8  *Reason,

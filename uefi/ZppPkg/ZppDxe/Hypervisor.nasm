@@ -1,5 +1,5 @@
 ;; @file
-;  hypervisor.elf as it was built, inside the driver's read-only data.
+;  hypervisor.elf, unchanged, in the driver's read-only data.
 ;;
 
     DEFAULT REL

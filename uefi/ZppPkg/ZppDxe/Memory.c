@@ -1,5 +1,5 @@
 /** @file
-  The hypervisor's memory: reserved from the OS, in as few pieces as the firmware has it.
+  The hypervisor's memory: reserved from the OS, in as few ranges as possible.
 **/
 #include "Memory.h"
 
@@ -8,10 +8,10 @@
 /**
   Allocates one more range, as large as possible up to a limit.
 
-  @param[in]     MaxPages  The most that is wanted.
-  @param[in,out] Memory    Gets the range appended.
+  @param[in]     MaxPages  The limit.
+  @param[in,out] Memory    The ranges, to which it is appended.
 
-  @return The range's pages, or 0 if there is no memory left.
+  @return The range's pages, or 0 if no memory is left.
 **/
 STATIC
 UINTN
@@ -35,15 +35,6 @@ AllocateRange (
   return 0;
 }
 
-/**
-  Allocates memory that the OS will leave alone for ever.
-
-  @param[in]  Pages   How many pages of 4 KiB.
-  @param[out] Memory  The ranges that were allocated.
-
-  @retval EFI_SUCCESS           All of it was allocated.
-  @retval EFI_OUT_OF_RESOURCES  The machine has not enough memory; nothing stays allocated.
-**/
 EFI_STATUS
 ZppAllocateMemory (
   IN  UINTN       Pages,
@@ -66,11 +57,6 @@ ZppAllocateMemory (
   return EFI_SUCCESS;
 }
 
-/**
-  Gives the memory back to the firmware.
-
-  @param[in,out] Memory  What ZppAllocateMemory() allocated; empty afterwards.
-**/
 VOID
 ZppFreeMemory (
   IN OUT ZPP_MEMORY  *Memory

@@ -1,5 +1,5 @@
 /** @file
-  The hypervisor's memory: reserved from the OS, in as few pieces as the firmware has it.
+  The hypervisor's memory: reserved from the OS, in as few ranges as possible.
 **/
 #ifndef ZPP_DXE_MEMORY_H_
 #define ZPP_DXE_MEMORY_H_
@@ -13,13 +13,13 @@ typedef struct {
 } ZPP_MEMORY;
 
 /**
-  Allocates memory that the OS will leave alone for ever.
+  Allocates memory that the OS never uses (EfiReservedMemoryType).
 
-  @param[in]  Pages   How many pages of 4 KiB.
+  @param[in]  Pages   The number of 4 KiB pages.
   @param[out] Memory  The ranges that were allocated.
 
-  @retval EFI_SUCCESS           All of it was allocated.
-  @retval EFI_OUT_OF_RESOURCES  The machine has not enough memory; nothing stays allocated.
+  @retval EFI_SUCCESS           All pages are allocated.
+  @retval EFI_OUT_OF_RESOURCES  There is not enough memory; nothing stays allocated.
 **/
 EFI_STATUS
 ZppAllocateMemory (
@@ -28,9 +28,9 @@ ZppAllocateMemory (
   );
 
 /**
-  Gives the memory back to the firmware.
+  Frees the memory.
 
-  @param[in,out] Memory  What ZppAllocateMemory() allocated; empty afterwards.
+  @param[in,out] Memory  The ranges from ZppAllocateMemory(); empty afterwards.
 **/
 VOID
 ZppFreeMemory (

@@ -1,5 +1,5 @@
 /** @file
-  What the user may set about the hypervisor.
+  The user's settings for the hypervisor.
 **/
 #include "Settings.h"
 
@@ -12,7 +12,7 @@
 #define LOAD_OPTIONS_MAX  256
 
 /**
-  Reads a whole word as a number, decimal or 0x-prefixed hexadecimal.
+  Parses a word as a number, decimal or 0x-prefixed hexadecimal.
 
   @param[in]  Text   The word; ends at a blank or at the end of the string.
   @param[out] Value  The number.
@@ -44,10 +44,10 @@ ReadNumber (
 }
 
 /**
-  Finds a word's value: the text right after Name in Text.
+  Finds the value of a setting: the text right after Name in Text.
 
   @param[in] Text  The load options.
-  @param[in] Name  Name of a setting with its '='.
+  @param[in] Name  The setting's name with its '='.
 
   @return The value, or NULL if the setting is absent.
 **/
@@ -68,18 +68,6 @@ FindValue (
   return Found == NULL ? NULL : Found + StrLen (Name);
 }
 
-/**
-  Reads the settings from a driver's load options, such as L"serial=0x2f8".
-
-  Words that are no setting are ignored: a Driver#### option may carry anything.
-
-  @param[in]  LoadOptions      The load options, UTF-16; may be NULL.
-  @param[in]  LoadOptionsSize  Their size in bytes.
-  @param[out] Settings         The build's defaults, overridden by the load options.
-
-  @retval EFI_SUCCESS            The settings are complete.
-  @retval EFI_INVALID_PARAMETER  A setting's value is not valid.
-**/
 EFI_STATUS
 ZppReadSettings (
   IN  CONST VOID    *LoadOptions OPTIONAL,
@@ -99,7 +87,7 @@ ZppReadSettings (
     return EFI_SUCCESS;
   }
 
-  // Nothing says that load options are aligned or end with a zero.
+  // Load options may be unaligned and lack a terminating zero.
   Length = LoadOptionsSize / sizeof (CHAR16);
   CopyMem (Text, LoadOptions, Length * sizeof (CHAR16));
   Text[Length] = L'\0';

@@ -1,5 +1,5 @@
 /** @file
-  What the user may set about the hypervisor.
+  The user's settings for the hypervisor.
 **/
 #ifndef ZPP_DXE_SETTINGS_H_
 #define ZPP_DXE_SETTINGS_H_
@@ -8,19 +8,19 @@
 
 typedef struct {
   UINT16     SerialPort;      ///< I/O port of the log's 16550 UART, 0 for none.
-  BOOLEAN    WaitForDebugger; ///< The core waits for a debugger before the first launch.
+  BOOLEAN    WaitForDebugger; ///< Wait for a debugger before the first launch.
 } ZPP_SETTINGS;
 
 /**
   Reads the settings from a driver's load options, such as L"serial=0x2f8".
 
-  Words that are no setting are ignored: a Driver#### option may carry anything.
+  Other words are ignored: a Driver#### option may contain anything.
 
   @param[in]  LoadOptions      The load options, UTF-16; may be NULL.
   @param[in]  LoadOptionsSize  Their size in bytes.
   @param[out] Settings         The build's defaults, overridden by the load options.
 
-  @retval EFI_SUCCESS            The settings are complete.
+  @retval EFI_SUCCESS            Settings is valid.
   @retval EFI_INVALID_PARAMETER  A setting's value is not valid.
 **/
 EFI_STATUS

@@ -1,10 +1,8 @@
 /** @file
-  The hypervisor's UEFI loader: takes every CPU of the machine, then stays out of the way.
+  The hypervisor's UEFI loader: launches the hypervisor on every CPU of the machine.
 **/
-#include "Cpus.h"
+#include "Core.h"
 #include "Failure.h"
-#include "Memory.h"
-#include "Settings.h"
 
 #include <Library/BaseLib.h>
 #include <Library/BaseMemoryLib.h>
@@ -13,61 +11,19 @@
 #include <Protocol/LoadedImage.h>
 
 #include <loader/cpu.h>
-#include <loader/loader.h>
-
-extern CONST UINT8  gHypervisorElf[];
-extern CONST UINT8  gHypervisorElfEnd[];
-
-#define HYPERVISOR_ELF_SIZE  ((UINT64)(gHypervisorElfEnd - gHypervisorElf))
 
 typedef struct {
   ZPP_CPUS             Cpus;
   ZPP_MEMORY           Memory;
   struct zpp_loader    Loader;
-  enum zpp_status      *CpuStatus; ///< What each CPU's launch answered.
-  UINTN                FailedCpu;  ///< The first that was not launched.
-  UINT32               *ApicIds;   ///< Each CPU's.
+  enum zpp_status      *CpuStatus; ///< The result of each CPU's launch.
+  UINTN                FailedCpu;  ///< The first CPU that was not launched.
+  UINT32               *ApicIds;   ///< The APIC ID of each CPU.
   CHAR8                Detail[sizeof (((struct zpp_cpu_call *)0)->detail)];
 } ZPP_LAUNCH;
 
 /**
-  UEFI maps memory one to one.
-
-  @param[in] Context   Not used.
-  @param[in] Physical  A physical address.
-
-  @return The same address.
-**/
-STATIC
-VOID *
-VirtualOf (
-  IN VOID      *Context,
-  IN uint64_t  Physical
-  )
-{
-  return (VOID *)(UINTN)Physical;
-}
-
-/**
-  UEFI maps memory one to one.
-
-  @param[in] Context  Not used.
-  @param[in] Virtual  A virtual address.
-
-  @return The same address.
-**/
-STATIC
-uint64_t
-PhysicalOf (
-  IN VOID        *Context,
-  IN CONST VOID  *Virtual
-  )
-{
-  return (UINTN)Virtual;
-}
-
-/**
-  Launches the hypervisor on the CPU that runs it.
+  Launches the hypervisor on the current CPU.
 
   @param[in,out] Context  The ZPP_LAUNCH.
   @param[in]     Cpu      This CPU's number.
@@ -82,7 +38,7 @@ LaunchCpu (
   ZPP_LAUNCH  *Launch;
 
   Launch = Context;
-  // Without the BSP, which comes first, no AP may be launched.
+  // The BSP is launched first. If that fails, no AP may be launched.
   if ((Cpu != Launch->Cpus.Bsp) && (Launch->CpuStatus[Launch->Cpus.Bsp] != ZPP_OK)) {
     return;
   }
@@ -91,7 +47,7 @@ LaunchCpu (
 }
 
 /**
-  Takes the hypervisor off the CPU that runs it, if it is there.
+  Devirtualizes the current CPU if it was launched.
 
   @param[in,out] Context  The ZPP_LAUNCH.
   @param[in]     Cpu      This CPU's number.
@@ -110,12 +66,12 @@ DevirtualizeCpu (
 }
 
 /**
-  The first status of a CPU that is not ZPP_OK.
+  Finds the first CPU that was not launched.
 
   @param[in,out] Launch  The launch, after it ran on every CPU; gets that CPU's number.
 
-  @retval ZPP_OK  Every CPU is held.
-  @retval other   Why a CPU is not held.
+  @retval ZPP_OK  Every CPU is launched.
+  @retval other   The status of that CPU.
 **/
 STATIC
 enum zpp_status
@@ -141,9 +97,9 @@ FirstFailure (
 }
 
 /**
-  Copies what a failure is about out of the memory that is about to be freed.
+  Saves the detail of a failure, which is in the memory that is about to be freed.
 
-  @param[in,out] Launch  The launch; no CPU is held.
+  @param[in,out] Launch  The launch; no CPU is virtualized.
 **/
 STATIC
 VOID
@@ -158,55 +114,13 @@ SaveDetail (
 }
 
 /**
-  Allocates the hypervisor's memory and prepares it there.
-
-  @param[in,out] Launch    The launch; its CPUs are known.
-  @param[in]     Settings  The user's settings.
-
-  @retval ZPP_OK  The hypervisor may be launched.
-  @retval other   Why not.
-**/
-STATIC
-enum zpp_status
-Prepare (
-  IN OUT ZPP_LAUNCH          *Launch,
-  IN     CONST ZPP_SETTINGS  *Settings
-  )
-{
-  struct zpp_loader_request  Request;
-  UINT64                     Pages;
-
-  Pages = zpp_loader_pages (gHypervisorElf, HYPERVISOR_ELF_SIZE, (UINT32)Launch->Cpus.Count);
-  if (Pages == 0) {
-    return ZPP_BAD_ELF;
-  }
-
-  if (EFI_ERROR (ZppAllocateMemory ((UINTN)Pages, &Launch->Memory))) {
-    return ZPP_NO_MEMORY;
-  }
-
-  Request = (struct zpp_loader_request) {
-    .os                = { .virtual_of = VirtualOf, .physical_of = PhysicalOf },
-    .elf               = gHypervisorElf,
-    .elf_size          = HYPERVISOR_ELF_SIZE,
-    .ranges            = Launch->Memory.Ranges,
-    .range_count       = Launch->Memory.Count,
-    .cpu_count         = (UINT32)Launch->Cpus.Count,
-    .apic_ids          = Launch->ApicIds,
-    .serial_port       = Settings->SerialPort,
-    .wait_for_debugger = Settings->WaitForDebugger,
-  };
-  return zpp_loader_prepare (&Launch->Loader, &Request);
-}
-
-/**
-  Launches the hypervisor on every CPU and commits it, or leaves every CPU as it was.
+  Launches the hypervisor on every CPU and commits, or rolls back on every CPU.
 
   @param[in,out] Launch     The launch, prepared.
-  @param[out]    EfiStatus  What the firmware's MP services said.
+  @param[out]    EfiStatus  The result of the MP services.
 
-  @retval ZPP_OK  EfiStatus decides: EFI_SUCCESS, the hypervisor holds every CPU.
-  @retval other   Why the hypervisor holds no CPU.
+  @retval ZPP_OK  Every CPU is virtualized if EfiStatus is EFI_SUCCESS, none otherwise.
+  @retval other   The error; no CPU is virtualized.
 **/
 STATIC
 enum zpp_status
@@ -216,7 +130,7 @@ LaunchAll (
   )
 {
   enum zpp_status  Status;
-  EFI_STATUS       Devirtualized;
+  EFI_STATUS       RollbackStatus;
 
   *EfiStatus = ZppRunOnEveryCpu (&Launch->Cpus, ZppBspFirst, LaunchCpu, Launch);
   Status     = EFI_ERROR (*EfiStatus) ? ZPP_OK : FirstFailure (Launch);
@@ -227,9 +141,9 @@ LaunchAll (
     }
   }
 
-  Devirtualized = ZppRunOnEveryCpu (&Launch->Cpus, ZppBspLast, DevirtualizeCpu, Launch);
-  if (EFI_ERROR (*EfiStatus) || EFI_ERROR (Devirtualized)) {
-    // A CPU did not answer: it may still be in the hypervisor, which therefore keeps its memory.
+  RollbackStatus = ZppRunOnEveryCpu (&Launch->Cpus, ZppBspLast, DevirtualizeCpu, Launch);
+  if (EFI_ERROR (*EfiStatus) || EFI_ERROR (RollbackStatus)) {
+    // A CPU did not answer and may still run the hypervisor: do not free the memory.
     Launch->Memory.Count = 0;
   } else {
     SaveDetail (Launch);
@@ -239,13 +153,13 @@ LaunchAll (
 }
 
 /**
-  Finds the machine's CPUs, and makes room for what is noted of each.
+  Finds the machine's CPUs, and allocates the per-CPU arrays.
 
   @param[in,out] Launch  Zero-filled; gets the CPUs.
-  @param[out]    Reason  What is wrong.
+  @param[out]    Reason  The reason of a failure.
 
   @retval EFI_SUCCESS  The CPUs are known.
-  @retval other        They are not.
+  @retval other        The error.
 **/
 STATIC
 EFI_STATUS
@@ -257,7 +171,7 @@ FindCpus (
   EFI_STATUS  Status;
   UINTN       Cpu;
 
-  *Reason = "the firmware has no multi-processor services";
+  *Reason = "the firmware has no MP services";
   Status  = ZppFindCpus (&Launch->Cpus);
   if (EFI_ERROR (Status)) {
     return Status;
@@ -270,23 +184,23 @@ FindCpus (
     return EFI_OUT_OF_RESOURCES;
   }
 
-  // Stays for a CPU that the firmware never ran.
+  // The status of a CPU that the firmware never starts.
   for (Cpu = 0; Cpu < Launch->Cpus.Count; Cpu++) {
     Launch->CpuStatus[Cpu] = ZPP_BAD_CALL;
   }
 
-  *Reason = "the firmware does not know its CPUs";
+  *Reason = "the firmware does not report the APIC ID of every CPU";
   return ZppFindApicIds (&Launch->Cpus, Launch->ApicIds);
 }
 
 /**
-  Gives back what FindCpus() made room for.
+  Frees the per-CPU arrays.
 
   @param[in,out] Launch  The launch.
 **/
 STATIC
 VOID
-ForgetCpus (
+FreeCpus (
   IN OUT ZPP_LAUNCH  *Launch
   )
 {
@@ -300,14 +214,14 @@ ForgetCpus (
 }
 
 /**
-  Does the driver's work.
+  Starts the hypervisor.
 
   @param[in]     ImageHandle  The driver's image.
   @param[in]     Settings     The user's settings.
   @param[in,out] Launch       Zero-filled.
 
-  @retval EFI_SUCCESS  The hypervisor holds every CPU.
-  @retval other        It holds none; the exit data says why.
+  @retval EFI_SUCCESS  Every CPU is virtualized.
+  @retval other        No CPU is; the exit data gives the reason.
 **/
 STATIC
 EFI_STATUS
@@ -323,28 +237,28 @@ Run (
 
   EfiStatus = FindCpus (Launch, &Reason);
   if (EFI_ERROR (EfiStatus)) {
-    ForgetCpus (Launch);
-    return ZppExit (ImageHandle, EfiStatus, Reason, "");
+    FreeCpus (Launch);
+    return ZppExitWithReason (ImageHandle, EfiStatus, Reason, "");
   }
 
-  Status = Prepare (Launch, Settings);
+  Status = ZppPrepareCore (&Launch->Loader, &Launch->Memory, &Launch->Cpus, Launch->ApicIds, Settings);
   if (Status == ZPP_OK) {
     Status = LaunchAll (Launch, &EfiStatus);
   } else {
     SaveDetail (Launch);
   }
 
-  ForgetCpus (Launch);
+  FreeCpus (Launch);
   if ((Status == ZPP_OK) && !EFI_ERROR (EfiStatus)) {
     return EFI_SUCCESS;
   }
 
   ZppFreeMemory (&Launch->Memory);
   if (Status == ZPP_OK) {
-    return ZppExit (ImageHandle, EfiStatus, "the firmware did not start every CPU", "");
+    return ZppExitWithReason (ImageHandle, EfiStatus, "the firmware did not start every CPU", "");
   }
 
-  return ZppExit (ImageHandle, ZppEfiStatus (Status), zpp_status_text (Status), Launch->Detail);
+  return ZppExitWithReason (ImageHandle, ZppEfiStatus (Status), zpp_status_text (Status), Launch->Detail);
 }
 
 /**
@@ -353,9 +267,9 @@ Run (
   @param[in] ImageHandle  The driver's image.
   @param[in] SystemTable  The system table.
 
-  @retval EFI_SUCCESS          The hypervisor holds every CPU; the driver stays loaded.
-  @retval EFI_ALREADY_STARTED  A hypervisor holds the CPUs already.
-  @retval other                There is no hypervisor; the exit data says why.
+  @retval EFI_SUCCESS          Every CPU is virtualized; the driver stays loaded.
+  @retval EFI_ALREADY_STARTED  zpp is already running on this machine.
+  @retval other                The hypervisor did not start; the exit data gives the reason.
 **/
 EFI_STATUS
 EFIAPI
@@ -370,7 +284,7 @@ ZppDxeEntryPoint (
   EFI_STATUS                 Status;
 
   if (zpp_cpu_is_held ()) {
-    return ZppExit (ImageHandle, EFI_ALREADY_STARTED, "zpp holds this machine already", "");
+    return ZppExitWithReason (ImageHandle, EFI_ALREADY_STARTED, "zpp is already running on this machine", "");
   }
 
   Status = gBS->HandleProtocol (ImageHandle, &gEfiLoadedImageProtocolGuid, (VOID **)&Image);
@@ -380,7 +294,7 @@ ZppDxeEntryPoint (
 
   Status = ZppReadSettings (Image->LoadOptions, Image->LoadOptionsSize, &Settings);
   if (EFI_ERROR (Status)) {
-    return ZppExit (ImageHandle, Status, "the load option serial= is no I/O port", "");
+    return ZppExitWithReason (ImageHandle, Status, "the load option serial= is not the I/O port of a UART (0 to 0xfff8)", "");
   }
 
   ZeroMem (&Launch, sizeof (Launch));

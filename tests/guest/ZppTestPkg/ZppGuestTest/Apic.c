@@ -1,5 +1,5 @@
 /** @file
-  The local APIC of the CPU that runs it, in either mode.
+  The local APIC of the current CPU, in xAPIC or x2APIC mode.
 **/
 #include "Apic.h"
 
@@ -17,12 +17,6 @@
 #define ICR_ASSERT        BIT14
 #define ICR_PENDING       BIT12
 
-/**
-  Tells whether the local APIC is in x2APIC mode.
-
-  @retval TRUE   It is.
-  @retval FALSE  Its registers are in memory.
-**/
 BOOLEAN
 ZppApicIsX2 (
   VOID
@@ -31,9 +25,6 @@ ZppApicIsX2 (
   return (AsmReadMsr64 (MSR_APIC_BASE) & APIC_BASE_X2) != 0;
 }
 
-/**
-  Switches this CPU's local APIC to x2APIC mode. The CPU must have it (CPUID.1:ECX[21]).
-**/
 VOID
 ZppApicEnterX2 (
   VOID
@@ -43,9 +34,9 @@ ZppApicEnterX2 (
 }
 
 /**
-  The registers in memory.
+  The base address of the registers in xAPIC mode.
 
-  @return The first one's address.
+  @return The address.
 **/
 STATIC
 UINTN
@@ -56,11 +47,6 @@ Base (
   return (UINTN)(AsmReadMsr64 (MSR_APIC_BASE) & APIC_BASE_MASK);
 }
 
-/**
-  The address of the EOI register.
-
-  @return Its address, or 0 in x2APIC mode.
-**/
 UINT64
 ZppApicEoiAddress (
   VOID
@@ -69,13 +55,6 @@ ZppApicEoiAddress (
   return ZppApicIsX2 () ? 0 : Base () + APIC_EOI;
 }
 
-/**
-  Reads a register.
-
-  @param[in] Register  Its offset in memory.
-
-  @return Its value.
-**/
 UINT32
 ZppApicRead (
   IN UINT32  Register
@@ -88,12 +67,6 @@ ZppApicRead (
   return *(volatile UINT32 *)(Base () + Register);
 }
 
-/**
-  Writes a register.
-
-  @param[in] Register  Its offset in memory.
-  @param[in] Value     Its new value.
-**/
 VOID
 ZppApicWrite (
   IN UINT32  Register,
@@ -107,11 +80,6 @@ ZppApicWrite (
   }
 }
 
-/**
-  This CPU's local APIC ID.
-
-  @return The ID.
-**/
 UINT32
 ZppApicId (
   VOID
@@ -146,11 +114,6 @@ SendSelf (
   }
 }
 
-/**
-  Sends an interrupt to this CPU, and waits until it has been sent.
-
-  @param[in] Vector  The vector.
-**/
 VOID
 ZppApicInterruptSelf (
   IN UINT8  Vector
@@ -159,9 +122,6 @@ ZppApicInterruptSelf (
   SendSelf (ICR_FIXED | ICR_ASSERT | Vector);
 }
 
-/**
-  Sends an NMI to this CPU, and waits until it has been sent.
-**/
 VOID
 ZppApicNmiSelf (
   VOID

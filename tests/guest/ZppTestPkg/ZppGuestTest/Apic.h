@@ -1,5 +1,5 @@
 /** @file
-  The local APIC of the CPU that runs it, in either mode.
+  The local APIC of the current CPU, in xAPIC or x2APIC mode.
 **/
 #ifndef ZPP_TEST_APIC_H_
 #define ZPP_TEST_APIC_H_
@@ -12,10 +12,10 @@
 #define APIC_EOI      0xb0
 
 /**
-  Tells whether the local APIC is in x2APIC mode.
+  Checks whether the local APIC is in x2APIC mode.
 
   @retval TRUE   It is.
-  @retval FALSE  Its registers are in memory.
+  @retval FALSE  It is in xAPIC mode.
 **/
 BOOLEAN
 ZppApicIsX2 (
@@ -23,7 +23,7 @@ ZppApicIsX2 (
   );
 
 /**
-  Switches this CPU's local APIC to x2APIC mode. The CPU must have it (CPUID.1:ECX[21]).
+  Switches this CPU's local APIC to x2APIC mode. The CPU must support it (CPUID.1:ECX[21]).
 **/
 VOID
 ZppApicEnterX2 (
@@ -43,7 +43,7 @@ ZppApicEoiAddress (
 /**
   Reads a register.
 
-  @param[in] Register  Its offset in memory.
+  @param[in] Register  Its offset in xAPIC mode.
 
   @return Its value.
 **/
@@ -55,7 +55,7 @@ ZppApicRead (
 /**
   Writes a register.
 
-  @param[in] Register  Its offset in memory.
+  @param[in] Register  Its offset in xAPIC mode.
   @param[in] Value     Its new value.
 **/
 VOID

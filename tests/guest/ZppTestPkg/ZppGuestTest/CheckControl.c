@@ -23,7 +23,7 @@
 #define CR4_TSD         BIT2
 
 /**
-  Checks that CR0 takes a bit either way, and gives it its value back.
+  Checks that a bit of CR0 can be set and cleared, and restores CR0.
 
   @param[in,out] Cpu   The CPU.
   @param[in]     What  The bit's name.
@@ -63,7 +63,7 @@ Cr0Toggles (
 
 STATIC
 VOID
-Cr0Refuses (
+Cr0Faults (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
@@ -73,7 +73,7 @@ Cr0Refuses (
   ZppExpect (Cpu, "fault on NW without CD", VECTOR_GP, ZppWriteCr0 (Cpu, (Cr0 | CR0_NW) & ~(UINT64)CR0_CD));
   ZppExpect (Cpu, "fault on PG without PE", VECTOR_GP, ZppWriteCr0 (Cpu, Cr0 & ~(UINT64)CR0_PE));
   ZppExpect (Cpu, "fault on an upper bit", VECTOR_GP, ZppWriteCr0 (Cpu, Cr0 | LShiftU64 (1, 40)));
-  ZppExpect (Cpu, "CR0 after all that", Cr0, AsmReadCr0 ());
+  ZppExpect (Cpu, "CR0 afterwards", Cr0, AsmReadCr0 ());
 }
 
 STATIC
@@ -121,12 +121,12 @@ Cr4Toggles (
     ZppWriteCr4 (Cpu, Cr4);
   }
 
-  ZppExpect (Cpu, "CR4 after all that", Cr4, AsmReadCr4 ());
+  ZppExpect (Cpu, "CR4 afterwards", Cr4, AsmReadCr4 ());
 }
 
 STATIC
 VOID
-Cr4Refuses (
+Cr4Faults (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
@@ -135,7 +135,7 @@ Cr4Refuses (
   Cr4 = AsmReadCr4 ();
   ZppExpect (Cpu, "fault on a reserved bit", VECTOR_GP, ZppWriteCr4 (Cpu, Cr4 | CR4_RESERVED));
   ZppExpect (Cpu, "fault on clearing PAE", VECTOR_GP, ZppWriteCr4 (Cpu, Cr4 & ~(UINT64)CR4_PAE));
-  ZppExpect (Cpu, "CR4 after all that", Cr4, AsmReadCr4 ());
+  ZppExpect (Cpu, "CR4 afterwards", Cr4, AsmReadCr4 ());
 }
 
 STATIC
@@ -150,8 +150,8 @@ Cr4HidesVmx (
   ZppExpect (Cpu, "VMXE", 0, Cr4 & CR4_VMXE);
   ZppExpect (Cpu, "fault on setting VMXE", VECTOR_GP, ZppWriteCr4 (Cpu, Cr4 | CR4_VMXE));
   ZppExpect (Cpu, "fault on setting SMXE", VECTOR_GP, ZppWriteCr4 (Cpu, Cr4 | CR4_SMXE));
-  ZppExpect (Cpu, "CR4 after that", Cr4, AsmReadCr4 ());
-  ZppExpect (Cpu, "fault on writing CR4 back", VECTOR_NONE, ZppWriteCr4 (Cpu, Cr4 & ~(UINT64)CR4_VMXE));
+  ZppExpect (Cpu, "CR4 afterwards", Cr4, AsmReadCr4 ());
+  ZppExpect (Cpu, "fault on restoring CR4", VECTOR_NONE, ZppWriteCr4 (Cpu, Cr4 & ~(UINT64)CR4_VMXE));
 }
 
 STATIC
@@ -176,12 +176,12 @@ Cr3AndCr8 (
 }
 
 CONST ZPP_CHECK  gZppControlChecks[] = {
-  { "CR0 bits read as written",          CheckAlways,  Cr0Toggles  },
-  { "CR0 refuses what hardware refuses", CheckVtxHeld, Cr0Refuses  },
-  { "CLTS, LMSW and SMSW",               CheckAlways, CltsLmswSmsw },
-  { "CR4 bits read as written",          CheckAlways, Cr4Toggles   },
-  { "CR4 refuses what hardware refuses", CheckVtxHeld, Cr4Refuses  },
-  { "CR4.VMXE reads 0 and gives #GP",    CheckHeld,   Cr4HidesVmx  },
-  { "CR3 and CR8 read as written",       CheckAlways, Cr3AndCr8    },
+  { "CR0 bits read as written",             CheckAlways, Cr0Toggles   },
+  { "CR0 faults as on hardware",            CheckVtx,    Cr0Faults    },
+  { "CLTS, LMSW and SMSW",                  CheckAlways, CltsLmswSmsw },
+  { "CR4 bits read as written",             CheckAlways, Cr4Toggles   },
+  { "CR4 faults as on hardware",            CheckVtx,    Cr4Faults    },
+  { "CR4.VMXE reads 0 and writes give #GP", CheckZpp,    Cr4HidesVmx  },
+  { "CR3 and CR8 read as written",          CheckAlways, Cr3AndCr8    },
   { NULL }
 };

@@ -1,5 +1,5 @@
 /** @file
-  CPUID: what zpp shows on purpose, what it hides, and what it must leave alone.
+  CPUID: what zpp shows, what it hides, and what it must not change.
 **/
 #include "Checks.h"
 #include "Apic.h"
@@ -16,16 +16,16 @@
 #define CR4_OSXSAVE             BIT18
 
 /**
-  The three registers of a signature, as zpp's in one number.
+  Checks whether a leaf contains zpp's signature.
 
-  @param[in] Leaf  What CPUID gave.
+  @param[in] Leaf  The leaf.
 
-  @retval TRUE   They are zpp's.
-  @retval FALSE  They are not.
+  @retval TRUE   It does.
+  @retval FALSE  It does not.
 **/
 STATIC
 BOOLEAN
-IsSignature (
+HasSignature (
   IN CONST ZPP_CPUID  *Leaf
   )
 {
@@ -34,7 +34,7 @@ IsSignature (
 
 STATIC
 VOID
-SignatureIsThere (
+SignatureIsPresent (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
@@ -58,7 +58,7 @@ SignatureIsAbsent (
   ZPP_CPUID  Leaf;
 
   Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
-  ZppExpect (Cpu, "the signature is there", FALSE, IsSignature (&Leaf));
+  ZppExpect (Cpu, "the signature is present", FALSE, HasSignature (&Leaf));
 }
 
 STATIC
@@ -75,7 +75,7 @@ VersionLeaf (
   ZppExpect (Cpu, "version", ZPP_VERSION, Leaf.Rax);
   ZppExpect (Cpu, "features", Vendor, Leaf.Rbx & (ZPP_FEATURE_VTX | ZPP_FEATURE_AMDV));
   ZppExpect (Cpu, "this CPU's index", Cpu->Cpu, Leaf.Rcx);
-  ZppExpect (Cpu, "CPUs held", Cpu->Test->CpuCount, Leaf.Rdx);
+  ZppExpect (Cpu, "virtualized CPUs", Cpu->Test->CpuCount, Leaf.Rdx);
 }
 
 STATIC
@@ -136,16 +136,16 @@ OsxsaveMirrorsCr4 (
 }
 
 CONST ZPP_CHECK  gZppIdentityChecks[] = {
-  { "CPUID shows zpp's signature",         CheckHeld, SignatureIsThere  },
-  { "CPUID does not show zpp's signature", CheckBare, SignatureIsAbsent },
+  { "CPUID shows zpp's signature",         CheckZpp,  SignatureIsPresent },
+  { "CPUID does not show zpp's signature", CheckBare, SignatureIsAbsent  },
   { NULL }
 };
 
 CONST ZPP_CHECK  gZppCpuidChecks[] = {
-  { "CPUID version leaf",                      CheckHeld,   VersionLeaf            },
-  { "CPUID hides VMX, SMX and SVM",            CheckHeld,   VirtualizationIsHidden },
-  { "CPUID takes EAX and gives 32-bit values", CheckAlways, LeafIsEaxOnly          },
-  { "CPUID initial APIC ID",                   CheckAlways, ApicIdIsThisCpus       },
-  { "CPUID OSXSAVE mirrors CR4",               CheckAlways, OsxsaveMirrorsCr4      },
+  { "CPUID version leaf",                            CheckZpp,    VersionLeaf            },
+  { "CPUID hides VMX, SMX and SVM",                  CheckZpp,    VirtualizationIsHidden },
+  { "CPUID uses EAX only and returns 32-bit values", CheckAlways, LeafIsEaxOnly          },
+  { "CPUID initial APIC ID",                         CheckAlways, ApicIdIsThisCpus       },
+  { "CPUID OSXSAVE mirrors CR4",                     CheckAlways, OsxsaveMirrorsCr4      },
   { NULL }
 };

@@ -35,7 +35,7 @@ CpuCount (
 
   Result = ZppCall (Cpu->Test, ZPP_HYPERCALL_CPU_COUNT, 0, 0);
   ZppExpect (Cpu, "status", ZPP_HYPERCALL_OK, Result.Rax);
-  ZppExpect (Cpu, "CPUs held", Cpu->Test->CpuCount, Result.Rbx);
+  ZppExpect (Cpu, "virtualized CPUs", Cpu->Test->CpuCount, Result.Rbx);
 }
 
 STATIC
@@ -60,7 +60,7 @@ ExitCount (
   ZppExpect (Cpu, "exits by 7 CPUIDs", 7, After.Rbx - Before.Rbx);
   ZppExpect (
     Cpu,
-    "status for a CPU that is not there",
+    "status for an invalid CPU",
     ZPP_HYPERCALL_BAD_ARGUMENT,
     ZppCall (Cpu->Test, ZPP_HYPERCALL_EXIT_COUNT, Cpu->Test->CpuCount, Reason).Rax
     );
@@ -72,7 +72,7 @@ ExitCount (
     );
   ZppExpect (
     Cpu,
-    "status for an exit reason that is not there",
+    "status for an invalid exit reason",
     ZPP_HYPERCALL_BAD_ARGUMENT,
     ZppCall (Cpu->Test, ZPP_HYPERCALL_EXIT_COUNT, Cpu->Cpu, MAX_UINT64).Rax
     );
@@ -99,7 +99,7 @@ ReadLog (
     ZppExpect (Cpu, "the log begins with zpp:", 0, CompareMem (Text, "zpp: ", sizeof (Text)));
   }
 
-  // All of it, to where nothing has been written yet.
+  // Read to the end of the log.
   for (Position = 0; Position < LOG_BYTES_MAX; Position += 32) {
     Result = ZppCall (Cpu->Test, ZPP_HYPERCALL_READ_LOG, Position, 0);
     if ((Result.Rax == ZPP_HYPERCALL_OK) && (Result.Rsi == 0)) {
@@ -109,13 +109,13 @@ ReadLog (
 
   ZppExpect (Cpu, "the log has an end", TRUE, Position < LOG_BYTES_MAX);
   Result = ZppCall (Cpu->Test, ZPP_HYPERCALL_READ_LOG, MAX_UINT64, 0);
-  ZppExpect (Cpu, "status far behind the end", ZPP_HYPERCALL_OK, Result.Rax);
-  ZppExpect (Cpu, "text far behind the end", 0, Result.Rbx | Result.Rcx | Result.Rdx | Result.Rsi);
+  ZppExpect (Cpu, "status far past the end", ZPP_HYPERCALL_OK, Result.Rax);
+  ZppExpect (Cpu, "text far past the end", 0, Result.Rbx | Result.Rcx | Result.Rdx | Result.Rsi);
 }
 
 STATIC
 VOID
-KeptMemory (
+UsedMemory (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
@@ -153,12 +153,12 @@ LoaderCallsAreRefused (
 }
 
 CONST ZPP_CHECK  gZppHypercallChecks[] = {
-  { "hypercall version",                  CheckHeld, Version               },
-  { "hypercall CPU count",                CheckHeld, CpuCount              },
-  { "hypercall exit count",               CheckHeld, ExitCount             },
-  { "hypercall read log",                 CheckHeld, ReadLog               },
-  { "hypercall memory",                   CheckHeld, KeptMemory            },
-  { "unknown hypercalls",                 CheckHeld, Unknown               },
-  { "the loader's hypercalls are closed", CheckHeld, LoaderCallsAreRefused },
+  { "hypercall version",                   CheckZpp, Version               },
+  { "hypercall CPU count",                 CheckZpp, CpuCount              },
+  { "hypercall exit count",                CheckZpp, ExitCount             },
+  { "hypercall read log",                  CheckZpp, ReadLog               },
+  { "hypercall memory",                    CheckZpp, UsedMemory            },
+  { "unknown hypercalls",                  CheckZpp, Unknown               },
+  { "the loader's hypercalls are refused", CheckZpp, LoaderCallsAreRefused },
   { NULL }
 };

@@ -1,13 +1,13 @@
 /** @file
-  Instructions that give #UD without VMX, SVM and SMX, and cache instructions.
+  Instructions that must give #UD because VMX, SVM and SMX are hidden, and cache instructions.
 **/
 #include "Checks.h"
 #include "Primitives.h"
 
-/// Memory operand of the VMX instructions, never read.
+/// The memory operand of the VMX instructions, never read.
 STATIC UINT64  mOperand[2];
 
-/// A function that is one instruction.
+/// Defines a function that executes one instruction.
 #define INSTRUCTION(Name, Text) \
   STATIC VOID EFIAPI Name (IN OUT VOID *Argument) { \
     __asm__ volatile (Text : : [m] "m" (mOperand), [r] "r" (0ull), "a" (0), "c" (0), "d" (0) : "memory", "rbx", "cc"); \
@@ -98,21 +98,21 @@ CacheInstructions (
   }
 
   AsmWbinvd ();
-  // On a bare machine INVD throws dirty lines away, the firmware's too.
-  if (ZppIsHeld (Cpu->Test)) {
+  // On a bare machine INVD discards all dirty lines, including the firmware's.
+  if (ZppExpectsZpp (Cpu->Test)) {
     Line[0] = 1;
     AsmInvd ();
-    ZppExpect (Cpu, "a line that was dirty before INVD", 1, Line[0]);
+    ZppExpect (Cpu, "a dirty line after INVD", 1, Line[0]);
     Line[0] = 0x5a70705a00000000ull;
   }
 
   for (Index = 0; Index < ARRAY_SIZE (Line); Index++) {
-    ZppExpect (Cpu, "memory after it", 0x5a70705a00000000ull + Index, Line[Index]);
+    ZppExpect (Cpu, "memory afterwards", 0x5a70705a00000000ull + Index, Line[Index]);
   }
 }
 
 CONST ZPP_CHECK  gZppInstructionChecks[] = {
   { "VMX, SVM and SMX instructions give #UD", CheckAlways, UndefinedInstructions },
-  { "WBINVD and INVD keep memory",            CheckAlways, CacheInstructions     },
+  { "WBINVD and INVD preserve memory",        CheckAlways, CacheInstructions     },
   { NULL }
 };

@@ -1,5 +1,5 @@
 /** @file
-  Nested paging: hidden memory, devices, and addresses above RAM.
+  Nested paging: zpp's hidden memory, devices, and addresses above RAM.
 **/
 #include "Checks.h"
 #include "Apic.h"
@@ -21,24 +21,24 @@
 #define ENTRY_LARGE    0x9bull ///< Present, writable, uncached, large.
 #define FOUR_GIB       0x100000000ull
 
-/// Page tables of one CPU with a window on any 2 MiB of physical memory.
+/// Page tables of one CPU with a window to any 2 MiB of physical memory.
 typedef struct {
   UINT64    Top[512];
   UINT64    Gigabytes[512];
   UINT64    Megabytes[512];
 } WINDOW_TABLES;
 
-STATIC EFI_PHYSICAL_ADDRESS  mHidden;      ///< The reserved range where zpp is, 0 if not found.
-STATIC UINT64                mHiddenPages; ///< Its pages; some may be the firmware's own.
-STATIC VOID                  *mSaved;      ///< What was read there.
-STATIC EFI_PHYSICAL_ADDRESS  mHigh;        ///< A page of RAM above 4 GiB for each CPU, 0 if there is none.
+STATIC EFI_PHYSICAL_ADDRESS  mHidden;      ///< The reserved range that contains zpp, 0 if not found.
+STATIC UINT64                mHiddenPages; ///< Its pages; the firmware's own may be among them.
+STATIC VOID                  *mSaved;      ///< The content read there.
+STATIC EFI_PHYSICAL_ADDRESS  mHigh;        ///< One page of RAM above 4 GiB for each CPU, 0 if there is none.
 STATIC WINDOW_TABLES         *mTables;
 
 /**
   Gets the memory map.
 
   @param[out] MapSize         Its size in bytes.
-  @param[out] DescriptorSize  That of an entry.
+  @param[out] DescriptorSize  The size of an entry.
 
   @return The map, which the caller frees, or NULL.
 **/
@@ -66,23 +66,23 @@ GetMemoryMap (
 }
 
 /**
-  Takes an entry of the memory map that is of interest.
+  Checks whether an entry of the memory map is zpp's memory or RAM above 4 GiB.
 
-  @param[in] Entry      The entry.
-  @param[in] KeptPages  How many pages zpp says it keeps.
-  @param[in] CpuCount   How many CPUs there are.
+  @param[in] Entry     The entry.
+  @param[in] ZppPages  The number of pages that zpp reports.
+  @param[in] CpuCount  The number of CPUs.
 **/
 STATIC
 VOID
-LookAtEntry (
+CheckEntry (
   IN CONST EFI_MEMORY_DESCRIPTOR  *Entry,
-  IN UINT64                       KeptPages,
+  IN UINT64                       ZppPages,
   IN UINTN                        CpuCount
   )
 {
-  // The smallest that is large enough: the firmware merges neighbours.
+  // The smallest range that is large enough: the firmware merges adjacent ranges.
   if ((Entry->Type == EfiReservedMemoryType) && ((Entry->Attribute & EFI_MEMORY_WB) != 0) &&
-      (KeptPages != 0) && (Entry->NumberOfPages >= KeptPages) &&
+      (ZppPages != 0) && (Entry->NumberOfPages >= ZppPages) &&
       ((mHidden == 0) || (Entry->NumberOfPages < mHiddenPages)))
   {
     mHidden      = Entry->PhysicalStart;
@@ -96,11 +96,6 @@ LookAtEntry (
   }
 }
 
-/**
-  Finds what the memory checks look at, while boot services may be called.
-
-  @param[in] Test  The test.
-**/
 VOID
 ZppPrepareMemoryChecks (
   IN CONST ZPP_TEST  *Test
@@ -110,17 +105,17 @@ ZppPrepareMemoryChecks (
   UINTN                  MapSize;
   UINTN                  DescriptorSize;
   UINTN                  Offset;
-  UINT64                 KeptPages;
+  UINT64                 ZppPages;
 
   mTables   = AllocatePages (EFI_SIZE_TO_PAGES (Test->CpuCount * sizeof (*mTables)));
-  KeptPages = ZppIsHeld (Test) ? ZppCall (Test, ZPP_HYPERCALL_MEMORY, 0, 0).Rbx : 0;
+  ZppPages  = ZppExpectsZpp (Test) ? ZppCall (Test, ZPP_HYPERCALL_MEMORY, 0, 0).Rbx : 0;
   Map       = GetMemoryMap (&MapSize, &DescriptorSize);
   if (Map == NULL) {
     return;
   }
 
   for (Offset = 0; Offset < MapSize; Offset += DescriptorSize) {
-    LookAtEntry ((EFI_MEMORY_DESCRIPTOR *)((UINTN)Map + Offset), KeptPages, Test->CpuCount);
+    CheckEntry ((EFI_MEMORY_DESCRIPTOR *)((UINTN)Map + Offset), ZppPages, Test->CpuCount);
   }
 
   FreePool (Map);
@@ -148,9 +143,9 @@ HiddenReads (
 }
 
 /**
-  Tells whether this CPU is the one that writes to zpp's memory; the others leave it alone.
+  Checks whether this CPU is the one that writes to zpp's memory.
 
-  @param[in,out] Cpu  The CPU; the check is skipped on the others.
+  @param[in,out] Cpu  The CPU; all others skip the check.
 
   @retval TRUE   It is.
   @retval FALSE  It is not.
@@ -177,7 +172,7 @@ HiddenWrites (
 {
   if (IsWriter (Cpu)) {
     CopyMem (mSaved, (VOID *)(UINTN)mHidden, EFI_PAGES_TO_SIZE ((UINTN)mHiddenPages));
-    // A hypervisor that lived in these pages would run INT3 at its next exit.
+    // A hypervisor in these pages would execute INT3 at the next VM exit.
     SetMem64 ((VOID *)(UINTN)mHidden, EFI_PAGES_TO_SIZE ((UINTN)mHiddenPages), PATTERN);
   }
 }
@@ -216,7 +211,7 @@ LocalApic (
 {
   UINT32  Priority;
 
-  ZppExpect (Cpu, "version is not all ones or zero", TRUE, (ZppApicRead (APIC_VERSION) & 0xff) - 0x10u < 0x10u);
+  ZppExpect (Cpu, "the version is valid", TRUE, (ZppApicRead (APIC_VERSION) & 0xff) - 0x10u < 0x10u);
   Priority = ZppApicRead (APIC_TPR);
   ZppApicWrite (APIC_TPR, 0x20);
   ZppExpect (Cpu, "task priority", 0x20, ZppApicRead (APIC_TPR));
@@ -229,7 +224,7 @@ LocalApic (
   @param[in] Cpu      The CPU.
   @param[in] Address  The physical address.
 
-  @return The byte there.
+  @return The byte at the address.
 **/
 STATIC
 UINT8
@@ -270,7 +265,7 @@ AddressesAboveRam (
     return;
   }
 
-  // What is there does not matter; coming back does.
+  // The value does not matter: the reads must not hang or fault.
   Width = ZppCpuid (0x80000008, 0).Rax & 0xff;
   for (Bit = 36; Bit <= Width; Bit++) {
     ReadPhysical (Cpu, LShiftU64 (1, Bit) - EFI_PAGE_SIZE);
@@ -299,17 +294,17 @@ RamAbove4G (
   }
 
   for (Index = 0; Index < EFI_PAGE_SIZE / sizeof (*Page); Index++) {
-    ZppExpect (Cpu, "what was written", PATTERN + Index + LShiftU64 (Cpu->Cpu, 32), Page[Index]);
+    ZppExpect (Cpu, "the value written", PATTERN + Index + LShiftU64 (Cpu->Cpu, 32), Page[Index]);
   }
 }
 
 CONST ZPP_CHECK  gZppMemoryChecks[] = {
-  { "zpp's memory cannot be read",             CheckHeld,   HiddenReads       },
-  { "zpp's memory takes writes",               CheckHeld,   HiddenWrites      },
-  { "zpp survives them",                       CheckHeld,   SurvivesWrites    },
-  { "zpp's memory takes writes again",         CheckHeld,   RestoreHidden     },
-  { "local APIC",                              CheckAlways, LocalApic         },
-  { "addresses up to the top can be read",     CheckAlways, AddressesAboveRam },
-  { "RAM above 4 GiB",                         CheckAlways, RamAbove4G        },
+  { "zpp's memory cannot be read",        CheckZpp,    HiddenReads       },
+  { "zpp's memory accepts writes",        CheckZpp,    HiddenWrites      },
+  { "zpp survives the writes",            CheckZpp,    SurvivesWrites    },
+  { "zpp's memory accepts writes again",  CheckZpp,    RestoreHidden     },
+  { "local APIC",                         CheckAlways, LocalApic         },
+  { "every physical address can be read", CheckAlways, AddressesAboveRam },
+  { "RAM above 4 GiB",                    CheckAlways, RamAbove4G        },
   { NULL }
 };

@@ -28,12 +28,12 @@
 #define CPUID_1_EDX_MTRR       BIT12
 #define CPUID_80000001_EDX_NX  BIT20
 
-/// Exist on no CPU, and are outside what MSR bitmaps cover: each access is a VM exit.
+/// MSRs that no CPU has, outside the range of the MSR bitmaps: each access is a VM exit.
 STATIC CONST UINT32  mMissing[] = {
   0x2000, 0x3fffffff, 0x40000000, 0x40000001, 0x400000ff, 0xbfffffff, 0xc0002000, 0xdead0000, 0xffffffff
 };
 
-/// AMD's, which zpp knows. They too are outside what VT-x's MSR bitmaps cover.
+/// AMD's MSRs, which zpp handles, outside the range of VT-x's MSR bitmaps.
 STATIC CONST UINT32  mAmd[] = {
   0xc0010020, 0xc0010114, 0xc0010117, 0xc0010118
 };
@@ -72,14 +72,14 @@ VmxMsrs (
 }
 
 /**
-  Checks that there is nothing at an MSR: #GP, or on emulators that know no better, zero.
+  Checks that an MSR does not exist: #GP, or zero on emulators that ignore invalid MSRs.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Index  The MSR.
 **/
 STATIC
 VOID
-IsMissing (
+ExpectMissing (
   IN OUT ZPP_TEST_CPU  *Cpu,
   IN     UINT32        Index
   )
@@ -103,7 +103,7 @@ IsMissing (
 
 STATIC
 VOID
-AreMissing (
+ExpectAllMissing (
   IN OUT ZPP_TEST_CPU  *Cpu,
   IN     CONST UINT32  *Indices,
   IN     UINTN         Count
@@ -112,7 +112,7 @@ AreMissing (
   UINTN  Index;
 
   for (Index = 0; Index < Count; Index++) {
-    IsMissing (Cpu, Indices[Index]);
+    ExpectMissing (Cpu, Indices[Index]);
   }
 }
 
@@ -122,7 +122,7 @@ MissingMsrs (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
-  AreMissing (Cpu, mMissing, ARRAY_SIZE (mMissing));
+  ExpectAllMissing (Cpu, mMissing, ARRAY_SIZE (mMissing));
 }
 
 STATIC
@@ -131,7 +131,7 @@ AmdMsrs (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
-  AreMissing (Cpu, mAmd, ARRAY_SIZE (mAmd));
+  ExpectAllMissing (Cpu, mAmd, ARRAY_SIZE (mAmd));
 }
 
 STATIC
@@ -145,9 +145,9 @@ Efer (
 
   ZppExpect (Cpu, "fault on reading", VECTOR_NONE, ZppReadMsr (Cpu, MSR_EFER, &Efer));
   ZppExpect (Cpu, "LME and LMA", EFER_LME | EFER_LMA, Efer & (EFER_LME | EFER_LMA));
-  ZppExpect (Cpu, "fault on writing it back", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_EFER, Efer));
+  ZppExpect (Cpu, "fault on restoring it", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_EFER, Efer));
   ZppReadMsr (Cpu, MSR_EFER, &Value);
-  ZppExpect (Cpu, "value after writing it back", Efer, Value);
+  ZppExpect (Cpu, "value after restoring it", Efer, Value);
 
   if ((ZppCpuid (0x80000001, 0).Rdx & CPUID_80000001_EDX_NX) != 0) {
     ZppExpect (Cpu, "fault on setting NXE", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_EFER, Efer | EFER_NXE));
@@ -159,7 +159,7 @@ Efer (
 
 STATIC
 VOID
-EferRefuses (
+EferFaults (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
@@ -171,7 +171,7 @@ EferRefuses (
   ZppExpect (Cpu, "fault on clearing LME", VECTOR_GP, ZppWriteMsr (Cpu, MSR_EFER, Efer & ~(UINT64)EFER_LME));
   ZppExpect (Cpu, "fault on SVME", VECTOR_GP, ZppWriteMsr (Cpu, MSR_EFER, Efer | EFER_SVME));
   ZppReadMsr (Cpu, MSR_EFER, &Value);
-  ZppExpect (Cpu, "value after all that", Efer, Value);
+  ZppExpect (Cpu, "value afterwards", Efer, Value);
 }
 
 STATIC
@@ -199,29 +199,29 @@ Mtrrs (
   }
 
   ZppExpect (Cpu, "fault on the default type", VECTOR_NONE, ZppReadMsr (Cpu, MSR_MTRR_DEF_TYPE, &Value));
-  ZppExpect (Cpu, "fault on writing it back", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_MTRR_DEF_TYPE, Value));
+  ZppExpect (Cpu, "fault on restoring it", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_MTRR_DEF_TYPE, Value));
 }
 
 STATIC
 VOID
-MtrrsRefuse (
+MtrrFaults (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
   UINT64  Before;
   UINT64  After;
 
-  // zpp writes the host's MTRRs for its guest: the host takes these faults, and passes them on.
+  // zpp writes the MTRRs for the guest, so these faults occur in the host, which injects them.
   ZppReadMsr (Cpu, MSR_MTRR_DEF_TYPE, &Before);
   ZppExpect (Cpu, "fault on a reserved default type", VECTOR_GP, ZppWriteMsr (Cpu, MSR_MTRR_DEF_TYPE, Before | 7));
   ZppExpect (Cpu, "fault on a reserved bit", VECTOR_GP, ZppWriteMsr (Cpu, MSR_MTRR_DEF_TYPE, Before | LShiftU64 (1, 63)));
   ZppExpect (Cpu, "fault on a reserved fixed type", VECTOR_GP, ZppWriteMsr (Cpu, mFixedMtrrs[0], 2));
   ZppReadMsr (Cpu, MSR_MTRR_DEF_TYPE, &After);
-  ZppExpect (Cpu, "the default type after that", Before, After);
+  ZppExpect (Cpu, "the default type afterwards", Before, After);
 }
 
 /**
-  Checks that an MSR keeps what is written.
+  Checks that an MSR returns the value written to it.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Index  The MSR.
@@ -229,7 +229,7 @@ MtrrsRefuse (
 **/
 STATIC
 VOID
-KeepsValue (
+ExpectWritable (
   IN OUT ZPP_TEST_CPU  *Cpu,
   IN     UINT32        Index,
   IN     UINT64        Flip
@@ -251,9 +251,9 @@ PassThrough (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
-  // PAT entry 7, which the firmware's page tables do not use.
-  KeepsValue (Cpu, MSR_PAT, LShiftU64 (1, 56));
-  KeepsValue (Cpu, MSR_STAR, LShiftU64 (0x1234, 32));
+  // PAT entry 7: the firmware's page tables do not use it.
+  ExpectWritable (Cpu, MSR_PAT, LShiftU64 (1, 56));
+  ExpectWritable (Cpu, MSR_STAR, LShiftU64 (0x1234, 32));
 }
 
 STATIC
@@ -266,7 +266,7 @@ Microcode (
   UINT64  After;
   UINT64  Vector;
 
-  // Not every emulator has the revision.
+  // Not every emulator implements the revision.
   Vector = ZppReadMsr (Cpu, MSR_UCODE_REVISION, &Before);
   ZppExpect (Cpu, "fault on an update", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_UCODE_TRIGGER, 0));
   ZppExpect (Cpu, "fault on the revision", Vector, ZppReadMsr (Cpu, MSR_UCODE_REVISION, &After));
@@ -274,15 +274,15 @@ Microcode (
 }
 
 CONST ZPP_CHECK  gZppMsrChecks[] = {
-  { "IA32_FEATURE_CONTROL is locked without VMX",  CheckVtxHeld, FeatureControl },
-  { "VMX MSRs give #GP",                           CheckVtxHeld, VmxMsrs        },
-  { "nothing is at missing MSRs",                  CheckAlways,  MissingMsrs    },
-  { "nothing is at AMD's MSRs",                    CheckVtxHeld, AmdMsrs        },
-  { "EFER keeps its value",                        CheckAlways,  Efer           },
-  { "EFER refuses what hardware refuses",          CheckHeld,    EferRefuses    },
-  { "MTRRs can be read",                           CheckAlways,  Mtrrs          },
-  { "MTRRs refuse invalid values",                 CheckVtxHeld, MtrrsRefuse    },
-  { "PAT and STAR keep their values",              CheckAlways,  PassThrough    },
-  { "a microcode update is swallowed",             CheckVtxHeld, Microcode      },
+  { "IA32_FEATURE_CONTROL is locked without VMX", CheckVtx,    FeatureControl },
+  { "VMX MSRs give #GP",                          CheckVtx,    VmxMsrs        },
+  { "missing MSRs do not exist",                  CheckAlways, MissingMsrs    },
+  { "AMD's MSRs do not exist",                    CheckVtx,    AmdMsrs        },
+  { "EFER keeps its value",                       CheckAlways, Efer           },
+  { "EFER faults as on hardware",                 CheckZpp,    EferFaults     },
+  { "MTRRs can be read",                          CheckAlways, Mtrrs          },
+  { "MTRRs fault on invalid values",              CheckVtx,    MtrrFaults     },
+  { "PAT and STAR keep their values",             CheckAlways, PassThrough    },
+  { "a microcode update is ignored",              CheckVtx,    Microcode      },
   { NULL }
 };

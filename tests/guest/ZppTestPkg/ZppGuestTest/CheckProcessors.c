@@ -1,5 +1,5 @@
 /** @file
-  CPUs that are started, stopped and started again by the firmware, by INIT and SIPI.
+  APs that the firmware starts, stops and starts again, by INIT and SIPI.
 **/
 #include "Apic.h"
 #include "Checks.h"
@@ -14,7 +14,7 @@
 STATIC volatile UINT32  mRuns;
 
 /**
-  Counts a run, on an AP that zpp must still hold.
+  Counts a run on an AP that must still be virtualized.
 
   @param[in,out] Buffer  The ZPP_TEST.
 **/
@@ -25,16 +25,16 @@ CountRun (
   IN OUT VOID  *Buffer
   )
 {
-  BOOLEAN  Held;
+  BOOLEAN  Virtualized;
 
-  Held = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0).Rbx == ZPP_SIGNATURE_EBX;
-  if (Held == ZppIsHeld (Buffer)) {
+  Virtualized = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0).Rbx == ZPP_SIGNATURE_EBX;
+  if (Virtualized == ZppExpectsZpp (Buffer)) {
     InterlockedIncrement ((UINT32 *)&mRuns);
   }
 }
 
 /**
-  Starts all APs again and again.
+  Starts all APs repeatedly.
 
   @param[in,out] Test  The test.
 **/
@@ -53,7 +53,7 @@ StartAll (
     Status = Test->Mp->StartupAllAPs (Test->Mp, CountRun, FALSE, NULL, AP_TIMEOUT_US, Test, NULL);
   }
 
-  ZppReport (Test, "APs are started again and again", EFI_SUCCESS, Status);
+  ZppReport (Test, "APs start repeatedly", EFI_SUCCESS, Status);
   ZppReport (Test, "each AP ran in each round", (Test->CpuCount - 1) * Test->Options.Rounds, mRuns);
 }
 
@@ -69,11 +69,11 @@ DisableAndEnable (
   )
 {
   UINTN       Cpu;
-  UINTN       Good;
+  UINTN       Restarted;
   EFI_STATUS  WhileDisabled;
 
-  mRuns = 0;
-  Good  = 0;
+  mRuns     = 0;
+  Restarted = 0;
   for (Cpu = 0; Cpu < Test->CpuCount; Cpu++) {
     if ((Cpu == Test->Bsp) || EFI_ERROR (Test->Mp->EnableDisableAP (Test->Mp, Cpu, FALSE, NULL))) {
       continue;
@@ -84,16 +84,16 @@ DisableAndEnable (
         !EFI_ERROR (Test->Mp->EnableDisableAP (Test->Mp, Cpu, TRUE, NULL)) &&
         !EFI_ERROR (Test->Mp->StartupThisAP (Test->Mp, CountRun, Cpu, NULL, AP_TIMEOUT_US, Test, NULL)))
     {
-      Good++;
+      Restarted++;
     }
   }
 
-  ZppReport (Test, "APs are disabled and enabled", Test->CpuCount - 1, Good);
+  ZppReport (Test, "APs are disabled and enabled", Test->CpuCount - 1, Restarted);
   ZppReport (Test, "each AP ran once enabled", Test->CpuCount - 1, mRuns);
 }
 
 /**
-  Switches this CPU, and counts it if it is in x2APIC mode then.
+  Switches this CPU to x2APIC mode, and counts it if that succeeds.
 
   @param[in,out] Buffer  Not used.
 **/
@@ -135,11 +135,6 @@ ZppEnterX2Apic (
   ZppReport (Test, "CPUs in x2APIC mode", Test->CpuCount, mRuns);
 }
 
-/**
-  Checks that CPUs can be started, stopped and started again. Runs on the BSP.
-
-  @param[in,out] Test  The test.
-**/
 VOID
 ZppCheckProcessors (
   IN OUT ZPP_TEST  *Test

@@ -1,5 +1,5 @@
 /** @file
-  Single steps, interrupt shadows, NMIs, breakpoints: what an emulated instruction must not disturb.
+  Single steps, interrupt shadows, NMIs and breakpoints, which emulation must not disturb.
 **/
 #include "Checks.h"
 #include "Apic.h"
@@ -22,15 +22,15 @@
 #define CR4_OSXSAVE        BIT18
 #define CPUID_1_ECX_XSAVE  BIT26
 
-/// Sets the trap flag, so that the instruction after it is the one that traps.
+/// Sets the trap flag: the trap comes after the next instruction.
 #define SET_TRAP_FLAG  "pushfq\n orq $0x100, (%%rsp)\n popfq\n"
 
 /**
-  Checks that one single-step trap came, right behind the instruction.
+  Checks that exactly one single-step trap came, right after the instruction.
 
   @param[in,out] Cpu   The CPU.
   @param[in]     What  The instruction.
-  @param[in]     Next  Address behind it.
+  @param[in]     Next  The address after it.
 **/
 STATIC
 VOID
@@ -68,7 +68,7 @@ StepOverMsr (
 {
   UINT64  Next;
 
-  // IA32_MTRRCAP may be passed through or emulated: a step is a step.
+  // The trap must come whether IA32_MTRRCAP is passed through or emulated.
   __asm__ volatile ("leaq 1f(%%rip), %0\n" SET_TRAP_FLAG "rdmsr\n 1: nop\n nop\n"
                     : "=&r" (Next) : "c" (0xfe) : "rax", "rdx", "memory", "cc");
   ExpectOneStep (Cpu, "step over RDMSR", Next);
@@ -84,7 +84,7 @@ StepOverControl (
   UINT64  Cr4;
   UINT64  Changed;
 
-  // A bit that the core follows, on a CPU that has it.
+  // A bit that the core intercepts, if the CPU has one.
   Changed = (ZppCpuid (1, 0).Rcx & CPUID_1_ECX_XSAVE) != 0 ? CR4_OSXSAVE : CR4_TSD;
   Cr4     = AsmReadCr4 ();
   __asm__ volatile ("leaq 1f(%%rip), %0\n" SET_TRAP_FLAG "movq %1, %%cr4\n 1: nop\n nop\n"
@@ -105,18 +105,18 @@ StepInMovSsShadow (
 {
   UINT64  Next;
 
-  // MOV SS holds the trap back until the instruction behind it.
+  // MOV SS delays the trap until after the next instruction.
   __asm__ volatile ("leaq 1f(%%rip), %0\n movl %%ss, %%esi\n" SET_TRAP_FLAG "movl %%esi, %%ss\n cpuid\n 1: nop\n nop\n"
                     : "=&r" (Next) : "a" (0), "c" (0) : "rbx", "rdx", "rsi", "memory", "cc");
   ExpectOneStep (Cpu, "step over MOV SS, CPUID", Next);
 }
 
 /**
-  Lets only the test's own interrupt through.
+  Masks all interrupts but the test's own.
 
-  @param[out] Masks  The PICs' masks before.
+  @param[out] Masks  The PICs' former masks.
 
-  @return CR8 before.
+  @return The former CR8.
 **/
 STATIC
 UINT64
@@ -135,10 +135,10 @@ MaskInterrupts (
 }
 
 /**
-  Undoes MaskInterrupts().
+  Reverts MaskInterrupts().
 
-  @param[in] Cr8    CR8 before.
-  @param[in] Masks  The PICs' masks before.
+  @param[in] Cr8    The former CR8.
+  @param[in] Masks  The PICs' former masks.
 **/
 STATIC
 VOID
@@ -162,7 +162,7 @@ InterruptInStiShadow (
   UINT64  Cr8;
   UINT16  Masks;
 
-  // The PICs are the BSP's; an AP must not save masks that the BSP has changed for a while.
+  // Only the BSP masks the PICs: an AP could save the BSP's temporary masks.
   if (Cpu->Cpu != Cpu->Test->Bsp) {
     __asm__ volatile ("movq %%cr8, %0" : "=r" (Cr8));
     __asm__ volatile ("movq %0, %%cr8" : : "r" ((UINT64)CR8_ONLY_TEST));
@@ -175,7 +175,7 @@ InterruptInStiShadow (
   __asm__ volatile ("leaq 1f(%%rip), %0\n sti\n cpuid\n 1: nop\n nop\n nop\n cli\n"
                     : "=&r" (Next) : "a" (0), "c" (0) : "rbx", "rdx", "memory", "cc");
   ZppExpect (Cpu, "interrupts", 1, Cpu->Faults->Count[TEST_VECTOR]);
-  ZppExpect (Cpu, "where it came: behind STI, CPUID", Next, Cpu->Faults->Rip);
+  ZppExpect (Cpu, "RIP after STI, CPUID", Next, Cpu->Faults->Rip);
 
   if (Cpu->Cpu != Cpu->Test->Bsp) {
     __asm__ volatile ("movq %0, %%cr8" : : "r" (Cr8));
@@ -237,7 +237,7 @@ DebugControl (
   UINT64  Before;
   UINT64  Value;
 
-  // Not every emulator has it.
+  // Not every emulator implements it.
   if ((ZppReadMsr (Cpu, MSR_DEBUGCTL, &Before) != VECTOR_NONE) ||
       (ZppWriteMsr (Cpu, MSR_DEBUGCTL, Before | DEBUGCTL_BTF) != VECTOR_NONE))
   {
@@ -258,7 +258,7 @@ DebugControl (
 }
 
 /**
-  A read of an address that no page table maps.
+  Reads an address that is not mapped.
 
   @param[in,out] Argument  Not used.
 **/
@@ -273,7 +273,7 @@ ReadUnmapped (
 }
 
 /**
-  A read of an address that is none.
+  Reads a non-canonical address.
 
   @param[in,out] Argument  Not used.
 **/
@@ -288,7 +288,7 @@ ReadNonCanonical (
 }
 
 /**
-  A division by zero.
+  Divides by zero.
 
   @param[in,out] Argument  Not used.
 **/
@@ -319,14 +319,14 @@ Exceptions (
 }
 
 CONST ZPP_CHECK  gZppTrapChecks[] = {
-  { "exceptions and software interrupts",       CheckAlways, Exceptions           },
-  { "single step over CPUID",                   CheckAlways, StepOverCpuid        },
-  { "single step over RDMSR",                   CheckAlways, StepOverMsr          },
-  { "single step over MOV CR4 and WBINVD",      CheckAlways, StepOverControl      },
-  { "single step in the shadow of MOV SS",      CheckAlways, StepInMovSsShadow    },
-  { "interrupt in the shadow of STI",           CheckAlways, InterruptInStiShadow },
-  { "NMI to itself comes once",                 CheckAlways, Nmi                  },
-  { "debug registers are kept",                 CheckAlways, DebugRegisters       },
-  { "IA32_DEBUGCTL is kept",                    CheckAlways, DebugControl         },
+  { "exceptions and software interrupts",  CheckAlways, Exceptions           },
+  { "single step over CPUID",              CheckAlways, StepOverCpuid        },
+  { "single step over RDMSR",              CheckAlways, StepOverMsr          },
+  { "single step over MOV CR4 and WBINVD", CheckAlways, StepOverControl      },
+  { "single step in the shadow of MOV SS", CheckAlways, StepInMovSsShadow    },
+  { "interrupt in the shadow of STI",      CheckAlways, InterruptInStiShadow },
+  { "an NMI to itself arrives once",       CheckAlways, Nmi                  },
+  { "debug registers are preserved",       CheckAlways, DebugRegisters       },
+  { "IA32_DEBUGCTL is preserved",          CheckAlways, DebugControl         },
   { NULL }
 };

@@ -12,17 +12,17 @@
 #define LEGACY_AREA        576ull
 
 /**
-  Turns XSAVE on, if the CPU has it.
+  Enables XSAVE if the CPU has it.
 
-  @param[in,out] Cpu  The CPU; the check is skipped if it has not.
-  @param[out]    Cr4  CR4 before, to be written back.
+  @param[in,out] Cpu  The CPU; skips the check if it does not.
+  @param[out]    Cr4  The former CR4, for the caller to restore.
 
-  @retval TRUE   XSAVE is on.
-  @retval FALSE  There is none.
+  @retval TRUE   XSAVE is enabled.
+  @retval FALSE  The CPU does not have XSAVE.
 **/
 STATIC
 BOOLEAN
-BeginXsave (
+EnableXsave (
   IN OUT ZPP_TEST_CPU  *Cpu,
   OUT    UINT64        *Cr4
   )
@@ -38,7 +38,7 @@ BeginXsave (
 }
 
 /**
-  Writes a valid XCR0 and checks it and the size that goes with it.
+  Writes a valid XCR0, and checks it and the size of the XSAVE area.
 
   @param[in,out] Cpu   The CPU.
   @param[in]     Xcr0  The value.
@@ -71,7 +71,7 @@ ValidValues (
   UINT64     Before;
   ZPP_CPUID  Avx;
 
-  if (!BeginXsave (Cpu, &Cr4)) {
+  if (!EnableXsave (Cpu, &Cr4)) {
     return;
   }
 
@@ -94,11 +94,11 @@ InvalidValues (
   )
 {
   STATIC CONST UINT64  Invalid[] = {
-    0,                                // x87 cannot be off
+    0,                                // x87 must be set
     XCR0_SSE,                         // without x87
     XCR0_X87 | XCR0_AVX,              // AVX without SSE
-    0xe7 & ~0x80ull,                  // AVX-512 by halves
-    XCR0_X87 | BIT3,                  // MPX by halves
+    0xe7 & ~0x80ull,                  // only part of AVX-512
+    XCR0_X87 | BIT3,                  // only part of MPX
     XCR0_X87 | 0x8000000000000000ull, // reserved
   };
 
@@ -106,7 +106,7 @@ InvalidValues (
   UINT64  Before;
   UINTN   Index;
 
-  if (!BeginXsave (Cpu, &Cr4)) {
+  if (!EnableXsave (Cpu, &Cr4)) {
     return;
   }
 
@@ -116,7 +116,7 @@ InvalidValues (
   }
 
   ZppExpect (Cpu, "fault on XCR 1", VECTOR_GP, ZppXsetbv (Cpu, 1, Before));
-  ZppExpect (Cpu, "XCR0 after all that", Before, ZppXgetbv ());
+  ZppExpect (Cpu, "XCR0 afterwards", Before, ZppXgetbv ());
 
   AsmWriteCr4 (Cr4 & ~(UINT64)CR4_OSXSAVE);
   ZppExpect (Cpu, "fault without CR4.OSXSAVE", VECTOR_UD, ZppXsetbv (Cpu, 0, Before));
@@ -124,7 +124,7 @@ InvalidValues (
 }
 
 CONST ZPP_CHECK  gZppXcr0Checks[] = {
-  { "XSETBV takes valid values, CPUID.0DH follows", CheckAlways, ValidValues   },
-  { "XSETBV refuses invalid values",                CheckAlways, InvalidValues },
+  { "XSETBV accepts valid values, CPUID.0DH follows", CheckAlways, ValidValues   },
+  { "XSETBV faults on invalid values",                CheckAlways, InvalidValues },
   { NULL }
 };

@@ -1,12 +1,12 @@
 /** @file
-  The checks, one table for each subject.
+  The checks, one table per subject.
 **/
 #ifndef ZPP_TEST_CHECKS_H_
 #define ZPP_TEST_CHECKS_H_
 
 #include "Test.h"
 
-/// A table of checks, ended by one without a name.
+/// Tables of checks. An entry without a name ends each.
 extern CONST ZPP_CHECK  gZppIdentityChecks[];
 extern CONST ZPP_CHECK  gZppCpuidChecks[];
 extern CONST ZPP_CHECK  gZppMsrChecks[];
@@ -18,7 +18,7 @@ extern CONST ZPP_CHECK  gZppHypercallChecks[];
 extern CONST ZPP_CHECK  gZppMemoryChecks[];
 
 /**
-  Finds what the memory checks look at, while boot services may be called.
+  Finds the memory that the memory checks use. Calls boot services.
 
   @param[in] Test  The test.
 **/
@@ -28,7 +28,8 @@ ZppPrepareMemoryChecks (
   );
 
 /**
-  Switches all local APICs to x2APIC mode. Runs on the BSP.
+  Switches all local APICs to x2APIC mode, the BSP's last, because it starts the others. After that the
+  firmware sends IPIs through the ICR's MSR. Runs on the BSP.
 
   @param[in,out] Test  The test.
 **/
@@ -48,7 +49,7 @@ ZppCheckProcessors (
   );
 
 /**
-  Measures what CPUID costs, and prints it.
+  Measures and prints the cost of CPUID.
 **/
 VOID
 ZppMeasureCost (

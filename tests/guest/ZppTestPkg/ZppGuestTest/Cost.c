@@ -1,5 +1,5 @@
 /** @file
-  What a VM exit costs. On Bochs with one CPU a TSC tick is an instruction.
+  The cost of a VM exit. On Bochs with one CPU, one TSC tick is one instruction.
 **/
 #include "Checks.h"
 
@@ -8,61 +8,25 @@
 
 #define ROUNDS  1000u
 
-/**
-  Runs CPUID in a loop.
-
-  @return TSC ticks.
-**/
-STATIC
-UINT64
-TimeCpuids (
-  VOID
-  )
-{
-  UINT64  Start;
-  UINT32  Round;
-  UINT32  Eax;
-  UINT32  Ecx;
-
-  Start = AsmReadTsc ();
-  for (Round = ROUNDS; Round != 0; Round--) {
-    Eax = 0;
-    Ecx = 0;
-    __asm__ volatile ("cpuid" : "+a" (Eax), "+c" (Ecx) : : "rbx", "rdx");
+/// Defines a function that returns the TSC ticks of a loop over an instruction.
+#define DEFINE_TIMER(Name, Instruction) \
+  STATIC UINT64 Name (VOID) { \
+    UINT64  Start; \
+    UINT32  Round; \
+    UINT32  Eax; \
+    UINT32  Ecx; \
+    Start = AsmReadTsc (); \
+    for (Round = ROUNDS; Round != 0; Round--) { \
+      Eax = 0; \
+      Ecx = 0; \
+      __asm__ volatile (Instruction : "+a" (Eax), "+c" (Ecx) : : "rbx", "rdx"); \
+    } \
+    return AsmReadTsc () - Start; \
   }
 
-  return AsmReadTsc () - Start;
-}
+DEFINE_TIMER (TimeCpuids, "cpuid")
+DEFINE_TIMER (TimeNops, "nop")
 
-/**
-  Runs the same loop with a NOP for CPUID.
-
-  @return TSC ticks.
-**/
-STATIC
-UINT64
-TimeNops (
-  VOID
-  )
-{
-  UINT64  Start;
-  UINT32  Round;
-  UINT32  Eax;
-  UINT32  Ecx;
-
-  Start = AsmReadTsc ();
-  for (Round = ROUNDS; Round != 0; Round--) {
-    Eax = 0;
-    Ecx = 0;
-    __asm__ volatile ("nop" : "+a" (Eax), "+c" (Ecx) : : "rbx", "rdx");
-  }
-
-  return AsmReadTsc () - Start;
-}
-
-/**
-  Measures what CPUID costs, and prints it.
-**/
 VOID
 ZppMeasureCost (
   VOID

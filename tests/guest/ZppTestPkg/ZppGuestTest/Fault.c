@@ -1,5 +1,5 @@
 /** @file
-  An IDT for each CPU that notes exceptions and interrupts, and calls that survive them.
+  An IDT for each CPU that records exceptions and interrupts, and calls that survive faults.
 **/
 #include "Fault.h"
 #include "Apic.h"
@@ -20,11 +20,6 @@ STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, EndOfInterrupt) == 40, "FaultEntry.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, Count) == 48, "FaultEntry.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_FAULT_AREA, Faults) == 4096, "FaultEntry.nasm");
 
-/**
-  Turns interrupts off and installs the IDT on the CPU that runs it.
-
-  @param[in,out] Area  This CPU's area.
-**/
 VOID
 ZppFaultsBegin (
   IN OUT ZPP_FAULT_AREA  *Area
@@ -53,11 +48,6 @@ ZppFaultsBegin (
   AsmWriteIdtr (&Idtr);
 }
 
-/**
-  Gives the CPU its IDT back. Interrupts stay off.
-
-  @param[in] Area  This CPU's area.
-**/
 VOID
 ZppFaultsEnd (
   IN CONST ZPP_FAULT_AREA  *Area

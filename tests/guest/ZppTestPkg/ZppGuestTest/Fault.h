@@ -1,5 +1,5 @@
 /** @file
-  An IDT for each CPU that notes exceptions and interrupts, and calls that survive them.
+  An IDT for each CPU that records exceptions and interrupts, and calls that survive faults.
 **/
 #ifndef ZPP_TEST_FAULT_H_
 #define ZPP_TEST_FAULT_H_
@@ -16,19 +16,19 @@
 #define VECTOR_GP    13u
 #define VECTOR_PF    14u
 
-/// What happened on a CPU. FaultEntry.nasm knows the offsets.
+/// The exceptions and interrupts on a CPU. FaultEntry.nasm uses the offsets.
 typedef struct {
-  UINT64             Resume;        ///< Where a fault inside ZppGuardedCall() goes on; 0 outside.
+  UINT64             Resume;        ///< Where execution resumes after a fault in ZppGuardedCall(); 0 outside.
   UINT64             ResumeRsp;
-  UINT64             Vector;        ///< The last vector, VECTOR_NONE before.
+  UINT64             Vector;        ///< The last vector; VECTOR_NONE if there was none.
   UINT64             ErrorCode;
-  UINT64             Rip;           ///< Where the last one happened.
+  UINT64             Rip;           ///< RIP at the last one.
   UINT64             EndOfInterrupt; ///< Address of the local APIC's EOI register; 0 with x2APIC.
-  UINT32             Count[256];    ///< How often each vector came.
+  UINT32             Count[256];    ///< The number of times each vector came.
   IA32_DESCRIPTOR    FirmwareIdt;
 } ZPP_FAULTS;
 
-/// Right behind the IDT, where the entries find it by SIDT.
+/// The faults follow the IDT, so that the entries find them by SIDT.
 typedef struct {
   IA32_IDT_GATE_DESCRIPTOR    Idt[256];
   ZPP_FAULTS                  Faults;
@@ -37,7 +37,7 @@ typedef struct {
 /**
   A function that may fault.
 
-  @param[in,out] Argument  What was given to ZppGuardedCall().
+  @param[in,out] Argument  The Argument of ZppGuardedCall().
 **/
 typedef
 VOID
@@ -46,11 +46,11 @@ VOID
   );
 
 /**
-  Calls a function and comes back even if it faults.
+  Calls a function, and returns even if it faults.
 
   @param[in,out] Faults    This CPU's faults.
   @param[in]     Function  The function.
-  @param[in,out] Argument  Given to it.
+  @param[in,out] Argument  Passed to Function.
 
   @return The vector of the fault, or VECTOR_NONE.
 **/
@@ -63,7 +63,7 @@ ZppGuardedCall (
   );
 
 /**
-  Turns interrupts off and installs the IDT on the CPU that runs it.
+  Disables interrupts and loads the IDT on the current CPU.
 
   @param[in,out] Area  This CPU's area.
 **/
@@ -73,7 +73,7 @@ ZppFaultsBegin (
   );
 
 /**
-  Gives the CPU its IDT back. Interrupts stay off.
+  Restores the CPU's IDT. Interrupts stay disabled.
 
   @param[in] Area  This CPU's area.
 **/

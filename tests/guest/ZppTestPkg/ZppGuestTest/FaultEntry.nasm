@@ -1,6 +1,6 @@
 ;; @file
-;  Entries of the test's IDT. Each notes its vector behind the IDT; a fault inside ZppGuardedCall()
-;  goes on behind that call.
+;  The entries of the test's IDT. Each records its vector after the IDT; after a fault in
+;  ZppGuardedCall(), execution resumes after that call.
 ;;
 
     DEFAULT REL
@@ -111,7 +111,7 @@ x2apic:
     pop     rdx
     jmp     leave_entry
 
-; A fault that no check expects: nothing can go on. The firmware's handlers say what it was.
+; A fault that no check expects: stop here.
 dead:
     mov     dword [rdx + FAULTS_VECTOR], eax
 .halt:

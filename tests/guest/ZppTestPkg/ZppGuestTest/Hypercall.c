@@ -3,12 +3,6 @@
 **/
 #include "Hypercall.h"
 
-/**
-  Makes a hypercall by the instruction of the vendor that is expected.
-
-  @param[in]     Test       The test.
-  @param[in,out] Registers  Arguments, and results.
-**/
 VOID
 ZppHypercall (
   IN     CONST ZPP_TEST  *Test,
@@ -30,16 +24,6 @@ ZppHypercall (
   }
 }
 
-/**
-  Makes a hypercall with two arguments.
-
-  @param[in] Test    The test.
-  @param[in] Number  Its number.
-  @param[in] Rbx     The first argument.
-  @param[in] Rcx     The second.
-
-  @return The results.
-**/
 ZPP_REGISTERS
 ZppCall (
   IN CONST ZPP_TEST  *Test,

@@ -17,7 +17,7 @@ typedef struct {
 } ZPP_REGISTERS;
 
 /**
-  Makes a hypercall by the instruction of the vendor that is expected.
+  Makes a hypercall with the instruction of the expected vendor.
 
   @param[in]     Test       The test.
   @param[in,out] Registers  Arguments, and results.

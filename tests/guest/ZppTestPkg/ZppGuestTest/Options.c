@@ -1,5 +1,5 @@
 /** @file
-  What the test is told to expect, by its command line: "expect=vtx cpus=4".
+  The command line, which tells the test what to expect: "expect=vtx cpus=4".
 **/
 #include "Options.h"
 
@@ -20,14 +20,14 @@ STATIC CONST EXPECT_WORD  mExpectWords[] = {
 };
 
 /**
-  Reads a word such as "cpus=4".
+  Parses a word such as "cpus=4".
 
   @param[in]  Word   The word.
-  @param[in]  Name   What it must begin with.
+  @param[in]  Name   The prefix to look for.
   @param[out] Value  Its number.
 
-  @retval TRUE   It is such a word.
-  @retval FALSE  It is not.
+  @retval TRUE   The word has the prefix.
+  @retval FALSE  It does not.
 **/
 STATIC
 BOOLEAN
@@ -46,13 +46,13 @@ ReadNumber (
 }
 
 /**
-  Reads one word.
+  Parses one word.
 
   @param[in]     Word       The word.
   @param[in,out] Options    The options.
-  @param[in,out] HasExpect  Set by a word "expect=".
+  @param[in,out] HasExpect  Set to TRUE by "expect=".
 
-  @retval TRUE   It is understood.
+  @retval TRUE   The word is valid.
   @retval FALSE  It is not.
 **/
 STATIC
@@ -78,16 +78,6 @@ ReadWord (
          ReadNumber (Word, L"strict-msrs=", &Options->StrictMsrs);
 }
 
-/**
-  Reads the command line.
-
-  @param[in]  LoadOptions      The command line, UTF-16; may be NULL.
-  @param[in]  LoadOptionsSize  Its size in bytes.
-  @param[out] Options          The options.
-
-  @retval EFI_SUCCESS            The options are complete.
-  @retval EFI_INVALID_PARAMETER  A word is not understood, or "expect=" is missing.
-**/
 EFI_STATUS
 ZppReadOptions (
   IN  CONST CHAR16  *LoadOptions OPTIONAL,

@@ -1,5 +1,5 @@
 /** @file
-  What the test is told to expect, by its command line: "expect=vtx cpus=4".
+  The command line, which tells the test what to expect: "expect=vtx cpus=4".
 **/
 #ifndef ZPP_TEST_OPTIONS_H_
 #define ZPP_TEST_OPTIONS_H_
@@ -7,28 +7,28 @@
 #include <Uefi.h>
 
 typedef enum {
-  ExpectBare, ///< "expect=bare": no zpp.
+  ExpectBare, ///< "expect=bare": without zpp.
   ExpectVtx,  ///< "expect=vtx": zpp with Intel VT-x.
   ExpectAmdv, ///< "expect=amdv": zpp with AMD-V.
 } ZPP_EXPECT;
 
 typedef struct {
   ZPP_EXPECT    Expect;
-  UINTN         Cpus;         ///< "cpus=4": how many CPUs there are, 0 if not told.
-  UINTN         Rounds;       ///< "rounds=50": how many rounds of MP calls.
+  UINTN         Cpus;         ///< "cpus=4": the number of CPUs, 0 if not given.
+  UINTN         Rounds;       ///< "rounds=50": the number of rounds of MP calls.
   UINTN         X2Apic;       ///< "x2apic=1": switch all local APICs to x2APIC mode first.
-  UINTN         StrictMsrs;   ///< "strict-msrs=1": the machine gives #GP for MSRs it does not have.
+  UINTN         StrictMsrs;   ///< "strict-msrs=1": missing MSRs must give #GP.
 } ZPP_OPTIONS;
 
 /**
-  Reads the command line.
+  Parses the command line.
 
   @param[in]  LoadOptions      The command line, UTF-16; may be NULL.
   @param[in]  LoadOptionsSize  Its size in bytes.
   @param[out] Options          The options.
 
-  @retval EFI_SUCCESS            The options are complete.
-  @retval EFI_INVALID_PARAMETER  A word is not understood, or "expect=" is missing.
+  @retval EFI_SUCCESS            Options is valid.
+  @retval EFI_INVALID_PARAMETER  A word is invalid, or "expect=" is missing.
 **/
 EFI_STATUS
 ZppReadOptions (

@@ -1,5 +1,5 @@
 /** @file
-  Single privileged instructions that may fault, and CPUID with whole registers.
+  Privileged instructions that may fault, and CPUID with 64-bit registers.
 **/
 #include "Primitives.h"
 
@@ -8,14 +8,6 @@ typedef struct {
   UINT64    Value;
 } ACCESS;
 
-/**
-  CPUID with whole 64-bit registers going in and coming out.
-
-  @param[in] Rax  The leaf.
-  @param[in] Rcx  The sub-leaf.
-
-  @return The registers.
-**/
 ZPP_CPUID
 ZppCpuid (
   IN UINT64  Rax,
@@ -123,15 +115,6 @@ DoXsetbv (
                     : "memory");
 }
 
-/**
-  Reads an MSR that may not be there.
-
-  @param[in,out] Cpu    The CPU.
-  @param[in]     Index  The MSR.
-  @param[out]    Value  Its value.
-
-  @return The vector of the fault, or VECTOR_NONE.
-**/
 UINT64
 ZppReadMsr (
   IN OUT ZPP_TEST_CPU  *Cpu,
@@ -150,15 +133,6 @@ ZppReadMsr (
   return Vector;
 }
 
-/**
-  Writes an MSR that may refuse it.
-
-  @param[in,out] Cpu    The CPU.
-  @param[in]     Index  The MSR.
-  @param[in]     Value  Its new value.
-
-  @return The vector of the fault, or VECTOR_NONE.
-**/
 UINT64
 ZppWriteMsr (
   IN OUT ZPP_TEST_CPU  *Cpu,
@@ -169,14 +143,6 @@ ZppWriteMsr (
   return ZppGuardedCall (Cpu->Faults, DoWriteMsr, &(ACCESS) { Index, Value });
 }
 
-/**
-  Writes CR0 with a value that it may refuse.
-
-  @param[in,out] Cpu    The CPU.
-  @param[in]     Value  Its new value.
-
-  @return The vector of the fault, or VECTOR_NONE.
-**/
 UINT64
 ZppWriteCr0 (
   IN OUT ZPP_TEST_CPU  *Cpu,
@@ -186,14 +152,6 @@ ZppWriteCr0 (
   return ZppGuardedCall (Cpu->Faults, DoWriteCr0, &(ACCESS) { 0, Value });
 }
 
-/**
-  Writes CR4 with a value that it may refuse.
-
-  @param[in,out] Cpu    The CPU.
-  @param[in]     Value  Its new value.
-
-  @return The vector of the fault, or VECTOR_NONE.
-**/
 UINT64
 ZppWriteCr4 (
   IN OUT ZPP_TEST_CPU  *Cpu,
@@ -203,15 +161,6 @@ ZppWriteCr4 (
   return ZppGuardedCall (Cpu->Faults, DoWriteCr4, &(ACCESS) { 0, Value });
 }
 
-/**
-  XSETBV with a value that it may refuse.
-
-  @param[in,out] Cpu    The CPU.
-  @param[in]     Index  The extended control register.
-  @param[in]     Value  Its new value.
-
-  @return The vector of the fault, or VECTOR_NONE.
-**/
 UINT64
 ZppXsetbv (
   IN OUT ZPP_TEST_CPU  *Cpu,
@@ -222,11 +171,6 @@ ZppXsetbv (
   return ZppGuardedCall (Cpu->Faults, DoXsetbv, &(ACCESS) { Index, Value });
 }
 
-/**
-  XGETBV of XCR0. CR4.OSXSAVE must be set.
-
-  @return XCR0.
-**/
 UINT64
 ZppXgetbv (
   VOID

@@ -1,5 +1,5 @@
 /** @file
-  Single privileged instructions that may fault, and CPUID with whole registers.
+  Privileged instructions that may fault, and CPUID with 64-bit registers.
 **/
 #ifndef ZPP_TEST_PRIMITIVES_H_
 #define ZPP_TEST_PRIMITIVES_H_
@@ -14,7 +14,7 @@ typedef struct {
 } ZPP_CPUID;
 
 /**
-  CPUID with whole 64-bit registers going in and coming out.
+  Executes CPUID with 64-bit inputs and outputs.
 
   @param[in] Rax  The leaf.
   @param[in] Rcx  The sub-leaf.
@@ -28,7 +28,7 @@ ZppCpuid (
   );
 
 /**
-  Reads an MSR that may not be there.
+  Reads an MSR that may not exist.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Index  The MSR.
@@ -44,7 +44,7 @@ ZppReadMsr (
   );
 
 /**
-  Writes an MSR that may refuse it.
+  Writes an MSR, which may fault.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Index  The MSR.
@@ -60,7 +60,7 @@ ZppWriteMsr (
   );
 
 /**
-  Writes CR0 with a value that it may refuse.
+  Writes CR0, which may fault.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Value  Its new value.
@@ -74,7 +74,7 @@ ZppWriteCr0 (
   );
 
 /**
-  Writes CR4 with a value that it may refuse.
+  Writes CR4, which may fault.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Value  Its new value.
@@ -88,7 +88,7 @@ ZppWriteCr4 (
   );
 
 /**
-  XSETBV with a value that it may refuse.
+  Executes XSETBV, which may fault.
 
   @param[in,out] Cpu    The CPU.
   @param[in]     Index  The extended control register.
@@ -104,7 +104,7 @@ ZppXsetbv (
   );
 
 /**
-  XGETBV of XCR0. CR4.OSXSAVE must be set.
+  Reads XCR0 with XGETBV. CR4.OSXSAVE must be set.
 
   @return XCR0.
 **/

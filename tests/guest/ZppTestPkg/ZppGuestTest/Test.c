@@ -9,21 +9,13 @@
 #include <Library/UefiLib.h>
 
 //
-// On an emulator that runs a hundred times slower than the machine it shows.
+// Long enough for an emulator that runs a hundred times slower than the machine it emulates.
 //
 #define AP_TIMEOUT_US  (60 * 1000 * 1000)
 
 STATIC ZPP_TEST_CPU        *mCpus;
 STATIC ZPP_CHECK_FUNCTION  mFunction;
 
-/**
-  Notes a failure unless two values are equal. Only a check's first failure is kept.
-
-  @param[in,out] Cpu       The CPU.
-  @param[in]     What      What the values are.
-  @param[in]     Expected  The value that is right.
-  @param[in]     Got       The value that is there.
-**/
 VOID
 ZppExpect (
   IN OUT ZPP_TEST_CPU  *Cpu,
@@ -42,11 +34,6 @@ ZppExpect (
   AsciiStrnCpyS (Cpu->What, sizeof (Cpu->What), What, sizeof (Cpu->What) - 1);
 }
 
-/**
-  Notes that the check says nothing on this CPU.
-
-  @param[in,out] Cpu  The CPU.
-**/
 VOID
 ZppSkip (
   IN OUT ZPP_TEST_CPU  *Cpu
@@ -55,16 +42,8 @@ ZppSkip (
   Cpu->Skipped = TRUE;
 }
 
-/**
-  Tells whether zpp is expected.
-
-  @param[in] Test  The test.
-
-  @retval TRUE   It is.
-  @retval FALSE  The machine is bare.
-**/
 BOOLEAN
-ZppIsHeld (
+ZppExpectsZpp (
   IN CONST ZPP_TEST  *Test
   )
 {
@@ -72,27 +51,27 @@ ZppIsHeld (
 }
 
 /**
-  Tells whether a check makes sense in this test.
+  Checks whether a check applies to this test.
 
   @param[in] Test  The test.
-  @param[in] When  When it does.
+  @param[in] When  When the check applies.
 
-  @retval TRUE   It does.
+  @retval TRUE   It applies.
   @retval FALSE  It does not.
 **/
 STATIC
 BOOLEAN
-IsWanted (
+Applies (
   IN CONST ZPP_TEST  *Test,
   IN ZPP_CHECK_WHEN  When
   )
 {
   switch (When) {
-    case CheckHeld:
-      return ZppIsHeld (Test);
+    case CheckZpp:
+      return ZppExpectsZpp (Test);
     case CheckBare:
-      return !ZppIsHeld (Test);
-    case CheckVtxHeld:
+      return !ZppExpectsZpp (Test);
+    case CheckVtx:
       return Test->Options.Expect == ExpectVtx;
     default:
       return TRUE;
@@ -100,7 +79,7 @@ IsWanted (
 }
 
 /**
-  Runs the current check on the CPU that runs it.
+  Runs the current check on the current CPU.
 
   @param[in,out] Cpu  The CPU.
 **/
@@ -142,7 +121,7 @@ ApProcedure (
 }
 
 /**
-  Prints the result of the check that ran.
+  Prints the result of the last check.
 
   @param[in,out] Test  The test.
   @param[in]     Name  The check's name.
@@ -162,7 +141,7 @@ PrintResult (
   Skipped = 0;
   for (Index = 0; Index < Test->CpuCount; Index++) {
     if (!mCpus[Index].Ran) {
-      Print (L"FAIL: %a (CPU %d): it did not run to its end\n", Name, Index);
+      Print (L"FAIL: %a (CPU %d): it did not finish\n", Name, Index);
       Failed++;
     } else if (mCpus[Index].Failed) {
       Print (
@@ -185,12 +164,6 @@ PrintResult (
   }
 }
 
-/**
-  Runs a check on every CPU, the APs at once and then the BSP, and prints its result.
-
-  @param[in,out] Test   The test.
-  @param[in]     Check  The check.
-**/
 VOID
 ZppRunCheck (
   IN OUT ZPP_TEST         *Test,
@@ -199,7 +172,7 @@ ZppRunCheck (
 {
   UINTN  Index;
 
-  if (!IsWanted (Test, Check->When)) {
+  if (!Applies (Test, Check->When)) {
     return;
   }
 
@@ -211,7 +184,7 @@ ZppRunCheck (
   }
 
   if (Test->CpuCount > 1) {
-    // A CPU that does not come back has Ran unset.
+    // Ran stays FALSE for a CPU that does not return.
     Test->Mp->StartupAllAPs (Test->Mp, ApProcedure, FALSE, NULL, AP_TIMEOUT_US, Test, NULL);
   }
 
@@ -219,14 +192,6 @@ ZppRunCheck (
   PrintResult (Test, Check->Name);
 }
 
-/**
-  Prints the result of a check that did not run by ZppRunCheck().
-
-  @param[in,out] Test      The test.
-  @param[in]     Name      The check's name.
-  @param[in]     Expected  The value that is right.
-  @param[in]     Got       The value that is there.
-**/
 VOID
 ZppReport (
   IN OUT ZPP_TEST     *Test,
@@ -244,14 +209,6 @@ ZppReport (
   Print (L"FAIL: %a (CPU %d): expected 0x%lx got 0x%lx\n", Name, Test->Bsp, Expected, Got);
 }
 
-/**
-  Gets the memory that the CPUs need.
-
-  @param[in,out] Test  The test; its CPUs are known.
-
-  @retval EFI_SUCCESS           It is there.
-  @retval EFI_OUT_OF_RESOURCES  There is not enough.
-**/
 EFI_STATUS
 ZppPrepareCpus (
   IN OUT ZPP_TEST  *Test

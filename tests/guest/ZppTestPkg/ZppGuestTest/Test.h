@@ -12,7 +12,7 @@
 
 #define ZPP_TEXT_MAX  64
 
-/// What all CPUs share.
+/// The test's state, shared by all CPUs.
 typedef struct {
   ZPP_OPTIONS                 Options;
   EFI_MP_SERVICES_PROTOCOL    *Mp;
@@ -21,7 +21,7 @@ typedef struct {
   UINTN                       Failures;
 } ZPP_TEST;
 
-/// One CPU, and what it found in the check that is running.
+/// One CPU, and its result of the current check.
 typedef struct {
   ZPP_TEST          *Test;
   UINTN             Cpu;
@@ -31,15 +31,15 @@ typedef struct {
   BOOLEAN           Ran;
   BOOLEAN           Skipped;
   BOOLEAN           Failed;
-  CHAR8             What[ZPP_TEXT_MAX]; ///< Of the first failure.
+  CHAR8             What[ZPP_TEXT_MAX]; ///< The name of the value that failed first.
   UINT64            Expected;
   UINT64            Got;
 } ZPP_TEST_CPU;
 
 /**
-  A check. It runs with interrupts off and the test's own IDT, and must not call boot services.
+  A check. It runs with interrupts disabled and the test's own IDT, and must not call boot services.
 
-  @param[in,out] Cpu  The CPU it runs on; gets the result.
+  @param[in,out] Cpu  The current CPU; receives the result.
 **/
 typedef
 VOID
@@ -49,9 +49,9 @@ VOID
 
 typedef enum {
   CheckAlways,
-  CheckHeld,    ///< Only makes sense under zpp.
-  CheckBare,    ///< Only makes sense without.
-  CheckVtxHeld, ///< Only under zpp with VT-x.
+  CheckZpp,    ///< Only under zpp.
+  CheckBare,    ///< Only on a bare machine.
+  CheckVtx, ///< Only under zpp with VT-x.
 } ZPP_CHECK_WHEN;
 
 typedef struct {
@@ -61,12 +61,12 @@ typedef struct {
 } ZPP_CHECK;
 
 /**
-  Notes a failure unless two values are equal. Only a check's first failure is kept.
+  Records a failure if two values differ. Keeps only a check's first failure.
 
   @param[in,out] Cpu       The CPU.
-  @param[in]     What      What the values are.
-  @param[in]     Expected  The value that is right.
-  @param[in]     Got       The value that is there.
+  @param[in]     What      The values' name.
+  @param[in]     Expected  The expected value.
+  @param[in]     Got       The actual value.
 **/
 VOID
 ZppExpect (
@@ -77,7 +77,7 @@ ZppExpect (
   );
 
 /**
-  Notes that the check says nothing on this CPU.
+  Records that the check does not apply to this CPU.
 
   @param[in,out] Cpu  The CPU.
 **/
@@ -87,20 +87,20 @@ ZppSkip (
   );
 
 /**
-  Tells whether zpp is expected.
+  Checks whether the test expects zpp.
 
   @param[in] Test  The test.
 
-  @retval TRUE   It is.
-  @retval FALSE  The machine is bare.
+  @retval TRUE   It does.
+  @retval FALSE  It expects a bare machine.
 **/
 BOOLEAN
-ZppIsHeld (
+ZppExpectsZpp (
   IN CONST ZPP_TEST  *Test
   );
 
 /**
-  Runs a check on every CPU, the APs at once and then the BSP, and prints its result.
+  Runs a check on all APs at once and then on the BSP, and prints the result.
 
   @param[in,out] Test   The test.
   @param[in]     Check  The check.
@@ -112,12 +112,12 @@ ZppRunCheck (
   );
 
 /**
-  Prints the result of a check that did not run by ZppRunCheck().
+  Compares two values and prints the result, for checks outside ZppRunCheck().
 
   @param[in,out] Test      The test.
   @param[in]     Name      The check's name.
-  @param[in]     Expected  The value that is right.
-  @param[in]     Got       The value that is there.
+  @param[in]     Expected  The expected value.
+  @param[in]     Got       The actual value.
 **/
 VOID
 ZppReport (
@@ -128,12 +128,12 @@ ZppReport (
   );
 
 /**
-  Gets the memory that the CPUs need.
+  Allocates the per-CPU state.
 
   @param[in,out] Test  The test; its CPUs are known.
 
-  @retval EFI_SUCCESS           It is there.
-  @retval EFI_OUT_OF_RESOURCES  There is not enough.
+  @retval EFI_SUCCESS           It is allocated.
+  @retval EFI_OUT_OF_RESOURCES  There is not enough memory.
 **/
 EFI_STATUS
 ZppPrepareCpus (

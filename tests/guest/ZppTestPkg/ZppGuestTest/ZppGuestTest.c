@@ -1,19 +1,19 @@
 /** @file
-  Checks on every CPU what a guest of zpp must see.
+  Checks on every CPU that zpp's guest behaves as specified.
 
   Prints "ok: name" or "FAIL: name (CPU n): ..." for each check, then "ZPP-TEST: PASS" or
-  "ZPP-TEST: FAIL n", and turns the machine off. Started with "expect=bare" on a machine without
-  zpp it checks the same behaviour there, so a check that fails in both places is itself wrong.
+  "ZPP-TEST: FAIL n", and turns the machine off. With "expect=bare" on a machine without zpp it
+  runs the same checks, so a check that fails in both cases is itself wrong.
 **/
 #include "Checks.h"
+#include "Verdict.h"
 
 #include <Library/BaseLib.h>
 #include <Library/UefiBootServicesTableLib.h>
 #include <Library/UefiLib.h>
-#include <Library/UefiRuntimeServicesTableLib.h>
 #include <Protocol/LoadedImage.h>
 
-/// Checks of memory come late: what they break shows in all the others if they come first.
+/// The checks of memory come last: if they broke something, the other checks would fail, too.
 STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   gZppCpuidChecks,
   gZppHypercallChecks,
@@ -32,7 +32,7 @@ STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   @param[out] Test         The test.
 
   @retval EFI_SUCCESS  The checks can run.
-  @retval other        Why not, which has been printed.
+  @retval other        The error, which has been printed.
 **/
 STATIC
 EFI_STATUS
@@ -116,7 +116,7 @@ RunAll (
     ZppEnterX2Apic (Test);
   }
 
-  // Nothing else makes sense on another machine than the one expected.
+  // The other checks make sense only on the expected machine.
   RunTable (Test, gZppIdentityChecks);
   if (Test->Failures != 0) {
     return;
@@ -154,14 +154,7 @@ ZppGuestTestEntryPoint (
     RunAll (&Test);
   }
 
-  if (Test.Failures == 0) {
-    Print (L"ZPP-TEST: PASS\n");
-  } else {
-    Print (L"ZPP-TEST: FAIL %d\n", Test.Failures);
-  }
-
-  // Long enough for a serial port to send the last line.
-  gBS->Stall (200 * 1000);
-  gRT->ResetSystem (EfiResetShutdown, EFI_SUCCESS, 0, NULL);
+  ZppPrintVerdict (Test.Failures);
+  ZppPowerOff ();
   return EFI_ABORTED;
 }

@@ -1,61 +1,56 @@
 /** @file
-  Launches zpp on all CPUs but one, as if it had failed there, and rolls it back; again and again.
+  Repeatedly launches zpp on all CPUs but one, as if the launch had failed there, and rolls back.
 
-  Checks what a loader relies on: the CPUs that were launched are held, COMMIT is refused, and
-  after the roll-back every CPU is as it was and the memory can be used again. At last zpp is
-  launched on every CPU and committed, and does not go any more. Started without zpp ("hypervisor
-  = off"); prints "ZPP-TEST: PASS" or "ZPP-TEST: FAIL n", and turns the machine off.
+  Checks what a loader relies on: the launched CPUs are virtualized, COMMIT is refused, and after the
+  rollback every CPU has its former state and the memory is usable. Finally launches zpp on every CPU
+  and commits, after which zpp refuses to devirtualize. Must be started without zpp ("hypervisor =
+  off"); prints "ZPP-TEST: PASS" or "ZPP-TEST: FAIL n", and turns the machine off.
 **/
-#include "CpuTrace.h"
-#include "Cpus.h"
-#include "Memory.h"
+#include "Core.h"
+#include "CpuState.h"
+#include "Verdict.h"
 
 #include <Library/BaseLib.h>
 #include <Library/BaseMemoryLib.h>
 #include <Library/MemoryAllocationLib.h>
-#include <Library/UefiBootServicesTableLib.h>
 #include <Library/UefiLib.h>
-#include <Library/UefiRuntimeServicesTableLib.h>
 
 #include <loader/cpu.h>
-#include <loader/loader.h>
 
 #define ROUNDS    5u
 #define NO_CPU    MAX_UINTN
 #define NOT_RUN   ZPP_STATUS_COUNT
 #define PATTERN   0xa5
-#define SERIAL    0x3f8
 
-extern CONST UINT8  gHypervisorElf[];
-extern CONST UINT8  gHypervisorElfEnd[];
+STATIC CONST ZPP_SETTINGS  mSettings = { .SerialPort = 0x3f8 };
 
 /// One CPU.
 typedef struct {
-  ZPP_CPU_TRACE      Before;
-  ZPP_CPU_TRACE      After;
+  ZPP_CPU_STATE      Before;
+  ZPP_CPU_STATE      After;
   enum zpp_status    Launched;
   enum zpp_status    Devirtualized;
-  BOOLEAN            Held;
+  BOOLEAN            Virtualized;
 } CPU_RESULT;
 
 typedef struct {
   ZPP_CPUS             Cpus;
   ZPP_MEMORY           Memory;
   struct zpp_loader    Loader;
-  UINTN                LeftOut; ///< The CPU that is not launched, or NO_CPU.
+  UINTN                Excluded; ///< The CPU that is not launched, or NO_CPU.
   CPU_RESULT           *Results;
   UINT32               *ApicIds;
   UINTN                Failures;
 } ROLLBACK_TEST;
 
 /**
-  Notes and prints a failure unless two values are equal.
+  Counts and prints a failure if two values differ.
 
   @param[in,out] Test      The test.
-  @param[in]     Cpu       The CPU it is about.
-  @param[in]     What      What the values are.
-  @param[in]     Expected  The value that is right.
-  @param[in]     Got       The value that is there.
+  @param[in]     Cpu       The CPU that has the value.
+  @param[in]     What      The values' name.
+  @param[in]     Expected  The expected value.
+  @param[in]     Got       The actual value.
 **/
 STATIC
 VOID
@@ -74,43 +69,7 @@ Expect (
 }
 
 /**
-  UEFI maps memory one to one.
-
-  @param[in] Context   Not used.
-  @param[in] Physical  A physical address.
-
-  @return The same address.
-**/
-STATIC
-VOID *
-VirtualOf (
-  IN VOID      *Context,
-  IN uint64_t  Physical
-  )
-{
-  return (VOID *)(UINTN)Physical;
-}
-
-/**
-  UEFI maps memory one to one.
-
-  @param[in] Context  Not used.
-  @param[in] Virtual  A virtual address.
-
-  @return The same address.
-**/
-STATIC
-uint64_t
-PhysicalOf (
-  IN VOID        *Context,
-  IN CONST VOID  *Virtual
-  )
-{
-  return (UINTN)Virtual;
-}
-
-/**
-  Takes this CPU's trace and launches zpp on it, unless it is the one left out.
+  Records this CPU's state and launches zpp on it, unless it is the excluded one.
 
   @param[in,out] Context  The ROLLBACK_TEST.
   @param[in]     Cpu      This CPU's number.
@@ -127,16 +86,16 @@ LaunchCpu (
 
   Test   = Context;
   Result = &Test->Results[Cpu];
-  ZppTakeTrace (&Result->Before);
-  if (Cpu != Test->LeftOut) {
+  ZppReadCpuState (&Result->Before);
+  if (Cpu != Test->Excluded) {
     Result->Launched = zpp_loader_launch (&Test->Loader, (UINT32)Cpu);
   }
 
-  Result->Held = (BOOLEAN)zpp_cpu_is_held ();
+  Result->Virtualized = (BOOLEAN)zpp_cpu_is_held ();
 }
 
 /**
-  Rolls zpp back on this CPU and takes its trace.
+  Devirtualizes this CPU and records its state.
 
   @param[in,out] Context  The ROLLBACK_TEST.
   @param[in]     Cpu      This CPU's number.
@@ -154,48 +113,30 @@ DevirtualizeCpu (
   Test                  = Context;
   Result                = &Test->Results[Cpu];
   Result->Devirtualized = zpp_loader_devirtualize (&Test->Loader, (UINT32)Cpu);
-  Result->Held          = (BOOLEAN)zpp_cpu_is_held ();
-  ZppTakeTrace (&Result->After);
+  Result->Virtualized   = (BOOLEAN)zpp_cpu_is_held ();
+  ZppReadCpuState (&Result->After);
 }
 
 /**
-  Allocates the memory, prepares zpp, and launches it on all CPUs but one.
+  Prepares zpp, and launches it on all CPUs but one.
 
   @param[in,out] Test     The test.
-  @param[in]     LeftOut  The CPU that is not launched, or NO_CPU.
+  @param[in]     Excluded  The CPU that is not launched, or NO_CPU.
 
-  @retval TRUE   That was possible.
-  @retval FALSE  It was not; a failure is noted.
+  @retval TRUE   zpp was prepared and launched.
+  @retval FALSE  It was not prepared, which is counted as a failure.
 **/
 STATIC
 BOOLEAN
 Launch (
   IN OUT ROLLBACK_TEST  *Test,
-  IN     UINTN          LeftOut
+  IN     UINTN          Excluded
   )
 {
-  struct zpp_loader_request  Request;
-  UINT64                     Pages;
-  UINTN                      Cpu;
-  enum zpp_status            Status;
+  UINTN            Cpu;
+  enum zpp_status  Status;
 
-  Pages = zpp_loader_pages (gHypervisorElf, gHypervisorElfEnd - gHypervisorElf, (UINT32)Test->Cpus.Count);
-  if ((Pages == 0) || EFI_ERROR (ZppAllocateMemory ((UINTN)Pages, &Test->Memory))) {
-    Expect (Test, Test->Cpus.Bsp, "memory", TRUE, FALSE);
-    return FALSE;
-  }
-
-  Request = (struct zpp_loader_request) {
-    .os          = { .virtual_of = VirtualOf, .physical_of = PhysicalOf },
-    .elf         = gHypervisorElf,
-    .elf_size    = gHypervisorElfEnd - gHypervisorElf,
-    .ranges      = Test->Memory.Ranges,
-    .range_count = Test->Memory.Count,
-    .cpu_count   = (UINT32)Test->Cpus.Count,
-    .apic_ids    = Test->ApicIds,
-    .serial_port = SERIAL,
-  };
-  Status = zpp_loader_prepare (&Test->Loader, &Request);
+  Status = ZppPrepareCore (&Test->Loader, &Test->Memory, &Test->Cpus, Test->ApicIds, &mSettings);
   if (Status != ZPP_OK) {
     Print (L"zpp: no hypervisor: %a (%a)\n", zpp_status_text (Status), zpp_loader_detail (&Test->Loader, 0));
     Expect (Test, Test->Cpus.Bsp, "prepare", ZPP_OK, Status);
@@ -203,7 +144,7 @@ Launch (
     return FALSE;
   }
 
-  Test->LeftOut = LeftOut;
+  Test->Excluded = Excluded;
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
     Test->Results[Cpu].Launched      = NOT_RUN;
     Test->Results[Cpu].Devirtualized = NOT_RUN;
@@ -211,15 +152,15 @@ Launch (
 
   Expect (Test, Test->Cpus.Bsp, "MP services", EFI_SUCCESS, ZppRunOnEveryCpu (&Test->Cpus, ZppBspFirst, LaunchCpu, Test));
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
-    Expect (Test, Cpu, "launch", Cpu == LeftOut ? NOT_RUN : ZPP_OK, Test->Results[Cpu].Launched);
-    Expect (Test, Cpu, "held after launch", Cpu != LeftOut, Test->Results[Cpu].Held);
+    Expect (Test, Cpu, "launch", Cpu == Excluded ? NOT_RUN : ZPP_OK, Test->Results[Cpu].Launched);
+    Expect (Test, Cpu, "virtualized after launch", Cpu != Excluded, Test->Results[Cpu].Virtualized);
   }
 
   return TRUE;
 }
 
 /**
-  Rolls zpp back, and checks that every CPU is as it was and the memory is usable.
+  Rolls back, and checks that every CPU has its former state and the memory is usable.
 
   @param[in,out] Test  The test.
 **/
@@ -238,14 +179,14 @@ RollBack (
   Expect (Test, Test->Cpus.Bsp, "MP services", EFI_SUCCESS, ZppRunOnEveryCpu (&Test->Cpus, ZppBspLast, DevirtualizeCpu, Test));
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
     Expect (Test, Cpu, "devirtualize", ZPP_OK, Test->Results[Cpu].Devirtualized);
-    Expect (Test, Cpu, "held after roll-back", FALSE, Test->Results[Cpu].Held);
-    for (Item = 0; Item < TraceMax; Item++) {
-      // No instruction loads a null TR, so one that was null keeps the hypervisor's selector.
-      if ((Item == TraceTr) && (Test->Results[Cpu].Before.Item[TraceTr] == 0)) {
+    Expect (Test, Cpu, "virtualized after rollback", FALSE, Test->Results[Cpu].Virtualized);
+    for (Item = 0; Item < StateMax; Item++) {
+      // No instruction loads a null TR, so a null TR cannot be restored.
+      if ((Item == StateTr) && (Test->Results[Cpu].Before.Item[StateTr] == 0)) {
         continue;
       }
 
-      Expect (Test, Cpu, gZppTraceNames[Item], Test->Results[Cpu].Before.Item[Item], Test->Results[Cpu].After.Item[Item]);
+      Expect (Test, Cpu, gZppCpuStateNames[Item], Test->Results[Cpu].Before.Item[Item], Test->Results[Cpu].After.Item[Item]);
     }
   }
 
@@ -261,8 +202,7 @@ RollBack (
 }
 
 /**
-  Has the firmware disable or enable the last CPU, which is not the BSP; if there is only the BSP,
-  does nothing.
+  Tells the firmware to disable or enable the last CPU. Does nothing if that is the BSP.
 
   @param[in,out] Test    The test.
   @param[in]     Enable  TRUE to enable it.
@@ -300,23 +240,23 @@ EnableLastCpu (
   Launches and rolls back once.
 
   @param[in,out] Test     The test.
-  @param[in]     LeftOut  The CPU that is not launched, or NO_CPU.
+  @param[in]     Excluded  The CPU that is not launched, or NO_CPU.
 
-  @retval TRUE   The launch was possible.
-  @retval FALSE  It was not; a failure is noted.
+  @retval TRUE   zpp was launched.
+  @retval FALSE  It was not, which is counted as a failure.
 **/
 STATIC
 BOOLEAN
 LaunchAndRollBack (
   IN OUT ROLLBACK_TEST  *Test,
-  IN     UINTN          LeftOut
+  IN     UINTN          Excluded
   )
 {
-  if (!Launch (Test, LeftOut)) {
+  if (!Launch (Test, Excluded)) {
     return FALSE;
   }
 
-  if ((LeftOut != NO_CPU) && (LeftOut != Test->Cpus.Bsp)) {
+  if ((Excluded != NO_CPU) && (Excluded != Test->Cpus.Bsp)) {
     Expect (Test, Test->Cpus.Bsp, "commit without a CPU", ZPP_BAD_CALL, zpp_loader_commit ());
   }
 
@@ -325,10 +265,10 @@ LaunchAndRollBack (
 }
 
 /**
-  Tells whether the CPU has AMD-V.
+  Checks whether the CPU has AMD-V.
 
   @retval TRUE   It has.
-  @retval FALSE  It has not.
+  @retval FALSE  It does not.
 **/
 STATIC
 BOOLEAN
@@ -343,8 +283,8 @@ HasSvm (
 }
 
 /**
-  Launches and rolls back, with another CPU left out each time, and once with one that the
-  firmware has disabled.
+  Launches and rolls back, each time with another CPU excluded, and once with a CPU that the firmware
+  has disabled.
 
   @param[in,out] Test  The test.
 **/
@@ -355,22 +295,22 @@ RunRounds (
   )
 {
   UINTN  Round;
-  UINTN  LeftOut;
+  UINTN  Excluded;
 
   for (Round = 0; Round < ROUNDS; Round++) {
-    // The first round leaves nobody out: a failure after the last launch.
-    LeftOut = Round == 0 ? NO_CPU : (Test->Cpus.Count - Round % Test->Cpus.Count) % Test->Cpus.Count;
-    // AMD-V: an INIT from a BSP that is not held would take a held AP from the core.
-    if ((LeftOut == Test->Cpus.Bsp) && HasSvm ()) {
+    // The first round excludes no CPU, as for a failure after the last launch.
+    Excluded = Round == 0 ? NO_CPU : (Test->Cpus.Count - Round % Test->Cpus.Count) % Test->Cpus.Count;
+    // On AMD-V, an INIT from a BSP that is not virtualized would reset a virtualized AP.
+    if ((Excluded == Test->Cpus.Bsp) && HasSvm ()) {
       continue;
     }
 
-    if (!LaunchAndRollBack (Test, LeftOut)) {
+    if (!LaunchAndRollBack (Test, Excluded)) {
       return;
     }
 
     if (Test->Failures == 0) {
-      Print (L"ok: roll-back %d\n", Round);
+      Print (L"ok: rollback %d\n", Round);
     }
   }
 
@@ -378,18 +318,18 @@ RunRounds (
   LaunchAndRollBack (Test, NO_CPU);
   EnableLastCpu (Test, TRUE);
   if (Test->Failures == 0) {
-    Print (L"ok: roll-back with a disabled CPU\n");
+    Print (L"ok: rollback with a disabled CPU\n");
   }
 }
 
 /**
-  Launches for good.
+  Launches and commits.
 
   @param[in,out] Test  The test.
 **/
 STATIC
 VOID
-LaunchForGood (
+LaunchAndCommit (
   IN OUT ROLLBACK_TEST  *Test
   )
 {
@@ -403,7 +343,7 @@ LaunchForGood (
   ZppRunOnEveryCpu (&Test->Cpus, ZppBspLast, DevirtualizeCpu, Test);
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
     Expect (Test, Cpu, "devirtualize after commit", ZPP_BAD_CALL, Test->Results[Cpu].Devirtualized);
-    Expect (Test, Cpu, "held after commit", TRUE, Test->Results[Cpu].Held);
+    Expect (Test, Cpu, "virtualized after commit", TRUE, Test->Results[Cpu].Virtualized);
   }
 }
 
@@ -429,23 +369,16 @@ ZppRollbackTestEntryPoint (
   Test.Results = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Results));
   Test.ApicIds = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.ApicIds));
   Expect (&Test, 0, "finding the APIC IDs", EFI_SUCCESS, ZppFindApicIds (&Test.Cpus, Test.ApicIds));
-  Expect (&Test, 0, "zpp is there already", FALSE, (BOOLEAN)zpp_cpu_is_held ());
+  Expect (&Test, 0, "zpp is already running", FALSE, (BOOLEAN)zpp_cpu_is_held ());
   if ((Test.Failures == 0) && (Test.Results != NULL) && (Test.ApicIds != NULL)) {
     RunRounds (&Test);
   }
 
   if (Test.Failures == 0) {
-    LaunchForGood (&Test);
+    LaunchAndCommit (&Test);
   }
 
-  if (Test.Failures == 0) {
-    Print (L"ZPP-TEST: PASS\n");
-  } else {
-    Print (L"ZPP-TEST: FAIL %d\n", Test.Failures);
-  }
-
-  // Long enough for a serial port to send the last line.
-  gBS->Stall (200 * 1000);
-  gRT->ResetSystem (EfiResetShutdown, EFI_SUCCESS, 0, NULL);
+  ZppPrintVerdict (Test.Failures);
+  ZppPowerOff ();
   return EFI_ABORTED;
 }

@@ -1,5 +1,5 @@
 /** @file
-  A Windows driver in memory.
+  Loads a Windows driver into memory.
 **/
 #include "Image.h"
 #include "Mapping.h"
@@ -22,12 +22,12 @@ typedef struct {
 } IMPORT_DESCRIPTOR;
 
 /**
-  Fills the driver's table of imports.
+  Fills the driver's import address table.
 
-  @param[in] Base  Where the driver's memory is.
+  @param[in] Base  The driver's memory.
 
   @retval EFI_SUCCESS      Every function was found.
-  @retval EFI_UNSUPPORTED  The kernel has not one of them.
+  @retval EFI_UNSUPPORTED  The kernel lacks one of them.
 **/
 STATIC
 EFI_STATUS
@@ -47,10 +47,10 @@ ResolveImports (
   Name       = (UINT64 *)(Base + Descriptor->Names);
   Address    = (VOID **)(Base + Descriptor->Addresses);
   for ( ; *Name != 0; Name++, Address++) {
-    // behind a hint of two bytes
+    // The name follows a hint of two bytes.
     *Address = ZppKernelFunction ((CHAR8 *)(Base + *Name + 2));
     if (*Address == NULL) {
-      Print (L"FAIL: the driver imports %a\n", Base + *Name + 2);
+      Print (L"FAIL: the driver imports the unknown function %a\n", Base + *Name + 2);
       return EFI_UNSUPPORTED;
     }
   }
@@ -59,9 +59,9 @@ ResolveImports (
 }
 
 /**
-  Maps the driver where it is to run.
+  Maps the driver's sections at the driver's address.
 
-  @param[in] Image  The driver, in its memory.
+  @param[in] Image  The driver.
 **/
 STATIC
 VOID
@@ -95,16 +95,6 @@ MapSections (
   }
 }
 
-/**
-  Loads a driver's file: its sections with their access rights, relocations and imports.
-
-  @param[in]  File   The file.
-  @param[out] Image  The driver.
-
-  @retval EFI_SUCCESS      It may be entered.
-  @retval EFI_UNSUPPORTED  The kernel has not what it imports.
-  @retval other            It is no driver, or there is no memory.
-**/
 EFI_STATUS
 ZppLoadDriver (
   IN  VOID              *File,
@@ -144,11 +134,6 @@ ZppLoadDriver (
   return Status;
 }
 
-/**
-  Unloads a driver: its memory is given back, and nothing is where it was.
-
-  @param[in] Image  The driver.
-**/
 VOID
 ZppUnloadDriver (
   IN CONST ZPP_DRIVER_IMAGE  *Image

@@ -1,5 +1,5 @@
 /** @file
-  A Windows driver in memory.
+  Loads a Windows driver into memory.
 **/
 #ifndef ZPP_TEST_IMAGE_H_
 #define ZPP_TEST_IMAGE_H_
@@ -7,7 +7,7 @@
 #include <Uefi.h>
 #include "Kernel.h"
 
-/// DriverEntry, with a DRIVER_OBJECT and a UNICODE_STRING that it only hands on.
+/// DriverEntry. The driver only passes on its DRIVER_OBJECT and UNICODE_STRING.
 typedef
 NTSTATUS
 (EFIAPI *ZPP_DRIVER_ENTRY) (
@@ -16,7 +16,7 @@ NTSTATUS
   );
 
 typedef struct {
-  EFI_PHYSICAL_ADDRESS    Base;  ///< Its memory; it runs at ZPP_DRIVER_ADDRESS.
+  EFI_PHYSICAL_ADDRESS    Base;  ///< The memory, which is mapped at ZPP_DRIVER_ADDRESS.
   UINTN                   Pages;
   ZPP_DRIVER_ENTRY        Entry;
 } ZPP_DRIVER_IMAGE;
@@ -27,9 +27,9 @@ typedef struct {
   @param[in]  File   The file.
   @param[out] Image  The driver.
 
-  @retval EFI_SUCCESS      It may be entered.
-  @retval EFI_UNSUPPORTED  The kernel has not what it imports.
-  @retval other            It is no driver, or there is no memory.
+  @retval EFI_SUCCESS      The driver is loaded.
+  @retval EFI_UNSUPPORTED  The kernel lacks a function that it imports.
+  @retval other            The file is not a driver, or there is not enough memory.
 **/
 EFI_STATUS
 ZppLoadDriver (
@@ -38,7 +38,7 @@ ZppLoadDriver (
   );
 
 /**
-  Unloads a driver: its memory is given back, and nothing is where it was.
+  Unloads a driver: unmaps and frees its memory.
 
   @param[in] Image  The driver.
 **/

@@ -1,7 +1,7 @@
 /** @file
-  The functions of the Windows kernel that the driver calls, on UEFI: contiguous memory is mapped
-  high, as in Windows, and the processor groups have two CPUs each. Their names and arguments are Microsoft's, whose
-  reference describes each.
+  The functions of the Windows kernel that the driver calls, on UEFI. Contiguous memory is mapped in
+  the upper half of the address space, as in Windows; each processor group has two CPUs. Microsoft's
+  reference describes the functions.
 **/
 #include "Kernel.h"
 #include "Mapping.h"
@@ -46,9 +46,9 @@ typedef struct {
 
 STATIC CONST ZPP_CPUS    *mCpus;
 STATIC UINTN             mRefuseAt;
-STATIC UINTN             mQuestions;
+STATIC UINTN             mQueries;
 STATIC RANGE             mRanges[RANGES_MAX];
-STATIC ZPP_KERNEL_TRACE  mTrace;
+STATIC ZPP_KERNEL_STATE  mState;
 
 STATIC
 UINT32
@@ -60,7 +60,7 @@ DbgPrintEx (
   IN CONST CHAR8  *Text
   )
 {
-  // The one format that the driver has is "zpp: %s\n".
+  // The driver uses only the format "zpp: %s\n".
   Print (L"driver: %a\n", Text);
   return STATUS_SUCCESS;
 }
@@ -74,7 +74,7 @@ ExAllocatePoolWithTag (
   IN UINT32  Tag
   )
 {
-  mTrace.PoolBlocks++;
+  mState.PoolBlocks++;
   return AllocatePool (Size);
 }
 
@@ -86,7 +86,7 @@ ExFreePoolWithTag (
   IN UINT32  Tag
   )
 {
-  mTrace.PoolBlocks--;
+  mState.PoolBlocks--;
   FreePool (Block);
 }
 
@@ -104,21 +104,21 @@ MmAllocateContiguousNodeMemory (
 {
   RANGE  *Range;
 
-  if (mTrace.Ranges == RANGES_MAX) {
+  if (mState.Ranges == RANGES_MAX) {
     return NULL;
   }
 
-  Range           = &mRanges[mTrace.Ranges];
+  Range           = &mRanges[mState.Ranges];
   Range->Pages    = EFI_SIZE_TO_PAGES (Size);
   Range->Physical = AllocateReservedPages (Range->Pages);
   if (Range->Physical == NULL) {
     return NULL;
   }
 
-  // A page between two ranges belongs to nobody.
-  Range->Start = mTrace.Ranges == 0 ? ZPP_CONTIGUOUS_ADDRESS : Range[-1].Start + EFI_PAGES_TO_SIZE (Range[-1].Pages + 1);
+  // An unmapped page separates two ranges.
+  Range->Start = mState.Ranges == 0 ? ZPP_CONTIGUOUS_ADDRESS : Range[-1].Start + EFI_PAGES_TO_SIZE (Range[-1].Pages + 1);
   ZppMapPages (Range->Start, (UINTN)Range->Physical, Range->Pages, ZppReadWrite);
-  mTrace.Ranges++;
+  mState.Ranges++;
   return (VOID *)Range->Start;
 }
 
@@ -131,17 +131,17 @@ MmFreeContiguousMemory (
 {
   RANGE  *Range;
 
-  // The driver frees in the reverse order.
-  Range = &mRanges[mTrace.Ranges - 1];
-  if ((mTrace.Ranges == 0) || (Range->Start != (UINTN)Start)) {
+  // The driver frees the ranges in reverse order.
+  Range = &mRanges[mState.Ranges - 1];
+  if ((mState.Ranges == 0) || (Range->Start != (UINTN)Start)) {
     return;
   }
 
-  // A hypervisor that is still there would be seen, and one that is not hides nothing.
+  // This would break a hypervisor that still uses the memory.
   SetMem (Start, EFI_PAGES_TO_SIZE (Range->Pages), 0xa5);
   ZppUnmapPages (Range->Start, Range->Pages);
   FreePages (Range->Physical, Range->Pages);
-  mTrace.Ranges--;
+  mState.Ranges--;
 }
 
 STATIC
@@ -151,7 +151,7 @@ MmGetPhysicalAddress (
   IN VOID  *Address
   )
 {
-  return ZppPhysicalOf ((UINTN)Address);
+  return ZppVirtualToPhysical ((UINTN)Address);
 }
 
 STATIC
@@ -172,7 +172,7 @@ KeGetProcessorNumberFromIndex (
   OUT PROCESSOR_NUMBER  *Number
   )
 {
-  if ((++mQuestions == mRefuseAt) || (Index >= mCpus->Count)) {
+  if ((++mQueries == mRefuseAt) || (Index >= mCpus->Count)) {
     return STATUS_INVALID_PARAMETER;
   }
 
@@ -236,8 +236,8 @@ ZwOpenKey (
   IN  CONST VOID  *Attributes
   )
 {
-  mTrace.Handles++;
-  *Handle = &mTrace;
+  mState.Handles++;
+  *Handle = &mState;
   return STATUS_SUCCESS;
 }
 
@@ -248,7 +248,7 @@ ZwClose (
   IN VOID  *Handle
   )
 {
-  mTrace.Handles--;
+  mState.Handles--;
   return STATUS_SUCCESS;
 }
 
@@ -279,7 +279,7 @@ ZwSetValueKey (
   IN UINT32          Size
   )
 {
-  StrCpyS (mTrace.Result, ARRAY_SIZE (mTrace.Result), Data);
+  StrCpyS (mState.Result, ARRAY_SIZE (mState.Result), Data);
   return STATUS_SUCCESS;
 }
 
@@ -309,12 +309,6 @@ STATIC CONST FUNCTION_ROW  mFunctions[] = {
   ROW (ZwSetValueKey),
 };
 
-/**
-  Makes the kernel ready for another start of the driver.
-
-  @param[in] Cpus      The machine's CPUs; number 0 is the BSP.
-  @param[in] RefuseAt  The how-many-eth question for a CPU's number is answered by an error; 0: none.
-**/
 VOID
 ZppResetKernel (
   IN CONST ZPP_CPUS  *Cpus,
@@ -323,17 +317,10 @@ ZppResetKernel (
 {
   mCpus      = Cpus;
   mRefuseAt  = RefuseAt;
-  mQuestions = 0;
-  ZeroMem (&mTrace, sizeof (mTrace));
+  mQueries = 0;
+  ZeroMem (&mState, sizeof (mState));
 }
 
-/**
-  Finds a function.
-
-  @param[in] Name  Its name, as in the driver's imports.
-
-  @return The function, by Microsoft's calling convention, or NULL.
-**/
 VOID *
 ZppKernelFunction (
   IN CONST CHAR8  *Name
@@ -350,15 +337,10 @@ ZppKernelFunction (
   return NULL;
 }
 
-/**
-  What the driver left behind since ZppResetKernel().
-
-  @return The trace.
-**/
-CONST ZPP_KERNEL_TRACE *
-ZppKernelTrace (
+CONST ZPP_KERNEL_STATE *
+ZppKernelState (
   VOID
   )
 {
-  return &mTrace;
+  return &mState;
 }

@@ -9,19 +9,19 @@
 
 typedef UINT32 NTSTATUS;
 
-/// What the driver left behind.
+/// What the driver has not released, and its result.
 typedef struct {
-  UINTN     PoolBlocks;     ///< Allocated and not freed.
-  UINTN     Ranges;         ///< Contiguous, allocated and not freed.
-  UINTN     Handles;        ///< Opened and not closed.
-  CHAR16    Result[400];    ///< The registry's value Result.
-} ZPP_KERNEL_TRACE;
+  UINTN     PoolBlocks;     ///< Pool blocks not freed.
+  UINTN     Ranges;         ///< Contiguous ranges not freed.
+  UINTN     Handles;        ///< Handles not closed.
+  CHAR16    Result[400];    ///< The registry value Result.
+} ZPP_KERNEL_STATE;
 
 /**
-  Makes the kernel ready for another start of the driver.
+  Resets the kernel for another start of the driver.
 
   @param[in] Cpus      The machine's CPUs; number 0 is the BSP.
-  @param[in] RefuseAt  The how-many-eth question for a CPU's number is answered by an error; 0: none.
+  @param[in] RefuseAt  The call of KeGetProcessorNumberFromIndex() that fails, from 1; 0 for none.
 **/
 VOID
 ZppResetKernel (
@@ -30,11 +30,11 @@ ZppResetKernel (
   );
 
 /**
-  Finds a function.
+  Finds a function of the kernel.
 
   @param[in] Name  Its name, as in the driver's imports.
 
-  @return The function, by Microsoft's calling convention, or NULL.
+  @return The function, or NULL.
 **/
 VOID *
 ZppKernelFunction (
@@ -42,12 +42,12 @@ ZppKernelFunction (
   );
 
 /**
-  What the driver left behind since ZppResetKernel().
+  Gets what the driver has not released since ZppResetKernel().
 
-  @return The trace.
+  @return The state.
 **/
-CONST ZPP_KERNEL_TRACE *
-ZppKernelTrace (
+CONST ZPP_KERNEL_STATE *
+ZppKernelState (
   VOID
   );
 

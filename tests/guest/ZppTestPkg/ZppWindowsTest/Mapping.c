@@ -1,5 +1,5 @@
 /** @file
-  A kernel's half of the address space, beside UEFI's one-to-one mapping (four levels of tables).
+  The upper half of the address space, next to UEFI's identity mapping (four levels of tables).
 **/
 #include "Mapping.h"
 
@@ -18,7 +18,7 @@
 #define TOP_SHIFT   39
 
 /**
-  Writes an entry of a page table, which UEFI may have mapped read-only.
+  Writes a page-table entry, even if UEFI has mapped the table read-only.
 
   @param[out] Entry  The entry.
   @param[in]  Value  Its value.
@@ -39,7 +39,7 @@ WriteEntry (
 }
 
 /**
-  Finds the entry that maps an address, making the tables that it takes.
+  Finds the entry that maps an address, and allocates missing tables.
 
   @param[in] Virtual  The address, not in a large page.
 
@@ -47,7 +47,7 @@ WriteEntry (
 **/
 STATIC
 UINT64 *
-MakeEntry (
+FindEntry (
   IN UINT64  Virtual
   )
 {
@@ -71,14 +71,6 @@ MakeEntry (
   return &Table[RShiftU64 (Virtual, EFI_PAGE_SHIFT) & 511];
 }
 
-/**
-  Maps pages, for all CPUs. They share the BSP's page tables.
-
-  @param[in] Virtual   Where, a multiple of 4 KiB in the upper half.
-  @param[in] Physical  What.
-  @param[in] Pages     How many pages of 4 KiB.
-  @param[in] Access    What may be done there.
-**/
 VOID
 ZppMapPages (
   IN UINT64      Virtual,
@@ -96,16 +88,10 @@ ZppMapPages (
   }
 
   for (Page = 0; Page < Pages; Page++) {
-    WriteEntry (MakeEntry (Virtual + EFI_PAGES_TO_SIZE (Page)), (Physical + EFI_PAGES_TO_SIZE (Page)) | Flags);
+    WriteEntry (FindEntry (Virtual + EFI_PAGES_TO_SIZE (Page)), (Physical + EFI_PAGES_TO_SIZE (Page)) | Flags);
   }
 }
 
-/**
-  Takes pages away.
-
-  @param[in] Virtual  Where.
-  @param[in] Pages    How many.
-**/
 VOID
 ZppUnmapPages (
   IN UINT64  Virtual,
@@ -115,22 +101,15 @@ ZppUnmapPages (
   UINTN  Page;
 
   for (Page = 0; Page < Pages; Page++) {
-    WriteEntry (MakeEntry (Virtual + EFI_PAGES_TO_SIZE (Page)), 0);
+    WriteEntry (FindEntry (Virtual + EFI_PAGES_TO_SIZE (Page)), 0);
   }
 
-  // Of this CPU; the others are done with it, or their next CR3 does it.
+  // Flushes this CPU's TLB. The other CPUs do not use the pages any more.
   AsmWriteCr3 (AsmReadCr3 ());
 }
 
-/**
-  The physical address that a virtual one is mapped to, wherever it is.
-
-  @param[in] Virtual  The address.
-
-  @return The physical address, or MAX_UINT64 if there is none.
-**/
 UINT64
-ZppPhysicalOf (
+ZppVirtualToPhysical (
   IN UINT64  Virtual
   )
 {

@@ -1,13 +1,13 @@
 /** @file
-  A kernel's half of the address space, beside UEFI's one-to-one mapping.
+  The upper half of the address space, next to UEFI's identity mapping.
 **/
 #ifndef ZPP_TEST_MAPPING_H_
 #define ZPP_TEST_MAPPING_H_
 
 #include <Uefi.h>
 
-#define ZPP_DRIVER_ADDRESS      0xfffff80456670000ULL ///< Where the driver is.
-#define ZPP_CONTIGUOUS_ADDRESS  0xffffd98000000000ULL ///< Where contiguous memory begins.
+#define ZPP_DRIVER_ADDRESS      0xfffff80456670000ULL ///< The driver's address.
+#define ZPP_CONTIGUOUS_ADDRESS  0xffffd98000000000ULL ///< The start of contiguous memory.
 
 typedef enum {
   ZppReadOnly,
@@ -16,12 +16,12 @@ typedef enum {
 } ZPP_ACCESS;
 
 /**
-  Maps pages, for all CPUs. They share the BSP's page tables.
+  Maps pages for all CPUs, which share the BSP's page tables.
 
-  @param[in] Virtual   Where, a multiple of 4 KiB in the upper half.
-  @param[in] Physical  What.
-  @param[in] Pages     How many pages of 4 KiB.
-  @param[in] Access    What may be done there.
+  @param[in] Virtual   The virtual address, a multiple of 4 KiB in the upper half.
+  @param[in] Physical  The physical address.
+  @param[in] Pages     The number of 4 KiB pages.
+  @param[in] Access    The access rights.
 **/
 VOID
 ZppMapPages (
@@ -32,10 +32,10 @@ ZppMapPages (
   );
 
 /**
-  Takes pages away.
+  Unmaps pages.
 
-  @param[in] Virtual  Where.
-  @param[in] Pages    How many.
+  @param[in] Virtual  The virtual address.
+  @param[in] Pages    The number of pages.
 **/
 VOID
 ZppUnmapPages (
@@ -44,14 +44,14 @@ ZppUnmapPages (
   );
 
 /**
-  The physical address that a virtual one is mapped to, wherever it is.
+  Translates a virtual address in either half of the address space.
 
   @param[in] Virtual  The address.
 
-  @return The physical address, or MAX_UINT64 if there is none.
+  @return The physical address, or MAX_UINT64 if it is not mapped.
 **/
 UINT64
-ZppPhysicalOf (
+ZppVirtualToPhysical (
   IN UINT64  Virtual
   );
 

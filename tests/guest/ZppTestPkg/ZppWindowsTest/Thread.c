@@ -1,22 +1,22 @@
 /** @file
-  A thread that goes from CPU to CPU: the BSP has an AP run it, and gets it back when it leaves.
+  A thread that moves from CPU to CPU: the BSP starts an AP that runs it until it moves on.
 **/
 #include "Thread.h"
 
 #include <Library/BaseLib.h>
 #include <Library/MemoryAllocationLib.h>
 
-#define STACK_PAGES  6 // as many as in Windows
+#define STACK_PAGES  6 // as in Windows
 
 typedef struct {
   ZPP_THREAD_FUNCTION         Function;
   VOID                        *Context;
   UINT8                       *StackTop;
-  volatile UINTN              Cpu;     ///< Where it runs, or is to run.
+  volatile UINTN              Cpu;     ///< The CPU that runs it, or will.
   volatile BOOLEAN            Started;
   volatile BOOLEAN            Ended;
-  BASE_LIBRARY_JUMP_BUFFER    Self;    ///< Where it goes on.
-  BASE_LIBRARY_JUMP_BUFFER    Host;    ///< Where the CPU goes on that ran it.
+  BASE_LIBRARY_JUMP_BUFFER    Self;    ///< The thread's context.
+  BASE_LIBRARY_JUMP_BUFFER    Host;    ///< The context of the CPU that runs it.
 } THREAD;
 
 STATIC THREAD  mThread;
@@ -41,7 +41,7 @@ Start (
 }
 
 /**
-  Runs the thread on this CPU until it leaves.
+  Runs the thread on this CPU until it moves or ends.
 
   @param[in,out] Buffer  Not used.
 **/
@@ -64,11 +64,6 @@ RunHere (
   SwitchStack (Start, NULL, NULL, mThread.StackTop);
 }
 
-/**
-  Called by the thread: goes on, on another CPU. Boot services are for the BSP only.
-
-  @param[in] Cpu  The CPU's number.
-**/
 VOID
 ZppMoveThread (
   IN UINTN  Cpu
@@ -80,11 +75,6 @@ ZppMoveThread (
   }
 }
 
-/**
-  Called by the thread: the CPU it runs on.
-
-  @return The CPU's number.
-**/
 UINTN
 ZppThreadCpu (
   VOID
@@ -93,17 +83,6 @@ ZppThreadCpu (
   return mThread.Cpu;
 }
 
-/**
-  Runs a function as the one thread there is, to its end.
-
-  @param[in]     Cpus      The machine's CPUs; this one is the BSP.
-  @param[in]     Function  What to run.
-  @param[in,out] Context   Given to Function.
-
-  @retval EFI_SUCCESS           The function has ended.
-  @retval EFI_OUT_OF_RESOURCES  There is no memory for the stack.
-  @retval other                 What the MP services returned; the thread never ended.
-**/
 EFI_STATUS
 ZppRunThread (
   IN     CONST ZPP_CPUS       *Cpus,
@@ -131,7 +110,7 @@ ZppRunThread (
       continue;
     }
 
-    // Without a time limit: an AP that does not come back is a failed test.
+    // No time limit: if an AP does not return, the test times out.
     Status = Cpus->Services->StartupThisAP (Cpus->Services, RunHere, mThread.Cpu, NULL, 0, NULL, NULL);
     if (EFI_ERROR (Status)) {
       return Status;

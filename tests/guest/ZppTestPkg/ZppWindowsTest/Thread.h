@@ -1,5 +1,5 @@
 /** @file
-  A thread that goes from CPU to CPU, as one does in Windows.
+  A thread that moves from CPU to CPU, as in Windows.
 **/
 #ifndef ZPP_TEST_THREAD_H_
 #define ZPP_TEST_THREAD_H_
@@ -8,9 +8,9 @@
 #include "Cpus.h"
 
 /**
-  What the thread runs, on a stack of its own, first on the BSP.
+  The thread's function. It runs on its own stack, first on the BSP.
 
-  @param[in,out] Context  What was given to ZppRunThread().
+  @param[in,out] Context  The Context of ZppRunThread().
 **/
 typedef
 VOID
@@ -19,15 +19,15 @@ VOID
   );
 
 /**
-  Runs a function as the one thread there is, to its end.
+  Runs a function as the only thread, until it returns.
 
   @param[in]     Cpus      The machine's CPUs; this one is the BSP.
-  @param[in]     Function  What to run.
-  @param[in,out] Context   Given to Function.
+  @param[in]     Function  The function.
+  @param[in,out] Context   Passed to Function.
 
-  @retval EFI_SUCCESS           The function has ended.
+  @retval EFI_SUCCESS           The function returned.
   @retval EFI_OUT_OF_RESOURCES  There is no memory for the stack.
-  @retval other                 What the MP services returned; the thread never ended.
+  @retval other                 The MP services' error; the thread did not end.
 **/
 EFI_STATUS
 ZppRunThread (
@@ -37,7 +37,7 @@ ZppRunThread (
   );
 
 /**
-  Called by the thread: goes on, on another CPU. Boot services are for the BSP only.
+  Continues on another CPU. Only for the thread, which may call boot services only on the BSP.
 
   @param[in] Cpu  The CPU's number.
 **/
@@ -47,7 +47,7 @@ ZppMoveThread (
   );
 
 /**
-  Called by the thread: the CPU it runs on.
+  Gets the CPU that runs the thread.
 
   @return The CPU's number.
 **/

@@ -1,14 +1,14 @@
 /** @file
-  Starts the Windows driver, the file as it was built, on an emulated Windows kernel and a real
-  (or emulated) CPU with VT-x or AMD-V.
+  Starts the Windows driver, unchanged, on an emulated Windows kernel and a CPU with VT-x or AMD-V.
 
-  Three times: first Windows refuses the last CPU when the others are taken, so that all are given
-  back; then nothing is in the way; then zpp is there already. Each time the driver is unmapped.
-  Prints a line for each, and starts \EFI\zpp\guest.efi, if it is there, with this program's own
-  load options. Started without zpp ("hypervisor = off"); the driver is \EFI\zpp\zpp_loader.sys.
+  It does so three times: first Windows refuses the last CPU after the others were launched, which must
+  cause a rollback; then the launch succeeds; then zpp is already running. Prints a result for each, and
+  starts \EFI\zpp\guest.efi, if it exists, with its own load options. Must be started without zpp
+  ("hypervisor = off"); the driver is \EFI\zpp\zpp_loader.sys.
 **/
 #include "Image.h"
 #include "Thread.h"
+#include "Verdict.h"
 #include "Volume.h"
 
 #include <Library/BaseLib.h>
@@ -17,7 +17,6 @@
 #include <Library/MemoryAllocationLib.h>
 #include <Library/UefiBootServicesTableLib.h>
 #include <Library/UefiLib.h>
-#include <Library/UefiRuntimeServicesTableLib.h>
 #include <Protocol/LoadedImage.h>
 
 #include <zpp/hypercall.h>
@@ -34,11 +33,11 @@ typedef struct {
 typedef struct {
   ZPP_CPUS    Cpus;
   VOID        *File;  ///< The driver.
-  UINTN       *Held;  ///< For each CPU, whether zpp holds it.
+  UINTN       *Virtualized; ///< For each CPU, 1 if it is virtualized.
 } WINDOWS_TEST;
 
 /**
-  Enters the driver; the thread's function.
+  Calls the driver's entry point. The thread's function.
 
   @param[in,out] Context  The DRIVER_START.
 **/
@@ -55,14 +54,14 @@ EnterDriver (
 }
 
 /**
-  Notes whether zpp holds the CPU that runs it.
+  Records whether the current CPU is virtualized.
 
   @param[in,out] Context  The WINDOWS_TEST.
   @param[in]     Cpu      This CPU's number.
 **/
 STATIC
 VOID
-NoteHeld (
+RecordCpu (
   IN OUT VOID   *Context,
   IN     UINTN  Cpu
   )
@@ -72,39 +71,39 @@ NoteHeld (
 
   Test = Context;
   AsmCpuid (ZPP_CPUID_SIGNATURE_LEAF, NULL, &Ebx, NULL, NULL);
-  Test->Held[Cpu] = Ebx == ZPP_SIGNATURE_EBX;
+  Test->Virtualized[Cpu] = Ebx == ZPP_SIGNATURE_EBX;
 }
 
 /**
-  Counts the CPUs that zpp holds.
+  Counts the virtualized CPUs.
 
   @param[in,out] Test  The test.
 
-  @return Their number; MAX_UINTN if a CPU did not answer.
+  @return Their number, or MAX_UINTN if a CPU did not answer.
 **/
 STATIC
 UINTN
-CountHeld (
+CountVirtualized (
   IN OUT WINDOWS_TEST  *Test
   )
 {
   UINTN  Cpu;
   UINTN  Count;
 
-  if (EFI_ERROR (ZppRunOnEveryCpu (&Test->Cpus, ZppBspFirst, NoteHeld, Test))) {
+  if (EFI_ERROR (ZppRunOnEveryCpu (&Test->Cpus, ZppBspFirst, RecordCpu, Test))) {
     return MAX_UINTN;
   }
 
   Count = 0;
   for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
-    Count += Test->Held[Cpu];
+    Count += Test->Virtualized[Cpu];
   }
 
   return Count;
 }
 
 /**
-  Loads, enters and unloads the driver, and prints what came of it in one line.
+  Loads, starts and unloads the driver, and prints the result.
 
   @param[in,out] Test      The test.
   @param[in]     RefuseAt  As for ZppResetKernel().
@@ -118,29 +117,29 @@ StartDriver (
 {
   ZPP_DRIVER_IMAGE        Image;
   DRIVER_START            Start;
-  CONST ZPP_KERNEL_TRACE  *Trace;
+  CONST ZPP_KERNEL_STATE  *Kernel;
   EFI_STATUS              Status;
 
   ZppResetKernel (&Test->Cpus, RefuseAt);
   Status = ZppLoadDriver (Test->File, &Image);
   if (EFI_ERROR (Status)) {
-    Print (L"FAIL: the driver is not loaded: %r\n", Status);
+    Print (L"FAIL: the driver cannot be loaded: %r\n", Status);
     return;
   }
 
   Start.Entry = Image.Entry;
   Status      = ZppRunThread (&Test->Cpus, EnterDriver, &Start);
   ZppUnloadDriver (&Image);
-  Trace = ZppKernelTrace ();
-  Print (L"Result: %s\n", Trace->Result);
+  Kernel = ZppKernelState ();
+  Print (L"Result: %s\n", Kernel->Result);
   Print (
-    L"DriverEntry: %08x, %r; left: %d pool, %d handles, memory %d; held: %d of %d\n",
+    L"DriverEntry: %08x, %r; not released: %d pool, %d handles, memory %d; virtualized: %d of %d\n",
     Start.Status,
     Status,
-    Trace->PoolBlocks,
-    Trace->Handles,
-    Trace->Ranges != 0,
-    CountHeld (Test),
+    Kernel->PoolBlocks,
+    Kernel->Handles,
+    Kernel->Ranges != 0,
+    CountVirtualized (Test),
     Test->Cpus.Count
     );
 }
@@ -149,7 +148,7 @@ StartDriver (
   Starts the next program, with the same load options.
 
   @param[in] ImageHandle  This program's image.
-  @param[in] Image        The same.
+  @param[in] Image        Its loaded-image protocol.
 **/
 STATIC
 VOID
@@ -200,18 +199,16 @@ ZppWindowsTestEntryPoint (
   }
 
   if (EFI_ERROR (Status) || (Test.Cpus.Bsp != 0)) {
-    Print (L"FAIL: the driver or the CPUs are not there: %r\n", Status);
+    Print (L"FAIL: the driver or the CPUs cannot be found: %r\n", Status);
   } else {
-    Test.Held = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Held));
-    // Each CPU is asked for twice, and CPU 0 once more in between; this is the last one's launch.
+    Test.Virtualized = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Virtualized));
+    // The driver asks twice for each CPU, and once more for CPU 0 in between: this is the last launch.
     StartDriver (&Test, 2 * Test.Cpus.Count + 1);
     StartDriver (&Test, 0);
     StartDriver (&Test, 0);
     StartGuest (ImageHandle, Image);
   }
 
-  // Long enough for a serial port to send the last line.
-  gBS->Stall (200 * 1000);
-  gRT->ResetSystem (EfiResetShutdown, EFI_SUCCESS, 0, NULL);
+  ZppPowerOff ();
   return EFI_ABORTED;
 }

@@ -1,8 +1,8 @@
 /*
- * spoil.ko, for the tests: lets one CPU look as if it could not be taken, until it is unloaded.
+ * spoil.ko, for the tests: until it is unloaded, one CPU looks as if zpp could not be launched on it.
  *
- *   cpu=N           which
- *   how=used        as if another hypervisor had it (VT-x: CR4.VMXE; AMD-V: EFER.SVME)
+ *   cpu=N           the CPU
+ *   how=used        as if another hypervisor used it (VT-x: CR4.VMXE; AMD-V: EFER.SVME)
  *   how=locked      as if the firmware had locked AMD-V off (VM_CR.SVMDIS)
  */
 #include <asm/cpufeature.h>
@@ -53,4 +53,4 @@ static void __exit spoil_exit(void) { smp_call_function_single(cpu, spoil, NULL,
 module_init(spoil_init);
 module_exit(spoil_exit);
 MODULE_LICENSE("Dual MIT/GPL");
-MODULE_DESCRIPTION("lets one CPU look as if it could not be taken");
+MODULE_DESCRIPTION("makes one CPU look as if zpp could not be launched on it");

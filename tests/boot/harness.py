@@ -1,4 +1,4 @@
-"""Makes images and boots them for the tests and the bench; every boot leaves its log."""
+"""Builds images and boots them, for the tests and the bench. Every boot writes a log."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ SKYLAKE = "corei7_skylake_x"
 RYZEN = "ryzen"
 EPYC = "EPYC,+svm"
 ROME = "EPYC-Rome,+svm"
-PLAIN = "qemu64,+svm,+npt"  # no nRIP saving, no XSAVE
+PLAIN = "qemu64,+svm,+npt"  # without NRIP saving and XSAVE
 CMDLINE = "console=ttyS0,115200 quiet cryptomgr.notests"
 TIME_LIMIT = 300.0  # seconds; a boot takes 10 to 25 on an idle machine
 
 
 @dataclass(frozen=True)
 class Pc:
-    """A machine that is emulated, and the extension by which zpp holds its CPUs."""
+    """An emulated machine, and the extension that zpp uses on it."""
 
     model: str
     cpus: int
@@ -47,25 +47,25 @@ class Pc:
         return f"{self.model}-{self.cpus}-{self.engine.value}{chipset}"
 
 
-def qemu(model: str, cpus: int, machine: Machine = Machine.Q35) -> Pc:
-    """A machine with AMD-V on QEMU."""
+def qemu_pc(model: str, cpus: int, machine: Machine = Machine.Q35) -> Pc:
+    """A machine with AMD-V, on QEMU."""
     return Pc(model, cpus, EmulatorKind.QEMU, machine, "AMD-V")
 
 
 VTX = (
     Pc(HASWELL, 4), Pc(SKYLAKE, 4), Pc(HASWELL, 3), Pc(HASWELL, 2), Pc(HASWELL, 1),
 )  # fmt: skip
-# every number of CPUs, both kinds of PC and all models: each of them, not every combination
+# covers every number of CPUs, both chipsets and all models, but not every combination
 AMDV = (
     Pc(RYZEN, 4, vendor="AMD-V"), Pc(RYZEN, 1, vendor="AMD-V"),
-    qemu(EPYC, 8, Machine.PC), qemu(EPYC, 4), qemu(EPYC, 2, Machine.PC), qemu(EPYC, 1),
-    qemu(ROME, 4, Machine.PC), qemu(PLAIN, 2),
+    qemu_pc(EPYC, 8, Machine.PC), qemu_pc(EPYC, 4), qemu_pc(EPYC, 2, Machine.PC), qemu_pc(EPYC, 1),
+    qemu_pc(ROME, 4, Machine.PC), qemu_pc(PLAIN, 2),
 )  # fmt: skip
 
 
 @dataclass(frozen=True)
-class Lab:
-    """The build that is tested, a folder for images, and where logs go."""
+class Harness:
+    """The build to test, a folder for images, and the log file."""
 
     build_directory: Path
     folder: Path
@@ -80,7 +80,7 @@ class Lab:
         hypervisor: bool = True,
         additions: tuple[Addition, ...] = (),
     ) -> Path:
-        """An image as `zpp-image make` makes it; the same options give the same file."""
+        """Builds an image as `zpp-image make` does; the same options give the same file."""
         output = self.folder / "esp.img"
         options = ResolvedOptions(
             output,
@@ -94,9 +94,9 @@ class Lab:
         make_image(options)
         return output
 
-    def linux(self, words: str = "", *, hypervisor: bool = True, driver: str = "") -> Path:
-        """An image with the small Linux guest; `words` go on its command line; `driver` is the
-        folder of another build of zpp."""
+    def linux_image(self, words: str = "", *, hypervisor: bool = True, driver: str = "") -> Path:
+        """Builds an image with the small Linux guest. `words` are added to its command line;
+        `driver` is the subfolder of another build of zpp, such as "waiting"."""
         guest = self.build_directory / "linux-guest"
         return replace(self, build_directory=self.build_directory / driver).image(
             kernel=guest / "vmlinuz",
@@ -105,43 +105,47 @@ class Lab:
             hypervisor=hypervisor,
         )
 
-    def program(self, program: Path, *, hypervisor: bool = True, cmdline: str = "") -> Path:
-        """An image that starts an EFI program on the hypervisor."""
+    def program_image(self, program: Path, *, hypervisor: bool = True, cmdline: str = "") -> Path:
+        """Builds an image that starts an EFI program on the hypervisor."""
         return self.image(kernel=program, hypervisor=hypervisor, cmdline=cmdline)
 
-    def bare_disk(self, program: Path) -> Path:
-        """An image without zpp, whose BOOTX64.EFI is `program`."""
-        output = self.folder / "bare.img"
+    def plain_image(self, program: Path) -> Path:
+        """Builds an image without zpp; `program` is its BOOTX64.EFI."""
+        output = self.folder / "plain.img"
         make_image(ResolvedOptions(output, hypervisor=Hypervisor.NONE, boot=(program,)))
         return output
 
     def boot(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> BootResult:
-        """Boots to the power-off, or to the expected text; otherwise the test fails with the
-        log's tail."""
+        """Boots until the power-off or the expected text; otherwise the test fails and shows the
+        end of the log."""
         try:
-            return boot(self.prepared(request), choose(kind)).require()
+            return boot(self.with_defaults(request), choose(kind)).require()
         except ZppError as error:
             pytest.fail("\n".join((str(error), *error.details, f"log: {self.log}")), pytrace=False)
 
-    def attempt(self, request: RunRequest, engine: Emulator) -> BootResult:
-        """Boots and lets errors through."""
-        return boot(self.prepared(request), engine)
+    def boot_unchecked(self, request: RunRequest, engine: Emulator) -> BootResult:
+        """As `boot`, but neither fails the test nor handles errors."""
+        return boot(self.with_defaults(request), engine)
 
-    def prepared(self, request: RunRequest) -> RunRequest:
+    def with_defaults(self, request: RunRequest) -> RunRequest:
+        """Adds the log and the time limit to a request."""
         return replace(request, log=self.log, timeout=request.timeout or TIME_LIMIT)
 
-    def machine(self, image: Path, cpus: int = 1, model: str = HASWELL) -> RunRequest:
+    def bochs_request(self, image: Path, cpus: int = 1, model: str = HASWELL) -> RunRequest:
+        """A request for a machine with VT-x."""
         return RunRequest(image, cpus=cpus, cpu_model=model)
 
-    def on(self, pc: Pc, image: Path) -> RunRequest:
+    def request(self, pc: Pc, image: Path) -> RunRequest:
+        """A request for a machine."""
         return RunRequest(image, cpus=pc.cpus, cpu_model=pc.model, machine=pc.machine)
 
-    def power_off(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> str:
-        """The serial text of a boot that ended with the machine's power-off."""
+    def run_to_power_off(self, request: RunRequest, kind: EmulatorKind = EmulatorKind.BOCHS) -> str:
+        """Boots until the power-off; returns the serial log."""
         result = self.boot(request, kind)
         assert result.reason is ExitReason.POWER_OFF
         return result.serial
 
     @staticmethod
     def bochs() -> bochs_install.BochsInstall:
+        """The installed Bochs."""
         return bochs_install.find(bochs_install.default_root())

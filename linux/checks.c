@@ -1,6 +1,6 @@
 #define pr_fmt(format) "zpp: " format
 
-#include "refusal.h"
+#include "checks.h"
 #include "loader/cpu.h"
 
 #include <asm/cpufeature.h>
@@ -11,11 +11,11 @@
 #include <linux/printk.h>
 #include <linux/smp.h>
 
-/* Of kvm.ko, for symbol_get(). Other modules take it the same way (vfio). */
+/* A symbol of kvm.ko for symbol_get(), which vfio uses in the same way. */
 struct kvm;
 extern void kvm_put_kvm(struct kvm *kvm);
 
-/* KVM would switch VT-x or AMD-V on when the next virtual machine starts, and crash. */
+/* When the next virtual machine starts, KVM would enable VT-x or AMD-V, and crash. */
 static bool kvm_is_loaded(void)
 {
 #if IS_ENABLED(CONFIG_KVM)
@@ -28,36 +28,36 @@ static bool kvm_is_loaded(void)
 #endif
 }
 
-static void note_held(void *any)
+static void check_current_cpu(void *any)
 {
     if (zpp_cpu_is_held())
         WRITE_ONCE(*(bool *)any, true);
 }
 
-/* CPUs that were plugged in later may be free. */
-static bool any_cpu_is_held(void)
+/* Checks every CPU: those plugged in after the launch are not virtualized. */
+static bool any_cpu_is_virtualized(void)
 {
     bool any = false;
-    on_each_cpu(note_held, &any, 1);
+    on_each_cpu(check_current_cpu, &any, 1);
     return any;
 }
 
-int zpp_refusal(void)
+int zpp_check_system(void)
 {
     unsigned cpu;
     if (boot_cpu_has(X86_FEATURE_XENPV)) {
-        pr_err("not loaded: Linux itself is a paravirtualized guest of Xen\n");
+        pr_err("not loaded: this Linux is a paravirtualized Xen guest\n");
         return -ENODEV;
     }
-    if (any_cpu_is_held()) {
-        pr_err("not loaded: zpp holds this machine already\n");
+    if (any_cpu_is_virtualized()) {
+        pr_err("not loaded: zpp is already running on this machine\n");
         return -EBUSY;
     }
     for_each_present_cpu(cpu)
     {
         if (cpu_online(cpu))
             continue;
-        pr_err("not loaded: CPU %u is offline, and every CPU must be taken "
+        pr_err("not loaded: CPU %u is offline, but zpp needs every CPU "
                "(echo 1 > /sys/devices/system/cpu/cpu%u/online)\n",
                cpu, cpu);
         return -EBUSY;
@@ -98,7 +98,7 @@ static int errno_of(enum zpp_status status)
     }
 }
 
-int zpp_refusal_of(int cpu, enum zpp_status status, const char *detail)
+int zpp_report_failure(int cpu, enum zpp_status status, const char *detail)
 {
     char where[20] = "";
     if (cpu != ZPP_NO_CPU)

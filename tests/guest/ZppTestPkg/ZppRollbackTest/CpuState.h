@@ -1,0 +1,53 @@
+/** @file
+  The state of a CPU that a launch and a rollback must not change.
+**/
+#ifndef ZPP_TEST_CPU_STATE_H_
+#define ZPP_TEST_CPU_STATE_H_
+
+#include <Uefi.h>
+
+typedef enum {
+  StateCr0,
+  StateCr3,
+  StateCr4,
+  StateCr8,
+  StateDr7,
+  StateEfer,
+  StatePat,
+  StateFsBase,
+  StateGsBase,
+  StateKernelGsBase,
+  StateSysenterEip,
+  StateApicBase,
+  StateFeatureControl,
+  StateMtrrDefault,
+  StateGdtBase,
+  StateGdtLimit,
+  StateIdtBase,
+  StateIdtLimit,
+  StateTr,
+  StateLdtr,
+  StateSelectors,
+  StateFlags,
+  StateCpuidFeatures,
+  StateMax
+} ZPP_CPU_STATE_ITEM;
+
+typedef struct {
+  UINT64    Item[StateMax];
+} ZPP_CPU_STATE;
+
+/// The names of the items.
+extern CONST CHAR8  *CONST  gZppCpuStateNames[StateMax];
+
+/**
+  Reads the state of the current CPU.
+
+  @param[out] State  The state.
+**/
+VOID
+ZppReadCpuState (
+  OUT ZPP_CPU_STATE  *State
+  );
+
+#endif
