@@ -224,9 +224,7 @@ def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Pa
     check_step(steps["torn"], OUTPUT, f"cannot be read back {failed}", unfinished)
     check_step(steps["locked"], UNSAFE, "is write-protected")
     check_step(steps["small"], DOES_NOT_FIT, "has 33554432 bytes, but the image has 67108864")
-    check_step(
-        steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses data written"
-    )
+    check_step(steps["fake"], VERIFICATION_FAILED, "claims 134217728 bytes, but loses data written")
     check_step(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
         assert "equal" not in steps[name].out
