@@ -225,7 +225,7 @@ for-boot: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest
 test-now: for-unit for-boot host-programs
 	@$(call pytest,$(TESTS))
 
-test-unit-now: for-unit
+test-unit-now:
 	@$(call pytest,tests/unit -m 'not slow')
 
 test-host-now: host-programs

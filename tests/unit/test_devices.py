@@ -46,6 +46,7 @@ def test_layouts_are_dozens() -> None:
     assert len(names()) >= 48
 
 
+@pytest.mark.slow
 def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
     for name in names():
         layout = load(name, tmp_path / name)

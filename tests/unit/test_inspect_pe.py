@@ -183,6 +183,7 @@ def test_signatures_that_make_no_sense() -> None:
     assert split_table(struct.pack("<IHH", 8, 0, 2) * 1000)[16:] == []
 
 
+@pytest.mark.slow
 def test_linux_distributions_kernel() -> None:
     """Debian's, which the small Linux guest has; `make linux-guest` puts it there."""
     pe = facts((load().build_directory / "linux-guest/vmlinuz").read_bytes())

@@ -211,6 +211,7 @@ def test_crc32c() -> None:
 # ---- bmap
 
 
+@pytest.mark.slow
 def test_bmaptool_copies_by_the_map(tmp_path: Path, raw: bytes) -> None:
     bmap = tmp_path / "a.bmap"
     report = make(tmp_path / "a.img.gz", bmap=bmap)

@@ -124,6 +124,7 @@ def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_pat
     assert stick.read_bytes() == image.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
 def test_an_image_that_is_cut_short(suffix: str, image: Path, tmp_path: Path) -> None:
     packed = pack(image, suffix)
