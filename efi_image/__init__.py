@@ -215,13 +215,14 @@ def inspect(file: StrPath, *, progress: Progress | None = None) -> dict[str, Any
 
     from efi_image.formats.detect import open_medium
     from efi_image.formats.disk import read_disk
-    from efi_image.inspect.image import image_facts, is_pe
+    from efi_image.formats.pe.headers import is_pe
+    from efi_image.inspect.image import image_facts
     from efi_image.inspect.pe import pe_facts
     from efi_image.render.as_json import json_text
 
     with open_medium(os.fspath(file)) as medium:
         facts: object
-        if is_pe(medium):
+        if is_pe(medium.peek):
             facts = pe_facts(medium.chunks(0, medium.size), os.fspath(file))
         else:
             facts = image_facts(read_disk(medium), progress=progress)

@@ -10,12 +10,13 @@ from pathlib import Path
 
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.errors import InputError, UsageError
-from efi_image.formats.fat import Tree, parse_path, show_path
-from efi_image.formats.fat.names import check_names
+from efi_image.formats.fat import Tree, parse_path
+from efi_image.formats.fat.names import check_name
+from efi_image.formats.files import show_path
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.uefi import Machine, Role
 from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
-from efi_image.io.source import BytesSource, FileSource, Reader, Source
+from efi_image.io.source import BytesSource, FileSource, Source
 
 BOOT_PATH = "\\EFI\\BOOT\\BOOTX64.EFI"
 KERNEL_PATH = "\\EFI\\zpp\\kernel.efi"
@@ -156,17 +157,12 @@ def _tree(source: Path, target: tuple[str, ...]) -> Iterator[Placed]:
     if not os.path.isdir(source):  # noqa: PTH112
         yield target, FileSource.open(source)
         return
-    reader = Reader()
     waiting = [(str(source), target)]
     while waiting:
         directory, path = waiting.pop()
-        listed = _listed(directory)
-        check_names([entry.name for entry in listed], directory)
-        for entry in listed:
-            name = entry.name
-            if entry.is_file(follow_symlinks=False):
-                yield (*path, name), reader.source(entry.path)
-            elif not entry.is_dir():
+        for entry in _listed(directory):
+            name = check_name(entry.name, entry.path)
+            if not entry.is_dir():
                 yield (*path, name), FileSource.open(entry.path)
             elif entry.is_symlink():
                 raise InputError(

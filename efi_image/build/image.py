@@ -91,7 +91,7 @@ def _report(planned: Plan, sha256: str) -> Report:
         partitions=_partitions(planned),
         files=tuple(
             FileReport(path, file.size, file.sha256)
-            for path, file in zip(volume.demand.paths, volume.demand.files, strict=True)
+            for path, file in zip(volume.contents.paths, volume.contents.files, strict=True)
         ),
     )
 

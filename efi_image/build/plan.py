@@ -22,8 +22,8 @@ from efi_image.build.partitions import (
 )
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.formats import fat
-from efi_image.formats.fat import Demand, Identity, Layout, Tree, Volume
-from efi_image.formats.fat.geometry import MAX_SECTORS, MIB, SECTOR_SIZES, candidates, smallest
+from efi_image.formats.fat import Layout, Tree, Volume, VolumeContents, VolumeIdentity
+from efi_image.formats.fat.geometry import MAX_SECTORS, MIB, SECTOR_SIZES, choose, smallest
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import pack_backup, pack_primary
 from efi_image.formats.iso9660 import structures as iso
@@ -55,7 +55,7 @@ class Plan:
 
     def sources(self) -> Iterator[Source]:
         """The bytes of all files and further partitions."""
-        yield from (file.source for file in self.volume.demand.files)
+        yield from (file.source for file in self.volume.contents.files)
         yield from self.extras
 
     @property
@@ -96,14 +96,14 @@ def plan(options: ResolvedOptions, tree: Tree | None = None) -> Plan:
         options.minimal,
     )
     geometry.check(options.where)
-    demand = Demand(contents(options) if tree is None else tree)
-    size, layout = _Sizes(options, geometry, demand).choose()
-    digest = _digest(options, size, demand, extras)
+    volume_contents = VolumeContents(contents(options) if tree is None else tree)
+    size, layout = _Sizes(options, geometry, volume_contents).choose()
+    digest = _digest(options, size, volume_contents, extras)
     serial = options.volume_serial
     if serial is None:
         serial = int.from_bytes(digest[:4], "little")
-    identity = Identity(serial, options.label, options.seconds, geometry.first_lba)
-    volume = fat.plan(demand, identity, sectors=layout.sectors, layout=layout)
+    identity = VolumeIdentity(serial, options.label, options.seconds, geometry.first_lba)
+    volume = fat.plan(volume_contents, identity, layout)
     entries = _entries(options, geometry, layout.sectors, digest)
     head, tail = _tables(options, geometry, size, entries, digest)
     return Plan(options, size, volume, extras, entries, head, tail, digest)
@@ -115,7 +115,7 @@ class _Sizes:
 
     options: ResolvedOptions
     geometry: Geometry
-    demand: Demand
+    contents: VolumeContents
 
     def choose(self) -> tuple[int, Layout]:
         """The image's size in bytes, and the layout of its volume."""
@@ -159,11 +159,11 @@ class _Sizes:
     def _layout(self, size: int) -> Layout | None:
         """The best layout of the volume on an image of that size that has room for the files."""
         sectors = self.geometry.volume_sectors(size // self.options.sector_size)
-        layouts = candidates(sectors, self.options.sector_size, self.options.fat)
-        return next(filter(self.demand.fits, layouts), None)
+        return choose(sectors, self.options.sector_size, self.contents.fits, self.options.fat)
 
     def _smallest(self) -> Layout:
-        layout = smallest(self.options.sector_size, self.demand.wanted, self.options.fat)
+        needed = self.contents.clusters_needed
+        layout = smallest(self.options.sector_size, needed, self.options.fat)
         if layout is None:
             raise self._too_much()
         return layout
@@ -191,7 +191,7 @@ def _whole_mib(size: int) -> int:
 
 
 def _digest(
-    options: ResolvedOptions, size: int, demand: Demand, extras: tuple[Source, ...]
+    options: ResolvedOptions, size: int, contents: VolumeContents, extras: tuple[Source, ...]
 ) -> bytes:
     """The digest that derived identities come from."""
     kind = [
@@ -204,7 +204,7 @@ def _digest(
         options.seconds,
         *((str(each.type.guid), each.type.mbr, each.name) for each in options.partitions),
     ]
-    return content_digest(kind, zip(demand.paths, demand.files, strict=True), extras)
+    return content_digest(kind, zip(contents.paths, contents.files, strict=True), extras)
 
 
 def _entries(

@@ -8,7 +8,7 @@ import click
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import open_disk, parse_place
-from efi_image.formats.files import Kind, find, show, split
+from efi_image.formats.files import Kind, find, show_path, split_path
 
 
 @click.command("cat")
@@ -26,9 +26,9 @@ def command(image: str, path: str) -> None:
     name, partition = parse_place(image)
     with open_disk(name) as disk:
         volume = disk.volume(disk.pick(partition))
-        real, node = find(volume, split(path))
+        real, node = find(volume, split_path(path))
         if node.kind is not Kind.FILE:
-            raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
+            raise InputError(f"is a {node.kind.value}, not a file", where=show_path(real))
         output = sys.stdout.buffer
         for piece in volume.chunks(node):
             output.write(piece)

@@ -11,7 +11,7 @@ import click
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, printable
 from efi_image.formats.disk import open_disk, parse_place
-from efi_image.formats.files import split
+from efi_image.formats.files import split_path
 from efi_image.inspect.extract import extract
 from efi_image.render.text import human
 
@@ -41,7 +41,7 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
       zpp-image extract disk.iso /EFI --to files
     """
     name, partition = parse_place(image)
-    wanted = [split(path) for path in paths]
+    wanted = [split_path(path) for path in paths]
     with open_disk(name) as disk, ProgressBar() as bar:
         volume = disk.volume(disk.pick(partition))
         done = extract(volume, wanted, target, replace=force, progress=bar.progress)

@@ -11,7 +11,7 @@ from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import Disk, parse_place, read_disk
-from efi_image.formats.files import Kind, find, show, split
+from efi_image.formats.files import Kind, find, show_path, split_path
 from efi_image.formats.pe.headers import is_pe
 from efi_image.inspect.image import image_facts
 from efi_image.inspect.pe import PeFacts, pe_facts
@@ -36,11 +36,11 @@ def _save(path: Path, text: str) -> None:
 
 def _program(disk: Disk, partition: str, path: str, bar: ProgressBar) -> PeFacts:
     volume = disk.volume(disk.pick(partition))
-    real, node = find(volume, split(path))
+    real, node = find(volume, split_path(path))
     if node.kind is not Kind.FILE:
-        raise InputError(f"is a {node.kind.value}, not a file", where=show(real))
+        raise InputError(f"is a {node.kind.value}, not a file", where=show_path(real))
     pieces = told(volume.chunks(node), bar.progress, node.size)
-    return pe_facts(pieces, show(real))
+    return pe_facts(pieces, show_path(real))
 
 
 def _show_image(

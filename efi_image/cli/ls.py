@@ -16,8 +16,8 @@ from efi_image.formats.files import (
     Node,
     descend,
     find,
-    show,
-    split,
+    show_path,
+    split_path,
     walk,
 )
 from efi_image.inspect.image import date_text
@@ -98,12 +98,12 @@ def command(
     name, partition = parse_place(image)
     with open_disk(name) as disk:
         volume = disk.volume(disk.pick(partition))
-        real, node = find(volume, split(path))
+        real, node = find(volume, split_path(path))
         rows = partial(_listed, volume, real, node, recursive)
         if as_json:
             lines = json_lines(_row(*row) for row in rows())
         elif as_tree:
-            click.echo(printable(show(real)))
+            click.echo(printable(show_path(real)))
             lines = tree(_tree(volume, real, node))
         elif names:
             lines = (printable("\\".join(path)) for path, _ in rows())

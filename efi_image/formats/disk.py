@@ -1,4 +1,4 @@
-"""What an image is, and the volumes on it."""
+"""An image as a disk: its partition table, its partitions, and their volumes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from pathlib import Path
 
 from efi_image.errors import InputError
 from efi_image.formats.detect import open_medium
-from efi_image.formats.fat.reader import BootSector, FatVolume, looks_like_fat
+from efi_image.formats.fat.bpb import BootSector, looks_like_fat
+from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.files import FileSystem
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.formats.gpt.structures import Gpt, PartitionEntry
@@ -35,7 +36,7 @@ class Scheme(Enum):
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition, its place in bytes; `start` and `size` are as the table says, right or wrong.
+    """A partition; `start` and `size` in bytes are as the table says, right or wrong.
 
     `entry` is the table's own record; None for a volume without a table.
     """
@@ -52,7 +53,7 @@ class Partition:
 
 @dataclass(frozen=True)
 class Disk:
-    """An image with its table, and what can be read as a volume.
+    """An image with its partition table and partitions; `sector_size` is in bytes.
 
     A hybrid ISO is both: its partitions come first, then the volume `iso`.
     """
@@ -66,19 +67,19 @@ class Disk:
     is_iso: bool
 
     def medium_of(self, partition: Partition) -> Medium:
-        """A partition's bytes; raises InputError if they do not lie within the image."""
+        """A partition's bytes; raises InputError if they are not all within the image."""
         name = f"{self.medium.name}:{partition.name}" if partition.entry else self.medium.name
         return self.medium.view(partition.start, partition.size, name)
 
     def volume(self, partition: Partition) -> FileSystem:
-        """A partition's file system; raises InputError if none is known."""
+        """A partition's file system; raises InputError if it is neither FAT nor ISO 9660."""
         medium = self.medium_of(partition)
         if partition.name == ISO_NAME or looks_like_iso(medium):
             return IsoVolume(medium)
         return FatVolume(medium)
 
     def has_volume(self, partition: Partition) -> bool:
-        """Whether a partition holds what looks like a file system that is known."""
+        """Whether a partition looks like a FAT or ISO 9660 volume."""
         try:
             medium = self.medium_of(partition)
             return looks_like_fat(medium.peek(0, 512)) or looks_like_iso(medium)
@@ -99,9 +100,7 @@ class Disk:
             )
         readable = [p for p in self.partitions if self.has_volume(p)]
         if not readable:
-            raise InputError(
-                "has no volume that can be read (FAT, ISO 9660)", where=self.medium.name
-            )
+            raise InputError("has no FAT or ISO 9660 volume", where=self.medium.name)
         return next((p for p in readable if p.is_esp), readable[0])
 
     def _known(self) -> str:
@@ -145,7 +144,7 @@ def _mbr_sector_size(medium: Medium, table: Mbr) -> int:
             return 512
     for row in table.partitions:
         sector = medium.peek(row.first_lba * 4096, 512)
-        if looks_like_fat(sector) and BootSector.parse(sector).sector_size == 4096:
+        if looks_like_fat(sector) and BootSector.unpack(sector).sector_size == 4096:
             return 4096
     return 512
 
@@ -162,7 +161,7 @@ def _whole(medium: Medium, name: str, type_name: str) -> Partition:
 
 
 def read_disk(medium: Medium) -> Disk:
-    """What that medium is; never fails but for an unreadable one."""
+    """What a medium is; raises InputError only if it cannot be read."""
     is_iso = looks_like_iso(medium)
     extra = (_whole(medium, ISO_NAME, "ISO 9660"),) if is_iso else ()
     is_fat = looks_like_fat(medium.peek(0, 512))
@@ -172,7 +171,7 @@ def read_disk(medium: Medium) -> Disk:
         rows = (*_of_gpt(table), *extra)
         return Disk(medium, Scheme.GPT, table.sector_size, rows, table, record, is_iso)
     if is_fat:
-        sector_size = BootSector.parse(medium.peek(0, 512)).sector_size
+        sector_size = BootSector.unpack(medium.peek(0, 512)).sector_size
         rows = (_whole(medium, "fat", "FAT"), *extra)
         return Disk(medium, Scheme.WHOLE, sector_size, rows, None, None, is_iso)
     if record and record.primary:

@@ -1,9 +1,9 @@
-"""Files and directories of a volume, whatever its kind."""
+"""Files and directories of a volume of any format."""
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -18,7 +18,7 @@ MAX_SCANNED = 1 << 28  # bytes of all its directories
 
 
 class Kind(Enum):
-    """What a name stands for."""
+    """What a name is the name of."""
 
     FILE = "file"
     DIRECTORY = "directory"
@@ -29,8 +29,8 @@ class Kind(Enum):
 class Node:
     """A file or directory; `place` is the volume's own way to find its bytes.
 
-    `attributes` are letters as the volume's format has them, `alias` a second name, and
-    `target` where a link leads.
+    `size` is in bytes, `attributes` are letters as the volume's format has them, `alias` is a
+    second name, and `target` the path in a link.
     """
 
     name: str
@@ -51,7 +51,7 @@ class FileSystem(Protocol):
 
     @property
     def format(self) -> str:
-        """Such as `FAT32` or `ISO 9660`."""
+        """The format, such as `FAT32` or `ISO 9660`."""
 
     @property
     def label(self) -> str:
@@ -70,35 +70,35 @@ class FileSystem(Protocol):
         """The root directory."""
 
     def children(self, directory: Node) -> Iterator[Node]:
-        """What a directory holds; raises InputError where it cannot be read."""
+        """The files and directories in a directory; raises InputError where it cannot be read."""
 
     def chunks(self, file: Node) -> Iterator[bytes]:
         """A file's bytes, in pieces; raises InputError where they cannot be read."""
 
     def same_name(self, one: str, other: str) -> bool:
-        """Whether two names stand for the same file."""
+        """Whether two names are the same to this format."""
 
 
-def split(text: str) -> FilePath:
+def split_path(text: str) -> FilePath:
     """The names of a path with `\\` or `/` between them; raises InputError for `..`."""
     names = tuple(n for n in text.replace("\\", "/").split("/") if n not in ("", "."))
     if ".." in names:
-        raise InputError("a path within an image has no '..'", where=text)
+        raise InputError("a path within an image cannot have '..'", where=text)
     return names
 
 
-def show(path: FilePath) -> str:
+def show_path(path: Iterable[str]) -> str:
     """A path as UEFI writes it."""
     return "\\" + "\\".join(path)
 
 
 def find(volume: FileSystem, path: FilePath) -> tuple[FilePath, Node]:
-    """A file or directory with its path as it is on the volume; raises InputError."""
+    """A file or directory with its path as the volume spells it; raises InputError."""
     here = volume.root
     real: FilePath = ()
     for name in path:
         if here.kind is not Kind.DIRECTORY:
-            raise InputError("is no directory", where=show(real))
+            raise InputError("is not a directory", where=show_path(real))
         same = [
             child
             for child in volume.children(here)
@@ -106,7 +106,7 @@ def find(volume: FileSystem, path: FilePath) -> tuple[FilePath, Node]:
             or (child.alias and volume.same_name(child.alias, name))
         ]
         if not same:
-            raise InputError("does not exist", where=show((*real, name)))
+            raise InputError("does not exist", where=show_path((*real, name)))
         here = next((child for child in same if child.name == name), same[0])
         real = (*real, here.name)
     return real, here
@@ -118,14 +118,14 @@ def walk(
     path: FilePath = (),
     faults: list[str] | None = None,
 ) -> Iterator[tuple[FilePath, Node]]:
-    """All below a directory (the root), each directory before what it holds.
+    """Everything below a directory (by default the root), each directory before its children.
 
-    A directory that is met a second time is shown, but not entered again. Where a directory
-    cannot be read, that is told in `faults`, if given, else InputError is raised; it is also
-    raised when there is no end of names.
+    A directory that is met a second time is shown, but not entered again. A directory that
+    cannot be read is a line in `faults`, if given; else InputError is raised. It is also raised
+    where the names do not come to an end.
     """
     guard = _Guard(volume, top or volume.root, path, faults)
-    # many may wait, so little is kept of each
+    # many can wait, so little is kept of each
     waiting: deque[tuple[FilePath, str, Hashable]] = deque([(path, "", guard.start.place)])
     while waiting:
         above, name, place = waiting.popleft()
@@ -139,9 +139,9 @@ def walk(
 def descend(
     volume: FileSystem, top: Node | None = None, faults: list[str] | None = None
 ) -> Iterator[tuple[FilePath, Node, bool]]:
-    """As `walk`, but each directory is followed by what it holds.
+    """As `walk`, but each directory is followed by all that is below it.
 
-    Tells of each file and directory, too, whether it is the last one of its directory.
+    The third value says whether it is the last of its directory.
     """
     guard = _Guard(volume, top or volume.root, (), faults)
     stack: list[tuple[FilePath, Iterator[tuple[Node, bool]]]]
@@ -159,7 +159,7 @@ def descend(
 
 
 class _Guard:
-    """Sees to it that going through a volume comes to an end; raises InputError."""
+    """Makes sure that a walk through a volume comes to an end; raises InputError."""
 
     def __init__(
         self, volume: FileSystem, start: Node, path: FilePath, faults: list[str] | None
@@ -173,14 +173,14 @@ class _Guard:
         self._seen = {start.place}
 
     def children(self, path: FilePath, place: Hashable) -> Iterator[Node]:
-        """What the directory at that place holds."""
+        """The children of the directory at that place."""
         if self._volume.scanned - self._scanned > MAX_SCANNED:
-            raise InputError("has directories without end", where=show(self._path))
+            raise InputError("has directories without end", where=show_path(self._path))
         directory = Node("", Kind.DIRECTORY, 0, None, "", place)
         for child in _readable(self._volume, path, directory, self._faults):
             self._count += 1
             if self._count > MAX_NODES:
-                raise InputError(f"holds more than {MAX_NODES} names", where=show(self._path))
+                raise InputError(f"has more than {MAX_NODES} names", where=show_path(self._path))
             yield child
 
     def enters(self, above: FilePath, child: Node) -> bool:
@@ -188,8 +188,8 @@ class _Guard:
         if child.kind is not Kind.DIRECTORY or child.place in self._seen:
             return False
         if len(above) >= MAX_DEPTH:
-            where = show((*above, child.name)[:3]) + "\\..."
-            raise InputError(f"lies deeper than {MAX_DEPTH} directories", where=where)
+            where = show_path((*above, child.name)[:3]) + "\\..."
+            raise InputError(f"is deeper than {MAX_DEPTH} directories", where=where)
         self._seen.add(child.place)
         return True
 
@@ -202,7 +202,7 @@ def _readable(
     except InputError as error:
         if faults is None:
             raise
-        faults.append(f"{show(path)}: {error.what}")
+        faults.append(f"{show_path(path)}: {error.what}")
 
 
 def _with_last(nodes: Iterator[Node]) -> Iterator[tuple[Node, bool]]:

@@ -1,4 +1,4 @@
-"""What a partition holds that is not read here, told by its magic number."""
+"""Magic numbers of contents that this tool does not read, as util-linux's libblkid knows them."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MAGICS = (
 
 
 def content_of(medium: Medium) -> str:
-    """The name of what a medium holds, `zeros` if it begins with nothing else, or ''."""
+    """The name of a medium's content, `zeros` if it begins with 4 KiB of them, or ''."""
     for offset, magic, name in MAGICS:
         if medium.peek(offset, len(magic)) == magic:
             return name

@@ -1,4 +1,4 @@
-"""The files of two volumes side by side, in the order of their paths, with little memory."""
+"""The files of two volumes side by side, in the order of their paths, in little memory."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ Pair = tuple[Node | None, Node | None]
 
 
 def side_by_side(old: FileSystem, new: FileSystem) -> Iterator[tuple[FilePath, Pair]]:
-    """Every path with what it is on the first volume, and on the second.
+    """Every path with its node on the first volume, and on the second.
 
-    A directory that cannot be read, or is met a second time, holds nothing; what `walk` refuses
-    to go on with ends here without a word. Raises InputError for directories without end.
+    A directory that cannot be read, or is met a second time, counts as empty; `walk` reports
+    it. Raises InputError where a directory does not come to an end.
     """
     sides = _Side(old), _Side(new)
     stack: list[tuple[FilePath, Iterator[Pair]]]
@@ -68,9 +68,9 @@ class _Side:
         return True
 
     def children(self, directory: Node | None, depth: int) -> Iterator[Node]:
-        """What a directory holds, by name; of a name that is there twice the last one.
+        """The children of a directory, by name; of two with one name, the last.
 
-        It is read again for every batch of names.
+        The directory is read again for every batch of names.
         """
         size = max(BATCH >> max(depth - 1, 0), SMALL_BATCH)
         done = ""
@@ -98,11 +98,11 @@ class _Side:
         try:
             yield from self._volume.children(directory)
         except InputError:
-            return  # `walk` tells
+            return  # `walk` reports it
 
 
 def _merged(old: Iterator[Node], new: Iterator[Node]) -> Iterator[Pair]:
-    """The same names together, from two rows in the order of names."""
+    """Two rows in the order of names, with the same names together."""
     one, other = next(old, None), next(new, None)
     while one or other:
         before = other is None or (one is not None and one.name < other.name)

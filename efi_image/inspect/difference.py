@@ -9,7 +9,7 @@ from enum import Enum
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
-from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show_path
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.inspect.image import (
     Files,
@@ -168,7 +168,7 @@ def _files(
     total = _to_compare(side_by_side(old, new)) if options.progress else 0
     tell = counter(options.progress, total) or _ignore
     for path, (one, other) in side_by_side(old, new):
-        place = f"{where}: {show(path)}"
+        place = f"{where}: {show_path(path)}"
         if one is None or other is None:
             node = one or other
             assert node is not None

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from efi_image.errors import InputError, OutputError, UsageError
 from efi_image.formats import files
-from efi_image.formats.files import FileSystem, Kind, Node, show, walk
+from efi_image.formats.files import FileSystem, Kind, Node, show_path, walk
 from efi_image.progress import Progress, counter
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -68,7 +68,7 @@ class _Folders:
         """A descriptor of the directory, valid until the next call; raises OutputError."""
         if path == self._path:
             return self._open
-        where = f"{self._target}: {show(path)}"
+        where = f"{self._target}: {show_path(path)}"
         here = os.dup(self._root)
         try:
             for name in path:
@@ -145,7 +145,7 @@ class _Extractor:
             self._one((*path[-1:], *below), child)
 
     def _one(self, path: files.FilePath, node: Node) -> None:
-        where = show(path)
+        where = show_path(path)
         fault = next((fault for name in path if (fault := fault_of(name))), "")
         if node.kind is Kind.LINK:
             self.done.links.append(where)
@@ -162,9 +162,11 @@ class _Extractor:
             self.done.skipped.append(str(error))
 
     def _file(self, path: files.FilePath, node: Node) -> None:
-        where = f"{self.target}: {show(path)}"
+        where = f"{self.target}: {show_path(path)}"
         if self.done.size + node.size > OVERLAP * self.volume.medium.size:
-            raise InputError("was not extracted, because too many files overlap", where=show(path))
+            raise InputError(
+                "was not extracted, because too many files overlap", where=show_path(path)
+            )
         folder = self.folders.enter(path[:-1])
         try:
             if not self.replace and _exists(folder, path[-1]):

@@ -10,7 +10,7 @@ from typing import TypeVar
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk, Partition, Scheme
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show, walk
+from efi_image.formats.files import FilePath, FileSystem, Kind, Node, descend, show_path, walk
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.magic import content_of
 from efi_image.inspect.pe import PeFacts, pe_facts
@@ -96,7 +96,14 @@ _Row = TypeVar("_Row", bound=tuple[FilePath, Node] | tuple[FilePath, Node, bool]
 
 def _outline(path: FilePath, node: Node) -> FileFacts:
     return FileFacts(
-        show(path), node.kind, node.size, date_text(node), node.attributes, node.target, None, ""
+        show_path(path),
+        node.kind,
+        node.size,
+        date_text(node),
+        node.attributes,
+        node.target,
+        None,
+        "",
     )
 
 

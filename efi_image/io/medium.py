@@ -1,4 +1,4 @@
-"""The bytes of an image, read at random and never past its end."""
+"""The bytes of an image, read in any order and never past its end."""
 
 from __future__ import annotations
 
@@ -12,13 +12,16 @@ from pathlib import Path
 from efi_image.errors import InputError
 from efi_image.io.source import unreadable
 
-MAX_READ = 64 << 20  # bytes of one read; what is larger is read in pieces
+MAX_READ = 64 << 20  # bytes of one read
 CHUNK = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """`size` bytes of an open file from `start` on; `name` is for messages."""
+    """`size` bytes of an open file from byte `start`; `name` is for messages.
+
+    All methods raise InputError if bytes cannot be read, or are beyond the end.
+    """
 
     descriptor: int
     name: str
@@ -26,7 +29,7 @@ class Medium:
     size: int
 
     def read(self, offset: int, size: int) -> bytes:
-        """Exactly that many bytes; raises InputError if they are not all there."""
+        """Exactly that many bytes, at most MAX_READ."""
         if not 0 <= size <= MAX_READ:
             raise InputError(f"{size} bytes are too many for one read", where=self.name)
         self._check(offset, size)
@@ -45,19 +48,19 @@ class Medium:
         return data
 
     def peek(self, offset: int, size: int) -> bytes:
-        """Up to that many bytes: fewer where the medium ends."""
+        """Up to that many bytes; fewer at the end."""
         if not 0 <= offset < self.size:
             return b""
         return self.read(offset, min(size, self.size - offset))
 
     def chunks(self, offset: int, size: int) -> Iterator[bytes]:
-        """That many bytes, in pieces; raises InputError before the first if they are not there."""
+        """That many bytes, in pieces; their place is checked before the first."""
         self._check(offset, size)
         for done in range(0, size, CHUNK):
             yield self.read(offset + done, min(CHUNK, size - done))
 
     def view(self, offset: int, size: int, name: str = "") -> Medium:
-        """A part of it; raises InputError if it does not lie within."""
+        """A part of it."""
         self._check(offset, size)
         return Medium(self.descriptor, name or self.name, self.start + offset, size)
 

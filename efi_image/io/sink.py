@@ -1,7 +1,7 @@
-"""Where an image is written to: forwards only, with holes, and digests on the way.
+"""Where an image is written: front to back, with holes, and hashed on the way.
 
-What is small is gathered and written at once; large files are copied by the kernel, which
-shares their blocks where the file system can, and their holes stay holes.
+Small pieces are collected and written together. The kernel copies large files, and shares their
+blocks where the file system can; their holes stay holes.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from efi_image.io.holes import data_extents
 from efi_image.io.source import CHUNK, SMALL, BytesSource, FileSource, Source
 
 _ZEROS = bytes(CHUNK)
-_GAP = 4096  # shorter holes are filled: a file system has none so short
-_PIECE = 1 << 24  # bytes that the kernel copies before progress is told
-_CANNOT = frozenset(
+_GAP = 4096  # bytes; no file system has shorter holes
+_PIECE = 1 << 24  # bytes that the kernel copies between two reports of progress
+_CANNOT_COPY = frozenset(
     {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 )
 
@@ -34,14 +34,14 @@ def _is_zero(view: memoryview) -> bool:
 
 
 class Watcher(Protocol):
-    """Is told of all data of an image."""
+    """Sees all data of an image while it is written."""
 
     def data(self, position: int, view: memoryview) -> None:
-        """Data is at that position."""
+        """Data is at that byte; everything else is zeros."""
 
 
 class Sink:
-    """A file descriptor at its beginning; what is skipped or all zeros becomes a hole.
+    """A new file; skipped bytes and zeros become holes. All methods raise OutputError.
 
     `progress` is told how many more bytes of sources were copied.
     """
@@ -77,7 +77,7 @@ class Sink:
         self._leave(count)
 
     def skip_to(self, position: int) -> None:
-        """Leave a hole up to that position, which is not behind the current one."""
+        """Leave a hole up to that position; raises ValueError if it is behind it already."""
         if position < self.position:
             raise ValueError(f"cannot go back from {self.position} to {position}")
         self.skip(position - self.position)
@@ -115,7 +115,7 @@ class Sink:
             self.sha256 = self._digest.hexdigest()
         return self.sha256
 
-    # ---- what is gathered
+    # ---- the buffer
 
     def _room(self, count: int) -> memoryview:
         """So many bytes of the buffer (at most CHUNK), which the caller fills."""
@@ -168,7 +168,7 @@ class Sink:
     def _failed(self, error: OSError) -> OutputError:
         return OutputError(f"cannot be written: {error.strerror}", where=self._name)
 
-    # ---- what a stream does in another way
+    # ---- what a stream does differently
 
     def _write_at(self, view: memoryview, position: int) -> None:
         done = 0
@@ -191,7 +191,7 @@ class Sink:
             os.close(descriptor)
 
     def _copy_data(self, source: FileSource, descriptor: int) -> None:
-        """Copy what is no hole to the position, and go on."""
+        """Copy a file with its holes to the position, and go on."""
         done = 0
         for start, end in data_extents(descriptor, 0, source.size):
             self._leave(start - done)
@@ -204,7 +204,7 @@ class Sink:
             raise source.shorter()
 
     def _copy_extent(self, source: FileSource, descriptor: int, start: int, end: int) -> None:
-        # in one call if nobody watches: in pieces it takes longer when much waits for the disk
+        # in one call if nobody watches: pieces take longer while much waits for the disk
         piece = _PIECE if self.progress else end
         while start < end:
             count = self._copy_range(descriptor, start, min(end - start, piece))
@@ -224,15 +224,15 @@ class Sink:
         try:
             return os.copy_file_range(descriptor, self._descriptor, count, offset, self.position)
         except OSError as error:
-            if error.errno in _CANNOT:
+            if error.errno in _CANNOT_COPY:
                 return 0
             raise self._failed(error) from None
 
 
 class StreamSink(Sink):
-    """A stream, such as a pipe or a compressor; holes are zeros in it.
+    """A stream, such as a pipe or a compressor, where holes are zeros.
 
-    `put` writes all that it is given, or raises OSError.
+    `put` writes all bytes that it is given, or raises OSError.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """Where the bytes of a file on an image come from: a file on this machine, or memory.
 
-A source is looked at when the image is planned, and read once, when the image is written.
-It may not change in between.
+A source is opened when the image is planned, and read when the image is written. It must not
+change in between.
 """
 
 from __future__ import annotations
@@ -14,9 +14,8 @@ from typing import Protocol
 
 from efi_image.errors import InputError
 
-CHUNK = 1 << 18  # bytes; what the caches of a CPU hold
-SMALL = CHUNK // 4  # files up to this size are gathered, and written together
-KEPT = 1 << 23  # bytes of small files that are read when they are looked at
+CHUNK = 1 << 18  # bytes; fits into the caches of a CPU
+SMALL = CHUNK // 4  # bytes; files up to this size are collected, and written together
 
 
 class Source(Protocol):
@@ -24,7 +23,7 @@ class Source(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """The name for messages."""
 
     @property
     def size(self) -> int:
@@ -34,7 +33,7 @@ class Source(Protocol):
         """The bytes, in pieces that are valid until the next is asked for."""
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """So many bytes from that offset on; fewer at the end."""
+        """So many bytes from that offset; fewer at the end."""
 
 
 class BytesSource:
@@ -54,44 +53,46 @@ class BytesSource:
             yield view[start : start + CHUNK]
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """So many bytes from that offset on; fewer at the end."""
+        """So many bytes from that offset; fewer at the end."""
         return self.data[offset : offset + count]
 
 
-_Identity = tuple[int, int, int, int]
+_State = tuple[int, int, int, int]  # device, inode, size, modification time
+
+
+def _state(status: os.stat_result) -> _State:
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 class FileSource:
-    """A regular file; made by `open`, which checks that it is one."""
+    """A regular file, made by `open`. All methods raise InputError if it changed since then."""
 
-    __slots__ = ("identity", "name", "size")
+    __slots__ = ("name", "size", "state")
 
-    def __init__(self, name: str, identity: _Identity) -> None:
+    def __init__(self, name: str, state: _State) -> None:
         self.name = name
-        self.identity = identity
-        self.size = identity[2]  # bytes
+        self.state = state
+        self.size = state[2]  # bytes
 
     @classmethod
     def open(cls, path: str | Path) -> FileSource:
-        """The file at that path; raises InputError if it is no readable regular file."""
+        """The file at that path; raises InputError if it is not a readable regular file."""
         name = os.fspath(path)
         try:
-            status = Path(path).stat()
+            status = os.stat(name)  # noqa: PTH116 - a Path for each of many files takes longer
         except (OSError, ValueError) as error:
             raise unreadable(name, error) from None
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(f"is {kind}", where=name)
-        identity = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-        return cls(name, identity)
+        return cls(name, _state(status))
 
     def descriptor(self) -> int:
-        """The file, opened for reading; raises InputError if it changed since `open`."""
+        """The file, opened for reading."""
         try:
-            descriptor = os.open(self.name, os.O_RDONLY)
-            status = os.fstat(descriptor)
-            found = status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
-            if found == self.identity:
+            # a FIFO in its place would wait for a writer
+            descriptor = os.open(self.name, os.O_RDONLY | os.O_NONBLOCK)
+            if _state(os.fstat(descriptor)) == self.state:
                 return descriptor
         except OSError as error:
             raise unreadable(self.name, error) from None
@@ -99,25 +100,22 @@ class FileSource:
         raise InputError("changed while it was used", where=self.name)
 
     def fill(self, descriptor: int, view: memoryview, offset: int) -> None:
-        """Fill the view with the bytes from that offset on; raises InputError if they are few."""
-        left = len(view)
+        """Fill the view with the bytes from that offset."""
         try:
-            while left:
+            while view:
                 count = os.preadv(descriptor, (view,), offset)
                 if not count:
                     raise self.shorter()
-                left -= count
-                if left:
-                    view, offset = view[count:], offset + count
+                view, offset = view[count:], offset + count
         except OSError as error:
             raise unreadable(self.name, error) from None
 
     def shorter(self) -> InputError:
-        """The fault of a file that lost bytes since `open`."""
+        """The error for a file that lost bytes since `open`."""
         return InputError("became shorter while it was used", where=self.name)
 
     def chunks(self) -> Iterator[memoryview]:
-        """The bytes, in pieces; raises InputError if the file changed since `open`."""
+        """The bytes, in pieces."""
         buffer = memoryview(bytearray(min(self.size, CHUNK)))
         descriptor = self.descriptor()
         try:
@@ -129,53 +127,18 @@ class FileSource:
             os.close(descriptor)
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """So many bytes from that offset on; fewer at the end."""
+        """So many bytes from that offset; fewer at the end."""
         buffer = bytearray(max(0, min(count, self.size - offset)))
         self.read_into(memoryview(buffer), offset)
         return bytes(buffer)
 
     def read_into(self, view: memoryview, offset: int = 0) -> None:
-        """Fill the view with the bytes from that offset on; raises InputError, as `fill`."""
+        """Fill the view with the bytes from that offset."""
         descriptor = self.descriptor()
         try:
-            # a call of `fill` for each of many files would take as long as their `fstat`
-            if os.preadv(descriptor, (view,), offset) != len(view):
-                self.fill(descriptor, view, offset)
-        except OSError as error:
-            raise unreadable(self.name, error) from None
+            self.fill(descriptor, view, offset)
         finally:
             os.close(descriptor)
-
-
-class Reader:
-    """Looks at files, and reads what is small at once: that takes one system call less.
-
-    It keeps KEPT bytes at most; the files beyond are read when the image is written.
-    """
-
-    def __init__(self, room: int = KEPT) -> None:
-        self._room = room
-
-    def source(self, name: str) -> FileSource | BytesSource:
-        """A file that a directory lists as a regular one; raises InputError as FileSource.open."""
-        if self._room < SMALL:
-            return FileSource.open(name)
-        try:
-            # should it be a FIFO by now, nobody waits for its other end
-            descriptor = os.open(name, os.O_RDONLY | os.O_NONBLOCK)
-            try:
-                data = os.read(descriptor, SMALL + 1)
-                while len(data) <= SMALL and (more := os.read(descriptor, SMALL + 1 - len(data))):
-                    data += more  # some file systems give less than there is
-            finally:
-                os.close(descriptor)
-        except OSError as error:
-            raise unreadable(name, error) from None
-        size = len(data)
-        if size > SMALL:
-            return FileSource.open(name)
-        self._room -= size
-        return BytesSource(name, data)
 
 
 def unreadable(name: str, error: OSError | ValueError) -> InputError:

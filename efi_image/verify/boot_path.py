@@ -9,7 +9,7 @@ from typing import NamedTuple
 from efi_image.errors import ConfError, InputError, PeError
 from efi_image.formats import files
 from efi_image.formats.fat.names import fold
-from efi_image.formats.fat.reader import FatVolume, Place
+from efi_image.formats.fat.reader import ClusterChain, FatVolume
 from efi_image.formats.files import Kind, Node
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.authenticode import SignedContent
@@ -96,7 +96,7 @@ class VolumeBoot:
 
     def _head(self, node: Node) -> bytes:
         """A file's first HEAD bytes; raises InputError."""
-        assert isinstance(node.place, Place)
+        assert isinstance(node.place, ClusterChain)
         size = min(node.size, HEAD)
         if not size:
             return b""
@@ -108,7 +108,7 @@ class VolumeBoot:
         return b"".join(pieces)[:size]
 
     def _boot_program(self, names: files.FilePath, node: Node, boots: Machine) -> None:
-        path = files.show(names)
+        path = files.show_path(names)
         self.machines.add(boots)
         if path != path.upper():
             self.context.add("B102", f"it is {path}", path=path)
@@ -129,7 +129,7 @@ class VolumeBoot:
         self._signature(path, node, program)
 
     def _other_program(self, names: files.FilePath, node: Node) -> None:
-        path, program = files.show(names), self._load(node)
+        path, program = files.show_path(names), self._load(node)
         if program.why_not_loaded:
             self.context.add("B111", program.why_not_loaded, path=path)
         self._signature(path, node, program)
@@ -153,7 +153,7 @@ class VolumeBoot:
 
     def _find(self, path: str) -> Node | None:
         try:
-            _, node = files.find(self.volume, files.split(path))
+            _, node = files.find(self.volume, files.split_path(path))
         except InputError:
             return None
         return node if node.kind is Kind.FILE else None

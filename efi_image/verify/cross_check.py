@@ -18,7 +18,7 @@ from typing import Any
 from efi_image.errors import InputError
 from efi_image.formats.fat.names import fold
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import Kind, show, walk
+from efi_image.formats.files import Kind, show_path, walk
 from efi_image.verify.context import CheckContext
 
 SECONDS = 60
@@ -71,7 +71,7 @@ def _read_own(volume: FatVolume) -> Listing:
             digest = hashlib.sha256()
             for chunk in volume.chunks(node):
                 digest.update(chunk)
-            listing[fold(show(path))] = digest.hexdigest()
+            listing[fold(show_path(path))] = digest.hexdigest()
     return listing
 
 

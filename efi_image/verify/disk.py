@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk, Partition, Scheme, read_disk
-from efi_image.formats.fat.reader import BootSector, FatVolume, looks_like_fat
+from efi_image.formats.fat.bpb import BootSector, looks_like_fat
+from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.io.medium import Medium
 from efi_image.verify import boot_path, cross_check, gpt, mbr
@@ -144,6 +145,6 @@ def _is_fat(medium: Medium) -> bool:
         return False
     if looks_like_fat(sector) or bpb.valid_backup(medium):
         return True
-    boot_sector = BootSector.parse(sector)
+    boot_sector = BootSector.unpack(sector)
     named = b"FAT" in (sector[0x36:0x39], sector[0x52:0x55])
     return named or (not boot_sector.fault and boot_sector.extended_signature in (0x28, 0x29))

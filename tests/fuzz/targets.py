@@ -25,9 +25,11 @@ from efi_image.flash.boot_areas import HEAD
 from efi_image.formats import zpp_conf
 from efi_image.formats.bmap import BmapBuilder, read_bmap
 from efi_image.formats.disk import read_disk
-from efi_image.formats.fat import Demand, FatType, Identity, Tree, plan
-from efi_image.formats.fat.names import aliases, long_records, parse_path, show_path
-from efi_image.formats.files import Kind, walk
+from efi_image.formats.fat import FatType, Tree, VolumeContents, VolumeIdentity, plan
+from efi_image.formats.fat.geometry import choose
+from efi_image.formats.fat.long_names import pack_long_name
+from efi_image.formats.fat.names import parse_path, short_names
+from efi_image.formats.files import Kind, show_path, walk
 from efi_image.formats.gpt import relocate
 from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, PartitionEntry
 from efi_image.formats.gpt.types import ESP
@@ -69,9 +71,9 @@ def refused(target: Target, data: bytes) -> bool:
 def parse_names(data: bytes) -> None:
     names = parse_path(os.fsdecode(data))
     assert parse_path(show_path(names)) == names
-    for name, short in aliases(dict.fromkeys(names)).items():
+    for name, short in zip(names, short_names(names), strict=True):
         assert len(short) == 11
-        assert len(long_records(name, short)) % 32 == 0
+        assert len(pack_long_name(name, short)) % 32 == 0
 
 
 def parse_conf(data: bytes) -> None:
@@ -215,7 +217,10 @@ def fat_volume(sectors: int, kind: FatType | None = None) -> bytes:
     tree = Tree()
     for path in ("EFI/BOOT/BOOTX64.EFI", "EFI/a long name äöü.txt", "empty"):
         tree.add(parse_path(path), BytesSource(path, path.encode() * 100))
-    volume = plan(Demand(tree), Identity(1, "ZPP", 0), sectors=sectors, kind=kind)
+    contents = VolumeContents(tree)
+    layout = choose(sectors, 512, contents.fits, kind)
+    assert layout
+    volume = plan(contents, VolumeIdentity(1, "ZPP", 0), layout)
     descriptor = os.memfd_create("volume")
     try:
         sink = Sink(descriptor, "volume")

@@ -115,6 +115,20 @@ def test_large_sectors_are_refused(tmp_path: Path) -> None:
         refuse(device, internal=True)
 
 
+@pytest.mark.parametrize(
+    ("layout", "hint"),
+    [
+        ("disk sda bus=sata size=1T", "is an internal disk; if you mean this disk, add --internal"),
+        ("disk sdb bus=usb size=8G\npart sdb1 sdb\nmount /dev/sdb1 /data ext4",
+         "is mounted at /data; unmount it first: `umount /data`"),
+    ],
+)  # fmt: skip
+def test_how_to_go_on_is_said(layout: str, hint: str, tmp_path: Path) -> None:
+    (device,) = LinuxDisks(build(layout, tmp_path).system).devices()
+    with pytest.raises(UnsafeTarget, match=hint):
+        refuse(device)
+
+
 def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:
     """A virtual machine whose disk it is; one that only reads does no harm."""
     layout = build("disk sdb bus=usb size=8G\npart sdb1 sdb", tmp_path)

@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from efi_image.errors import FatNameError
-from efi_image.formats.fat.names import (
-    aliases,
-    checksum,
-    display,
-    fault_of,
-    fold,
-    long_records,
-    parse_path,
-    record_count,
-    show_path,
-)
+from efi_image.formats.fat.long_names import checksum, entry_count, pack_long_name
+from efi_image.formats.fat.names import fault_of, fold, parse_path, short_names
+from efi_image.formats.files import show_path
 
 SHORT_CHARACTERS = set(string.ascii_uppercase + string.digits + "!#$%&'()-@^_`{}~")
+
+
+def aliases(names: Sequence[str]) -> dict[str, bytes]:
+    return dict(zip(names, short_names(names), strict=True))
+
+
+def display(short: bytes) -> str:
+    """An 8.3 name as it is written: `BASE.EXT`."""
+    base, extension = short[:8].decode("ascii").rstrip(), short[8:].decode("ascii").rstrip()
+    return f"{base}.{extension}" if extension else base
 
 
 def alias(name: str) -> str:
@@ -127,10 +130,10 @@ def test_aliases_are_valid_unique_and_never_another_ones_name(names: list[str]) 
 
 
 @given(NAME)
-def test_long_records_hold_the_name(name: str) -> None:
+def test_entries_of_a_long_name(name: str) -> None:
     short = aliases([name])[name]
-    records = long_records(name, short)
-    assert len(records) == 32 * record_count(name, short)
+    records = pack_long_name(name, short)
+    assert len(records) == 32 * entry_count(name, short)
     if not records:
         assert display(short) == name
         return

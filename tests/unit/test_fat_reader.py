@@ -16,19 +16,11 @@ from hypothesis import strategies as st
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import read_disk
+from efi_image.formats.fat.bpb import BootSector, FsInfo, looks_like_fat
+from efi_image.formats.fat.directory import EntryKind, Timestamp
 from efi_image.formats.fat.geometry import FatType
-from efi_image.formats.fat.names import checksum
-from efi_image.formats.fat.reader import (
-    BootSector,
-    ChainError,
-    ChainFault,
-    Directory,
-    FatVolume,
-    FsInfo,
-    Record,
-    looks_like_fat,
-    moment,
-)
+from efi_image.formats.fat.long_names import checksum
+from efi_image.formats.fat.reader import ChainError, ChainFault, FatVolume
 from efi_image.formats.files import Kind, find, walk
 from efi_image.io.medium import Medium, open_raw
 
@@ -92,7 +84,7 @@ def test_reads_fragmented_files(tmp_path: Path) -> None:
         volume = FatVolume(medium)
         _, node = find(volume, ("MIXED",))
         assert b"".join(volume.chunks(node)) == source.read_bytes()
-        clusters = [entry for entry in volume.entries(Directory()) if entry.name == "mixed"]
+        clusters = [entry for entry in volume.entries() if entry.name == "mixed"]
         assert len(list(volume.runs(clusters[0].first_cluster, 684))) > 1
 
 
@@ -141,10 +133,10 @@ def place_of(data: bytes, name: str) -> tuple[int, int]:
         volume = FatVolume(medium)
         for _, node in walk(volume):
             if node.kind is Kind.DIRECTORY:
-                inside = Directory(node.place.first_cluster)  # type: ignore[attr-defined]
+                inside = node.place.first_cluster  # type: ignore[attr-defined]
             else:
                 continue
-            for directory in (Directory(), inside):
+            for directory in (0, inside):
                 for entry in volume.entries(directory):
                     if entry.name == name:
                         return entry.position, entry.first_cluster
@@ -152,7 +144,7 @@ def place_of(data: bytes, name: str) -> tuple[int, int]:
 
 
 def with_fat12(data: bytes, cluster: int, value: int) -> bytes:
-    boot = BootSector.parse(data[:512])
+    boot = BootSector.unpack(data[:512])
     offset = boot.reserved * 512 + cluster * 3 // 2
     old = int.from_bytes(data[offset : offset + 2], "little")
     new = (old & 0x000F | value << 4) if cluster % 2 else (old & 0xF000 | value)
@@ -230,7 +222,7 @@ def test_a_long_name_that_does_not_belong(small: bytes, change: str) -> None:
     with in_memory(patched(small, changes[change])) as medium:
         volume = FatVolume(medium)
         first = find(volume, ("DIR",))[1].place.first_cluster  # type: ignore[attr-defined]
-        entry = next(e for e in volume.entries(Directory(first)) if e.kind is Record.FILE)
+        entry = next(e for e in volume.entries(first) if e.kind is EntryKind.FILE)
     assert entry.long == ""
     assert entry.name == "ALONGF~1.TEX"
     assert entry.stray_records == (1 if change == "missing" else 2)
@@ -261,8 +253,8 @@ def test_deleted_entries_are_told_when_asked_for(small: bytes) -> None:
     position, _ = place_of(small, "FILE.BIN")
     with in_memory(patched(small, (position, b"\xe5"))) as medium:
         volume = FatVolume(medium)
-        assert [e.kind for e in volume.entries(Directory())] == [Record.LABEL, Record.DIRECTORY]
-        deleted = [e for e in volume.entries(Directory(), deleted=True) if e.kind is Record.DELETED]
+        assert [e.kind for e in volume.entries()] == [EntryKind.LABEL, EntryKind.DIRECTORY]
+        deleted = [e for e in volume.entries(deleted=True) if e.kind is EntryKind.DELETED]
     assert [entry.size for entry in deleted] == [2048]
 
 
@@ -270,16 +262,19 @@ def test_name_bytes_with_a_meaning_of_their_own(small: bytes) -> None:
     position, _ = place_of(small, "FILE.BIN")
     data = patched(small, (position, b"\x05ILE    BIN"), (position + 12, b"\x18"))
     with in_memory(data) as medium:
-        names = [e.name for e in FatVolume(medium).entries(Directory()) if e.kind is Record.FILE]
+        names = [e.name for e in FatVolume(medium).entries() if e.kind is EntryKind.FILE]
     assert names == [b"\xe5".decode("cp437").lower() + "ile.bin"]
     assert checksum(b"\x05ILE    BIN") != checksum(b"\xe5ILE    BIN")
 
 
 def test_dates() -> None:
-    assert moment(0, 0) is None
-    assert str(moment(1 << 5 | 1, 0)) == "1980-01-01 00:00:00"
-    assert str(moment(127 << 9 | 12 << 5 | 31, 23 << 11 | 59 << 5 | 29)) == "2107-12-31 23:59:58"
-    assert moment(1 << 5 | 1, 24 << 11) is None
+    assert Timestamp(0, 0).datetime() is None
+    assert str(Timestamp(1 << 5 | 1, 0).datetime()) == "1980-01-01 00:00:00"
+    assert (
+        str(Timestamp(127 << 9 | 12 << 5 | 31, 23 << 11 | 59 << 5 | 29).datetime())
+        == "2107-12-31 23:59:58"
+    )
+    assert Timestamp(1 << 5 | 1, 24 << 11).datetime() is None
 
 
 @pytest.mark.parametrize(
@@ -299,7 +294,7 @@ def test_dates() -> None:
 def test_boot_sectors_past_use(small: bytes, change: tuple[int, bytes]) -> None:
     data = patched(small, change)
     assert not looks_like_fat(data[:512])
-    with in_memory(data) as medium, pytest.raises(InputError, match="is no FAT volume"):
+    with in_memory(data) as medium, pytest.raises(InputError, match="is not a FAT volume"):
         FatVolume(medium)
 
 
@@ -307,10 +302,10 @@ def test_fsinfo(tmp_path: Path) -> None:
     image = mkfs(tmp_path / "fat.img", 40 * MIB, "-F", "32", "-s", "1")
     with open_raw(image) as medium:
         volume = FatVolume(medium)
-        info = FsInfo.parse(medium.read(volume.boot.fsinfo_sector * 512, 512))
+        info = FsInfo.unpack(medium.read(volume.boot.fsinfo_sector * 512, 512))
         assert info.valid
         assert info.free == sum(page.count(0) for page in volume.table()) == volume.clusters - 1
-    assert not FsInfo.parse(bytes(512)).valid
+    assert not FsInfo.unpack(bytes(512)).valid
 
 
 def exercise(medium: Medium) -> None:

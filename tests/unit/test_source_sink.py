@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from efi_image.errors import InputError, OutputError
 from efi_image.io.sink import Sink
-from efi_image.io.source import CHUNK, SMALL, BytesSource, FileSource, Reader
+from efi_image.io.source import CHUNK, BytesSource, FileSource
 
 
 @pytest.mark.parametrize("size", [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 3 * CHUNK + 5])
@@ -166,37 +167,25 @@ def test_full_disk_is_an_output_error(tmp_path: Path) -> None:
         os.close(descriptor)
 
 
-def test_small_files_are_read_at_once_as_long_as_there_is_room(tmp_path: Path) -> None:
-    reader = Reader(SMALL + 100)
-    for name, size in (("a", 60), ("b", SMALL + 1), ("c", 50), ("d", 1)):
-        (tmp_path / name).write_bytes(name.encode() * size)
-    sources = [reader.source(str(tmp_path / name)) for name in "abcd"]
-    assert [type(source) for source in sources] == [
-        BytesSource,
-        FileSource,
-        BytesSource,
-        FileSource,
-    ]
-    assert [source.read_at(0, 1) for source in sources] == [b"a", b"b", b"c", b"d"]
+def test_a_fifo_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "a"
+    path.write_bytes(b"x")
+    source = FileSource.open(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(InputError, match="changed while it was used"):
+        source.read_at(0, 1)
 
 
-def test_reader_of_what_cannot_be_read(tmp_path: Path) -> None:
-    for name, fault in (("none", "does not exist"), (".", "cannot be read: Is a directory")):
-        with pytest.raises(InputError, match=fault):
-            Reader().source(str(tmp_path / name))
-
-
-def test_reader_does_not_wait_for_a_fifo(tmp_path: Path) -> None:
-    """A FIFO in the place of what was a file when its directory was listed."""
-    os.mkfifo(tmp_path / "fifo")
-    assert Reader().source(str(tmp_path / "fifo")).size == 0
-
-
-def test_reader_takes_all_of_a_file_that_is_given_in_pieces(
+def test_all_of_a_file_that_is_given_in_pieces(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As some file systems in user space give it."""
-    whole = os.read
-    monkeypatch.setattr(os, "read", lambda descriptor, count: whole(descriptor, min(count, 7)))
+    whole = os.preadv
+
+    def some(descriptor: int, buffers: Sequence[memoryview], offset: int) -> int:
+        return whole(descriptor, [buffers[0][:7]], offset)
+
+    monkeypatch.setattr(os, "preadv", some)
     (tmp_path / "a").write_bytes(bytes(range(100)))
-    assert Reader().source(str(tmp_path / "a")).read_at(0, 200) == bytes(range(100))
+    assert FileSource.open(tmp_path / "a").read_at(0, 200) == bytes(range(100))

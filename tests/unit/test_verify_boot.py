@@ -13,7 +13,8 @@ from trees import tree_of
 from efi_image.build.image import make_image
 from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import Table
-from efi_image.formats.fat import Demand, FatType, Identity, Tree, parse_path, plan
+from efi_image.formats.fat import FatType, Tree, VolumeContents, VolumeIdentity, parse_path, plan
+from efi_image.formats.fat.geometry import choose
 from efi_image.formats.pe.uefi import Machine
 from efi_image.io.sink import Sink
 from efi_image.io.source import BytesSource
@@ -32,7 +33,10 @@ def volume(tmp_path: Path, files: dict[str, bytes]) -> Path:
     for path, data in files.items():
         tree.add(parse_path(path), BytesSource(path, data))
     image = tmp_path / "volume.img"
-    planned = plan(Demand(tree), Identity(1, "LABEL", 0), sectors=4096, kind=FatType.FAT12)
+    contents = VolumeContents(tree)
+    layout = choose(4096, 512, contents.fits, FatType.FAT12)
+    assert layout
+    planned = plan(contents, VolumeIdentity(1, "LABEL", 0), layout)
     with image.open("wb") as file:
         sink = Sink(file.fileno(), str(image))
         planned.write(sink)

@@ -1,4 +1,7 @@
-"""The bytes of a FAT, made piece by piece from the places of its chains, all contiguous."""
+"""The file allocation table: its bytes made of chains, and taken apart into entries.
+
+Microsoft, FAT: General Overview of On-Disk Format 1.03, "FAT Data Structure".
+"""
 
 from __future__ import annotations
 
@@ -38,8 +41,11 @@ def _entries(kind: FatType, chains: Iterable[Chain]) -> Iterator[array[int]]:
     yield piece
 
 
-def pieces(kind: FatType, chains: Iterable[Chain]) -> Iterator[bytes]:
-    """The bytes of a FAT up to the last entry in use; the chains are in the order of clusters."""
+def pack_fat(kind: FatType, chains: Iterable[Chain]) -> Iterator[bytes]:
+    """The bytes of a FAT up to the last entry in use, in pieces.
+
+    The chains are contiguous, and in the order of their clusters.
+    """
     for piece in _entries(kind, chains):
         if kind is FatType.FAT12:
             yield _packed12(piece)
@@ -54,3 +60,27 @@ def _packed12(entries: array[int]) -> bytes:
     padded = [*entries, 0] if len(entries) % 2 else list(entries)
     pairs = zip(padded[::2], padded[1::2], strict=True)
     return b"".join((low | high << 12).to_bytes(3, "little") for low, high in pairs)
+
+
+def unpack_fat(kind: FatType, raw: bytes) -> array[int]:
+    """The entries in a piece of a FAT that begins with an even one, raw.
+
+    FAT32's upper four bits are not cleared.
+    """
+    if kind is FatType.FAT12:
+        return _unpacked12(raw)
+    entries = array("I" if kind is FatType.FAT32 else "H")
+    entries.frombytes(raw[: len(raw) - len(raw) % entries.itemsize])
+    if sys.byteorder == "big":
+        entries.byteswap()
+    return entries
+
+
+def _unpacked12(raw: bytes) -> array[int]:
+    """Two entries in three bytes."""
+    entries = array("H")
+    for index in range(0, len(raw) - 1, 3):
+        entries.append((raw[index] | raw[index + 1] << 8) & 0xFFF)
+        if index + 2 < len(raw):
+            entries.append(raw[index + 1] >> 4 | raw[index + 2] << 4)
+    return entries

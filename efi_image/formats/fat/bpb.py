@@ -1,4 +1,9 @@
-"""A FAT volume's boot sector and FSInfo, with their fields as they are."""
+"""The boot sector with its BIOS parameter block, and FAT32's FSInfo sector.
+
+Microsoft, FAT: General Overview of On-Disk Format 1.03, "Boot Sector and BPB" and "FAT32 FSInfo
+Sector Structure and Backup Boot Sector"; its names of fields (BPB_..., BS_...) are given where
+they differ.
+"""
 
 from __future__ import annotations
 
@@ -6,59 +11,131 @@ import struct
 from dataclasses import dataclass
 
 from efi_image.errors import InputError
-from efi_image.formats.fat import geometry as layouts
-from efi_image.formats.fat.geometry import DIRECTORY_ENTRY
+from efi_image.formats.fat.geometry import (
+    BACKUP_BOOT_SECTOR,
+    DIRECTORY_ENTRY,
+    EXTENDED_SIGNATURE,
+    FATS,
+    FSINFO_SECTOR,
+    HEADS,
+    MEDIA,
+    ROOT_CLUSTER,
+    SECTOR_SIZES,
+    SECTORS_PER_TRACK,
+    FatType,
+    Layout,
+)
+
+SIZE = 512  # bytes that have the fields, whatever the sector size
+SIGNATURE = b"\x55\xaa"
+UNKNOWN = 0xFFFFFFFF  # in FSInfo
+
+_COMMON = struct.Struct("<3s8sHBHBHHBHHHII")
+_FAT32_ONLY = struct.Struct("<IHHIHH12x")
+_IDENTITY = struct.Struct("<BxBI11s8s")
+_FSINFO = struct.Struct("<4s480x4sII12x4s")
+_FSINFO_SIGNATURES = (b"RRaA", b"rrAa", b"\0\0\x55\xaa")
+_NEXT_BOOT_DEVICE = b"\xcd\x18\xeb\xfe"  # code: int 0x18 makes the BIOS try the next device
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class BootSector:
     """A boot sector's fields as they are, whether they make sense or not.
 
-    Sizes in sectors but `sector_size` in bytes; the fields of FAT32 are 0 if `is_fat32_form`
-    is false.
+    Sizes are in sectors except `sector_size`, in bytes. FAT32's fields are 0 if
+    `is_fat32_form` is false.
     """
 
     jump: bytes
     oem: bytes
-    sector_size: int
+    sector_size: int  # BytsPerSec
     sectors_per_cluster: int
     reserved: int
     fats: int
     root_entries: int
-    sectors_16: int
+    sectors_16: int  # TotSec16
     media: int
-    fat_sectors_16: int
+    fat_sectors_16: int  # FATSz16
     sectors_per_track: int
     heads: int
     hidden: int
     sectors_32: int
     fat_sectors_32: int
-    flags: int
+    flags: int  # ExtFlags
     version: int
     root_cluster: int
     fsinfo_sector: int
     backup_sector: int
     drive: int
-    extended_signature: int
-    serial: int
+    extended_signature: int  # BootSig
+    serial: int  # VolID
     label: bytes
     type_name: bytes
-    signature: bytes
+    signature: bytes = SIGNATURE
 
     @classmethod
-    def parse(cls, sector: bytes) -> BootSector:
+    def create(cls, layout: Layout, hidden: int, serial: int, label: bytes) -> BootSector:
+        """The boot sector of a volume that begins at the disk's sector `hidden`."""
+        is_fat32 = layout.kind is FatType.FAT32
+        is_small = layout.sectors < 0x10000 and not is_fat32
+        return cls(
+            jump=b"\xeb\x58\x90" if is_fat32 else b"\xeb\x3c\x90",
+            oem=b"ZPPIMAGE",
+            sector_size=layout.sector_size,
+            sectors_per_cluster=layout.sectors_per_cluster,
+            reserved=layout.reserved,
+            fats=FATS,
+            root_entries=layout.root_entries,
+            sectors_16=layout.sectors if is_small else 0,
+            media=MEDIA,
+            fat_sectors_16=0 if is_fat32 else layout.fat_sectors,
+            sectors_per_track=SECTORS_PER_TRACK,
+            heads=HEADS,
+            hidden=min(hidden, 0xFFFFFFFF),
+            sectors_32=0 if is_small else layout.sectors,
+            fat_sectors_32=layout.fat_sectors if is_fat32 else 0,
+            flags=0,
+            version=0,
+            root_cluster=ROOT_CLUSTER,
+            fsinfo_sector=FSINFO_SECTOR,
+            backup_sector=BACKUP_BOOT_SECTOR,
+            drive=0x80,
+            extended_signature=EXTENDED_SIGNATURE,
+            serial=serial,
+            label=label,
+            type_name=f"{layout.kind.name:8}".encode("ascii"),
+        )
+
+    @classmethod
+    def unpack(cls, sector: bytes) -> BootSector:
         """The fields of a sector's first 512 bytes; raises InputError if there are fewer."""
-        if len(sector) < 512:
+        if len(sector) < SIZE:
             raise InputError("a boot sector has 512 bytes")
-        common = layouts.COMMON.unpack_from(sector)
-        wide = common[9] == 0  # as Linux and Microsoft tell FAT32's form
-        end = layouts.COMMON.size
-        fat32 = layouts.FAT32_ONLY.unpack_from(sector, end) if wide else (0,) * 6
-        end += layouts.FAT32_ONLY.size if wide else 0
-        drive, _, extended, serial, label, type_name = layouts.IDENTITY.unpack_from(sector, end)
-        identity = (drive, extended, serial, label, type_name)
-        fields = (*common, *fat32, *identity, sector[510:512])
+        common = _COMMON.unpack_from(sector)
+        end, fat32 = _COMMON.size, (0,) * 6
+        if common[9] == 0:  # FATSz16, as Linux and Microsoft tell FAT32's form
+            fat32 = _FAT32_ONLY.unpack_from(sector, end)
+            end += _FAT32_ONLY.size
+        identity = _IDENTITY.unpack_from(sector, end)
+        fields = (*common, *fat32, *identity, sector[SIZE - 2 : SIZE])
         return cls(*fields)
+
+    def pack(self) -> bytes:
+        """The boot sector's `sector_size` bytes, with code that boots the next device."""
+        common = _COMMON.pack(
+            self.jump, self.oem, self.sector_size, self.sectors_per_cluster, self.reserved,
+            self.fats, self.root_entries, self.sectors_16, self.media, self.fat_sectors_16,
+            self.sectors_per_track, self.heads, self.hidden, self.sectors_32,
+        )  # fmt: skip
+        fat32 = _FAT32_ONLY.pack(
+            self.fat_sectors_32, self.flags, self.version, self.root_cluster, self.fsinfo_sector,
+            self.backup_sector,
+        ) if self.is_fat32_form else b""  # fmt: skip
+        identity = _IDENTITY.pack(
+            self.drive, self.extended_signature, self.serial, self.label, self.type_name
+        )
+        head = (common + fat32 + identity + _NEXT_BOOT_DEVICE).ljust(SIZE - 2, b"\0")
+        return (head + self.signature).ljust(self.sector_size, b"\0")
 
     @property
     def is_fat32_form(self) -> bool:
@@ -102,8 +179,8 @@ class BootSector:
 
     @property
     def fault(self) -> str:
-        """Why no reader could find its way with these fields; '' if one could."""
-        if self.sector_size not in layouts.SECTOR_SIZES:
+        """Why no reader can read a volume with these fields; '' if one can."""
+        if self.sector_size not in SECTOR_SIZES:
             return f"has sectors of {self.sector_size} bytes"
         per_cluster = self.sectors_per_cluster
         if not per_cluster or per_cluster & (per_cluster - 1):
@@ -118,26 +195,34 @@ class BootSector:
 
 
 def looks_like_fat(sector: bytes) -> bool:
-    """Whether a disk's first sector is a FAT volume's, not an MBR's."""
-    if len(sector) < 512 or sector[0] not in (0xEB, 0xE9):
+    """Whether a disk's first sector is a FAT volume's, not an MBR."""
+    if len(sector) < SIZE or sector[0] not in (0xEB, 0xE9):
         return False
-    boot = BootSector.parse(sector)
+    boot = BootSector.unpack(sector)
     return not boot.fault and (boot.media >= 0xF8 or boot.media == 0xF0)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class FsInfo:
-    """FAT32's counts; `valid` says whether all three signatures are there."""
+    """FAT32's free clusters, and where to look for the next; UNKNOWN where it is not known.
 
-    valid: bool
+    `valid` says whether all three signatures are there.
+    """
+
     free: int
     next_free: int
+    valid: bool = True
 
     @classmethod
-    def parse(cls, sector: bytes) -> FsInfo:
+    def unpack(cls, sector: bytes) -> FsInfo:
         """The fields of a sector's first 512 bytes; raises InputError if there are fewer."""
-        if len(sector) < 512:
+        if len(sector) < SIZE:
             raise InputError("an FSInfo sector has 512 bytes")
-        lead, struct_, free, following, trail = struct.unpack("<4s480x4sII12x4s", sector[:512])
-        valid = (lead, struct_, trail) == (b"RRaA", b"rrAa", b"\0\0\x55\xaa")
-        return cls(valid, free, following)
+        lead, structure, free, following, trail = _FSINFO.unpack_from(sector)
+        return cls(free, following, (lead, structure, trail) == _FSINFO_SIGNATURES)
+
+    def pack(self, sector_size: int) -> bytes:
+        """The sector's bytes."""
+        lead, structure, trail = _FSINFO_SIGNATURES
+        raw = _FSINFO.pack(lead, structure, self.free, self.next_free, trail)
+        return raw.ljust(sector_size, b"\0")

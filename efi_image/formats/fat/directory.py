@@ -1,23 +1,67 @@
-"""Records of a FAT directory: short entries, and the long names that belong to them."""
+"""Directory entries: their bytes, dates and attributes, and the reading of whole directories.
+
+Microsoft, FAT: General Overview of On-Disk Format 1.03, "FAT Directory Structure".
+"""
 
 from __future__ import annotations
 
+import struct
+import time
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
 
-from efi_image.formats.fat.names import ATTRIBUTE_LONG_NAME, LAST_RECORD, RECORD, checksum
-from efi_image.formats.fat.writer import ATTRIBUTE_DIRECTORY, ATTRIBUTE_LABEL, ENTRY
+from efi_image.formats.fat.long_names import ATTRIBUTE_LONG_NAME, LongName
 
-FREE_ENTRY = 0x00  # first byte of a name: this and all that follow are free
+MAX_ENTRIES = 0x10000  # of a directory
+ATTRIBUTE_LABEL = 0x08
+ATTRIBUTE_DIRECTORY = 0x10
+ATTRIBUTE_ARCHIVE = 0x20
+ATTRIBUTE_LETTERS = "RHSVDA"  # read-only, hidden, system, volume label, directory, archive
+DOT, DOT_DOT = b".          ", b"..         "
+
+FREE_ENTRY = 0x00  # first byte of a name: this entry and all behind it are free
 DELETED_ENTRY = 0xE5
 KANJI_E5 = 0x05  # stands for 0xE5
-LOWER_BASE, LOWER_EXTENSION = 0x08, 0x10  # Windows NT: an 8.3 name in lower case
-MAX_LONG_RECORDS = 20
+LOWER_BASE, LOWER_EXTENSION = 0x08, 0x10  # NTRes, as Windows NT uses it: an 8.3 name in lower case
+
+# Name, Attr, NTRes, CrtTimeTenth, CrtTime, CrtDate, LstAccDate, FstClusHI, WrtTime, WrtDate,
+# FstClusLO, FileSize
+_ENTRY = struct.Struct("<11sBBBHHHHHHHI")
+_EARLIEST = 315532800  # the beginning of the year 1980, in seconds since 1970
+_LATEST = 4354819198  # the last even second of the year 2107
 
 
-class Record(Enum):
-    """What a directory record is."""
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A date and time of two fields: steps of two seconds from 1980 to 2107, without a zone."""
+
+    date: int
+    time: int
+
+    @classmethod
+    def of(cls, seconds: int) -> Timestamp:
+        """Seconds since 1970 (UTC), moved into FAT's range."""
+        at = time.gmtime(min(max(seconds, _EARLIEST), _LATEST))
+        return cls(
+            (at.tm_year - 1980) << 9 | at.tm_mon << 5 | at.tm_mday,
+            at.tm_hour << 11 | at.tm_min << 5 | at.tm_sec // 2,
+        )
+
+    def datetime(self) -> datetime | None:
+        """The same without a zone; None if the fields are not a date."""
+        day, at = self.date, self.time
+        try:
+            return datetime(
+                1980 + (day >> 9), day >> 5 & 15, day & 31, at >> 11, at >> 5 & 63, (at & 31) * 2
+            )
+        except ValueError:
+            return None
+
+
+class EntryKind(Enum):
+    """What a directory entry is."""
 
     FREE = "free"
     DELETED = "deleted"
@@ -27,21 +71,37 @@ class Record(Enum):
     DIRECTORY = "directory"
     FILE = "file"
 
+    @classmethod
+    def of(cls, raw: bytes) -> EntryKind:
+        """The kind of an entry's 32 bytes."""
+        first, attributes = raw[0], raw[11]
+        if first == FREE_ENTRY:
+            return cls.FREE
+        if first == DELETED_ENTRY:
+            return cls.DELETED
+        if attributes & 0x3F == ATTRIBUTE_LONG_NAME:
+            return cls.LONG_NAME
+        if attributes & ATTRIBUTE_LABEL:
+            return cls.LABEL
+        if raw[:11] in (DOT, DOT_DOT):
+            return cls.DOT
+        return cls.DIRECTORY if attributes & ATTRIBUTE_DIRECTORY else cls.FILE
+
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """A directory entry: the short record and the long name that belongs to it.
+class DirectoryEntry:
+    """A directory entry: the 8.3 entry and the long name that belongs to it.
 
-    `position` is the short record's byte on the volume. `long` is '' without a long name;
-    `stray_records` counts long-name records before it that do not belong to it.
+    `position` is the 8.3 entry's byte on the volume. `long` is '' without a long name;
+    `stray_records` counts long-name entries before it that do not belong to it.
     """
 
-    kind: Record
+    kind: EntryKind
     short: bytes
     long: str
     attributes: int
     case: int
-    modified: tuple[int, int]
+    modified: Timestamp
     first_cluster: int
     size: int
     position: int
@@ -64,89 +124,41 @@ class Entry:
         """The name to show."""
         return self.long or self.short_name
 
-    @property
-    def modified_at(self) -> datetime | None:
-        """When it was last written; None if the fields are no date."""
-        return moment(*self.modified)
 
-
-def moment(date: int, time: int) -> datetime | None:
-    """FAT's date and time (without a time zone); None if there is no such."""
-    try:
-        return datetime(
-            1980 + (date >> 9),
-            date >> 5 & 15,
-            date & 31,
-            time >> 11,
-            time >> 5 & 63,
-            (time & 31) * 2,
-        )
-    except ValueError:
-        return None
-
-
-def kind_of(raw: bytes) -> Record:
-    first, attributes = raw[0], raw[11]
-    if first == FREE_ENTRY:
-        return Record.FREE
-    if first == DELETED_ENTRY:
-        return Record.DELETED
-    if attributes & 0x3F == ATTRIBUTE_LONG_NAME:
-        return Record.LONG_NAME
-    if attributes & ATTRIBUTE_LABEL:
-        return Record.LABEL
-    if raw[:11] in (b".          ", b"..         "):
-        return Record.DOT
-    return Record.DIRECTORY if attributes & ATTRIBUTE_DIRECTORY else Record.FILE
-
-
-class LongName:
-    """Gathers the records of a long name, and says whether they belong to a short one."""
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._next = 0
-        self._tie = 0
-        self.count = 0  # records seen since the last short one
-
-    def add(self, raw: bytes) -> None:
-        """The next record."""
-        order, first, _, _, tie, second, _, third = RECORD.unpack(raw)
-        self.count += 1
-        number = order & ~LAST_RECORD
-        if order & LAST_RECORD and 1 <= number <= MAX_LONG_RECORDS:
-            self._parts, self._tie = [], tie
-        elif not number or number != self._next or tie != self._tie:
-            self._parts, self._next = [], 0
-            return
-        self._parts.append(first + second + third)
-        self._next = number - 1
-
-    def take(self, short: bytes) -> tuple[str, int]:
-        """The long name of that short one ('' if none), and the stray records before it."""
-        parts, count = self._parts, self.count
-        whole = bool(parts) and self._next == 0 and checksum(short) == self._tie
-        self._parts, self._next, self.count = [], 0, 0
-        if not whole:
-            return "", count
-        units = b"".join(reversed(parts)).decode("utf-16-le", "surrogatepass")
-        return units.split("\0", 1)[0], count - len(parts)
-
-
-def parse_entry(raw: bytes, name: LongName, position: int, *, wide: bool) -> Entry:
-    """A short record with the long name gathered before it; `wide`: as FAT32 has it."""
-    (short, attributes, case, _tenths, _created, _created_on, _accessed, high, written,
-     written_on, low, size) = ENTRY.unpack(raw)  # fmt: skip
-    long, stray = name.take(short)
-    return Entry(
-        kind=kind_of(raw),
-        short=short,
-        long=long,
-        attributes=attributes,
-        case=case,
-        modified=(written_on, written),
-        first_cluster=low | (high << 16 if wide else 0),
-        size=size,
-        position=position,
-        stray_records=stray,
+def pack_entry(
+    short: bytes, attributes: int, first_cluster: int, size: int, at: Timestamp
+) -> bytes:
+    """An 8.3 entry's 32 bytes, all three times the same."""
+    high, low = first_cluster >> 16, first_cluster & 0xFFFF
+    return _ENTRY.pack(
+        short, attributes, 0, 0, at.time, at.date, at.date, high, at.time, at.date, low, size
     )
+
+
+def unpack_entries(
+    records: Iterable[tuple[int, bytes]], *, wide: bool, deleted: bool = False
+) -> Iterator[DirectoryEntry]:
+    """The entries of a directory up to the first free one: files, directories, `.`, labels.
+
+    `records` are its 32-byte records with their byte on the volume. FAT32's cluster numbers are
+    `wide`. Deleted entries are left out unless asked for.
+    """
+    name = LongName()
+    for position, raw in records:
+        kind = EntryKind.of(raw)
+        if kind is EntryKind.FREE:
+            return
+        if kind is EntryKind.LONG_NAME:
+            name.add(raw)
+            continue
+        if kind is EntryKind.DELETED and not deleted:
+            name = LongName()
+            continue
+        (short, attributes, case, _, _, _, _, high, written, written_on, low,
+         size) = _ENTRY.unpack(raw)  # fmt: skip
+        long, stray = name.take(short)
+        first_cluster = low | (high << 16 if wide else 0)
+        modified = Timestamp(written_on, written)
+        yield DirectoryEntry(
+            kind, short, long, attributes, case, modified, first_cluster, size, position, stray
+        )

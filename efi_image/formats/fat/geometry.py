@@ -1,4 +1,7 @@
-"""The geometry of a FAT volume: which type, where its parts are, and its boot sector.
+"""The geometry of a FAT volume: its type, and where its parts are.
+
+Microsoft, FAT: General Overview of On-Disk Format 1.03, "FAT Type Determination" and "FAT
+Volume Initialization".
 
 The number of clusters alone decides the type. Some readers are off by a few at the
 limits, so volumes keep MARGIN clusters clear of them.
@@ -6,13 +9,12 @@ limits, so volumes keep MARGIN clusters clear of them.
 
 from __future__ import annotations
 
-import struct
 from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 
-from efi_image.errors import DoesNotFitError, UsageError
+from efi_image.errors import UsageError
 
 SECTOR_SIZES = (512, 1024, 2048, 4096)
 PAGE = 4096
@@ -32,12 +34,7 @@ MAX_SECTORS = 0xFFFFFFFF
 MIB = 1 << 20
 GIB = 1 << 30
 
-# the boot sector's parts: all types, FAT32 only, and the identity behind them
-COMMON = struct.Struct("<3s8sHBHBHHBHHHII")
-FAT32_ONLY = struct.Struct("<IHHIHH12x")
-IDENTITY = struct.Struct("<BBBI11s8s")
 EXTENDED_SIGNATURE = 0x29
-BOOT_SIGNATURE = b"\x55\xaa"
 
 
 class FatType(Enum):
@@ -53,12 +50,12 @@ class FatType(Enum):
         return cls.FAT12 if clusters < 4085 else cls.FAT16 if clusters < 65525 else cls.FAT32
 
     @property
-    def fewest(self) -> int:
+    def min_clusters(self) -> int:
         """The fewest clusters a volume of this type is given here."""
         return {12: 1, 16: 4085 + MARGIN, 32: 65525 + MARGIN}[self.value]
 
     @property
-    def most(self) -> int:
+    def max_clusters(self) -> int:
         """The most clusters a volume of this type is given here."""
         return {12: 4084 - MARGIN, 16: 65524 - MARGIN, 32: (1 << 28) - 16 - MARGIN}[self.value]
 
@@ -131,7 +128,7 @@ def _layout(kind: FatType, sectors: int, sector_size: int, per_cluster: int) -> 
     most = _fat_sectors(kind, clusters_beside(0), sector_size)
     fat = 1 + bisect_left(range(1, most), True, key=is_enough)
     clusters = clusters_beside(fat)
-    if not kind.fewest <= clusters <= kind.most:
+    if not kind.min_clusters <= clusters <= kind.max_clusters:
         return None
     return Layout(kind, sector_size, sectors, per_cluster, reserved, fat, root_entries, clusters)
 
@@ -147,15 +144,15 @@ def _aligned(layout: Layout) -> Layout:
     pad = -layout.data_start % (max(PAGE, layout.cluster_size) // layout.sector_size)
     per_cluster = layout.sectors_per_cluster
     clusters = (layout.sectors - layout.data_start - pad) // per_cluster
-    if clusters < layout.kind.fewest:
+    if clusters < layout.kind.min_clusters:
         return layout
     return replace(layout, reserved=layout.reserved + pad, clusters=min(clusters, layout.clusters))
 
 
 def _smallest(kind: FatType, sector_size: int, per_cluster: int, wanted: int) -> Layout | None:
     """The layout of the fewest sectors that has at least `wanted` clusters."""
-    clusters = max(wanted, kind.fewest)
-    if clusters > kind.most:
+    clusters = max(wanted, kind.min_clusters)
+    if clusters > kind.max_clusters:
         return None
     reserved, root_entries = _fixed(kind)
     fat = _fat_sectors(kind, clusters, sector_size)
@@ -200,23 +197,17 @@ def choose(
     sector_size: int,
     fits: Callable[[Layout], bool],
     kind: FatType | None = None,
-) -> Layout:
-    """The best layout that holds what it shall; raises DoesNotFitError."""
-    for layout in candidates(sectors, sector_size, kind):
-        if fits(layout):
-            return layout
-    name = kind.name if kind else "FAT"
-    raise DoesNotFitError(
-        f"no {name} volume of {sectors} sectors of {sector_size} bytes holds these files"
-    )
+) -> Layout | None:
+    """The best layout of a volume of that size that has room for what it must hold, if any."""
+    return next(filter(fits, candidates(sectors, sector_size, kind)), None)
 
 
 def smallest(
-    sector_size: int, demand: Callable[[Layout], int], kind: FatType | None = None
+    sector_size: int, clusters_needed: Callable[[Layout], int], kind: FatType | None = None
 ) -> Layout | None:
-    """The layout of the smallest volume, if any; `demand` tells the clusters needed on one.
+    """The layout of the smallest volume, if any, that has the clusters needed on it.
 
-    Only the type and the cluster size of the layout that `demand` is given are of account.
+    Of the layout that `clusters_needed` is given, only the type and the cluster size count.
     """
     found: Layout | None = None
     for each in (FatType.FAT32, FatType.FAT16, FatType.FAT12):
@@ -225,7 +216,7 @@ def smallest(
         for cluster in _cluster_sizes(each, 0, sector_size):
             per_cluster = cluster // sector_size
             probe = _smallest(each, sector_size, per_cluster, 0)
-            layout = probe and _smallest(each, sector_size, per_cluster, demand(probe))
+            layout = probe and _smallest(each, sector_size, per_cluster, clusters_needed(probe))
             if (
                 layout
                 and layout.sectors <= MAX_SECTORS
@@ -233,45 +224,3 @@ def smallest(
             ):
                 found = layout
     return found
-
-
-def boot_sector(layout: Layout, hidden: int, serial: int, label: bytes) -> bytes:
-    """The boot sector: BIOS parameter block, and code that goes on to the next device.
-
-    `hidden` is the volume's first sector on the disk, `label` its 11-byte name.
-    """
-    is_fat32 = layout.kind is FatType.FAT32
-    small = layout.sectors < 0x10000 and not is_fat32
-    common = COMMON.pack(
-        b"\xeb\x58\x90" if is_fat32 else b"\xeb\x3c\x90",
-        b"ZPPIMAGE",
-        layout.sector_size,
-        layout.sectors_per_cluster,
-        layout.reserved,
-        FATS,
-        layout.root_entries,
-        layout.sectors if small else 0,
-        MEDIA,
-        0 if is_fat32 else layout.fat_sectors,
-        SECTORS_PER_TRACK,
-        HEADS,
-        min(hidden, 0xFFFFFFFF),
-        0 if small else layout.sectors,
-    )
-    fat32 = FAT32_ONLY.pack(
-        layout.fat_sectors, 0, 0, ROOT_CLUSTER, FSINFO_SECTOR, BACKUP_BOOT_SECTOR
-    )
-    name = f"{layout.kind.name:8}".encode("ascii")
-    identity = IDENTITY.pack(0x80, 0, EXTENDED_SIGNATURE, serial, label, name)
-    sector = common + (fat32 if is_fat32 else b"") + identity
-    code = b"\xcd\x18\xeb\xfe"  # int 0x18: the BIOS tries the next device
-    return ((sector + code).ljust(510, b"\0") + BOOT_SIGNATURE).ljust(layout.sector_size, b"\0")
-
-
-def fsinfo_sector(layout: Layout, used: int, end: int) -> bytes:
-    """FAT32's count of free clusters, and where to look for them: behind all in use."""
-    following = end if end < layout.clusters + FIRST_CLUSTER else 0xFFFFFFFF
-    body = (
-        b"RRaA".ljust(484, b"\0") + b"rrAa" + struct.pack("<II", layout.clusters - used, following)
-    )
-    return (body.ljust(508, b"\0") + b"\0\0\x55\xaa").ljust(layout.sector_size, b"\0")

@@ -1,8 +1,7 @@
-"""FAT volumes of any maker, read leniently: what is wrong is told apart from what is unusable."""
+"""Reads FAT volumes of any maker, leniently: a fault is not yet a reason to give up."""
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -10,33 +9,23 @@ from enum import Enum
 from functools import cache, lru_cache
 
 from efi_image.errors import InputError
-from efi_image.formats.fat import geometry as layouts
-from efi_image.formats.fat.bpb import BootSector, FsInfo, looks_like_fat
-from efi_image.formats.fat.directory import Entry, LongName, Record, kind_of, moment, parse_entry
+from efi_image.formats.fat import geometry
+from efi_image.formats.fat.allocation import unpack_fat
+from efi_image.formats.fat.bpb import BootSector
+from efi_image.formats.fat.directory import (
+    ATTRIBUTE_LETTERS,
+    MAX_ENTRIES,
+    DirectoryEntry,
+    EntryKind,
+    unpack_entries,
+)
 from efi_image.formats.fat.geometry import DIRECTORY_ENTRY, FIRST_CLUSTER, FatType
 from efi_image.formats.fat.names import fold
-from efi_image.formats.fat.writer import MAX_DIRECTORY_ENTRIES
 from efi_image.formats.files import Kind, Node
 from efi_image.io.medium import Medium
 
-__all__ = [
-    "BootSector",
-    "ChainError",
-    "ChainFault",
-    "Directory",
-    "Entry",
-    "FatVolume",
-    "FsInfo",
-    "LongName",
-    "Place",
-    "Record",
-    "looks_like_fat",
-    "moment",
-]
-
 COMPARED = 4096  # entries of a FAT compared at a time
 PAGE = 3 << 14  # bytes of a FAT read at a time; whole FAT12, FAT16 and FAT32 entries
-ATTRIBUTE_LETTERS = "RHSVDA"  # read-only, hidden, system, volume label, directory, archive
 
 
 class ChainFault(Enum):
@@ -60,29 +49,21 @@ class ChainError(InputError):
 
 
 @dataclass(frozen=True, slots=True)
-class Directory:
-    """A directory's place: its first cluster; 0 is the root."""
+class ClusterChain:
+    """The cluster chain of a file of `size` bytes, or of a directory; cluster 0 is the root."""
 
     first_cluster: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where a file's bytes are."""
-
-    first_cluster: int
-    size: int
-    is_directory: bool
+    size: int = 0
 
 
 class FatVolume:
-    """A FAT volume on a medium. Raises InputError if it is none, or one past use."""
+    """A FAT volume on a medium; raises InputError if it is not one, or cannot be read at all."""
 
     def __init__(self, medium: Medium) -> None:
         self.medium = medium
-        self.boot = BootSector.parse(medium.peek(0, 512).ljust(512, b"\0"))
+        self.boot = BootSector.unpack(medium.peek(0, 512).ljust(512, b"\0"))
         if self.boot.fault:
-            raise InputError(f"is no FAT volume: it {self.boot.fault}", where=medium.name)
+            raise InputError(f"is not a FAT volume: it {self.boot.fault}", where=medium.name)
         self.clusters = self.boot.clusters
         self.kind = FatType.of(self.clusters)
         self.last_cluster = self.clusters + FIRST_CLUSTER - 1
@@ -100,13 +81,7 @@ class FatVolume:
         offset = number * PAGE
         length = min(PAGE, self.boot.fat_sectors * self.boot.sector_size - offset)
         raw = self.medium.read(start + offset, length)
-        if self.kind is FatType.FAT12:
-            return _unpacked12(raw)
-        entries = array("I" if self.kind is FatType.FAT32 else "H")
-        entries.frombytes(raw[: len(raw) - len(raw) % entries.itemsize])
-        if sys.byteorder == "big":
-            entries.byteswap()
-        return entries
+        return unpack_fat(self.kind, raw)
 
     def page(self, number: int, copy: int = 0) -> array[int]:
         """A piece of a FAT, raw; FAT32's upper four bits are not cleared."""
@@ -239,42 +214,34 @@ class FatVolume:
 
     # ---- directories
 
-    def _extents(self, directory: Directory) -> Iterator[tuple[int, int]]:
+    def _extents(self, first: int) -> Iterator[tuple[int, int]]:
         """(byte on the volume, bytes) of a directory's parts."""
         boot = self.boot
-        first = directory.first_cluster
         if first == 0 and self.kind is not FatType.FAT32:
             yield boot.root_start * boot.sector_size, boot.root_entries * DIRECTORY_ENTRY
             return
-        left = MAX_DIRECTORY_ENTRIES * DIRECTORY_ENTRY
+        left = MAX_ENTRIES * DIRECTORY_ENTRY
         for cluster in self.chain(first or boot.root_cluster, f"{self.medium.name}: directory"):
             if left <= 0:
                 raise ChainError(ChainFault.LONG, cluster, f"{self.medium.name}: directory")
             yield self.offset(cluster), min(boot.cluster_size, left)
             left -= boot.cluster_size
 
-    def records(self, directory: Directory) -> Iterator[tuple[int, bytes]]:
-        """A directory's 32-byte records with their byte on the volume, free ones included."""
-        for offset, size in self._extents(directory):
+    def records(self, first_cluster: int = 0) -> Iterator[tuple[int, bytes]]:
+        """A directory's 32-byte records with their byte on the volume, free ones included.
+
+        Cluster 0 is the root directory.
+        """
+        for offset, size in self._extents(first_cluster):
             data = self.medium.read(offset, size)
             self.scanned += size
             for index in range(0, size - DIRECTORY_ENTRY + 1, DIRECTORY_ENTRY):
                 yield offset + index, data[index : index + DIRECTORY_ENTRY]
 
-    def entries(self, directory: Directory, *, deleted: bool = False) -> Iterator[Entry]:
-        """A directory's entries up to the first free one: files, directories, `.`, labels."""
-        name = LongName()
-        for position, raw in self.records(directory):
-            kind = kind_of(raw)
-            if kind is Record.FREE:
-                return
-            if kind is Record.LONG_NAME:
-                name.add(raw)
-                continue
-            if kind is Record.DELETED and not deleted:
-                name = LongName()
-                continue
-            yield parse_entry(raw, name, position, wide=self.kind is FatType.FAT32)
+    def entries(self, first_cluster: int = 0, *, deleted: bool = False) -> Iterator[DirectoryEntry]:
+        """A directory's entries; raises InputError where it cannot be read."""
+        records = self.records(first_cluster)
+        return unpack_entries(records, wide=self.kind is FatType.FAT32, deleted=deleted)
 
     # ---- as a file system
 
@@ -287,12 +254,12 @@ class FatVolume:
     def label(self) -> str:
         """The root directory's label, else the boot sector's."""
         try:
-            for entry in self.entries(Directory()):
-                if entry.kind is Record.LABEL:
+            for entry in self.entries():
+                if entry.kind is EntryKind.LABEL:
                     return entry.short.decode("cp437").rstrip()
         except InputError:
             pass
-        if self.boot.extended_signature != layouts.EXTENDED_SIGNATURE:
+        if self.boot.extended_signature != geometry.EXTENDED_SIGNATURE:
             return ""
         label = self.boot.label.decode("cp437").rstrip(" \0")
         return "" if label == "NO NAME" else label
@@ -300,28 +267,28 @@ class FatVolume:
     @property
     def root(self) -> Node:
         """The root directory."""
-        return Node("", Kind.DIRECTORY, 0, None, "", Place(0, 0, True))
+        return Node("", Kind.DIRECTORY, 0, None, "", ClusterChain())
 
     def children(self, directory: Node) -> Iterator[Node]:
-        """What a directory holds."""
-        assert isinstance(directory.place, Place)
-        for entry in self.entries(Directory(directory.place.first_cluster)):
-            if entry.kind in (Record.FILE, Record.DIRECTORY):
+        """The files and directories in a directory."""
+        assert isinstance(directory.place, ClusterChain)
+        for entry in self.entries(directory.place.first_cluster):
+            if entry.kind in (EntryKind.FILE, EntryKind.DIRECTORY):
                 yield _node(entry)
 
     def chunks(self, file: Node) -> Iterator[bytes]:
         """A file's bytes, in pieces; raises InputError before the first if the chain is bad."""
-        place = file.place
-        assert isinstance(place, Place)
-        if not place.size:
+        chain = file.place
+        assert isinstance(chain, ClusterChain)
+        if not chain.size:
             return
         where = f"{self.medium.name}: {file.name}"
-        count = -(-place.size // self.boot.cluster_size)
+        count = -(-chain.size // self.boot.cluster_size)
         # a loop among the first clusters shows before eight times as many have been followed
-        if self.length(place.first_cluster, where, 8 * count) < count:
-            raise ChainError(ChainFault.SHORT, place.first_cluster, where)
-        left = place.size
-        for start, length in self.runs(place.first_cluster, count, where):
+        if self.length(chain.first_cluster, where, 8 * count) < count:
+            raise ChainError(ChainFault.SHORT, chain.first_cluster, where)
+        left = chain.size
+        for start, length in self.runs(chain.first_cluster, count, where):
             size = min(left, length * self.boot.cluster_size)
             yield from self.medium.chunks(self.offset(start), size)
             left -= size
@@ -336,24 +303,14 @@ def _letters(attributes: int) -> str:
     return "".join(letter for bit, letter in enumerate(ATTRIBUTE_LETTERS) if attributes >> bit & 1)
 
 
-def _node(entry: Entry) -> Node:
-    is_directory = entry.kind is Record.DIRECTORY
+def _node(entry: DirectoryEntry) -> Node:
+    is_directory = entry.kind is EntryKind.DIRECTORY
     return Node(
         name=entry.name,
         kind=Kind.DIRECTORY if is_directory else Kind.FILE,
         size=0 if is_directory else entry.size,
-        modified=entry.modified_at,
+        modified=entry.modified.datetime(),
         attributes=_letters(entry.attributes),
-        place=Place(entry.first_cluster, 0 if is_directory else entry.size, is_directory),
+        place=ClusterChain(entry.first_cluster, 0 if is_directory else entry.size),
         alias=entry.short_name if entry.long else "",
     )
-
-
-def _unpacked12(raw: bytes) -> array[int]:
-    """FAT12: two entries in three bytes."""
-    entries = array("H")
-    for index in range(0, len(raw) - 1, 3):
-        entries.append((raw[index] | raw[index + 1] << 8) & 0xFFF)
-        if index + 2 < len(raw):
-            entries.append(raw[index + 1] >> 4 | raw[index + 2] << 4)
-    return entries

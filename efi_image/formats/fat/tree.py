@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from efi_image.errors import DoesNotFitError, FatNameError
-from efi_image.formats.fat.names import fold, show_path
+from efi_image.formats.fat.names import fold
+from efi_image.formats.files import show_path
 from efi_image.io.source import Source
 
 MAX_FILE = 0xFFFFFFFF
@@ -28,7 +29,7 @@ class File:
 
 
 class Directory:
-    """A directory; what it holds is keyed by the names' folded form."""
+    """A directory; its children are keyed by their names as `fold` gives them."""
 
     __slots__ = ("children", "first_cluster", "name")
 
@@ -38,13 +39,13 @@ class Directory:
         self.first_cluster = 0
 
     def sorted(self) -> list[Directory | File]:
-        """What it holds, in the order of the folded names."""
+        """The children, in the order of the folded names."""
         children = self.children
         return [children[key] for key in sorted(children)]
 
 
 class Tree:
-    """The root directory and all below it."""
+    """The root directory and everything below it."""
 
     def __init__(self) -> None:
         self.root = Directory("")
@@ -73,7 +74,10 @@ class Tree:
         return here
 
     def add(self, path: Sequence[str], source: Source) -> None:
-        """Put a file at that path (checked names, as parse_path gives them)."""
+        """Put a file at that path (checked names, as parse_path gives them).
+
+        Raises DoesNotFitError if it is too large, FatNameError if something else is there.
+        """
         if source.size > MAX_FILE:
             raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
         children = self.directory(path[:-1]).children

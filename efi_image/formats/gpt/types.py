@@ -1,7 +1,7 @@
-"""Types of partition by name, with their GUIDs and their bytes in a master boot record.
+"""Partition types by name, with their GUIDs and their bytes in a master boot record.
 
-The GUIDs are those of UEFI, the Discoverable Partitions Specification, and the systems
-that use them. A type without a byte cannot stand in an MBR.
+The GUIDs are those of the UEFI specification (5.3.3), the Discoverable Partitions Specification,
+and the systems that use them. An MBR cannot have a type without a byte.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _BYTE = re.compile(r"0[xX][0-9a-fA-F]{1,2}")
 
 @dataclass(frozen=True, slots=True)
 class PartitionType:
-    """A type of partition; `mbr` is its byte in a master boot record, if it has one."""
+    """A partition type; `mbr` is its byte in a master boot record, if it has one."""
 
     name: str
     guid: UUID
@@ -108,14 +108,14 @@ ESP = BY_NAME["esp"]
 
 
 def parse_guid(text: str, where: str) -> UUID:
-    """A GUID as text has it; raises UsageError if it is none, or all zeros."""
+    """A GUID in text; raises UsageError if it is not one, or all zeros."""
     if not _GUID.fullmatch(text) or UUID(text) == NO_GUID:
         raise UsageError(f"expected a GUID, not '{text}'", where=where)
     return UUID(text)
 
 
 def parse_type(text: str, where: str) -> PartitionType:
-    """A type by its name, its GUID, or, for an MBR, its byte (`0x83`)."""
+    """A type by its name, its GUID or, for an MBR, its byte (`0x83`); raises UsageError."""
     if text in BY_NAME:
         return BY_NAME[text]
     if _BYTE.fullmatch(text) and int(text, 16):
@@ -126,4 +126,4 @@ def parse_type(text: str, where: str) -> PartitionType:
 
     close = difflib.get_close_matches(text, BY_NAME, n=1)
     hint = f"did you mean '{close[0]}'?" if close else "such as linux, swap, esp, or a GUID"
-    raise UsageError(f"there is no type of partition '{text}'", where=where, hint=hint)
+    raise UsageError(f"unknown partition type '{text}'", where=where, hint=hint)

@@ -1,4 +1,8 @@
-"""Rock Ridge: names, modes and links in a directory record's system-use area."""
+"""Rock Ridge: names, modes and links in a directory record's system-use area.
+
+System Use Sharing Protocol 1.12 (entries and continuation areas), Rock Ridge Interchange
+Protocol 1.12 (NM, PX, SL, CL, RE).
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from efi_image.errors import InputError
+from efi_image.formats.iso9660.structures import SECTOR
 from efi_image.io.medium import Medium
 
-SECTOR = 2048
 MAX_CONTINUATIONS = 32
 MAX_NAME = 1024
 CONTINUE_FLAG = 0x01
@@ -18,10 +22,10 @@ CURRENT, PARENT, ROOT = 0x02, 0x04, 0x08
 
 @dataclass(frozen=True, slots=True)
 class Extras:
-    """What is told about a file beside ISO 9660's record; '' or None if it is not.
+    """What Rock Ridge adds to a directory record; '' or None if it does not say.
 
-    A directory too deep for ISO 9660 is kept elsewhere, where it `is_moved`; where it belongs
-    is a record with the block it was `relocated` to.
+    A directory too deep for ISO 9660 is elsewhere, with a record that `is_moved`; where it
+    belongs, a record has the block that it was `relocated` to.
     """
 
     name: str = ""
@@ -53,13 +57,13 @@ def _fields(medium: Medium, area: bytes) -> Iterator[tuple[bytes, bytes]]:
         if not following:
             return
         area = following
-    raise InputError("has a chain of system-use areas without end", where=medium.name)
+    raise InputError("has a chain of system-use areas that does not end", where=medium.name)
 
 
 def _link(data: bytes) -> tuple[str, bool]:
-    """The components of an `SL` entry, and whether the last goes on in the next entry."""
+    """The components of an `SL` entry, and whether the last continues in the next entry."""
     names: list[str] = []
-    position, goes_on = 1, False
+    position, continues = 1, False
     prefix = ""
     while position + 2 <= len(data):
         flags, length = data[position], data[position + 1]
@@ -71,32 +75,32 @@ def _link(data: bytes) -> tuple[str, bool]:
         elif flags & PARENT:
             part = ".."
         if not flags & ROOT:
-            if goes_on and names:
+            if continues and names:
                 names[-1] += part
             else:
                 names.append(part)
-        goes_on = bool(flags & CONTINUE_FLAG)
+        continues = bool(flags & CONTINUE_FLAG)
         position += 2 + length
-    return prefix + "/".join(names), goes_on
+    return prefix + "/".join(names), continues
 
 
 def extras(medium: Medium, area: bytes) -> Extras:
-    """What a system-use area says."""
+    """The contents of a system-use area; raises InputError if it does not end."""
     name, target, mode, relocated, is_moved = b"", "", "", None, False
-    target_goes_on = False
+    target_continues = False
     for signature, data in _fields(medium, area):
         if signature == b"NM" and data and not data[0] & (CURRENT | PARENT):
             name += data[1:]
         elif signature == b"PX" and len(data) >= 4:
             mode = stat.filemode(int.from_bytes(data[:4], "little"))
         elif signature == b"SL" and len(data) >= 3:
-            part, goes_on = _link(data)
-            target += part if target_goes_on or not target else "/" + part
-            target_goes_on = goes_on
+            part, continues = _link(data)
+            target += part if target_continues or not target else "/" + part
+            target_continues = continues
         elif signature == b"CL" and len(data) >= 4:
             relocated = int.from_bytes(data[:4], "little")
         elif signature == b"RE":
             is_moved = True
         if len(name) > MAX_NAME or len(target) > 4 * MAX_NAME:
-            raise InputError("has a name without end", where=medium.name)
+            raise InputError("has a name that does not end", where=medium.name)
     return Extras(name.decode("utf-8", "replace"), mode, target, relocated, is_moved)

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from efi_image.errors import PeError
-from efi_image.formats.fat.names import fold, show_path
+from efi_image.formats.fat.names import fold
+from efi_image.formats.files import show_path
 from efi_image.formats.pe.headers import PE32_PLUS, RELOCS_STRIPPED, PeHeader, read_headers
 from efi_image.io.source import Source
 

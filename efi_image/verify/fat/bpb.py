@@ -6,8 +6,8 @@ Source: Microsoft's "FAT: General Overview of On-Disk Format" 1.03 (fatgen103), 
 from __future__ import annotations
 
 from efi_image.formats.fat import geometry
+from efi_image.formats.fat.bpb import BootSector
 from efi_image.formats.fat.geometry import FIRST_CLUSTER, MARGIN, FatType
-from efi_image.formats.fat.reader import BootSector
 from efi_image.io.medium import Medium
 from efi_image.verify.context import CheckContext
 
@@ -24,7 +24,7 @@ MIRRORING_OFF = 0x80
 
 def read(medium: Medium, offset: int = 0) -> BootSector:
     """The fields of the boot sector at `offset`, in bytes."""
-    return BootSector.parse(medium.peek(offset, SIZE).ljust(SIZE, b"\0"))
+    return BootSector.unpack(medium.peek(offset, SIZE).ljust(SIZE, b"\0"))
 
 
 def kind_of(boot: BootSector) -> FatType:

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from efi_image.formats.fat.bpb import UNKNOWN, FsInfo
 from efi_image.formats.fat.geometry import FIRST_CLUSTER, FatType
-from efi_image.formats.fat.reader import FatVolume, FsInfo
+from efi_image.formats.fat.reader import FatVolume
 from efi_image.verify.context import CheckContext
 from efi_image.verify.fat.bpb import MEDIA_BYTES
 from efi_image.verify.finding import Patch, plural
@@ -18,7 +19,6 @@ CHUNK = 1 << 20
 CLEAN = {FatType.FAT12: 0, FatType.FAT16: 0x8000, FatType.FAT32: 0x08000000}
 NO_FAULT = {FatType.FAT12: 0, FatType.FAT16: 0x4000, FatType.FAT32: 0x04000000}
 DIRTY_AT = {FatType.FAT12: 0x25, FatType.FAT16: 0x25, FatType.FAT32: 0x41}
-UNKNOWN = 0xFFFFFFFF
 CHAIN_RULES = (
     "F206", "F207", "F208", "F209", "F210", "F401", "F405", "F412", "F414", "F416", "F417",
 )  # fmt: skip
@@ -183,9 +183,9 @@ def check_fsinfo(context: CheckContext, volume: FatVolume, counts: Usage) -> Non
         if volume.kind is FatType.FAT32:
             context.add("F301", f"its place is given as sector {boot.fsinfo_sector}", 0x30)
         return
-    correct = _fsinfo(counts.free, counts.first_free or UNKNOWN, boot.sector_size)
+    correct = FsInfo(counts.free, counts.first_free or UNKNOWN).pack(boot.sector_size)
     offset = boot.fsinfo_sector * boot.sector_size
-    info = FsInfo.parse(context.medium.read(offset, 512))
+    info = FsInfo.unpack(context.medium.read(offset, 512))
     fix = context.fix(
         f"wrote FSInfo: {plural(counts.free, 'free cluster')}", context.patch(offset, correct)
     )
@@ -197,12 +197,6 @@ def check_fsinfo(context: CheckContext, volume: FatVolume, counts: Usage) -> Non
         context.add("F302", reason, offset + 488, fix=fix)
     if info.next_free != UNKNOWN and not volume.exists(info.next_free):
         context.add("F303", f"it is cluster {info.next_free}", offset + 492, fix=fix)
-
-
-def _fsinfo(free: int, following: int, sector_size: int) -> bytes:
-    counts = free.to_bytes(4, "little") + following.to_bytes(4, "little")
-    body = b"RRaA".ljust(484, b"\0") + b"rrAa" + counts
-    return (body.ljust(508, b"\0") + b"\0\0\x55\xaa").ljust(sector_size, b"\0")
 
 
 def check_clean(context: CheckContext, volume: FatVolume) -> None:

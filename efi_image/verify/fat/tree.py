@@ -9,11 +9,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from efi_image.errors import InputError
-from efi_image.formats.fat.directory import FREE_ENTRY
+from efi_image.formats.fat.directory import (
+    ATTRIBUTE_DIRECTORY,
+    FREE_ENTRY,
+    DirectoryEntry,
+    EntryKind,
+)
 from efi_image.formats.fat.geometry import EXTENDED_SIGNATURE, FatType
 from efi_image.formats.fat.names import fault_of, fold
-from efi_image.formats.fat.reader import ChainError, ChainFault, Directory, Entry, FatVolume, Record
-from efi_image.formats.fat.writer import ATTRIBUTE_DIRECTORY
+from efi_image.formats.fat.reader import ChainError, ChainFault, FatVolume
 from efi_image.verify.context import CheckContext
 from efi_image.verify.fat.chains import Chains
 from efi_image.verify.finding import plural
@@ -66,7 +70,7 @@ class TreeCheck:
         self._volume = volume
         self._chains = chains
         self._waiting: list[_Visit] = []
-        self._labels: list[Entry] = []
+        self._labels: list[DirectoryEntry] = []
         self._left = MAX_ENTRIES
         self._tell = tell or (lambda _bytes: None)
 
@@ -83,13 +87,13 @@ class TreeCheck:
             self._directory(self._waiting.pop())
         self._check_labels()
 
-    def _entries(self, visit: _Visit) -> Iterator[Entry]:
+    def _entries(self, visit: _Visit) -> Iterator[DirectoryEntry]:
         """A directory's entries; the faults of its chain were reported when it was claimed."""
         seen = -1
         positions: set[int] = set()
         scanned = self._volume.scanned
         try:
-            for entry in self._volume.entries(Directory(visit.cluster)):
+            for entry in self._volume.entries(visit.cluster):
                 if not visit.complete:
                     if entry.position in positions:
                         return
@@ -120,15 +124,15 @@ class TreeCheck:
             if entry.stray_records:
                 reason = plural(entry.stray_records, "record")
                 self._context.add("F410", reason, entry.position - 32, visit.show(entry.name))
-            if entry.kind is Record.DELETED:
+            if entry.kind is EntryKind.DELETED:
                 continue
             if not visit.is_root and number < 2:
                 self._check_dot(visit, number, entry)
-            if entry.kind is Record.DOT:
+            if entry.kind is EntryKind.DOT:
                 if visit.is_root or number > 1:
                     self._context.add("F407", "`.` and `..` are not allowed here", entry.position,
                                     visit.show(entry.short_name))  # fmt: skip
-            elif entry.kind is Record.LABEL:
+            elif entry.kind is EntryKind.LABEL:
                 self._label(visit, entry)
             else:
                 self._check_names(visit, entry, names)
@@ -145,7 +149,7 @@ class TreeCheck:
             return
         ended = False
         try:
-            for position, raw in self._volume.records(Directory(visit.cluster)):
+            for position, raw in self._volume.records(visit.cluster):
                 if ended and raw[0] not in _FREE and not raw[11] & 0xC0:
                     self._context.add("F417", "this is the first", position, visit.show())
                     return
@@ -155,11 +159,11 @@ class TreeCheck:
 
     # ---- `.` and `..`
 
-    def _check_dot(self, visit: _Visit, number: int, entry: Entry) -> None:
+    def _check_dot(self, visit: _Visit, number: int, entry: DirectoryEntry) -> None:
         code, short = ("F405", _DOT) if number == 0 else ("F406", _DOT_DOT)
         shown = short.decode("ascii").rstrip()
         wanted = visit.cluster if number == 0 else visit.parent
-        if entry.short != short or entry.kind is not Record.DOT:
+        if entry.short != short or entry.kind is not EntryKind.DOT:
             reason = f"entry {number + 1} is '{entry.short_name}' instead of {shown}"
             self._context.add(code, reason, entry.position, visit.show())
         elif entry.first_cluster != wanted:
@@ -179,7 +183,7 @@ class TreeCheck:
 
     # ---- names
 
-    def _check_names(self, visit: _Visit, entry: Entry, names: _Names) -> None:
+    def _check_names(self, visit: _Visit, entry: DirectoryEntry, names: _Names) -> None:
         path = visit.show(entry.name)
         bad = _short_fault(entry.short)
         if bad:
@@ -197,7 +201,7 @@ class TreeCheck:
             self._context.add("F409", f"{entry.long} occurs twice", entry.position, path)
         names.longs.add(folded)
 
-    def _label(self, visit: _Visit, entry: Entry) -> None:
+    def _label(self, visit: _Visit, entry: DirectoryEntry) -> None:
         if not visit.is_root:
             self._context.add(
                 "F412", "it is not in the root directory", entry.position, visit.show()
@@ -228,10 +232,10 @@ class TreeCheck:
 
     # ---- places and sizes
 
-    def _check_entry(self, visit: _Visit, entry: Entry) -> None:
+    def _check_entry(self, visit: _Visit, entry: DirectoryEntry) -> None:
         path = visit.show(entry.name)
         first = entry.first_cluster
-        is_directory = entry.kind is Record.DIRECTORY
+        is_directory = entry.kind is EntryKind.DIRECTORY
         if is_directory and entry.size:
             fix = self._context.write(f"wrote size 0 for {path}", entry.position + SIZE_AT, "I", 0)
             self._context.add("F415", f"it is {entry.size} bytes", entry.position, path, fix)
@@ -249,7 +253,7 @@ class TreeCheck:
         self._tell(chain.length * self._volume.boot.cluster_size)
         self._check_size(entry, path, chain.length, chain.complete)
 
-    def _enter(self, visit: _Visit, entry: Entry, complete: bool) -> None:
+    def _enter(self, visit: _Visit, entry: DirectoryEntry, complete: bool) -> None:
         if len(visit.path) >= MAX_DEPTH:
             path = "\\" + "\\".join(visit.path[:3]) + "\\..."
             self._context.add("F416", f"this is deeper than {MAX_DEPTH} directories", path=path)
@@ -257,7 +261,7 @@ class TreeCheck:
         names = (*visit.path, entry.name)
         self._waiting.append(_Visit(entry.first_cluster, visit.cluster, names, complete))
 
-    def _check_size(self, entry: Entry, path: str, length: int, complete: bool) -> None:
+    def _check_size(self, entry: DirectoryEntry, path: str, length: int, complete: bool) -> None:
         size = self._volume.boot.cluster_size
         needed = -(-entry.size // size)
         reason = f"{entry.size} bytes need {plural(needed, 'cluster')}, it has {length}"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from efi_image.errors import InputError
-from efi_image.formats.fat.reader import BootSector, FatVolume
+from efi_image.formats.fat.bpb import BootSector
+from efi_image.formats.fat.reader import FatVolume
 from efi_image.progress import counter
 from efi_image.verify.context import CheckContext
 from efi_image.verify.fat import bpb, tables

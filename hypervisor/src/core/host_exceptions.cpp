@@ -28,7 +28,7 @@ void zpp_on_exception(x86::ExceptionFrame& frame)
         return;
     // The host never single-steps and sets no breakpoints. Bochs raises the guest's single-step trap
     // here if the stepped instruction caused the #VMEXIT; the exit handler injects the guest's own.
-    if (frame.vector == x86::vector_debug && (frame.rflags & x86::rflags_tf) == 0)
+    if (frame.vector == x86::vector_debug && !has(x86::Rflags{frame.rflags}, x86::Rflags::tf))
         return;
     if (frame.vector == x86::vector_security && vendor().on_security_exception(current_vcpu()))
         return;

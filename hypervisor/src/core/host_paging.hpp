@@ -13,6 +13,6 @@ enum class Caching { write_back, uncacheable };
 void unmap(const void* page);
 
 // Lets a page of the core show another physical page on this CPU.
-void point(u64* entry, const void* page, HostPhysical target, Caching caching, bool writable);
+void point(u64* entry, const void* page, Hpa target, Caching caching, bool writable);
 
 } // namespace zpp

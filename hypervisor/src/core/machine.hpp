@@ -20,12 +20,12 @@ public:
     // Only while preparing. nullptr when the heap is used up.
     void* allocate_page();
 
-    // Between host-virtual and host-physical addresses of the core's own memory.
-    HostPhysical physical_of(const void* address) const;
-    void* virtual_of(HostPhysical address) const; // nullptr if it is not the core's
+    // Addresses of the core's own memory.
+    Hpa physical_of(const void* address) const;
+    void* virtual_of(Hpa address) const; // nullptr if it is not the core's
 
     // The physical pages that the guest must not see: calls hide(context, first, pages).
-    void for_each_hidden_range(void (*hide)(void* context, HostPhysical first, u64 pages),
+    void for_each_hidden_range(void (*hide)(void* context, Hpa first, u64 pages),
                                void* context) const;
 
     bool committed() const { return __atomic_load_n(&committed_, __ATOMIC_ACQUIRE); }

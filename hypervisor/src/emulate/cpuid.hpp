@@ -8,7 +8,7 @@
 namespace zpp {
 
 // guest_cr4: the CR4 that the guest sees.
-void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4);
+void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
 
 // Whether the leaf differs from that of the bare CPU.
 constexpr bool is_changed_leaf(u32 leaf)
@@ -18,12 +18,12 @@ constexpr bool is_changed_leaf(u32 leaf)
     return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2 || leaf == 0x80000001 || leaf == 0x8000000a;
 }
 
-void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);
+void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result);
 
-inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result)
+inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
     constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
-    const u32 mirrored = (guest_cr4 & x86::cr4_osxsave) != 0 ? osxsave : 0;
+    const u32 mirrored = has(guest_cr4, x86::Cr4::osxsave) ? osxsave : 0;
     result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | hypervisor | mirrored;
 }
 
@@ -31,7 +31,7 @@ inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result)
 constexpr bool is_fast_leaf(u32 leaf) { return leaf == 1 || !is_changed_leaf(leaf); }
 
 // Precondition: is_fast_leaf(). guest_cr4 is needed for leaf 1 only.
-inline x86::CpuidResult fast_cpuid(u32 leaf, u32 subleaf, u64 guest_cr4)
+inline x86::CpuidResult fast_cpuid(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4)
 {
     x86::CpuidResult result = x86::cpuid(leaf, subleaf);
     if (leaf == 1)

@@ -1,10 +1,12 @@
 // The guest as the shared handlers see it. Each vendor has one class for it, over its control block;
-// the handlers are templates, so that nothing is decided at run time.
+// the handlers are templates, so that nothing is decided at run time. The classes assert the concept:
+// in the templates it would become part of their names, which gdb cannot read.
 #pragma once
 #include "core/vcpu.hpp"
 #include "emulate/msr.hpp"
 #include "guest/decode.hpp"
 #include "x86/event.hpp"
+#include "x86/msr.hpp"
 #include <concepts>
 
 namespace zpp {
@@ -14,11 +16,11 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     { seen.vcpu } -> std::convertible_to<Vcpu&>;
     { seen.registers } -> std::convertible_to<GuestRegisters&>;
     { seen.rip() } -> std::same_as<u64>;
-    { seen.rflags() } -> std::same_as<u64>;
-    { seen.cr4() } -> std::same_as<u64>; // as the guest sees it
+    { seen.rflags() } -> std::same_as<x86::Rflags>;
+    { seen.cr4() } -> std::same_as<x86::Cr4>; // as the guest sees it
     { seen.cpl() } -> std::same_as<unsigned>;
     { seen.code_size() } -> std::same_as<CodeSize>;
-    { seen.debug_control() } -> std::same_as<u64>; // IA32_DEBUGCTL
+    { seen.debug_control() } -> std::same_as<x86::DebugCtl>;
     { G::msr_handlers() } -> std::same_as<MsrHandlers>;
     guest.set_rip(value);
     guest.end_interrupt_shadow(); // of STI and MOV SS

@@ -28,14 +28,13 @@ constexpr u64 wrap_rip(u64 rip, CodeSize size)
 }
 
 // RFLAGS.TF traps after each instruction, with DEBUGCTL.BTF after each branch: no branch exits.
-template <GuestState G> bool traps_after_instruction(const G& guest)
+template <class G> bool traps_after_instruction(const G& guest)
 {
-    return (guest.rflags() & x86::rflags_tf) != 0 &&
-           (guest.debug_control() & x86::msr::debug_control_btf) == 0;
+    return has(guest.rflags(), x86::Rflags::tf) && !has(guest.debug_control(), x86::DebugCtl::btf);
 }
 
 // After an emulated instruction: as the CPU does at an instruction boundary.
-template <GuestState G> void advance(G& guest, unsigned instruction_length)
+template <class G> [[gnu::always_inline]] inline void advance(G& guest, unsigned instruction_length)
 {
     const u64 rip = guest.rip();
     u64 next = rip + instruction_length;
@@ -47,7 +46,8 @@ template <GuestState G> void advance(G& guest, unsigned instruction_length)
         guest.pend_single_step();
 }
 
-template <GuestState G> void apply(G& guest, const VmExit& exit, Outcome outcome)
+template <class G>
+[[gnu::always_inline]] inline void apply(G& guest, const VmExit& exit, Outcome outcome)
 {
     switch (outcome) {
     case Outcome::advance:
@@ -64,7 +64,7 @@ template <GuestState G> void apply(G& guest, const VmExit& exit, Outcome outcome
 }
 
 // Gives the guest the NMI that waits for it, at once or when it can take it.
-template <GuestState G> void deliver_nmi(G& guest)
+template <class G> void deliver_nmi(G& guest)
 {
     if (!guest.vcpu.nmi_pending)
         return;
@@ -75,13 +75,13 @@ template <GuestState G> void deliver_nmi(G& guest)
 }
 
 // The window is closed first: an NMI that arrives in the host between the steps opens it again.
-template <GuestState G> void on_nmi_window(G& guest)
+template <class G> void on_nmi_window(G& guest)
 {
     guest.close_nmi_window();
     deliver_nmi(guest);
 }
 
-template <GuestState G> Outcome on_hypercall(G& guest)
+template <class G> Outcome on_hypercall(G& guest)
 {
     if (!is_hypercall(guest.registers) || guest.cpl() != 0)
         return Outcome::undefined_opcode;
@@ -91,7 +91,7 @@ template <GuestState G> Outcome on_hypercall(G& guest)
 }
 
 // As the bare machine: shutdown, which the platform answers with a reset.
-template <GuestState G> [[noreturn]] void on_triple_fault(G& guest)
+template <class G> [[noreturn]] void on_triple_fault(G& guest)
 {
     report_guest("triple fault in the guest: shutdown", guest.registers);
     guest.stop();
@@ -99,7 +99,7 @@ template <GuestState G> [[noreturn]] void on_triple_fault(G& guest)
 }
 
 // Exits that both vendors handle alike; the vendor has dealt with the others before.
-template <GuestState G> Outcome handle_exit(G& guest, const VmExit& exit)
+template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, const VmExit& exit)
 {
     switch (exit.reason) {
     case VmExit::Reason::cpuid:

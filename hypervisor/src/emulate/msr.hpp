@@ -2,14 +2,15 @@
 #pragma once
 #include "core/guest_registers.hpp"
 #include "emulate/vm_exit.hpp"
+#include "x86/msr.hpp"
 
 namespace zpp {
 
 // A range of MSRs. Without a function the guest makes the access itself, without an exit.
 struct MsrHandler {
-    u32 first, last;
-    Outcome (*read)(u32 msr, u64& value);
-    Outcome (*write)(u32 msr, u64 value);
+    x86::Msr first, last;
+    Outcome (*read)(x86::Msr msr, u64& value);
+    Outcome (*write)(x86::Msr msr, u64 value);
 };
 
 // A vendor's table of them.
@@ -27,12 +28,12 @@ private:
 };
 
 // For tables: an MSR that does not exist for the guest, and a write that has no effect.
-Outcome refuse_rdmsr(u32 msr, u64& value);
-Outcome refuse_wrmsr(u32 msr, u64 value);
-Outcome ignore_wrmsr(u32 msr, u64 value);
+Outcome refuse_rdmsr(x86::Msr msr, u64& value);
+Outcome refuse_wrmsr(x86::Msr msr, u64 value);
+Outcome ignore_wrmsr(x86::Msr msr, u64 value);
 
 // Writes the CPU's own MSR: #GP where the CPU refuses.
-Outcome pass_wrmsr(u32 msr, u64 value);
+Outcome pass_wrmsr(x86::Msr msr, u64 value);
 
 [[nodiscard]] Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit,
                                     GuestRegisters& registers);
@@ -41,8 +42,8 @@ Outcome pass_wrmsr(u32 msr, u64 value);
 // Calls intercept(context, first, last, read, write) for each range of MSRs whose access must exit:
 // those of the table, and writes to the MTRRs where nested paging follows them.
 void for_each_intercepted_msr(MsrHandlers handlers,
-                              void (*intercept)(void* context, u32 first, u32 last, bool read,
-                                                bool write),
+                              void (*intercept)(void* context, x86::Msr first, x86::Msr last,
+                                                bool read, bool write),
                               void* context);
 
 } // namespace zpp

@@ -30,7 +30,7 @@ struct VmExit {
     unsigned instruction_length = 0; // bytes; 0 if unknown
     u32 index = 0;                   // of the MSR, the extended or the control register
     u64 value = 0;                   // that the guest writes to it
-    GuestPhysical address{0};        // nested paging
+    Gpa address{0};                  // nested paging
     bool write = false;              // nested paging
     u8 vector = 0;                   // SIPI
 

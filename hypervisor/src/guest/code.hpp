@@ -11,7 +11,6 @@ struct GuestCode {
     unsigned count; // fewer than the maximum where the next page could not be read
 };
 
-// linear: linear address of the instruction.
-GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, u64 linear);
+GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction);
 
 } // namespace zpp

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/result.hpp"
 #include "paging/nested_paging.hpp"
+#include "x86/msr.hpp"
 
 namespace zpp::guest_memory {
 
@@ -13,13 +14,13 @@ enum class Types { from_mtrrs, by_cpu };
 Result build(const NestedPaging::Format& format, Types types);
 
 // Before build(): a page that the guest may read but not write.
-void protect(GuestPhysical page);
+void protect(Gpa page);
 
 // Whether the address is one of the core's own, which the guest must not see.
-bool is_hidden(GuestPhysical address);
+bool is_hidden(Gpa address);
 
-// Host-physical address of the top-level table.
-u64 root();
+// The top-level table.
+Hpa root();
 
 // After a guest's write to an MTRR of this CPU. The tables change when the first CPU has switched
 // its new MTRRs on; the generation tells every CPU that its cached translations are old.
@@ -27,6 +28,6 @@ void follow_mtrrs();
 u64 generation();
 
 // Whether a write to this MSR calls for follow_mtrrs().
-bool depends_on(u32 msr);
+bool depends_on(x86::Msr msr);
 
 } // namespace zpp::guest_memory

@@ -9,7 +9,7 @@ namespace zpp::svm::apic_access {
 Result prepare();
 
 // The page that nested paging must not let the guest write.
-GuestPhysical page();
+Gpa page();
 
 // xAPIC registers by their offset.
 u32 read(u32 offset);

@@ -99,7 +99,7 @@ void write_apic(Vcpu& vcpu, u32 offset, u32 value)
 // The only page the guest may not write is the local APIC's.
 Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
-    const u64 distance = exit.address.value - apic_access::page().value;
+    const u64 distance = exit.address - apic_access::page();
     if (distance >= page_size || !exit.write)
         return handle_exit(guest, exit);
     const auto offset = static_cast<u32>(distance);
@@ -147,9 +147,9 @@ void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }
 // the guest, QEMU's TCG flushes once more at VMRUN and at #VMEXIT. Linux has PSE on the BSP only.
 void follow_cr4(const Vmcb& vmcb)
 {
-    constexpr u64 followed = x86::cr4_pse | x86::cr4_pge;
-    const u64 host = x86::read_cr4();
-    const u64 wanted = (host & ~followed) | (vmcb.cr4 & followed);
+    constexpr x86::Cr4 followed = x86::Cr4::pse | x86::Cr4::pge;
+    const x86::Cr4 host = x86::read_cr4();
+    const x86::Cr4 wanted = (host & ~followed) | (vmcb.cr4 & followed);
     if (wanted != host)
         x86::write_cr4(wanted);
 }
@@ -158,7 +158,7 @@ void follow_cr4(const Vmcb& vmcb)
 // VMRUN that failed, an injected #GP is still there.
 bool refuses_reserved_cr4(Vcpu& vcpu, const Vmcb& vmcb)
 {
-    if ((vmcb.event_injection & x86::Event::valid) != 0)
+    if (x86::is_event(vmcb.event_injection))
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);
     return is_mov_to_cr4(code.bytes, code.count, code_size(vmcb));
@@ -197,7 +197,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
         return true;
     }
     state_of(vcpu).entered = true;
-    vmcb.clean = clean_all;
+    vmcb.clean = Clean::all;
     vmcb.tlb_control = 0;
     vmcb.event_injection = 0;
     vcpu.record_exit(exit_counter(vmcb.exit_code), vmcb.rip, vmcb.exit_code);

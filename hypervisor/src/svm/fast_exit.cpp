@@ -17,7 +17,7 @@ namespace {
 // Nothing but going on after the instruction is to be done.
 bool is_plain(const Vcpu& vcpu, const Vmcb& vmcb)
 {
-    return (vmcb.rflags & x86::rflags_tf) == 0 && vmcb.interrupt_state == 0 && !vcpu.nmi_pending &&
+    return !has(vmcb.rflags, x86::Rflags::tf) && vmcb.interrupt_state == 0 && !vcpu.nmi_pending &&
            !startup::waits(vcpu);
 }
 
@@ -27,7 +27,7 @@ bool advance(Vmcb& vmcb, u64 next)
     if (may_wrap(vmcb.rip, next))
         return false;
     vmcb.rip = next;
-    vmcb.clean = clean_all;
+    vmcb.clean = Clean::all;
     vmcb.tlb_control = 0;
     vmcb.event_injection = 0;
     return true;
@@ -58,9 +58,9 @@ const u64* find_register(const ScratchRegisters& registers, const Vmcb& vmcb, un
 
 bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
 {
-    const u64 offset = vmcb.exit_info_2 - apic_access::page().value;
+    const u64 offset = Gpa{vmcb.exit_info_2} - apic_access::page();
     if (offset >= page_size || (vmcb.exit_info_1 & fault_write) == 0 ||
-        (vmcb.exit_interrupt_info & x86::Event::valid) != 0)
+        x86::is_event(vmcb.exit_interrupt_info))
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);
     const auto store = decode_store(code.bytes, code.count, code_size(vmcb));

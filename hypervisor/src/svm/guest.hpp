@@ -21,12 +21,15 @@ public:
 
     u64 rip() const { return vmcb.rip; }
     void set_rip(u64 value) { vmcb.rip = value; }
-    u64 rflags() const { return vmcb.rflags; }
-    u64 cr4() const { return vmcb.cr4; }
+    x86::Rflags rflags() const { return vmcb.rflags; }
+    x86::Cr4 cr4() const { return vmcb.cr4; }
     unsigned cpl() const { return vmcb.cpl; }
     CodeSize code_size() const { return svm::code_size(vmcb); }
     // Without LBR virtualization the MSR stays the guest's.
-    u64 debug_control() const { return x86::rdmsr_or_zero(x86::msr::debug_control); }
+    x86::DebugCtl debug_control() const
+    {
+        return x86::DebugCtl{x86::rdmsr_or_zero(x86::Msr::ia32_debugctl)};
+    }
 
     u64& register_of(unsigned number)
     {
@@ -38,8 +41,8 @@ public:
 
     void pend_single_step()
     {
-        vmcb.dr6 |= x86::dr6_bs;
-        vmcb.clean &= ~clean_debug_registers;
+        vmcb.dr6 |= x86::Dr6::bs;
+        vmcb.clean &= ~Clean::drx;
         inject(x86::Event::exception(x86::vector_debug));
     }
 
@@ -52,7 +55,7 @@ public:
         const VcpuState& state = state_of(vcpu);
         return !state.nmi_masked && vmcb.rip != state.iret_rip &&
                (vmcb.interrupt_state & interrupt_shadow) == 0 &&
-               (vmcb.exit_interrupt_info & x86::Event::valid) == 0;
+               !x86::is_event(vmcb.exit_interrupt_info);
     }
     void open_nmi_window();
     void close_nmi_window();

@@ -21,7 +21,7 @@ void redirect_init(bool on);
 
 // What VM exits have loaded with the host's values is given back to the OS, and `os` gets what the
 // loader's trampoline restores.
-void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& os);
+void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os);
 
 // For a crash report, of this CPU.
 void dump();

@@ -4,8 +4,8 @@
 
 namespace zpp::svm {
 
-inline void vmload(HostPhysical vmcb) { asm volatile("vmload %0" : : "a"(vmcb.value) : "memory"); }
-inline void vmsave(HostPhysical vmcb) { asm volatile("vmsave %0" : : "a"(vmcb.value) : "memory"); }
+inline void vmload(Hpa vmcb) { asm volatile("vmload %0" : : "a"(vmcb.value) : "memory"); }
+inline void vmsave(Hpa vmcb) { asm volatile("vmsave %0" : : "a"(vmcb.value) : "memory"); }
 inline void clgi() { asm volatile("clgi" : : : "memory"); }
 inline void stgi() { asm volatile("stgi" : : : "memory"); }
 

@@ -9,12 +9,12 @@ constexpr u64 access = bit(0) | bit(2) | bit(5); // present, user, accessed
 constexpr u64 writable = bit(1) | bit(6);        // and dirty
 constexpr u64 large_page = bit(7);
 
-inline u64 leaf(u64 address, MemoryType, unsigned level, bool may_write)
+inline u64 leaf(Hpa page, MemoryType, unsigned level, bool may_write)
 {
-    return address | access | (may_write ? writable : 0) | (level > 1 ? large_page : 0);
+    return page.value | access | (may_write ? writable : 0) | (level > 1 ? large_page : 0);
 }
 
-inline u64 table(u64 address) { return address | access | bit(1); }
+inline u64 table(Hpa table) { return table.value | access | bit(1); }
 
 inline bool is_table(u64 entry, unsigned level)
 {

@@ -1,7 +1,7 @@
 #include "svm/startup.hpp"
 #include "core/machine.hpp"
 #include "svm/apic_access.hpp"
-#include "x86/bsp.hpp"
+#include "x86/instructions.hpp"
 
 namespace zpp::svm::startup {
 namespace {

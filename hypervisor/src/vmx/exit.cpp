@@ -7,7 +7,7 @@
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
 #include "vmx/vcpu_state.hpp"
-#include "x86/bsp.hpp"
+#include "x86/instructions.hpp"
 
 namespace zpp::vmx {
 namespace {
@@ -156,7 +156,7 @@ void Guest::devirtualize(zpp_cpu_call& call)
     vcpu.launched = false;
     const u64 target = machine.info().trampoline_leave;
     vmxoff();
-    x86::write_cr4(x86::read_cr4() & ~x86::cr4_vmxe);
+    x86::write_cr4(x86::read_cr4() & ~x86::Cr4::vmxe);
     zpp_jump_to_loader(&call, target);
 }
 

@@ -4,7 +4,7 @@
 
 namespace zpp::vmx {
 
-[[nodiscard]] inline bool vmxon(HostPhysical region)
+[[nodiscard]] inline bool vmxon(Hpa region)
 {
     bool failed;
     asm volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.value) : "memory");
@@ -13,14 +13,14 @@ namespace zpp::vmx {
 
 inline void vmxoff() { asm volatile("vmxoff" : : : "cc", "memory"); }
 
-[[nodiscard]] inline bool vmclear(HostPhysical vmcs)
+[[nodiscard]] inline bool vmclear(Hpa vmcs)
 {
     bool failed;
     asm volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs.value) : "memory");
     return !failed;
 }
 
-[[nodiscard]] inline bool vmptrld(HostPhysical vmcs)
+[[nodiscard]] inline bool vmptrld(Hpa vmcs)
 {
     bool failed;
     asm volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.value) : "memory");

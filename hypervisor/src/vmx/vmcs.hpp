@@ -1,6 +1,7 @@
 // VMCS fields by width (SDM Vol. 3D, App. B), so that an access of the wrong width does not
 // compile, and the only way to read and write them.
 #pragma once
+#include "lib/bits.hpp"
 #include "vmx/instructions.hpp"
 
 namespace zpp::vmx {
@@ -165,6 +166,8 @@ inline void write(Field16 field, u16 value) { detail::write(static_cast<u32>(fie
 inline void write(Field32 field, u32 value) { detail::write(static_cast<u32>(field), value); }
 inline void write(Field64 field, u64 value) { detail::write(static_cast<u32>(field), value); }
 inline void write(FieldNatural field, u64 value) { detail::write(static_cast<u32>(field), value); }
+
+template <class Field, Register R> void write(Field field, R value) { write(field, raw(value)); }
 
 } // namespace vmcs
 
