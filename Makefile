@@ -273,7 +273,7 @@ bench-now:
 C_FILES = $(shell git ls-files $(foreach folder,examples hypervisor linux ovmf/bochs tests/bench \
     tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = $(shell git grep -lE '^.!/bin/(ba)?sh' -- . ':!*.py' ':!*.in')
-CHECKS := check-format check-headers check-tidy check-python check-spelling check-shell check-names
+CHECKS := check-format check-headers check-tidy check-python check-spelling check-wording check-shell check-names
 
 check-now: $(CHECKS)
 
