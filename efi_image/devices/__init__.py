@@ -1,4 +1,11 @@
-"""Lists the disks of this machine and tells which of them are safe to write to."""
+"""Lists the disks of this machine and tells which of them are safe to write to.
+
+model           a disk, its mounts, and the reasons not to write to it
+linux           the disks of Linux: sysfs (block devices) and uses (mounts, swap, pools …)
+macos, windows  the disks of macOS and Windows, listed only
+watch           disks that are plugged and unplugged
+unmount         unmounting and ejecting
+"""
 
 from __future__ import annotations
 

@@ -37,7 +37,7 @@ def _is_system(target: str) -> bool:
     return target == "/" or _below(target, _SYSTEM)
 
 
-class _Judge:
+class _UseCheck:
     """Finds out what one disk is used for."""
 
     def __init__(self, uses: Uses, node: Node) -> None:
@@ -48,23 +48,23 @@ class _Judge:
         self.unmount: list[Mount] = []
         self.refusals: dict[Refusal, None] = {}
 
-    def judge(self) -> None:
+    def run(self) -> None:
         """Look at everything that is stacked on the disk."""
         for chain in self._uses.stack(self._node.name):
             through = self._through(chain)
             for use in self._uses.others[chain[-1]]:
                 self._refuse(Reason.SYSTEM, f"contains {use}{through}")
             for mount in self._uses.mounts[chain[-1]]:
-                self._judge_mount(mount, direct=not through, through=through)
+                self._check_mount(mount, direct=not through, through=through)
             for program in sorted(self._uses.programs[chain[-1]]):
                 self._refuse(Reason.IN_USE, f"is open in {program}{through}")
             if through and not self._is_explained(chain):
                 self._refuse(
                     Reason.IN_USE, f"is used by {self._title(chain[-1])}{self._through(chain[:-1])}"
                 )
-        self._judge_itself()
+        self._check_disk()
 
-    def _judge_mount(self, mount: Mount, *, direct: bool, through: str) -> None:
+    def _check_mount(self, mount: Mount, *, direct: bool, through: str) -> None:
         self.mounts.append(mount)
         if _is_system(mount.target):
             self._refuse(Reason.SYSTEM, f"contains {mount.target}{through}")
@@ -73,7 +73,7 @@ class _Judge:
         else:
             self._refuse(Reason.MOUNTED, f"is mounted at {mount.target}{through}")
 
-    def _judge_itself(self) -> None:
+    def _check_disk(self) -> None:
         folder = self._node.folder
         if in_dev(behind := self._node.backing_file):
             self._refuse(Reason.IN_USE, f"is another name of {behind}")
@@ -109,7 +109,7 @@ class _Judge:
         self.refusals[Refusal(reason, what)] = None
 
 
-_ORDER = list(Reason)
+_ORDER = list(Reason)  # of refusals: the most important first
 
 
 # serial number → the disks with it that have a medium
@@ -127,9 +127,9 @@ def _serials(system: System, uses: Uses) -> _Serials:
 def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device:
     serial = node.serial(udev_data(system.run, node.number))
     twins = [other.path for other in serials.get(serial, []) if serial and other is not node]
-    judge = _Judge(uses, node)
-    judge.judge()
-    found = sorted(judge.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
+    check = _UseCheck(uses, node)
+    check.run()
+    found = sorted(check.refusals, key=lambda refusal: _ORDER.index(refusal.reason))
     return Device(
         path=node.path,
         name=node.name,
@@ -143,8 +143,8 @@ def _device(system: System, uses: Uses, node: Node, serials: _Serials) -> Device
         external=node.external,
         read_only=text(node.folder / "ro") == "1",
         diskseq=number(node.folder / "diskseq"),
-        mounts=tuple(dict.fromkeys(judge.mounts)),
-        unmount=() if found else tuple(dict.fromkeys(judge.unmount)),
+        mounts=tuple(dict.fromkeys(check.mounts)),
+        unmount=() if found else tuple(dict.fromkeys(check.unmount)),
         refusals=tuple(found),
     )
 

@@ -37,7 +37,7 @@ from efi_image.errors import (
 LAYOUT = 2  # roots with another number are made again
 SUITE = "forky"
 PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf")
-MARKER = "zpp/rig.json"
+MARKER = "zpp/rig.json"  # an old name; existing roots have it
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 INSTALL_HINT = "install it with `zpp-image bochs install`"
 
@@ -196,7 +196,9 @@ def install(
             progress("building the library that fixes Bochs")
             bochs = _finish(new, scratch)
             check_library(bochs)
-            _replace(root, new, scratch)
+            if root.exists():
+                root.rename(scratch / "old")
+            new.rename(root)
     return BochsInstall(root, bochs.version)
 
 
@@ -218,12 +220,16 @@ def remove(root: Path) -> bool:
 
 
 def _refuse_foreign(root: Path) -> None:
+    """Raise UsageError unless there is nothing at `root`, or what zpp-image put there."""
+    what = ""
     if root.is_symlink():
-        raise UsageError("is a symbolic link, not a Bochs root", where=str(root))
-    if root.exists() and not root.is_dir():
-        raise UsageError("is not a folder", where=str(root))
-    if root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
-        raise UsageError("is not empty, and zpp-image did not make it", where=str(root))
+        what = "is a symbolic link"
+    elif root.exists() and not root.is_dir():
+        what = "is not a folder"
+    elif root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
+        what = "is not empty, and zpp-image did not make it"
+    if what:
+        raise UsageError(what, where=str(root), hint="choose another folder with --bochs-root")
 
 
 def _present(root: Path) -> BochsInstall | None:
@@ -356,9 +362,3 @@ def _compile(
             f"{source.name} does not compile",
             details=(" ".join(command), *done.stderr.splitlines()[-12:]),
         )
-
-
-def _replace(root: Path, new: Path, scratch: Path) -> None:
-    if root.exists():
-        root.rename(scratch / "old")
-    new.rename(root)

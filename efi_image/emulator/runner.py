@@ -12,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
 from efi_image.emulator.base import (
@@ -48,7 +47,7 @@ def run(request: RunRequest, emulator: Emulator, terminal: Terminal | None = Non
         started = time.monotonic()
         watch = _Watch(request, launch, logs, terminal or _nowhere)
         try:
-            with _Process(launch) as process:
+            with _started(launch) as process:
                 reason, status = watch.until_end(process)
         except BaseException:
             watch.terminal = _nowhere  # the terminal itself may have failed
@@ -108,12 +107,12 @@ class _Watch:
         self._offset = 0
         self._readable = SerialText()
 
-    def until_end(self, process: _Process) -> tuple[ExitReason | None, int]:
+    def until_end(self, process: subprocess.Popen[bytes]) -> tuple[ExitReason | None, int]:
         """The reason to end the run, or None and the emulator's exit status."""
         limit = self._request.timeout
         deadline = time.monotonic() + limit if limit else None
         while True:
-            status = process.wait(_POLL)
+            status = _wait(process, _POLL)
             self.drain()
             if status is not None:
                 return None, status
@@ -151,56 +150,47 @@ class _Watch:
         ]
 
 
-class _Process:
+@contextlib.contextmanager
+def _started(launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
     """The emulator with all its children; none is left when the block ends."""
-
-    def __init__(self, launch: Launch) -> None:
-        self._launch = launch
-
-    def __enter__(self) -> _Process:
-        launch = self._launch
+    try:
+        with (launch.work / _OUTPUT).open("wb") as output:
+            process = subprocess.Popen(
+                launch.command, cwd=launch.work, env={**os.environ, **launch.environment},
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            )  # fmt: skip
+    except OSError as error:
+        details = ("the command line was:", f"  {launch.line}")
+        program = launch.command[0]
+        if isinstance(error, FileNotFoundError):
+            raise EmulatorMissing(f"{program} is not installed", details=details) from None
+        raise EmulatorFailed(
+            f"{program} does not start ({error.strerror})", details=details
+        ) from None
+    try:
+        yield process
+    finally:
         try:
-            with (launch.work / _OUTPUT).open("wb") as output:
-                self._process = subprocess.Popen(
-                    launch.command, cwd=launch.work, env={**os.environ, **launch.environment},
-                    stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-                    start_new_session=True,
-                )  # fmt: skip
-        except FileNotFoundError:
-            raise EmulatorMissing(
-                f"{launch.command[0]} is not installed",
-                details=("the command line was:", f"  {launch.line}"),
-            ) from None
-        except OSError as error:
-            raise EmulatorFailed(
-                f"{launch.command[0]} does not start ({error.strerror})",
-                details=("the command line was:", f"  {launch.line}"),
-            ) from None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        try:
-            if self._process.poll() is None:
-                self._signal(self._launch.stop_signal)
-                self.wait(_GRACE)
+            if process.poll() is None:
+                _signal(process, launch.stop_signal)
+                _wait(process, _GRACE)
         finally:
-            self._signal(signal.SIGKILL)
-            self._process.wait()
+            _signal(process, signal.SIGKILL)
+            process.wait()
 
-    def wait(self, seconds: float) -> int | None:
-        try:
-            return self._process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            return None
 
-    def _signal(self, number: signal.Signals) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self._process.pid, number)
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
+    """The exit status; None if it still runs after that time."""
+    try:
+        return process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    """Send a signal to the process and all its children."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
 
 
 class _Logs:
@@ -220,12 +210,7 @@ class _Logs:
                 _beside(self._path, "emulator").unlink(missing_ok=True)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._close()
 
     def write(self, data: bytes, text: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import os
+import shlex
 import stat
 import struct
 import time
@@ -76,11 +77,14 @@ def refuse(device: Device, *, internal: bool = False) -> None:
     found = [r for r in device.refusals if not (internal and r.reason is Reason.INTERNAL)]
     if not found:
         return
-    only_internal = all(refusal.reason is Reason.INTERNAL for refusal in found)
+    hint = ""
+    if all(refusal.reason is Reason.INTERNAL for refusal in found):
+        hint = "if you mean this disk, add --internal"
+    elif all(refusal.reason is Reason.MOUNTED for refusal in found):
+        folders = [mount.target for mount in device.mounts if mount not in device.unmount]
+        hint = f"unmount it first: `{shlex.join(['umount', *folders])}`"
     raise UnsafeTarget(
-        "; it ".join(refusal.text for refusal in found),
-        where=device.path,
-        hint="--internal allows that" if only_internal else "",
+        "; it ".join(refusal.text for refusal in found), where=device.path, hint=hint
     )
 
 

@@ -15,6 +15,7 @@ from efi_image.formats.pe.authenticode import (
     SignedContent,
     digest_of,
     is_intact,
+    name_text,
     parse_signatures,
 )
 from efi_image.formats.signature_list import KeyList
@@ -66,14 +67,10 @@ def _judge(signature: Any, digests: dict[str, str], keys: Keys) -> Refusal | Non
         return Refusal("S104", "the signature itself does not verify")
     revoked = next((c for c in chain if _is_revoked(c, keys.dbx)), None)
     if revoked is not None:
-        return Refusal("S103", f"the certificate of {_name(revoked.subject)} is in dbx")
+        return Refusal("S103", f"the certificate of {name_text(revoked.subject)} is in dbx")
     if any(_is_trusted(certificate, keys.db) for certificate in chain):
         return None
-    return Refusal("S102", f"it is signed by {_name(chain[0].subject)}")
-
-
-def _name(subject: str) -> str:
-    return subject.replace("\\x", "?")
+    return Refusal("S102", f"it is signed by {name_text(chain[0].subject)}")
 
 
 @cache

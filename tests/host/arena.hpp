@@ -1,6 +1,6 @@
 // Pages for tables, at physical addresses of their own, as many as a limit allows. One at a time.
 #pragma once
-#include "lib/types.hpp"
+#include "lib/address.hpp"
 #include <map>
 #include <memory>
 #include <vector>
@@ -30,8 +30,11 @@ public:
         indexes[pages.back().get()] = pages.size() - 1;
         return pages.back().get();
     }
-    static u64 physical_of(const void* page) { return first + indexes.at(page) * page_size; }
-    static void* virtual_of(u64 physical) { return pages.at((physical - first) / page_size).get(); }
+    static Hpa physical_of(const void* page) { return {first + indexes.at(page) * page_size}; }
+    static void* virtual_of(Hpa physical)
+    {
+        return pages.at((physical.value - first) / page_size).get();
+    }
 
 private:
     static constexpr u64 first = 0x7'0000'0000'0000; // no hidden range is there

@@ -52,7 +52,7 @@ std::vector<Command> FakeApic::take_sent()
 
 } // namespace test
 
-GuestPhysical svm::apic_access::page() { return {test::apic_base_default & ~(page_size - 1)}; }
+Gpa svm::apic_access::page() { return {test::apic_base_default & ~(page_size - 1)}; }
 bool svm::apic_access::is_x2apic() { return false; }
 
 void svm::apic_access::send(u32 apic_id, u32 low)

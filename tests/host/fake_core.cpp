@@ -21,7 +21,7 @@ const Vendor& vendor()
     return fake;
 }
 
-bool guest_memory::depends_on(u32 msr)
+bool guest_memory::depends_on(x86::Msr msr)
 {
     return test::fake_core.follows_mtrrs && Mtrrs::is_mtrr(msr, test::fake_core.variable_mtrrs);
 }

@@ -10,8 +10,9 @@ Msrs current;
 
 void use_msrs(const Msrs& msrs) { current = msrs; }
 
-u64 read_msr(u32 msr)
+u64 read_msr(x86::Msr index)
 {
+    const auto msr = static_cast<u32>(index);
     const auto found = current.find(msr);
     if (found == current.end()) {
         FAIL_CHECK("RDMSR of an MSR that does not exist: ", msr);

@@ -22,12 +22,9 @@ void require(bool condition)
 
 } // namespace
 
-bool guest_memory::is_hidden(GuestPhysical address)
-{
-    return hidden.contains(address.value / page_size);
-}
+bool guest_memory::is_hidden(Gpa address) { return hidden.contains(address.value / page_size); }
 
-void point(u64* entry, const void* page, HostPhysical target, Caching caching, bool writable)
+void point(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
 {
     const u64 in_block = reinterpret_cast<u64>(page) % ZPP_CPU_BLOCK_SIZE / page_size;
     require(in_block >= ZPP_CPU_WINDOW_PAGE && target.value % page_size == 0);

@@ -37,7 +37,7 @@ TEST_CASE("CR0: what MOV accepts")
 {
     for (const Case& c : cases) {
         INFO(std::string(c.name));
-        CHECK(cr0_is_valid(c.value) == c.valid);
+        CHECK(cr0_is_valid(x86::Cr0{c.value}) == c.valid);
     }
 }
 
@@ -46,12 +46,12 @@ TEST_CASE("CR4: hidden bits are reserved ones")
     constexpr u64 VMXE = 1u << 13, SMXE = 1u << 14, PAE = 1u << 5;
     constexpr u64 reserved = ~u64{0x3727ff};
     constexpr u64 hidden = VMXE | SMXE | reserved;
-    CHECK(cr4_is_valid(0, hidden));
-    CHECK(cr4_is_valid(PAE, hidden));
-    CHECK(cr4_is_valid(~hidden, hidden));
-    CHECK_FALSE(cr4_is_valid(PAE | VMXE, hidden));
-    CHECK_FALSE(cr4_is_valid(PAE | SMXE, hidden));
-    CHECK_FALSE(cr4_is_valid(bit(63), hidden));
+    CHECK(cr4_is_valid(x86::Cr4{0}, x86::Cr4{hidden}));
+    CHECK(cr4_is_valid(x86::Cr4{PAE}, x86::Cr4{hidden}));
+    CHECK(cr4_is_valid(x86::Cr4{~hidden}, x86::Cr4{hidden}));
+    CHECK_FALSE(cr4_is_valid(x86::Cr4{PAE | VMXE}, x86::Cr4{hidden}));
+    CHECK_FALSE(cr4_is_valid(x86::Cr4{PAE | SMXE}, x86::Cr4{hidden}));
+    CHECK_FALSE(cr4_is_valid(x86::Cr4{bit(63)}, x86::Cr4{hidden}));
 }
 
 } // namespace

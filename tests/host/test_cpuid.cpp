@@ -44,7 +44,7 @@ TEST_CASE("CPUID: ECX of leaves")
     for (const Case& c : cases) {
         INFO(std::string(c.name));
         x86::CpuidResult result{0x11111111, 0x22222222, c.bare, 0x44444444};
-        change_cpuid_leaf(c.leaf, c.subleaf, c.cr4, result);
+        change_cpuid_leaf(c.leaf, c.subleaf, x86::Cr4{c.cr4}, result);
         CHECK(result.ecx == c.seen);
         CHECK(result.eax == 0x11111111);
         CHECK(result.ebx == 0x22222222);
@@ -55,14 +55,14 @@ TEST_CASE("CPUID: ECX of leaves")
 TEST_CASE("CPUID: leaf 8000000AH is reserved without SVM")
 {
     x86::CpuidResult result{1, 2, 3, 4};
-    change_cpuid_leaf(0x8000000a, 0, 0, result);
+    change_cpuid_leaf(0x8000000a, 0, {}, result);
     CHECK((result.eax | result.ebx | result.ecx | result.edx) == 0);
 }
 
 TEST_CASE("CPUID: the signature leaf")
 {
     x86::CpuidResult result{};
-    change_cpuid_leaf(0x40000000, 0, 0, result);
+    change_cpuid_leaf(0x40000000, 0, {}, result);
     CHECK(result.eax == 0x40000001);
     char text[13] = {};
     std::memcpy(text, &result.ebx, 4);
@@ -79,7 +79,7 @@ TEST_CASE("CPUID: the version leaf")
     CpuBlock cpu;
     cpu.vcpu().index = 4;
     x86::CpuidResult result{};
-    cpu.run([&] { change_cpuid_leaf(0x40000001, 0, 0, result); });
+    cpu.run([&] { change_cpuid_leaf(0x40000001, 0, {}, result); });
     CHECK(result.eax == ZPP_VERSION);
     CHECK(result.ebx == ZPP_FEATURE_VTX);
     CHECK(result.ecx == 4);
@@ -92,7 +92,7 @@ TEST_CASE("CPUID: the leaf is EAX, the subleaf ECX, whatever is above bit 31")
     registers.rax = 0xdeadbeef40000000;
     registers.rcx = 0xffffffff00000000;
     registers.rsi = 0x1234;
-    emulate_cpuid(registers, 0);
+    emulate_cpuid(registers, {});
     CHECK(registers.rax == 0x40000001);
     CHECK(registers.rbx == ZPP_SIGNATURE_EBX);
     CHECK(registers.rcx == ZPP_SIGNATURE_ECX);
@@ -104,7 +104,7 @@ TEST_CASE("CPUID: the bare CPU's own leaf 0")
 {
     GuestRegisters registers{};
     const x86::CpuidResult bare = x86::cpuid(0);
-    emulate_cpuid(registers, 0);
+    emulate_cpuid(registers, {});
     CHECK(registers.rax == bare.eax);
     CHECK(registers.rbx == bare.ebx);
     CHECK(registers.rcx == bare.ecx);

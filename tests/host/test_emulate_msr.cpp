@@ -11,6 +11,8 @@
 namespace zpp::test {
 namespace {
 
+using x86::Efer;
+
 struct Access {
     bool read, write;
     bool operator==(const Access&) const = default;
@@ -23,9 +25,9 @@ std::map<u32, Access> intercepted(MsrHandlers handlers)
     std::map<u32, Access> all;
     for_each_intercepted_msr(
         handlers,
-        [](void* to, u32 first, u32 last, bool read, bool write) {
-            for (u32 msr = first; msr <= last; ++msr) {
-                Access& access = (*static_cast<std::map<u32, Access>*>(to))[msr];
+        [](void* to, x86::Msr first, x86::Msr last, bool read, bool write) {
+            for (x86::Msr msr = first; msr <= last; msr = msr + 1) {
+                Access& access = (*static_cast<std::map<u32, Access>*>(to))[static_cast<u32>(msr)];
                 access = {access.read || read, access.write || write};
             }
         },
@@ -113,28 +115,29 @@ TEST_CASE("MSRs: SVM does not exist for the guest, but may be switched off once 
 
 TEST_CASE("MSRs: EFER under AMD-V: SVME stays set and hidden, LMA is the CPU's")
 {
-    constexpr u64 sce = bit(0), lme = bit(8), lma = bit(10), nxe = bit(11), svme = bit(12);
+    constexpr auto sce = Efer{bit(0)}, lme = Efer{bit(8)}, lma = Efer{bit(10)}, nxe = Efer{bit(11)},
+                   svme = Efer{bit(12)};
     svm::shared.efer_allowed = sce | lme | lma | nxe;
     CpuBlock cpu;
     svm::Vmcb& vmcb = svm::vmcb_of(cpu.vcpu());
     vmcb.efer = lme | lma | svme;
-    vmcb.cr0 = bit(31);
-    vmcb.clean = ~0u;
-    const auto write = [&](u64 value) {
+    vmcb.cr0 = x86::Cr0{bit(31)};
+    vmcb.clean = svm::Clean::all;
+    const auto write = [&](Efer value) {
         Outcome outcome{};
-        cpu.run([&] { outcome = Instruction(0xc0000080, value).write(svm::msr_handlers); });
+        cpu.run([&] { outcome = Instruction(0xc0000080, raw(value)).write(svm::msr_handlers); });
         return outcome;
     };
     CHECK(write(lme | nxe | sce) == Outcome::advance);
     CHECK(vmcb.efer == (lme | lma | nxe | sce | svme));
-    CHECK(vmcb.clean == ~svm::clean_control_registers);
+    CHECK(vmcb.clean == ~svm::Clean::crx);
     CHECK(write(lme | svme) == Outcome::general_protection);
     CHECK(write(nxe) == Outcome::general_protection); // LME may not change with paging on
-    vmcb.cr0 = 0;
+    vmcb.cr0 = {};
     CHECK(write(nxe) == Outcome::advance);
     Instruction reading(0xc0000080);
     cpu.run([&] { CHECK(reading.read(svm::msr_handlers) == Outcome::advance); });
-    CHECK(reading.registers.rax == (vmcb.efer & ~svme));
+    CHECK(reading.registers.rax == raw(vmcb.efer & ~svme));
     CHECK(reading.registers.rdx == 0);
 }
 

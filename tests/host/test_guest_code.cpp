@@ -8,7 +8,7 @@
 namespace zpp::test {
 namespace {
 
-constexpr u64 paging_on = bit(31), pae = bit(5), la57 = bit(12), long_mode = bit(10) | bit(8);
+constexpr x86::Efer long_mode = x86::Efer::lma | x86::Efer::lme;
 constexpr u64 present = bit(0);
 constexpr unsigned pml5 = 1, pml4 = 2, pointers = 3, directory = 4, table = 5, code = 6, more = 7;
 
@@ -31,7 +31,7 @@ public:
         }
     }
 
-    GuestCode fetch(u64 linear) { return fetch_code(windows.vcpu(), paging, linear); }
+    GuestCode fetch(u64 linear) { return fetch_code(windows.vcpu(), paging, {linear}); }
 
     // Whether all bytes come, and are those of memory.
     bool is_right(u64 linear)
@@ -45,7 +45,7 @@ public:
     }
 
     FakeWindows windows;
-    GuestPaging paging{paging_on | 1, pml4* page_size, pae, long_mode};
+    GuestPaging paging{x86::Cr0::pg | x86::Cr0::pe, pml4* page_size, x86::Cr4::pae, long_mode};
 };
 
 TEST_CASE("guest code: anywhere on a page, and across two")
@@ -87,11 +87,11 @@ TEST_CASE("guest code: code and tables that have changed are read anew")
 TEST_CASE("guest code: with five levels, and without paging")
 {
     Guest guest;
-    guest.paging.cr4 |= la57;
+    guest.paging.cr4 |= x86::Cr4::la57;
     guest.paging.cr3 = pml5 * page_size;
     CHECK(guest.is_right(0x321));
     CHECK(FakeWindows::take_pointed() == Windows{0, 1, 2, 3, 4, 5});
-    guest.paging.cr0 = 1;
+    guest.paging.cr0 = x86::Cr0::pe;
     const GuestCode got = guest.fetch(code * page_size + 0x20);
     CHECK(got.count == max_instruction_length);
     CHECK(std::memcmp(got.bytes, guest.windows.page(code) + 0x20, got.count) == 0);

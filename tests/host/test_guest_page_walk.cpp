@@ -11,9 +11,10 @@
 namespace zpp::test {
 namespace {
 
-constexpr u64 PE = bit(0), PG = bit(31), PSE = bit(4), PAE = bit(5), LA57 = bit(12),
-              PCIDE = bit(17);
-constexpr u64 LME = bit(8), LMA = bit(10), NXE = bit(11);
+constexpr auto PE = x86::Cr0{bit(0)}, PG = x86::Cr0{bit(31)};
+constexpr auto PSE = x86::Cr4{bit(4)}, PAE = x86::Cr4{bit(5)}, LA57 = x86::Cr4{bit(12)},
+               PCIDE = x86::Cr4{bit(17)};
+constexpr auto LME = x86::Efer{bit(8)}, LMA = x86::Efer{bit(10)}, NXE = x86::Efer{bit(11)};
 constexpr u64 P = bit(0), PS = bit(7), NX = bit(63);
 
 // Guest-physical memory of table entries. What is not in it must not be read.
@@ -34,7 +35,7 @@ public:
     {
         reads = 0;
         sizes.clear();
-        const auto found = zpp::walk(paging, linear, read, this);
+        const auto found = zpp::walk(paging, {linear}, read, this);
         return found ? std::optional(found->value) : std::nullopt;
     }
 
@@ -42,7 +43,7 @@ public:
     std::set<unsigned> sizes; // of the reads, in bytes
 
 private:
-    static std::optional<u64> read(void* context, GuestPhysical address, unsigned size)
+    static std::optional<u64> read(void* context, Gpa address, unsigned size)
     {
         auto& self = *static_cast<Memory*>(context);
         ++self.reads;
@@ -67,9 +68,9 @@ struct Case {
     u64 linear, physical;
 };
 
-constexpr GuestPaging legacy{PG | PE, 0x5000, 0, 0};
-constexpr GuestPaging pse{PG | PE, 0x5000, PSE, 0};
-constexpr GuestPaging pae{PG | PE, 0x5020, PAE, 0};
+constexpr GuestPaging legacy{PG | PE, 0x5000, {}, {}};
+constexpr GuestPaging pse{PG | PE, 0x5000, PSE, {}};
+constexpr GuestPaging pae{PG | PE, 0x5020, PAE, {}};
 constexpr GuestPaging four{PG | PE, 0x1000, PAE, LME | LMA};
 constexpr GuestPaging five{PG | PE, 0x1000, PAE | LA57, LME | LMA};
 
@@ -132,17 +133,17 @@ const std::vector<Case> cases = {
      0xc0012345,
      0x8345},
     {"32-bit, PWT, PCD and ignored bits of CR3",
-     {PG | PE, 0x5fff, PSE, 0},
+     {PG | PE, 0x5fff, PSE, {}},
      {{0x5000, 0x7000 | P}, {0x7000, 0x8000 | P}},
      0x123,
      0x8123},
     {"32-bit, bits of CR3 that 64-bit code has left",
-     {PG | PE, 0x7'0000'5000, PSE, 0},
+     {PG | PE, 0x7'0000'5000, PSE, {}},
      {{0x5000, 0x7000 | P}, {0x7000, 0x8000 | P}},
      0x123,
      0x8123},
     {"32-bit, EFER.LME and NXE have no say",
-     {PG | PE, 0x5000, 0, LME | NXE},
+     {PG | PE, 0x5000, {}, LME | NXE},
      {{0x5000, 0x7000 | P}, {0x7000, 0x8000 | P}},
      0x123,
      0x8123},
@@ -165,7 +166,7 @@ const std::vector<Case> cases = {
      0x1abcde,
      0x123abcde},
     {"PAE, CR3 to 32 bytes, its low and high bits ignored",
-     {PG | PE, 0xfedc'ba98'0000'5fff, PAE, 0},
+     {PG | PE, 0xfedc'ba98'0000'5fff, PAE, {}},
      {{0x5fe0, 0x6000 | P}, {0x6000, 0x7000 | P}, {0x7000, 0x8000 | P}},
      0x123,
      0x8123},
@@ -180,12 +181,12 @@ const std::vector<Case> cases = {
      0xffff'ffff'0000'0123,
      0x8123},
     {"PAE, CR4.PSE has no say",
-     {PG | PE, 0x5020, PAE | PSE, 0},
+     {PG | PE, 0x5020, PAE | PSE, {}},
      {{0x5020, 0x6000 | P}, {0x6000, 0x7000 | P}, {0x7000, 0x8000 | P}},
      0x123,
      0x8123},
     {"PAE, CR4.LA57 has no say",
-     {PG | PE, 0x5020, PAE | LA57, 0},
+     {PG | PE, 0x5020, PAE | LA57, {}},
      {{0x5020, 0x6000 | P}, {0x6000, 0x7000 | P}, {0x7000, 0x8000 | P}},
      0x123,
      0x8123},
@@ -311,7 +312,7 @@ Memory memory_of(const Case& c)
 
 TEST_CASE("guest walk: without paging an address is its own")
 {
-    for (const u64 efer : {u64{0}, LME}) {
+    for (const x86::Efer efer : {x86::Efer{}, LME}) {
         const GuestPaging off{PE, 0x5000, PAE | PSE, efer};
         for (const u64 linear : {u64{0}, u64{0xfffffff0}, u64{0x12345678}}) {
             Memory memory;
@@ -328,8 +329,8 @@ TEST_CASE("guest walk: each mode and page size")
         INFO(std::string(c.name));
         Memory memory = memory_of(c);
         CHECK(memory.walk(c.paging, c.linear) == c.physical);
-        const bool long_mode = (c.paging.efer & LMA) != 0;
-        const bool entries_of_8 = long_mode || (c.paging.cr4 & PAE) != 0;
+        const bool long_mode = has(c.paging.efer, LMA);
+        const bool entries_of_8 = long_mode || has(c.paging.cr4, PAE);
         CHECK(memory.sizes == std::set<unsigned>{entries_of_8 ? 8u : 4u});
     }
 }
@@ -372,7 +373,7 @@ TEST_CASE("guest walk: random attributes change nothing")
     for (const Case& c : cases)
         for (unsigned round = 0; round < 100; ++round) {
             INFO(std::string(c.name));
-            const bool entries_of_8 = (c.paging.cr4 & PAE) != 0;
+            const bool entries_of_8 = has(c.paging.cr4, PAE);
             const u64 attributes = entries_of_8 ? 0xfff0'0000'0000'0f7e : 0xf7e;
             Memory memory;
             for (const Step& step : c.steps)

@@ -15,24 +15,29 @@ struct FakeGuest {
     Vcpu& vcpu;
     GuestRegisters& registers;
 
-    u64 rip_ = 0x1000, rflags_ = 2, cr4_ = 0, debug_control_ = 0;
+    u64 rip_ = 0x1000;
+    x86::Rflags rflags_ = x86::Rflags::at_reset;
+    x86::Cr4 cr4_{};
+    x86::DebugCtl debug_control_{};
     unsigned cpl_ = 0;
     CodeSize size = CodeSize::bits64;
     bool shadow = false, single_step = false, nmi_allowed = true, window = false;
     std::vector<u32> injected{};
-    u64 cr0_shadow = 0, cr4_shadow = 0;
+    x86::Cr0 cr0_shadow{};
+    x86::Cr4 cr4_shadow{};
 
     static MsrHandlers msr_handlers()
     {
-        static constexpr MsrHandler table[] = {{0x10, 0x11, refuse_rdmsr, ignore_wrmsr}};
+        static constexpr MsrHandler table[] = {
+            {x86::Msr{0x10}, x86::Msr{0x11}, refuse_rdmsr, ignore_wrmsr}};
         return table;
     }
     u64 rip() const { return rip_; }
-    u64 rflags() const { return rflags_; }
-    u64 cr4() const { return cr4_; }
+    x86::Rflags rflags() const { return rflags_; }
+    x86::Cr4 cr4() const { return cr4_; }
     unsigned cpl() const { return cpl_; }
     CodeSize code_size() const { return size; }
-    u64 debug_control() const { return debug_control_; }
+    x86::DebugCtl debug_control() const { return debug_control_; }
     void set_rip(u64 value) { rip_ = value; }
     void end_interrupt_shadow() { shadow = false; }
     void pend_single_step() { single_step = true; }
@@ -43,10 +48,10 @@ struct FakeGuest {
     void inject_nmi() { inject(x86::Event::nmi()); }
     void devirtualize(zpp_cpu_call&) { throw Crash{"devirtualized"}; }
     void stop() {}
-    u64 allowed_cr0() const { return 0xffffffff; }
-    u64 hidden_cr4() const { return bit(13); }
-    void set_cr0_shadow(u64 value) { cr0_shadow = value; }
-    void set_cr4_shadow(u64 value) { cr4_shadow = value; }
+    x86::Cr0 allowed_cr0() const { return x86::Cr0{0xffffffff}; }
+    x86::Cr4 hidden_cr4() const { return x86::Cr4::vmxe; }
+    void set_cr0_shadow(x86::Cr0 value) { cr0_shadow = value; }
+    void set_cr4_shadow(x86::Cr4 value) { cr4_shadow = value; }
 };
 
 struct Machine {
@@ -101,11 +106,11 @@ TEST_CASE("advance: the interrupt shadow ends")
 TEST_CASE("advance: RFLAGS.TF traps, but for DEBUGCTL.BTF")
 {
     Machine machine;
-    machine.guest.rflags_ |= bit(8);
-    machine.guest.debug_control_ = bit(1);
+    machine.guest.rflags_ |= x86::Rflags::tf;
+    machine.guest.debug_control_ = x86::DebugCtl::btf;
     machine.finish(Outcome::advance);
     CHECK_FALSE(machine.guest.single_step);
-    machine.guest.debug_control_ = bit(0);
+    machine.guest.debug_control_ = x86::DebugCtl::lbr;
     machine.finish(Outcome::advance);
     CHECK(machine.guest.single_step);
 }
@@ -172,8 +177,8 @@ TEST_CASE("MOV to CR: the read shadow follows a valid value")
         exit.value = c.value;
         CHECK(on_mov_to_cr(machine.guest, exit) == c.outcome);
         const bool taken = c.outcome == Outcome::retry;
-        CHECK(machine.guest.cr0_shadow == (taken && c.number == 0 ? c.value : 0));
-        CHECK(machine.guest.cr4_shadow == (taken && c.number == 4 ? c.value : 0));
+        CHECK(raw(machine.guest.cr0_shadow) == (taken && c.number == 0 ? c.value : 0));
+        CHECK(raw(machine.guest.cr4_shadow) == (taken && c.number == 4 ? c.value : 0));
     }
 }
 

@@ -104,7 +104,7 @@ TEST_CASE("machine: hidden is all but the calls")
         REQUIRE(tested.adopt(&info));
         Pages pages;
         tested.for_each_hidden_range(
-            [](void* to, HostPhysical first, u64 count) {
+            [](void* to, Hpa first, u64 count) {
                 static_cast<Pages*>(to)->emplace_back(first.value, count);
             },
             &pages);

@@ -22,7 +22,7 @@ Mtrrs read(const MtrrState& state)
 
 std::optional<u8> type_of(const Mtrrs& mtrrs, u64 base, u64 size)
 {
-    const auto type = mtrrs.type_of(base, size);
+    const auto type = mtrrs.type_of({base}, size);
     return type ? std::optional(static_cast<u8>(*type)) : std::nullopt;
 }
 
@@ -258,11 +258,11 @@ TEST_CASE("MTRRs: which MSRs they are")
     for (const unsigned count : {0u, 8u, 10u, 16u})
         for (u32 msr = 0; msr < 0x1000; ++msr) {
             CAPTURE(msr);
-            REQUIRE(Mtrrs::is_mtrr(msr, count) == expected(msr, count));
+            REQUIRE(Mtrrs::is_mtrr(x86::Msr{msr}, count) == expected(msr, count));
         }
-    CHECK_FALSE(Mtrrs::is_mtrr(0xc0000200, 10));
-    CHECK_FALSE(Mtrrs::is_mtrr(0x277, 10)); // IA32_PAT
-    CHECK_FALSE(Mtrrs::is_mtrr(0xfe, 10));  // IA32_MTRRCAP
+    CHECK_FALSE(Mtrrs::is_mtrr(x86::Msr{0xc0000200}, 10));
+    CHECK_FALSE(Mtrrs::is_mtrr(x86::Msr{0x277}, 10)); // IA32_PAT
+    CHECK_FALSE(Mtrrs::is_mtrr(x86::Msr{0xfe}, 10));  // IA32_MTRRCAP
 }
 
 // Whatever the MTRRs hold: a type is given only to blocks that have one type, always to 4 KiB,

@@ -36,7 +36,7 @@ public:
         paging_.set_format(format_);
         paging_.set_pages({Arena::allocate, Arena::physical_of, Arena::virtual_of});
         for (const HiddenRange& range : hidden_)
-            REQUIRE(paging_.hide(range.first, range.pages));
+            REQUIRE(paging_.hide({range.first}, range.pages));
         use_msrs(state_.msrs());
         mtrrs_.refresh(true, read_msr);
     }
@@ -70,7 +70,7 @@ public:
         EptWalk w{};
         w.levels = format_.levels;
         w.table_at = [](u64 physical) {
-            return static_cast<const u64*>(Arena::virtual_of(physical));
+            return static_cast<const u64*>(Arena::virtual_of({physical}));
         };
         w.on_table = [&](unsigned level, u64 base, u64 physical) {
             verdict.tables[{level, base}] = physical;
@@ -91,7 +91,7 @@ public:
                  edge != edges.end() && *edge < end; ++edge)
                 judge_page(leaf, *edge, verdict);
         };
-        walk(w, paging_.root());
+        walk(w, paging_.root().value);
         verdict.misconfigured = w.misconfigured;
         return verdict;
     }
@@ -304,8 +304,8 @@ TEST_CASE("nested paging: four or five levels")
     CHECK(vmx::ept::format(52, true, false).levels == 4);
     CHECK(vmx::ept::format(52, true, false).address_bits == 48);
     // EPTP: WB (6), the number of levels less 1 in bits 5:3, no accessed and dirty flags.
-    CHECK(vmx::ept::pointer(0x1234000, 4) == 0x123401e);
-    CHECK(vmx::ept::pointer(0x1234000, 5) == 0x1234026);
+    CHECK(vmx::ept::pointer({0x1234000}, 4) == 0x123401e);
+    CHECK(vmx::ept::pointer({0x1234000}, 5) == 0x1234026);
 }
 
 TEST_CASE("nested paging: all types, and all off")
@@ -367,8 +367,8 @@ TEST_CASE("nested paging: 64 hidden ranges and no more")
 {
     NestedPaging paging;
     for (unsigned i = 0; i < NestedPaging::max_hidden; ++i)
-        CHECK(paging.hide(i * GiB, 1));
-    CHECK_FALSE(paging.hide(100 * GiB, 1));
+        CHECK(paging.hide({i * GiB}, 1));
+    CHECK_FALSE(paging.hide({100 * GiB}, 1));
     static_assert(NestedPaging::max_hidden == ZPP_MEMORY_RANGES_MAX);
 }
 

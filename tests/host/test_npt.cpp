@@ -38,9 +38,9 @@ public:
         paging_.set_format(format_);
         paging_.set_pages({Arena::allocate, Arena::physical_of, Arena::virtual_of});
         for (const Hidden& range : setup.hidden)
-            REQUIRE(paging_.hide(range.first, range.pages));
+            REQUIRE(paging_.hide({range.first}, range.pages));
         if (setup.protect)
-            paging_.protect(*setup.protect);
+            paging_.protect({*setup.protect});
     }
 
     bool build() { return update(setup_.state); }
@@ -64,7 +64,7 @@ public:
         NptWalk w{};
         w.levels = setup_.levels;
         w.table_at = [](u64 physical) {
-            return static_cast<const u64*>(Arena::virtual_of(physical));
+            return static_cast<const u64*>(Arena::virtual_of({physical}));
         };
         w.on_leaf = [&](const NptLeaf& leaf) {
             verdict.wrong += leaf.base != verdict.mapped; // no hole before it
@@ -72,7 +72,7 @@ public:
             ++verdict.leaves[leaf.size];
             judge_leaf(leaf, verdict);
         };
-        walk(w, paging_.root());
+        walk(w, paging_.root().value);
         verdict.malformed = w.malformed;
         return verdict;
     }

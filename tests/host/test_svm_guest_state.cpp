@@ -100,19 +100,19 @@ TEST_CASE("VMCB: at the launch the guest is where the OS was")
     os.idtr.limit = 0xfff;
     os.idtr.base = 0x7e00'0000;
     write_guest_state(*vmcb, os);
-    CHECK(vmcb->cr0 == os.cr0);
+    CHECK(raw(vmcb->cr0) == os.cr0);
     CHECK(vmcb->cr2 == 0x1234'5678'9abc);
     CHECK(vmcb->cr3 == os.cr3);
-    CHECK(vmcb->cr4 == os.cr4);
-    CHECK(vmcb->efer == (os.efer | SVME)); // or VMRUN refuses
+    CHECK(raw(vmcb->cr4) == os.cr4);
+    CHECK(raw(vmcb->efer) == (os.efer | SVME)); // or VMRUN refuses
     CHECK(vmcb->rip == os.rip);
     CHECK(vmcb->rsp == os.rsp);
     CHECK(vmcb->rax == 0);
-    CHECK(vmcb->rflags == os.rflags);
-    CHECK(vmcb->dr6 == 0xffff4ff0);
+    CHECK(raw(vmcb->rflags) == os.rflags);
+    CHECK(raw(vmcb->dr6) == 0xffff4ff0);
     CHECK(vmcb->dr7 == 0x401);
     CHECK(vmcb->pat == 0x0007050600070106);
-    CHECK(vmcb->debug_control == 1);
+    CHECK(raw(vmcb->debug_control) == 1);
     CHECK(vmcb->s_cet == 4);
     CHECK(vmcb->isst == 0xffff'8880'0000'1000);
     CHECK(vmcb->cpl == 0);
@@ -133,19 +133,19 @@ TEST_CASE("VMCB: INIT, and the SIPI after it")
         fill(cpu);
         const auto vmcb = std::make_unique<Vmcb>();
         std::memset(static_cast<void*>(vmcb.get()), 0xa5, sizeof *vmcb);
-        vmcb->cr0 = 0x80050033 | caches;
+        vmcb->cr0 = x86::Cr0{0x80050033 | caches};
         GuestRegisters registers;
         std::memset(&registers, 0xff, sizeof registers);
         write_init_state(*vmcb, registers);
 
-        CHECK(vmcb->cr0 == (ET | caches)); // INIT leaves the caches as they are
+        CHECK(raw(vmcb->cr0) == (ET | caches)); // INIT leaves the caches as they are
         CHECK(vmcb->cr2 == 0);
         CHECK(vmcb->cr3 == 0);
-        CHECK(vmcb->cr4 == 0);
-        CHECK(vmcb->efer == SVME);
-        CHECK(vmcb->dr6 == 0xffff0ff0);
+        CHECK(raw(vmcb->cr4) == 0);
+        CHECK(raw(vmcb->efer) == SVME);
+        CHECK(raw(vmcb->dr6) == 0xffff0ff0);
         CHECK(vmcb->dr7 == 0x400);
-        CHECK(vmcb->rflags == 2);
+        CHECK(raw(vmcb->rflags) == 2);
         CHECK(vmcb->rsp == 0);
         CHECK(vmcb->rip == 0xfff0);
         CHECK(vmcb->cpl == 0);
@@ -165,7 +165,7 @@ TEST_CASE("VMCB: INIT, and the SIPI after it")
         CHECK(vmcb->event_injection == 0);
         CHECK(vmcb->interrupt_state == 0);
         CHECK(vmcb->virtual_interrupt == 0);
-        CHECK(vmcb->clean == 0);
+        CHECK(raw(vmcb->clean) == 0);
         CHECK(vmcb->tlb_control == tlb_flush_all);
 
         // INIT changes no MSR of these.

@@ -54,20 +54,20 @@ TEST_CASE("VMX: a capable CPU")
     const auto [result, capabilities] = read(capable());
     CHECK(result.status == ZPP_OK);
     CHECK(capabilities.revision == 0x12345678);
-    CHECK(capabilities.cr0_fixed0 == 0x80000021);
-    CHECK(capabilities.cr0_fixed1 == 0xffffffff);
-    CHECK(capabilities.cr4_fixed0 == 0x2000);
-    CHECK(capabilities.cr4_fixed1 == 0x3727ff);
+    CHECK(raw(capabilities.cr0_fixed0) == 0x80000021);
+    CHECK(raw(capabilities.cr0_fixed1) == 0xffffffff);
+    CHECK(raw(capabilities.cr4_fixed0) == 0x2000);
+    CHECK(raw(capabilities.cr4_fixed1) == 0x3727ff);
     CHECK(capabilities.vpid);
     CHECK(capabilities.ept_1g_pages);
     CHECK(capabilities.ept_5_levels);
     // What must be 1, and no more than what is needed or listed as optional.
-    CHECK(capabilities.pin == (0x16 | 1u << 3 | 1u << 5));
-    CHECK(capabilities.primary == (0x04006172 | 1u << 28 | 1u << 31));
-    CHECK(capabilities.secondary ==
+    CHECK(raw(capabilities.pin) == (0x16 | 1u << 3 | 1u << 5));
+    CHECK(raw(capabilities.primary) == (0x04006172 | 1u << 28 | 1u << 31));
+    CHECK(raw(capabilities.secondary) ==
           (1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 12 | 1u << 20 | 1u << 26 | 1u << 27));
-    CHECK(capabilities.exit == (0x36dfb | 1u << 2 | 1u << 9 | 0xfu << 18));
-    CHECK(capabilities.entry == (0x11fb | 1u << 2 | 3u << 14));
+    CHECK(raw(capabilities.exit) == (0x36dfb | 1u << 2 | 1u << 9 | 0xfu << 18));
+    CHECK(raw(capabilities.entry) == (0x11fb | 1u << 2 | 3u << 14));
 }
 
 TEST_CASE("VMX: the revision identifier has 31 bits")
@@ -178,15 +178,22 @@ TEST_CASE("VMX: what is optional")
         u64 bits;
         std::function<bool(const vmx::Capabilities&)> has;
     } const cases[] = {
-        {"RDTSCP", secondary, allowed(3), [](auto& c) { return (c.secondary & 1u << 3) != 0; }},
-        {"VPID", secondary, allowed(5), [](auto& c) { return c.vpid || (c.secondary & 1u << 5); }},
-        {"INVPCID", secondary, allowed(12), [](auto& c) { return (c.secondary & 1u << 12) != 0; }},
-        {"XSAVES", secondary, allowed(20), [](auto& c) { return (c.secondary & 1u << 20) != 0; }},
-        {"TPAUSE", secondary, allowed(26), [](auto& c) { return (c.secondary & 1u << 26) != 0; }},
-        {"PCONFIG", secondary, allowed(27), [](auto& c) { return (c.secondary & 1u << 27) != 0; }},
-        {"INVVPID", ept_vpid, bit(32), [](auto& c) { return c.vpid || (c.secondary & 1u << 5); }},
+        {"RDTSCP", secondary, allowed(3),
+         [](auto& c) { return (raw(c.secondary) & 1u << 3) != 0; }},
+        {"VPID", secondary, allowed(5),
+         [](auto& c) { return c.vpid || (raw(c.secondary) & 1u << 5); }},
+        {"INVPCID", secondary, allowed(12),
+         [](auto& c) { return (raw(c.secondary) & 1u << 12) != 0; }},
+        {"XSAVES", secondary, allowed(20),
+         [](auto& c) { return (raw(c.secondary) & 1u << 20) != 0; }},
+        {"TPAUSE", secondary, allowed(26),
+         [](auto& c) { return (raw(c.secondary) & 1u << 26) != 0; }},
+        {"PCONFIG", secondary, allowed(27),
+         [](auto& c) { return (raw(c.secondary) & 1u << 27) != 0; }},
+        {"INVVPID", ept_vpid, bit(32),
+         [](auto& c) { return c.vpid || (raw(c.secondary) & 1u << 5); }},
         {"INVVPID of one context", ept_vpid, bit(41),
-         [](auto& c) { return c.vpid || (c.secondary & 1u << 5); }},
+         [](auto& c) { return c.vpid || (raw(c.secondary) & 1u << 5); }},
         {"1 GiB pages", ept_vpid, bit(17), [](auto& c) { return c.ept_1g_pages; }},
         {"5 levels", ept_vpid, bit(7), [](auto& c) { return c.ept_5_levels; }},
     };

@@ -22,6 +22,7 @@ Capture = pytest.CaptureFixture[str]
 HEAVY = {"lief", "pefile", "pyfatfs", "pyudev", "rich"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
     ["--version", "--help", "make --help", "make OUT --build-dir BUILD", "write IMAGE STICK"],

@@ -136,6 +136,7 @@ def test_disk_signature(tmp_path: Path) -> None:
 # ---- places
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", [Table.GPT, Table.MBR])
 @pytest.mark.parametrize("alignment", [512, 4096, 65536, 3 * 512, 16 * MIB])
 def test_alignment(tmp_path: Path, table: Table, alignment: int) -> None:

@@ -46,6 +46,7 @@ def test_layouts_are_dozens() -> None:
     assert len(names()) >= 48
 
 
+@pytest.mark.slow
 def test_system_disks_cannot_be_forced(tmp_path: Path) -> None:
     for name in names():
         layout = load(name, tmp_path / name)
@@ -112,6 +113,20 @@ def test_large_sectors_are_refused(tmp_path: Path) -> None:
     assert not device.safe
     with pytest.raises(UnsafeTarget, match="has sectors of 16384 bytes"):
         refuse(device, internal=True)
+
+
+@pytest.mark.parametrize(
+    ("layout", "hint"),
+    [
+        ("disk sda bus=sata size=1T", "is an internal disk; if you mean this disk, add --internal"),
+        ("disk sdb bus=usb size=8G\npart sdb1 sdb\nmount /dev/sdb1 /data ext4",
+         "is mounted at /data; unmount it first: `umount /data`"),
+    ],
+)  # fmt: skip
+def test_how_to_go_on_is_said(layout: str, hint: str, tmp_path: Path) -> None:
+    (device,) = LinuxDisks(build(layout, tmp_path).system).devices()
+    with pytest.raises(UnsafeTarget, match=hint):
+        refuse(device)
 
 
 def test_a_program_that_writes_is_seen(tmp_path: Path) -> None:

@@ -334,6 +334,7 @@ relaxed = settings(
 )
 
 
+@pytest.mark.slow
 @given(changes=CHANGES)
 @relaxed
 def test_a_damaged_volume_never_hangs_or_crashes(

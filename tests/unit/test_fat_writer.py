@@ -71,6 +71,7 @@ def judge(image: Path, files: Mapping[str, bytes], volume: Volume, tmp_path: Pat
     assert oracles.pyfatfs_files(image) == dict(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sectors", "sector_size", "kind"),
     [
@@ -135,6 +136,7 @@ def test_a_type_can_be_asked_for(tmp_path: Path, kind: FatType) -> None:
     judge(tmp_path / "v.img", FILES, volume, tmp_path)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sectors", [4100, 20000, 70000])
 def test_full_to_the_last_cluster(tmp_path: Path, sectors: int) -> None:
     image = tmp_path / "volume.img"
@@ -178,6 +180,7 @@ def test_fixed_root_directory_limit(tmp_path: Path) -> None:
     assert oracles.mtools_paths(tmp_path / "v.img") == set(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kept", [0, volumes.FAT_KEPT])
 def test_chains_longer_than_a_piece_of_the_fat(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept: int
@@ -203,6 +206,7 @@ def test_large_files_begin_where_they_are_copied_fastest(tmp_path: Path, sectors
     assert starts == sorted(starts)
 
 
+@pytest.mark.slow
 def test_no_cluster_is_left_out_where_there_is_no_room(tmp_path: Path) -> None:
     files = {"A.BIN": os.urandom(volumes.LARGE), "B.BIN": b"b"}
     image = tmp_path / "volume.img"
@@ -295,6 +299,7 @@ NAME = st.text(
 ).filter(lambda name: not fault_of(name) and name == name.strip())
 
 
+@pytest.mark.slow
 @settings(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -121,13 +121,9 @@ def strings(path: Path) -> Iterator[tuple[int, str]]:
 
 
 def test_messages_and_docstrings_are_plain_english() -> None:
-    package = ROOT / "efi_image"
-    files = [*package.glob("*.py")]
-    for folder in ("build", "cli", "config"):
-        files += (package / folder).rglob("*.py")
     found = [
-        f"{path.name}:{line}: {word}"
-        for path in files
+        f"{path.relative_to(ROOT)}:{line}: {word}"
+        for path in (ROOT / "efi_image").rglob("*.py")
         for line, text in strings(path)
         for word in not_plain(text)
     ]
@@ -156,6 +152,7 @@ def shell(name: str) -> str:
     return path
 
 
+@pytest.mark.slow
 def test_bash_completes(program: dict[str, str]) -> None:
     script = """
         source <(zpp-image completion bash)
@@ -175,6 +172,7 @@ def test_bash_completes(program: dict[str, str]) -> None:
     assert result.stderr == ""
 
 
+@pytest.mark.slow
 def test_fish_completes(program: dict[str, str]) -> None:
     script = "zpp-image completion fish | source; complete -C 'zpp-image mak'"
     result = subprocess.run(
@@ -184,6 +182,7 @@ def test_fish_completes(program: dict[str, str]) -> None:
     assert result.stdout.split()[0] == "make"
 
 
+@pytest.mark.slow
 def test_zsh_completes(program: dict[str, str]) -> None:
     """On a terminal of its own, for zsh completes nowhere else."""
     lines = (
@@ -232,6 +231,7 @@ def man_pages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_every_command_has_a_man_page(man_pages: Path) -> None:
     names = {"-".join(["zpp-image", *name.split()]) for name in COMMANDS_BY_NAME}
     assert {path.name for path in man_pages.iterdir()} == {f"{name}.1" for name in names}
@@ -243,6 +243,7 @@ def test_every_command_has_a_man_page(man_pages: Path) -> None:
     assert ".SH EXIT STATUS\n.nf\n0  success" in (man_pages / "zpp-image.1").read_text()
 
 
+@pytest.mark.slow
 def test_man_shows_them_without_a_fault(man_pages: Path) -> None:
     man = shell("man")
     for path in man_pages.iterdir():

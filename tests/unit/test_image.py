@@ -44,6 +44,7 @@ def judge(image: Path, report: Report, files: dict[str, bytes]) -> None:
         oracles.check_gpt(image)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("table", "sector_size"),
     [(table, 512) for table in Table] + [(table, 4096) for table in Table if table != Table.ISO],
@@ -77,6 +78,7 @@ def test_image_grows_with_its_files(tmp_path: Path, table: Table) -> None:
     judge(tmp_path / "esp.img", report, files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("table", list(Table))
 @pytest.mark.parametrize("amount", [0, 1, 3 * MIB, 31 * MIB, 40 * MIB, 70 * MIB])
 def test_hint_of_a_size_is_true(tmp_path: Path, amount: int, table: Table) -> None:
@@ -194,6 +196,7 @@ def test_same_inputs_same_bytes(tmp_path: Path) -> None:
         assert other.serial != first.serial
 
 
+@pytest.mark.slow
 def test_same_bytes_in_another_process(tmp_path: Path) -> None:
     """Neither hash seeds nor the time of day show in an image."""
     code = (

@@ -62,6 +62,7 @@ def test_text_sections() -> None:
     assert pe.texts == {".cmdline": "quiet"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 511, 5000, 100_001])
 @pytest.mark.parametrize("piece", [512, 1 << 20])
 def test_checksum_is_that_of_pefile(size: int, piece: int) -> None:
@@ -183,6 +184,7 @@ def test_signatures_that_make_no_sense() -> None:
     assert split_table(struct.pack("<IHH", 8, 0, 2) * 1000)[16:] == []
 
 
+@pytest.mark.slow
 def test_linux_distributions_kernel() -> None:
     """Debian's, which the small Linux guest has; `make linux-guest` puts it there."""
     pe = facts((load().build_directory / "linux-guest/vmlinuz").read_bytes())

@@ -150,6 +150,7 @@ def test_not_an_iso(small: bytes) -> None:
         IsoVolume(medium)
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

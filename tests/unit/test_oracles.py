@@ -35,6 +35,7 @@ def spoil(image: Path, offset: int) -> None:
     image.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "offset",
     [

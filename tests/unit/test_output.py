@@ -140,6 +140,7 @@ def test_full_disk(tmp_path: Path, form: OutputFormat, monkeypatch: pytest.Monke
 # ---- virtual disks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", DISKS)
 def test_virtual_disks(tmp_path: Path, raw: bytes, form: OutputFormat) -> None:
     file = tmp_path / f"a:b.{form.value}"
@@ -211,6 +212,7 @@ def test_crc32c() -> None:
 # ---- bmap
 
 
+@pytest.mark.slow
 def test_bmaptool_copies_by_the_map(tmp_path: Path, raw: bytes) -> None:
     bmap = tmp_path / "a.bmap"
     report = make(tmp_path / "a.img.gz", bmap=bmap)

@@ -246,6 +246,7 @@ CHANGES = st.lists(
 )
 
 
+@pytest.mark.slow
 @given(changes=CHANGES, sector_size=st.sampled_from([512, 4096]))
 @settings(max_examples=100, deadline=None)
 def test_a_damaged_table_never_crashes(changes: list[tuple[int, bytes]], sector_size: int) -> None:

@@ -97,6 +97,7 @@ def test_sink_leaves_holes_and_can_do_without_a_digest(tmp_path: Path) -> None:
     assert path.stat().st_blocks < 1000
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("by_kernel", [True, False])
 @pytest.mark.parametrize("digest", [True, False])
 @pytest.mark.parametrize("start", [0, 7, 4096])

@@ -79,6 +79,7 @@ def test_damage_is_found(originals: dict[int, Path], tmp_path: Path, damage: Dam
     assert all(finding.rule.repair for finding in report.findings if finding.fix)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "damage", [d for d in DAMAGES if d.fixed], ids=lambda d: f"{d.rule}-{d.name}-{d.bits}"
 )

@@ -14,7 +14,7 @@ from fatdamage import Fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makepe import make_pe
-from test_verify_boot import BOOT, codes, volume
+from test_verify_boot import BOOT, codes, patched, volume
 
 from efi_image.errors import InputError, PeError
 from efi_image.formats.pe.authenticode import SignedContent
@@ -28,7 +28,7 @@ from efi_image.formats.signature_list import (
     read_keys,
 )
 from efi_image.verify import Options, verify
-from efi_image.verify.secure_boot import Keys, refusal
+from efi_image.verify.secure_boot import Keys, Refusal, refusal
 
 GOOD = make_pe(text=b"\x90" * 900)
 
@@ -115,6 +115,7 @@ def certificates(*keys: Key) -> KeyList:
     return KeyList(frozenset(key.der for key in keys))
 
 
+@pytest.mark.slow
 def test_trusted(tmp_path: Path, lab: Lab) -> None:
     assert found(tmp_path, lab.by_root, certificates(lab.root)) == set()
     assert found(tmp_path, lab.by_leaf, certificates(lab.leaf)) == set()
@@ -179,7 +180,15 @@ def test_a_program_that_cannot_be_read_to_its_end_is_not_judged(tmp_path: Path) 
     fat.set(first + (len(program) - 1) // fat.cluster_size - 1, 0)
     image.write_bytes(fat.data)
     keys = Keys(KeyList(hashes=frozenset({own_hash(program)})), KeyList())
-    assert codes(verify(image, Options(keys=keys))) == {"F204", "F209"}
+    assert codes(verify(image, Options(keys=keys))) == {"B106", "F204", "F209"}
+
+
+def test_a_signer_whose_name_is_not_unicode(lab: Lab) -> None:
+    issuer = lab.by_root.index(b"root")
+    subject = lab.by_root.index(b"root", issuer + 1)
+    changed = patched(lab.by_root, subject, "B", 0x80)
+    refused = refusal(content(changed), Keys(certificates(lab.stranger), KeyList()))
+    assert refused == Refusal("S102", "it is signed by CN=\ufffdoot")
 
 
 def test_reading_keys(tmp_path: Path, lab: Lab) -> None:

@@ -16,6 +16,8 @@ from windows_run import build_directory
 from efi_image.config.environment import find_root, load
 from efi_image.inspect.pe import pe_facts
 
+pytestmark = pytest.mark.slow
+
 ROOT = find_root()
 assert ROOT is not None
 WINDOWS = ROOT / "windows"
@@ -169,7 +171,6 @@ def make(out: Path, *variables: str, target: str = "all") -> subprocess.Complete
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-@pytest.mark.slow
 def test_same_sources_same_driver(tmp_path: Path) -> None:
     """But for the signature, whose key is another in each build tree."""
     built = []

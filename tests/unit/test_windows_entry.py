@@ -16,6 +16,8 @@ from windows_run import Run, build_directory
 
 from efi_image.config.environment import load
 
+pytestmark = pytest.mark.slow
+
 LAUNCHED = 0xC000_02DE  # STATUS_INSUFFICIENT_POWER
 UNSUCCESSFUL = 0xC000_0001
 INVALID_PARAMETER = 0xC000_000D
@@ -363,7 +365,6 @@ FAULTS = st.builds(
 )
 
 
-@pytest.mark.slow
 @given(
     groups=st.lists(st.integers(1, 4), min_size=1, max_size=3).map(tuple),
     faults=FAULTS | st.just(Faults()),

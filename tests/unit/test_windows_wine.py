@@ -13,6 +13,8 @@ import pytest
 from windows_run import build_directory
 from wine import Start, Wine
 
+pytestmark = pytest.mark.slow
+
 SERVICE = "zpp_wine"
 CPUS = 4
 CONFIRM, COMMIT = 6, 7

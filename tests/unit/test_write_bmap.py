@@ -35,6 +35,7 @@ def test_a_bmap_of_our_own(tmp_path: Path) -> None:
     check_bmap(image, image.with_suffix(".bmap"), tmp_path)
 
 
+@pytest.mark.slow
 def test_a_bmap_of_bmaptool(image: Path, tmp_path: Path) -> None:
     run("bmaptool", "create", "-o", tmp_path / "made.bmap", image)
     check_bmap(image, tmp_path / "made.bmap", tmp_path)

@@ -112,6 +112,7 @@ def test_what_could_not_be_cleared_is_said(
     assert boots(stick)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["gz", "qcow2"])
 def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_path: Path) -> None:
     stick = old_stick(tmp_path, SIZE)
@@ -124,6 +125,7 @@ def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_pat
     assert stick.read_bytes() == image.read_bytes()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suffix", ["gz", "xz", "zst"])
 def test_an_image_that_is_cut_short(suffix: str, image: Path, tmp_path: Path) -> None:
     packed = pack(image, suffix)

@@ -99,6 +99,7 @@ def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     assert all(stick.read_bytes() == wanted for stick in sticks)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "code", "word"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],

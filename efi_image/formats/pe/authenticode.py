@@ -114,8 +114,8 @@ def _describe(kind: int, content: bytes, digests: dict[str, str]) -> SignatureFa
     algorithm, digest = digest_of(signature)
     certificate = signature.signers[0].cert
     return SignatureFacts(
-        signer=_text(certificate.subject if certificate else ""),
-        issuer=_text(signature.signers[0].issuer),
+        signer=name_text(certificate.subject if certificate else ""),
+        issuer=name_text(signature.signers[0].issuer),
         algorithm=algorithm,
         digest=digest,
         matches=digests.get(algorithm) == digest,
@@ -127,11 +127,12 @@ def _faulty(fault: str) -> SignatureFacts:
     return SignatureFacts("", "", "", "", False, False, fault)
 
 
-def _text(name: str | bytes) -> str:
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-
-
 # ---- by LIEF
+
+
+def name_text(name: str | bytes) -> str:
+    """LIEF's name of a certificate's subject or issuer, which is bytes if it is not UTF-8."""
+    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
 def parse_signatures(table: bytes) -> list[Any]:

@@ -121,8 +121,8 @@ def vmcb_lines(vmcb: gdb.Value) -> list[str]:
     return [
         *lines,
         "controls",
-        f"  intercepts: {_intercepts(field('intercept_1'), _INTERCEPTS_1)}",
-        f"  and: {_intercepts(field('intercept_2'), _INTERCEPTS_2)}",
+        f"  intercepts: {_intercepts(field('intercept_vector_3'), _INTERCEPTS_1)}",
+        f"  and: {_intercepts(field('intercept_vector_4'), _INTERCEPTS_2)}",
         row("intercept_exceptions", "msrpm_base", "asid", "tlb_control", "clean"),
         row("nested_paging", "nested_cr3", "virtual_interrupt", "lbr_virtualization"),
     ]

@@ -16,7 +16,7 @@ constexpr u64 flags_uncacheable = bit(3) | bit(4); // PWT and PCD: entry 3 of th
 u64* host_page_entry(const void* page)
 {
     const auto address = reinterpret_cast<u64>(page);
-    unsigned level = (x86::read_cr4() & x86::cr4_la57) != 0 ? 5 : 4;
+    unsigned level = has(x86::read_cr4(), x86::Cr4::la57) ? 5 : 4;
     u64 table = x86::read_cr3() & address_mask;
     for (;; --level) {
         auto* entries = static_cast<u64*>(machine.virtual_of({table}));
@@ -33,7 +33,7 @@ void unmap(const void* page)
     asm volatile("invlpg (%0)" : : "r"(page) : "memory");
 }
 
-void point(u64* entry, const void* page, HostPhysical target, Caching caching, bool writable)
+void point(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
 {
     *entry = target.value | flags | (writable ? flag_writable : 0) |
              (caching == Caching::uncacheable ? flags_uncacheable : 0);

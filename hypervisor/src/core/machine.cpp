@@ -27,7 +27,7 @@ void* Machine::allocate_page()
     return reinterpret_cast<void*>(ZPP_CORE_BASE + (info_->heap_page + heap_used_++) * page_size);
 }
 
-HostPhysical Machine::physical_of(const void* address) const
+Hpa Machine::physical_of(const void* address) const
 {
     const u64 offset = reinterpret_cast<u64>(address) - ZPP_CORE_BASE;
     u64 page = offset / page_size;
@@ -39,20 +39,20 @@ HostPhysical Machine::physical_of(const void* address) const
     return {0};
 }
 
-void* Machine::virtual_of(HostPhysical address) const
+void* Machine::virtual_of(Hpa address) const
 {
     u64 page = 0;
     for (u32 i = 0; i < info_->range_count; ++i) {
         const zpp_memory_range& range = info_->ranges[i];
-        const u64 offset = address.value - range.physical;
-        if (address.value >= range.physical && offset < range.pages * page_size)
+        const u64 offset = address - Hpa{range.physical};
+        if (address >= Hpa{range.physical} && offset < range.pages * page_size)
             return reinterpret_cast<void*>(ZPP_CORE_BASE + page * page_size + offset);
         page += range.pages;
     }
     return nullptr;
 }
 
-void Machine::for_each_hidden_range(void (*hide)(void*, HostPhysical, u64), void* context) const
+void Machine::for_each_hidden_range(void (*hide)(void*, Hpa, u64), void* context) const
 {
     u64 left = info_->calls_page;
     for (u32 i = 0; i < info_->range_count && left != 0; ++i) {

@@ -6,16 +6,16 @@
 
 namespace zpp {
 
-bool cr0_is_valid(u64 value)
+bool cr0_is_valid(x86::Cr0 value)
 {
-    if (value >> 32 != 0)
+    if (raw(value) >> 32 != 0)
         return false;
-    if ((value & x86::cr0_pg) != 0 && (value & x86::cr0_pe) == 0)
+    if (has(value, x86::Cr0::pg) && !has(value, x86::Cr0::pe))
         return false;
-    return (value & x86::cr0_nw) == 0 || (value & x86::cr0_cd) != 0;
+    return !has(value, x86::Cr0::nw) || has(value, x86::Cr0::cd);
 }
 
-bool cr4_is_valid(u64 value, u64 hidden) { return (value & hidden) == 0; }
+bool cr4_is_valid(x86::Cr4 value, x86::Cr4 hidden) { return !has(value, hidden); }
 
 Outcome emulate_xsetbv(u32 index, u64 value, unsigned cpl)
 {

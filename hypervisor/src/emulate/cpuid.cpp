@@ -13,7 +13,7 @@ constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : 
 
 } // namespace
 
-void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4)
+void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4)
 {
     const auto leaf = static_cast<u32>(registers.rax);
     const auto subleaf = static_cast<u32>(registers.rcx);
@@ -26,15 +26,13 @@ void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4)
     registers.rdx = result.edx;
 }
 
-void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result)
+void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
     switch (leaf) {
-    case 1:
-        change_cpuid_leaf_1(guest_cr4, result);
-        break;
+    case 1: change_cpuid_leaf_1(guest_cr4, result); break;
     case 7:
         if (subleaf == 0)
-            result.ecx = with(result.ecx, leaf7_ecx_ospke, (guest_cr4 & x86::cr4_pke) != 0);
+            result.ecx = with(result.ecx, leaf7_ecx_ospke, has(guest_cr4, x86::Cr4::pke));
         break;
     case ZPP_CPUID_SIGNATURE_LEAF:
         result = {ZPP_CPUID_VERSION_LEAF, ZPP_SIGNATURE_EBX, ZPP_SIGNATURE_ECX, ZPP_SIGNATURE_EDX};
@@ -42,14 +40,11 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& r
     case ZPP_CPUID_VERSION_LEAF:
         result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
-    case 0x80000001:
-        result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit);
-        break;
+    case 0x80000001: result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit); break;
     case 0x8000000a: // SVM's own leaf is reserved without SVM
         result = {};
         break;
-    default:
-        break;
+    default: break;
     }
 }
 

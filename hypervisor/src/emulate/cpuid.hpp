@@ -8,30 +8,30 @@
 namespace zpp {
 
 // guest_cr4: the CR4 that the guest sees.
-void emulate_cpuid(GuestRegisters& registers, u64 guest_cr4);
+void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
 
 // Whether the leaf differs from that of the bare CPU.
 constexpr bool is_changed_leaf(u32 leaf)
 {
-    if (leaf < 32) // most are: one test for all of them
+    if (leaf < 32) // most of them: one test
         return (1u << leaf & (1u << 1 | 1u << 7)) != 0;
     return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2 || leaf == 0x80000001 || leaf == 0x8000000a;
 }
 
-void change_cpuid_leaf(u32 leaf, u32 subleaf, u64 guest_cr4, x86::CpuidResult& result);
+void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result);
 
-inline void change_cpuid_leaf_1(u64 guest_cr4, x86::CpuidResult& result)
+inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
     constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
-    const u32 mirrored = (guest_cr4 & x86::cr4_osxsave) != 0 ? osxsave : 0;
+    const u32 mirrored = has(guest_cr4, x86::Cr4::osxsave) ? osxsave : 0;
     result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | hypervisor | mirrored;
 }
 
-// Leaves that the fast paths answer: unchanged ones and leaf 1, the one that Linux asks for most.
+// Leaves that the fast paths handle: unchanged ones, and leaf 1, which Linux reads most often.
 constexpr bool is_fast_leaf(u32 leaf) { return leaf == 1 || !is_changed_leaf(leaf); }
 
 // Precondition: is_fast_leaf(). guest_cr4 is needed for leaf 1 only.
-inline x86::CpuidResult fast_cpuid(u32 leaf, u32 subleaf, u64 guest_cr4)
+inline x86::CpuidResult fast_cpuid(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4)
 {
     x86::CpuidResult result = x86::cpuid(leaf, subleaf);
     if (leaf == 1)

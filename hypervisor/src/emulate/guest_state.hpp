@@ -1,10 +1,13 @@
-// The guest as the shared handlers see it. Each vendor has one class for it, over its control block;
-// the handlers are templates, so that nothing is decided at run time.
+// The interface of the shared handlers to the guest. Each vendor implements it over its control
+// block; the handlers are templates, so calls are resolved at compile time. The vendors' classes
+// assert the concept: a constraint on the templates would be in their mangled names, which gdb
+// cannot demangle.
 #pragma once
 #include "core/vcpu.hpp"
 #include "emulate/msr.hpp"
 #include "guest/decode.hpp"
 #include "x86/event.hpp"
+#include "x86/msr.hpp"
 #include <concepts>
 
 namespace zpp {
@@ -14,14 +17,14 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     { seen.vcpu } -> std::convertible_to<Vcpu&>;
     { seen.registers } -> std::convertible_to<GuestRegisters&>;
     { seen.rip() } -> std::same_as<u64>;
-    { seen.rflags() } -> std::same_as<u64>;
-    { seen.cr4() } -> std::same_as<u64>; // as the guest sees it
+    { seen.rflags() } -> std::same_as<x86::Rflags>;
+    { seen.cr4() } -> std::same_as<x86::Cr4>; // as the guest sees it
     { seen.cpl() } -> std::same_as<unsigned>;
     { seen.code_size() } -> std::same_as<CodeSize>;
-    { seen.debug_control() } -> std::same_as<u64>; // IA32_DEBUGCTL
+    { seen.debug_control() } -> std::same_as<x86::DebugCtl>;
     { G::msr_handlers() } -> std::same_as<MsrHandlers>;
     guest.set_rip(value);
-    guest.end_interrupt_shadow(); // of STI and MOV SS
+    guest.end_interrupt_shadow(); // after STI and MOV SS
     guest.pend_single_step();     // #DB before the next instruction
     guest.inject(event);          // at the next VM entry
 
@@ -31,9 +34,8 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     guest.close_nmi_window();
     guest.inject_nmi();
 
-    // Ends virtualization of this CPU: for good, and before a shutdown.
-    guest.devirtualize(*guest.vcpu.call);
-    guest.stop();
+    guest.devirtualize(*guest.vcpu.call); // does not return
+    guest.stop();                         // before a shutdown of this CPU
 };
 
 } // namespace zpp

@@ -1,4 +1,4 @@
-// What both vendors do about a VM exit: the instructions that zpp emulates, and how the guest goes on.
+// Handling of VM exits that both vendors share: emulated instructions, injection, advancing RIP.
 #pragma once
 #include "core/crash.hpp"
 #include "emulate/control.hpp"
@@ -11,31 +11,28 @@
 
 namespace zpp {
 
-// RIP has as many bits as the code segment. Only a change above bit 15 can call for wrapping.
+// RIP wraps at the size of the code segment; it cannot unless bits above bit 15 change.
 constexpr bool may_wrap(u64 rip, u64 next) { return (rip ^ next) >> 16 != 0; }
 
 constexpr u64 wrap_rip(u64 rip, CodeSize size)
 {
     switch (size) {
-    case CodeSize::bits16:
-        return static_cast<u16>(rip);
-    case CodeSize::bits32:
-        return static_cast<u32>(rip);
-    case CodeSize::bits64:
-        return rip;
+    case CodeSize::bits16: return static_cast<u16>(rip);
+    case CodeSize::bits32: return static_cast<u32>(rip);
+    case CodeSize::bits64: return rip;
     }
     return rip;
 }
 
-// RFLAGS.TF traps after each instruction, with DEBUGCTL.BTF after each branch: no branch exits.
-template <GuestState G> bool traps_after_instruction(const G& guest)
+// RFLAGS.TF traps after each instruction; with DEBUGCTL.BTF after each branch, and none of those
+// exits.
+template <class G> bool traps_after_instruction(const G& guest)
 {
-    return (guest.rflags() & x86::rflags_tf) != 0 &&
-           (guest.debug_control() & x86::msr::debug_control_btf) == 0;
+    return has(guest.rflags(), x86::Rflags::tf) && !has(guest.debug_control(), x86::DebugCtl::btf);
 }
 
-// After an emulated instruction: as the CPU does at an instruction boundary.
-template <GuestState G> void advance(G& guest, unsigned instruction_length)
+// Moves RIP past an emulated instruction, with the effects of an instruction boundary.
+template <class G> [[gnu::always_inline]] inline void advance(G& guest, unsigned instruction_length)
 {
     const u64 rip = guest.rip();
     u64 next = rip + instruction_length;
@@ -47,15 +44,15 @@ template <GuestState G> void advance(G& guest, unsigned instruction_length)
         guest.pend_single_step();
 }
 
-template <GuestState G> void apply(G& guest, const VmExit& exit, Outcome outcome)
+template <class G>
+[[gnu::always_inline]] inline void apply(G& guest, const VmExit& exit, Outcome outcome)
 {
     switch (outcome) {
     case Outcome::advance:
         if (exit.instruction_length == 0) [[unlikely]]
             crash_on_exit("cannot tell the length of the instruction", guest.registers);
         return advance(guest, exit.instruction_length);
-    case Outcome::retry:
-        return;
+    case Outcome::retry: return;
     case Outcome::undefined_opcode:
         return guest.inject(x86::Event::exception(x86::vector_undefined_opcode));
     case Outcome::general_protection:
@@ -63,8 +60,8 @@ template <GuestState G> void apply(G& guest, const VmExit& exit, Outcome outcome
     }
 }
 
-// Gives the guest the NMI that waits for it, at once or when it can take it.
-template <GuestState G> void deliver_nmi(G& guest)
+// Injects the pending NMI, now or at the next NMI window.
+template <class G> void deliver_nmi(G& guest)
 {
     if (!guest.vcpu.nmi_pending)
         return;
@@ -74,14 +71,14 @@ template <GuestState G> void deliver_nmi(G& guest)
     guest.inject_nmi();
 }
 
-// The window is closed first: an NMI that arrives in the host between the steps opens it again.
-template <GuestState G> void on_nmi_window(G& guest)
+// Closes the window first: an NMI in the host between the steps opens it again.
+template <class G> void on_nmi_window(G& guest)
 {
     guest.close_nmi_window();
     deliver_nmi(guest);
 }
 
-template <GuestState G> Outcome on_hypercall(G& guest)
+template <class G> Outcome on_hypercall(G& guest)
 {
     if (!is_hypercall(guest.registers) || guest.cpl() != 0)
         return Outcome::undefined_opcode;
@@ -90,43 +87,34 @@ template <GuestState G> Outcome on_hypercall(G& guest)
     return emulate_hypercall(guest.registers);
 }
 
-// As the bare machine: shutdown, which the platform answers with a reset.
-template <GuestState G> [[noreturn]] void on_triple_fault(G& guest)
+// Shuts down as the bare CPU does; the platform then resets the machine.
+template <class G> [[noreturn]] void on_triple_fault(G& guest)
 {
     report_guest("triple fault in the guest: shutdown", guest.registers);
     guest.stop();
     x86::triple_fault();
 }
 
-// Exits that both vendors handle alike; the vendor has dealt with the others before.
-template <GuestState G> Outcome handle_exit(G& guest, const VmExit& exit)
+// Handles the exits that do not need the vendor.
+template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, const VmExit& exit)
 {
     switch (exit.reason) {
     case VmExit::Reason::cpuid:
         emulate_cpuid(guest.registers, guest.cr4());
         return Outcome::advance;
-    case VmExit::Reason::rdmsr:
-        return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);
-    case VmExit::Reason::wrmsr:
-        return emulate_wrmsr(G::msr_handlers(), exit);
-    case VmExit::Reason::xsetbv:
-        return emulate_xsetbv(exit.index, exit.value, guest.cpl());
-    case VmExit::Reason::hypercall:
-        return on_hypercall(guest);
-    case VmExit::Reason::invd: // the host's dirty lines must survive
+    case VmExit::Reason::rdmsr: return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);
+    case VmExit::Reason::wrmsr: return emulate_wrmsr(G::msr_handlers(), exit);
+    case VmExit::Reason::xsetbv: return emulate_xsetbv(exit.index, exit.value, guest.cpl());
+    case VmExit::Reason::hypercall: return on_hypercall(guest);
+    case VmExit::Reason::invd: // keep the host's dirty cache lines
         x86::wbinvd();
         return Outcome::advance;
-    case VmExit::Reason::hidden_instruction:
-        return Outcome::undefined_opcode;
-    case VmExit::Reason::nmi_window:
-        on_nmi_window(guest);
-        return Outcome::retry;
-    case VmExit::Reason::triple_fault:
-        on_triple_fault(guest);
+    case VmExit::Reason::hidden_instruction: return Outcome::undefined_opcode;
+    case VmExit::Reason::nmi_window: on_nmi_window(guest); return Outcome::retry;
+    case VmExit::Reason::triple_fault: on_triple_fault(guest);
     case VmExit::Reason::nested_paging:
         crash_on_exit("nested paging does not allow this access", guest.registers);
-    default:
-        crash_on_exit("unexpected VM exit", guest.registers);
+    default: crash_on_exit("unexpected VM exit", guest.registers);
     }
 }
 

@@ -4,11 +4,12 @@
 #include "x86/safe.hpp"
 
 namespace zpp {
+
+using x86::Msr;
+
 namespace {
 
-namespace msr = x86::msr;
-
-const MsrHandler* find(MsrHandlers handlers, u32 index)
+const MsrHandler* find(MsrHandlers handlers, Msr index)
 {
     for (const MsrHandler& handler : handlers)
         if (index - handler.first <= handler.last - handler.first)
@@ -18,22 +19,23 @@ const MsrHandler* find(MsrHandlers handlers, u32 index)
 
 } // namespace
 
-Outcome refuse_rdmsr(u32, u64&) { return Outcome::general_protection; }
-Outcome refuse_wrmsr(u32, u64) { return Outcome::general_protection; }
-Outcome ignore_wrmsr(u32, u64) { return Outcome::advance; }
+Outcome refuse_rdmsr(Msr, u64&) { return Outcome::general_protection; }
+Outcome refuse_wrmsr(Msr, u64) { return Outcome::general_protection; }
+Outcome ignore_wrmsr(Msr, u64) { return Outcome::advance; }
 
-Outcome pass_wrmsr(u32 msr, u64 value)
+Outcome pass_wrmsr(Msr msr, u64 value)
 {
     return x86::safe_wrmsr(msr, value) ? Outcome::advance : Outcome::general_protection;
 }
 
 Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit, GuestRegisters& registers)
 {
+    const Msr msr{exit.index};
     u64 value = 0;
     Outcome outcome = Outcome::advance;
-    if (const MsrHandler* handler = find(handlers, exit.index); handler && handler->read)
-        outcome = handler->read(exit.index, value);
-    else if (!x86::safe_rdmsr(exit.index, value))
+    if (const MsrHandler* handler = find(handlers, msr); handler && handler->read)
+        outcome = handler->read(msr, value);
+    else if (!x86::safe_rdmsr(msr, value))
         outcome = Outcome::general_protection;
     if (outcome == Outcome::advance)
         registers.set_edx_eax(value);
@@ -42,23 +44,24 @@ Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit, GuestRegisters& 
 
 Outcome emulate_wrmsr(MsrHandlers handlers, const VmExit& exit)
 {
-    if (const MsrHandler* handler = find(handlers, exit.index); handler && handler->write)
-        return handler->write(exit.index, exit.value);
-    const Outcome outcome = pass_wrmsr(exit.index, exit.value);
-    if (outcome == Outcome::advance && guest_memory::depends_on(exit.index))
+    const Msr msr{exit.index};
+    if (const MsrHandler* handler = find(handlers, msr); handler && handler->write)
+        return handler->write(msr, exit.value);
+    const Outcome outcome = pass_wrmsr(msr, exit.value);
+    if (outcome == Outcome::advance && guest_memory::depends_on(msr))
         guest_memory::follow_mtrrs();
     return outcome;
 }
 
-void for_each_intercepted_msr(MsrHandlers handlers, void (*intercept)(void*, u32, u32, bool, bool),
+void for_each_intercepted_msr(MsrHandlers handlers, void (*intercept)(void*, Msr, Msr, bool, bool),
                               void* context)
 {
     for (const MsrHandler& handler : handlers)
         intercept(context, handler.first, handler.last, handler.read != nullptr,
                   handler.write != nullptr);
-    for (u32 index = msr::mtrr_variable_base; index <= msr::mtrr_default_type; ++index)
-        if (guest_memory::depends_on(index))
-            intercept(context, index, index, false, true);
+    for (Msr msr = Msr::ia32_mtrr_physbase0; msr <= Msr::ia32_mtrr_def_type; msr = msr + 1)
+        if (guest_memory::depends_on(msr))
+            intercept(context, msr, msr, false, true);
 }
 
 } // namespace zpp

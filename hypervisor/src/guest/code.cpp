@@ -1,18 +1,20 @@
 #include "guest/code.hpp"
 #include "core/host_paging.hpp"
 #include "guest/memory.hpp"
+#include "paging/nested_paging.hpp"
 
 namespace zpp {
 namespace {
 
-constexpr unsigned code_window = ZPP_CPU_WINDOWS - 1; // those before it: a level of the walk each
+constexpr unsigned code_window =
+    ZPP_CPU_WINDOWS - 1; // the windows before it: one for each level of the walk
 constexpr u64 target_is_set = bit(0);
 
-// A pointer to guest-physical memory, good until the window's next use, or nullptr for hidden memory.
-// A window that shows the page already is left alone: what is read through it is always the memory.
-const u8* look_at(Vcpu& vcpu, unsigned window, GuestPhysical address)
+// Returns a pointer to guest-physical memory, valid until the next use of the window; nullptr if
+// the memory is hidden. A window that already maps the page stays as it is.
+const u8* look_at(Vcpu& vcpu, unsigned window, Gpa address)
 {
-    const HostPhysical page{address.value & ~(page_size - 1)}; // guest-physical is host-physical
+    const Hpa page = identity(address).page();
     u64& target = vcpu.window_targets[window];
     if (target != (page.value | target_is_set)) {
         if (guest_memory::is_hidden(address))
@@ -20,7 +22,7 @@ const u8* look_at(Vcpu& vcpu, unsigned window, GuestPhysical address)
         point(vcpu.window_entries + window, vcpu.window(window), page, Caching::write_back, false);
         target = page.value | target_is_set;
     }
-    return static_cast<const u8*>(vcpu.window(window)) + address.value % page_size;
+    return static_cast<const u8*>(vcpu.window(window)) + address.offset_in_page();
 }
 
 struct Walk {
@@ -28,7 +30,7 @@ struct Walk {
     unsigned window;
 };
 
-std::optional<u64> read(void* context, GuestPhysical address, unsigned size)
+std::optional<u64> read(void* context, Gpa address, unsigned size)
 {
     auto& [vcpu, window] = *static_cast<Walk*>(context);
     const u8* bytes = window < code_window ? look_at(vcpu, window++, address) : nullptr;
@@ -41,18 +43,18 @@ std::optional<u64> read(void* context, GuestPhysical address, unsigned size)
 
 } // namespace
 
-GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, u64 linear)
+GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction)
 {
     GuestCode code{};
     while (code.count < max_instruction_length) {
         Walk context{vcpu, 0};
-        const auto physical = walk(paging, linear + code.count, read, &context);
+        const auto physical = walk(paging, instruction + code.count, read, &context);
         if (!physical)
             return code;
         const u8* bytes = look_at(vcpu, code_window, *physical);
         if (bytes == nullptr)
             return code;
-        const u64 on_page = page_size - physical->value % page_size;
+        const u64 on_page = page_size - physical->offset_in_page();
         if (code.count == 0 && on_page >= max_instruction_length) {
             __builtin_memcpy(code.bytes, bytes, max_instruction_length);
             code.count = max_instruction_length;

@@ -15,21 +15,21 @@ constinit u64 tables_generation = 1;
 constinit bool mtrrs_are_followed = false;
 
 void* allocate() { return machine.allocate_page(); }
-u64 physical_of(const void* page) { return machine.physical_of(page).value; }
-void* virtual_of(u64 physical) { return machine.virtual_of({physical}); }
+Hpa physical_of(const void* page) { return machine.physical_of(page); }
+void* virtual_of(Hpa physical) { return machine.virtual_of(physical); }
 
 bool mtrrs_present() { return (x86::cpuid(1).edx & bit(12)) != 0; }
 
-void hide(void* all_hidden, HostPhysical first, u64 pages)
+void hide(void* all_hidden, Hpa first, u64 pages)
 {
-    *static_cast<bool*>(all_hidden) &= tables.hide(first.value, pages);
+    *static_cast<bool*>(all_hidden) &= tables.hide(first, pages);
 }
 
 } // namespace
 
-void protect(GuestPhysical page) { tables.protect(page.value); }
+void protect(Gpa page) { tables.protect(page); }
 
-bool is_hidden(GuestPhysical address) { return machine.virtual_of({address.value}) != nullptr; }
+bool is_hidden(Gpa address) { return machine.virtual_of(identity(address)) != nullptr; }
 
 Result build(const NestedPaging::Format& format, Types types)
 {
@@ -44,23 +44,23 @@ Result build(const NestedPaging::Format& format, Types types)
     return {};
 }
 
-u64 root() { return tables.root(); }
+Hpa root() { return tables.root(); }
 
 void follow_mtrrs()
 {
     const LockGuard guard(lock);
-    if ((x86::rdmsr(x86::msr::mtrr_default_type) & Mtrrs::enable) == 0)
+    if ((x86::rdmsr(x86::Msr::ia32_mtrr_def_type) & Mtrrs::enable) == 0)
         return;
     if (!mtrrs.refresh(true, x86::rdmsr))
         return;
     if (!tables.build(mtrrs))
-        log::line("zpp: no memory to split nested paging; some of it is uncacheable now");
+        log::line("zpp: no memory left for nested page tables; some memory is now uncacheable");
     __atomic_add_fetch(&tables_generation, 1, __ATOMIC_RELEASE);
 }
 
 u64 generation() { return __atomic_load_n(&tables_generation, __ATOMIC_ACQUIRE); }
 
-bool depends_on(u32 msr)
+bool depends_on(x86::Msr msr)
 {
     return mtrrs_are_followed && Mtrrs::is_mtrr(msr, mtrrs.variable_count());
 }

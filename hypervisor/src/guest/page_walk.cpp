@@ -7,7 +7,7 @@ namespace {
 
 struct Format {
     unsigned levels, index_bits, entry_size;
-    unsigned highest_leaf; // level whose entries may map a large page
+    unsigned highest_leaf; // highest level with large pages
 };
 
 constexpr u64 present = bit(0);
@@ -16,26 +16,23 @@ constexpr u64 address_mask = 0x000ffffffffff000;
 
 Format format_of(const GuestPaging& paging)
 {
-    if ((paging.efer & x86::msr::efer_lma) != 0)
-        return {(paging.cr4 & x86::cr4_la57) != 0 ? 5u : 4u, 9, 8, 3};
-    if ((paging.cr4 & x86::cr4_pae) != 0)
+    if (has(paging.efer, x86::Efer::lma))
+        return {has(paging.cr4, x86::Cr4::la57) ? 5u : 4u, 9, 8, 3};
+    if (has(paging.cr4, x86::Cr4::pae))
         return {3, 9, 8, 2};
-    return {2, 10, 4, (paging.cr4 & x86::cr4_pse) != 0 ? 2u : 1u};
+    return {2, 10, 4, has(paging.cr4, x86::Cr4::pse) ? 2u : 1u};
 }
 
 u64 root_of(const GuestPaging& paging, const Format& format)
 {
     switch (format.levels) {
-    case 2:
-        return paging.cr3 & 0xfffff000;
-    case 3:
-        return paging.cr3 & 0xffffffe0;
-    default:
-        return paging.cr3 & address_mask;
+    case 2: return paging.cr3 & 0xfffff000;
+    case 3: return paging.cr3 & 0xffffffe0;
+    default: return paging.cr3 & address_mask;
     }
 }
 
-GuestPhysical leaf_address(u64 entry, u64 linear, unsigned shift, const Format& format)
+Gpa leaf_address(u64 entry, u64 linear, unsigned shift, const Format& format)
 {
     const u64 offset = linear & (bit(shift) - 1);
     u64 base = entry & address_mask & ~(bit(shift) - 1);
@@ -46,11 +43,11 @@ GuestPhysical leaf_address(u64 entry, u64 linear, unsigned shift, const Format& 
 
 } // namespace
 
-std::optional<GuestPhysical> walk(const GuestPaging& paging, u64 linear, ReadGuest read,
-                                  void* context)
+std::optional<Gpa> walk(const GuestPaging& paging, Gva address, ReadGuest read, void* context)
 {
-    if ((paging.cr0 & x86::cr0_pg) == 0)
-        return GuestPhysical{static_cast<u32>(linear)};
+    u64 linear = address.value;
+    if (!has(paging.cr0, x86::Cr0::pg))
+        return Gpa{static_cast<u32>(linear)};
     const Format format = format_of(paging);
     if (format.levels <= 3)
         linear = static_cast<u32>(linear);

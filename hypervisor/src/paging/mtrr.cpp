@@ -2,23 +2,25 @@
 #include "x86/msr.hpp"
 
 namespace zpp {
-namespace {
 
-namespace msr = x86::msr;
+using x86::Msr;
+
+namespace {
 
 constexpr u64 default_type_fixed_enable = bit(10);
 constexpr u64 mask_valid = bit(11);
 constexpr u64 address_bits = 0x000ffffffffff000;
 constexpr u64 fixed_end = 0x100000;
 
-constexpr u32 fixed_msrs[] = {
-    msr::mtrr_fixed_64k,    msr::mtrr_fixed_16k,    msr::mtrr_fixed_16k + 1, msr::mtrr_fixed_4k,
-    msr::mtrr_fixed_4k + 1, msr::mtrr_fixed_4k + 2, msr::mtrr_fixed_4k + 3,  msr::mtrr_fixed_4k + 4,
-    msr::mtrr_fixed_4k + 5, msr::mtrr_fixed_4k + 6, msr::mtrr_fixed_4k + 7,
+constexpr Msr fixed_msrs[] = {
+    Msr::ia32_mtrr_fix64k_00000,    Msr::ia32_mtrr_fix16k_80000,    Msr::ia32_mtrr_fix16k_80000 + 1,
+    Msr::ia32_mtrr_fix4k_c0000,     Msr::ia32_mtrr_fix4k_c0000 + 1, Msr::ia32_mtrr_fix4k_c0000 + 2,
+    Msr::ia32_mtrr_fix4k_c0000 + 3, Msr::ia32_mtrr_fix4k_c0000 + 4, Msr::ia32_mtrr_fix4k_c0000 + 5,
+    Msr::ia32_mtrr_fix4k_c0000 + 6, Msr::ia32_mtrr_fix4k_c0000 + 7,
 };
 
-// Where two variable ranges overlap (SDM Vol. 3A, 12.11.4.1): UC wins, WT beats WB, anything else
-// is undefined, and UC the safe choice.
+// Where variable ranges overlap (SDM Vol. 3A, 12.11.4.1): UC wins, WT wins over WB, the rest is
+// undefined; UC is the safe choice.
 MemoryType combine(MemoryType a, MemoryType b)
 {
     if (a == b)
@@ -46,33 +48,34 @@ bool Mtrrs::refresh(bool present, ReadMsr read)
     enabled_ = false;
     if (!present)
         return false;
-    const u64 capability = read(msr::mtrr_capability);
+    const u64 capability = read(Msr::ia32_mtrrcap);
     variable_count_ = capability & 0xff;
-    bool changed = set(default_type_, read(msr::mtrr_default_type));
+    bool changed = set(default_type_, read(Msr::ia32_mtrr_def_type));
     enabled_ = (default_type_ & enable) != 0;
     const bool fixed_supported = (capability & bit(8)) != 0;
     for (unsigned i = 0; i < fixed_registers; ++i)
         changed |= set(fixed_[i], fixed_supported ? read(fixed_msrs[i]) : 0);
     for (unsigned i = 0; i < variable_count_; ++i) {
-        changed |= set(variable_[i].base, read(msr::mtrr_variable_base + 2 * i));
-        changed |= set(variable_[i].mask, read(msr::mtrr_variable_base + 2 * i + 1));
+        changed |= set(variable_[i].base, read(Msr::ia32_mtrr_physbase0 + 2 * i));
+        changed |= set(variable_[i].mask, read(Msr::ia32_mtrr_physbase0 + 2 * i + 1));
     }
     return changed;
 }
 
-bool Mtrrs::is_mtrr(u32 msr, unsigned variable_count)
+bool Mtrrs::is_mtrr(Msr msr, unsigned variable_count)
 {
-    if (msr >= msr::mtrr_variable_base && msr < msr::mtrr_variable_base + 2 * variable_count)
+    if (msr >= Msr::ia32_mtrr_physbase0 && msr < Msr::ia32_mtrr_physbase0 + 2 * variable_count)
         return true;
-    for (const u32 fixed : fixed_msrs)
+    for (const Msr fixed : fixed_msrs)
         if (msr == fixed)
             return true;
-    return msr == msr::mtrr_default_type;
+    return msr == Msr::ia32_mtrr_def_type;
 }
 
-// Each fixed-range register has eight types, the lowest byte for the lowest addresses.
-MemoryType Mtrrs::fixed_type(u64 address) const
+// Each fixed-range register has eight types, lowest address first.
+MemoryType Mtrrs::fixed_type(Hpa fixed) const
 {
+    const u64 address = fixed.value;
     unsigned index, byte;
     if (address < 0x80000) {
         index = 0;
@@ -87,29 +90,29 @@ MemoryType Mtrrs::fixed_type(u64 address) const
     return static_cast<MemoryType>((fixed_[index] >> (8 * byte)) & 0xff);
 }
 
-std::optional<MemoryType> Mtrrs::variable_type(u64 base, u64 size) const
+std::optional<MemoryType> Mtrrs::variable_type(Hpa base, u64 size) const
 {
     std::optional<MemoryType> type;
     for (unsigned i = 0; i < variable_count_; ++i) {
         const auto& [range_base, range_mask] = variable_[i];
         const u64 mask = range_mask & address_bits;
-        if ((range_mask & mask_valid) == 0 || ((base ^ range_base) & mask & ~(size - 1)) != 0)
+        if ((range_mask & mask_valid) == 0 || ((base.value ^ range_base) & mask & ~(size - 1)) != 0)
             continue;
         if ((mask & (size - 1)) != 0)
-            return std::nullopt; // the range covers only some of these bytes
+            return std::nullopt; // the range covers a part of these bytes
         const auto here = static_cast<MemoryType>(range_base & 0xff);
         type = type ? combine(*type, here) : here;
     }
     return type ? *type : static_cast<MemoryType>(default_type_ & 0xff);
 }
 
-std::optional<MemoryType> Mtrrs::type_of(u64 base, u64 size) const
+std::optional<MemoryType> Mtrrs::type_of(Hpa base, u64 size) const
 {
     if (!present_)
         return MemoryType::write_back;
     if (!enabled_)
         return MemoryType::uncacheable;
-    if (base < fixed_end && (default_type_ & default_type_fixed_enable) != 0) {
+    if (base.value < fixed_end && (default_type_ & default_type_fixed_enable) != 0) {
         if (size > page_size)
             return std::nullopt;
         return fixed_type(base);

@@ -2,7 +2,7 @@
 
 namespace zpp {
 
-bool NestedPaging::hide(u64 first, u64 pages)
+bool NestedPaging::hide(Hpa first, u64 pages)
 {
     if (hidden_count_ == max_hidden)
         return false;
@@ -10,8 +10,9 @@ bool NestedPaging::hide(u64 first, u64 pages)
     return true;
 }
 
-bool NestedPaging::hides_some(u64 base, u64 size) const
+bool NestedPaging::hides_some(Gpa guest, u64 size) const
 {
+    const Hpa base = identity(guest);
     for (unsigned i = 0; i < hidden_count_; ++i)
         if (base < hidden_[i].end && hidden_[i].first < base + size)
             return true;
@@ -28,54 +29,54 @@ bool NestedPaging::build(const Mtrrs& mtrrs)
             return false;
     }
     complete_ = true;
-    built_ = fill(root_, format_.levels, 0, std::nullopt) || built_;
+    built_ = fill(root_, format_.levels, {0}, std::nullopt) || built_;
     return complete_;
 }
 
-// known: the type of everything below, where the level above has found it uniform.
-bool NestedPaging::fill(u64* table, unsigned level, u64 base, std::optional<MemoryType> known)
+// known: the memory type of the whole table, if the level above found it uniform.
+bool NestedPaging::fill(u64* table, unsigned level, Gpa base, std::optional<MemoryType> known)
 {
     const u64 size = size_of(level);
-    const u64 end = u64{1} << format_.address_bits;
+    const Gpa end{u64{1} << format_.address_bits};
     for (unsigned i = 0; i < 512 && base + i * size < end; ++i)
         if (!fill_entry(table[i], level, base + i * size, known))
             return false;
     return true;
 }
 
-void NestedPaging::fill_page(u64& entry, u64 base, std::optional<MemoryType> known)
+void NestedPaging::fill_page(u64& entry, Gpa base, std::optional<MemoryType> known)
 {
     if (hides_some(base, page_size)) {
         entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, 1, true);
         return;
     }
-    const auto type = known ? known : mtrrs_->type_of(base, page_size);
-    entry = format_.leaf(base, type.value_or(MemoryType::uncacheable), 1,
+    const auto type = known ? known : mtrrs_->type_of(identity(base), page_size);
+    entry = format_.leaf(identity(base), type.value_or(MemoryType::uncacheable), 1,
                          !is_protected(base, page_size));
 }
 
-bool NestedPaging::fill_entry(u64& entry, unsigned level, u64 base, std::optional<MemoryType> known)
+bool NestedPaging::fill_entry(u64& entry, unsigned level, Gpa base, std::optional<MemoryType> known)
 {
     if (level <= 1) {
         fill_page(entry, base, known);
         return true;
     }
     const u64 size = size_of(level);
-    const auto type = known ? known : mtrrs_->type_of(base, size);
+    const auto type = known ? known : mtrrs_->type_of(identity(base), size);
     const bool uniform = type && !hides_some(base, size) && !is_protected(base, size);
     const bool has_table = entry != 0 && format_.is_table(entry, level);
     if (uniform && level <= format_.largest_leaf && !has_table) {
-        entry = format_.leaf(base, *type, level, true);
+        entry = format_.leaf(identity(base), *type, level, true);
         return true;
     }
-    u64* table = has_table ? static_cast<u64*>(pages_.virtual_of(entry & 0x000ffffffffff000))
+    u64* table = has_table ? static_cast<u64*>(pages_.virtual_of({entry & 0x000ffffffffff000}))
                            : static_cast<u64*>(pages_.allocate());
     if (table == nullptr) {
-        entry = format_.leaf(base, MemoryType::uncacheable, level, true);
+        entry = format_.leaf(identity(base), MemoryType::uncacheable, level, true);
         complete_ = false;
-        return built_; // a later build goes on: all else must follow the MTRRs, and stay mapped
+        return built_; // a later build continues: the rest must still follow the MTRRs
     }
-    // A new table is whole before the guest's walks can see it.
+    // Fill a new table before the guest's page walks can see it.
     const bool filled = fill(table, level - 1, base, type);
     if (!has_table)
         __atomic_store_n(&entry, format_.table(pages_.physical_of(table)), __ATOMIC_RELEASE);

@@ -1,6 +1,7 @@
 #include "svm/apic_access.hpp"
 #include "core/host_paging.hpp"
 #include "core/machine.hpp"
+#include "paging/nested_paging.hpp"
 #include "x86/apic.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
@@ -8,12 +9,13 @@
 namespace zpp::svm::apic_access {
 namespace {
 
-namespace msr = x86::msr;
+using x86::ApicBase;
+using x86::Msr;
 
 constexpr u32 icr_delivery_pending = 1u << 12;
 
 constinit volatile u8* registers = nullptr;
-constinit GuestPhysical physical{0};
+constinit Gpa physical{0};
 
 void wait_until_idle()
 {
@@ -25,27 +27,27 @@ void wait_until_idle()
 
 Result prepare()
 {
-    physical = {x86::rdmsr(msr::apic_base) & msr::apic_base_address};
+    physical = {raw(x86::rdmsr<ApicBase>() & ApicBase::base)};
     void* mapping = machine.allocate_page();
     if (mapping == nullptr)
         return {ZPP_NO_MEMORY, "a mapping of the local APIC"};
-    point(host_page_entry(mapping), mapping, {physical.value}, Caching::uncacheable, true);
+    point(host_page_entry(mapping), mapping, identity(physical), Caching::uncacheable, true);
     registers = static_cast<volatile u8*>(mapping);
     return {};
 }
 
-GuestPhysical page() { return physical; }
+Gpa page() { return physical; }
 
 u32 read(u32 offset) { return *reinterpret_cast<const volatile u32*>(registers + offset); }
 
 void write(u32 offset, u32 value) { *reinterpret_cast<volatile u32*>(registers + offset) = value; }
 
-bool is_x2apic() { return (x86::rdmsr(msr::apic_base) & msr::apic_base_x2apic) != 0; }
+bool is_x2apic() { return has(x86::rdmsr<ApicBase>(), ApicBase::extd); }
 
 void send(u32 apic_id, u32 low)
 {
     if (is_x2apic()) {
-        x86::wrmsr(msr::x2apic_icr, u64{apic_id} << 32 | low);
+        x86::wrmsr(Msr::ia32_x2apic_icr, u64{apic_id} << 32 | low);
         return;
     }
     const u32 high = read(apic_icr_high);

@@ -6,17 +6,17 @@ namespace zpp::svm {
 void Guest::open_nmi_window()
 {
     if (state_of(vcpu).nmi_masked)
-        return; // its IRET comes first
+        return; // the intercepted IRET opens it
     vmcb.virtual_interrupt = virtual_irq;
-    vmcb.intercept_1 |= intercept_vintr;
-    vmcb.clean &= ~(clean_intercepts | clean_interrupt);
+    vmcb.intercept_vector_3 |= InterceptVector3::vintr;
+    vmcb.clean &= ~(Clean::intercepts | Clean::tpr);
 }
 
 void Guest::close_nmi_window()
 {
     vmcb.virtual_interrupt = 0;
-    vmcb.intercept_1 &= ~intercept_vintr;
-    vmcb.clean &= ~(clean_intercepts | clean_interrupt);
+    vmcb.intercept_vector_3 &= ~InterceptVector3::vintr;
+    vmcb.clean &= ~(Clean::intercepts | Clean::tpr);
     state_of(vcpu).iret_rip = 0;
 }
 
@@ -24,26 +24,26 @@ void Guest::inject_nmi()
 {
     state_of(vcpu).nmi_masked = true;
     inject(x86::Event::nmi());
-    vmcb.intercept_1 |= intercept_iret;
-    vmcb.clean &= ~clean_intercepts;
+    vmcb.intercept_vector_3 |= InterceptVector3::iret;
+    vmcb.clean &= ~Clean::intercepts;
 }
 
 void deliver_events(Guest& guest)
 {
     Vmcb& vmcb = guest.vmcb;
-    if ((vmcb.event_injection & x86::Event::valid) != 0)
+    if (x86::is_event(vmcb.event_injection))
         return;
-    if ((vmcb.exit_interrupt_info & x86::Event::valid) != 0)
+    if (x86::is_event(vmcb.exit_interrupt_info))
         vmcb.event_injection = vmcb.exit_interrupt_info;
     else
         deliver_nmi(guest);
 }
 
-// The IRET has not run yet: an NMI that comes now must wait until it has.
+// The IRET has not run yet; until it has, takes_nmi() is false.
 void on_iret(Guest& guest)
 {
-    guest.vmcb.intercept_1 &= ~intercept_iret;
-    guest.vmcb.clean &= ~clean_intercepts;
+    guest.vmcb.intercept_vector_3 &= ~InterceptVector3::iret;
+    guest.vmcb.clean &= ~Clean::intercepts;
     state_of(guest.vcpu).nmi_masked = false;
     state_of(guest.vcpu).iret_rip = guest.vmcb.rip;
 }
@@ -53,7 +53,7 @@ void forget_events(Guest& guest)
     guest.vcpu.nmi_pending = false;
     state_of(guest.vcpu).nmi_masked = false;
     state_of(guest.vcpu).iret_rip = 0;
-    guest.vmcb.intercept_1 &= ~(intercept_iret | intercept_vintr);
+    guest.vmcb.intercept_vector_3 &= ~(InterceptVector3::iret | InterceptVector3::vintr);
 }
 
 } // namespace zpp::svm

@@ -1,4 +1,4 @@
-// The guest behind the VMCB: what emulate/guest_state.hpp asks for.
+// The guest in the VMCB; implements GuestState.
 #pragma once
 #include "emulate/guest_state.hpp"
 #include "svm/guest_instruction.hpp"
@@ -21,12 +21,15 @@ public:
 
     u64 rip() const { return vmcb.rip; }
     void set_rip(u64 value) { vmcb.rip = value; }
-    u64 rflags() const { return vmcb.rflags; }
-    u64 cr4() const { return vmcb.cr4; }
+    x86::Rflags rflags() const { return vmcb.rflags; }
+    x86::Cr4 cr4() const { return vmcb.cr4; }
     unsigned cpl() const { return vmcb.cpl; }
     CodeSize code_size() const { return svm::code_size(vmcb); }
-    // Without LBR virtualization the MSR stays the guest's.
-    u64 debug_control() const { return x86::rdmsr_or_zero(x86::msr::debug_control); }
+    // Without LBR virtualization the CPU's MSR is the guest's.
+    x86::DebugCtl debug_control() const
+    {
+        return x86::DebugCtl{x86::rdmsr_or_zero(x86::Msr::ia32_debugctl)};
+    }
 
     u64& register_of(unsigned number)
     {
@@ -38,21 +41,21 @@ public:
 
     void pend_single_step()
     {
-        vmcb.dr6 |= x86::dr6_bs;
-        vmcb.clean &= ~clean_debug_registers;
+        vmcb.dr6 |= x86::Dr6::bs;
+        vmcb.clean &= ~Clean::drx;
         inject(x86::Event::exception(x86::vector_debug));
     }
 
     void inject(x86::Event event) { vmcb.event_injection = event.value; } // error code 0
 
-    // SVM does not say when the guest's NMI handler ends, so its IRET is intercepted. The window is a
-    // virtual interrupt that never arrives: it exits as soon as the guest takes interrupts.
+    // SVM does not report the end of the guest's NMI handler, so its IRET is intercepted. The NMI
+    // window is a virtual interrupt, intercepted when the guest could take it.
     bool takes_nmi() const
     {
         const VcpuState& state = state_of(vcpu);
         return !state.nmi_masked && vmcb.rip != state.iret_rip &&
                (vmcb.interrupt_state & interrupt_shadow) == 0 &&
-               (vmcb.exit_interrupt_info & x86::Event::valid) == 0;
+               !x86::is_event(vmcb.exit_interrupt_info);
     }
     void open_nmi_window();
     void close_nmi_window();

@@ -5,12 +5,12 @@
 
 namespace zpp::svm {
 
-namespace msr = x86::msr;
+using x86::Msr;
 
 CodeSize code_size(const Vmcb& vmcb)
 {
     constexpr u16 attributes_l = 1u << 9, attributes_d = 1u << 10;
-    if ((vmcb.efer & msr::efer_lma) != 0 && (vmcb.cs.attributes & attributes_l) != 0)
+    if (has(vmcb.efer, x86::Efer::lma) && (vmcb.cs.attributes & attributes_l) != 0)
         return CodeSize::bits64;
     return (vmcb.cs.attributes & attributes_d) != 0 ? CodeSize::bits32 : CodeSize::bits16;
 }
@@ -26,7 +26,7 @@ GuestCode code_at_rip(Vcpu& vcpu, const Vmcb& vmcb)
     }
     const bool flat = code_size(vmcb) == CodeSize::bits64;
     return fetch_code(vcpu, {vmcb.cr0, vmcb.cr3, vmcb.cr4, vmcb.efer},
-                      flat ? vmcb.rip : static_cast<u32>(vmcb.cs.base + vmcb.rip));
+                      {flat ? vmcb.rip : static_cast<u32>(vmcb.cs.base + vmcb.rip)});
 }
 
 unsigned instruction_length(Vcpu& vcpu, const Vmcb& vmcb)

@@ -11,7 +11,8 @@
 namespace zpp::svm {
 namespace {
 
-namespace msr = x86::msr;
+using x86::Msr;
+using x86::VmCr;
 
 constexpr u16 attributes_data = 0x093;
 constexpr u16 attributes_code = 0x09b;
@@ -19,7 +20,7 @@ constexpr u16 attributes_ldt = 0x082;
 constexpr u16 attributes_busy_tss = 0x08b;
 constexpr u32 limit_64k = 0xffff;
 
-// From the format of the VMCS: bits 7:0 stay, bits 15:12 close up, "unusable" is all zero.
+// From the format of the VMCS: bits 15:12 move to 11:8, "unusable" becomes 0.
 u16 attributes_of(u32 rights)
 {
     constexpr u32 unusable = 1u << 16;
@@ -44,22 +45,22 @@ void write_guest_state(Vmcb& vmcb, const zpp_cpu_state& os)
     vmcb.gdtr = {0, 0, os.gdtr.limit, os.gdtr.base};
     vmcb.idtr = {0, 0, os.idtr.limit, os.idtr.base};
     vmcb.cpl = 0;
-    vmcb.efer = os.efer | msr::efer_svme;
-    vmcb.cr0 = os.cr0;
+    vmcb.efer = x86::Efer{os.efer} | x86::Efer::svme;
+    vmcb.cr0 = x86::Cr0{os.cr0};
     vmcb.cr3 = os.cr3;
-    vmcb.cr4 = os.cr4;
+    vmcb.cr4 = x86::Cr4{os.cr4};
     vmcb.cr2 = x86::read_cr2();
     vmcb.dr6 = x86::read_dr6();
     vmcb.dr7 = x86::read_dr7();
-    vmcb.rflags = os.rflags;
+    vmcb.rflags = x86::Rflags{os.rflags};
     vmcb.rip = os.rip;
     vmcb.rsp = os.rsp;
     vmcb.rax = 0; // ZPP_OK for the trampoline
-    vmcb.pat = x86::rdmsr(msr::pat);
-    vmcb.debug_control = x86::rdmsr_or_zero(msr::debug_control);
-    // VMRUN loads them wherever the CPU has CET (on Intel a VM entry leaves the MSRs alone).
-    vmcb.s_cet = x86::rdmsr_or_zero(msr::s_cet);
-    vmcb.isst = x86::rdmsr_or_zero(msr::interrupt_ssp_table);
+    vmcb.pat = x86::rdmsr(Msr::ia32_pat);
+    vmcb.debug_control = x86::DebugCtl{x86::rdmsr_or_zero(Msr::ia32_debugctl)};
+    // VMRUN loads them if the CPU has CET; a VM entry of VMX does not.
+    vmcb.s_cet = x86::rdmsr_or_zero(Msr::ia32_s_cet);
+    vmcb.isst = x86::rdmsr_or_zero(Msr::ia32_interrupt_ssp_table_addr);
 }
 
 void write_init_state(Vmcb& vmcb, GuestRegisters& registers)
@@ -74,22 +75,22 @@ void write_init_state(Vmcb& vmcb, GuestRegisters& registers)
     vmcb.gdtr = {0, 0, limit_64k, 0};
     vmcb.idtr = {0, 0, limit_64k, 0};
     vmcb.cpl = 0;
-    vmcb.efer = msr::efer_svme;
-    vmcb.cr0 = x86::cr0_et | (vmcb.cr0 & (x86::cr0_cd | x86::cr0_nw));
+    vmcb.efer = x86::Efer::svme;
+    vmcb.cr0 = x86::Cr0::et | (vmcb.cr0 & (x86::Cr0::cd | x86::Cr0::nw));
     vmcb.cr2 = 0;
     vmcb.cr3 = 0;
-    vmcb.cr4 = 0;
-    vmcb.dr6 = x86::dr6_at_reset;
+    vmcb.cr4 = {};
+    vmcb.dr6 = x86::Dr6::at_reset;
     vmcb.dr7 = x86::dr7_at_reset;
     x86::clear_breakpoint_addresses();
-    vmcb.rflags = x86::rflags_fixed;
+    vmcb.rflags = x86::Rflags::at_reset;
     vmcb.rip = 0xfff0;
     vmcb.rsp = 0;
     vmcb.interrupt_state = 0;
     vmcb.event_injection = 0;
     vmcb.virtual_interrupt = 0;
     vmcb.tlb_control = tlb_flush_all;
-    vmcb.clean = 0;
+    vmcb.clean = {};
 }
 
 void write_sipi_state(Vmcb& vmcb, u8 vector)
@@ -101,19 +102,20 @@ void write_sipi_state(Vmcb& vmcb, u8 vector)
 
 void redirect_init(bool on)
 {
-    u64 vm_cr = 0;
-    if (!x86::safe_rdmsr(msr::vm_cr, vm_cr))
+    u64 value = 0;
+    if (!x86::safe_rdmsr(Msr::vm_cr, value))
         return;
-    vm_cr = on ? vm_cr | msr::vm_cr_r_init : vm_cr & ~msr::vm_cr_r_init;
-    (void)x86::safe_wrmsr(msr::vm_cr, vm_cr); // refused where the CPU has no such bit
+    const VmCr others = VmCr{value} & ~VmCr::r_init;
+    (void)x86::safe_wrmsr(Msr::vm_cr, raw(on ? others | VmCr::r_init
+                                             : others)); // #GP if the CPU does not have the bit
 }
 
-void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& os)
+void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os)
 {
-    os.cr0 = vmcb.cr0;
+    os.cr0 = raw(vmcb.cr0);
     os.cr3 = vmcb.cr3;
-    os.cr4 = vmcb.cr4;
-    os.efer = vmcb.efer & ~msr::efer_svme;
+    os.cr4 = raw(vmcb.cr4);
+    os.efer = raw(vmcb.efer & ~x86::Efer::svme);
     os.es.selector = vmcb.es.selector;
     os.cs.selector = vmcb.cs.selector;
     os.ss.selector = vmcb.ss.selector;
@@ -131,9 +133,9 @@ void restore_to_cpu(const Vmcb& vmcb, HostPhysical vmcb_address, zpp_cpu_state& 
     x86::write_cr2(vmcb.cr2);
     x86::write_dr6(vmcb.dr6);
     x86::write_dr7(vmcb.dr7);
-    x86::wrmsr(msr::pat, vmcb.pat);
-    (void)x86::safe_wrmsr(msr::s_cet, vmcb.s_cet); // refused where the CPU has no CET
-    (void)x86::safe_wrmsr(msr::interrupt_ssp_table, vmcb.isst);
+    x86::wrmsr(Msr::ia32_pat, vmcb.pat);
+    (void)x86::safe_wrmsr(Msr::ia32_s_cet, vmcb.s_cet); // #GP if the CPU does not have CET
+    (void)x86::safe_wrmsr(Msr::ia32_interrupt_ssp_table_addr, vmcb.isst);
     redirect_init(false);
     vmload(vmcb_address);
 }

@@ -21,7 +21,8 @@ constinit Shared shared = {};
 
 namespace {
 
-namespace msr = x86::msr;
+using x86::Efer;
+using x86::Msr;
 
 constexpr u32 leaf_svm = 0x8000000a;
 constexpr u32 svm_nested_paging = 1u << 0;
@@ -37,58 +38,59 @@ bool present()
 
 Result check_this_cpu()
 {
-    if ((x86::rdmsr(msr::vm_cr) & msr::vm_cr_svmdis) != 0)
+    if (has(x86::rdmsr<x86::VmCr>(), x86::VmCr::svmdis))
         return {ZPP_LOCKED_BY_FIRMWARE};
     if ((x86::cpuid(leaf_svm).edx & svm_nested_paging) == 0)
         return {ZPP_MISSING_FEATURE, "nested paging"};
     return {};
 }
 
-// AMD APM Vol. 2, 3.1.7: the bits of EFER by the CPUID flags that announce them. SVME is hidden.
-u64 efer_allowed()
+// The bits of EFER that the CPU has, by CPUID (AMD APM Vol. 2, 3.1.7), without SVME.
+Efer efer_allowed()
 {
     const x86::CpuidResult extended = x86::cpuid(0x80000001);
-    u64 bits = msr::efer_sce | msr::efer_lme | msr::efer_lma | msr::efer_nxe;
+    Efer allowed = Efer::sce | Efer::lme | Efer::lma | Efer::nxe;
     if ((extended.edx & bit(25)) != 0)
-        bits |= bit(14); // FFXSR
+        allowed |= Efer::ffxsr;
     if ((extended.ecx & bit(17)) != 0)
-        bits |= bit(15); // TCE
+        allowed |= Efer::tce;
     if (x86::cpuid(0x80000000).eax >= 0x80000008) {
         const x86::CpuidResult features = x86::cpuid(0x80000008);
         if ((features.ebx & bit(8)) != 0)
-            bits |= bit(17); // MCOMMIT
+            allowed |= Efer::mcommit;
         if ((features.ebx & bit(13)) != 0)
-            bits |= bit(18); // INTWB
-        if ((features.ebx & bit(20)) == 0)
-            bits |= bit(13); // LMSLE, unless announced as missing
+            allowed |= Efer::intwb;
+        if ((features.ebx & bit(20)) == 0) // the flag means: not supported
+            allowed |= Efer::lmsle;
     }
     if (x86::cpuid(0x80000000).eax >= 0x80000021) {
         const x86::CpuidResult features = x86::cpuid(0x80000021);
         if ((features.eax & bit(7)) != 0)
-            bits |= bit(20); // UAIE
+            allowed |= Efer::uaie;
         if ((features.eax & bit(8)) != 0)
-            bits |= bit(21); // AIBRSE
+            allowed |= Efer::aibrse;
     }
-    return bits;
+    return allowed;
 }
 
-// SMEP and SMAP: free, as the core has no user pages.
-u64 host_cr4()
+// SMEP and SMAP cost nothing: the core has no user pages.
+x86::Cr4 host_cr4()
 {
     const u32 extended = x86::cpuid(0).eax >= 7 ? x86::cpuid(7).ebx : 0;
-    u64 bits = 0;
+    x86::Cr4 bits{};
     if ((extended & bit(7)) != 0)
-        bits |= x86::cr4_smep;
+        bits |= x86::Cr4::smep;
     if ((extended & bit(20)) != 0)
-        bits |= x86::cr4_smap;
+        bits |= x86::Cr4::smap;
     return bits;
 }
 
-// Two adjoining bits for each MSR, read and write, in three blocks of 2 KiB (APM Vol. 2, 15.11).
-void mark_msr(void* map, u32 first, u32 last, bool read, bool write)
+// Two bits for each MSR, read and write, in three blocks of 2 KiB (AMD APM Vol. 2, 15.11).
+void mark_msr(void* map, Msr first, Msr last, bool read, bool write)
 {
     auto* bytes = static_cast<u8*>(map);
-    for (u32 index = first; index <= last; ++index) {
+    for (Msr msr = first; msr <= last; msr = msr + 1) {
+        const auto index = static_cast<u32>(msr);
         const u32 block = index < 0xc0000000 ? 0 : index < 0xc0010000 ? 1 : 2;
         const u32 offset = block * 2048 + (index & 0x1fff) / 4;
         bytes[offset] |= static_cast<u8>((read ? 1u : 0u) << (index % 4 * 2));
@@ -96,14 +98,14 @@ void mark_msr(void* map, u32 first, u32 last, bool read, bool write)
     }
 }
 
-// Two pages that are adjoining for the CPU as well.
+// Two pages that are physically contiguous.
 void* allocate_msr_map()
 {
     auto* first = static_cast<u8*>(machine.allocate_page());
     while (first != nullptr) {
         auto* second = static_cast<u8*>(machine.allocate_page());
         if (second == nullptr ||
-            machine.physical_of(second).value == machine.physical_of(first).value + page_size)
+            machine.physical_of(second) == machine.physical_of(first) + page_size)
             return second == nullptr ? nullptr : first;
         first = second;
     }
@@ -128,7 +130,7 @@ Result prepare()
     result = guest_memory::build(
         npt::format(x86::cpuid(0x80000008).eax & 0xff,
                     (x86::cpuid(0x80000001).edx & leaf80000001_edx_page1gb) != 0,
-                    (x86::read_cr4() & x86::cr4_la57) != 0 ? 5 : 4),
+                    has(x86::read_cr4(), x86::Cr4::la57) ? 5 : 4),
         guest_memory::Types::by_cpu);
     if (!result.ok())
         return result;
@@ -137,40 +139,42 @@ Result prepare()
     if (map == nullptr)
         return {ZPP_NO_MEMORY, "the MSR permissions map"};
     for_each_intercepted_msr(msr_handlers, mark_msr, map);
-    shared.msrpm = machine.physical_of(map).value;
+    shared.msrpm = machine.physical_of(map);
     return {};
 }
 
 void write_controls(Vmcb& vmcb)
 {
-    vmcb.intercept_1 = intercept_nmi | intercept_init | intercept_cpuid | intercept_invd |
-                       intercept_invlpga | intercept_msr | intercept_shutdown;
-    vmcb.intercept_2 = intercept_svm_instructions;
-    vmcb.msrpm_base = shared.msrpm;
+    vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::init |
+                              InterceptVector3::cpuid | InterceptVector3::invd |
+                              InterceptVector3::invlpga | InterceptVector3::msr_prot |
+                              InterceptVector3::shutdown;
+    vmcb.intercept_vector_4 = InterceptVector4::svm_instructions;
+    vmcb.msrpm_base = shared.msrpm.value;
     vmcb.asid = asid;
     vmcb.tlb_control = tlb_flush_all;
     vmcb.nested_paging = 1;
-    vmcb.nested_cr3 = shared.nested_cr3;
+    vmcb.nested_cr3 = shared.nested_cr3.value;
 }
 
-extern "C" void zpp_svm_run(u64 guest_vmcb, u64 host_vmcb);
+extern "C" void zpp_svm_run(Hpa guest_vmcb, Hpa host_vmcb);
 
 Result launch(Vcpu& vcpu)
 {
     const Result result = check_this_cpu();
     if (!result.ok())
         return result;
-    const u64 efer = x86::rdmsr(msr::efer);
-    if ((efer & msr::efer_svme) != 0)
+    const Efer efer = x86::rdmsr<Efer>();
+    if (has(efer, Efer::svme))
         return {ZPP_IN_USE};
-    x86::wrmsr(msr::efer, efer | msr::efer_svme);
-    x86::wrmsr(msr::vm_hsave_pa, machine.physical_of(host_save_area(vcpu)).value);
+    x86::wrmsr(efer | Efer::svme);
+    x86::wrmsr(Msr::vm_hsave_pa, machine.physical_of(host_save_area(vcpu)).value);
     redirect_init(true);
     x86::write_cr4(x86::read_cr4() | shared.host_cr4);
 
     Vmcb& vmcb = vmcb_of(vcpu);
-    const HostPhysical guest = machine.physical_of(&vmcb);
-    const HostPhysical host = machine.physical_of(host_vmcb(vcpu));
+    const Hpa guest = machine.physical_of(&vmcb);
+    const Hpa host = machine.physical_of(host_vmcb(vcpu));
     write_controls(vmcb);
     write_guest_state(vmcb, vcpu.call->os);
     clgi();
@@ -182,7 +186,7 @@ Result launch(Vcpu& vcpu)
         state_of(vcpu).apic_destination_format = apic_access::read(apic_destination_format);
     }
     __atomic_store_n(&vcpu.launched, true, __ATOMIC_RELEASE);
-    zpp_svm_run(guest.value, host.value);
+    zpp_svm_run(guest, host);
 
     // The CPU refused the very first VMRUN.
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
@@ -190,7 +194,7 @@ Result launch(Vcpu& vcpu)
     x86::write_cr4(x86::read_cr4() & ~shared.host_cr4);
     redirect_init(false);
     stgi();
-    x86::wrmsr(msr::efer, efer);
+    x86::wrmsr(efer);
     return {ZPP_ENTRY_FAILED, "VMRUN refused the VMCB"};
 }
 

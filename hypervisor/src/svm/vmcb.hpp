@@ -1,13 +1,49 @@
 // The virtual machine control block (AMD APM Vol. 2, App. B).
 #pragma once
-#include "lib/types.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/msr.hpp"
 #include <cstddef>
 
-namespace zpp::svm {
+namespace zpp {
+namespace svm {
+
+// From INTR on.
+enum class InterceptVector3 : u32 {
+    nmi = bit(1),
+    init = bit(3),
+    vintr = bit(4),
+    cpuid = bit(18),
+    iret = bit(20),
+    invd = bit(22),
+    invlpga = bit(26),
+    msr_prot = bit(28),
+    shutdown = bit(31),
+};
+
+// From VMRUN on.
+enum class InterceptVector4 : u32 {
+    svm_instructions = bits(6, 0), // VMRUN to SKINIT
+};
+
+// What the CPU may keep from the last VMRUN.
+enum class Clean : u32 {
+    intercepts = bit(0),
+    tpr = bit(3), // and V_IRQ
+    crx = bit(5), // and EFER
+    drx = bit(6),
+    all = 0xffffffff,
+};
+
+} // namespace svm
+
+template <OneOf<svm::InterceptVector3, svm::InterceptVector4, svm::Clean> T>
+inline constexpr bool is_register<T> = true;
+
+namespace svm {
 
 struct Segment {
     u16 selector;
-    u16 attributes; // bits 55:52 and 47:40 of the descriptor, packed into 12 bits
+    u16 attributes; // bits 55:52 and 47:40 of the descriptor
     u32 limit;
     u64 base;
 };
@@ -17,8 +53,8 @@ struct Vmcb {
     u16 intercept_cr_reads, intercept_cr_writes;
     u16 intercept_dr_reads, intercept_dr_writes;
     u32 intercept_exceptions;
-    u32 intercept_1; // of vector 3, from INTR on
-    u32 intercept_2; // of vector 4, from VMRUN on
+    InterceptVector3 intercept_vector_3;
+    InterceptVector4 intercept_vector_4;
     u8 reserved_014[0x03c - 0x014];
     u16 pause_threshold, pause_count;
     u64 iopm_base;
@@ -35,7 +71,7 @@ struct Vmcb {
     u64 event_injection;
     u64 nested_cr3;
     u64 lbr_virtualization;
-    u32 clean;
+    Clean clean;
     u32 reserved_0c4;
     u64 next_rip;
     u8 fetched_count;
@@ -46,9 +82,15 @@ struct Vmcb {
     u8 reserved_4a0[0x4cb - 0x4a0];
     u8 cpl;
     u32 reserved_4cc;
-    u64 efer;
+    x86::Efer efer;
     u8 reserved_4d8[0x548 - 0x4d8];
-    u64 cr4, cr3, cr0, dr7, dr6, rflags, rip;
+    x86::Cr4 cr4;
+    u64 cr3;
+    x86::Cr0 cr0;
+    u64 dr7;
+    x86::Dr6 dr6;
+    x86::Rflags rflags;
+    u64 rip;
     u8 reserved_580[0x5d8 - 0x580];
     u64 rsp;
     u64 s_cet, ssp, isst;
@@ -58,11 +100,11 @@ struct Vmcb {
     u64 cr2;
     u8 reserved_648[0x668 - 0x648];
     u64 pat;
-    u64 debug_control;
+    x86::DebugCtl debug_control;
     u8 reserved_678[0x1000 - 0x678];
 };
 static_assert(sizeof(Vmcb) == page_size);
-static_assert(offsetof(Vmcb, intercept_1) == 0x00c);
+static_assert(offsetof(Vmcb, intercept_vector_3) == 0x00c);
 static_assert(offsetof(Vmcb, msrpm_base) == 0x048);
 static_assert(offsetof(Vmcb, asid) == 0x058);
 static_assert(offsetof(Vmcb, exit_code) == 0x070);
@@ -82,33 +124,15 @@ static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
 
-// intercept_1 and intercept_2.
-constexpr u32 intercept_nmi = 1u << 1;
-constexpr u32 intercept_init = 1u << 3;
-constexpr u32 intercept_vintr = 1u << 4;
-constexpr u32 intercept_cpuid = 1u << 18;
-constexpr u32 intercept_iret = 1u << 20;
-constexpr u32 intercept_invd = 1u << 22;
-constexpr u32 intercept_invlpga = 1u << 26;
-constexpr u32 intercept_msr = 1u << 28;
-constexpr u32 intercept_shutdown = 1u << 31;
-constexpr u32 intercept_svm_instructions = 0x7f; // VMRUN to SKINIT
-
-// virtual_interrupt: V_IRQ at the highest priority, whatever the guest's TPR.
+// virtual_interrupt: V_IRQ with the highest priority, ignoring the guest's TPR.
 constexpr u64 virtual_irq = bit(8) | u64{15} << 16 | bit(20);
 
 constexpr u64 interrupt_shadow = bit(0); // interrupt_state
 
 constexpr u8 tlb_flush_all = 1;
 
-// Clean bits: what the CPU may keep from the last VMRUN.
-constexpr u32 clean_intercepts = 1u << 0;
-constexpr u32 clean_interrupt = 1u << 3; // TPR and V_IRQ
-constexpr u32 clean_control_registers = 1u << 5;
-constexpr u32 clean_debug_registers = 1u << 6;
-constexpr u32 clean_all = 0xffffffff;
-
-// A nested page fault's exit_info_1.
+// exit_info_1 of a nested page fault.
 constexpr u64 fault_write = bit(1);
 
-} // namespace zpp::svm
+} // namespace svm
+} // namespace zpp

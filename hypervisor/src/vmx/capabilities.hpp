@@ -1,22 +1,28 @@
-// What this CPU's VMX can do (SDM Vol. 3D, App. A), and the controls that follow. Pure logic: the
-// MSRs are read through a function.
+// The capabilities of this CPU's VMX (SDM Vol. 3D, App. A) and the controls that zpp uses. Pure
+// logic: MSRs are read through a function.
 #pragma once
 #include "core/result.hpp"
-#include "lib/types.hpp"
+#include "vmx/controls.hpp"
+#include "x86/msr.hpp"
 
 namespace zpp::vmx {
 
 struct Capabilities {
     u32 revision; // VMCS revision identifier
-    u32 pin, primary, secondary, exit, entry;
-    u64 cr0_fixed0, cr0_fixed1, cr4_fixed0, cr4_fixed1;
+    PinControls pin;
+    PrimaryControls primary;
+    SecondaryControls secondary;
+    ExitControls exit;
+    EntryControls entry;
+    x86::Cr0 cr0_fixed0, cr0_fixed1; // bits that must be 1, bits that may be 1
+    x86::Cr4 cr4_fixed0, cr4_fixed1;
     bool vpid;
     bool ept_1g_pages;
     bool ept_5_levels;
 
-    using ReadMsr = u64 (*)(u32 msr);
+    using ReadMsr = u64 (*)(x86::Msr msr);
 
-    // Fills everything in. ZPP_LOCKED_BY_FIRMWARE, or ZPP_MISSING_FEATURE with the control's name.
+    // Returns ZPP_LOCKED_BY_FIRMWARE, or ZPP_MISSING_FEATURE with the control's name.
     Result read(ReadMsr read_msr);
 
     bool operator==(const Capabilities&) const = default;

@@ -1,48 +1,76 @@
 // Bits of the VM-execution, VM-exit and VM-entry controls (SDM Vol. 3C, 25.6 to 25.8), and of the
 // guest's non-register state (25.4.2).
 #pragma once
-#include "lib/types.hpp"
+#include "lib/bits.hpp"
 
-namespace zpp::vmx {
+namespace zpp {
+namespace vmx {
 
-constexpr u32 pin_nmi_exiting = 1u << 3;
-constexpr u32 pin_virtual_nmis = 1u << 5;
+enum class PinControls : u32 {
+    nmi_exiting = bit(3),
+    virtual_nmis = bit(5),
+};
 
-constexpr u32 primary_nmi_window = 1u << 22;
-constexpr u32 primary_msr_bitmaps = 1u << 28;
-constexpr u32 primary_secondary_controls = 1u << 31;
+enum class PrimaryControls : u32 {
+    nmi_window_exiting = bit(22),
+    use_msr_bitmaps = bit(28),
+    activate_secondary_controls = bit(31),
+};
 
-constexpr u32 secondary_ept = 1u << 1;
-constexpr u32 secondary_rdtscp = 1u << 3;
-constexpr u32 secondary_vpid = 1u << 5;
-constexpr u32 secondary_unrestricted_guest = 1u << 7;
-constexpr u32 secondary_invpcid = 1u << 12;
-constexpr u32 secondary_xsaves = 1u << 20;
-constexpr u32 secondary_user_wait = 1u << 26;
-constexpr u32 secondary_pconfig = 1u << 27;
+enum class SecondaryControls : u32 {
+    enable_ept = bit(1),
+    enable_rdtscp = bit(3),
+    enable_vpid = bit(5),
+    unrestricted_guest = bit(7),
+    enable_invpcid = bit(12),
+    enable_xsaves = bit(20),
+    enable_user_wait = bit(26),
+    enable_pconfig = bit(27),
+};
 
-constexpr u32 exit_save_debug_controls = 1u << 2;
-constexpr u32 exit_host_64_bit = 1u << 9;
-constexpr u32 exit_save_pat = 1u << 18;
-constexpr u32 exit_load_pat = 1u << 19;
-constexpr u32 exit_save_efer = 1u << 20;
-constexpr u32 exit_load_efer = 1u << 21;
+enum class ExitControls : u32 {
+    save_debug_controls = bit(2),
+    host_address_space_size = bit(9),
+    save_pat = bit(18),
+    load_pat = bit(19),
+    save_efer = bit(20),
+    load_efer = bit(21),
+};
 
-constexpr u32 entry_load_debug_controls = 1u << 2;
-constexpr u32 entry_ia32e_guest = 1u << 9;
-constexpr u32 entry_load_pat = 1u << 14;
-constexpr u32 entry_load_efer = 1u << 15;
+enum class EntryControls : u32 {
+    load_debug_controls = bit(2),
+    ia32e_mode_guest = bit(9),
+    load_pat = bit(14),
+    load_efer = bit(15),
+};
 
-constexpr u32 activity_active = 0;
-constexpr u32 activity_wait_for_sipi = 3;
+enum class Interruptibility : u32 {
+    blocking_by_sti = bit(0),
+    blocking_by_mov_ss = bit(1),
+};
 
-constexpr u32 blocking_by_sti = 1u << 0;
-constexpr u32 blocking_by_mov_ss = 1u << 1;
-
-constexpr u64 pending_debug_bs = bit(14);
+enum class PendingDebug : u64 {
+    bs = bit(14),
+};
 
 // Segment access rights (25.4.1).
-constexpr u32 rights_l = 1u << 13;
-constexpr u32 rights_d = 1u << 14;
+enum class AccessRights : u32 {
+    dpl = bits(6, 5),
+    l = bit(13),
+    db = bit(14),
+    unusable = bit(16),
+};
 
-} // namespace zpp::vmx
+enum class ActivityState : u32 {
+    active = 0,
+    wait_for_sipi = 3,
+};
+
+} // namespace vmx
+
+template <OneOf<vmx::PinControls, vmx::PrimaryControls, vmx::SecondaryControls, vmx::ExitControls,
+                vmx::EntryControls, vmx::Interruptibility, vmx::PendingDebug, vmx::AccessRights>
+              T>
+inline constexpr bool is_register<T> = true;
+
+} // namespace zpp

@@ -1,4 +1,4 @@
-// The format of EPT entries and of the EPT pointer (SDM Vol. 3C, 29.3.2 and 25.6.11).
+// The format of EPT entries and of the EPTP (SDM Vol. 3C, 29.3.2 and 25.6.11).
 #pragma once
 #include "paging/nested_paging.hpp"
 
@@ -8,13 +8,13 @@ constexpr u64 access_all = 7; // read, write, execute
 constexpr u64 access_write = 2;
 constexpr u64 large_page = bit(7);
 
-inline u64 leaf(u64 address, MemoryType type, unsigned level, bool writable)
+inline u64 leaf(Hpa page, MemoryType type, unsigned level, bool writable)
 {
-    return address | (writable ? access_all : access_all & ~access_write) |
+    return page.value | (writable ? access_all : access_all & ~access_write) |
            u64{static_cast<u8>(type)} << 3 | (level > 1 ? large_page : 0);
 }
 
-inline u64 table(u64 address) { return address | access_all; }
+inline u64 table(Hpa table) { return table.value | access_all; }
 
 inline bool is_table(u64 entry, unsigned level)
 {
@@ -32,9 +32,9 @@ constexpr NestedPaging::Format format(unsigned address_bits, bool pages_1g, bool
             .is_table = is_table};
 }
 
-constexpr u64 pointer(u64 root, unsigned levels)
+constexpr u64 pointer(Hpa root, unsigned levels)
 {
-    return root | static_cast<u8>(MemoryType::write_back) | (levels - 1) << 3;
+    return root.value | static_cast<u8>(MemoryType::write_back) | (levels - 1) << 3;
 }
 
 } // namespace zpp::vmx::ept

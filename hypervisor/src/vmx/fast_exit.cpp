@@ -1,6 +1,6 @@
-// The hot path: CPUID of leaf 1 or an untouched one in straight-line 64-bit code, most exits of a
-// running OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
-// afresh. Calls nothing, so that the entry stub need save only half of the registers.
+// The fast path, for most exits of a running OS: CPUID of leaf 1 or an unchanged leaf. It leaves
+// every other case and every failed VMREAD to the general handler, which starts from the beginning.
+// It calls no function, so the stub saves only half of the registers.
 #include "core/vcpu.hpp"
 #include "emulate/handle.hpp"
 #include "vmx/exit_reason.hpp"
@@ -25,7 +25,7 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     u64 reason, rip, length, rflags, interruptibility, cr4 = 0;
     if (!read(Field32::exit_reason, reason) || reason != reason_cpuid || !is_fast_leaf(leaf))
         return false;
-    if (!read(FieldNatural::guest_rflags, rflags) || (rflags & x86::rflags_tf) != 0)
+    if (!read(FieldNatural::guest_rflags, rflags) || has(x86::Rflags{rflags}, x86::Rflags::tf))
         return false;
     if (!read(Field32::guest_interruptibility, interruptibility) || interruptibility != 0)
         return false;
@@ -39,7 +39,7 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     if (!vmwrite(static_cast<u32>(FieldNatural::guest_rip), next))
         return false;
     ++current_vcpu().exits[reason_cpuid];
-    const auto result = fast_cpuid(leaf, static_cast<u32>(registers.rcx), cr4);
+    const auto result = fast_cpuid(leaf, static_cast<u32>(registers.rcx), x86::Cr4{cr4});
     registers.rax = result.eax;
     registers.rbx = result.ebx;
     registers.rcx = result.ecx;

@@ -13,7 +13,7 @@
 namespace zpp::vmx {
 namespace {
 
-namespace msr = x86::msr;
+using x86::Msr;
 
 struct NamedSegment {
     SegmentFields fields;
@@ -35,7 +35,7 @@ void write_segment(const SegmentFields& fields, u16 selector, u64 base, u32 limi
     vmcs::write(fields.rights, rights);
 }
 
-void write_control_registers(u64 cr0, u64 cr3, u64 cr4, u64 efer)
+void write_control_registers(x86::Cr0 cr0, u64 cr3, x86::Cr4 cr4, x86::Efer efer)
 {
     vmcs::write(FieldNatural::guest_cr0, real_cr0(cr0));
     vmcs::write(FieldNatural::cr0_shadow, cr0);
@@ -43,9 +43,9 @@ void write_control_registers(u64 cr0, u64 cr3, u64 cr4, u64 efer)
     vmcs::write(FieldNatural::guest_cr4, real_cr4(cr4));
     vmcs::write(FieldNatural::cr4_shadow, cr4);
     vmcs::write(Field64::guest_efer, efer);
-    const u32 entry = shared.capabilities.entry;
+    const EntryControls entry = shared.capabilities.entry;
     vmcs::write(Field32::entry_controls,
-                (efer & msr::efer_lma) != 0 ? entry | entry_ia32e_guest : entry);
+                has(efer, x86::Efer::lma) ? entry | EntryControls::ia32e_mode_guest : entry);
 }
 
 void write_table(FieldNatural base_field, Field32 limit_field, u64 base, u32 limit)
@@ -54,9 +54,9 @@ void write_table(FieldNatural base_field, Field32 limit_field, u64 base, u32 lim
     vmcs::write(limit_field, limit);
 }
 
-void write_activity(u32 activity)
+void write_activity(ActivityState activity)
 {
-    vmcs::write(Field32::guest_activity, activity);
+    vmcs::write(Field32::guest_activity, static_cast<u32>(activity));
     vmcs::write(Field32::guest_interruptibility, 0);
     vmcs::write(FieldNatural::guest_pending_debug, 0);
     vmcs::write(Field32::entry_interruption_information, 0);
@@ -72,7 +72,7 @@ constexpr u32 limit_64k = 0xffff;
 
 void write_guest_state(const zpp_cpu_state& os)
 {
-    write_control_registers(os.cr0, os.cr3, os.cr4, os.efer);
+    write_control_registers(x86::Cr0{os.cr0}, os.cr3, x86::Cr4{os.cr4}, x86::Efer{os.efer});
     for (const auto& [fields, member] : segments) {
         const zpp_segment& segment = os.*member;
         write_segment(fields, segment.selector, segment.base, segment.limit, segment.access_rights);
@@ -85,21 +85,22 @@ void write_guest_state(const zpp_cpu_state& os)
     vmcs::write(FieldNatural::guest_rip, os.rip);
     vmcs::write(FieldNatural::guest_rflags, os.rflags);
     vmcs::write(FieldNatural::guest_dr7, x86::read_dr7());
-    vmcs::write(Field64::guest_debug_control, x86::rdmsr_or_zero(msr::debug_control));
-    vmcs::write(Field64::guest_pat, x86::rdmsr(msr::pat));
-    vmcs::write(Field32::guest_sysenter_cs, static_cast<u32>(x86::rdmsr(msr::sysenter_cs)));
-    vmcs::write(FieldNatural::guest_sysenter_esp, x86::rdmsr(msr::sysenter_esp));
-    vmcs::write(FieldNatural::guest_sysenter_eip, x86::rdmsr(msr::sysenter_eip));
+    vmcs::write(Field64::guest_debug_control, x86::rdmsr_or_zero(Msr::ia32_debugctl));
+    vmcs::write(Field64::guest_pat, x86::rdmsr(Msr::ia32_pat));
+    vmcs::write(Field32::guest_sysenter_cs, static_cast<u32>(x86::rdmsr(Msr::ia32_sysenter_cs)));
+    vmcs::write(FieldNatural::guest_sysenter_esp, x86::rdmsr(Msr::ia32_sysenter_esp));
+    vmcs::write(FieldNatural::guest_sysenter_eip, x86::rdmsr(Msr::ia32_sysenter_eip));
     vmcs::write(Field64::vmcs_link_pointer, ~u64{0});
-    write_activity(activity_active);
+    write_activity(ActivityState::active);
 }
 
 void write_init_state(GuestRegisters& registers)
 {
     registers = {};
     registers.rdx = x86::cpuid(1).eax;
-    const u64 kept = vmcs::read(FieldNatural::guest_cr0) & (x86::cr0_cd | x86::cr0_nw);
-    write_control_registers(x86::cr0_et | kept, 0, 0, 0);
+    const x86::Cr0 kept =
+        x86::Cr0{vmcs::read(FieldNatural::guest_cr0)} & (x86::Cr0::cd | x86::Cr0::nw);
+    write_control_registers(x86::Cr0::et | kept, 0, {}, {});
     for (const SegmentFields* fields : {&guest_es, &guest_ss, &guest_ds, &guest_fs, &guest_gs})
         write_segment(*fields, 0, 0, limit_64k, rights_data);
     write_segment(guest_cs, 0xf000, 0xffff0000, limit_64k, rights_code);
@@ -109,16 +110,16 @@ void write_init_state(GuestRegisters& registers)
     write_table(FieldNatural::guest_idtr_base, Field32::guest_idtr_limit, 0, limit_64k);
     vmcs::write(FieldNatural::guest_rsp, 0);
     vmcs::write(FieldNatural::guest_rip, 0xfff0);
-    vmcs::write(FieldNatural::guest_rflags, x86::rflags_fixed);
+    vmcs::write(FieldNatural::guest_rflags, x86::Rflags::at_reset);
     vmcs::write(FieldNatural::guest_dr7, x86::dr7_at_reset);
     x86::write_cr2(0);
-    x86::write_dr6(x86::dr6_at_reset);
+    x86::write_dr6(x86::Dr6::at_reset);
     x86::clear_breakpoint_addresses();
-    write_activity(activity_active);
+    write_activity(ActivityState::active);
     flush_guest_tlb();
 }
 
-void write_wait_for_sipi() { write_activity(activity_wait_for_sipi); }
+void write_wait_for_sipi() { write_activity(ActivityState::wait_for_sipi); }
 
 void write_sipi_state(GuestRegisters& registers, u8 vector)
 {
@@ -130,9 +131,9 @@ void write_sipi_state(GuestRegisters& registers, u8 vector)
 
 void restore_to_cpu(const Guest& guest, zpp_cpu_state& os)
 {
-    os.cr0 = guest.cr0();
+    os.cr0 = raw(guest.cr0());
     os.cr3 = vmcs::read(FieldNatural::guest_cr3);
-    os.cr4 = guest.cr4();
+    os.cr4 = raw(guest.cr4());
     os.efer = vmcs::read(Field64::guest_efer);
     for (const auto& [fields, member] : segments) {
         (os.*member).selector = vmcs::read(fields.selector);
@@ -144,11 +145,11 @@ void restore_to_cpu(const Guest& guest, zpp_cpu_state& os)
     os.idtr.limit = static_cast<u16>(vmcs::read(Field32::guest_idtr_limit));
     x86::write_dr7(vmcs::read(FieldNatural::guest_dr7));
     if (const u64 debug_control = vmcs::read(Field64::guest_debug_control); debug_control != 0)
-        x86::wrmsr(msr::debug_control, debug_control);
-    x86::wrmsr(msr::pat, vmcs::read(Field64::guest_pat));
-    x86::wrmsr(msr::sysenter_cs, vmcs::read(Field32::guest_sysenter_cs));
-    x86::wrmsr(msr::sysenter_esp, vmcs::read(FieldNatural::guest_sysenter_esp));
-    x86::wrmsr(msr::sysenter_eip, vmcs::read(FieldNatural::guest_sysenter_eip));
+        x86::wrmsr(Msr::ia32_debugctl, debug_control);
+    x86::wrmsr(Msr::ia32_pat, vmcs::read(Field64::guest_pat));
+    x86::wrmsr(Msr::ia32_sysenter_cs, vmcs::read(Field32::guest_sysenter_cs));
+    x86::wrmsr(Msr::ia32_sysenter_esp, vmcs::read(FieldNatural::guest_sysenter_esp));
+    x86::wrmsr(Msr::ia32_sysenter_eip, vmcs::read(FieldNatural::guest_sysenter_eip));
 }
 
 void dump()

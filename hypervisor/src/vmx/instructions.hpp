@@ -1,10 +1,10 @@
-// The VMX instructions (SDM Vol. 3C, ch. 32). `true`: it succeeded (CF = ZF = 0).
+// VMX instructions (SDM Vol. 3C, ch. 32). They return whether they succeeded (CF = ZF = 0).
 #pragma once
 #include "lib/address.hpp"
 
 namespace zpp::vmx {
 
-[[nodiscard]] inline bool vmxon(HostPhysical region)
+[[nodiscard]] inline bool vmxon(Hpa region)
 {
     bool failed;
     asm volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region.value) : "memory");
@@ -13,21 +13,21 @@ namespace zpp::vmx {
 
 inline void vmxoff() { asm volatile("vmxoff" : : : "cc", "memory"); }
 
-[[nodiscard]] inline bool vmclear(HostPhysical vmcs)
+[[nodiscard]] inline bool vmclear(Hpa vmcs)
 {
     bool failed;
     asm volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs.value) : "memory");
     return !failed;
 }
 
-[[nodiscard]] inline bool vmptrld(HostPhysical vmcs)
+[[nodiscard]] inline bool vmptrld(Hpa vmcs)
 {
     bool failed;
     asm volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs.value) : "memory");
     return !failed;
 }
 
-// VMREAD and VMWRITE branch right away: the caller's test of the result costs no instruction.
+// VMREAD and VMWRITE jump on failure, so testing the result costs no instruction.
 [[nodiscard, gnu::always_inline]] inline bool vmread(u64 field, u64& value)
 {
     asm goto("vmread %1, %0\n jbe %l2" : "=r"(value) : "r"(field) : "cc" : failed);

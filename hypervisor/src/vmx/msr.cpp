@@ -5,25 +5,26 @@
 namespace zpp::vmx {
 namespace {
 
-namespace msr = x86::msr;
+using x86::FeatureControl;
+using x86::Msr;
 
-// The value that a firmware leaves which has VT-x switched off.
-Outcome read_feature_control(u32 index, u64& value)
+// As on a machine whose firmware has disabled VT-x.
+Outcome read_feature_control(Msr index, u64& value)
 {
     if (!x86::safe_rdmsr(index, value))
         return Outcome::general_protection;
-    value &=
-        ~(msr::feature_control_vmx | msr::feature_control_vmx_in_smx | msr::feature_control_senter);
-    value |= msr::feature_control_lock;
+    constexpr FeatureControl hidden =
+        FeatureControl::vmx_outside_smx | FeatureControl::vmx_inside_smx | FeatureControl::senter;
+    value = raw((FeatureControl{value} & ~hidden) | FeatureControl::lock);
     return Outcome::advance;
 }
 
-// A microcode update is ignored: it is not safe while the host runs on the CPU.
+// Microcode updates are ignored: they are not safe under a running host.
 constexpr MsrHandler handlers[] = {
-    {msr::feature_control, msr::feature_control, read_feature_control, refuse_wrmsr},
-    {msr::microcode_update, msr::microcode_update, nullptr, ignore_wrmsr},
-    {msr::smm_monitor_control, msr::smm_monitor_control, refuse_rdmsr, refuse_wrmsr},
-    {msr::vmx_first, msr::vmx_last, refuse_rdmsr, refuse_wrmsr},
+    {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
+    {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
+    {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
+    {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},
 };
 
 } // namespace

@@ -20,27 +20,29 @@
 
 namespace zpp::vmx {
 
+using x86::FeatureControl;
+
 constinit Shared shared = {};
 
-u64 cr0_mask()
+x86::Cr0 cr0_mask()
 {
-    // PE and PG are free for an unrestricted guest (SDM Vol. 3C, 24.8); CD and NW follow the guest.
-    return (shared.capabilities.cr0_fixed0 & ~(x86::cr0_pe | x86::cr0_pg)) |
+    // An unrestricted guest controls PE and PG (SDM Vol. 3C, 24.8); CD and NW follow the guest.
+    return (shared.capabilities.cr0_fixed0 & ~(x86::Cr0::pe | x86::Cr0::pg)) |
            ~shared.capabilities.cr0_fixed1;
 }
 
-u64 cr4_mask()
+x86::Cr4 cr4_mask()
 {
-    return shared.capabilities.cr4_fixed0 | ~shared.capabilities.cr4_fixed1 | x86::cr4_smxe;
+    return shared.capabilities.cr4_fixed0 | ~shared.capabilities.cr4_fixed1 | x86::Cr4::smxe;
 }
 
-u64 real_cr0(u64 value)
+x86::Cr0 real_cr0(x86::Cr0 value)
 {
-    return (value | (shared.capabilities.cr0_fixed0 & ~(x86::cr0_pe | x86::cr0_pg))) &
+    return (value | (shared.capabilities.cr0_fixed0 & ~(x86::Cr0::pe | x86::Cr0::pg))) &
            shared.capabilities.cr0_fixed1;
 }
 
-u64 real_cr4(u64 value)
+x86::Cr4 real_cr4(x86::Cr4 value)
 {
     return (value | shared.capabilities.cr4_fixed0) & shared.capabilities.cr4_fixed1;
 }
@@ -75,11 +77,12 @@ bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
 
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
 
-void intercept_msr(void* bitmaps, u32 first, u32 last, bool read, bool write)
+void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool write)
 {
     // SDM Vol. 3C, 25.6.9: 1 KiB each for reads of low and high MSRs, then writes of them.
     auto* bytes = static_cast<u8*>(bitmaps);
-    for (u32 msr = first; msr <= last; ++msr) {
+    for (x86::Msr index = first; index <= last; index = index + 1) {
+        const auto msr = static_cast<u32>(index);
         const u32 offset = (msr & 0x1fff) / 8 + (msr >= 0xc0000000 ? 1024 : 0);
         const u8 mask = static_cast<u8>(1u << (msr % 8));
         if (read)
@@ -104,11 +107,11 @@ Result prepare()
     if (bitmaps == nullptr)
         return {ZPP_NO_MEMORY, "MSR bitmaps"};
     for_each_intercepted_msr(msr_handlers, intercept_msr, bitmaps);
-    shared.msr_bitmaps = machine.physical_of(bitmaps).value;
+    shared.msr_bitmaps = machine.physical_of(bitmaps);
     return {};
 }
 
-// Every CPU must be able to do what the first can (hybrid CPUs differ in other things).
+// Every CPU must have the capabilities of the first one (those of hybrid CPUs are equal).
 Result check_this_cpu()
 {
     Capabilities here{};
@@ -122,14 +125,13 @@ Result check_this_cpu()
 
 Result enter_vmx_operation(Vcpu& vcpu)
 {
-    if ((x86::read_cr4() & x86::cr4_vmxe) != 0)
+    if (has(x86::read_cr4(), x86::Cr4::vmxe))
         return {ZPP_IN_USE};
-    const u64 feature_control = x86::rdmsr(x86::msr::feature_control);
-    if ((feature_control & x86::msr::feature_control_lock) == 0)
-        x86::wrmsr(x86::msr::feature_control, feature_control | x86::msr::feature_control_lock |
-                                                  x86::msr::feature_control_vmx);
+    const auto feature_control = x86::rdmsr<FeatureControl>();
+    if (!has(feature_control, FeatureControl::lock))
+        x86::wrmsr(feature_control | FeatureControl::lock | FeatureControl::vmx_outside_smx);
     x86::write_cr0(real_cr0(x86::read_cr0()));
-    x86::write_cr4(x86::read_cr4() | x86::cr4_vmxe);
+    x86::write_cr4(x86::read_cr4() | x86::Cr4::vmxe);
 
     auto* vmxon_page = static_cast<u32*>(vmxon_region(vcpu));
     auto* vmcs_page = static_cast<u32*>(vmcs_region(vcpu));
@@ -137,7 +139,7 @@ Result enter_vmx_operation(Vcpu& vcpu)
     *vmcs_page = shared.capabilities.revision;
     if (!vmxon(machine.physical_of(vmxon_page)))
         return {ZPP_IN_USE, "VMXON failed"};
-    const HostPhysical vmcs = machine.physical_of(vmcs_page);
+    const Hpa vmcs = machine.physical_of(vmcs_page);
     if (!vmclear(vmcs) || !vmptrld(vmcs)) {
         vmxoff();
         return {ZPP_ENTRY_FAILED, "VMCLEAR or VMPTRLD failed"};
@@ -160,24 +162,24 @@ void write_controls()
     vmcs::write(Field32::exit_msr_load_count, 0);
     vmcs::write(Field32::entry_msr_load_count, 0);
     vmcs::write(Field32::entry_interruption_information, 0);
-    vmcs::write(Field64::msr_bitmaps, shared.msr_bitmaps);
+    vmcs::write(Field64::msr_bitmaps, shared.msr_bitmaps.value);
     vmcs::write(Field64::eptp, shared.eptp);
     if (capabilities.vpid)
         vmcs::write(Field16::vpid, vpid);
-    if ((capabilities.secondary & secondary_xsaves) != 0)
+    if (has(capabilities.secondary, SecondaryControls::enable_xsaves))
         vmcs::write(Field64::xss_exiting_bitmap, 0);
-    if ((capabilities.secondary & secondary_pconfig) != 0)
+    if (has(capabilities.secondary, SecondaryControls::enable_pconfig))
         vmcs::write(Field64::pconfig_exiting_bitmap, 0);
     vmcs::write(FieldNatural::cr0_mask, cr0_mask());
     vmcs::write(FieldNatural::cr4_mask, cr4_mask());
 }
 
-// Only what the host needs: no bit of the OS's CR4 whose state is not the host's.
-u64 host_cr4()
+// Only what the host needs: bits of the OS's CR4 may depend on state that the host does not have.
+x86::Cr4 host_cr4()
 {
-    u64 value = x86::cr4_pae | x86::cr4_mce | (x86::read_cr4() & x86::cr4_la57);
+    x86::Cr4 value = x86::Cr4::pae | x86::Cr4::mce | (x86::read_cr4() & x86::Cr4::la57);
     if ((x86::cpuid(1).ecx & leaf1_ecx_xsave) != 0)
-        value |= x86::cr4_osxsave; // XSETBV on the guest's behalf
+        value |= x86::Cr4::osxsave; // for XSETBV in place of the guest
     return real_cr4(value);
 }
 
@@ -185,12 +187,12 @@ extern "C" void zpp_vmx_exit();
 
 void write_host_state(Vcpu& vcpu)
 {
-    vmcs::write(FieldNatural::host_cr0, real_cr0(x86::cr0_pe | x86::cr0_mp | x86::cr0_et |
-                                                 x86::cr0_ne | x86::cr0_wp | x86::cr0_pg));
+    vmcs::write(FieldNatural::host_cr0, real_cr0(x86::Cr0::pe | x86::Cr0::mp | x86::Cr0::et |
+                                                 x86::Cr0::ne | x86::Cr0::wp | x86::Cr0::pg));
     vmcs::write(FieldNatural::host_cr3, x86::read_cr3());
     vmcs::write(FieldNatural::host_cr4, host_cr4());
-    vmcs::write(Field64::host_efer, x86::msr::efer_lme | x86::msr::efer_lma | x86::msr::efer_nxe);
-    vmcs::write(Field64::host_pat, x86::msr::pat_at_power_on);
+    vmcs::write(Field64::host_efer, x86::Efer::lme | x86::Efer::lma | x86::Efer::nxe);
+    vmcs::write(Field64::host_pat, x86::pat_at_power_on);
     vmcs::write(Field16::host_cs, x86::host_cs);
     vmcs::write(Field16::host_ss, x86::host_ds);
     vmcs::write(Field16::host_ds, x86::host_ds);
@@ -245,7 +247,7 @@ Result launch(Vcpu& vcpu)
         return result;
     result = enter_guest(vcpu);
     vmxoff();
-    x86::write_cr4(x86::read_cr4() & ~x86::cr4_vmxe);
+    x86::write_cr4(x86::read_cr4() & ~x86::Cr4::vmxe);
     return result;
 }
 

@@ -23,6 +23,9 @@ struct Event {
     constexpr bool is_nmi() const { return (value & type_and_vector) == (type_nmi | vector_nmi); }
     constexpr bool has_error_code() const { return (value & error_code) != 0; }
 };
+// Of EVENTINJ and EXITINTINFO.
+constexpr bool is_event(u64 field) { return (field & Event::valid) != 0; }
+
 static_assert(Event::exception(vector_general_protection).value == 0x80000b0d);
 static_assert(Event::exception(vector_undefined_opcode).value == 0x80000306);
 static_assert(Event::nmi().value == 0x80000202);

@@ -1,6 +1,7 @@
-// Raw instruction wrappers, named as in the manuals. Nothing here decides anything.
+// Wrappers of single instructions, named as in the manuals.
 #pragma once
-#include "lib/types.hpp"
+#include "x86/control_registers.hpp"
+#include "x86/msr.hpp"
 
 namespace zpp::x86 {
 
@@ -17,14 +18,14 @@ inline CpuidResult cpuid(u32 leaf, u32 subleaf = 0)
     return r;
 }
 
-inline u64 rdmsr(u32 msr)
+inline u64 rdmsr(Msr msr)
 {
     u32 low, high;
     asm volatile("rdmsr" : "=a"(low), "=d"(high) : "c"(msr));
     return low | u64{high} << 32;
 }
 
-inline void wrmsr(u32 msr, u64 value)
+inline void wrmsr(Msr msr, u64 value)
 {
     asm volatile("wrmsr"
                  :
@@ -32,24 +33,30 @@ inline void wrmsr(u32 msr, u64 value)
                  : "memory");
 }
 
-#define ZPP_CONTROL_REGISTER(name)                                                                 \
-    inline u64 read_##name()                                                                       \
+template <Register R> R rdmsr() { return R{rdmsr(msr_of<R>)}; }
+template <Register R> void wrmsr(R value) { wrmsr(msr_of<R>, raw(value)); }
+
+// The bootstrap processor: an INIT restarts it at the reset vector.
+inline bool is_bsp() { return has(rdmsr<ApicBase>(), ApicBase::bsp); }
+
+#define ZPP_CONTROL_REGISTER(Type, name)                                                           \
+    inline Type read_##name()                                                                      \
     {                                                                                              \
-        u64 value;                                                                                 \
+        Type value;                                                                                \
         asm volatile("mov %%" #name ", %0" : "=r"(value));                                         \
         return value;                                                                              \
     }                                                                                              \
-    inline void write_##name(u64 value)                                                            \
+    inline void write_##name(Type value)                                                           \
     {                                                                                              \
         asm volatile("mov %0, %%" #name : : "r"(value) : "memory");                                \
     }
 
-ZPP_CONTROL_REGISTER(cr0)
-ZPP_CONTROL_REGISTER(cr2)
-ZPP_CONTROL_REGISTER(cr3)
-ZPP_CONTROL_REGISTER(cr4)
-ZPP_CONTROL_REGISTER(dr6)
-ZPP_CONTROL_REGISTER(dr7)
+ZPP_CONTROL_REGISTER(Cr0, cr0)
+ZPP_CONTROL_REGISTER(u64, cr2)
+ZPP_CONTROL_REGISTER(u64, cr3)
+ZPP_CONTROL_REGISTER(Cr4, cr4)
+ZPP_CONTROL_REGISTER(Dr6, dr6)
+ZPP_CONTROL_REGISTER(u64, dr7)
 #undef ZPP_CONTROL_REGISTER
 
 inline void clear_breakpoint_addresses()
@@ -75,7 +82,7 @@ inline void pause() { asm volatile("pause"); }
         asm volatile("cli; hlt");
 }
 
-// An exception without an IDT: shutdown, which the platform answers with a reset.
+// Shuts the CPU down with an exception without an IDT; the platform then resets the machine.
 [[noreturn]] inline void triple_fault()
 {
     const struct [[gnu::packed]] {

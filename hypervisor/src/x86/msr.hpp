@@ -1,59 +1,99 @@
-// Model-specific registers by their names in the Intel SDM Vol. 4 and the AMD APM Vol. 2.
+// Model-specific registers by their names in the SDM Vol. 4 and the AMD APM Vol. 2, App. A.
 #pragma once
-#include "lib/types.hpp"
+#include "x86/control_registers.hpp"
 
-namespace zpp::x86::msr {
+namespace zpp {
+namespace x86 {
 
-constexpr u32 apic_base = 0x1b; // IA32_APIC_BASE
-constexpr u64 apic_base_bsp = bit(8);
-constexpr u64 apic_base_x2apic = bit(10);
-constexpr u64 apic_base_address = 0x000ffffffffff000;
+enum class Msr : u32 {
+    ia32_apic_base = 0x1b,
+    ia32_feature_control = 0x3a,
+    ia32_bios_updt_trig = 0x79, // microcode update
+    ia32_smm_monitor_ctl = 0x9b,
+    ia32_mtrrcap = 0xfe,
+    ia32_sysenter_cs = 0x174,
+    ia32_sysenter_esp = 0x175,
+    ia32_sysenter_eip = 0x176,
+    ia32_debugctl = 0x1d9,
+    ia32_mtrr_physbase0 = 0x200, // IA32_MTRR_PHYSMASK0 follows, and so on
+    ia32_mtrr_fix64k_00000 = 0x250,
+    ia32_mtrr_fix16k_80000 = 0x258, // two of them
+    ia32_mtrr_fix4k_c0000 = 0x268,  // eight of them
+    ia32_pat = 0x277,
+    ia32_mtrr_def_type = 0x2ff,
+    ia32_vmx_basic = 0x480,
+    ia32_vmx_misc = 0x485,
+    ia32_vmx_cr0_fixed0 = 0x486,
+    ia32_vmx_cr0_fixed1 = 0x487,
+    ia32_vmx_cr4_fixed0 = 0x488,
+    ia32_vmx_cr4_fixed1 = 0x489,
+    ia32_vmx_procbased_ctls2 = 0x48b,
+    ia32_vmx_ept_vpid_cap = 0x48c,
+    ia32_vmx_true_pinbased_ctls = 0x48d,
+    ia32_vmx_true_procbased_ctls = 0x48e,
+    ia32_vmx_true_exit_ctls = 0x48f,
+    ia32_vmx_true_entry_ctls = 0x490,
+    ia32_vmx_exit_ctls2 = 0x493,
+    ia32_s_cet = 0x6a2,
+    ia32_interrupt_ssp_table_addr = 0x6a8,
+    ia32_x2apic_icr = 0x830,
+    ia32_efer = 0xc0000080,
+    patch_loader = 0xc0010020, // microcode update
+    vm_cr = 0xc0010114,
+    vm_hsave_pa = 0xc0010117,
+    svm_key = 0xc0010118,
+};
 
-constexpr u32 feature_control = 0x3a; // IA32_FEATURE_CONTROL
-constexpr u64 feature_control_lock = bit(0);
-constexpr u64 feature_control_vmx_in_smx = bit(1);
-constexpr u64 feature_control_vmx = bit(2);
-constexpr u64 feature_control_senter = 0xff00; // SENTER enables, bits 8 to 15
+constexpr Msr operator+(Msr first, unsigned distance)
+{
+    return Msr{static_cast<u32>(first) + distance};
+}
+constexpr unsigned operator-(Msr msr, Msr first)
+{
+    return static_cast<u32>(msr) - static_cast<u32>(first);
+}
 
-constexpr u32 microcode_update = 0x79; // IA32_BIOS_UPDT_TRIG
-constexpr u32 smm_monitor_control = 0x9b;
-constexpr u32 mtrr_capability = 0xfe;
-constexpr u32 sysenter_cs = 0x174;
-constexpr u32 sysenter_esp = 0x175;
-constexpr u32 sysenter_eip = 0x176;
-constexpr u32 debug_control = 0x1d9; // IA32_DEBUGCTL
-constexpr u64 debug_control_btf = bit(1);
-constexpr u32 mtrr_variable_base = 0x200; // IA32_MTRR_PHYSBASE0; PHYSMASK0 follows, and so on
-constexpr u32 mtrr_fixed_64k = 0x250;
-constexpr u32 mtrr_fixed_16k = 0x258; // two of them
-constexpr u32 mtrr_fixed_4k = 0x268;  // eight of them
-constexpr u32 mtrr_default_type = 0x2ff;
-constexpr u32 pat = 0x277;
-constexpr u32 vmx_first = 0x480; // IA32_VMX_BASIC
-constexpr u32 vmx_last = 0x493;  // IA32_VMX_EXIT_CTLS2
+enum class ApicBase : u64 {
+    bsp = bit(8),
+    extd = bit(10), // x2APIC mode
+    base = bits(51, 12),
+};
 
-constexpr u32 s_cet = 0x6a2;
-constexpr u32 interrupt_ssp_table = 0x6a8;
+enum class FeatureControl : u64 {
+    lock = bit(0),
+    vmx_inside_smx = bit(1),
+    vmx_outside_smx = bit(2),
+    senter = bits(15, 8),
+};
 
-constexpr u32 x2apic_icr = 0x830;
+enum class DebugCtl : u64 {
+    lbr = bit(0),
+    btf = bit(1),
+};
 
-constexpr u32 efer = 0xc0000080;
-constexpr u64 efer_sce = bit(0);
-constexpr u64 efer_lme = bit(8);
-constexpr u64 efer_lma = bit(10);
-constexpr u64 efer_nxe = bit(11);
-constexpr u64 efer_svme = bit(12);
+enum class VmCr : u64 {
+    r_init = bit(1),
+    lock = bit(3),
+    svmdis = bit(4),
+};
 
-// AMD
-constexpr u32 patch_loader = 0xc0010020;
-constexpr u32 vm_cr = 0xc0010114;
-constexpr u64 vm_cr_r_init = bit(1);
-constexpr u64 vm_cr_lock = bit(3);
-constexpr u64 vm_cr_svmdis = bit(4);
-constexpr u32 vm_hsave_pa = 0xc0010117;
-constexpr u32 svm_key = 0xc0010118;
+// The MSR that has this type.
+template <class R> inline constexpr Msr msr_of{};
+template <> inline constexpr Msr msr_of<ApicBase> = Msr::ia32_apic_base;
+template <> inline constexpr Msr msr_of<FeatureControl> = Msr::ia32_feature_control;
+template <> inline constexpr Msr msr_of<DebugCtl> = Msr::ia32_debugctl;
+template <> inline constexpr Msr msr_of<VmCr> = Msr::vm_cr;
+template <> inline constexpr Msr msr_of<Efer> = Msr::ia32_efer;
 
 // Power-on value of IA32_PAT (SDM Vol. 3A, 12.12.4): entry 0 is WB.
 constexpr u64 pat_at_power_on = 0x0007040600070406;
 
-} // namespace zpp::x86::msr
+} // namespace x86
+
+template <OneOf<x86::ApicBase, x86::FeatureControl, x86::DebugCtl, x86::VmCr> T>
+inline constexpr bool is_register<T> = true;
+
+static_assert(raw(x86::ApicBase::base) == 0x000ffffffffff000);
+static_assert(raw(x86::FeatureControl::senter) == 0xff00);
+
+} // namespace zpp

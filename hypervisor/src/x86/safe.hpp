@@ -1,9 +1,9 @@
-// Instructions with a guest's operands, run by the host without trusting them: a fault in one of
-// these becomes `false`, through the fixup table that the exception handler consults.
+// Instructions that may fault since their operands come from the guest. A fault makes them return
+// false, by the table of fixups (x86/exceptions.cpp).
 #pragma once
-#include "lib/types.hpp"
+#include "x86/msr.hpp"
 
-// If the instruction at label 1 faults, execution goes on at label 2 (see exceptions.cpp).
+// If the instruction at label 1 faults, execution continues at label 2.
 #define ZPP_FIXUP                                                                                  \
     "2:\n"                                                                                         \
     ".pushsection .zpp.fixups, \"a?\", @progbits\n"                                                \
@@ -13,7 +13,7 @@
 
 namespace zpp::x86 {
 
-[[nodiscard]] inline bool safe_rdmsr(u32 msr, u64& value)
+[[nodiscard]] inline bool safe_rdmsr(Msr msr, u64& value)
 {
     u32 low = 0, high = 0;
     bool faulted = true;
@@ -25,14 +25,14 @@ namespace zpp::x86 {
     return !faulted;
 }
 
-// The MSR's value, 0 if this CPU does not have it.
-inline u64 rdmsr_or_zero(u32 msr)
+// 0 if this CPU does not have the MSR.
+inline u64 rdmsr_or_zero(Msr msr)
 {
     u64 value = 0;
     return safe_rdmsr(msr, value) ? value : 0;
 }
 
-[[nodiscard]] inline bool safe_wrmsr(u32 msr, u64 value)
+[[nodiscard]] inline bool safe_wrmsr(Msr msr, u64 value)
 {
     bool faulted = true;
     asm volatile("1: wrmsr\n"

@@ -9,8 +9,6 @@ namespace {
 
 using namespace zpp;
 
-constexpr u64 paging_on = bit(31), pae = bit(5), la57 = bit(12), long_mode = bit(10);
-
 void require(bool condition)
 {
     if (!condition)
@@ -31,14 +29,14 @@ struct Tables {
 
 unsigned levels(const GuestPaging& paging)
 {
-    if ((paging.cr0 & paging_on) == 0)
+    if (!has(paging.cr0, x86::Cr0::pg))
         return 0;
-    if ((paging.efer & long_mode) != 0)
-        return (paging.cr4 & la57) != 0 ? 5 : 4;
-    return (paging.cr4 & pae) != 0 ? 3 : 2;
+    if (has(paging.efer, x86::Efer::lma))
+        return has(paging.cr4, x86::Cr4::la57) ? 5 : 4;
+    return has(paging.cr4, x86::Cr4::pae) ? 3 : 2;
 }
 
-std::optional<u64> read(void* context, GuestPhysical address, unsigned size)
+std::optional<u64> read(void* context, Gpa address, unsigned size)
 {
     auto& tables = *static_cast<Tables*>(context);
     const unsigned all = levels(tables.input.paging);
@@ -51,9 +49,10 @@ std::optional<u64> read(void* context, GuestPhysical address, unsigned size)
     return size == 4 ? static_cast<u32>(entry) : entry;
 }
 
-constexpr Input good{{paging_on | 1, 0x1000, pae, long_mode | bit(8)},
-                     0xffff'8123'4567'89ab,
-                     {0x2003, 0x3003, 0x4003, 0x8003, 0}};
+constexpr Input good{
+    {x86::Cr0::pg | x86::Cr0::pe, 0x1000, x86::Cr4::pae, x86::Efer::lma | x86::Efer::lme},
+    0xffff'8123'4567'89ab,
+    {0x2003, 0x3003, 0x4003, 0x8003, 0}};
 
 } // namespace
 
@@ -71,7 +70,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     Input input{};
     std::memcpy(&input, data, size);
     Tables tables{input, static_cast<unsigned>((size - fixed) / sizeof(u64))};
-    const auto found = walk(input.paging, input.linear, read, &tables);
+    const auto found = walk(input.paging, {input.linear}, read, &tables);
     if (!found)
         return 0;
     const unsigned all = levels(input.paging);
