@@ -9,6 +9,7 @@ from efi_image.formats.disk import Disk, Partition, Scheme, read_disk
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.iso9660.reader import IsoVolume
+from efi_image.formats.iso9660.structures import EL_TORITO_SECTOR, SECTOR
 from efi_image.io.medium import Medium
 from efi_image.verify import boot_path, cross_check, gpt, mbr
 from efi_image.verify.context import CheckContext
@@ -16,7 +17,6 @@ from efi_image.verify.fat import bpb, volume
 from efi_image.verify.finding import Findings
 from efi_image.verify.options import Options
 
-OPTICAL_SECTOR = 2048
 MAX_EL_TORITO = 64
 
 
@@ -100,8 +100,10 @@ class DiskCheck:
         if not entries:
             self._findings.add("ZPP-D106", "it has no entry for EFI")
         for entry in entries[:MAX_EL_TORITO]:
-            start = entry.block * OPTICAL_SECTOR
-            size = entry.sectors * 512 if entry.sectors > 1 else self._medium.size - start
+            start = entry.block * SECTOR
+            size = self._medium.size - start
+            if entry.sectors > 1:
+                size = entry.sectors * EL_TORITO_SECTOR
             if any(partition.entry and partition.start == start for partition in disk.partitions):
                 continue  # it is also a partition, which was checked
             try:

@@ -84,3 +84,17 @@ def _unpacked12(raw: bytes) -> array[int]:
         if index + 2 < len(raw):
             entries.append(raw[index + 1] >> 4 | raw[index + 2] << 4)
     return entries
+
+
+def set_entry(raw: bytearray, kind: FatType, index: int, value: int) -> None:
+    """Set an entry in a FAT's bytes; FAT32's upper four bits stay."""
+    start = index * kind.value // 8
+    if kind is FatType.FAT12:
+        old = int.from_bytes(raw[start : start + 2], "little")
+        shift = 4 * (index % 2)
+        new = old & ~(0xFFF << shift) | value << shift
+        raw[start : start + 2] = new.to_bytes(2, "little")
+        return
+    end = start + kind.value // 8
+    kept = int.from_bytes(raw[start:end], "little") & ~kind.end_of_chain
+    raw[start:end] = (kept | value).to_bytes(end - start, "little")

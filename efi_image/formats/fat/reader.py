@@ -75,12 +75,15 @@ class FatVolume:
     def _entries_in_fat(self) -> int:
         return self.boot.fat_sectors * self.boot.sector_size * 8 // self.kind.value
 
+    def fat_offset(self, copy: int = 0) -> int:
+        """The byte on the volume where a FAT begins."""
+        return (self.boot.reserved + copy * self.boot.fat_sectors) * self.boot.sector_size
+
     def _read_page(self, copy: int, number: int) -> array[int]:
         """A piece of a FAT, as numbers; pieces have `page_entries` of them."""
-        start = (self.boot.reserved + copy * self.boot.fat_sectors) * self.boot.sector_size
         offset = number * PAGE
         length = min(PAGE, self.boot.fat_sectors * self.boot.sector_size - offset)
-        raw = self.medium.read(start + offset, length)
+        raw = self.medium.read(self.fat_offset(copy) + offset, length)
         return unpack_fat(self.kind, raw)
 
     def page(self, number: int, copy: int = 0) -> array[int]:

@@ -7,24 +7,9 @@ from dataclasses import dataclass
 
 from efi_image.errors import InputError
 from efi_image.formats.files import Kind, Node
+from efi_image.formats.iso9660 import structures as iso
 from efi_image.formats.iso9660.rockridge import Extras, extras
-from efi_image.formats.iso9660.structures import (
-    DIRECTORY,
-    FIRST_DESCRIPTOR,
-    MULTI_EXTENT,
-    PARENT_NAME,
-    PRIMARY,
-    ROOT_NAME,
-    SECTOR,
-    STANDARD_ID,
-    SUPPLEMENTARY,
-    TERMINATOR,
-    BootEntry,
-    DirectoryRecord,
-    VolumeDescriptor,
-    catalog_block,
-    unpack_catalog,
-)
+from efi_image.formats.iso9660.structures import SECTOR, DirectoryRecord, VolumeDescriptor
 from efi_image.io.medium import Medium
 
 MAX_DESCRIPTORS = 32
@@ -42,13 +27,13 @@ class Extents:
 
 def looks_like_iso(medium: Medium) -> bool:
     """Whether a volume descriptor is where ISO 9660 has it."""
-    return medium.peek(FIRST_DESCRIPTOR * SECTOR + 1, 5) == STANDARD_ID
+    return medium.peek(iso.FIRST_DESCRIPTOR * SECTOR + 1, 5) == iso.STANDARD_ID
 
 
 def _descriptors(medium: Medium) -> Iterator[bytes]:
-    for number in range(FIRST_DESCRIPTOR, FIRST_DESCRIPTOR + MAX_DESCRIPTORS):
+    for number in range(iso.FIRST_DESCRIPTOR, iso.FIRST_DESCRIPTOR + MAX_DESCRIPTORS):
         data = medium.peek(number * SECTOR, SECTOR)
-        if len(data) < SECTOR or data[1:6] != STANDARD_ID or data[0] == TERMINATOR:
+        if len(data) < SECTOR or data[1:6] != iso.STANDARD_ID or data[0] == iso.TERMINATOR:
             return
         yield data
 
@@ -62,8 +47,10 @@ class IsoVolume:
     def __init__(self, medium: Medium) -> None:
         self.medium = medium
         found = list(_descriptors(medium))
-        volumes = [VolumeDescriptor.unpack(d) for d in found if d[0] in (PRIMARY, SUPPLEMENTARY)]
-        primary = next((each for each in volumes if each.type == PRIMARY), None)
+        volumes = [
+            VolumeDescriptor.unpack(d) for d in found if d[0] in (iso.PRIMARY, iso.SUPPLEMENTARY)
+        ]
+        primary = next((each for each in volumes if each.type == iso.PRIMARY), None)
         if primary is None:
             raise InputError(
                 "is not an ISO 9660 volume: it has no primary descriptor", where=medium.name
@@ -76,7 +63,7 @@ class IsoVolume:
         self._rock_ridge = self._find_rock_ridge()
         if joliet and not self._rock_ridge:
             self._descriptor = joliet
-        self._catalog = next(filter(None, map(catalog_block, found)), 0)
+        self._catalog = next(filter(None, map(iso.catalog_block, found)), 0)
 
     def _find_rock_ridge(self) -> bool:
         """Whether the root's own record has system-use entries (`SP`), and how many to skip."""
@@ -137,14 +124,14 @@ class IsoVolume:
         assert isinstance(directory.place, Extents)
         parts: list[tuple[int, int]] = []
         for record in self._records(directory.place):
-            if record.identifier in (ROOT_NAME, PARENT_NAME):
+            if record.identifier in (iso.ROOT_NAME, iso.PARENT_NAME):
                 continue
             parts.append((record.block, record.size))
             if len(parts) > MAX_EXTENTS:
                 raise InputError("has a file in too many extents", where=self.medium.name)
-            if len(parts) > 1 and record.flags & DIRECTORY:
+            if len(parts) > 1 and record.flags & iso.DIRECTORY:
                 raise InputError("has a directory in several extents", where=self.medium.name)
-            if not record.flags & MULTI_EXTENT:
+            if not record.flags & iso.MULTI_EXTENT:
                 extra = self._extras(record)
                 if not extra.is_moved:
                     yield self._node(record, tuple(parts), extra)
@@ -159,7 +146,7 @@ class IsoVolume:
         self, record: DirectoryRecord, parts: tuple[tuple[int, int], ...], extra: Extras
     ) -> Node:
         plain = self._plain_name(record.identifier)
-        is_directory = bool(record.flags & DIRECTORY)
+        is_directory = bool(record.flags & iso.DIRECTORY)
         kind = Kind.DIRECTORY if is_directory else Kind.LINK if extra.target else Kind.FILE
         if extra.relocated is not None:
             kind, parts = Kind.DIRECTORY, self._relocated(extra.relocated)
@@ -195,9 +182,9 @@ class IsoVolume:
         """Plain and Joliet names differ by more than case; Rock Ridge's by case as well."""
         return one == other if self._rock_ridge else one.casefold() == other.casefold()
 
-    def boot_entries(self) -> tuple[BootEntry, ...]:
+    def boot_entries(self) -> tuple[iso.BootEntry, ...]:
         """The entries of the El Torito boot catalog; raises InputError if it cannot be read."""
         if not self._catalog:
             return ()
         data = self.medium.read(self._catalog * SECTOR, SECTOR)
-        return tuple(unpack_catalog(data))
+        return tuple(iso.unpack_catalog(data))

@@ -21,6 +21,7 @@ JOLIET_ESCAPES = frozenset({b"%/@", b"%/C", b"%/E"})
 DIRECTORY, MULTI_EXTENT = 0x02, 0x80  # file flags
 ROOT_NAME, PARENT_NAME = b"\0", b"\1"
 NO_DATE = b"0" * 16 + b"\0"
+PATH_TABLE_SIZE = 10  # bytes of a path table with the root directory alone
 
 EL_TORITO = b"EL TORITO SPECIFICATION"
 EL_TORITO_SECTOR = 512  # the unit of a boot entry's sector count
@@ -112,52 +113,34 @@ class DirectoryRecord:
 
 @dataclass(frozen=True, slots=True)
 class VolumeDescriptor:
-    """A primary or supplementary volume descriptor (8.4, 8.5); the volume has `blocks` blocks.
-
-    `path_tables` are the blocks of the little-endian and of the big-endian path table.
-    """
+    """A primary or supplementary volume descriptor (8.4, 8.5); the volume has `blocks` blocks."""
 
     label: str
     blocks: int
     root: DirectoryRecord
-    path_table_size: int
-    path_tables: tuple[int, int]
-    application: str = ""
-    date: bytes = NO_DATE
     type: int = PRIMARY
     is_joliet: bool = False
 
     @classmethod
     def unpack(cls, data: bytes) -> VolumeDescriptor:
         """The descriptor in a sector."""
-        (kind, _, _, _, _, label, blocks, escapes, _, _, _, path_table_size, table_l, table_m,
-         root, _, _, _, application, _, _, _, date, _, _, _, _,
-         ) = _DESCRIPTOR.unpack_from(data)  # fmt: skip
+        kind, _, _, _, _, label, blocks, escapes, *_ = fields = _DESCRIPTOR.unpack_from(data)
         is_joliet = kind == SUPPLEMENTARY and escapes[:3] in JOLIET_ESCAPES
-        encoding = "utf-16-be" if is_joliet else "latin-1"
-        _, _, block, size, *_ = _RECORD.unpack_from(root)
-        return cls(
-            label.decode(encoding, "replace").rstrip(" \0"),
-            _little(blocks),
-            DirectoryRecord(ROOT_NAME, _little(block), _little(size), DIRECTORY),
-            _little(path_table_size),
-            (int.from_bytes(table_l, "little"), int.from_bytes(table_m, "big")),
-            application.decode(encoding, "replace").rstrip(" \0"),
-            date,
-            kind,
-            is_joliet,
-        )
+        text = label.decode("utf-16-be" if is_joliet else "latin-1", "replace").rstrip(" \0")
+        _, _, block, size, *_ = _RECORD.unpack_from(fields[14])
+        root = DirectoryRecord(ROOT_NAME, _little(block), _little(size), DIRECTORY)
+        return cls(text, _little(blocks), root, kind, is_joliet)
 
-    def pack(self) -> bytes:
-        """A primary descriptor's sector."""
+    def pack(self, path_tables: tuple[int, int], application: str, date: bytes) -> bytes:
+        """A primary descriptor's sector; `path_tables` are the blocks of types L and M."""
         blank = b" " * 128
-        table_l, table_m = self.path_tables
+        table_l, table_m = path_tables
         return _DESCRIPTOR.pack(
             PRIMARY, STANDARD_ID, 1, 0, blank[:32], self.label.encode("ascii").ljust(32),
             both32(self.blocks), b"", both16(1), both16(1), both16(SECTOR),
-            both32(self.path_table_size), table_l.to_bytes(4, "little"), table_m.to_bytes(4, "big"),
-            self.root.pack(), blank, blank, blank, self.application.encode("ascii").ljust(128),
-            blank[:37], blank[:37], blank[:37], self.date, self.date, NO_DATE, NO_DATE, 1,
+            both32(PATH_TABLE_SIZE), table_l.to_bytes(4, "little"), table_m.to_bytes(4, "big"),
+            self.root.pack(), blank, blank, blank, application.encode("ascii").ljust(128),
+            blank[:37], blank[:37], blank[:37], date, date, NO_DATE, NO_DATE, 1,
         ).ljust(SECTOR, b"\0")  # fmt: skip
 
 

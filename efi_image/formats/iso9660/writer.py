@@ -10,27 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from efi_image.errors import DoesNotFitError
-from efi_image.formats.iso9660.structures import (
-    DIRECTORY,
-    EL_TORITO_SECTOR,
-    FIRST_DESCRIPTOR,
-    MULTI_EXTENT,
-    PARENT_NAME,
-    PLATFORM_EFI,
-    ROOT_NAME,
-    SECTOR,
-    BootEntry,
-    DirectoryRecord,
-    VolumeDescriptor,
-    descriptor_date,
-    pack_boot_record,
-    pack_catalog,
-    pack_path_table,
-    pack_terminator,
-    record_date,
-)
+from efi_image.formats.iso9660 import structures as iso
+from efi_image.formats.iso9660.structures import SECTOR, DirectoryRecord
 
-CATALOG, PATH_TABLE_L, PATH_TABLE_M, ROOT = range(FIRST_DESCRIPTOR + 3, FIRST_DESCRIPTOR + 7)
+CATALOG, PATH_TABLE_L, PATH_TABLE_M, ROOT = range(
+    iso.FIRST_DESCRIPTOR + 3, iso.FIRST_DESCRIPTOR + 7
+)
 END = ROOT + 1  # the sector behind the file system's own
 MAX_EXTENT = (1 << 32) - SECTOR  # bytes; a larger file has several extents
 IMAGE_NAME = b"EFI.IMG;1"
@@ -41,33 +26,28 @@ _D_CHARACTERS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 
 
 def pack_file_system(*, size: int, start: int, volume: int, label: str, seconds: int) -> bytes:
-    """The sectors from FIRST_DESCRIPTOR to END of an image with a FAT volume from byte `start` on.
+    """The sectors FIRST_DESCRIPTOR to END of an image whose FAT volume begins at byte `start`.
 
     `size` (of the image) and `volume` are in bytes; `size` and `start` are multiples of SECTOR.
     `seconds` since 1970 are the date of everything. Raises DoesNotFitError if the volume is too
     large.
     """
-    date = record_date(seconds)
+    date = iso.record_date(seconds)
     root = b"".join(_root(start, volume, date))
-    primary = VolumeDescriptor(
-        label="".join(c if c in _D_CHARACTERS else "_" for c in label),
-        blocks=size // SECTOR,
-        root=DirectoryRecord(ROOT_NAME, ROOT, SECTOR, DIRECTORY, date),
-        path_table_size=len(pack_path_table(ROOT, "<")),
-        path_tables=(PATH_TABLE_L, PATH_TABLE_M),
-        application=APPLICATION,
-        date=descriptor_date(seconds),
-    )
-    count = volume // EL_TORITO_SECTOR
+    name = "".join(c if c in _D_CHARACTERS else "_" for c in label)
+    own = DirectoryRecord(iso.ROOT_NAME, ROOT, SECTOR, iso.DIRECTORY, date)
+    primary = iso.VolumeDescriptor(name, size // SECTOR, own)
+    tables = PATH_TABLE_L, PATH_TABLE_M
+    count = volume // iso.EL_TORITO_SECTOR
     if count >= 1 << 16:
         count = 0  # to the end of the file system
     parts = (
-        primary.pack(),
-        pack_boot_record(CATALOG),
-        pack_terminator(),
-        pack_catalog(BootEntry(PLATFORM_EFI, True, 0, count, start // SECTOR)),
-        pack_path_table(ROOT, "<"),
-        pack_path_table(ROOT, ">"),
+        primary.pack(tables, APPLICATION, iso.descriptor_date(seconds)),
+        iso.pack_boot_record(CATALOG),
+        iso.pack_terminator(),
+        iso.pack_catalog(iso.BootEntry(iso.PLATFORM_EFI, True, 0, count, start // SECTOR)),
+        iso.pack_path_table(ROOT, "<"),
+        iso.pack_path_table(ROOT, ">"),
         root,
     )
     return b"".join(part.ljust(SECTOR, b"\0") for part in parts)
@@ -85,10 +65,10 @@ def _root(start: int, volume: int, date: bytes) -> Iterator[bytes]:
 
 
 def _root_records(start: int, volume: int, date: bytes) -> Iterator[DirectoryRecord]:
-    yield DirectoryRecord(ROOT_NAME, ROOT, SECTOR, DIRECTORY, date)
-    yield DirectoryRecord(PARENT_NAME, ROOT, SECTOR, DIRECTORY, date)
+    yield DirectoryRecord(iso.ROOT_NAME, ROOT, SECTOR, iso.DIRECTORY, date)
+    yield DirectoryRecord(iso.PARENT_NAME, ROOT, SECTOR, iso.DIRECTORY, date)
     yield DirectoryRecord(CATALOG_NAME, CATALOG, SECTOR, 0, date)
     for done in range(0, volume, MAX_EXTENT):
         size = min(volume - done, MAX_EXTENT)
-        flags = MULTI_EXTENT if done + size < volume else 0
+        flags = iso.MULTI_EXTENT if done + size < volume else 0
         yield DirectoryRecord(IMAGE_NAME, (start + done) // SECTOR, size, flags, date)

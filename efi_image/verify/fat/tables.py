@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from efi_image.formats.fat.allocation import set_entry
 from efi_image.formats.fat.bpb import UNKNOWN, FsInfo
 from efi_image.formats.fat.geometry import FIRST_CLUSTER, FatType
 from efi_image.formats.fat.reader import FatVolume
@@ -35,32 +36,14 @@ class Usage:
     bad: int
 
 
-def _fat_offset(volume: FatVolume, copy: int) -> int:
-    return (volume.boot.reserved + copy * volume.boot.fat_sectors) * volume.boot.sector_size
-
-
-def _set_entry(raw: bytearray, kind: FatType, index: int, value: int) -> None:
-    """Set an entry in a FAT's bytes; FAT32's upper four bits stay."""
-    start = index * kind.value // 8
-    if kind is FatType.FAT12:
-        old = int.from_bytes(raw[start : start + 2], "little")
-        shift = 4 * (index % 2)
-        new = old & ~(0xFFF << shift) | value << shift
-        raw[start : start + 2] = new.to_bytes(2, "little")
-        return
-    end = start + kind.value // 8
-    kept = int.from_bytes(raw[start:end], "little") & ~kind.end_of_chain
-    raw[start:end] = (kept | value).to_bytes(end - start, "little")
-
-
 def _entry_patches(
     context: CheckContext, volume: FatVolume, index: int, value: int
 ) -> Iterator[Patch]:
     """Patches that set one of the first two entries in all FATs."""
     for copy in range(volume.boot.fats):
-        offset = _fat_offset(volume, copy)
+        offset = volume.fat_offset(copy)
         raw = bytearray(context.medium.read(offset, 8))
-        _set_entry(raw, volume.kind, index, value)
+        set_entry(raw, volume.kind, index, value)
         yield context.patch(offset, bytes(raw))
 
 
@@ -72,20 +55,20 @@ def check_first_entries(context: CheckContext, volume: FatVolume) -> None:
     if first != wanted and media in MEDIA_BYTES:
         fix = context.fix("wrote FAT[0]", *_entry_patches(context, volume, 0, wanted))
         reason = f"it is {first:#x} instead of {wanted:#x}"
-        context.add("F201", reason, _fat_offset(volume, 0), fix=fix)
+        context.add("F201", reason, volume.fat_offset(0), fix=fix)
     flags = CLEAN[volume.kind] | NO_FAULT[volume.kind]
     if not volume.is_end(second | flags):
         fix = context.fix("wrote FAT[1]", *_entry_patches(context, volume, 1, end))
-        offset = _fat_offset(volume, 0) + volume.kind.value // 8
+        offset = volume.fat_offset(0) + volume.kind.value // 8
         context.add("F202", f"it is {second:#x} instead of {end:#x}", offset, fix=fix)
 
 
 def check_copies(context: CheckContext, volume: FatVolume) -> None:
     """Check that all FATs are the same, after the chains of the first were followed."""
     size = volume.boot.fat_sectors * volume.boot.sector_size
-    first = _fat_offset(volume, 0)
+    first = volume.fat_offset(0)
     for copy in range(1, volume.boot.fats):
-        other = _fat_offset(volume, copy)
+        other = volume.fat_offset(copy)
         difference = _first_difference(context, first, other, size)
         if difference is None:
             continue
@@ -153,7 +136,7 @@ def check_usage(context: CheckContext, volume: FatVolume, claimed: bytearray) ->
         text = f"freed {plural(counts.lost, 'lost cluster')}"
         safe = not context.has(*CHAIN_RULES, "F203", "F127")
         fix = context.fix(text, *_freeing(context, volume, claimed)) if safe else None
-        offset = _fat_offset(volume, 0) + counts.first_lost * volume.kind.value // 8
+        offset = volume.fat_offset(0) + counts.first_lost * volume.kind.value // 8
         reason = f"{plural(counts.lost, 'cluster')}, the first is {counts.first_lost}"
         context.add("F204", reason, offset, fix=fix)
     return counts
@@ -169,10 +152,10 @@ def _freeing(context: CheckContext, volume: FatVolume, claimed: bytearray) -> It
         start = base * volume.kind.value // 8
         size = -(-len(page) * volume.kind.value // 8)
         for copy in range(volume.boot.fats):
-            offset = _fat_offset(volume, copy) + start
+            offset = volume.fat_offset(copy) + start
             raw = bytearray(context.medium.read(offset, size))
             for cluster in lost:
-                _set_entry(raw, volume.kind, cluster - base, 0)
+                set_entry(raw, volume.kind, cluster - base, 0)
             yield context.patch(offset, bytes(raw))
 
 
