@@ -93,9 +93,8 @@ def test_differences_of_programs(tmp_path: Path, build_dir: Path, capsys: Captur
 def test_differences_of_signatures() -> None:
     unsigned = pe_facts([make_pe()], "x.efi")
     first = SignatureFacts("CN=zpp", "CN=root", "sha256", "12ab", True, True)
-    signed = replace(
-        unsigned, signatures=(first, SignatureFacts("", "", "", "", False, False, "x"))
-    )
+    second = SignatureFacts("", "", "", "", False, False, "cannot be parsed")
+    signed = replace(unsigned, signatures=(first, second))
     (difference,) = compare_pe("x.efi", unsigned, signed)
     assert (difference.what, difference.old) == ("signatures", "")
     assert difference.new == "CN=zpp (sha256 12ab), cannot be parsed"
