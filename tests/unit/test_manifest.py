@@ -162,7 +162,7 @@ def test_faults_name_file_and_key(
         ("disk-guid = '12'", 2, "disk.toml: disk-guid: expected a GUID"),
         ("table = 'mbr'\ndisk-guid = '12'", 2, "disk-guid: an image with the table 'mbr' has none"),
         ("disk-signature = '12345678'", 2, "an image with the table 'gpt' has none"),
-        ("[[partitions]]\nsource = 'root.img'\ntype = 'lin'", 2, "disk.toml: partitions[1]: there"),
+        ("[[partitions]]\nsource = 'root.img'\ntype = 'lin'", 2, "partitions[1]: unknown"),
         ("[[partitions]]\nsource = 'none.img'", 3, "none.img: does not exist"),
         ("[[files]]\nsource = '*.no'", 3, "*.no: nothing matches"),
         ("[[files]]\nsource = 'a\\u0000*'".replace("'", '"'), 3, "embedded null byte"),
