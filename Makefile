@@ -201,7 +201,7 @@ test: ## Set up, build, and run all tests (or TESTS=tests/unit/test_gpt_writer.p
 test-unit: ## Run the unit tests but the slow ones; takes less than a minute
 test-host: ## Run the tests of the core's logic on this machine, with sanitizers
 test-boot: ## Run the tests that boot Bochs and QEMU
-coverage: ## Show the coverage of the Python and of the core, with HTML in out/coverage/
+coverage: ## Show the lines that tests run, with HTML in out/coverage/ (MARKERS=unit: slow tests too)
 check: ## Check formats, types, headers, spelling and wording
 $(AFTER_SETUP): setup
 	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
@@ -234,8 +234,9 @@ test-host-now: host-programs
 test-boot-now: for-boot
 	@$(call pytest,tests/boot)
 
-coverage-now: for-unit
-	@$(PYTHON) .ci/measure_coverage.py $(TOOLCHAIN) out/coverage
+MARKERS := unit and not slow
+coverage-now: core
+	@$(PYTHON) .ci/measure_coverage.py $(TOOLCHAIN) out/coverage '$(MARKERS)'
 
 FUZZ_SECONDS := 60
 .PHONY: fuzz
@@ -272,7 +273,7 @@ bench-now:
 C_FILES = $(shell git ls-files $(foreach folder,examples hypervisor linux ovmf/bochs tests/bench \
     tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = $(shell git grep -lE '^.!/bin/(ba)?sh' -- . ':!*.py' ':!*.in')
-CHECKS := check-format check-headers check-tidy check-python check-spelling check-shell check-names
+CHECKS := check-format check-headers check-tidy check-python check-spelling check-wording check-shell check-names
 
 check-now: $(CHECKS)
 

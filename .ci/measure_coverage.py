@@ -1,7 +1,7 @@
-"""Measure the coverage of the Python and of the core: measure_coverage.py TOOLCHAIN FOLDER.
+"""Measure the coverage of the Python and of the core: measure_coverage.py TOOLCHAIN FOLDER MARKERS.
 
-Runs the unit tests under coverage.py and the host tests with clang's counters, prints a table by
-folder, and writes HTML to FOLDER/python and FOLDER/core.
+Runs the unit tests with these markers under coverage.py, and the host tests with clang's counters.
+Prints a table by folder, and writes HTML to FOLDER/python and FOLDER/core.
 """
 
 from __future__ import annotations
@@ -25,12 +25,13 @@ def run(*words: str | Path) -> None:
         sys.exit(f"coverage: failed: {' '.join(map(str, words))}")
 
 
-def measure_python(folder: Path) -> list[Lines]:
-    """The lines of efi_image that the unit tests run, those of processes they start too."""
+def measure_python(folder: Path, markers: str) -> list[Lines]:
+    """The lines of efi_image that tests run, those of processes they start too."""
     coverage = (sys.executable, "-m", "coverage")
     os.environ["COVERAGE_FILE"] = str(folder / "python.data")
     run(*coverage, "erase")
-    run(*coverage, "run", "-m", "pytest", "-q", "-n", str(os.cpu_count()), "tests/unit")
+    tests = ("-q", "-n", str(os.cpu_count()), "--dist", "worksteal", "-m", markers, "tests/unit")
+    run(*coverage, "run", "-m", "pytest", *tests)
     run(*coverage, "combine", "-q")
     run(*coverage, "html", "-q", "-d", folder / "python")
     run(*coverage, "json", "-q", "-o", folder / "python.json")
@@ -85,13 +86,13 @@ def table(files: Iterable[Lines], depth: int) -> str:
     )
 
 
-def main(toolchain: str, target: str) -> None:
+def main(toolchain: str, target: str, markers: str) -> None:
     folder = ROOT / target
     folder.mkdir(parents=True, exist_ok=True)
     core = measure_core(Path(toolchain), folder)
-    python = measure_python(folder)
+    python = measure_python(folder, markers)
     print("The core and the loaders, by the host tests:", table(core, 3), sep="\n")
-    print("zpp-image, by the unit tests:", table(python, 2), sep="\n")
+    print(f"zpp-image, by the tests marked {markers}:", table(python, 2), sep="\n")
     print(f"HTML: {target}/core/index.html {target}/python/index.html")
 
 

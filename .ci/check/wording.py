@@ -65,8 +65,9 @@ def texts(path: Path) -> Iterator[tuple[int, str]]:
             yield 1, content
         case ".py":
             for node in ast.walk(ast.parse(content)):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                    yield node.lineno, node.value
+                match node:
+                    case ast.Constant(value=str(text)) if " " in text:  # else it is a name
+                        yield node.lineno, text
         case ".c" | ".h" | ".cpp" | ".hpp":
             for number, line in enumerate(content.splitlines(), 1):
                 yield from ((number, found[1]) for found in C_STRING.finditer(line))

@@ -109,13 +109,15 @@ def plan(options: ResolvedOptions, tree: Tree | None = None) -> Plan:
     return Plan(options, size, volume, extras, entries, head, tail, digest)
 
 
-@dataclass(frozen=True, slots=True)
 class _Sizes:
     """The choice of the image's size and of the FAT volume's layout."""
 
-    options: ResolvedOptions
-    geometry: Geometry
-    contents: VolumeContents
+    def __init__(
+        self, options: ResolvedOptions, geometry: Geometry, contents: VolumeContents
+    ) -> None:
+        self.options = options
+        self.geometry = geometry
+        self.contents = contents
 
     def choose(self) -> tuple[int, Layout]:
         """The image's size in bytes, and the layout of its volume."""

@@ -7,7 +7,6 @@ import itertools
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Sequence
 from types import FrameType
 from typing import NoReturn
@@ -64,7 +63,7 @@ def _classified(error: BaseException) -> BaseException:
 def _report(error: BaseException, debug: bool) -> int:
     """Print one line about the error, and return its exit code."""
     if debug:
-        traceback.print_exception(error)
+        _show_traceback(error)
     match error:
         case ZppError():
             _say(str(error))
@@ -85,9 +84,13 @@ def _report(error: BaseException, debug: bool) -> int:
         click.echo(text, err=True)
         return code
     if not debug:
-        traceback.print_exception(error)
+        _show_traceback(error)
     _say(f"internal error: {type(error).__name__}: {printable(str(error))}")
     return ExitCode.INTERNAL
+
+
+def _show_traceback(error: BaseException) -> None:
+    sys.__excepthook__(type(error), error, error.__traceback__)
 
 
 def _wants_traceback(words: Sequence[str]) -> bool:

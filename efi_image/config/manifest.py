@@ -7,7 +7,6 @@ the values. Paths are relative to the manifest's folder.
 from __future__ import annotations
 
 import difflib
-import tomllib
 from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
@@ -120,6 +119,8 @@ class _Reader:
 
 def parse(text: str, path: Path) -> Settings:
     """The settings in the text of a manifest at that path; raises ManifestError, UsageError."""
+    import tomllib  # noqa: PLC0415
+
     try:
         tables = tomllib.loads(text)
     except RecursionError:

@@ -146,32 +146,26 @@ class Emulator(Protocol):
     @property
     def name(self) -> str:
         """As in `--emulator`."""
-        ...
 
     @property
     def description(self) -> str:
         """One line for people: the emulator, and what it gives guests."""
-        ...
 
     @property
     def default_model(self) -> str:
         """The CPU model for a request that names none."""
-        ...
 
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         """Put the files that it needs into the folder `work`, and make the command line.
 
         Raises UsageError, InputError, MissingError, EmulatorFailed.
         """
-        ...
 
     def end(self, status: int, log: str) -> End:
         """What this exit status and log mean."""
-        ...
 
     def problems(self, log: str) -> tuple[str, ...]:
         """The lines of the log that explain a failed boot."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -196,7 +196,9 @@ def install(
             progress("building the library that fixes Bochs")
             bochs = _finish(new, scratch)
             check_library(bochs)
-            _replace(root, new, scratch)
+            if root.exists():
+                root.rename(scratch / "old")
+            new.rename(root)
     return BochsInstall(root, bochs.version)
 
 
@@ -360,9 +362,3 @@ def _compile(
             f"{source.name} does not compile",
             details=(" ".join(command), *done.stderr.splitlines()[-12:]),
         )
-
-
-def _replace(root: Path, new: Path, scratch: Path) -> None:
-    if root.exists():
-        root.rename(scratch / "old")
-    new.rename(root)

@@ -16,7 +16,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from efi_image.errors import FirmwareMissing
+from efi_image.errors import FirmwareMissing, InputError
 
 # machine types that QEMU also knows by a short name
 _ALIASES = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
@@ -72,11 +72,16 @@ class Firmware:
     features: frozenset[str]
 
     def copied(self, folder: Path) -> Firmware:
-        """Copy the variables to `folder`, so that each run has its own."""
+        """Copy the variables to `folder`, so that each run has its own. Raises InputError."""
         template = self.variables or self.code
         target = folder / f"variables.{template.format.value}"
-        shutil.copyfile(template.path, target)
-        target.chmod(0o600)
+        try:
+            shutil.copyfile(template.path, target)
+            target.chmod(0o600)
+        except OSError as error:
+            raise InputError(
+                f"cannot be copied: {error.strerror}", where=str(template.path)
+            ) from None
         copy = Flash(target, template.format)
         code = self.code if self.variables else copy
         variables = copy if self.variables else None

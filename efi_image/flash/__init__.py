@@ -12,8 +12,7 @@ The way of the data:
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 
 from efi_image.devices.unmount import eject
@@ -54,11 +53,7 @@ def write(options: WriteOptions, confirm: Confirm, watch: Watch = quiet) -> Writ
     return replace(report, serial=destination.serial, seconds=seconds, ejected=ejected)
 
 
-@contextmanager
-def _open_source(options: WriteOptions, sector_size: int) -> Iterator[ImageSource]:
+def _open_source(options: WriteOptions, sector_size: int) -> AbstractContextManager[ImageSource]:
     if options.is_manifest:
-        yield plan_source(options.image, sector_size)
-        return
-    bmap = read_bmap(options.bmap) if options.bmap else None
-    with open_source(options.image, bmap) as source:
-        yield source
+        return nullcontext(plan_source(options.image, sector_size))
+    return open_source(options.image, read_bmap(options.bmap) if options.bmap else None)

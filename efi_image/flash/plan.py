@@ -11,7 +11,7 @@ from efi_image.config.environment import Setting, load
 from efi_image.config.resolve import resolve
 from efi_image.config.settings import Settings, merge
 from efi_image.flash.chunker import DataSink
-from efi_image.flash.source import part_of
+from efi_image.flash.source import ImageSource
 from efi_image.io.sink import Sink
 from efi_image.io.source import FileSource
 from efi_image.progress import Progress, counter
@@ -32,11 +32,15 @@ class _PlanSink(Sink):
 
 
 @dataclass(frozen=True, slots=True)
-class PlanSource:
+class PlanSource(ImageSource):
     """An image that is made while it is written."""
 
     plan: Plan
-    name: str
+    manifest: Path
+
+    @property
+    def name(self) -> str:
+        return str(self.manifest)
 
     @property
     def size(self) -> int | None:
@@ -48,9 +52,6 @@ class PlanSource:
         self.plan.write(made)
         made.finish()
         return self.plan.size
-
-    def part(self, offset: int, count: int) -> bytes | None:
-        return part_of(self, offset, count)
 
     def files(self) -> list[str]:
         return [each.name for each in self.plan.sources() if isinstance(each, FileSource)]
@@ -71,4 +72,4 @@ def plan_source(path: Path, sector_size: int) -> PlanSource:
     found = manifest.load(path)
     values = {name: s for name, s in found.values.items() if name != "output"}
     settings = merge(load(), target, replace(found, values=values))
-    return PlanSource(plan(resolve(settings)), str(path))
+    return PlanSource(plan(resolve(settings)), path)

@@ -26,6 +26,27 @@ from efi_image.io.medium import Medium, open_raw
 from efi_image.progress import Progress, counter
 
 
+class _Complete(Exception):
+    """The wanted part is complete."""
+
+
+class _Part(DataSink):
+    """Keeps a part of the data."""
+
+    def __init__(self, offset: int, count: int) -> None:
+        self._offset = offset
+        self.found = bytearray(count)
+
+    def write_at(self, position: int, view: memoryview) -> None:
+        start = self._offset - position
+        if start + len(self.found) <= 0:
+            raise _Complete
+        if start < len(view):
+            wanted = view[max(start, 0) : start + len(self.found)]
+            place = max(-start, 0)
+            self.found[place : place + len(wanted)] = wanted
+
+
 class ImageSource(Protocol):
     """An image that can be read."""
 
@@ -41,14 +62,23 @@ class ImageSource(Protocol):
         """Give all its data to the sink; its size in bytes. Raises InputError."""
 
     def part(self, offset: int, count: int) -> bytes | None:
-        """Some of its bytes, however long that takes; None if they cannot be read."""
+        """Some of its bytes, from its beginning if need be; None if they cannot be read."""
+        wanted = _Part(offset, count)
+        try:
+            self.copy_to(wanted)
+        except _Complete:
+            pass
+        except ZppError:
+            return None
+        return bytes(wanted.found)
 
     def files(self) -> list[str]:
         """Further files that it is made of."""
+        return []
 
 
 @dataclass(frozen=True, slots=True)
-class RawSource:
+class RawSource(ImageSource):
     """A raw image. Holes are skipped; a bmap tells where they are."""
 
     medium: Medium
@@ -97,18 +127,15 @@ class RawSource:
 
     def part(self, offset: int, count: int) -> bytes | None:
         if self.bmap:
-            return part_of(self, offset, count)
+            return ImageSource.part(self, offset, count)
         try:
             return self.medium.peek(offset, count).ljust(count, b"\0")
         except ZppError:
             return None
 
-    def files(self) -> list[str]:
-        return []
-
 
 @dataclass(frozen=True, slots=True)
-class StreamSource:
+class StreamSource(ImageSource):
     """A compressed image, unpacked on the way; its size is known at the end, or from a bmap."""
 
     medium: Medium
@@ -140,12 +167,6 @@ class StreamSource:
                     progress(position, max(position * self.medium.size // compressed, position))
         return position
 
-    def part(self, offset: int, count: int) -> bytes | None:
-        return part_of(self, offset, count)
-
-    def files(self) -> list[str]:
-        return []
-
 
 @contextmanager
 def _filtered(sink: DataSink, bmap: Bmap | None, image: str) -> Iterator[DataSink]:
@@ -156,39 +177,6 @@ def _filtered(sink: DataSink, bmap: Bmap | None, image: str) -> Iterator[DataSin
     found = BmapFilter(sink, bmap, image)
     yield found
     found.finish()
-
-
-class _Complete(Exception):
-    """The wanted part is complete."""
-
-
-class _Part(DataSink):
-    """Keeps a part of the data."""
-
-    def __init__(self, offset: int, count: int) -> None:
-        self._offset = offset
-        self.found = bytearray(count)
-
-    def write_at(self, position: int, view: memoryview) -> None:
-        start = self._offset - position
-        if start + len(self.found) <= 0:
-            raise _Complete
-        if start < len(view):
-            wanted = view[max(start, 0) : start + len(self.found)]
-            place = max(-start, 0)
-            self.found[place : place + len(wanted)] = wanted
-
-
-def part_of(source: ImageSource, offset: int, count: int) -> bytes | None:
-    """A part of a source that is read again from its beginning; None if it cannot be read."""
-    wanted = _Part(offset, count)
-    try:
-        source.copy_to(wanted)
-    except _Complete:
-        pass
-    except ZppError:
-        return None
-    return bytes(wanted.found)
 
 
 def _first(medium: Medium, compression: Compression) -> bytes:

@@ -61,7 +61,7 @@ class ZppConf:
     entries: tuple[BootEntry, ...] = ()
 
     def to_text(self) -> str:
-        """The text of the file; raises UsageError for a value that it cannot hold."""
+        """The text of the file; raises UsageError for a value that is not allowed."""
         text = "\n".join(self._lines()) + "\n"
         if len(text) > MAX_SIZE:
             raise UsageError(f"zpp.conf would have {len(text)} bytes; the limit is {MAX_SIZE}")
@@ -89,9 +89,9 @@ def _line(key: str, value: str) -> str:
     value = value.strip(" \t")
     if not value.isascii() or not value.isprintable():
         raise UsageError(
-            f"'{value}' cannot stand in zpp.conf",
+            f"'{value}' is not allowed in zpp.conf",
             where=key,
-            hint="it holds printable ASCII on one line only",
+            hint="only printable ASCII on one line is allowed",
         )
     return f"{key} = {value}"
 

@@ -11,6 +11,7 @@ from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
 from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show_path
 from efi_image.formats.merge import Pair, side_by_side
+from efi_image.formats.pe.authenticode import SignatureFacts
 from efi_image.inspect.image import (
     Files,
     ImageFacts,
@@ -56,6 +57,8 @@ def _text(value: object) -> str:
         return str(value.value)
     if isinstance(value, tuple):
         return ", ".join(_text(item) for item in value)
+    if isinstance(value, SignatureFacts):
+        return value.fault or f"{value.signer} ({value.algorithm} {value.digest})"
     return str(value)
 
 

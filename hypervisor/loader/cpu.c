@@ -85,8 +85,8 @@ static uint64_t system_segment_base(const struct zpp_table_register *gdtr, uint1
            descriptor[1] << 32;
 }
 
-/* Base of a data segment other than FS and GS. In 64-bit mode it does not count, but a 32-bit program
- * may have been interrupted. */
+/* Base of a data segment other than FS and GS. 64-bit code ignores it, but the loader may have
+ * interrupted a 32-bit program. */
 static uint64_t data_segment_base(const struct zpp_cpu_state *state, uint16_t selector)
 {
     const uint64_t table = selector & 4 ? state->ldtr.base : state->gdtr.base;
@@ -124,7 +124,7 @@ static void capture_system_segments(struct zpp_cpu_state *state)
     if (tr & ~3u) {
         state->tr.base = system_segment_base(&state->gdtr, tr);
     } else {
-        /* UEFI runs with a null TR; VM entry wants a busy TSS (SDM Vol. 3C, 27.3.1.2). */
+        /* UEFI runs with a null TR; VM entry needs a busy TSS (SDM Vol. 3C, 27.3.1.2). */
         state->tr.limit = 0x67;
         state->tr.access_rights = RIGHTS_BUSY_TSS;
     }
@@ -158,7 +158,7 @@ static void restore_tr(const struct zpp_cpu_state *state)
 {
     uint64_t cr0, cr4,
         *descriptor = (uint64_t *)(uintptr_t)(state->gdtr.base + (state->tr.selector & ~7u));
-    /* LTR wants an available TSS; the OS may have mapped its GDT read-only. CET needs CR0.WP. */
+    /* LTR needs an available TSS; the OS may have mapped its GDT read-only. CET needs CR0.WP. */
     __asm__ volatile("mov %%cr4, %0" : "=r"(cr4));
     __asm__ volatile("mov %%cr0, %0" : "=r"(cr0));
     if (cr4 & CR4_CET)
@@ -177,7 +177,7 @@ void zpp_cpu_restore(const struct zpp_cpu_state *state)
     __asm__ volatile("mov %0, %%gs" : : "r"(state->gs.selector));
     wrmsr(MSR_FS_BASE, state->fs.base);
     wrmsr(MSR_GS_BASE, state->gs.base);
-    if (state->tr.selector & ~3u) /* a null TR cannot be loaded; UEFI never uses it */
+    if (state->tr.selector & ~3u) /* a null TR cannot be loaded; UEFI does not use it */
         restore_tr(state);
 }
 

@@ -66,7 +66,7 @@ static uint64_t dynamic_value(const struct elf_header *elf, const struct elf_seg
     return 0;
 }
 
-/* The file offset of `length` bytes at a virtual address, or -1 if no segment's file part has them. */
+/* The file offset of `length` bytes at a virtual address; -1 if no segment has them in the file. */
 static int64_t file_offset(const struct elf_header *elf, uint64_t address, uint64_t length)
 {
     const struct elf_segment *segment;

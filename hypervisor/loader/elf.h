@@ -1,6 +1,6 @@
 /*
- * hypervisor.elf as the loader reads it: a little-endian ELF64 static PIE for x86-64 whose only
- * relocations are R_X86_64_RELATIVE (System V ABI, AMD64 supplement).
+ * hypervisor.elf: a little-endian ELF64 static PIE for x86-64 whose only relocations are
+ * R_X86_64_RELATIVE (System V ABI, AMD64 supplement).
  */
 #ifndef ZPP_LOADER_ELF_H
 #define ZPP_LOADER_ELF_H
@@ -47,17 +47,17 @@ _Static_assert(sizeof(struct elf_header) == 64, "ELF-64 object file format");
 _Static_assert(sizeof(struct elf_segment) == 56, "ELF-64 object file format");
 _Static_assert(sizeof(struct elf_relocation) == 24, "ELF-64 object file format");
 
-/* The header if the whole file is well formed for this loader, else NULL: every offset and size
- * that the functions below follow is inside the file, segments are page-aligned and disjoint. */
+/* Returns the header if the file is valid for this loader, else NULL: all offsets and sizes that
+ * the functions below use are in the file, segments are page-aligned and disjoint. */
 const struct elf_header *zpp_elf_check(const void *file, uint64_t size);
 
 /* Pages from the first byte of the image to the last. */
 uint64_t zpp_elf_pages(const struct elf_header *elf);
 
-/* Segment `index`, or NULL past the last. */
+/* Segment `index`; NULL after the last. */
 const struct elf_segment *zpp_elf_segment(const struct elf_header *elf, unsigned index);
 
-/* The dynamic relocations, and how many in *count (0 and NULL if none). */
+/* The dynamic relocations and their number; NULL and 0 if there are none. */
 const struct elf_relocation *zpp_elf_relocations(const struct elf_header *elf, uint64_t *count);
 
 #endif

@@ -2,15 +2,15 @@
 #include "cpu.h"
 
 enum {
-    /* MSR bitmap, log, and the tables of nested paging for the first GiBs, where memory types
-     * and the hidden memory want 4 KiB pages: each split GiB costs one, each split 2 MiB one. */
+    /* MSR bitmaps, log, and nested page tables for the first GiBs, where memory types and hidden
+     * memory need 4 KiB pages: a table for each GiB that is split, and one for each 2 MiB. */
     HEAP_BASE_PAGES = 64,
-    /* Tables for the trampoline (it may straddle two of each level) and the upper levels. */
+    /* Tables for the trampoline, which may need two of each level, and the upper levels. */
     UPPER_TABLE_PAGES = 12,
 };
 
 /* Nested paging maps the whole physical address space: a page-directory-pointer table for each
- * 512 GiB, and without 1 GiB pages a page directory for each GiB. */
+ * 512 GiB and, without 1 GiB pages, a page directory for each GiB. */
 static uint64_t nested_paging_pages(void)
 {
     unsigned width = zpp_cpu_physical_address_bits();
@@ -29,7 +29,7 @@ struct zpp_layout zpp_layout_of(const struct elf_header *elf, uint32_t cpu_count
     layout.heap_pages = HEAP_BASE_PAGES + nested_paging_pages();
     uint64_t cpu_pages = (uint64_t)cpu_count * ZPP_CPU_BLOCK_PAGES;
     uint64_t content = layout.image_pages + layout.heap_pages + cpu_pages;
-    /* A table maps 512 pages: content, and what comes with it (tables, calls, rounding). */
+    /* A table maps 512 pages: the content, the tables themselves, the calls, and rounding. */
     layout.table_pages = UPPER_TABLE_PAGES + content / 504 + 2;
     layout.boot_info_page = layout.image_pages;
     layout.tables_page = layout.boot_info_page + 1;

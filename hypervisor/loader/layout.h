@@ -1,4 +1,4 @@
-/* Where everything lies in the core's memory, in pages from ZPP_CORE_BASE (see boot_info.h). */
+/* The layout of the core's memory, in pages from ZPP_CORE_BASE (see boot_info.h). */
 #ifndef ZPP_LOADER_LAYOUT_H
 #define ZPP_LOADER_LAYOUT_H
 

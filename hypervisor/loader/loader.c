@@ -5,7 +5,7 @@
 #include "trampoline.h"
 #include "zpp/hypercall.h"
 
-/* Plain loops here become calls of memset and memcpy, which no loader is sure to have. */
+/* In assembly: the compiler would turn loops into memcpy and memset, which not every loader has. */
 static void copy(void *to, const void *from, uint64_t bytes)
 {
     __asm__ volatile("rep movsb" : "+D"(to), "+S"(from), "+c"(bytes) : : "memory");
@@ -17,7 +17,7 @@ static void zero_page(void *page)
     __asm__ volatile("rep stosq" : "+D"(page), "+c"(words) : "a"(0ull) : "memory");
 }
 
-/* State of one zpp_loader_prepare(). */
+/* State of a zpp_loader_prepare(). */
 struct placement {
     const struct zpp_loader_request *request;
     const struct elf_header *elf;
@@ -233,7 +233,7 @@ enum zpp_status zpp_loader_prepare(struct zpp_loader *loader,
                                    const struct zpp_loader_request *request)
 {
     struct placement placement = {.request = request};
-    loader->cpu_count = 0; /* there are no calls yet */
+    loader->cpu_count = 0; /* no calls yet */
     placement.elf = zpp_elf_check(request->elf, request->elf_size);
     if (!placement.elf)
         return ZPP_BAD_ELF;
@@ -286,7 +286,7 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
     if (cpu >= loader->cpu_count)
         return ZPP_BAD_CALL;
     struct zpp_cpu_call *call = call_of(loader, cpu);
-    /* A CPU that an INIT has taken from the core is free already. */
+    /* An INIT may have taken the CPU away from the core. */
     if (!call->launched || !zpp_cpu_is_held())
         return ZPP_OK;
     call->amd = zpp_cpu_is_amd();

@@ -1,19 +1,19 @@
 /*
- * The part of a loader that does not depend on the OS: place and relocate hypervisor.elf, map it
- * on page tables of its own, enter it on every CPU. A loader for one OS gives memory, a way to run
- * a function on every CPU, and the two address wrappers of struct zpp_os; no more.
+ * The part of a loader that does not depend on the OS: places and relocates hypervisor.elf, builds
+ * the host's page tables, enters the core on every CPU. The loader of an OS provides memory, a way
+ * to run a function on every CPU, and the two functions of struct zpp_os.
  *
- *   pages = zpp_loader_pages(elf, size, cpus);              // 1. how much memory
- *   ... allocate it: reserved from the OS for ever, 4 KiB aligned, any number of ranges
+ *   pages = zpp_loader_pages(elf, size, cpus);              // 1. memory needed
+ *   ... allocate it, 4 KiB aligned, in up to ZPP_MEMORY_RANGES_MAX ranges; the OS must never use it
  *   zpp_loader_prepare(&loader, &request);                  // 2. once
- *   ... on the BSP, then on each other CPU n, at once or in turn:
+ *   ... on the BSP, then on each other CPU n, together or in turn:
  *   zpp_loader_launch(&loader, n);                          // 3.
  *   zpp_loader_commit();                                    // 4. once, on any CPU
  *
- * If 3 fails on any CPU: zpp_loader_devirtualize(&loader, n) on each CPU (a CPU that was not
- * launched is left alone), then the memory may be freed.
+ * If 3 fails on any CPU, call zpp_loader_devirtualize(&loader, n) on each CPU, which does nothing
+ * on a CPU that was not launched; then the memory can be freed.
  *
- * None of these functions allocates, blocks, or calls the OS other than through struct zpp_os.
+ * None of these functions allocates memory or blocks. They call the OS only through struct zpp_os.
  */
 #ifndef ZPP_LOADER_H
 #define ZPP_LOADER_H
@@ -21,18 +21,18 @@
 #include "zpp/boot_info.h"
 #include "zpp/status.h"
 
-/* The OS wrappers. The UEFI loader is identity-mapped and returns the argument. */
+/* Provided by the OS's loader. UEFI is identity-mapped, so there both return their argument. */
 struct zpp_os {
     void *context;
-    /* A pointer through which the loader may read and write 4 KiB at this physical address. */
+    /* Returns a pointer to read and write 4 KiB at this physical address. */
     void *(*virtual_of)(void *context, uint64_t physical);
-    /* The physical address of a page of the loader's own code. */
+    /* Returns the physical address of a page of the loader's code. */
     uint64_t (*physical_of)(void *context, const void *virtual_address);
 };
 
 struct zpp_loader_request {
     struct zpp_os os;
-    const void *elf; /* the file hypervisor.elf, whole */
+    const void *elf; /* the whole file hypervisor.elf */
     uint64_t elf_size;
     const struct zpp_memory_range *ranges;
     uint32_t range_count; /* at most ZPP_MEMORY_RANGES_MAX */
@@ -42,8 +42,8 @@ struct zpp_loader_request {
     uint8_t wait_for_debugger;
 };
 
-/* Opaque to its owner; must stay until commit or roll-back. What a launched CPU needs is copied
- * here, since the core's memory is hidden from it. */
+/* Private to these functions; must exist until commit or rollback. It has copies of what a
+ * launched CPU needs, since that cannot see the core's memory. */
 struct zpp_loader {
     struct zpp_os os;
     uint32_t cpu_count;
@@ -58,16 +58,16 @@ uint64_t zpp_loader_pages(const void *elf, uint64_t elf_size, uint32_t cpu_count
 enum zpp_status zpp_loader_prepare(struct zpp_loader *loader,
                                    const struct zpp_loader_request *request);
 
-/* On the CPU that gets index `cpu`. ZPP_OK: this CPU is now a guest. */
+/* On CPU `cpu`. ZPP_OK: it is now a guest. */
 enum zpp_status zpp_loader_launch(struct zpp_loader *loader, uint32_t cpu);
 
 enum zpp_status zpp_loader_commit(void);
 
-/* On CPU `cpu`: leaves VMX or SVM operation if this CPU was launched. Not after commit. */
+/* On CPU `cpu`: devirtualizes it if it was launched. Not after commit. */
 enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu);
 
-/* What the last failing status of CPU `cpu` is about ("unrestricted guest"), or an empty string; for a
- * failure to prepare that of CPU 0. It lies in the memory that was allocated. */
+/* The detail of the last failing status of CPU `cpu`, such as "unrestricted guest", or an empty
+ * string; after a failed prepare that of CPU 0. The text is in the allocated memory. */
 const char *zpp_loader_detail(const struct zpp_loader *loader, uint32_t cpu);
 
 #endif

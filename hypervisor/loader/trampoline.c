@@ -1,19 +1,20 @@
 #include "trampoline.h"
 #include "zpp/hypercall.h"
 
-/* CR4 bits that may stay on while the core runs in the OS's place: PAE, MCE, LA57, VMXE, OSXSAVE. Off
- * are PGE, so that no global translation of the OS survives the change of page tables; PCIDE, so that
- * the core's have no tag; and all whose state belongs to the OS: CET, PKS, LASS, UINTR, FRED. */
+/* Bits of CR4 that stay set while the core runs: PAE, MCE, LA57, VMXE, OSXSAVE. Cleared are PGE,
+ * so that no global translation of the OS survives the switch of page tables; PCIDE, so that the
+ * host's translations have PCID 0; and the bits with state of the OS: CET, PKS, LASS, UINTR,
+ * FRED. */
 #define CR4_KEPT (1 << 5 | 1 << 6 | 1 << 12 | 1 << 13 | 1 << 18)
 
-/* A kernel may want more than RET, or a note for its own tools. */
+/* A kernel may need more than RET, or annotations for its tools. */
 #ifndef ZPP_ASM_RET
 #define ZPP_ASM_RET "retq"
 #endif
 #ifndef ZPP_ASM_INDIRECT_CALL_FOLLOWS
 #define ZPP_ASM_INDIRECT_CALL_FOLLOWS ""
 #endif
-#ifndef ZPP_ASM_NO_ENTRY /* an address that is taken, but not for an indirect call */
+#ifndef ZPP_ASM_NO_ENTRY /* its address is taken, but not for an indirect call */
 #define ZPP_ASM_NO_ENTRY ""
 #endif
 
@@ -45,7 +46,7 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "    movq %c[cr4](%%rdi), %%rax\n"
         "    andq %[cr4_kept], %%rax\n"
         "    movq %%rax, %%cr4\n"
-        "    movl $0xc0000080, %%ecx\n" /* IA32_EFER.NXE, which UEFI may have left off */
+        "    movl $0xc0000080, %%ecx\n" /* IA32_EFER.NXE; UEFI may not have set it */
         "    rdmsr\n"
         "    orl $0x800, %%eax\n"
         "    wrmsr\n"
@@ -57,7 +58,7 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "zpp_trampoline_leave:\n"
         "    movq %c[os_call](%%r12), %%rdi\n"
         "    movq %c[cr3](%%r12), %%rax\n"
-        "    andq $-4096, %%rax\n" /* CR4.PCIDE can only be set under PCID 0 */
+        "    andq $-4096, %%rax\n" /* CR4.PCIDE can only be set with PCID 0 */
         "    movq %%rax, %%cr3\n"
         "    lgdt %c[gdtr](%%rdi)\n"
         "    lidt %c[idtr](%%rdi)\n"
@@ -67,7 +68,7 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "    leaq 8f(%%rip), %%rax\n"
         "    pushq %%rax\n"
         "    lretq\n"
-        "8:  lldt %c[ldtr](%%rdi)\n" /* the data segments may be of the LDT */
+        "8:  lldt %c[ldtr](%%rdi)\n" /* the data segments may be in the LDT */
         "    movl %c[ss](%%rdi), %%eax\n"
         "    movw %%ax, %%ss\n"
         "    movl %c[ds](%%rdi), %%eax\n"
@@ -101,7 +102,7 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "zpp_trampoline_devirtualize:\n" SAVE_REGISTERS "    movabsq %[devirtualize], %%rax\n"
         "    cmpl $0, %c[amd](%%rdi)\n"
         "    jne 7f\n"
-        "    vmcall\n" /* does not come back here unless it is refused */
+        "    vmcall\n" /* returns only if it is refused */
         "    jmp .Lzpp_resume\n"
         "7:  vmmcall\n"
         "    jmp .Lzpp_resume\n" ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_end\n"

@@ -1,6 +1,6 @@
 /*
- * The only code that runs both on the OS's page tables and on the core's: it is mapped at the same
- * addresses in both. System V calling convention on every OS.
+ * The only code that runs both on the OS's page tables and on the host's: both map it at the same
+ * addresses. System V calling convention on every OS.
  */
 #ifndef ZPP_LOADER_TRAMPOLINE_H
 #define ZPP_LOADER_TRAMPOLINE_H
@@ -9,15 +9,15 @@
 
 #define ZPP_SYSV __attribute__((sysv_abi))
 
-/* Calls the core with call->phase. Returns call->status, or 0 (ZPP_OK) as a guest after a launch.
- * call->os must be captured, interrupts be off. */
+/* Calls the core with call->phase. Returns call->status; after a launch 0 (ZPP_OK), as a guest.
+ * Precondition: call->os is captured, interrupts are disabled. */
 ZPP_SYSV uint64_t zpp_trampoline_call(struct zpp_cpu_call *call);
 
-/* Asks the core to leave VMX or SVM operation on this CPU: ZPP_HYPERCALL_DEVIRTUALIZE. Returns an
- * enum zpp_hypercall_status. Interrupts must be off. */
+/* ZPP_HYPERCALL_DEVIRTUALIZE on this CPU. Returns an enum zpp_hypercall_status. Precondition:
+ * interrupts are disabled. */
 ZPP_SYSV uint64_t zpp_trampoline_devirtualize(struct zpp_cpu_call *call);
 
-/* Addresses, not functions: the bounds, and where the core jumps (R12 = call) to leave. */
+/* Addresses, not functions: the bounds, and the target of the core's last jump (R12 = call). */
 extern const char zpp_trampoline_start[], zpp_trampoline_end[], zpp_trampoline_leave[];
 
 #endif

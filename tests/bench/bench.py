@@ -40,11 +40,11 @@ MEMORY = 512  # MiB
 
 
 @dataclass(frozen=True)
-class Rig:
+class Platform:
     """Where something is measured, and how many instructions a CPUID exit may add there."""
 
     name: str
-    engine: EmulatorKind
+    emulator: EmulatorKind
     model: str = ""
     cpuid_goal: float | None = None
     public: bool = False  # public hypervisors were measured there
@@ -53,10 +53,10 @@ class Rig:
         return public if self.public else ""
 
 
-VTX = Rig("VT-x on Bochs", EmulatorKind.BOCHS, HASWELL, 100, public=True)
-AMDV = Rig("AMD-V on Bochs", EmulatorKind.BOCHS, RYZEN, 120)
+VTX = Platform("VT-x on Bochs", EmulatorKind.BOCHS, HASWELL, 100, public=True)
+AMDV = Platform("AMD-V on Bochs", EmulatorKind.BOCHS, RYZEN, 120)
 # whose AMD-V does not save the next RIP: the core decodes every instruction that it steps over
-AMDV_QEMU = Rig("AMD-V on QEMU", EmulatorKind.QEMU)
+AMDV_QEMU = Platform("AMD-V on QEMU", EmulatorKind.QEMU)
 
 
 def main() -> int:
@@ -86,10 +86,10 @@ def main() -> int:
 def measure(harness: Harness, program: Path) -> Iterator[Measure]:
     yield from times()
     yield from image_making(harness)
-    for rig in (VTX, AMDV):
-        yield from exit_costs(harness, program, rig)
-        yield from launch_costs(harness, program, rig)
-        yield from linux_costs(harness, rig)
+    for platform in (VTX, AMDV):
+        yield from exit_costs(harness, program, platform)
+        yield from launch_costs(harness, program, platform)
+        yield from linux_costs(harness, platform)
     yield from exit_costs(harness, program, AMDV_QEMU)
     yield from boot_time(harness)
     yield from exit_counts(harness)
@@ -146,71 +146,75 @@ _SILENT = [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
 # ---- what the core costs
 
 
-def exit_costs(harness: Harness, program: Path, rig: Rig) -> Iterator[Measure]:
-    say(f"exits, {rig.name}")
-    on = ticks(harness, program, rig, 1, hypervisor=True)
-    off = ticks(harness, program, rig, 1, hypervisor=False)
+def exit_costs(harness: Harness, program: Path, platform: Platform) -> Iterator[Measure]:
+    say(f"exits, {platform.name}")
+    on = ticks(harness, program, platform, 1, hypervisor=True)
+    off = ticks(harness, program, platform, 1, hypervisor=False)
     for key, what, goal, public in (
-        ("cpuid_plain", "a CPUID exit, plain leaf", rig.cpuid_goal, "253, 262, 282"),
-        ("cpuid_changed", "a CPUID exit, changed leaf", rig.cpuid_goal, "253, 262, 282"),
+        ("cpuid_plain", "a CPUID exit, plain leaf", platform.cpuid_goal, "253, 262, 282"),
+        ("cpuid_changed", "a CPUID exit, changed leaf", platform.cpuid_goal, "253, 262, 282"),
         ("cpuid_general", "a CPUID exit, general handler", None, ""),
         ("ipi", "an IPI", None, ""),
         ("eoi", "an EOI", None, ""),
     ):
-        name = f"instructions added by {what}, {rig.name}"
-        yield Measure(name, "ticks", on[key] - off[key], goal, rig.figures(public))
-    yield Measure(f"a hypercall, {rig.name}", "ticks", on["hypercall"])
+        name = f"instructions added by {what}, {platform.name}"
+        yield Measure(name, "ticks", on[key] - off[key], goal, platform.figures(public))
+    yield Measure(f"a hypercall, {platform.name}", "ticks", on["hypercall"])
 
 
-def launch_costs(harness: Harness, program: Path, rig: Rig) -> Iterator[Measure]:
-    say(f"load and launch, memory, {rig.name}")
+def launch_costs(harness: Harness, program: Path, platform: Platform) -> Iterator[Measure]:
+    say(f"load and launch, memory, {platform.name}")
     numbers = range(1, MOST_CPUS + 1)
-    on = [ticks(harness, program, rig, cpus, hypervisor=True) for cpus in numbers]
-    off = [ticks(harness, program, rig, cpus, hypervisor=False) for cpus in numbers]
+    on = [ticks(harness, program, platform, cpus, hypervisor=True) for cpus in numbers]
+    off = [ticks(harness, program, platform, cpus, hypervisor=False) for cpus in numbers]
     for cpus, with_, without in zip(numbers, on, off, strict=True):
         goal = 5e6 + 2e6 * (cpus - 1)
-        name = f"load and launch, {cpus} CPUs, {rig.name}"
-        public = rig.figures("23 M" if cpus == 1 else "")
+        name = f"load and launch, {cpus} CPUs, {platform.name}"
+        public = platform.figures("23 M" if cpus == 1 else "")
         yield Measure(name, "ticks", with_["start"] - without["start"], goal, public)
     pages = [values["pages"] for values in on]
     each = round((pages[-1] - pages[0]) / (MOST_CPUS - 1), 1)
-    one, more = f"with 1 CPU, {rig.name}", f"for each further CPU, {rig.name}"
-    yield Measure(f"memory kept {one}", "pages", pages[0], 256 + 16, rig.figures("1107 + 576"))
-    yield Measure(f"memory kept {more}", "pages", each, 16, rig.figures("576"))
+    one, more = f"with 1 CPU, {platform.name}", f"for each further CPU, {platform.name}"
+    yield Measure(f"memory kept {one}", "pages", pages[0], 256 + 16, platform.figures("1107 + 576"))
+    yield Measure(f"memory kept {more}", "pages", each, 16, platform.figures("576"))
 
 
 def ticks(
-    harness: Harness, program: Path, rig: Rig, cpus: int, *, hypervisor: bool
+    harness: Harness, program: Path, platform: Platform, cpus: int, *, hypervisor: bool
 ) -> dict[str, int]:
     image = harness.program_image(program, hypervisor=hypervisor)
     request = RunRequest(image, cpus=cpus, expect=("ticks: done",))
-    serial = deterministic(harness, rig, request)
+    serial = deterministic(harness, platform, request)
     return {name: int(value) for name, value in re.findall(r"^ticks: (\w+) (\d+)$", serial, re.M)}
 
 
 # ---- what Linux notices
 
 
-def linux_costs(harness: Harness, rig: Rig) -> Iterator[Measure]:
+def linux_costs(harness: Harness, platform: Platform) -> Iterator[Measure]:
     for cpus, runs, goal, public in (
         (1, 1, 0.5, "+0.2, +3.0"),
         (MOST_CPUS, LINUX_RUNS, 2.0, "+9.6"),
     ):
-        say(f"Linux with {cpus} CPUs, bare and on zpp, {rig.name}")
-        bare = statistics.median(linux(harness, rig, cpus, hypervisor=False) for _ in range(runs))
-        held = statistics.median(linux(harness, rig, cpus, hypervisor=True) for _ in range(runs))
-        name = f"Linux to power-off, {cpus} CPUs, {rig.name}"
+        say(f"Linux with {cpus} CPUs, bare and on zpp, {platform.name}")
+        bare = statistics.median(
+            linux(harness, platform, cpus, hypervisor=False) for _ in range(runs)
+        )
+        held = statistics.median(
+            linux(harness, platform, cpus, hypervisor=True) for _ in range(runs)
+        )
+        name = f"Linux to power-off, {cpus} CPUs, {platform.name}"
         yield Measure(f"{name}, bare", "ticks", bare)
         yield Measure(f"{name}, on zpp", "ticks", held)
         percent = round((held / bare - 1) * 100, 2)
-        wanted = goal if rig.public else None
-        yield Measure(f"{name}, added", "%", percent, wanted, rig.figures(public))
+        wanted = goal if platform.public else None
+        yield Measure(f"{name}, added", "%", percent, wanted, platform.figures(public))
 
 
-def linux(harness: Harness, rig: Rig, cpus: int, *, hypervisor: bool) -> int:
+def linux(harness: Harness, platform: Platform, cpus: int, *, hypervisor: bool) -> int:
     image = harness.linux_image("zpp.ticks=1", hypervisor=hypervisor)
     found = re.search(
-        r"^TSC (\d+)$", deterministic(harness, rig, RunRequest(image, cpus=cpus)), re.M
+        r"^TSC (\d+)$", deterministic(harness, platform, RunRequest(image, cpus=cpus)), re.M
     )
     if found is None:
         raise BenchError(f"Linux printed no TSC; see {harness.log}")
@@ -238,9 +242,9 @@ def until_init(harness: Harness, *, hypervisor: bool) -> tuple[float, float]:
     """Seconds of the clock, and of all CPUs that worked for it; others' load shows less there."""
     image = harness.linux_image(hypervisor=hypervisor)
     request = RunRequest(image, cpus=MOST_CPUS, expect=(r"^zpp-guest: Linux",))
-    engine = choose(AMDV_QEMU.engine)
+    emulator = choose(AMDV_QEMU.emulator)
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    seconds = harness.boot_unchecked(request, engine).require().seconds
+    seconds = harness.boot_unchecked(request, emulator).require().seconds
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     return seconds, after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
 
@@ -251,15 +255,15 @@ def exit_counts(harness: Harness) -> Iterator[Measure]:
     file = harness.folder / "memory"
     debug = Debug(extra=qemu_arguments(file, MEMORY))
     request = RunRequest(harness.linux_image(), cpus=MOST_CPUS, memory=MEMORY, debug=debug)
-    harness.boot_unchecked(request, choose(AMDV_QEMU.engine)).require()
+    harness.boot_unchecked(request, choose(AMDV_QEMU.emulator)).require()
     for reason, count in exits(file, MOST_CPUS).most_common():
         name = f"exits of a Linux boot, {MOST_CPUS} CPUs, {AMDV_QEMU.name}, {reason}"
         yield Measure(name, "exits", count)
 
 
-def deterministic(harness: Harness, rig: Rig, request: RunRequest) -> str:
-    request = replace(request, cpu_model=rig.model, debug=Debug(deterministic=True))
-    return harness.boot_unchecked(request, choose(rig.engine)).require().serial
+def deterministic(harness: Harness, platform: Platform, request: RunRequest) -> str:
+    request = replace(request, cpu_model=platform.model, debug=Debug(deterministic=True))
+    return harness.boot_unchecked(request, choose(platform.emulator)).require().serial
 
 
 def compile_program(folder: Path, edk2: Path, toolchain: Path) -> Path:

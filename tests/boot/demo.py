@@ -26,7 +26,7 @@ def succeeded(log: GuestLog, cpus: int) -> bool:
     return launched and used and seen and log.done and not log.failures
 
 
-def summary(log: GuestLog, cpus: int, engine: str, seconds: float) -> str:
+def summary(log: GuestLog, cpus: int, emulator: str, seconds: float) -> str:
     """The result in one line."""
     if log.virtualized:
         vendor = " and ".join(sorted(set(log.virtualized.values())))
@@ -34,18 +34,18 @@ def summary(log: GuestLog, cpus: int, engine: str, seconds: float) -> str:
     else:
         zpp = f"zpp did not start ({log.no_hypervisor or 'it printed no reason'})"
     linux = f"Linux {log.linux_release}" if log.linux_release else "no Linux"
-    return f"{zpp}, and {linux} on {log.cpu_count} CPUs ({engine}, {seconds:.0f} s)."
+    return f"{zpp}, and {linux} on {log.cpu_count} CPUs ({emulator}, {seconds:.0f} s)."
 
 
 def run(image: Path, cpus: int, kind: EmulatorKind) -> int:
     """Boots, with the serial port on the terminal; returns the exit code."""
-    engine = choose(kind)
-    machine = f"{cpus} CPUs of model {engine.default_model}"
-    print(f"Booting {image} on {engine.description}; {machine}", flush=True)
+    emulator = choose(kind)
+    machine = f"{cpus} CPUs of model {emulator.default_model}"
+    print(f"Booting {image} on {emulator.description}; {machine}", flush=True)
     request = RunRequest(image, cpus=cpus, timeout=TIME_LIMIT)
-    result = boot(request, engine, lambda text: print(text, end="", flush=True))
+    result = boot(request, emulator, lambda text: print(text, end="", flush=True))
     log = parse_log(result.serial)
-    line = summary(log, cpus, engine.description.partition(" ")[0], result.seconds)
+    line = summary(log, cpus, emulator.description.partition(" ")[0], result.seconds)
     if result.reason is ExitReason.POWER_OFF and succeeded(log, cpus):
         print(f"\nPassed: {line}")
         return 0
@@ -56,8 +56,8 @@ def run(image: Path, cpus: int, kind: EmulatorKind) -> int:
     return 1
 
 
-def engine_kind(word: str) -> EmulatorKind:
-    """The engine of that name, `auto` for ""; raises UsageError for an unknown name."""
+def emulator_kind(word: str) -> EmulatorKind:
+    """The emulator of that name, `auto` for ""; raises UsageError for an unknown name."""
     names = [kind.value for kind in EmulatorKind]
     if word and word not in names:
         raise UsageError(f"ENGINE must be {', '.join(names[:-1])} or {names[-1]}, not '{word}'")
@@ -67,7 +67,7 @@ def engine_kind(word: str) -> EmulatorKind:
 def main() -> int:
     image = Path(sys.argv[1])
     try:
-        return run(image, CPUS, engine_kind(sys.argv[2] if len(sys.argv) > 2 else ""))
+        return run(image, CPUS, emulator_kind(sys.argv[2] if len(sys.argv) > 2 else ""))
     except ZppError as error:
         print(f"make run: {error}", *error.details, sep="\n", file=sys.stderr)
         return error.exit_code

@@ -38,13 +38,13 @@ class Pc:
 
     model: str
     cpus: int
-    engine: EmulatorKind = EmulatorKind.BOCHS
+    emulator: EmulatorKind = EmulatorKind.BOCHS
     machine: Machine | None = None
     vendor: str = "Intel VT-x"
 
     def __str__(self) -> str:
         chipset = f"-{self.machine.value}" if self.machine else ""
-        return f"{self.model}-{self.cpus}-{self.engine.value}{chipset}"
+        return f"{self.model}-{self.cpus}-{self.emulator.value}{chipset}"
 
 
 def qemu_pc(model: str, cpus: int, machine: Machine = Machine.Q35) -> Pc:
@@ -123,9 +123,9 @@ class Harness:
         except ZppError as error:
             pytest.fail("\n".join((str(error), *error.details, f"log: {self.log}")), pytrace=False)
 
-    def boot_unchecked(self, request: RunRequest, engine: Emulator) -> BootResult:
+    def boot_unchecked(self, request: RunRequest, emulator: Emulator) -> BootResult:
         """As `boot`, but neither fails the test nor handles errors."""
-        return boot(self.with_defaults(request), engine)
+        return boot(self.with_defaults(request), emulator)
 
     def with_defaults(self, request: RunRequest) -> RunRequest:
         """Adds the log and the time limit to a request."""

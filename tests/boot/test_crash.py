@@ -48,7 +48,7 @@ def broken_harness(harness: Harness) -> Harness:
 def test_report_leads_to_the_source(harness: Harness, pc: Pc) -> None:
     image = broken_harness(harness).program_image(harness.build_directory / "ZppBoot.efi")
     request = replace(harness.request(pc, image), expect=(r"^zpp: CPU 0 stopped$",))
-    serial = harness.boot(request, pc.engine).serial
+    serial = harness.boot(request, pc.emulator).serial
     config = load()
     symbols = harness.build_directory / "hypervisor.debug.elf"
     assert f"zpp: report of build {build_id(symbols)[:12]}\n" in serial

@@ -23,7 +23,7 @@ def verdict(
     cmdline = f"expect={expected} cpus={pc.cpus} {words}".strip()
     image = harness.program_image(program, hypervisor=hypervisor, cmdline=cmdline)
     request = replace(harness.request(pc, image), expect=(VERDICT,), debug=Debug(extra=extra))
-    serial = harness.boot(request, pc.engine).serial
+    serial = harness.boot(request, pc.emulator).serial
     found = re.search(VERDICT, serial, re.MULTILINE)
     assert found is not None
     return "\n".join([found[1], *re.findall(r"^FAIL: .+$", serial, re.MULTILINE)])

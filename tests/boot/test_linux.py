@@ -42,7 +42,9 @@ def assert_last_cpu_came_online_again(log: GuestLog, hypervisor: str) -> None:
 
 @pytest.mark.parametrize("pc", [*VTX, *AMDV], ids=str)
 def test_linux_runs_on_every_cpu(harness: Harness, pc: Pc) -> None:
-    log = parse_log(harness.run_to_power_off(harness.request(pc, harness.linux_image()), pc.engine))
+    log = parse_log(
+        harness.run_to_power_off(harness.request(pc, harness.linux_image()), pc.emulator)
+    )
     assert_zpp_runs_on_every_cpu(log, pc)
     assert_linux_ran_well(log)
     if pc.cpus > 1:
@@ -53,7 +55,7 @@ def test_linux_runs_on_every_cpu(harness: Harness, pc: Pc) -> None:
 def test_build_without_optimization(harness: Harness, pc: Pc) -> None:
     log = parse_log(
         harness.run_to_power_off(
-            harness.request(pc, harness.linux_image(driver="unoptimized")), pc.engine
+            harness.request(pc, harness.linux_image(driver="unoptimized")), pc.emulator
         )
     )
     assert_zpp_runs_on_every_cpu(log, pc)
@@ -64,7 +66,7 @@ def test_build_without_optimization(harness: Harness, pc: Pc) -> None:
 @pytest.mark.parametrize("pc", [Pc(HASWELL, 4), qemu_pc(EPYC, 4)], ids=str)
 def test_stress(harness: Harness, pc: Pc) -> None:
     serial = harness.run_to_power_off(
-        harness.request(pc, harness.linux_image("zpp.stress=5")), pc.engine
+        harness.request(pc, harness.linux_image("zpp.stress=5")), pc.emulator
     )
     assert_zpp_runs_on_every_cpu(parse_log(serial), pc)
     assert_linux_ran_well(parse_log(serial))
@@ -75,7 +77,7 @@ def test_stress(harness: Harness, pc: Pc) -> None:
 @pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu_pc(EPYC, 2)], ids=str)
 def test_reboot(harness: Harness, pc: Pc) -> None:
     image = harness.linux_image("zpp.action=reboot zpp.offline=0")
-    first, second = parse_boots(harness.run_to_power_off(harness.request(pc, image), pc.engine))
+    first, second = parse_boots(harness.run_to_power_off(harness.request(pc, image), pc.emulator))
     for log in (first, second):
         assert_zpp_runs_on_every_cpu(log, pc)
         assert log.failures == ()

@@ -70,7 +70,7 @@ def run(
         cmdline=f"{CMDLINE} {MORE_WORDS} zpp.steps={steps} zpp.next={then} {words}".strip(),
         hypervisor=False,
     )
-    serial = harness.run_to_power_off(harness.request(pc, image), pc.engine)
+    serial = harness.run_to_power_off(harness.request(pc, image), pc.emulator)
     assert "zpp-guest: done" in serial
     starts = 2 if then else 1
     assert serial.count("zpp-guest: Linux ") == starts, "Linux restarted unexpectedly"

@@ -39,7 +39,7 @@ def test_one_iso_starts_from_optical_media_and_from_usb(harness: Harness, medium
     )
     make_image(options)
     log = parse_log(
-        harness.run_to_power_off(replace(harness.request(PC, image), medium=medium), PC.engine)
+        harness.run_to_power_off(replace(harness.request(PC, image), medium=medium), PC.emulator)
     )
     assert_zpp_runs_on_every_cpu(log, PC)
     assert_linux_ran_well(log)
@@ -49,7 +49,7 @@ def test_uki(harness: Harness) -> None:
     kernel, initrd = guest(harness)
     uki = make_uki(harness.folder / "guest.efi", kernel, initrd, f"{CMDLINE} zpp.offline=0")
     log = parse_log(
-        harness.run_to_power_off(harness.request(PC, harness.program_image(uki)), PC.engine)
+        harness.run_to_power_off(harness.request(PC, harness.program_image(uki)), PC.emulator)
     )
     assert_zpp_runs_on_every_cpu(log, PC)
     assert_linux_ran_well(log)

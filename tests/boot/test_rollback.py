@@ -16,5 +16,7 @@ VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"
 def test_launch_is_rolled_back(harness: Harness, pc: Pc) -> None:
     program = harness.build_directory / "ZppRollbackTest.efi"
     image = harness.program_image(program, hypervisor=False, cmdline="")
-    serial = harness.boot(replace(harness.request(pc, image), expect=(VERDICT,)), pc.engine).serial
+    serial = harness.boot(
+        replace(harness.request(pc, image), expect=(VERDICT,)), pc.emulator
+    ).serial
     assert "ZPP-TEST: PASS" in serial, serial

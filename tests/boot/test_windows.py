@@ -38,7 +38,9 @@ def test_driver_on_a_machine(harness: Harness, pc: Pc) -> None:
             Addition(build / "ZppGuestTest.efi", "EFI/zpp/guest.efi"),
         ),
     )
-    serial = harness.boot(replace(harness.request(pc, image), expect=(VERDICT,)), pc.engine).serial
+    serial = harness.boot(
+        replace(harness.request(pc, image), expect=(VERDICT,)), pc.emulator
+    ).serial
     starts = re.findall(
         r"^Result: (.*)\nDriverEntry: (.*)$", serial.replace("\r", ""), re.MULTILINE
     )

@@ -108,7 +108,7 @@ def test_make_takes_a_manifest_and_arguments_override_it(build_dir: Path, tmp_pa
         ({"sector_size": 520}, UsageError, "sector_size: expected 512 or 4096"),
         ({"kernel": "none"}, InputError, "none: does not exist"),
         ({"cmdline": "quiet"}, UsageError, "cmdline: works only with --kernel"),
-        ({"partitions": [("x", "lin")]}, UsageError, "partitions: there is no type"),
+        ({"partitions": [("x", "lin")]}, UsageError, "partitions: unknown partition type 'lin'"),
         ({"bmap": "none/x"}, OutputError, "none/x: its directory does not exist"),
     ],
 )

@@ -141,6 +141,7 @@ def test_incomplete_root_is_made_again(machine: Machine) -> None:
     assert len(machine.calls) == 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"layout": 0}'])
 def test_marker_of_another_version(machine: Machine, text: str) -> None:
     bochs_install.install(machine.root)

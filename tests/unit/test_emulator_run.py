@@ -201,6 +201,7 @@ def test_interrupted_run_ends_the_emulator_and_keeps_the_logs(
     assert left_behind(request_) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
 def test_no_emulator_survives_zpp_image(
     request_: RunRequest, tmp_path: Path, number: signal.Signals

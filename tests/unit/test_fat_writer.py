@@ -71,6 +71,7 @@ def judge(image: Path, files: Mapping[str, bytes], volume: Volume, tmp_path: Pat
     assert oracles.pyfatfs_files(image) == dict(files)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("sectors", "sector_size", "kind"),
     [

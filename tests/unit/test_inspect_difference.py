@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import oracles
@@ -13,7 +14,9 @@ from test_inspect import make
 
 from efi_image.cli.main import main
 from efi_image.formats.disk import open_disk
-from efi_image.inspect.difference import CompareOptions, compare_disks
+from efi_image.formats.pe.authenticode import SignatureFacts
+from efi_image.inspect.difference import CompareOptions, compare_disks, compare_pe
+from efi_image.inspect.pe import pe_facts
 
 Capture = pytest.CaptureFixture[str]
 
@@ -85,6 +88,17 @@ def test_differences_of_programs(tmp_path: Path, build_dir: Path, capsys: Captur
     assert "section .text" in capsys.readouterr().out
     assert diff(tmp_path / "old.efi", tmp_path / "old.efi") == 0
     assert diff(tmp_path / "old.efi", one) == 3
+
+
+def test_differences_of_signatures() -> None:
+    unsigned = pe_facts([make_pe()], "x.efi")
+    first = SignatureFacts("CN=zpp", "CN=root", "sha256", "12ab", True, True)
+    signed = replace(
+        unsigned, signatures=(first, SignatureFacts("", "", "", "", False, False, "x"))
+    )
+    (difference,) = compare_pe("x.efi", unsigned, signed)
+    assert (difference.what, difference.old) == ("signatures", "")
+    assert difference.new == "CN=zpp (sha256 12ab), cannot be parsed"
 
 
 def test_differences_of_tables(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:

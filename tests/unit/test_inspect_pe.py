@@ -62,6 +62,7 @@ def test_text_sections() -> None:
     assert pe.texts == {".cmdline": "quiet"}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 511, 5000, 100_001])
 @pytest.mark.parametrize("piece", [512, 1 << 20])
 def test_checksum_is_that_of_pefile(size: int, piece: int) -> None:

@@ -145,9 +145,9 @@ Bad = Callable[[Path, Path], list[str]]
         (bad_kernel_folder, 3, "is a directory"),
         (bad_initrd_alone, 2, "--initrd: works only with --kernel"),
         (bad_cmdline_alone, 2, "--cmdline: works only with --kernel"),
-        (bad_cmdline, 2, "cmdline: 'a\\nb' cannot stand in zpp.conf"),
-        (bad_name, 3, "/EFI/what?.efi: FAT cannot hold the name 'what?.efi': it contains '?'"),
-        (bad_name_in_folder, 3, "FAT cannot hold the name 'a:b'"),
+        (bad_cmdline, 2, "cmdline: 'a\\nb' is not allowed in zpp.conf"),
+        (bad_name, 3, "/EFI/what?.efi: FAT does not allow the name 'what?.efi': it contains '?'"),
+        (bad_name_in_folder, 3, "FAT does not allow the name 'a:b'"),
         (bad_backslash, 3, "it contains '\\\\'"),
         (bad_unicode_name, 3, "is not valid Unicode"),
         (

@@ -41,6 +41,7 @@ def merged(
     return found, wanted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch", [1, 2, 3, 1 << 15])
 @pytest.mark.parametrize("seed", range(3))
 def test_all_names_of_both_in_order(

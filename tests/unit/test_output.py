@@ -140,6 +140,7 @@ def test_full_disk(tmp_path: Path, form: OutputFormat, monkeypatch: pytest.Monke
 # ---- virtual disks
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", DISKS)
 def test_virtual_disks(tmp_path: Path, raw: bytes, form: OutputFormat) -> None:
     file = tmp_path / f"a:b.{form.value}"

@@ -65,6 +65,7 @@ def test_damaged_bytes(name: str, data: st.DataObject) -> None:
         refused(target, data.draw(damaged(target)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", list(TARGETS))
 @settings(deadline=None, max_examples=10)
 @given(st.data())

@@ -25,16 +25,17 @@ FILES = (
     "tests/conftest.py",
     "docs/reference/verify.md",
 )
-# What tests/host/test_handle.cpp needs of the host tests and of the core.
+# The host tests that the recipe changes, and what they need of the fakes and of the core.
 OBJECTS = (
-    "main", "test_handle", "fake_core", "fake_registers", "fake_windows", "core/core/log",
-    "core/core/machine", "core/emulate/control", "core/emulate/cpuid", "core/emulate/hypercall",
-    "core/emulate/msr", "core/lib/format", "core/paging/mtrr",
+    "main", "test_handle", "test_vmx_capabilities", "fake_core", "fake_msrs", "fake_registers", "fake_windows",
+    "core/core/log", "core/core/machine", "core/emulate/control", "core/emulate/cpuid",
+    "core/emulate/hypercall", "core/emulate/msr", "core/lib/format", "core/paging/mtrr",
+    "core/vmx/capabilities",
 )  # fmt: skip
 # A sentence that ends with what to do, and the block of code to do it with.
 STEP = re.compile(
     r"(?:New file \*\*(?P<new>[^*]+)\*\*|"
-    r"In `(?P<file>[^`]+)`, (?P<where>above|below) `(?P<anchor>.+?)`):\s*\n\n"
+    r"In `(?P<file>[^`]+)`, (?P<where>above|below|instead of)\s+`(?P<anchor>.+?)`):\n\n"
     r"(?P<indent> *)```\w+\n(?P<code>.*?)^ *```$",
     re.DOTALL | re.MULTILINE,
 )
@@ -57,18 +58,19 @@ def follow(text: str, root: Path) -> list[Path]:
             assert not path.exists()
             path.write_text(code)
         else:
-            insert(path, step["anchor"], code, is_below=step["where"] == "below")
+            insert(path, step["where"], step["anchor"], code)
         changed.append(path)
     assert len(changed) == text.count("```cpp\n") + text.count("```python\n")
     return changed
 
 
-def insert(path: Path, anchor: str, code: str, *, is_below: bool) -> None:
-    """Put code above or below the one line that ends with `anchor`."""
+def insert(path: Path, where: str, anchor: str, code: str) -> None:
+    """Put code above, below or instead of the one line that ends with `anchor`."""
     lines = path.read_text().splitlines(keepends=True)
     found = [number for number, line in enumerate(lines) if line.strip().endswith(anchor)]
     assert len(found) == 1, f"{path}: {len(found)} lines end with {anchor}"
-    lines.insert(found[0] + is_below, code)
+    first = found[0] + (where == "below")
+    lines[first : first + (where == "instead of")] = [code]
     path.write_text("".join(lines))
 
 
@@ -118,7 +120,7 @@ def test_exit_handler(copy: Path) -> None:
     toolchain = load().values()["TOOLCHAIN"]
     names = " ".join(str(path) for path in changed)
     run(f"{toolchain}/clang-format --dry-run --Werror {names}", copy)
-    # the whole core, and of the host tests the one that the recipe adds to; the fastest build
+    # the whole core, and of the host tests those that the recipe changes; the fastest build
     flags = f"TOOLCHAIN={toolchain} OUT={copy}/out OPTIMIZE_release=-O0"
     run(f"make -j2 -C hypervisor {flags}", copy)
     objects = " ".join(f"{copy}/out/host-tests/{name}.o" for name in OBJECTS)

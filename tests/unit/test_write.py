@@ -29,7 +29,7 @@ from efi_image.errors import (
 from efi_image.flash.chunker import GRAIN
 from efi_image.flash.options import Phase, WriteOptions
 from efi_image.flash.session import Session
-from efi_image.flash.source import open_source, part_of
+from efi_image.flash.source import open_source
 from efi_image.flash.target import open_file
 
 __all__ = ["image"]
@@ -142,7 +142,7 @@ def test_parts_of_a_packed_image(image: Path, tmp_path: Path) -> None:
     data = image.read_bytes()
     with open_source(pack(image, "zst")) as source:
         for offset, count in ((0, 10), (MIB - 3, 3 * MIB), (SIZE - 5, 5)):
-            assert part_of(source, offset, count) == data[offset : offset + count]
+            assert source.part(offset, count) == data[offset : offset + count]
 
 
 class Told:

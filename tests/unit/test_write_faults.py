@@ -112,6 +112,7 @@ def test_what_could_not_be_cleared_is_said(
     assert boots(stick)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["gz", "qcow2"])
 def test_a_wrong_byte_of_a_packed_image_is_found(form: str, image: Path, tmp_path: Path) -> None:
     stick = old_stick(tmp_path, SIZE)

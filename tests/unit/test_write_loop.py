@@ -85,6 +85,7 @@ def test_large_sectors(attach: Attach, tmp_path: Path) -> None:
         assert table.backup.header.my_lba == medium.size // 4096 - 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("abilities", [Abilities(True), Abilities(False, 4096), Abilities()])
 def test_old_content_is_gone_by_any_means(
     attach: Attach, tmp_path: Path, abilities: Abilities

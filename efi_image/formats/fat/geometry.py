@@ -198,7 +198,7 @@ def choose(
     fits: Callable[[Layout], bool],
     kind: FatType | None = None,
 ) -> Layout | None:
-    """The best layout of a volume of that size that has room for what it must hold, if any."""
+    """The best layout of a volume of that size that has room for the files, if any."""
     return next(filter(fits, candidates(sectors, sector_size, kind)), None)
 
 

@@ -1,4 +1,4 @@
-"""Names on FAT: which it can hold, and 8.3 aliases.
+"""Names on FAT: which are allowed, and 8.3 aliases.
 
 Microsoft, FAT: General Overview of On-Disk Format 1.03, "Name Limits and Character Sets" and
 "Naming Conventions and Long Names"; names of devices are those that Windows reserves.
@@ -24,7 +24,7 @@ _DEVICES = frozenset({"CON", "PRN", "AUX", "NUL", "COM", "LPT"})  # what such na
 
 
 def fault_of(name: str) -> str:
-    """Why FAT cannot hold this name of a file or directory; '' if it can."""
+    """Why FAT does not allow this name of a file or directory; '' if it does."""
     if not name:
         return "is empty"
     try:
@@ -51,10 +51,10 @@ def parse_path(text: str) -> tuple[str, ...]:
 
 
 def check_name(name: str, where: str) -> str:
-    """The name of the file or directory at `where`; raises FatNameError if FAT cannot hold it."""
+    """The name of the file or directory at `where`; raises FatNameError if it is not allowed."""
     fault = fault_of(name)
     if fault:
-        raise FatNameError(f"FAT cannot hold the name '{name}': it {fault}", where=where)
+        raise FatNameError(f"FAT does not allow the name '{name}': it {fault}", where=where)
     return name
 
 

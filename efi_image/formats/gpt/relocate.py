@@ -79,8 +79,8 @@ def notes(head: bytes, sector_size: int) -> tuple[str, ...]:
         return ()
     return (
         f"the partition table counts sectors of {sector_size} bytes now, but file systems made for "
-        f"sectors of {found[1]} are as they were: firmware may read them, Linux may not; "
-        f"better make the image with --sector-size {sector_size}",
+        f"sectors of {found[1]} are as they were: some firmware reads them, Linux does not; "
+        f"make the image with --sector-size {sector_size}",
     )
 
 

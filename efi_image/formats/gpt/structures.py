@@ -210,7 +210,7 @@ class GptCopy:
 
 @dataclass(frozen=True, slots=True)
 class Gpt:
-    """What there is of a GUID partition table; at least one of its two copies."""
+    """A GUID partition table: at least one of its two copies."""
 
     sector_size: int
     primary: GptCopy | None

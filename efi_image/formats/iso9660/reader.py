@@ -192,7 +192,7 @@ class IsoVolume:
             yield from self.medium.chunks(block * SECTOR, size)
 
     def same_name(self, one: str, other: str) -> bool:
-        """Plain and Joliet names differ by more than case; Rock Ridge's by case, too."""
+        """Plain and Joliet names differ by more than case; Rock Ridge's by case as well."""
         return one == other if self._rock_ridge else one.casefold() == other.casefold()
 
     def boot_entries(self) -> tuple[BootEntry, ...]:

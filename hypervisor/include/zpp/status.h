@@ -1,21 +1,21 @@
 /*
- * What a phase of the core or a step of a loader can answer. Plain C: shared by the core and by
- * every loader. Zero is success.
+ * Status of a phase of the core or a step of a loader; 0 is success. Plain C: shared by the core
+ * and all loaders.
  */
 #ifndef ZPP_STATUS_H
 #define ZPP_STATUS_H
 
 enum zpp_status {
     ZPP_OK = 0,
-    ZPP_BAD_ELF,       /* hypervisor.elf is not the static PIE the loader expects */
-    ZPP_BAD_BOOT_INFO, /* magic, version or size of boot_info differ: loader and core do not match */
-    ZPP_NO_MEMORY,     /* the memory ranges hold fewer pages than zpp_loader_pages() asked for */
-    ZPP_NO_VIRTUALIZATION,  /* CPUID shows neither VT-x nor AMD-V */
-    ZPP_LOCKED_BY_FIRMWARE, /* VT-x or AMD-V is there, but locked off by the firmware */
-    ZPP_IN_USE,             /* another hypervisor holds this CPU's VT-x or AMD-V already */
+    ZPP_BAD_ELF,           /* hypervisor.elf is not a static PIE as the loader expects */
+    ZPP_BAD_BOOT_INFO,     /* boot_info of another version: loader and core do not match */
+    ZPP_NO_MEMORY,         /* the memory ranges have fewer pages than zpp_loader_pages() returned */
+    ZPP_NO_VIRTUALIZATION, /* CPUID shows neither VT-x nor AMD-V */
+    ZPP_LOCKED_BY_FIRMWARE, /* the firmware has disabled VT-x or AMD-V and locked the setting */
+    ZPP_IN_USE,             /* another hypervisor uses VT-x or AMD-V on this CPU */
     ZPP_MISSING_FEATURE, /* the CPU lacks a control that zpp needs; zpp_cpu_call.detail names it */
-    ZPP_ENTRY_FAILED,    /* VM entry was refused; zpp_cpu_call.detail says why */
-    ZPP_BAD_CALL,        /* a phase was called out of order, or for a CPU that is not there */
+    ZPP_ENTRY_FAILED,    /* VM entry failed; zpp_cpu_call.detail says why */
+    ZPP_BAD_CALL,        /* a phase was called out of order, or for a CPU that does not exist */
     ZPP_STATUS_COUNT
 };
 

@@ -7,14 +7,14 @@
 namespace zpp {
 namespace {
 
-// Reports come one after the other; a CPU that crashes in its own report stops at once.
+// One report at a time; a CPU that crashes in its own report stops at once.
 constinit Spinlock report_lock;
 constinit const Vcpu* volatile reporting = nullptr;
 
 extern "C" const char zpp_image_start[], zpp_image_end[];
 extern "C" const u8 zpp_build_id_note[];
 
-// The offline symbolizer compares the start of the build ID.
+// `zpp-image symbolize` compares this start of the build ID.
 void report_build()
 {
     constexpr unsigned header_size = 16; // three sizes and "GNU"
@@ -50,7 +50,7 @@ void end_report()
     x86::halt_forever();
 }
 
-// GuestRegisters and ExceptionFrame name their registers alike.
+// Registers: GuestRegisters or ExceptionFrame.
 template <class Registers> void report_registers(const Registers& r)
 {
     log::line("zpp:   rax {x} rbx {x} rcx {x} rdx {x}", r.rax, r.rbx, r.rcx, r.rdx);
@@ -68,7 +68,7 @@ void report_history(const Vcpu& vcpu)
     }
 }
 
-// Return addresses on the host's stack, relative to the ELF file, for an offline symbolizer.
+// Return addresses on the host's stack, relative to the ELF file, for `zpp-image symbolize`.
 void report_backtrace(u64 rbp)
 {
     const auto start = reinterpret_cast<u64>(zpp_image_start);

@@ -1,11 +1,11 @@
-// General registers of the guest in the order in which the exit stubs push them, lowest address first.
-// RSP is in the control block.
+// The guest's general registers as the exit stubs push them, lowest address first. RSP is in the
+// control block.
 #pragma once
 #include "lib/types.hpp"
 
 namespace zpp {
 
-// What a C++ function may change (and RBX, for CPUID).
+// Those that a C++ function may clobber, and RBX, which CPUID writes.
 struct ScratchRegisters {
     u64 r11, r10, r9, r8, rdi, rsi, rbx, rdx, rcx, rax;
 };
@@ -25,7 +25,7 @@ struct GuestRegisters {
 static_assert(sizeof(GuestRegisters) == 15 * 8);
 static_assert(sizeof(GuestRegisters) - offsetof(GuestRegisters, r11) == sizeof(ScratchRegisters));
 
-// Position of each register in GuestRegisters, by its number in instructions: 0 = RAX ... 15 = R15.
+// Index into GuestRegisters by register number, as instructions encode it: 0 = RAX ... 15 = R15.
 constexpr u8 not_pushed = 0xff; // RSP
 inline constexpr u8 register_position[16] = {14, 13, 12, 11, not_pushed, 4, 10, 9,
                                              8,  7,  6,  5,  3,          2, 1,  0};

@@ -1,5 +1,5 @@
-// Exceptions and NMIs in the host: a fault in a safe.hpp instruction is fixed up, an NMI is kept for
-// the guest, anything else is a crash.
+// Exceptions and NMIs in the host: a fault of a safe.hpp instruction becomes its result, an NMI is
+// kept for the guest, anything else is a crash.
 #include "core/crash.hpp"
 #include "core/vcpu.hpp"
 #include "core/virt.hpp"
@@ -26,8 +26,9 @@ void zpp_on_exception(x86::ExceptionFrame& frame)
         return on_nmi(current_vcpu());
     if (frame.vector == x86::vector_general_protection && x86::fix_up(frame))
         return;
-    // The host never single-steps and sets no breakpoints. Bochs raises the guest's single-step trap
-    // here if the stepped instruction caused the #VMEXIT; the exit handler injects the guest's own.
+    // The host never single-steps and sets no breakpoints. Bochs raises the guest's single-step
+    // trap here if the stepped instruction caused the #VMEXIT; the exit handler injects the guest's
+    // own.
     if (frame.vector == x86::vector_debug && !has(x86::Rflags{frame.rflags}, x86::Rflags::tf))
         return;
     if (frame.vector == x86::vector_security && vendor().on_security_exception(current_vcpu()))

@@ -1,5 +1,5 @@
-/* [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target): leaves the core for boot_info.trampoline_leave
- * with R12 = call. */
+/* [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target): jumps to
+ * boot_info.trampoline_leave with R12 = call. */
     .text
     .globl zpp_jump_to_loader
     .type zpp_jump_to_loader, @function

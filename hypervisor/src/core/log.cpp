@@ -10,13 +10,13 @@ constinit char ring[ring_size] = {};
 constinit u64 written = 0;
 constinit u16 serial_port = 0;
 
-// PC16550D data sheet: line status register, transmitter holding register empty.
+// PC16550D data sheet: line status register; transmitter holding register empty.
 constexpr u16 line_status = 5;
 constexpr u8 transmitter_empty = 0x20;
 
 void send(char character)
 {
-    // A UART that is not there reads as all ones; one that hangs must not hang the host.
+    // A missing UART reads as ones; one that hangs must not hang the host.
     for (unsigned tries = 0; tries < 100'000; ++tries)
         if (x86::in8(serial_port + line_status) & transmitter_empty)
             break;

@@ -1,4 +1,4 @@
-// The log: a ring in memory that a hypercall reads, and a serial port for whoever watches.
+// The log: a ring buffer that a hypercall reads, and a serial port.
 #pragma once
 #include "lib/format.hpp"
 #include "lib/types.hpp"
@@ -7,10 +7,10 @@ namespace zpp::log {
 
 constexpr u64 ring_size = 16 * 1024;
 
-// port: I/O port of a 16550 UART that the firmware has set up, 0 for none.
+// port: I/O port of a 16550 UART that the firmware has initialized; 0 for none.
 void set_serial_port(u16 port);
 
-// One line; see format() for the placeholders. The line's end is added.
+// Writes one line and its newline; see format() for the placeholders.
 void write_line(const char* pattern, const FormatArgument* arguments, std::size_t count);
 
 template <class... Arguments> void line(const char* pattern, Arguments... arguments)
@@ -19,14 +19,14 @@ template <class... Arguments> void line(const char* pattern, Arguments... argume
     write_line(pattern, list, sizeof...(arguments));
 }
 
-// From a crash: whoever holds the lock will not let it go any more.
+// For a crash: the holder of the lock may be stopped.
 void break_lock();
 
-// Bytes written since the start, and the position of the oldest byte the ring still holds.
+// Positions count all bytes since the start: the next byte, and the oldest byte still in the ring.
 u64 end();
 u64 begin();
 
-// Copies `size` bytes from `position` on, zeros past the end. Precondition: position >= begin().
+// Copies `size` bytes from `position`, zeros beyond the end. Precondition: position >= begin().
 void read(u64 position, char* to, std::size_t size);
 
 } // namespace zpp::log

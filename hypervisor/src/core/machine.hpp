@@ -1,5 +1,4 @@
-// What all CPUs share: the memory the loader gave, how many CPUs there are, whether the core may
-// still leave.
+// What all CPUs share: the core's memory, the number of CPUs, whether the launch is committed.
 #pragma once
 #include "core/vcpu.hpp"
 #include "lib/address.hpp"
@@ -9,7 +8,7 @@ namespace zpp {
 
 class Machine {
 public:
-    // Takes over boot_info, which lies in the core's own memory. False if it is not of this version.
+    // Keeps boot_info, which is in the core's memory. Returns false if its version is another one.
     [[nodiscard]] bool adopt(const zpp_boot_info* info);
 
     u32 cpu_count() const { return info_->cpu_count; }
@@ -17,14 +16,14 @@ public:
     const zpp_boot_info& info() const { return *info_; }
     Vcpu& vcpu(u32 index) const;
 
-    // Only while preparing. nullptr when the heap is used up.
+    // At PREPARE only. Returns nullptr if the heap is exhausted.
     void* allocate_page();
 
-    // Addresses of the core's own memory.
+    // Translate between host-virtual and host-physical addresses of the core.
     Hpa physical_of(const void* address) const;
-    void* virtual_of(Hpa address) const; // nullptr if it is not the core's
+    void* virtual_of(Hpa address) const; // nullptr outside the core's memory
 
-    // The physical pages that the guest must not see: calls hide(context, first, pages).
+    // Calls hide(context, first, pages) for each range that the guest must not see.
     void for_each_hidden_range(void (*hide)(void* context, Hpa first, u64 pages),
                                void* context) const;
 

@@ -1,5 +1,5 @@
-// The core's entry: the phases of boot_info.h. The only file of core/ that knows the vendors: it picks
-// one, and nothing includes it.
+// The core's entry point: the phases of boot_info.h. It picks the vendor, so it is the top layer:
+// the only file of core/ that includes vmx/ and svm/, and no file includes it.
 #include "core/host_paging.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
@@ -10,7 +10,7 @@
 #include "x86/instructions.hpp"
 #include <initializer_list>
 
-// Set by the debugger to let the core go on (HYPERVISOR_WAIT_FOR_DEBUGGER).
+// The debugger sets it to end HYPERVISOR_WAIT_FOR_DEBUGGER.
 extern "C" {
 [[gnu::used]] volatile int gdb_attached = 0;
 }
@@ -18,7 +18,7 @@ extern "C" {
 namespace zpp {
 namespace {
 
-// A function of its own, so that a debugger can finish it.
+// Not inlined, so that gdb can `finish` it.
 [[gnu::noinline]] void wait_for_debugger()
 {
     while (gdb_attached == 0)
@@ -110,10 +110,8 @@ void zpp_core_entry(zpp_cpu_call* call)
     switch (call->phase) {
     case ZPP_PHASE_PREPARE:
         return tell(call, prepare(reinterpret_cast<const zpp_boot_info*>(call->boot_info)));
-    case ZPP_PHASE_LAUNCH:
-        return tell(call, launch(call));
-    default:
-        return tell(call, {ZPP_BAD_CALL});
+    case ZPP_PHASE_LAUNCH: return tell(call, launch(call));
+    default: return tell(call, {ZPP_BAD_CALL});
     }
 }
 

@@ -1,4 +1,4 @@
-// Outcome of a set-up step: a status of the contract, and what it is about.
+// Result of a set-up step: a status from the loader contract, and its detail.
 #pragma once
 #include "zpp/status.h"
 
@@ -6,7 +6,7 @@ namespace zpp {
 
 struct [[nodiscard]] Result {
     zpp_status status = ZPP_OK;
-    const char* detail = ""; // "unrestricted guest", say
+    const char* detail = ""; // for example "unrestricted guest"
 
     bool ok() const { return status == ZPP_OK; }
 };

@@ -1,4 +1,4 @@
-// One CPU of the machine and its guest context: the first page of the CPU's block (boot_info.h).
+// A CPU and its guest context. This is the first page of the CPU's block (boot_info.h).
 #pragma once
 #include "core/guest_registers.hpp"
 #include "lib/address.hpp"
@@ -12,14 +12,14 @@ struct alignas(page_size) Vcpu {
 
     u32 index;
     u32 apic_id;
-    bool launched;             // this CPU runs as a guest
-    volatile bool nmi_pending; // an NMI waits for the guest to take it
-    zpp_cpu_call* call;        // not to be read after commit
+    bool launched;             // this CPU runs a guest
+    volatile bool nmi_pending; // for the guest
+    zpp_cpu_call* call;        // invalid after commit
 
-    // By the vendor's number: basic exit reason (VMX), exit code (SVM).
+    // Number of exits by basic exit reason (VMX) or exit code (SVM).
     u64 exits[exit_counters];
 
-    // The last exits before a crash: where the guest was and why it exited.
+    // The last exits, for a crash report.
     static constexpr unsigned history_length = 16;
     struct {
         u64 rip;
@@ -30,14 +30,15 @@ struct alignas(page_size) Vcpu {
     x86::Tss tss;
     x86::Gdt gdt;
 
-    // What only VMX or only SVM keeps for a CPU: vmx::state_of(), svm::state_of().
+    // The vendor's own state: vmx::state_of(), svm::state_of().
     alignas(8) u8 vendor_state[48];
 
-    // The windows: their page table entries, adjoining as the windows are, and what these hold.
+    // Windows, pages that map guest memory for a moment: their page table entries, and the pages
+    // that they map now.
     u64* window_entries;
     u64 window_targets[ZPP_CPU_WINDOWS];
 
-    // The pages after this one, for the vendor's control blocks.
+    // The next pages of the block, for the vendor's control blocks.
     void* control_block_1() { return this + 1; }
     void* control_block_2() { return this + 2; }
     void* control_block_3() { return this + 3; }
@@ -57,7 +58,7 @@ struct alignas(page_size) Vcpu {
 };
 static_assert(sizeof(Vcpu) == page_size);
 
-// The vendor's own state of this CPU, in Vcpu::vendor_state; all zero at first.
+// The vendor's own state of a CPU. It starts as zeros.
 template <class State> State& vendor_state_of(Vcpu& vcpu)
 {
     static_assert(sizeof(State) <= sizeof vcpu.vendor_state && alignof(State) <= 8);
@@ -68,7 +69,7 @@ template <class State> const State& vendor_state_of(const Vcpu& vcpu)
     return vendor_state_of<State>(const_cast<Vcpu&>(vcpu));
 }
 
-// The block is aligned to its size, so the stack pointer leads to it. Valid in all host code.
+// The stack is in the CPU's block, which is aligned to its size. Valid in all host code.
 inline Vcpu& current_vcpu()
 {
     u64 rsp;

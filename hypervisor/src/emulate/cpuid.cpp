@@ -29,9 +29,7 @@ void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4)
 void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
     switch (leaf) {
-    case 1:
-        change_cpuid_leaf_1(guest_cr4, result);
-        break;
+    case 1: change_cpuid_leaf_1(guest_cr4, result); break;
     case 7:
         if (subleaf == 0)
             result.ecx = with(result.ecx, leaf7_ecx_ospke, has(guest_cr4, x86::Cr4::pke));
@@ -42,14 +40,11 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResu
     case ZPP_CPUID_VERSION_LEAF:
         result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
-    case 0x80000001:
-        result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit);
-        break;
+    case 0x80000001: result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit); break;
     case 0x8000000a: // SVM's own leaf is reserved without SVM
         result = {};
         break;
-    default:
-        break;
+    default: break;
     }
 }
 

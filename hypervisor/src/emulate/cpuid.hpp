@@ -13,7 +13,7 @@ void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
 // Whether the leaf differs from that of the bare CPU.
 constexpr bool is_changed_leaf(u32 leaf)
 {
-    if (leaf < 32) // most are: one test for all of them
+    if (leaf < 32) // most of them: one test
         return (1u << leaf & (1u << 1 | 1u << 7)) != 0;
     return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2 || leaf == 0x80000001 || leaf == 0x8000000a;
 }
@@ -27,7 +27,7 @@ inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
     result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | hypervisor | mirrored;
 }
 
-// Leaves that the fast paths answer: unchanged ones and leaf 1, the one that Linux asks for most.
+// Leaves that the fast paths handle: unchanged ones, and leaf 1, which Linux reads most often.
 constexpr bool is_fast_leaf(u32 leaf) { return leaf == 1 || !is_changed_leaf(leaf); }
 
 // Precondition: is_fast_leaf(). guest_cr4 is needed for leaf 1 only.

@@ -1,6 +1,7 @@
-// The guest as the shared handlers see it. Each vendor has one class for it, over its control block;
-// the handlers are templates, so that nothing is decided at run time. The classes assert the concept:
-// in the templates it would become part of their names, which gdb cannot read.
+// The interface of the shared handlers to the guest. Each vendor implements it over its control
+// block; the handlers are templates, so calls are resolved at compile time. The vendors' classes
+// assert the concept: a constraint on the templates would be in their mangled names, which gdb
+// cannot demangle.
 #pragma once
 #include "core/vcpu.hpp"
 #include "emulate/msr.hpp"
@@ -23,7 +24,7 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     { seen.debug_control() } -> std::same_as<x86::DebugCtl>;
     { G::msr_handlers() } -> std::same_as<MsrHandlers>;
     guest.set_rip(value);
-    guest.end_interrupt_shadow(); // of STI and MOV SS
+    guest.end_interrupt_shadow(); // after STI and MOV SS
     guest.pend_single_step();     // #DB before the next instruction
     guest.inject(event);          // at the next VM entry
 
@@ -33,9 +34,8 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     guest.close_nmi_window();
     guest.inject_nmi();
 
-    // Ends virtualization of this CPU: for good, and before a shutdown.
-    guest.devirtualize(*guest.vcpu.call);
-    guest.stop();
+    guest.devirtualize(*guest.vcpu.call); // does not return
+    guest.stop();                         // before a shutdown of this CPU
 };
 
 } // namespace zpp

@@ -1,4 +1,4 @@
-// What both vendors do about a VM exit: the instructions that zpp emulates, and how the guest goes on.
+// Handling of VM exits that both vendors share: emulated instructions, injection, advancing RIP.
 #pragma once
 #include "core/crash.hpp"
 #include "emulate/control.hpp"
@@ -11,29 +11,27 @@
 
 namespace zpp {
 
-// RIP has as many bits as the code segment. Only a change above bit 15 can call for wrapping.
+// RIP wraps at the size of the code segment; it cannot unless bits above bit 15 change.
 constexpr bool may_wrap(u64 rip, u64 next) { return (rip ^ next) >> 16 != 0; }
 
 constexpr u64 wrap_rip(u64 rip, CodeSize size)
 {
     switch (size) {
-    case CodeSize::bits16:
-        return static_cast<u16>(rip);
-    case CodeSize::bits32:
-        return static_cast<u32>(rip);
-    case CodeSize::bits64:
-        return rip;
+    case CodeSize::bits16: return static_cast<u16>(rip);
+    case CodeSize::bits32: return static_cast<u32>(rip);
+    case CodeSize::bits64: return rip;
     }
     return rip;
 }
 
-// RFLAGS.TF traps after each instruction, with DEBUGCTL.BTF after each branch: no branch exits.
+// RFLAGS.TF traps after each instruction; with DEBUGCTL.BTF after each branch, and none of those
+// exits.
 template <class G> bool traps_after_instruction(const G& guest)
 {
     return has(guest.rflags(), x86::Rflags::tf) && !has(guest.debug_control(), x86::DebugCtl::btf);
 }
 
-// After an emulated instruction: as the CPU does at an instruction boundary.
+// Moves RIP past an emulated instruction, with the effects of an instruction boundary.
 template <class G> [[gnu::always_inline]] inline void advance(G& guest, unsigned instruction_length)
 {
     const u64 rip = guest.rip();
@@ -54,8 +52,7 @@ template <class G>
         if (exit.instruction_length == 0) [[unlikely]]
             crash_on_exit("cannot tell the length of the instruction", guest.registers);
         return advance(guest, exit.instruction_length);
-    case Outcome::retry:
-        return;
+    case Outcome::retry: return;
     case Outcome::undefined_opcode:
         return guest.inject(x86::Event::exception(x86::vector_undefined_opcode));
     case Outcome::general_protection:
@@ -63,7 +60,7 @@ template <class G>
     }
 }
 
-// Gives the guest the NMI that waits for it, at once or when it can take it.
+// Injects the pending NMI, now or at the next NMI window.
 template <class G> void deliver_nmi(G& guest)
 {
     if (!guest.vcpu.nmi_pending)
@@ -74,7 +71,7 @@ template <class G> void deliver_nmi(G& guest)
     guest.inject_nmi();
 }
 
-// The window is closed first: an NMI that arrives in the host between the steps opens it again.
+// Closes the window first: an NMI in the host between the steps opens it again.
 template <class G> void on_nmi_window(G& guest)
 {
     guest.close_nmi_window();
@@ -90,7 +87,7 @@ template <class G> Outcome on_hypercall(G& guest)
     return emulate_hypercall(guest.registers);
 }
 
-// As the bare machine: shutdown, which the platform answers with a reset.
+// Shuts down as the bare CPU does; the platform then resets the machine.
 template <class G> [[noreturn]] void on_triple_fault(G& guest)
 {
     report_guest("triple fault in the guest: shutdown", guest.registers);
@@ -98,35 +95,26 @@ template <class G> [[noreturn]] void on_triple_fault(G& guest)
     x86::triple_fault();
 }
 
-// Exits that both vendors handle alike; the vendor has dealt with the others before.
+// Handles the exits that do not need the vendor.
 template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, const VmExit& exit)
 {
     switch (exit.reason) {
     case VmExit::Reason::cpuid:
         emulate_cpuid(guest.registers, guest.cr4());
         return Outcome::advance;
-    case VmExit::Reason::rdmsr:
-        return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);
-    case VmExit::Reason::wrmsr:
-        return emulate_wrmsr(G::msr_handlers(), exit);
-    case VmExit::Reason::xsetbv:
-        return emulate_xsetbv(exit.index, exit.value, guest.cpl());
-    case VmExit::Reason::hypercall:
-        return on_hypercall(guest);
-    case VmExit::Reason::invd: // the host's dirty lines must survive
+    case VmExit::Reason::rdmsr: return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);
+    case VmExit::Reason::wrmsr: return emulate_wrmsr(G::msr_handlers(), exit);
+    case VmExit::Reason::xsetbv: return emulate_xsetbv(exit.index, exit.value, guest.cpl());
+    case VmExit::Reason::hypercall: return on_hypercall(guest);
+    case VmExit::Reason::invd: // keep the host's dirty cache lines
         x86::wbinvd();
         return Outcome::advance;
-    case VmExit::Reason::hidden_instruction:
-        return Outcome::undefined_opcode;
-    case VmExit::Reason::nmi_window:
-        on_nmi_window(guest);
-        return Outcome::retry;
-    case VmExit::Reason::triple_fault:
-        on_triple_fault(guest);
+    case VmExit::Reason::hidden_instruction: return Outcome::undefined_opcode;
+    case VmExit::Reason::nmi_window: on_nmi_window(guest); return Outcome::retry;
+    case VmExit::Reason::triple_fault: on_triple_fault(guest);
     case VmExit::Reason::nested_paging:
         crash_on_exit("nested paging does not allow this access", guest.registers);
-    default:
-        crash_on_exit("unexpected VM exit", guest.registers);
+    default: crash_on_exit("unexpected VM exit", guest.registers);
     }
 }
 

@@ -41,7 +41,7 @@ zpp_hypercall_status confirm(GuestRegisters& registers)
     return ZPP_HYPERCALL_OK;
 }
 
-// It is gone with its loader, and its pages are the OS's.
+// After the commit the trampoline's pages are the OS's again.
 void unmap_trampoline()
 {
     const zpp_boot_info& info = machine.info();
@@ -69,24 +69,15 @@ zpp_hypercall_status answer(GuestRegisters& registers)
         registers.rbx = ZPP_HYPERCALL_INTERFACE;
         registers.rcx = ZPP_VERSION;
         return ZPP_HYPERCALL_OK;
-    case ZPP_HYPERCALL_CPU_COUNT:
-        registers.rbx = machine.cpu_count();
-        return ZPP_HYPERCALL_OK;
-    case ZPP_HYPERCALL_EXIT_COUNT:
-        return count_exits(registers);
-    case ZPP_HYPERCALL_READ_LOG:
-        return read_log(registers);
-    case ZPP_HYPERCALL_MEMORY:
-        registers.rbx = machine.pages();
-        return ZPP_HYPERCALL_OK;
+    case ZPP_HYPERCALL_CPU_COUNT: registers.rbx = machine.cpu_count(); return ZPP_HYPERCALL_OK;
+    case ZPP_HYPERCALL_EXIT_COUNT: return count_exits(registers);
+    case ZPP_HYPERCALL_READ_LOG: return read_log(registers);
+    case ZPP_HYPERCALL_MEMORY: registers.rbx = machine.pages(); return ZPP_HYPERCALL_OK;
     case ZPP_HYPERCALL_DEVIRTUALIZE: // see is_devirtualize_call()
         return ZPP_HYPERCALL_REFUSED;
-    case ZPP_HYPERCALL_CONFIRM:
-        return confirm(registers);
-    case ZPP_HYPERCALL_COMMIT:
-        return commit();
-    default:
-        return ZPP_HYPERCALL_UNKNOWN;
+    case ZPP_HYPERCALL_CONFIRM: return confirm(registers);
+    case ZPP_HYPERCALL_COMMIT: return commit();
+    default: return ZPP_HYPERCALL_UNKNOWN;
     }
 }
 

@@ -1,4 +1,4 @@
-// RDMSR and WRMSR of the MSRs that exit. Each vendor has a table of those that it hides or emulates.
+// RDMSR and WRMSR that exit. Each vendor has a table of the MSRs that it hides or emulates.
 #pragma once
 #include "core/guest_registers.hpp"
 #include "emulate/vm_exit.hpp"
@@ -6,14 +6,14 @@
 
 namespace zpp {
 
-// A range of MSRs. Without a function the guest makes the access itself, without an exit.
+// Handles a range of MSRs. nullptr: the guest accesses the MSRs itself, without an exit.
 struct MsrHandler {
     x86::Msr first, last;
     Outcome (*read)(x86::Msr msr, u64& value);
     Outcome (*write)(x86::Msr msr, u64 value);
 };
 
-// A vendor's table of them.
+// A vendor's table.
 class MsrHandlers {
 public:
     template <std::size_t count>
@@ -27,20 +27,20 @@ private:
     const MsrHandler *begin_, *end_;
 };
 
-// For tables: an MSR that does not exist for the guest, and a write that has no effect.
+// For tables: #GP, or a write that has no effect.
 Outcome refuse_rdmsr(x86::Msr msr, u64& value);
 Outcome refuse_wrmsr(x86::Msr msr, u64 value);
 Outcome ignore_wrmsr(x86::Msr msr, u64 value);
 
-// Writes the CPU's own MSR: #GP where the CPU refuses.
+// Writes the CPU's MSR; #GP if the CPU refuses the value.
 Outcome pass_wrmsr(x86::Msr msr, u64 value);
 
 [[nodiscard]] Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit,
                                     GuestRegisters& registers);
 [[nodiscard]] Outcome emulate_wrmsr(MsrHandlers handlers, const VmExit& exit);
 
-// Calls intercept(context, first, last, read, write) for each range of MSRs whose access must exit:
-// those of the table, and writes to the MTRRs where nested paging follows them.
+// Calls intercept(context, first, last, read, write) for each range of MSRs that must exit: those
+// of the table, and writes to MTRRs if nested paging depends on them.
 void for_each_intercepted_msr(MsrHandlers handlers,
                               void (*intercept)(void* context, x86::Msr first, x86::Msr last,
                                                 bool read, bool write),

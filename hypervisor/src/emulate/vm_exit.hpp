@@ -1,4 +1,4 @@
-// A VM exit, decoded once from the VMCS or the VMCB into what the handlers of both vendors need.
+// A VM exit, decoded once from the VMCS or the VMCB for the handlers that both vendors share.
 #pragma once
 #include "core/guest_registers.hpp"
 #include "lib/address.hpp"
@@ -26,15 +26,15 @@ struct VmExit {
     };
 
     Reason reason;
-    u64 code;                        // the vendor's number
+    u64 code;                        // exit reason (VMX) or exit code (SVM)
     unsigned instruction_length = 0; // bytes; 0 if unknown
-    u32 index = 0;                   // of the MSR, the extended or the control register
-    u64 value = 0;                   // that the guest writes to it
+    u32 index = 0;                   // MSR, extended control register, control register
+    u64 value = 0;                   // that the guest writes to that register
     Gpa address{0};                  // nested paging
     bool write = false;              // nested paging
     u8 vector = 0;                   // SIPI
 
-    // The operands of RDMSR, WRMSR and XSETBV: ECX and EDX:EAX.
+    // Sets index and value from ECX and EDX:EAX, for RDMSR, WRMSR and XSETBV.
     void take_operands(const GuestRegisters& registers)
     {
         index = static_cast<u32>(registers.rcx);
@@ -43,8 +43,8 @@ struct VmExit {
 };
 
 enum class Outcome : u8 {
-    advance,            // emulated: go on after the instruction
-    retry,              // run the guest from the same RIP
+    advance,            // emulated: continue after the instruction
+    retry,              // continue at the same RIP
     undefined_opcode,   // #UD in the guest
     general_protection, // #GP(0) in the guest
 };

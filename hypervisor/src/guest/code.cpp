@@ -6,11 +6,12 @@
 namespace zpp {
 namespace {
 
-constexpr unsigned code_window = ZPP_CPU_WINDOWS - 1; // those before it: a level of the walk each
+constexpr unsigned code_window =
+    ZPP_CPU_WINDOWS - 1; // the windows before it: one for each level of the walk
 constexpr u64 target_is_set = bit(0);
 
-// A pointer to guest-physical memory, good until the window's next use, or nullptr for hidden memory.
-// A window that shows the page already is left alone: what is read through it is always the memory.
+// Returns a pointer to guest-physical memory, valid until the next use of the window; nullptr if
+// the memory is hidden. A window that already maps the page stays as it is.
 const u8* look_at(Vcpu& vcpu, unsigned window, Gpa address)
 {
     const Hpa page = identity(address).page();

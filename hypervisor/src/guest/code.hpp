@@ -1,4 +1,4 @@
-// The bytes of the guest's code at an instruction, read through the CPU's window pages.
+// Reads the guest's code through the CPU's windows.
 #pragma once
 #include "core/vcpu.hpp"
 #include "guest/decode.hpp"
@@ -8,7 +8,7 @@ namespace zpp {
 
 struct GuestCode {
     u8 bytes[max_instruction_length];
-    unsigned count; // fewer than the maximum where the next page could not be read
+    unsigned count; // less than the maximum if the next page cannot be read
 };
 
 GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction);

@@ -3,7 +3,7 @@
 namespace zpp {
 namespace {
 
-// Reads bytes in order; past the end everything is zero and `ok` is false for ever.
+// Reads bytes in order. Beyond the end it returns zeros, and ok() stays false.
 class Reader {
 public:
     Reader(const u8* bytes, unsigned count) : bytes_(bytes), count_(count) {}
@@ -64,10 +64,8 @@ bool is_legacy_prefix(u8 byte)
     case 0x67:
     case 0xf0:
     case 0xf2:
-    case 0xf3:
-        return true;
-    default:
-        return false;
+    case 0xf3: return true;
+    default: return false;
     }
 }
 
@@ -82,7 +80,7 @@ Prefixes read_prefixes(Reader& reader, CodeSize size)
             prefixes.operand_size |= byte == 0x66;
             prefixes.address_size |= byte == 0x67;
             prefixes.lock |= byte == 0xf0;
-            prefixes.rex = 0; // a REX prefix counts only right before the opcode
+            prefixes.rex = 0; // REX counts only right before the opcode
         } else if (size == CodeSize::bits64 && byte >> 4 == 4) {
             prefixes.rex = byte;
         } else {
@@ -110,7 +108,7 @@ struct ModRm {
     unsigned mod, reg, rm;
 };
 
-// The ModRM byte, the SIB byte and the displacement.
+// Reads ModRM, SIB and displacement.
 ModRm read_modrm(Reader& reader, const Prefixes& prefixes, CodeSize size)
 {
     const u8 byte = reader.next();
@@ -173,22 +171,16 @@ std::optional<Store> from_immediate(Reader& reader, const Prefixes& prefixes, Co
 std::optional<Store> from_rax(Reader& reader, const Prefixes& prefixes, CodeSize size)
 {
     switch (address_size(prefixes, size)) {
-    case CodeSize::bits16:
-        reader.skip(2);
-        break;
-    case CodeSize::bits32:
-        reader.skip(4);
-        break;
-    case CodeSize::bits64:
-        reader.skip(8);
-        break;
+    case CodeSize::bits16: reader.skip(2); break;
+    case CodeSize::bits32: reader.skip(4); break;
+    case CodeSize::bits64: reader.skip(8); break;
     }
     return finish(
         reader,
         {.length = 0, .from_register = true, .exchange = false, .source = 0, .immediate = 0});
 }
 
-// The same in all code: MOVNTI takes no operand-size prefix.
+// 32 bits by default in all code sizes; with an operand-size prefix it is another instruction.
 std::optional<Store> movnti(Reader& reader, const Prefixes& prefixes, CodeSize size)
 {
     const bool is_32_bit = !prefixes.operand_size && (prefixes.rex & rex_w) == 0;
@@ -217,8 +209,7 @@ std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size
         return from_rax(reader, prefixes, size);
     case 0xc7: // MOV r/m32, imm32
         return from_immediate(reader, prefixes, size);
-    default:
-        return std::nullopt;
+    default: return std::nullopt;
     }
 }
 
@@ -229,7 +220,7 @@ unsigned decode_length(const u8* bytes, unsigned count, CodeSize size)
     if (reader.next() != 0x0f)
         return 0;
     switch (reader.next()) {
-    case 0x01: // XSETBV, VMMCALL and their group; with memory it is SGDT and others
+    case 0x01: // group 7: XSETBV, VMMCALL; with a memory operand SGDT and others
         if (reader.next() >> 6 != 3)
             return 0;
         break;
@@ -238,8 +229,7 @@ unsigned decode_length(const u8* bytes, unsigned count, CodeSize size)
     case 0x32: // RDMSR
     case 0xa2: // CPUID
         break;
-    default:
-        return 0;
+    default: return 0;
     }
     return reader.ok() ? reader.position() : 0;
 }

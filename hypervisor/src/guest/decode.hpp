@@ -1,6 +1,5 @@
-// A decoder for the little that zpp must understand of the guest's code: how a store to the local
-// APIC's page gets its value, and how long the instructions are that exit without a next RIP.
-// Pure logic (AMD APM Vol. 3, 1.1 to 1.4).
+// Decodes the few guest instructions that zpp must understand: stores to the local APIC, and the
+// length of instructions that exit without a next RIP. Pure logic (AMD APM Vol. 3, 1.1 to 1.4).
 #pragma once
 #include "lib/types.hpp"
 #include <optional>
@@ -11,7 +10,7 @@ enum class CodeSize : u8 { bits16, bits32, bits64 };
 
 constexpr unsigned max_instruction_length = 15;
 
-// An instruction that writes 32 bits to memory, and maybe reads them back into a register.
+// An instruction that stores 32 bits.
 struct Store {
     unsigned length;    // bytes
     bool from_register; // else the value is `immediate`
@@ -20,12 +19,12 @@ struct Store {
     u32 immediate;
 };
 
-// bytes: the instruction's, as many as could be read (at most max_instruction_length).
-// Nothing if it is not a 32-bit store that zpp knows: MOV, XCHG, MOVNTI.
+// bytes: as many of the instruction as could be read, at most max_instruction_length.
+// Returns nothing unless it is a 32-bit MOV, XCHG or MOVNTI to memory.
 std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size);
 
-// Length of CPUID, RDMSR, WRMSR, INVD, XSETBV, VMMCALL or another two- or three-byte instruction
-// without operands, prefixes included. 0 if it is none of them.
+// Length with prefixes of CPUID, RDMSR, WRMSR, INVD, XSETBV, VMMCALL or another two- or three-byte
+// instruction without operands; 0 for any other instruction.
 unsigned decode_length(const u8* bytes, unsigned count, CodeSize size);
 
 // Whether the instruction is MOV to CR4.

@@ -54,7 +54,7 @@ void follow_mtrrs()
     if (!mtrrs.refresh(true, x86::rdmsr))
         return;
     if (!tables.build(mtrrs))
-        log::line("zpp: no memory to split nested paging; some of it is uncacheable now");
+        log::line("zpp: no memory left for nested page tables; some memory is now uncacheable");
     __atomic_add_fetch(&tables_generation, 1, __ATOMIC_RELEASE);
 }
 

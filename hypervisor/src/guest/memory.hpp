@@ -1,4 +1,4 @@
-// The guest's physical memory: nested paging shared by all CPUs, following the MTRRs.
+// The guest's physical memory: one set of nested page tables for all CPUs.
 #pragma once
 #include "core/result.hpp"
 #include "paging/nested_paging.hpp"
@@ -6,28 +6,27 @@
 
 namespace zpp::guest_memory {
 
-// Whether the tables carry the memory types of the MTRRs (EPT), or the CPU applies the MTRRs
-// itself (NPT).
+// Who applies the memory types of the MTRRs: the tables (EPT) or the CPU (NPT).
 enum class Types { from_mtrrs, by_cpu };
 
-// Once, at PREPARE: hides the core's memory and builds the tables.
+// Once, at PREPARE: builds the tables, with the core's memory hidden.
 Result build(const NestedPaging::Format& format, Types types);
 
-// Before build(): a page that the guest may read but not write.
+// Before build(): a page that the guest can read but not write.
 void protect(Gpa page);
 
-// Whether the address is one of the core's own, which the guest must not see.
+// Whether the address is in the core's memory, which the guest must not see.
 bool is_hidden(Gpa address);
 
 // The top-level table.
 Hpa root();
 
-// After a guest's write to an MTRR of this CPU. The tables change when the first CPU has switched
-// its new MTRRs on; the generation tells every CPU that its cached translations are old.
+// After a guest's write to an MTRR of this CPU. The tables change when the first CPU enables its
+// new MTRRs. A new generation means that a CPU must flush its cached translations.
 void follow_mtrrs();
 u64 generation();
 
-// Whether a write to this MSR calls for follow_mtrrs().
+// Whether a write to this MSR needs follow_mtrrs().
 bool depends_on(x86::Msr msr);
 
 } // namespace zpp::guest_memory

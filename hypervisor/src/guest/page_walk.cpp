@@ -7,7 +7,7 @@ namespace {
 
 struct Format {
     unsigned levels, index_bits, entry_size;
-    unsigned highest_leaf; // level whose entries may map a large page
+    unsigned highest_leaf; // highest level with large pages
 };
 
 constexpr u64 present = bit(0);
@@ -26,12 +26,9 @@ Format format_of(const GuestPaging& paging)
 u64 root_of(const GuestPaging& paging, const Format& format)
 {
     switch (format.levels) {
-    case 2:
-        return paging.cr3 & 0xfffff000;
-    case 3:
-        return paging.cr3 & 0xffffffe0;
-    default:
-        return paging.cr3 & address_mask;
+    case 2: return paging.cr3 & 0xfffff000;
+    case 3: return paging.cr3 & 0xffffffe0;
+    default: return paging.cr3 & address_mask;
     }
 }
 

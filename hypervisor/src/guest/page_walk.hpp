@@ -1,6 +1,5 @@
-// A walk of the guest's own page tables in software, for fetching its code (SDM Vol. 3A, ch. 5).
-// Pure logic: physical memory is read through a function. No permission is checked: the CPU has
-// just executed there.
+// Walks the guest's page tables, to fetch its code (SDM Vol. 3A, ch. 5). Pure logic: memory is read
+// through a function. It checks no permissions: the CPU has just executed this code.
 #pragma once
 #include "lib/address.hpp"
 #include "x86/control_registers.hpp"
@@ -15,7 +14,7 @@ struct GuestPaging {
     x86::Efer efer;
 };
 
-// Reads 8 bytes (or 4 for the 32-bit formats) at a guest-physical address; nothing if it must not.
+// Reads 8 bytes, or 4 in 32-bit paging; returns nothing if the guest has no memory there.
 using ReadGuest = std::optional<u64> (*)(void* context, Gpa address, unsigned size);
 
 std::optional<Gpa> walk(const GuestPaging& paging, Gva address, ReadGuest read, void* context);

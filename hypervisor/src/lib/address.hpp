@@ -1,5 +1,5 @@
-// Addresses of three kinds, which do not mix: guest-virtual, guest-physical and host-physical.
-// Host-virtual addresses are pointers.
+// Guest-virtual, guest-physical and host-physical addresses are different types. Host-virtual
+// addresses are pointers.
 #pragma once
 #include "lib/types.hpp"
 #include <compare>

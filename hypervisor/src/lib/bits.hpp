@@ -1,13 +1,15 @@
-// Registers whose bits have names: a scoped enumeration of masks for each, by the manual's names, so
-// that the bits of one register do not get into another.
+// Registers with named bits: each is a scoped enumeration of masks, named as in the manuals, so the
+// bits of one register do not mix with those of another.
 #pragma once
 #include "lib/types.hpp"
 #include <type_traits>
 
 namespace zpp {
 
-// Specialized for each such enumeration.
+// True for these enumerations.
 template <class T> inline constexpr bool is_register = false;
+template <class T, class... Others>
+concept OneOf = (std::is_same_v<T, Others> || ...);
 
 template <class T>
 concept Register = is_register<T>;
@@ -36,9 +38,8 @@ template <Register R> constexpr R operator~(R a)
 template <Register R> constexpr R& operator|=(R& a, R b) { return a = a | b; }
 template <Register R> constexpr R& operator&=(R& a, R b) { return a = a & b; }
 
-// Whether one of the bits is set; all of them.
+// Whether one of the bits is set.
 template <Register R> constexpr bool has(R value, R bits) { return raw(value & bits) != 0; }
-template <Register R> constexpr bool has_all(R value, R bits) { return (value & bits) == bits; }
 
 // Mask of the bits last:first, as the manuals write a field.
 constexpr u64 bits(unsigned last, unsigned first)

@@ -1,11 +1,11 @@
-// Text for the log: "CPU {} at {x}" with integers and C strings, no memory, no library.
+// Formats text such as "CPU {} at {x}" without a library and without allocating.
 #pragma once
 #include "lib/types.hpp"
 #include <type_traits>
 
 namespace zpp {
 
-// One argument of a format, an integer or a zero-terminated string.
+// An argument of format(): an integer or a zero-terminated string.
 class FormatArgument {
 public:
     template <class T>
@@ -23,8 +23,8 @@ private:
     u64 number_ = 0;
 };
 
-// Calls put(context, character) for each character. "{}" is decimal or a string, "{x}" is
-// hexadecimal; a placeholder without an argument stands as it is.
+// Calls put(context, character) for each character. "{}": decimal or a string; "{x}": hexadecimal.
+// A placeholder without an argument is printed as it is.
 void format(void (*put)(void* context, char character), void* context, const char* pattern,
             const FormatArgument* arguments, std::size_t count);
 

@@ -1,4 +1,4 @@
-// What the compiler calls for copies and fills; the core has no C library.
+// The functions that the compiler calls to copy and fill memory; the core has no C library.
 #include <cstddef>
 
 extern "C" {

@@ -1,4 +1,4 @@
-// A lock between CPUs. Host code runs with interrupts off; the NMI handler takes no lock.
+// A lock between CPUs. The host runs with interrupts disabled, and its NMI handler takes no lock.
 #pragma once
 
 namespace zpp {

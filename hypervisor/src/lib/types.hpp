@@ -1,4 +1,4 @@
-// Short names for the fixed-width integers that hardware structures are made of.
+// Fixed-width integers, for hardware structures.
 #pragma once
 #include <cstddef>
 #include <cstdint>

@@ -19,8 +19,8 @@ constexpr Msr fixed_msrs[] = {
     Msr::ia32_mtrr_fix4k_c0000 + 6, Msr::ia32_mtrr_fix4k_c0000 + 7,
 };
 
-// Where two variable ranges overlap (SDM Vol. 3A, 12.11.4.1): UC wins, WT beats WB, anything else
-// is undefined, and UC the safe choice.
+// Where variable ranges overlap (SDM Vol. 3A, 12.11.4.1): UC wins, WT wins over WB, the rest is
+// undefined; UC is the safe choice.
 MemoryType combine(MemoryType a, MemoryType b)
 {
     if (a == b)
@@ -72,7 +72,7 @@ bool Mtrrs::is_mtrr(Msr msr, unsigned variable_count)
     return msr == Msr::ia32_mtrr_def_type;
 }
 
-// Each fixed-range register has eight types, the lowest byte for the lowest addresses.
+// Each fixed-range register has eight types, lowest address first.
 MemoryType Mtrrs::fixed_type(Hpa fixed) const
 {
     const u64 address = fixed.value;
@@ -99,7 +99,7 @@ std::optional<MemoryType> Mtrrs::variable_type(Hpa base, u64 size) const
         if ((range_mask & mask_valid) == 0 || ((base.value ^ range_base) & mask & ~(size - 1)) != 0)
             continue;
         if ((mask & (size - 1)) != 0)
-            return std::nullopt; // the range covers only some of these bytes
+            return std::nullopt; // the range covers a part of these bytes
         const auto here = static_cast<MemoryType>(range_base & 0xff);
         type = type ? combine(*type, here) : here;
     }

@@ -1,5 +1,5 @@
-// Memory types and the MTRRs that give them to physical addresses (SDM Vol. 3A, 12.11; AMD APM
-// Vol. 2, 7.7). Pure logic: the MSRs are read through a function, so it runs on any machine.
+// Memory types and the MTRRs, which assign them to physical addresses (SDM Vol. 3A, 12.11; AMD APM
+// Vol. 2, 7.7). Pure logic: MSRs are read through a function.
 #pragma once
 #include "lib/address.hpp"
 #include "x86/msr.hpp"
@@ -19,18 +19,18 @@ class Mtrrs {
 public:
     using ReadMsr = u64 (*)(x86::Msr msr);
 
-    // Reads the MTRRs of this CPU. Returns whether they differ from those held so far.
-    // present: CPUID.1:EDX[12]; without MTRRs all memory is write-back (there is no UC to honour).
+    // Reads the MTRRs of this CPU. Returns whether they have changed.
+    // present: CPUID.1:EDX[12]; without MTRRs all memory is write-back.
     bool refresh(bool present, ReadMsr read);
 
-    // IA32_MTRR_DEF_TYPE.E; a CPU in the middle of changing its MTRRs has it off.
+    // IA32_MTRR_DEF_TYPE.E; software clears it while it changes the MTRRs.
     static constexpr u64 enable = bit(11);
 
-    // The type of all `size` bytes from `base`, or nothing if they differ in type.
-    // size: a power of two from 4096 on; base: a multiple of it.
+    // The memory type of `size` bytes from `base`; nothing if they have several types.
+    // size: a power of two, at least 4096; base: a multiple of size.
     std::optional<MemoryType> type_of(Hpa base, u64 size) const;
 
-    // Whether a WRMSR to `msr` changes what refresh() reads.
+    // Whether refresh() reads this MSR.
     static bool is_mtrr(x86::Msr msr, unsigned variable_count);
     unsigned variable_count() const { return variable_count_; }
 

@@ -33,7 +33,7 @@ bool NestedPaging::build(const Mtrrs& mtrrs)
     return complete_;
 }
 
-// known: the type of everything below, where the level above has found it uniform.
+// known: the memory type of the whole table, if the level above found it uniform.
 bool NestedPaging::fill(u64* table, unsigned level, Gpa base, std::optional<MemoryType> known)
 {
     const u64 size = size_of(level);
@@ -74,9 +74,9 @@ bool NestedPaging::fill_entry(u64& entry, unsigned level, Gpa base, std::optiona
     if (table == nullptr) {
         entry = format_.leaf(identity(base), MemoryType::uncacheable, level, true);
         complete_ = false;
-        return built_; // a later build goes on: all else must follow the MTRRs, and stay mapped
+        return built_; // a later build continues: the rest must still follow the MTRRs
     }
-    // A new table is whole before the guest's walks can see it.
+    // Fill a new table before the guest's page walks can see it.
     const bool filled = fill(table, level - 1, base, type);
     if (!has_table)
         __atomic_store_n(&entry, format_.table(pages_.physical_of(table)), __ATOMIC_RELEASE);

@@ -1,28 +1,28 @@
-// Nested page tables over the whole physical address space: every guest-physical address is the
-// same host-physical one, with the memory type of the MTRRs, but for the hidden ranges, which all
-// lead to one scratch page. EPT and NPT differ in the format of an entry only.
+// Nested page tables for the whole physical address space: an identity mapping with the memory
+// types of the MTRRs. Hidden ranges map to one scratch page. EPT and NPT differ only in the format
+// of an entry.
 #pragma once
 #include "lib/address.hpp"
 #include "paging/mtrr.hpp"
 
 namespace zpp {
 
-// Where a guest-physical address leads that is not hidden.
+// The host-physical address of a guest-physical one that is not hidden.
 constexpr Hpa identity(Gpa address) { return {address.value}; }
 
 class NestedPaging {
 public:
-    // How one vendor writes an entry.
+    // The vendor's format of an entry.
     struct Format {
         unsigned levels;       // 4 or 5
         unsigned largest_leaf; // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
-        unsigned address_bits; // MAXPHYADDR; what is beyond the reach of `levels` stays unmapped
+        unsigned address_bits; // MAXPHYADDR, or less if `levels` do not reach it
         u64 (*leaf)(Hpa page, MemoryType type, unsigned level, bool writable);
         u64 (*table)(Hpa table);
         bool (*is_table)(u64 entry, unsigned level); // of a present entry
     };
 
-    // Where tables come from. allocate() gives a zeroed page, or nullptr.
+    // Where tables come from. allocate() returns a zeroed page, or nullptr.
     struct Pages {
         void* (*allocate)();
         Hpa (*physical_of)(const void* page);
@@ -34,15 +34,15 @@ public:
     void set_format(const Format& format) { format_ = format; }
     void set_pages(const Pages& pages) { pages_ = pages; }
 
-    // Only before build(). False if there is no room for one more range.
+    // Only before build(). Returns false after max_hidden ranges.
     [[nodiscard]] bool hide(Hpa first, u64 pages);
 
-    // One page that the guest may read but not write. Only before build().
+    // A page that the guest can read but not write; at most one. Only before build().
     void protect(Gpa page) { protected_ = page; }
 
-    // Builds the tables, or brings them up to date after the MTRRs have changed: tables are only
-    // ever added. False if there was not enough memory: after the first build the tables are of no
-    // use then; a later one has mapped what it could not split as uncacheable, slow and right.
+    // Builds the tables, or updates them after a change of the MTRRs; tables are never freed.
+    // Returns false if memory ran out. The first build has failed then; a later one has mapped
+    // large pages that it could not split as uncacheable, which is slow but correct.
     [[nodiscard]] bool build(const Mtrrs& mtrrs);
 
     Hpa root() const { return pages_.physical_of(root_); }
@@ -67,8 +67,8 @@ private:
     Gpa protected_{~u64{0}};
     u64* root_ = nullptr;
     void* scratch_ = nullptr;
-    bool built_ = false;    // the first build is done
-    bool complete_ = false; // this build had the memory it needed
+    bool built_ = false;    // the first build is complete
+    bool complete_ = false; // this build had enough memory
 };
 
 } // namespace zpp

@@ -1,24 +1,24 @@
-// The host's way to this CPU's local APIC, in whichever mode the guest has it.
+// The host's access to this CPU's local APIC, in the mode that the guest has set.
 #pragma once
 #include "core/result.hpp"
 #include "lib/address.hpp"
 
 namespace zpp::svm::apic_access {
 
-// Once, at PREPARE: maps the xAPIC's page.
+// Once, at PREPARE: maps the xAPIC page.
 Result prepare();
 
-// The page that nested paging must not let the guest write.
+// The page that the guest must not write: the xAPIC's.
 Gpa page();
 
-// xAPIC registers by their offset.
+// xAPIC registers, by offset.
 u32 read(u32 offset);
 void write(u32 offset, u32 value);
 
-// x2APIC mode is on (IA32_APIC_BASE.EXTD).
+// Whether x2APIC mode is enabled (IA32_APIC_BASE.EXTD).
 bool is_x2apic();
 
-// Sends an interrupt command to one CPU; the guest's ICR is as before.
+// Sends an interrupt command to one CPU. The guest's ICR keeps its value.
 void send(u32 apic_id, u32 low);
 
 } // namespace zpp::svm::apic_access

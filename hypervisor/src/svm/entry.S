@@ -1,12 +1,12 @@
-/* The guest runs in a loop around VMRUN. The order of the registers is that of GuestRegisters
- * (vcpu.hpp); the guest's RAX is in the VMCB, its slot on the stack is filled by the handlers. What
- * VMSAVE saves and VMLOAD loads is exchanged only for the general handler. */
+/* Runs the guest in a loop around VMRUN. The registers are pushed in the order of GuestRegisters
+ * (core/guest_registers.hpp); the guest's RAX is in the VMCB, the handlers fill its slot on the
+ * stack. The state of VMSAVE and VMLOAD is switched only for the general handler. */
 #include "x86/registers.S"
 
     .text
 
-/* bool zpp_svm_run(u64 guest_vmcb, u64 host_vmcb), physical addresses: runs the guest, for ever
- * unless the general handler says that the first VMRUN was refused. GIF must be clear. */
+/* bool zpp_svm_run(u64 guest_vmcb, u64 host_vmcb), host-physical addresses: runs the guest.
+ * Returns only if the CPU refused the first VMRUN. GIF must be clear. */
     .globl zpp_svm_run
     .type zpp_svm_run, @function
     .p2align 4
@@ -21,9 +21,9 @@ zpp_svm_run:
     pushq %rbx
     .cfi_adjust_cfa_offset 8
     .cfi_rel_offset %rbx, 0
-    /* RFLAGS.AC, until the core is left: it lifts SMAP, which has nothing to guard here, as the core
-     * has no user pages. Under a guest with SMAP, QEMU's TCG then keeps the host's translations in a
-     * table of their own, which stays small and is soon flushed. */
+    /* Set RFLAGS.AC while the core runs: it suspends SMAP, which the core does not need as it
+     * has no user pages. With a guest that uses SMAP, QEMU's TCG then keeps the host's
+     * translations in a separate table, which is small and fast to flush. */
     pushfq
     .cfi_adjust_cfa_offset 8
     orl $0x40000, (%rsp)

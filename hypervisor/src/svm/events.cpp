@@ -6,7 +6,7 @@ namespace zpp::svm {
 void Guest::open_nmi_window()
 {
     if (state_of(vcpu).nmi_masked)
-        return; // its IRET comes first
+        return; // the intercepted IRET opens it
     vmcb.virtual_interrupt = virtual_irq;
     vmcb.intercept_vector_3 |= InterceptVector3::vintr;
     vmcb.clean &= ~(Clean::intercepts | Clean::tpr);
@@ -39,7 +39,7 @@ void deliver_events(Guest& guest)
         deliver_nmi(guest);
 }
 
-// The IRET has not run yet: an NMI that comes now must wait until it has.
+// The IRET has not run yet; until it has, takes_nmi() is false.
 void on_iret(Guest& guest)
 {
     guest.vmcb.intercept_vector_3 &= ~InterceptVector3::iret;

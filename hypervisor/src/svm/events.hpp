@@ -1,16 +1,16 @@
-// Events for the guest: deliveries that an exit interrupted, and NMIs.
+// Events for the guest: event deliveries that an exit interrupted, and NMIs.
 #pragma once
 #include "svm/guest.hpp"
 
 namespace zpp::svm {
 
-// Before each VMRUN, when the exit has been handled: what the guest has to get now.
+// After each exit, before VMRUN: injects what is due.
 void deliver_events(Guest& guest);
 
-// The guest's NMI handler ends with this IRET.
+// The guest's NMI handler is about to end, with an IRET.
 void on_iret(Guest& guest);
 
-// An INIT clears what was pending.
+// On an INIT: drops what is pending.
 void forget_events(Guest& guest);
 
 } // namespace zpp::svm

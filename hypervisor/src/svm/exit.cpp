@@ -1,4 +1,4 @@
-// VM exits under AMD-V: from the VMCB to the handler, and the outcome back to the guest.
+// VM exits of AMD-V: decodes them and dispatches them to their handlers.
 #include "core/machine.hpp"
 #include "core/virt.hpp"
 #include "emulate/handle.hpp"
@@ -17,36 +17,24 @@ using Reason = VmExit::Reason;
 Reason reason_of(const Vmcb& vmcb)
 {
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
-    case ExitCode::cpuid:
-        return Reason::cpuid;
-    case ExitCode::msr:
-        return vmcb.exit_info_1 != 0 ? Reason::wrmsr : Reason::rdmsr;
-    case ExitCode::nested_page_fault:
-        return Reason::nested_paging;
-    case ExitCode::vmmcall:
-        return Reason::hypercall;
-    case ExitCode::nmi:
-        return Reason::nmi;
-    case ExitCode::init:
-        return Reason::init;
-    case ExitCode::iret:
-        return Reason::iret;
-    case ExitCode::vintr:
-        return Reason::nmi_window;
-    case ExitCode::invd:
-        return Reason::invd;
+    case ExitCode::cpuid: return Reason::cpuid;
+    case ExitCode::msr: return vmcb.exit_info_1 != 0 ? Reason::wrmsr : Reason::rdmsr;
+    case ExitCode::nested_page_fault: return Reason::nested_paging;
+    case ExitCode::vmmcall: return Reason::hypercall;
+    case ExitCode::nmi: return Reason::nmi;
+    case ExitCode::init: return Reason::init;
+    case ExitCode::iret: return Reason::iret;
+    case ExitCode::vintr: return Reason::nmi_window;
+    case ExitCode::invd: return Reason::invd;
     case ExitCode::invlpga:
     case ExitCode::vmrun:
     case ExitCode::vmload:
     case ExitCode::vmsave:
     case ExitCode::stgi:
     case ExitCode::clgi:
-    case ExitCode::skinit:
-        return Reason::hidden_instruction;
-    case ExitCode::shutdown:
-        return Reason::triple_fault;
-    default:
-        return Reason::unexpected;
+    case ExitCode::skinit: return Reason::hidden_instruction;
+    case ExitCode::shutdown: return Reason::triple_fault;
+    default: return Reason::unexpected;
     }
 }
 
@@ -56,20 +44,15 @@ VmExit decode(Guest& guest)
     VmExit exit{.reason = reason_of(vmcb), .code = vmcb.exit_code};
     switch (exit.reason) {
     case Reason::rdmsr:
-    case Reason::wrmsr:
-        exit.take_operands(guest.registers);
-        [[fallthrough]];
+    case Reason::wrmsr: exit.take_operands(guest.registers); [[fallthrough]];
     case Reason::cpuid:
     case Reason::hypercall:
-    case Reason::invd:
-        exit.instruction_length = instruction_length(guest.vcpu, vmcb);
-        break;
+    case Reason::invd: exit.instruction_length = instruction_length(guest.vcpu, vmcb); break;
     case Reason::nested_paging:
         exit.address = {vmcb.exit_info_2};
         exit.write = (vmcb.exit_info_1 & fault_write) != 0;
         break;
-    default:
-        break;
+    default: break;
     }
     return exit;
 }
@@ -81,22 +64,15 @@ void write_apic(Vcpu& vcpu, u32 offset, u32 value)
         if (startup::intercept(vcpu, Icr::xapic(value, apic_access::read(apic_icr_high))))
             return;
         break;
-    case apic_id_register:
-        vcpu.apic_id = value >> 24;
-        break;
-    case apic_logical_destination:
-        state_of(vcpu).apic_logical_destination = value;
-        break;
-    case apic_destination_format:
-        state_of(vcpu).apic_destination_format = value;
-        break;
-    default:
-        break;
+    case apic_id_register: vcpu.apic_id = value >> 24; break;
+    case apic_logical_destination: state_of(vcpu).apic_logical_destination = value; break;
+    case apic_destination_format: state_of(vcpu).apic_destination_format = value; break;
+    default: break;
     }
     apic_access::write(offset, value);
 }
 
-// The only page the guest may not write is the local APIC's.
+// The local APIC's page is the only one that the guest must not write.
 Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
     const u64 distance = exit.address - apic_access::page();
@@ -120,17 +96,13 @@ Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 Outcome dispatch(Guest& guest, VmExit& exit)
 {
     switch (exit.reason) {
-    case Reason::nested_paging:
-        return on_nested_page_fault(guest, exit);
+    case Reason::nested_paging: return on_nested_page_fault(guest, exit);
     case Reason::nmi:
     case Reason::init:
-        open_window(); // the host's handlers note what it was
+        open_window(); // the host's exception handler records what it was
         return Outcome::retry;
-    case Reason::iret:
-        on_iret(guest);
-        return Outcome::retry;
-    default:
-        return handle_exit(guest, exit);
+    case Reason::iret: on_iret(guest); return Outcome::retry;
+    default: return handle_exit(guest, exit);
     }
 }
 
@@ -143,8 +115,8 @@ void reset(GuestRegisters& registers)
 
 void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }
 
-// Bits without a meaning for the core, but where any bit on which translations depend is another one in
-// the guest, QEMU's TCG flushes once more at VMRUN and at #VMEXIT. Linux has PSE on the BSP only.
+// The core needs neither bit, but QEMU's TCG flushes its TLB at VMRUN and at #VMEXIT if a bit that
+// affects translations differs between host and guest. Linux sets PSE on the BSP only.
 void follow_cr4(const Vmcb& vmcb)
 {
     constexpr x86::Cr4 followed = x86::Cr4::pse | x86::Cr4::pge;
@@ -154,8 +126,8 @@ void follow_cr4(const Vmcb& vmcb)
         x86::write_cr4(wanted);
 }
 
-// QEMU's TCG gives VMEXIT_INVALID, not #GP, when the guest sets a reserved bit of CR4. If it was
-// VMRUN that failed, an injected #GP is still there.
+// QEMU's TCG exits with VMEXIT_INVALID instead of #GP if the guest sets a reserved bit of CR4. If
+// VMRUN itself has failed, an injected event is still pending.
 bool refuses_reserved_cr4(Vcpu& vcpu, const Vmcb& vmcb)
 {
     if (x86::is_event(vmcb.event_injection))
@@ -171,7 +143,7 @@ void Guest::devirtualize(zpp_cpu_call& call)
     while (startup::is_kicked(vcpu))
         open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
-    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the rest of the OS's is the trampoline's
+    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the trampoline restores the other bits
     call.status = ZPP_OK;
     const u64 target = machine.info().trampoline_leave;
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
@@ -181,7 +153,7 @@ void Guest::devirtualize(zpp_cpu_call& call)
 
 extern "C" bool zpp_svm_on_exit(GuestRegisters& registers);
 
-// False: the CPU refused the first VMRUN, the launch has failed.
+// Returns false if the CPU refused the first VMRUN: the launch has failed.
 bool zpp_svm_on_exit(GuestRegisters& registers)
 {
     Vcpu& vcpu = current_vcpu();

@@ -5,24 +5,16 @@ namespace zpp::svm {
 const char* exit_name(u64 code)
 {
     constexpr u64 first_named = 0x60;
+    // clang-format off
     static constexpr const char* names[] = {
-        "INTR",        "NMI",        "SMI",
-        "INIT",        "VINTR",      "CR0_SEL_WRITE",
-        "IDTR_READ",   "GDTR_READ",  "LDTR_READ",
-        "TR_READ",     "IDTR_WRITE", "GDTR_WRITE",
-        "LDTR_WRITE",  "TR_WRITE",   "RDTSC",
-        "RDPMC",       "PUSHF",      "POPF",
-        "CPUID",       "RSM",        "IRET",
-        "SWINT",       "INVD",       "PAUSE",
-        "HLT",         "INVLPG",     "INVLPGA",
-        "IOIO",        "MSR",        "TASK_SWITCH",
-        "FERR_FREEZE", "SHUTDOWN",   "VMRUN",
-        "VMMCALL",     "VMLOAD",     "VMSAVE",
-        "STGI",        "CLGI",       "SKINIT",
-        "RDTSCP",      "ICEBP",      "WBINVD",
-        "MONITOR",     "MWAIT",      "MWAIT_CONDITIONAL",
-        "XSETBV",      "RDPRU",      "EFER_WRITE_TRAP",
+        "INTR", "NMI", "SMI", "INIT", "VINTR", "CR0_SEL_WRITE", "IDTR_READ", "GDTR_READ",
+        "LDTR_READ", "TR_READ", "IDTR_WRITE", "GDTR_WRITE", "LDTR_WRITE", "TR_WRITE", "RDTSC",
+        "RDPMC", "PUSHF", "POPF", "CPUID", "RSM", "IRET", "SWINT", "INVD", "PAUSE", "HLT",
+        "INVLPG", "INVLPGA", "IOIO", "MSR", "TASK_SWITCH", "FERR_FREEZE", "SHUTDOWN", "VMRUN",
+        "VMMCALL", "VMLOAD", "VMSAVE", "STGI", "CLGI", "SKINIT", "RDTSCP", "ICEBP", "WBINVD",
+        "MONITOR", "MWAIT", "MWAIT_CONDITIONAL", "XSETBV", "RDPRU", "EFER_WRITE_TRAP",
     };
+    // clang-format on
     constexpr u64 named = sizeof names / sizeof names[0];
     struct Range {
         u64 first, last;

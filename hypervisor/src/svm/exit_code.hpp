@@ -4,7 +4,7 @@
 
 namespace zpp::svm {
 
-// Those that zpp tells apart.
+// Those that zpp handles.
 enum class ExitCode : u64 {
     nmi = 0x61,
     init = 0x63,
@@ -25,17 +25,17 @@ enum class ExitCode : u64 {
     nested_page_fault = 0x400,
 };
 
-// VMEXIT_INVALID, of which QEMU's TCG writes the lower half only.
+// VMEXIT_INVALID. QEMU's TCG writes only the lower half.
 constexpr std::int32_t exit_invalid = -1;
 
-// Which of Vcpu::exits counts this exit code.
-constexpr u64 nested_page_fault_counter = 0xa8; // the exit code is too large
+// Index into Vcpu::exits.
+constexpr u64 nested_page_fault_counter = 0xa8; // its exit code is too large for an index
 constexpr u64 exit_counter(u64 code)
 {
     return code == static_cast<u64>(ExitCode::nested_page_fault) ? nested_page_fault_counter : code;
 }
 
-// The manual's name of any exit code, without VMEXIT_; "?" if it has none.
+// The manual's name of an exit code, without VMEXIT_; "?" if it has none.
 const char* exit_name(u64 code);
 
 } // namespace zpp::svm

@@ -1,7 +1,7 @@
-// The hot paths, most exits of a running OS: CPUID of leaf 1 or an untouched one, and the stores to the
-// xAPIC that start no CPU (end of interrupt, timer, IPIs). Anything else, any doubt is left to the general
-// handler, which starts afresh. FS, GS, TR and LDTR are still the guest's here, and GIF is clear: this
-// code must not fault.
+// The fast path, for most exits of a running OS: CPUID of leaf 1 or an unchanged leaf, and xAPIC
+// stores that start no CPU (EOI, timer, IPIs). It leaves every other case to the general handler,
+// which starts from the beginning. FS, GS, TR and LDTR are still the guest's and GIF is clear, so
+// it must not fault.
 #include "emulate/handle.hpp"
 #include "svm/apic_access.hpp"
 #include "svm/exit_code.hpp"
@@ -14,14 +14,14 @@
 namespace zpp::svm {
 namespace {
 
-// Nothing but going on after the instruction is to be done.
+// Whether the guest only has to continue after the instruction.
 bool is_plain(const Vcpu& vcpu, const Vmcb& vmcb)
 {
     return !has(vmcb.rflags, x86::Rflags::tf) && vmcb.interrupt_state == 0 && !vcpu.nmi_pending &&
            !startup::waits(vcpu);
 }
 
-// False: RIP may have to wrap.
+// Returns false if RIP may have to wrap.
 bool advance(Vmcb& vmcb, u64 next)
 {
     if (may_wrap(vmcb.rip, next))
@@ -47,7 +47,7 @@ inline bool on_cpuid(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers, u64 ne
     return true;
 }
 
-// nullptr for a register that is not at hand here.
+// nullptr if the stub has not pushed the register.
 const u64* find_register(const ScratchRegisters& registers, const Vmcb& vmcb, unsigned number)
 {
     constexpr unsigned rax = 0, rsp = 4;
@@ -78,7 +78,7 @@ bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
     return true;
 }
 
-// Where the guest's code must be read. Apart, so that the other path saves no registers.
+// Exits that need the guest's code. Not inlined, so that the other path saves no registers.
 [[gnu::noinline]] bool on_exit_with_code(Vcpu& vcpu, Vmcb& vmcb, ScratchRegisters& registers)
 {
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
@@ -86,10 +86,8 @@ bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
         const unsigned length = instruction_length(vcpu, vmcb);
         return length != 0 && on_cpuid(vcpu, vmcb, registers, vmcb.rip + length);
     }
-    case ExitCode::nested_page_fault:
-        return on_apic_store(vcpu, vmcb, registers);
-    default:
-        return false;
+    case ExitCode::nested_page_fault: return on_apic_store(vcpu, vmcb, registers);
+    default: return false;
     }
 }
 

@@ -1,4 +1,4 @@
-// The guest behind the VMCB: what emulate/guest_state.hpp asks for.
+// The guest in the VMCB; implements GuestState.
 #pragma once
 #include "emulate/guest_state.hpp"
 #include "svm/guest_instruction.hpp"
@@ -25,7 +25,7 @@ public:
     x86::Cr4 cr4() const { return vmcb.cr4; }
     unsigned cpl() const { return vmcb.cpl; }
     CodeSize code_size() const { return svm::code_size(vmcb); }
-    // Without LBR virtualization the MSR stays the guest's.
+    // Without LBR virtualization the CPU's MSR is the guest's.
     x86::DebugCtl debug_control() const
     {
         return x86::DebugCtl{x86::rdmsr_or_zero(x86::Msr::ia32_debugctl)};
@@ -48,8 +48,8 @@ public:
 
     void inject(x86::Event event) { vmcb.event_injection = event.value; } // error code 0
 
-    // SVM does not say when the guest's NMI handler ends, so its IRET is intercepted. The window is a
-    // virtual interrupt that never arrives: it exits as soon as the guest takes interrupts.
+    // SVM does not report the end of the guest's NMI handler, so its IRET is intercepted. The NMI
+    // window is a virtual interrupt, intercepted when the guest could take it.
     bool takes_nmi() const
     {
         const VcpuState& state = state_of(vcpu);

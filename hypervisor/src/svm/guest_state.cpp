@@ -20,7 +20,7 @@ constexpr u16 attributes_ldt = 0x082;
 constexpr u16 attributes_busy_tss = 0x08b;
 constexpr u32 limit_64k = 0xffff;
 
-// From the format of the VMCS: bits 7:0 stay, bits 15:12 close up, "unusable" is all zero.
+// From the format of the VMCS: bits 15:12 move to 11:8, "unusable" becomes 0.
 u16 attributes_of(u32 rights)
 {
     constexpr u32 unusable = 1u << 16;
@@ -58,7 +58,7 @@ void write_guest_state(Vmcb& vmcb, const zpp_cpu_state& os)
     vmcb.rax = 0; // ZPP_OK for the trampoline
     vmcb.pat = x86::rdmsr(Msr::ia32_pat);
     vmcb.debug_control = x86::DebugCtl{x86::rdmsr_or_zero(Msr::ia32_debugctl)};
-    // VMRUN loads them wherever the CPU has CET (on Intel a VM entry leaves the MSRs alone).
+    // VMRUN loads them if the CPU has CET; a VM entry of VMX does not.
     vmcb.s_cet = x86::rdmsr_or_zero(Msr::ia32_s_cet);
     vmcb.isst = x86::rdmsr_or_zero(Msr::ia32_interrupt_ssp_table_addr);
 }
@@ -107,7 +107,7 @@ void redirect_init(bool on)
         return;
     const VmCr others = VmCr{value} & ~VmCr::r_init;
     (void)x86::safe_wrmsr(Msr::vm_cr, raw(on ? others | VmCr::r_init
-                                             : others)); // refused where the CPU has no such bit
+                                             : others)); // #GP if the CPU does not have the bit
 }
 
 void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os)
@@ -134,7 +134,7 @@ void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os)
     x86::write_dr6(vmcb.dr6);
     x86::write_dr7(vmcb.dr7);
     x86::wrmsr(Msr::ia32_pat, vmcb.pat);
-    (void)x86::safe_wrmsr(Msr::ia32_s_cet, vmcb.s_cet); // refused where the CPU has no CET
+    (void)x86::safe_wrmsr(Msr::ia32_s_cet, vmcb.s_cet); // #GP if the CPU does not have CET
     (void)x86::safe_wrmsr(Msr::ia32_interrupt_ssp_table_addr, vmcb.isst);
     redirect_init(false);
     vmload(vmcb_address);

@@ -1,4 +1,4 @@
-// The SVM instructions that C++ code uses (AMD APM Vol. 3). VMRUN is in entry.S.
+// SVM instructions (AMD APM Vol. 3). VMRUN is in entry.S.
 #pragma once
 #include "lib/address.hpp"
 
@@ -9,7 +9,7 @@ inline void vmsave(Hpa vmcb) { asm volatile("vmsave %0" : : "a"(vmcb.value) : "m
 inline void clgi() { asm volatile("clgi" : : : "memory"); }
 inline void stgi() { asm volatile("stgi" : : : "memory"); }
 
-// Lets what waits for GIF arrive: an NMI, or #SX for an INIT. The host's IDT takes it.
+// Sets GIF for a moment: pending NMIs, and INITs as #SX, arrive at the host's IDT.
 inline void open_window() { asm volatile("stgi; nop; nop; clgi" : : : "memory"); }
 
 } // namespace zpp::svm

@@ -32,7 +32,7 @@ Outcome write_efer(Msr, u64 value)
     return Outcome::advance;
 }
 
-// The xAPIC's page must stay where nested paging protects it.
+// The xAPIC page must not move: nested paging protects it.
 Outcome write_apic_base(Msr index, u64 value)
 {
     if (Gpa{raw(x86::ApicBase{value} & x86::ApicBase::base)} != apic_access::page())
@@ -47,7 +47,7 @@ Outcome write_x2apic_icr(Msr index, u64 value)
     return pass_wrmsr(index, value);
 }
 
-// The value that a firmware leaves which has AMD-V switched off.
+// As on a machine whose firmware has disabled AMD-V.
 Outcome read_vm_cr(Msr index, u64& value)
 {
     if (!x86::safe_rdmsr(index, value))
@@ -56,13 +56,13 @@ Outcome read_vm_cr(Msr index, u64& value)
     return Outcome::advance;
 }
 
-// A Linux that has used SVM before clears it when it shuts down.
+// Linux clears it at shutdown if it used SVM before the launch.
 Outcome write_vm_hsave_pa(Msr, u64 value)
 {
     return value == 0 ? Outcome::advance : Outcome::general_protection;
 }
 
-// A microcode update is ignored: it is not safe while the host runs on the CPU. VM_CR is locked.
+// Microcode updates are ignored: they are not safe under a running host. VM_CR is locked.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_x2apic_icr},
     {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},

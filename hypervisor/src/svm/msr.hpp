@@ -1,4 +1,4 @@
-// MSRs that a guest under AMD-V does not access itself.
+// MSRs whose accesses exit under AMD-V.
 #pragma once
 #include "emulate/msr.hpp"
 

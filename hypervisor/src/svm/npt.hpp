@@ -1,5 +1,6 @@
-// The format of nested page table entries: that of long mode, always user pages (AMD APM Vol. 2,
-// 15.25.5). The type is that of the guest's PAT and the MTRRs; entry 0 of the host's PAT is WB.
+// The format of nested page table entries: as in long mode, always user pages (AMD APM Vol. 2,
+// 15.25.5). They all select entry 0 of the host's PAT, which is WB, so the guest's PAT and the
+// MTRRs decide.
 #pragma once
 #include "paging/nested_paging.hpp"
 
@@ -21,7 +22,7 @@ inline bool is_table(u64 entry, unsigned level)
     return level > 3 || (level > 1 && (entry & large_page) == 0);
 }
 
-// levels: those of the host's paging mode, which NPT shares (hCR4.LA57).
+// levels: NPT has those of the host's paging mode (CR4.LA57).
 constexpr NestedPaging::Format format(unsigned address_bits, bool pages_1g, unsigned levels)
 {
     const unsigned reach = levels == 5 ? 57 : 48;

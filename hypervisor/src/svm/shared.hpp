@@ -1,4 +1,4 @@
-// What the CPUs share under AMD-V, built at PREPARE.
+// What all CPUs share under AMD-V, set at PREPARE.
 #pragma once
 #include "lib/address.hpp"
 #include "x86/control_registers.hpp"
@@ -10,12 +10,12 @@ struct Shared {
     Hpa msrpm;              // MSR permissions map
     bool next_rip;          // CPUID.8000000AH:EDX.NRIPS
     bool decode_assists;    // EDX.DecodeAssists
-    x86::Efer efer_allowed; // bits of EFER that the guest may set
-    x86::Cr4 host_cr4;      // bits of CR4 that the host adds to those of the OS
+    x86::Efer efer_allowed; // bits that the guest can set
+    x86::Cr4 host_cr4;      // bits that the host sets besides those of the OS
 };
 
 extern Shared shared;
 
-constexpr u32 asid = 1; // each CPU has one guest context, and its own TLB
+constexpr u32 asid = 1; // one guest for each CPU, which has its own TLB
 
 } // namespace zpp::svm

@@ -6,7 +6,7 @@
 namespace zpp::svm::startup {
 namespace {
 
-// Vcpu::startup: a state, and a SIPI that was posted on top of it.
+// VcpuState::startup: a state, and a posted SIPI.
 constexpr u32 running = 0;
 constexpr u32 init_sent = 1; // INIT sent, not yet taken
 constexpr u32 waiting = 2;   // in wait-for-SIPI
@@ -28,7 +28,7 @@ bool change(Vcpu& vcpu, u32& from, u32 to)
                                        __ATOMIC_ACQUIRE);
 }
 
-// An INIT drops a SIPI that was not yet taken. Returns whether the target still runs its guest.
+// An INIT drops a SIPI that is pending. Returns whether the target was running its guest.
 bool post_init(Vcpu& target)
 {
     u32 old = load(target);
@@ -39,7 +39,7 @@ bool post_init(Vcpu& target)
     return (old & state_mask) == running;
 }
 
-// A SIPI counts only in wait-for-SIPI, and only the first one.
+// Only the first SIPI in wait-for-SIPI counts.
 void post_sipi(Vcpu& target, u8 vector)
 {
     u32 old = load(target);
@@ -48,8 +48,7 @@ void post_sipi(Vcpu& target, u8 vector)
             return;
 }
 
-// Makes the target look at its state: an NMI, which leaves the guest. A
-// kick that the target has not taken yet will do; a second NMI could melt into it.
+// Makes the target look at its state, with an NMI. One pending kick is enough: CPUs merge NMIs.
 void kick(Vcpu& target)
 {
     if (!__atomic_exchange_n(&state_of(target).kicked, true, __ATOMIC_ACQ_REL))
@@ -60,7 +59,7 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
 {
     const bool init = icr.delivery() == DeliveryMode::init;
     if (!__atomic_load_n(&target.launched, __ATOMIC_ACQUIRE)) {
-        // Not launched yet, or given back: the CPU itself knows what to do.
+        // Not launched yet, or devirtualized: send it to the CPU.
         apic_access::send(target.apic_id, static_cast<u32>(icr.delivery()) << 8 | 1u << 14 |
                                               (init ? 0u : icr.vector()));
         return;
@@ -71,11 +70,11 @@ void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
         kick(target);
 }
 
-// PAUSE lets the other thread of the core run, but takes a lock of the whole machine on QEMU's TCG:
-// so there are some looks between two.
+// Polls several times between two PAUSEs: on QEMU's TCG each PAUSE takes a lock of the whole
+// machine.
 u32 look_for_sipi(const Vcpu& vcpu)
 {
-    constexpr unsigned looks = 4096; // two microseconds of a real CPU
+    constexpr unsigned looks = 4096; // about two microseconds on a real CPU
     u32 seen = load(vcpu);
     for (unsigned i = 1; i < looks && (seen & sipi_posted) == 0; ++i)
         seen = load(vcpu);
@@ -99,7 +98,7 @@ bool intercept(Vcpu& sender, const Icr& icr)
         known = true;
         deliver(sender, target, icr);
     }
-    return known; // a CPU that the loader did not know of is not ours
+    return known; // false for a CPU that the loader does not know
 }
 
 void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
@@ -115,7 +114,8 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
     while (!change(vcpu, seen, (seen & ~state_mask) | waiting))
         ;
     u32 posted = load(vcpu);
-    while ((posted & sipi_posted) == 0 || !change(vcpu, posted, running)) // an INIT may drop it
+    while ((posted & sipi_posted) == 0 ||
+           !change(vcpu, posted, running)) // another INIT may drop the SIPI
         if ((posted & sipi_posted) == 0) {
             actions.wait();
             posted = look_for_sipi(vcpu);

@@ -1,17 +1,17 @@
-// INIT and SIPI between vCPUs, delivered in software: a physical INIT would take the CPU from the
-// host (QEMU's TCG resets it even when the INIT was intercepted; real CPUs leave it pending).
+// INIT and SIPI between vCPUs, delivered in software. A physical INIT would take the CPU away from
+// the host: QEMU's TCG resets the CPU even if INIT is intercepted, real CPUs keep it pending.
 #pragma once
 #include "svm/vcpu_state.hpp"
 #include "x86/apic.hpp"
 
 namespace zpp::svm::startup {
 
-// What the guest on this CPU has written to its ICR. True if the CPU must not send it itself.
+// Handles a write of the guest to its ICR. Returns true if the CPU must not send it.
 [[nodiscard]] bool intercept(Vcpu& sender, const Icr& icr);
 
-// Before each VMRUN: if this CPU was sent an INIT, `reset` gives it the INIT state, and the call
-// comes back when a SIPI has come (the BSP does not wait), with its vector given to `start`.
-// `wait` comes back at once; it is called now and then as long as no SIPI has come.
+// Before each VMRUN: if another CPU has sent an INIT, calls `reset` for the INIT state, waits for a
+// SIPI and calls `start` with its vector. The BSP does not wait. `wait` is called while waiting,
+// and returns at once.
 struct Actions {
     void (*reset)(GuestRegisters& registers);
     void (*start)(u8 vector);
@@ -24,13 +24,13 @@ inline bool waits(const Vcpu& vcpu)
     return __atomic_load_n(&state_of(vcpu).startup, __ATOMIC_ACQUIRE) != 0;
 }
 
-// This CPU itself was reset by an INIT from elsewhere (VMEXIT_INIT or #SX).
+// This CPU has received a physical INIT (VMEXIT_INIT or #SX).
 void init_arrived(Vcpu& vcpu);
 
-// Whether a kick is on its way to this CPU, which must not be given back then.
+// Whether a kick to this CPU is pending. Then it must not be devirtualized.
 [[nodiscard]] bool is_kicked(const Vcpu& vcpu);
 
-// In the NMI handler: whether this NMI was one of ours.
+// In the NMI handler: takes the pending kick. Returns whether there was one.
 [[nodiscard]] bool take_kick(Vcpu& vcpu);
 
 } // namespace zpp::svm::startup

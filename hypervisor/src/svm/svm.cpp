@@ -45,7 +45,7 @@ Result check_this_cpu()
     return {};
 }
 
-// AMD APM Vol. 2, 3.1.7: the bits of EFER by the CPUID flags that announce them. SVME is hidden.
+// The bits of EFER that the CPU has, by CPUID (AMD APM Vol. 2, 3.1.7), without SVME.
 Efer efer_allowed()
 {
     const x86::CpuidResult extended = x86::cpuid(0x80000001);
@@ -60,7 +60,7 @@ Efer efer_allowed()
             allowed |= Efer::mcommit;
         if ((features.ebx & bit(13)) != 0)
             allowed |= Efer::intwb;
-        if ((features.ebx & bit(20)) == 0) // unless announced as missing
+        if ((features.ebx & bit(20)) == 0) // the flag means: not supported
             allowed |= Efer::lmsle;
     }
     if (x86::cpuid(0x80000000).eax >= 0x80000021) {
@@ -73,7 +73,7 @@ Efer efer_allowed()
     return allowed;
 }
 
-// SMEP and SMAP: free, as the core has no user pages.
+// SMEP and SMAP cost nothing: the core has no user pages.
 x86::Cr4 host_cr4()
 {
     const u32 extended = x86::cpuid(0).eax >= 7 ? x86::cpuid(7).ebx : 0;
@@ -85,7 +85,7 @@ x86::Cr4 host_cr4()
     return bits;
 }
 
-// Two adjoining bits for each MSR, read and write, in three blocks of 2 KiB (APM Vol. 2, 15.11).
+// Two bits for each MSR, read and write, in three blocks of 2 KiB (AMD APM Vol. 2, 15.11).
 void mark_msr(void* map, Msr first, Msr last, bool read, bool write)
 {
     auto* bytes = static_cast<u8*>(map);
@@ -98,7 +98,7 @@ void mark_msr(void* map, Msr first, Msr last, bool read, bool write)
     }
 }
 
-// Two pages that are adjoining for the CPU as well.
+// Two pages that are physically contiguous.
 void* allocate_msr_map()
 {
     auto* first = static_cast<u8*>(machine.allocate_page());

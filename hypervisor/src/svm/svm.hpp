@@ -1,4 +1,4 @@
-// AMD-V behind the interface of virt.hpp.
+// AMD-V; implements core/virt.hpp.
 #pragma once
 #include "core/virt.hpp"
 

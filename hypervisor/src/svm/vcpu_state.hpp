@@ -1,4 +1,4 @@
-// What SVM keeps for each CPU besides its VMCB.
+// The state of a CPU under SVM, besides its VMCB.
 #pragma once
 #include "core/vcpu.hpp"
 #include "svm/vmcb.hpp"
@@ -6,11 +6,11 @@
 namespace zpp::svm {
 
 struct VcpuState {
-    u32 startup;     // INIT and SIPI that were sent to this CPU; see startup.hpp
-    bool kicked;     // an NMI is on its way that only means "look at startup"
+    u32 startup;     // INIT and SIPI for this CPU; see startup.cpp
+    bool kicked;     // an NMI is pending that only means: look at `startup`
     bool entered;    // the first VMRUN succeeded
     bool nmi_masked; // the guest is in its NMI handler
-    u64 iret_rip;    // the IRET that ends it, until it has run
+    u64 iret_rip;    // RIP of the IRET that ends it, until it has run
     u32 apic_logical_destination;
     u32 apic_destination_format;
 };
@@ -20,7 +20,7 @@ inline const VcpuState& state_of(const Vcpu& vcpu) { return vendor_state_of<Vcpu
 
 inline void* host_save_area(Vcpu& vcpu) { return vcpu.control_block_1(); }
 inline Vmcb& vmcb_of(Vcpu& vcpu) { return *static_cast<Vmcb*>(vcpu.control_block_2()); }
-// What VMSAVE stores of the host.
+// For VMSAVE and VMLOAD of the host's state.
 inline void* host_vmcb(Vcpu& vcpu) { return vcpu.control_block_3(); }
 
 } // namespace zpp::svm

@@ -36,15 +36,14 @@ enum class Clean : u32 {
 
 } // namespace svm
 
-template <> inline constexpr bool is_register<svm::InterceptVector3> = true;
-template <> inline constexpr bool is_register<svm::InterceptVector4> = true;
-template <> inline constexpr bool is_register<svm::Clean> = true;
+template <OneOf<svm::InterceptVector3, svm::InterceptVector4, svm::Clean> T>
+inline constexpr bool is_register<T> = true;
 
 namespace svm {
 
 struct Segment {
     u16 selector;
-    u16 attributes; // bits 55:52 and 47:40 of the descriptor, packed into 12 bits
+    u16 attributes; // bits 55:52 and 47:40 of the descriptor
     u32 limit;
     u64 base;
 };
@@ -125,14 +124,14 @@ static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
 
-// virtual_interrupt: V_IRQ at the highest priority, whatever the guest's TPR.
+// virtual_interrupt: V_IRQ with the highest priority, ignoring the guest's TPR.
 constexpr u64 virtual_irq = bit(8) | u64{15} << 16 | bit(20);
 
 constexpr u64 interrupt_shadow = bit(0); // interrupt_state
 
 constexpr u8 tlb_flush_all = 1;
 
-// A nested page fault's exit_info_1.
+// exit_info_1 of a nested page fault.
 constexpr u64 fault_write = bit(1);
 
 } // namespace svm

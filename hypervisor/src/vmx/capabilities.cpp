@@ -52,8 +52,8 @@ constexpr Required<EntryControls> entry_required[] = {
     {EntryControls::load_efer, "load IA32_EFER"},
 };
 
-// Enabled on every CPU that has them: without them the guest would get #UD where the bare CPU runs the
-// instruction.
+// Enabled if the CPU has them: without them the guest would get #UD for instructions of the bare
+// CPU.
 constexpr SecondaryControls secondary_optional =
     SecondaryControls::enable_rdtscp | SecondaryControls::enable_vpid |
     SecondaryControls::enable_invpcid | SecondaryControls::enable_xsaves |
@@ -122,7 +122,7 @@ Result Capabilities::read(ReadMsr read_msr)
     if (!result.ok())
         return result;
     const Controls<SecondaryControls> secondary_controls(
-        read_msr(Msr::ia32_vmx_procbased_ctls2)); // there only with the control
+        read_msr(Msr::ia32_vmx_procbased_ctls2)); // exists only with the control
     result = secondary_controls.require(secondary_required, secondary);
     if (result.ok())
         result = Controls<ExitControls>(read_msr(Msr::ia32_vmx_true_exit_ctls))

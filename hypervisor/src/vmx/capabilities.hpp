@@ -1,5 +1,5 @@
-// What this CPU's VMX can do (SDM Vol. 3D, App. A), and the controls that follow. Pure logic: the
-// MSRs are read through a function.
+// The capabilities of this CPU's VMX (SDM Vol. 3D, App. A) and the controls that zpp uses. Pure
+// logic: MSRs are read through a function.
 #pragma once
 #include "core/result.hpp"
 #include "vmx/controls.hpp"
@@ -22,7 +22,7 @@ struct Capabilities {
 
     using ReadMsr = u64 (*)(x86::Msr msr);
 
-    // Fills everything in. ZPP_LOCKED_BY_FIRMWARE, or ZPP_MISSING_FEATURE with the control's name.
+    // Returns ZPP_LOCKED_BY_FIRMWARE, or ZPP_MISSING_FEATURE with the control's name.
     Result read(ReadMsr read_msr);
 
     bool operator==(const Capabilities&) const = default;

@@ -68,13 +68,9 @@ enum class ActivityState : u32 {
 
 } // namespace vmx
 
-template <> inline constexpr bool is_register<vmx::PinControls> = true;
-template <> inline constexpr bool is_register<vmx::PrimaryControls> = true;
-template <> inline constexpr bool is_register<vmx::SecondaryControls> = true;
-template <> inline constexpr bool is_register<vmx::ExitControls> = true;
-template <> inline constexpr bool is_register<vmx::EntryControls> = true;
-template <> inline constexpr bool is_register<vmx::Interruptibility> = true;
-template <> inline constexpr bool is_register<vmx::PendingDebug> = true;
-template <> inline constexpr bool is_register<vmx::AccessRights> = true;
+template <OneOf<vmx::PinControls, vmx::PrimaryControls, vmx::SecondaryControls, vmx::ExitControls,
+                vmx::EntryControls, vmx::Interruptibility, vmx::PendingDebug, vmx::AccessRights>
+              T>
+inline constexpr bool is_register<T> = true;
 
 } // namespace zpp

@@ -1,10 +1,11 @@
-/* Into the guest and out of it. The order of the registers is that of GuestRegisters (vcpu.hpp). */
+/* VM entry and VM exit. The registers are pushed in the order of GuestRegisters
+ * (core/guest_registers.hpp). */
 #include "x86/registers.S"
 
     .text
 
-/* HOST_RIP. HOST_RSP is the 16-byte aligned top of the host stack. The fast handler answers whether
- * it has dealt with the exit. */
+/* HOST_RIP. HOST_RSP is the 16-byte aligned top of the host stack. The fast handler returns
+ * whether it has handled the exit. */
     .globl zpp_vmx_exit
     .type zpp_vmx_exit, @function
     .p2align 4

@@ -1,4 +1,4 @@
-// The format of EPT entries and of the EPT pointer (SDM Vol. 3C, 29.3.2 and 25.6.11).
+// The format of EPT entries and of the EPTP (SDM Vol. 3C, 29.3.2 and 25.6.11).
 #pragma once
 #include "paging/nested_paging.hpp"
 

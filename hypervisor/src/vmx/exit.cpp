@@ -17,28 +17,17 @@ using Reason = VmExit::Reason;
 Reason reason_of(ExitReason reason)
 {
     switch (reason) {
-    case ExitReason::cpuid:
-        return Reason::cpuid;
-    case ExitReason::rdmsr:
-        return Reason::rdmsr;
-    case ExitReason::wrmsr:
-        return Reason::wrmsr;
-    case ExitReason::control_register:
-        return Reason::mov_to_cr;
-    case ExitReason::init:
-        return Reason::init;
-    case ExitReason::sipi:
-        return Reason::sipi;
-    case ExitReason::exception_or_nmi:
-        return Reason::nmi;
-    case ExitReason::nmi_window:
-        return Reason::nmi_window;
-    case ExitReason::xsetbv:
-        return Reason::xsetbv;
-    case ExitReason::vmcall:
-        return Reason::hypercall;
-    case ExitReason::invd:
-        return Reason::invd;
+    case ExitReason::cpuid: return Reason::cpuid;
+    case ExitReason::rdmsr: return Reason::rdmsr;
+    case ExitReason::wrmsr: return Reason::wrmsr;
+    case ExitReason::control_register: return Reason::mov_to_cr;
+    case ExitReason::init: return Reason::init;
+    case ExitReason::sipi: return Reason::sipi;
+    case ExitReason::exception_or_nmi: return Reason::nmi;
+    case ExitReason::nmi_window: return Reason::nmi_window;
+    case ExitReason::xsetbv: return Reason::xsetbv;
+    case ExitReason::vmcall: return Reason::hypercall;
+    case ExitReason::invd: return Reason::invd;
     case ExitReason::getsec:
     case ExitReason::vmclear:
     case ExitReason::vmlaunch:
@@ -51,19 +40,15 @@ Reason reason_of(ExitReason reason)
     case ExitReason::vmxon:
     case ExitReason::invept:
     case ExitReason::invvpid:
-    case ExitReason::vmfunc:
-        return Reason::hidden_instruction;
-    case ExitReason::triple_fault:
-        return Reason::triple_fault;
+    case ExitReason::vmfunc: return Reason::hidden_instruction;
+    case ExitReason::triple_fault: return Reason::triple_fault;
     case ExitReason::ept_violation:
-    case ExitReason::ept_misconfiguration:
-        return Reason::nested_paging;
-    default:
-        return Reason::unexpected;
+    case ExitReason::ept_misconfiguration: return Reason::nested_paging;
+    default: return Reason::unexpected;
     }
 }
 
-// SDM Vol. 3C, table 28-3. No other access touches a bit that the host owns.
+// SDM Vol. 3C, table 28-3. No other kind of access changes a host-owned bit.
 void decode_mov_to_cr(const Guest& guest, VmExit& exit)
 {
     const u64 qualification = vmcs::read(FieldNatural::exit_qualification);
@@ -82,12 +67,8 @@ VmExit decode(const Guest& guest, u32 code)
     switch (exit.reason) {
     case Reason::rdmsr:
     case Reason::wrmsr:
-    case Reason::xsetbv:
-        exit.take_operands(guest.registers);
-        break;
-    case Reason::mov_to_cr:
-        decode_mov_to_cr(guest, exit);
-        break;
+    case Reason::xsetbv: exit.take_operands(guest.registers); break;
+    case Reason::mov_to_cr: decode_mov_to_cr(guest, exit); break;
     case Reason::sipi:
         exit.vector = static_cast<u8>(vmcs::read(FieldNatural::exit_qualification));
         break;
@@ -95,13 +76,12 @@ VmExit decode(const Guest& guest, u32 code)
         if (!x86::Event{vmcs::read(Field32::exit_interruption_information)}.is_nmi())
             exit.reason = Reason::unexpected;
         break;
-    default:
-        break;
+    default: break;
     }
     return exit;
 }
 
-// After a WRMSR, which may have changed the memory types in nested paging.
+// After WRMSR, which may have changed the memory types in nested paging.
 void flush_old_translations(Vcpu& vcpu)
 {
     u64& generation = state_of(vcpu).nested_paging_generation;
@@ -117,7 +97,7 @@ void on_init(Guest& guest)
     guest.close_nmi_window();
     if (x86::is_bsp())
         write_init_state(guest.registers);
-    else // at once, the reset comes with the SIPI: one sent before this VM entry is lost
+    else // at once: a SIPI before this VM entry is lost; the SIPI resets the state
         write_wait_for_sipi();
 }
 
@@ -129,21 +109,15 @@ Outcome dispatch(Guest& guest, const VmExit& exit)
         flush_old_translations(guest.vcpu);
         return outcome;
     }
-    case Reason::mov_to_cr:
-        return on_mov_to_cr(guest, exit);
+    case Reason::mov_to_cr: return on_mov_to_cr(guest, exit);
     case Reason::nmi:
         guest.vcpu.nmi_pending = true;
         guest.open_nmi_window();
         x86::unblock_nmi();
         return Outcome::retry;
-    case Reason::init:
-        on_init(guest);
-        return Outcome::retry;
-    case Reason::sipi:
-        write_sipi_state(guest.registers, exit.vector);
-        return Outcome::retry;
-    default:
-        return handle_exit(guest, exit);
+    case Reason::init: on_init(guest); return Outcome::retry;
+    case Reason::sipi: write_sipi_state(guest.registers, exit.vector); return Outcome::retry;
+    default: return handle_exit(guest, exit);
     }
 }
 
@@ -182,18 +156,12 @@ void zpp_vmx_on_failed_resume(const GuestRegisters& registers)
 const char* entry_error_text(u32 error)
 {
     switch (error) {
-    case 4:
-        return "VMLAUNCH with non-clear VMCS";
-    case 5:
-        return "VMRESUME with non-launched VMCS";
-    case 7:
-        return "VM entry with invalid control fields";
-    case 8:
-        return "VM entry with invalid host-state fields";
-    case 26:
-        return "VM entry with events blocked by MOV SS";
-    default:
-        return "VM entry failed for a reason the manual numbers otherwise";
+    case 4: return "VMLAUNCH with non-clear VMCS";
+    case 5: return "VMRESUME with non-launched VMCS";
+    case 7: return "VM entry with invalid control fields";
+    case 8: return "VM entry with invalid host-state fields";
+    case 26: return "VM entry with events blocked by MOV SS";
+    default: return "VM entry failed; see the instruction error";
     }
 }
 

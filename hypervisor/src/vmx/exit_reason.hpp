@@ -4,7 +4,7 @@
 
 namespace zpp::vmx {
 
-// Those that zpp tells apart.
+// Those that zpp handles.
 enum class ExitReason : u32 {
     exception_or_nmi = 0,
     triple_fault = 2,
@@ -38,7 +38,7 @@ enum class ExitReason : u32 {
     vmfunc = 59,
 };
 
-// The manual's name of any exit reason; flags above bit 15 do not matter. "?" if it has none.
+// The manual's name of an exit reason, by its bits 15:0; "?" if it has none.
 const char* exit_name(u64 reason);
 
 } // namespace zpp::vmx

@@ -1,6 +1,6 @@
-// The hot path: CPUID of leaf 1 or an untouched one in straight-line 64-bit code, most exits of a
-// running OS. Anything else, any doubt, any failed VMREAD is left to the general handler, which starts
-// afresh. Calls nothing, so that the entry stub need save only half of the registers.
+// The fast path, for most exits of a running OS: CPUID of leaf 1 or an unchanged leaf. It leaves
+// every other case and every failed VMREAD to the general handler, which starts from the beginning.
+// It calls no function, so the stub saves only half of the registers.
 #include "core/vcpu.hpp"
 #include "emulate/handle.hpp"
 #include "vmx/exit_reason.hpp"

@@ -1,4 +1,4 @@
-// The guest behind the VMCS: what emulate/guest_state.hpp asks for.
+// The guest in the VMCS; implements GuestState.
 #pragma once
 #include "emulate/control.hpp"
 #include "emulate/guest_state.hpp"
@@ -71,13 +71,13 @@ public:
             vmcs::write(Field32::entry_exception_error_code, 0);
     }
 
-    // Asked for only at the NMI window.
+    // Called at the NMI window only.
     bool takes_nmi() const { return true; }
     void open_nmi_window() { vmx::open_nmi_window(); }
     void close_nmi_window() { vmcs::write(Field32::primary_controls, shared.capabilities.primary); }
     void inject_nmi() { inject(x86::Event::nmi()); }
 
-    // CR0 and CR4: the guest sees the read shadow in the bits that the host owns.
+    // CR0 and CR4 as the guest sees them: host-owned bits are in the read shadow.
     x86::Cr0 cr0() const
     {
         return (x86::Cr0{vmcs::read(FieldNatural::guest_cr0)} & ~cr0_mask()) |

@@ -1,4 +1,4 @@
-// The VMX instructions (SDM Vol. 3C, ch. 32). `true`: it succeeded (CF = ZF = 0).
+// VMX instructions (SDM Vol. 3C, ch. 32). They return whether they succeeded (CF = ZF = 0).
 #pragma once
 #include "lib/address.hpp"
 
@@ -27,7 +27,7 @@ inline void vmxoff() { asm volatile("vmxoff" : : : "cc", "memory"); }
     return !failed;
 }
 
-// VMREAD and VMWRITE branch right away: the caller's test of the result costs no instruction.
+// VMREAD and VMWRITE jump on failure, so testing the result costs no instruction.
 [[nodiscard, gnu::always_inline]] inline bool vmread(u64 field, u64& value)
 {
     asm goto("vmread %1, %0\n jbe %l2" : "=r"(value) : "r"(field) : "cc" : failed);

@@ -8,7 +8,7 @@ namespace {
 using x86::FeatureControl;
 using x86::Msr;
 
-// The value that a firmware leaves which has VT-x switched off.
+// As on a machine whose firmware has disabled VT-x.
 Outcome read_feature_control(Msr index, u64& value)
 {
     if (!x86::safe_rdmsr(index, value))
@@ -19,7 +19,7 @@ Outcome read_feature_control(Msr index, u64& value)
     return Outcome::advance;
 }
 
-// A microcode update is ignored: it is not safe while the host runs on the CPU.
+// Microcode updates are ignored: they are not safe under a running host.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},

@@ -1,4 +1,4 @@
-// MSRs that a guest under VT-x does not access itself.
+// MSRs whose accesses exit under VT-x, besides the MTRRs.
 #pragma once
 #include "emulate/msr.hpp"
 

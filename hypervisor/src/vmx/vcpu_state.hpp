@@ -1,12 +1,12 @@
-// What VMX keeps for each CPU besides its VMCS.
+// The state of a CPU under VMX, besides its VMCS.
 #pragma once
 #include "core/vcpu.hpp"
 
 namespace zpp::vmx {
 
 struct VcpuState {
-    u64 nested_paging_generation; // of the translations that this CPU may have cached
-    u32 failed_field;             // VMCS field that could not be read or written, 0 for none
+    u64 nested_paging_generation; // of the translations that this CPU has cached
+    u32 failed_field;             // VMCS field whose access failed; 0 for none
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }

@@ -1,5 +1,4 @@
-// VMCS fields by width (SDM Vol. 3D, App. B), so that an access of the wrong width does not
-// compile, and the only way to read and write them.
+// VMCS fields by width (SDM Vol. 3D, App. B): an access of the wrong width does not compile.
 #pragma once
 #include "lib/bits.hpp"
 #include "vmx/instructions.hpp"
@@ -126,7 +125,7 @@ enum class FieldNatural : u32 {
     host_rip = 0x6c16,
 };
 
-// The four fields of a segment register, and the pair of GDTR and IDTR.
+// The four fields of a segment register.
 struct SegmentFields {
     Field16 selector;
     FieldNatural base;
@@ -134,7 +133,7 @@ struct SegmentFields {
     Field32 rights;
 };
 
-// A field that cannot be accessed: before the launch it fails the launch, later it is a crash.
+// A failed access: before the launch it fails the launch, later it is a crash.
 [[gnu::cold]] void on_failed_access(u32 field);
 
 namespace vmcs {

@@ -26,7 +26,7 @@ constinit Shared shared = {};
 
 x86::Cr0 cr0_mask()
 {
-    // PE and PG are free for an unrestricted guest (SDM Vol. 3C, 24.8); CD and NW follow the guest.
+    // An unrestricted guest controls PE and PG (SDM Vol. 3C, 24.8); CD and NW follow the guest.
     return (shared.capabilities.cr0_fixed0 & ~(x86::Cr0::pe | x86::Cr0::pg)) |
            ~shared.capabilities.cr0_fixed1;
 }
@@ -111,7 +111,7 @@ Result prepare()
     return {};
 }
 
-// Every CPU must be able to do what the first can (hybrid CPUs differ in other things).
+// Every CPU must have the capabilities of the first one (those of hybrid CPUs are equal).
 Result check_this_cpu()
 {
     Capabilities here{};
@@ -174,12 +174,12 @@ void write_controls()
     vmcs::write(FieldNatural::cr4_mask, cr4_mask());
 }
 
-// Only what the host needs: no bit of the OS's CR4 whose state is not the host's.
+// Only what the host needs: bits of the OS's CR4 may depend on state that the host does not have.
 x86::Cr4 host_cr4()
 {
     x86::Cr4 value = x86::Cr4::pae | x86::Cr4::mce | (x86::read_cr4() & x86::Cr4::la57);
     if ((x86::cpuid(1).ecx & leaf1_ecx_xsave) != 0)
-        value |= x86::Cr4::osxsave; // XSETBV on the guest's behalf
+        value |= x86::Cr4::osxsave; // for XSETBV in place of the guest
     return real_cr4(value);
 }
 

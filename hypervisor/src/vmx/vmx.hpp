@@ -1,4 +1,4 @@
-// Intel VT-x behind the interface of virt.hpp.
+// Intel VT-x; implements core/virt.hpp.
 #pragma once
 #include "core/virt.hpp"
 

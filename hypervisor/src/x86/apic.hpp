@@ -1,18 +1,18 @@
-// The local APIC's interrupt command register and whom it addresses (SDM Vol. 3A, 11.6; AMD APM
-// Vol. 2, 16.5). Pure logic.
+// The local APIC's interrupt command register (ICR) and its destinations (SDM Vol. 3A, 11.6; AMD
+// APM Vol. 2, 16.5). Pure logic.
 #pragma once
 #include "lib/types.hpp"
 
 namespace zpp {
 
-// Offsets in the xAPIC's page.
+// Register offsets in the xAPIC page.
 constexpr u32 apic_id_register = 0x20;
 constexpr u32 apic_logical_destination = 0xd0;
 constexpr u32 apic_destination_format = 0xe0;
 constexpr u32 apic_icr_low = 0x300;
 constexpr u32 apic_icr_high = 0x310;
 
-// What a local APIC answers to.
+// The registers that decide which destinations match this local APIC.
 struct ApicIdentity {
     u32 id;
     u32 logical; // logical destination register
@@ -30,19 +30,16 @@ public:
     u8 vector() const { return static_cast<u8>(value_); }
     u32 destination() const { return static_cast<u32>(value_ >> 32); }
 
-    // The INIT level de-assert of old software, which present CPUs ignore.
+    // INIT level de-assert: old software sends it, today's CPUs ignore it.
     bool is_deassert() const { return (value_ & bit(14)) == 0 && (value_ & bit(15)) != 0; }
 
-    // Whether the CPU `target` is meant; same: it is the sender itself.
+    // Whether `target` is a destination. same: the target is the sender.
     bool addresses(const ApicIdentity& target, bool same) const
     {
         switch ((value_ >> 18) & 3) {
-        case 1:
-            return same;
-        case 2:
-            return true;
-        case 3:
-            return !same;
+        case 1: return same;
+        case 2: return true;
+        case 3: return !same;
         default:
             return (value_ & bit(11)) != 0 ? matches_logical(target) : matches_physical(target);
         }
@@ -77,7 +74,7 @@ private:
     bool x2apic_;
 };
 
-// Whether that write to the xAPIC may start a CPU, or change whom a start addresses.
+// Whether this xAPIC write sends INIT or SIPI, or changes the registers of ApicIdentity.
 inline bool is_startup_write(u64 offset, u32 value)
 {
     constexpr u64 mask = ~u64{0xf}; // registers are 16 bytes apart
@@ -88,10 +85,8 @@ inline bool is_startup_write(u64 offset, u32 value)
     }
     case apic_id_register:
     case apic_logical_destination:
-    case apic_destination_format:
-        return true;
-    default:
-        return false;
+    case apic_destination_format: return true;
+    default: return false;
     }
 }
 

@@ -1,5 +1,5 @@
-// The control registers, EFER, RFLAGS and DR6 (SDM Vol. 3A, 2.2.1 to 2.5 and 18.2.3; AMD APM Vol. 2,
-// 3.1.7).
+// The control registers, EFER, RFLAGS and DR6 (SDM Vol. 3A, 2.2.1 to 2.5 and 18.2.3; AMD APM Vol.
+// 2, 3.1.7).
 #pragma once
 #include "lib/bits.hpp"
 
@@ -61,11 +61,8 @@ constexpr u64 dr7_at_reset = 0x400;
 
 } // namespace x86
 
-template <> inline constexpr bool is_register<x86::Cr0> = true;
-template <> inline constexpr bool is_register<x86::Cr4> = true;
-template <> inline constexpr bool is_register<x86::Efer> = true;
-template <> inline constexpr bool is_register<x86::Rflags> = true;
-template <> inline constexpr bool is_register<x86::Dr6> = true;
+template <OneOf<x86::Cr0, x86::Cr4, x86::Efer, x86::Rflags, x86::Dr6> T>
+inline constexpr bool is_register<T> = true;
 
 // What a 64-bit Linux runs with, as the CPU holds it.
 static_assert(raw(x86::Cr0::pe | x86::Cr0::mp | x86::Cr0::et | x86::Cr0::ne | x86::Cr0::wp |

@@ -1,4 +1,4 @@
-/* Entries of the host's IDT: build an ExceptionFrame (exceptions.hpp) and call zpp_on_exception. */
+/* The entries of the host's IDT: build an ExceptionFrame and call zpp_on_exception. */
     .cfi_sections .debug_frame
     .text
     .globl zpp_exception_stubs

@@ -18,7 +18,7 @@ constexpr bool pushes_error_code(u8 vector)
     return vector < 32 && (0x60227d00 >> vector & 1) != 0;
 }
 
-// What exceptions.S leaves on the stack, lowest address first.
+// The stack frame that exceptions.S builds, lowest address first.
 struct ExceptionFrame {
     u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
     u64 vector, error_code;
@@ -26,15 +26,15 @@ struct ExceptionFrame {
 };
 static_assert(sizeof(ExceptionFrame) == 22 * 8);
 
-// If a safe.hpp instruction faulted: lets it return false instead. Otherwise returns false.
+// If the fault is in a safe.hpp instruction: continues at its landing and returns true.
 [[nodiscard]] bool fix_up(ExceptionFrame& frame);
 
-// Fills the IDT that all CPUs share. Once, before any of the others.
+// Fills the IDT, which all CPUs share. Call it once, before load_idt().
 void build_idt();
 void load_idt();
 u64 idt_base();
 
-// Ends the blocking of NMIs that an NMI VM exit leaves in the host (SDM Vol. 3A, 7.7.1).
+// Unblocks NMIs in the host after a VM exit due to an NMI (SDM Vol. 3A, 7.7.1).
 void unblock_nmi();
 
 } // namespace zpp::x86

@@ -1,4 +1,4 @@
-// Raw instruction wrappers, named as in the manuals. Nothing here decides anything.
+// Wrappers of single instructions, named as in the manuals.
 #pragma once
 #include "x86/control_registers.hpp"
 #include "x86/msr.hpp"
@@ -82,7 +82,7 @@ inline void pause() { asm volatile("pause"); }
         asm volatile("cli; hlt");
 }
 
-// An exception without an IDT: shutdown, which the platform answers with a reset.
+// Shuts the CPU down with an exception without an IDT; the platform then resets the machine.
 [[noreturn]] inline void triple_fault()
 {
     const struct [[gnu::packed]] {

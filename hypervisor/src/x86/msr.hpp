@@ -90,10 +90,8 @@ constexpr u64 pat_at_power_on = 0x0007040600070406;
 
 } // namespace x86
 
-template <> inline constexpr bool is_register<x86::ApicBase> = true;
-template <> inline constexpr bool is_register<x86::FeatureControl> = true;
-template <> inline constexpr bool is_register<x86::DebugCtl> = true;
-template <> inline constexpr bool is_register<x86::VmCr> = true;
+template <OneOf<x86::ApicBase, x86::FeatureControl, x86::DebugCtl, x86::VmCr> T>
+inline constexpr bool is_register<T> = true;
 
 static_assert(raw(x86::ApicBase::base) == 0x000ffffffffff000);
 static_assert(raw(x86::FeatureControl::senter) == 0xff00);

@@ -1,5 +1,5 @@
-/* Pushing and popping the guest's general registers, for the exit stubs of both vendors. Included,
- * not assembled by itself. The call frame information goes where a debugger finds it in the core. */
+/* Macros that push and pop the guest's general registers, included by the exit stubs of both
+ * vendors. The call frame information goes to .debug_frame: the core has no .eh_frame. */
     .cfi_sections .debug_frame
 
     .macro push_scratch_registers

@@ -1,9 +1,9 @@
-// Instructions with a guest's operands, run by the host without trusting them: a fault in one of
-// these becomes `false`, through the fixup table that the exception handler consults.
+// Instructions that may fault since their operands come from the guest. A fault makes them return
+// false, by the table of fixups (x86/exceptions.cpp).
 #pragma once
 #include "x86/msr.hpp"
 
-// If the instruction at label 1 faults, execution goes on at label 2 (see exceptions.cpp).
+// If the instruction at label 1 faults, execution continues at label 2.
 #define ZPP_FIXUP                                                                                  \
     "2:\n"                                                                                         \
     ".pushsection .zpp.fixups, \"a?\", @progbits\n"                                                \
@@ -25,7 +25,7 @@ namespace zpp::x86 {
     return !faulted;
 }
 
-// The MSR's value, 0 if this CPU does not have it.
+// 0 if this CPU does not have the MSR.
 inline u64 rdmsr_or_zero(Msr msr)
 {
     u64 value = 0;

@@ -1,4 +1,4 @@
-// The host's own GDT and TSS (SDM Vol. 3A, 3.4.5 and 8.7), one of each per CPU.
+// The host's GDT and TSS (SDM Vol. 3A, 3.4.5 and 8.7), one for each CPU.
 #pragma once
 #include "lib/types.hpp"
 
@@ -33,14 +33,14 @@ struct Gdt {
         entry[host_tr / 8 + 1] = base >> 32;
     }
 
-    // Loads TR; the descriptor becomes busy.
+    // Loads TR, which marks the descriptor busy.
     void load_tr()
     {
         entry[host_tr / 8] &= ~bit(41);
         asm volatile("ltr %0" : : "r"(host_tr) : "memory");
     }
 
-    // Loads GDTR, CS, SS, DS and ES; not TR, whose old value could not be restored if it is null.
+    // Loads GDTR, CS, SS, DS and ES. Not TR: a null TR, as UEFI has it, cannot be restored.
     void load() const
     {
         const struct [[gnu::packed]] {
