@@ -32,7 +32,9 @@ def parse_log(serial: str) -> GuestLog:
     return GuestLog(
         virtualized={
             int(cpu): vendor
-            for cpu, vendor in _all(r"^zpp: CPU (\d+) \(APIC ID \d+\) held with (.+)$", serial)
+            for cpu, vendor in _all(
+                r"^zpp: CPU (\d+) \(APIC ID \d+\) virtualized with (.+)$", serial
+            )
         },
         no_hypervisor=_first(r"^zpp: no hypervisor: (.+)$", serial),
         linux_release=_first(r"^zpp-guest: Linux (\S+)$", serial),

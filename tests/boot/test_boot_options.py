@@ -18,7 +18,7 @@ def test_next_boot_option_starts_on_the_hypervisor(harness: Harness) -> None:
         harness.bochs_request(harness.image()), expect=(RIGHT,), debug=Debug(extra=(second,))
     )
     serial = harness.boot(request).serial
-    assert "zpp: CPU 0 (APIC ID 0) held with Intel VT-x" in serial
+    assert "zpp: CPU 0 (APIC ID 0) virtualized with Intel VT-x" in serial
     assert "zpp: starting the firmware's next boot option " in serial
 
 
@@ -26,7 +26,7 @@ def test_nothing_to_start_is_reported(harness: Harness) -> None:
     request = replace(
         harness.bochs_request(harness.image()), expect=(r"^zpp: nothing to start: .+$",)
     )
-    assert "zpp: CPU 0 (APIC ID 0) held with Intel VT-x" in harness.boot(request).serial
+    assert "zpp: CPU 0 (APIC ID 0) virtualized with Intel VT-x" in harness.boot(request).serial
 
 
 def test_our_own_image_has_no_findings(harness: Harness) -> None:

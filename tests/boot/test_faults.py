@@ -38,14 +38,14 @@ def test_killed_emulator_shows_the_tail(harness: Harness) -> None:
 
     def kill_after_launch(text: str) -> None:
         seen.append(text)
-        if not killed and "held with Intel VT-x\n" in "".join(seen):
+        if not killed and "virtualized with Intel VT-x\n" in "".join(seen):
             killed.append(_only_child())
             os.kill(killed[0], signal.SIGKILL)
 
     request = harness.with_defaults(harness.bochs_request(harness.linux_image()))
     with pytest.raises(EmulatorFailed, match="was killed by SIGKILL") as caught:
         boot(request, choose(EmulatorKind.BOCHS), kill_after_launch)
-    assert any("held with Intel VT-x" in line for line in caught.value.details)
+    assert any("virtualized with Intel VT-x" in line for line in caught.value.details)
 
 
 def _only_child() -> int:

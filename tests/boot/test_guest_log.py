@@ -5,7 +5,9 @@ from __future__ import annotations
 from demo import succeeded
 from guest_log import SIGNATURE, GuestLog, parse_boots, parse_log
 
-ZPP = "zpp: CPU 0 (APIC ID 0) held with Intel VT-x\nzpp: CPU 1 (APIC ID 2) held with Intel VT-x\n"
+ZPP = """zpp: CPU 0 (APIC ID 0) virtualized with Intel VT-x
+zpp: CPU 1 (APIC ID 2) virtualized with Intel VT-x
+"""
 LINUX = f"""zpp-guest: Linux 6.1.0-1-cloud-amd64
 Linux sees 2 CPUs
 CPU 0: hypervisor {SIGNATURE} version 0.1.0

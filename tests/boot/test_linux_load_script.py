@@ -203,7 +203,7 @@ def test_script_loads(harness: Harness, checkout: Checkout) -> None:
         checkout.use(kernels / "oldest/zpp.ko")
         kept = checkout.run("keep=1")
         assert kept.returncode == 0, kept.stderr
-        assert "held with AMD-V" in kept.stdout
+        assert "virtualized with AMD-V" in kept.stdout
         assert access.ssh("rmmod zpp").returncode == 0
 
         loaded = checkout.run()

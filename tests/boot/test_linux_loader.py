@@ -98,7 +98,9 @@ def assert_bare(step: Step, pc: Pc, bare: Step) -> None:
 
 
 def assert_loaded(step: Step, pc: Pc) -> None:
-    lines = [re.fullmatch(r"CPU (\d+) \(APIC ID \d+\) held with (.+)", line) for line in step.log]
+    lines = [
+        re.fullmatch(r"CPU (\d+) \(APIC ID \d+\) virtualized with (.+)", line) for line in step.log
+    ]
     assert {int(m[1]): m[2] for m in lines if m} == dict.fromkeys(range(pc.cpus), pc.vendor)
     assert f"loaded: the hypervisor runs on {pc.cpus} CPUs" in step.log
 
@@ -186,7 +188,7 @@ def test_module_that_is_kept(harness: Harness, pc: Pc, kernel: str) -> None:
     assert modules.all("module: (zpp)") == ["zpp"]
     assert_on_zpp(cpus, pc)
     assert state.all(r"state: (.*)")[:2] == ["version 0.1.0", f"cpus {pc.cpus}"]
-    assert len(log.all(r"core: zpp: (CPU \d+ \(APIC ID \d+\) held with .*)")) == pc.cpus
+    assert len(log.all(r"core: zpp: (CPU \d+ \(APIC ID \d+\) virtualized with .*)")) == pc.cpus
     counted = [line.split() for line in exits.all(r"exits: (\d.*)")]
     assert {int(cpu) for cpu, _reason, _count in counted} == set(range(pc.cpus))
     cpuid = "0x72" if pc.vendor == "AMD-V" else "0xa"

@@ -21,7 +21,7 @@ from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
 
 UNSAFE, VERIFICATION_FAILED, OUTPUT, DOES_NOT_FIT = 9, 10, 4, 5
-ON_ZPP = (r"CPU 0 .*held with AMD-V", r"CPU 1 .*held with AMD-V")
+ON_ZPP = (r"CPU 0 .*virtualized with AMD-V", r"CPU 1 .*virtualized with AMD-V")
 BULK = 24 * MIB
 
 

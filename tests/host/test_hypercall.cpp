@@ -123,7 +123,7 @@ TEST_CASE("hypercall: confirm logs this CPU")
     CHECK(registers.rbx == 7);
     std::string line(log::end() - start, '?');
     log::read(start, line.data(), line.size());
-    CHECK(line == "zpp: CPU 7 (APIC ID 14) held with a test\n");
+    CHECK(line == "zpp: CPU 7 (APIC ID 14) virtualized with a test\n");
 }
 
 } // namespace

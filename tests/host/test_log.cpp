@@ -20,8 +20,8 @@ std::string all() { return read(log::begin(), log::end() - log::begin()); }
 TEST_CASE("log: a line with its end")
 {
     const u64 start = log::end();
-    log::line("zpp: CPU {} (APIC ID {}) held with {}", 0, 4, "Intel VT-x");
-    const std::string line = "zpp: CPU 0 (APIC ID 4) held with Intel VT-x\n";
+    log::line("zpp: CPU {} (APIC ID {}) virtualized with {}", 0, 4, "Intel VT-x");
+    const std::string line = "zpp: CPU 0 (APIC ID 4) virtualized with Intel VT-x\n";
     CHECK(log::end() == start + line.size());
     CHECK(read(start, line.size()) == line);
 }
