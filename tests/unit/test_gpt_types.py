@@ -39,7 +39,7 @@ def test_types_by_name_guid_and_byte() -> None:
 
 @pytest.mark.parametrize("text", ["", "linx", "0x0", "0x100", "0x", "ESP ", "0" * 32])
 def test_no_types(text: str) -> None:
-    with pytest.raises(UsageError, match="x: there is no type"):
+    with pytest.raises(UsageError, match="x: unknown partition type"):
         parse_type(text, "x")
 
 
