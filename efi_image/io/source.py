@@ -85,7 +85,24 @@ class FileSource:
         if not stat.S_ISREG(status.st_mode):
             kind = "a directory" if stat.S_ISDIR(status.st_mode) else "not a regular file"
             raise InputError(f"is {kind}", where=name)
-        return cls(name, _state(status))
+        source = cls(name, _state(status))
+        if source.size == 0:
+            source.check_empty()
+        return source
+
+    def check_empty(self) -> None:
+        """Refuse content without a size, as files in /proc have: it would be left out silently."""
+        descriptor = self.descriptor()
+        try:
+            data = os.read(descriptor, 1)
+        except OSError as error:
+            raise unreadable(self.name, error) from None
+        finally:
+            os.close(descriptor)
+        if data:
+            raise InputError(
+                "has content but no size", where=self.name, hint="copy it to another file first"
+            )
 
     def descriptor(self) -> int:
         """The file, opened for reading."""

@@ -167,6 +167,11 @@ def test_full_disk_is_an_output_error(tmp_path: Path) -> None:
         os.close(descriptor)
 
 
+def test_a_file_with_content_but_no_size_is_refused() -> None:
+    with pytest.raises(InputError, match="content but no size; copy it"):
+        FileSource.open("/proc/self/status")
+
+
 def test_a_fifo_in_the_place_of_a_file_is_not_waited_for(tmp_path: Path) -> None:
     path = tmp_path / "a"
     path.write_bytes(b"x")
