@@ -217,7 +217,7 @@ def test_nothing_that_is_known() -> None:
     with in_memory(bytes(MIB)) as medium:
         disk = read_disk(medium)
         assert disk.scheme is Scheme.UNKNOWN
-        with pytest.raises(InputError, match="no volume that can be read"):
+        with pytest.raises(InputError, match="has no FAT or ISO 9660 volume"):
             disk.pick()
 
 

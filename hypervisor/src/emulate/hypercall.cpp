@@ -36,7 +36,8 @@ zpp_hypercall_status confirm(GuestRegisters& registers)
     if (machine.committed())
         return ZPP_HYPERCALL_REFUSED;
     const Vcpu& vcpu = current_vcpu();
-    log::line("zpp: CPU {} (APIC ID {}) virtualized with {}", vcpu.index, vcpu.apic_id, vendor().name);
+    log::line("zpp: CPU {} (APIC ID {}) virtualized with {}", vcpu.index, vcpu.apic_id,
+              vendor().name);
     registers.rbx = vcpu.index;
     return ZPP_HYPERCALL_OK;
 }
