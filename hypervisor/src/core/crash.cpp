@@ -61,8 +61,9 @@ template <class Registers> void report_registers(const Registers& r)
 
 void report_history(const Vcpu& vcpu)
 {
-    for (u32 i = 0; i < Vcpu::history_length; ++i) {
-        const auto& exit = vcpu.history[(vcpu.history_next + i) % Vcpu::history_length];
+    const u32 end = vcpu.history_next;
+    for (u32 i = end > Vcpu::history_length ? end - Vcpu::history_length : 0; i < end; ++i) {
+        const auto& exit = vcpu.history[i % Vcpu::history_length];
         log::line("zpp:   exit {} ({}) at rip {x}", exit.reason, vendor().exit_name(exit.reason),
                   exit.rip);
     }

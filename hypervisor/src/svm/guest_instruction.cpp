@@ -5,8 +5,6 @@
 
 namespace zpp::svm {
 
-using x86::Msr;
-
 CodeSize code_size(const Vmcb& vmcb)
 {
     constexpr u16 attributes_l = 1u << 9, attributes_d = 1u << 10;
