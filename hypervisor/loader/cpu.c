@@ -204,21 +204,20 @@ int zpp_cpu_is_held(void)
 
 int zpp_cpu_is_amd(void) { return (zpp_cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0; }
 
-/* NOLINTBEGIN(bugprone-macro-parentheses): the parameter is the assembler's text */
-#define HYPERCALL(instruction)                                                                     \
-    __asm__ volatile(instruction                                                                   \
-                     : "+a"(rax), "+b"(registers->rbx), "+c"(registers->rcx),                      \
-                       "+d"(registers->rdx), "+S"(registers->rsi)                                  \
-                     :                                                                             \
-                     : "memory")
-/* NOLINTEND(bugprone-macro-parentheses) */
-
 uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers)
 {
     uint64_t rax = ZPP_HYPERCALL(number);
     if (zpp_cpu_is_amd())
-        HYPERCALL("vmmcall");
+        __asm__ volatile("vmmcall"
+                         : "+a"(rax), "+b"(registers->rbx), "+c"(registers->rcx),
+                           "+d"(registers->rdx), "+S"(registers->rsi)
+                         :
+                         : "memory");
     else
-        HYPERCALL("vmcall");
+        __asm__ volatile("vmcall"
+                         : "+a"(rax), "+b"(registers->rbx), "+c"(registers->rcx),
+                           "+d"(registers->rdx), "+S"(registers->rsi)
+                         :
+                         : "memory");
     return rax;
 }

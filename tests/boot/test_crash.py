@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy
@@ -60,3 +61,7 @@ def test_report_leads_to_the_source(harness: Harness, pc: Pc) -> None:
     assert " at src/emulate/cpuid.cpp:" in places[0]
     assert any(p.startswith(f"zpp_{vendor}_on_exit at src/{vendor}/exit.cpp:") for p in places)
     assert any(f" at src/{vendor}/entry.S:" in place for place in places)
+    exits = [line for line in lines[start:] if line.startswith("zpp:   exit ")]
+    assert exits
+    assert all(re.fullmatch(r"zpp:   exit \d+ \([^?]+\) at rip \w+", e) for e in exits)
+    assert re.search(r"exit (114|10) \(CPUID\) at rip", exits[-1])

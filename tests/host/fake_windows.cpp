@@ -12,7 +12,7 @@ namespace {
 
 int guest_file = -1;
 std::set<u64> hidden;
-std::vector<unsigned> pointed;
+std::vector<unsigned> remapped;
 
 void require(bool condition)
 {
@@ -24,7 +24,7 @@ void require(bool condition)
 
 bool guest_memory::is_hidden(Gpa address) { return hidden.contains(address.value / page_size); }
 
-void point(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
+void remap(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
 {
     const u64 in_block = reinterpret_cast<u64>(page) % ZPP_CPU_BLOCK_SIZE / page_size;
     require(in_block >= ZPP_CPU_WINDOW_PAGE && target.value % page_size == 0);
@@ -34,7 +34,7 @@ void point(u64* entry, const void* page, Hpa target, Caching caching, bool writa
     *entry = target.value;
     require(mmap(const_cast<void*>(page), page_size, PROT_READ, MAP_SHARED | MAP_FIXED, guest_file,
                  static_cast<off_t>(target.value)) == page);
-    pointed.push_back(number);
+    remapped.push_back(number);
 }
 
 void unmap(const void*) { std::abort(); } // of the commit, which these tests do not reach
@@ -57,7 +57,7 @@ FakeWindows::FakeWindows() : file_(memfd_create("guest", MFD_CLOEXEC))
     vcpu_->window_entries = entries_;
     guest_file = file_;
     hidden.clear();
-    pointed.clear();
+    remapped.clear();
 }
 
 FakeWindows::~FakeWindows()
@@ -70,7 +70,7 @@ FakeWindows::~FakeWindows()
 
 void FakeWindows::hide(unsigned page) { hidden.insert(page); }
 
-std::vector<unsigned> FakeWindows::take_pointed() { return std::exchange(pointed, {}); }
+std::vector<unsigned> FakeWindows::take_remapped() { return std::exchange(remapped, {}); }
 
 } // namespace test
 } // namespace zpp

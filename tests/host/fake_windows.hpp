@@ -25,8 +25,8 @@ public:
 
     static void hide(unsigned page);
 
-    // The windows that were pointed since the last call, by their numbers.
-    static std::vector<unsigned> take_pointed();
+    // The windows that were remapped since the last call, by their numbers.
+    static std::vector<unsigned> take_remapped();
 
 private:
     int file_;

@@ -55,21 +55,21 @@ TEST_CASE("guest code: anywhere on a page, and across two")
         REQUIRE(guest.is_right(linear));
 }
 
-TEST_CASE("guest code: a window is pointed only for another page")
+TEST_CASE("guest code: a window is remapped only for another page")
 {
     Guest guest;
     CHECK(guest.is_right(0x123));
-    CHECK(FakeWindows::take_pointed() == Windows{0, 1, 2, 3, 5});
+    CHECK(FakeWindows::take_remapped() == Windows{0, 1, 2, 3, 5});
     CHECK(guest.is_right(0x456));
-    CHECK(FakeWindows::take_pointed().empty());
+    CHECK(FakeWindows::take_remapped().empty());
     CHECK(guest.is_right(page_size + 8));
-    CHECK(FakeWindows::take_pointed() == Windows{5});
+    CHECK(FakeWindows::take_remapped() == Windows{5});
 
     guest.windows.entry(pml4, 1) = 8 * page_size | present; // another process
     std::memcpy(guest.windows.page(9), guest.windows.page(pml4), page_size);
     guest.paging.cr3 = 9 * page_size;
     CHECK(guest.is_right(page_size + 8));
-    CHECK(FakeWindows::take_pointed() == Windows{0});
+    CHECK(FakeWindows::take_remapped() == Windows{0});
 }
 
 TEST_CASE("guest code: code and tables that have changed are read anew")
@@ -90,12 +90,12 @@ TEST_CASE("guest code: with five levels, and without paging")
     guest.paging.cr4 |= x86::Cr4::la57;
     guest.paging.cr3 = pml5 * page_size;
     CHECK(guest.is_right(0x321));
-    CHECK(FakeWindows::take_pointed() == Windows{0, 1, 2, 3, 4, 5});
+    CHECK(FakeWindows::take_remapped() == Windows{0, 1, 2, 3, 4, 5});
     guest.paging.cr0 = x86::Cr0::pe;
     const GuestCode got = guest.fetch(code * page_size + 0x20);
     CHECK(got.count == max_instruction_length);
     CHECK(std::memcmp(got.bytes, guest.windows.page(code) + 0x20, got.count) == 0);
-    CHECK(FakeWindows::take_pointed().empty()); // the code's window has that page
+    CHECK(FakeWindows::take_remapped().empty()); // the code's window has that page
 }
 
 TEST_CASE("guest code: nothing of hidden pages, tables or code")

@@ -61,8 +61,8 @@ template <class Registers> void report_registers(const Registers& r)
 
 void report_history(const Vcpu& vcpu)
 {
-    const u32 next = vcpu.history_next;
-    for (u32 i = next < Vcpu::history_length ? 0 : next - Vcpu::history_length; i < next; ++i) {
+    const u32 end = vcpu.history_next;
+    for (u32 i = end > Vcpu::history_length ? end - Vcpu::history_length : 0; i < end; ++i) {
         const auto& exit = vcpu.history[i % Vcpu::history_length];
         log::line("zpp:   exit {} ({}) at rip {x}", exit.reason, vendor().exit_name(exit.reason),
                   exit.rip);

@@ -33,7 +33,7 @@ void unmap(const void* page)
     asm volatile("invlpg (%0)" : : "r"(page) : "memory");
 }
 
-void point(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
+void remap(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
 {
     *entry = target.value | flags | (writable ? flag_writable : 0) |
              (caching == Caching::uncacheable ? flags_uncacheable : 0);

@@ -13,6 +13,6 @@ enum class Caching { write_back, uncacheable };
 void unmap(const void* page);
 
 // Maps `page` to another physical page, on this CPU. `entry`: its host_page_entry().
-void point(u64* entry, const void* page, Hpa target, Caching caching, bool writable);
+void remap(u64* entry, const void* page, Hpa target, Caching caching, bool writable);
 
 } // namespace zpp

@@ -92,7 +92,7 @@ Result launch(zpp_cpu_call* call)
     return vendor().launch(vcpu);
 }
 
-void tell(zpp_cpu_call* call, const Result& result)
+void write_result(zpp_cpu_call* call, const Result& result)
 {
     call->status = result.status;
     std::size_t i = 0;
@@ -109,9 +109,9 @@ void zpp_core_entry(zpp_cpu_call* call)
 {
     switch (call->phase) {
     case ZPP_PHASE_PREPARE:
-        return tell(call, prepare(reinterpret_cast<const zpp_boot_info*>(call->boot_info)));
-    case ZPP_PHASE_LAUNCH: return tell(call, launch(call));
-    default: return tell(call, {ZPP_BAD_CALL});
+        return write_result(call, prepare(reinterpret_cast<const zpp_boot_info*>(call->boot_info)));
+    case ZPP_PHASE_LAUNCH: return write_result(call, launch(call));
+    default: return write_result(call, {ZPP_BAD_CALL});
     }
 }
 

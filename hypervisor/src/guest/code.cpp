@@ -19,7 +19,7 @@ const u8* look_at(Vcpu& vcpu, unsigned window, Gpa address)
     if (target != (page.value | target_is_set)) {
         if (guest_memory::is_hidden(address))
             return nullptr;
-        point(vcpu.window_entries + window, vcpu.window(window), page, Caching::write_back, false);
+        remap(vcpu.window_entries + window, vcpu.window(window), page, Caching::write_back, false);
         target = page.value | target_is_set;
     }
     return static_cast<const u8*>(vcpu.window(window)) + address.offset_in_page();

@@ -31,7 +31,7 @@ Result prepare()
     void* mapping = machine.allocate_page();
     if (mapping == nullptr)
         return {ZPP_NO_MEMORY, "a mapping of the local APIC"};
-    point(host_page_entry(mapping), mapping, identity(physical), Caching::uncacheable, true);
+    remap(host_page_entry(mapping), mapping, identity(physical), Caching::uncacheable, true);
     registers = static_cast<volatile u8*>(mapping);
     return {};
 }
