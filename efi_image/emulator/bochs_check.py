@@ -12,7 +12,7 @@ from efi_image.emulator.bochs import Bochs
 from efi_image.emulator.bochs_install import BochsInstall
 from efi_image.emulator.runner import run
 
-RIGHT = r"^zpp-rig: IDIV is right$"  # as ovmf/bochs/divide.S prints it
+CORRECT = r"^zpp-bochs: IDIV is correct$"  # as ovmf/bochs/divide.S prints it
 _TIME_LIMIT = 120  # seconds; it takes 5
 
 
@@ -22,6 +22,6 @@ def boot_divide(install: BochsInstall) -> BootResult:
         image = Path(folder) / "divide.img"
         make_image(ResolvedOptions(image, hypervisor=Hypervisor.NONE, boot=(install.divide,)))
         request = RunRequest(
-            image, memory=256, timeout=_TIME_LIMIT, expect=(RIGHT,), until_power_off=True
+            image, memory=256, timeout=_TIME_LIMIT, expect=(CORRECT,), until_power_off=True
         )
         return run(request, Bochs(install)).require()

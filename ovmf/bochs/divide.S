@@ -94,7 +94,7 @@ power_off:
 hang:   hlt
         jmp     hang
 
-right:  .asciz  "\r\nzpp-rig: IDIV is right\r\n"
-wrong:  .asciz  "\r\nzpp-rig: IDIV is wrong\r\n"
+right:  .asciz  "\r\nzpp-bochs: IDIV is correct\r\n"
+wrong:  .asciz  "\r\nzpp-bochs: IDIV is wrong\r\n"
         .balign ALIGNMENT
 code_end:

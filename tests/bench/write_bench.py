@@ -152,8 +152,8 @@ def attach(file: Path) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
-def undisturbed() -> list[str]:
-    """A prefix that lets other work of the machine come less between."""
+def real_time() -> list[str]:
+    """A prefix that keeps other work on the machine from interrupting."""
     return ["chrt", "-r", "1"] if os.geteuid() == 0 and shutil.which("chrt") else []
 
 
@@ -177,7 +177,7 @@ def turn(case: Case, image: Path, path: str, number: int) -> dict[str, Cost]:
         tool = tools[(place + number) % len(tools)]
         keep(image)
         os.sync()
-        found[tool] = run([*undisturbed(), *commands[tool]])
+        found[tool] = run([*real_time(), *commands[tool]])
     return found
 
 

@@ -1,4 +1,4 @@
-// memory_type: the MTRRs against the rules of SDM Vol. 3A, 12.11.
+// mtrr: the memory types against the rules of SDM Vol. 3A, 12.11.
 #include "mtrr_oracle.hpp"
 #include "paging/mtrr.hpp"
 #include <doctest/doctest.h>
