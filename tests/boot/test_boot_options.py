@@ -7,7 +7,7 @@ from dataclasses import replace
 from harness import Harness
 
 from efi_image.emulator import Debug
-from efi_image.emulator.bochs_check import RIGHT
+from efi_image.emulator.bochs_check import CORRECT
 from efi_image.verify import verify
 
 
@@ -15,7 +15,7 @@ def test_next_boot_option_starts_on_the_hypervisor(harness: Harness) -> None:
     other_disk = harness.plain_image(harness.bochs().divide)
     second = f"ata0-slave: type=disk, path={other_disk}, mode=volatile, journal=slave.journal"
     request = replace(
-        harness.bochs_request(harness.image()), expect=(RIGHT,), debug=Debug(extra=(second,))
+        harness.bochs_request(harness.image()), expect=(CORRECT,), debug=Debug(extra=(second,))
     )
     serial = harness.boot(request).serial
     assert "zpp: CPU 0 (APIC ID 0) virtualized with Intel VT-x" in serial
