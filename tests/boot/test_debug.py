@@ -144,7 +144,7 @@ def test_from_reset_without_wait_loop(reset_vector: Session, harness: Harness) -
         f"thbreak *({VMCB}->rip + 2)", "continue", "zbt", "zvcpu", "zstartl",
         # the loader's trampoline before the commit, which unmaps it, and after
         "thbreak zpp_svm_on_fast_exit if !zpp::machine.committed_", "continue", TRAMPOLINE,
-        "thbreak zpp_svm_on_fast_exit if zpp::machine.committed_", "continue", TRAMPOLINE,
+        "thbreak zpp_svm_on_exit if zpp::machine.committed_", "continue", TRAMPOLINE,
         "delete", "detach",
     )  # fmt: skip
     serial = reset_vector.finish()
