@@ -25,8 +25,8 @@ def test_missing_bochs_is_an_error(tmp_path: Path) -> None:
 
 
 def test_time_limit_shows_the_tail(harness: Harness) -> None:
-    request = replace(harness.bochs_request(harness.image()), expect=("never said",), timeout=20.0)
-    with pytest.raises(TimedOut, match=r"'never said' within 20 s") as caught:
+    request = replace(harness.bochs_request(harness.image()), expect=("never said",), timeout=40.0)
+    with pytest.raises(TimedOut, match=r"'never said' within 40 s") as caught:
         harness.boot_unchecked(request, choose(EmulatorKind.BOCHS)).require()
     assert "the serial port's last lines:" in caught.value.details
     assert harness.log.read_text() != ""

@@ -104,7 +104,7 @@ def test_sticks_are_written_and_boot(harness: Harness, image: Path) -> None:
     assert listed == {
         "STORAGE1": ("usb", 512, True), "UAS1": ("usb", 512, True), "BIG4K": ("usb", 4096, True),
     }  # fmt: skip
-    check_step(steps["refused"], UNSAFE, "is mounted at /run/held")
+    check_step(steps["refused"], UNSAFE, "is mounted at /run/other")
     check_step(steps["unconfirmed"], UNSAFE, "QEMU HARDDISK, serial STORAGE1, 128.0 MiB",
           "will be unmounted: /mnt/stick", "was not confirmed; nothing was written")  # fmt: skip
     check_step(steps["wrong serial"], UNSAFE, "needs --yes-erase STORAGE1")
