@@ -166,7 +166,7 @@ def test_not_enough_memory(faults: Faults) -> None:
 TEXTS = {
     BAD_ELF: (INVALID_IMAGE_FORMAT, "hypervisor.elf is damaged or not for this loader"),
     BAD_BOOT_INFO: (
-        REVISION_MISMATCH, "the loader and hypervisor.elf are of different versions"
+        REVISION_MISMATCH, "the loader and hypervisor.elf have different versions"
     ),
     NO_MEMORY: (NO_RESOURCES, "not enough memory for the hypervisor"),
     NO_VIRTUALIZATION: (NOT_SUPPORTED, "this CPU has neither VT-x nor AMD-V"),

@@ -68,7 +68,7 @@ def test_success_is_insufficient_power(wine: Wine) -> None:
 # enum zpp_status → NTSTATUS, Windows' error, the beginning of the reason: docs/how-to/windows.md
 FAILURES = (
     (1, 0xC000_007B, 193, "hypervisor.elf is damaged or not for this loader"),
-    (2, 0xC000_0059, 1306, "the loader and hypervisor.elf are of different versions"),
+    (2, 0xC000_0059, 1306, "the loader and hypervisor.elf have different versions"),
     (3, 0xC000_009A, 1450, "not enough memory for the hypervisor"),
     (4, 0xC000_00BB, 50, "this CPU has neither VT-x nor AMD-V"),
     (5, 0xC000_0429, 775, "the firmware has locked virtualization off"),

@@ -25,7 +25,7 @@ static inline const char *zpp_status_text(enum zpp_status status)
     static const char *const text[ZPP_STATUS_COUNT] = {
         "success",
         "hypervisor.elf is damaged or not for this loader",
-        "the loader and hypervisor.elf are of different versions",
+        "the loader and hypervisor.elf have different versions",
         "not enough memory for the hypervisor",
         "this CPU has neither VT-x nor AMD-V",
         "the firmware has locked virtualization off (enable it in the firmware's setup)",
