@@ -185,7 +185,7 @@ def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Pa
     fake = FaultyStick(harness.folder / "fake", Fault(size=128 * MIB, real_size=64 * MIB))
     liar = FaultyStick(harness.folder / "liar", Fault(size=size, wrong_byte=bad + 77))
     unplugging = Unplugging(
-        Stick("PULLED", pulled, drive=f",throttling.bps-write={MIB}"), 14 * MIB, "pulled"
+        Stick("PULLED", pulled, drive=f",throttling.bps-write={MIB}"), 22 * MIB, "pulled"
     )
     sticks = [
         Stick("WORN", worn, node=failing(worn, "write", bad // 512)),
