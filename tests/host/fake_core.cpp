@@ -30,6 +30,7 @@ void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 // A test that reaches one of these throws what the core would report.
 void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
+void crash(const char* why, u64) { throw test::Crash{why}; }
 
 constinit svm::Shared svm::shared{};
 

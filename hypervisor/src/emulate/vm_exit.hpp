@@ -21,6 +21,8 @@ struct VmExit {
         iret, // the end of the guest's NMI handler
         init,
         sipi,
+        exception,
+        monitor_trap, // VT-x, after one instruction of the guest
         triple_fault,
         unexpected,
     };
