@@ -11,6 +11,7 @@ struct VcpuState {
     bool entered;    // the first VMRUN succeeded
     bool nmi_masked; // the guest is in its NMI handler
     u64 iret_rip;    // RIP of the IRET that ends it, until it has run
+    u64 os_vm_hsave_pa; // before the launch
     u32 apic_logical_destination;
     u32 apic_destination_format;
 };
