@@ -65,8 +65,8 @@ void FakeRegisters::access_msr(ucontext_t& context, bool write)
         std::abort();
     registers[REG_RIP] += 2;
     if (write) {
-        found->second = static_cast<u32>(registers[REG_RAX]) |
-                        u64{static_cast<u32>(registers[REG_RDX])} << 32;
+        found->second =
+            static_cast<u32>(registers[REG_RAX]) | u64{static_cast<u32>(registers[REG_RDX])} << 32;
         done.emplace_back("wrmsr");
         return;
     }
@@ -100,9 +100,7 @@ bool FakeRegisters::serve_virtualization(const u8* code, greg_t& rip)
     if (opcode[0] != 0x0f || opcode[1] != 0xc7 || (modrm >> 3 & 7) != 6)
         return false;
     const unsigned mode = modrm >> 6, base = modrm & 7;
-    const unsigned displacement = mode == 1                              ? 1
-                                  : mode == 2 || (mode == 0 && base == 5) ? 4
-                                                                          : 0;
+    const unsigned displacement = mode == 1 ? 1 : mode == 2 || (mode == 0 && base == 5) ? 4 : 0;
     done.emplace_back("vmclear");
     rip += 4 + rex + (base == 4 ? 1 : 0) + displacement;
     return true;
