@@ -1,20 +1,21 @@
-// In place of vmx/instructions.hpp, which this folder's place among the include paths hides: the VMX
-// instructions on a VMCS in a table (fake_vmcs.hpp).
+// Hides vmx/instructions.hpp, by this folder's place among the include paths: the instructions that
+// use a current VMCS are replaced (fake_vmcs.cpp).
 #pragma once
-#include "lib/address.hpp"
+
+#define vmread cpu_vmread
+#define vmwrite cpu_vmwrite
+#define invept cpu_invept
+#define invvpid cpu_invvpid
+#include "../../../../hypervisor/src/vmx/instructions.hpp"
+#undef vmread
+#undef vmwrite
+#undef invept
+#undef invvpid
 
 namespace zpp::vmx {
 
-[[nodiscard]] inline bool vmxon(Hpa) { return true; }
-inline void vmxoff() {}
-[[nodiscard]] inline bool vmclear(Hpa) { return true; }
-[[nodiscard]] inline bool vmptrld(Hpa) { return true; }
-
 [[nodiscard]] bool vmread(u64 field, u64& value);
 [[nodiscard]] bool vmwrite(u64 field, u64 value);
-
-enum class Invalidation : u64 { single_context = 1, all_contexts = 2 };
-
 [[nodiscard]] bool invept(Invalidation type, u64 eptp);
 [[nodiscard]] bool invvpid(Invalidation type, u16 tag);
 
