@@ -18,7 +18,8 @@ from efi_image.errors import InputError, ZppError
 from efi_image.flash.bmap_filter import BmapFilter
 from efi_image.flash.chunker import PIECE, DataSink
 from efi_image.formats.bmap import Bmap
-from efi_image.formats.compressed import Compression, decompress
+from efi_image.formats.compressed import Compression
+from efi_image.formats.decompress import decompress
 from efi_image.formats.detect import HEAD, open_medium
 from efi_image.formats.virtual_disk import DiskFormat
 from efi_image.io.holes import data_extents
