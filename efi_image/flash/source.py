@@ -59,6 +59,11 @@ class ImageSource(Protocol):
     def size(self) -> int | None:
         """Bytes; None if that is unknown before it is read."""
 
+    @property
+    def medium(self) -> Medium | None:
+        """The bytes, if they can be read in any order."""
+        return None
+
     def copy_to(self, sink: DataSink, progress: Progress | None = None) -> int:
         """Give all its data to the sink; its size in bytes. Raises InputError."""
 
@@ -139,13 +144,13 @@ class RawSource(ImageSource):
 class StreamSource(ImageSource):
     """A compressed image, unpacked on the way; its size is known at the end, or from a bmap."""
 
-    medium: Medium
+    packed: Medium
     compression: Compression
     bmap: Bmap | None = None
 
     @property
     def name(self) -> str:
-        return self.medium.name
+        return self.packed.name
 
     @property
     def size(self) -> int | None:
@@ -160,12 +165,12 @@ class StreamSource(ImageSource):
 
         position = 0
         with _filtered(sink, self.bmap, self.name) as to:
-            for chunk in decompress(self.medium, self.compression, count):
+            for chunk in decompress(self.packed, self.compression, count):
                 to.write_at(position, memoryview(chunk))
                 position += len(chunk)
                 if progress and compressed:
                     # the total is an estimate from the ratio so far
-                    progress(position, max(position * self.medium.size // compressed, position))
+                    progress(position, max(position * self.packed.size // compressed, position))
         return position
 
 
