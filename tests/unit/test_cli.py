@@ -10,7 +10,6 @@ from pathlib import Path
 
 import click
 import pytest
-
 from foreign import mkfs
 
 from efi_image import __version__

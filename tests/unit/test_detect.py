@@ -8,6 +8,7 @@ import lzma
 import os
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import oracles
 import pytest
@@ -59,16 +60,22 @@ def _pack(kind: str, data: bytes, folder: Path) -> bytes:
     """What the format's own program, or Python's module, makes of the data."""
     raw, packed = folder / "piece", folder / "packed"
     raw.write_bytes(data)
-    programs = {"zst": ("zstd", "-qf", raw, "-o", packed), "lz4": ("lz4", "-qf", raw, packed),
-                "legacy lz4": ("lz4", "-lqf", raw, packed)}  # fmt: skip
+    programs: dict[str, tuple[str | Path, ...]] = {
+        "zst": ("zstd", "-qf", raw, "-o", packed),
+        "lz4": ("lz4", "-qf", raw, packed),
+        "legacy lz4": ("lz4", "-lqf", raw, packed),
+    }
     if kind == "zip":
         with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(raw, "folder/disk.img")
         return packed.read_bytes()
     if kind in programs:
-        oracles.run(*programs[kind])
+        program, *arguments = programs[kind]
+        oracles.run(str(program), *arguments)
         return packed.read_bytes()
-    return {"gz": gzip, "xz": lzma, "bz2": bz2}[kind].compress(data)
+    modules: dict[str, Any] = {"gz": gzip, "xz": lzma, "bz2": bz2}
+    made: bytes = modules[kind].compress(data)
+    return made
 
 
 KINDS = ["gz", "xz", "bz2", "zst", "lz4", "legacy lz4", "zip"]
