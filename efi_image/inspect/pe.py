@@ -13,11 +13,20 @@ from typing import Any
 
 from efi_image.errors import PeError, printable
 from efi_image.formats.pe.authenticode import SignatureFacts, SignedContent, describe_signatures
-from efi_image.formats.pe.headers import CHECKSUM_AT, EXECUTE, PE32_PLUS, READ, SECURITY, WRITE
+from efi_image.formats.pe.headers import (
+    CHECKSUM_AT,
+    EXECUTE,
+    PE32_PLUS,
+    READ,
+    SECURITY,
+    WRITE,
+    read_headers,
+)
 from efi_image.formats.pe.uefi import (
-    MACHINE_TEXT,
     PAGE,
     SUBSYSTEM_TEXT,
+    FaultKind,
+    find_faults,
     machine_text,
     subsystem_text,
 )
@@ -166,7 +175,7 @@ def _facts(data: mmap.mmap, pe: Any) -> PeFacts:
         sbat=tuple(line for line in texts.pop(".sbat", "").splitlines() if line),
         texts=texts,
         signatures=describe_signatures(content.certificates, digests),
-        findings=tuple(_findings(pe, size, sum(certificates))),
+        findings=tuple(_findings(data, pe, size, sum(certificates))),
     )
 
 
@@ -231,14 +240,15 @@ def _imports(pe: Any) -> tuple[str, ...]:
     return tuple(names[:MAX_IMPORTS])
 
 
-def _findings(pe: Any, size: int, certificates_end: int) -> Iterator[str]:
+def _findings(data: mmap.mmap, pe: Any, size: int, certificates_end: int) -> Iterator[str]:
     optional = pe.OPTIONAL_HEADER
-    if pe.FILE_HEADER.Machine not in MACHINE_TEXT:
-        yield "UEFI does not support its machine"
+    with suppress(PeError):
+        header = read_headers(lambda offset, count: data[offset : offset + count])
+        for fault in find_faults(header, size):
+            if fault.kind is not FaultKind.UNALIGNED:
+                yield f"{fault.kind.value}: {fault.reason}"
     if optional.Subsystem not in SUBSYSTEM_TEXT:
         yield "it is not a UEFI program"
-    if len(pe.sections) != pe.FILE_HEADER.NumberOfSections:
-        yield "it ends within its section table"
     if certificates_end > size:
         yield "its certificate table ends beyond the end of the file"
     elif 0 < certificates_end < size:

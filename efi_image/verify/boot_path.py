@@ -25,7 +25,7 @@ CODES = {
     FaultKind.FORMAT: "B108",
     FaultKind.TRUNCATED: "B107",
     FaultKind.STRIPPED: "B105",
-    FaultKind.RELOCATIONS: "B106",
+    FaultKind.RELOCATIONS: "B108",
     FaultKind.SECTIONS: "B106",
     FaultKind.UNALIGNED: "B109",
     FaultKind.WRITABLE_CODE: "B112",

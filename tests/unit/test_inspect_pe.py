@@ -40,7 +40,10 @@ def test_what_it_is() -> None:
     assert facts(make_pe(0x014C)).bits == 32
     strange = facts(make_pe(0x1234, 3, magic=0x20B))
     assert (strange.machine, strange.subsystem) == ("machine 0x1234", "subsystem 3")
-    assert strange.findings == ("UEFI does not support its machine", "it is not a UEFI program")
+    assert "UEFI cannot load it: it is for machine 0x1234, which UEFI does not support" in (
+        strange.findings
+    )
+    assert strange.findings[-1] == "it is not a UEFI program"
 
 
 def test_sections_that_are_writable_and_executable() -> None:
