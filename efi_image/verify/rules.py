@@ -334,6 +334,9 @@ RULES: tuple[Rule, ...] = (
          "Secure Boot refuses it: the file changed after it was signed, "
          "or the signature is damaged",
          "sign it again: `sbsign --key KEY --cert CERT --output FILE FILE`"),
+    Rule("ZPP-S105", _W, "verify cannot read a program's signature",
+         "it cannot tell whether Secure Boot starts the program",
+         "check it with `sbverify --cert CERT FILE`"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}
