@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import shutil
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -201,30 +200,6 @@ def test_qemu_command_line(
     command = TCG.prepare(RunRequest(image, machine=Machine.PC), work).command
     assert "pc,accel=tcg" in command
     assert [need.machine for need in needs] == ["q35", "pc"]
-
-
-def test_firmware_with_smm(image: Path, work: Path, tmp_path: Path) -> None:
-    for name in ("code", "vars"):
-        (tmp_path / name).write_bytes(b"x")
-    document = {
-        "interface-types": ["uefi"],
-        "mapping": {
-            "device": "flash",
-            "executable": {"filename": str(tmp_path / "code"), "format": "raw"},
-            "nvram-template": {"filename": str(tmp_path / "vars"), "format": "raw"},
-        },
-        "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
-        "features": ["requires-smm", "secure-boot"],
-    }
-    descriptor = tmp_path / "secure.json"
-    descriptor.write_text(json.dumps(document))
-    request = RunRequest(image, firmware=descriptor)
-    request.check_files()
-    command = TCG.prepare(request, work).command
-    assert "q35,accel=tcg,smm=on" in command
-    assert "driver=cfi.pflash01,property=secure,value=on" in command
-    with pytest.raises(InputError, match="not for pc"):
-        TCG.prepare(replace(request, machine=Machine.PC), work)
 
 
 def test_warnings_of_every_boot_are_no_problems() -> None:

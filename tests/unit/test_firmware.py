@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from efi_image.emulator import Machine, RunRequest
+from efi_image.emulator.cpu_probe import Extension
 from efi_image.emulator.firmware import (
     FirmwareNeed,
     Format,
@@ -16,6 +18,7 @@ from efi_image.emulator.firmware import (
     read_firmware,
     search_path,
 )
+from efi_image.emulator.qemu import Accelerator, Qemu
 from efi_image.errors import FirmwareMissing, InputError
 
 
@@ -242,3 +245,18 @@ def test_descriptor_by_name_that_does_not_fit(
     path = folders.add(2, "50-other", **changes)
     with pytest.raises(InputError, match=f"50-other.json: this firmware cannot be used: {why}"):
         read_firmware(path, "pc")
+
+
+def test_qemu_with_smm(folders: Folders, tmp_path: Path) -> None:
+    only_q35 = [{"architecture": "x86_64", "machines": ["pc-q35-*"]}]
+    descriptor = folders.add(2, "50-secure", features=["requires-smm"], targets=only_q35)
+    image = Path(folders.file("image"))
+    image.write_bytes(bytes(512))
+    request = RunRequest(image, firmware=descriptor)
+    request.check_files()  # a descriptor has any size
+    tcg = Qemu("qemu", Accelerator.TCG, Extension.SVM)
+    command = tcg.prepare(request, tmp_path).command
+    assert "q35,accel=tcg,smm=on" in command
+    assert "driver=cfi.pflash01,property=secure,value=on" in command
+    with pytest.raises(InputError, match="not for pc"):
+        tcg.prepare(RunRequest(image, firmware=descriptor, machine=Machine.PC), tmp_path)
