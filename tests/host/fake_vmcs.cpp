@@ -127,6 +127,27 @@ void FakeVmcs::launch(const zpp_cpu_state& os)
     block.vcpu().launched = true;
 }
 
+void FakeVmcs::protected_mode()
+{
+    (*this)[vmx::Field32::entry_controls] &= ~bit(9);
+    (*this)[vmx::Field64::guest_efer] &= ~u64{0x500};
+    (*this)[vmx::FieldNatural::guest_rip] = 0x1000;
+    (*this)[vmx::Field32::guest_cs_rights] = 0xc09b;
+}
+
+void FakeVmcs::virtual_8086()
+{
+    protected_mode();
+    (*this)[vmx::FieldNatural::guest_rflags] = 0x23002;
+    for (const vmx::SegmentFields& s : {vmx::guest_cs, vmx::guest_ss, vmx::guest_ds, vmx::guest_es,
+                                        vmx::guest_fs, vmx::guest_gs}) {
+        (*this)[s.selector] = 0x1000;
+        (*this)[s.base] = 0x10000;
+        (*this)[s.limit] = 0xffff;
+        (*this)[s.rights] = 0xf3;
+    }
+}
+
 vmx::EntryState FakeVmcs::state() const
 {
     return {.read_field = read_field,

@@ -26,6 +26,10 @@ public:
     void launch(const zpp_cpu_state& os);
     static zpp_cpu_state uefi();
 
+    // Then, as if the OS had left the 64-bit mode.
+    void protected_mode();
+    void virtual_8086();
+
     vmx::EntryState state() const;
     std::string broken_rule() const; // "" if VM entry would succeed
 

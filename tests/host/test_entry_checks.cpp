@@ -19,26 +19,6 @@ using Vmcs = FakeVmcs&;
 constexpr u32 gp_with_code = 0x80000b0d, gp = 0x8000030d;
 constexpr u32 nmi = 0x80000202, interrupt = 0x80000030;
 
-void ia32e_off(Vmcs v)
-{
-    v[Field32::entry_controls] &= ~bit(9);
-    v[Field64::guest_efer] &= ~u64{0x500};
-    v[FieldNatural::guest_rip] = 0x1000;
-    v[Field32::guest_cs_rights] = 0xc09b;
-}
-
-void virtual_8086(Vmcs v)
-{
-    ia32e_off(v);
-    v[FieldNatural::guest_rflags] = 0x23002;
-    for (const SegmentFields& s : {guest_cs, guest_ss, guest_ds, guest_es, guest_fs, guest_gs}) {
-        v[s.selector] = 0x1000;
-        v[s.base] = 0x10000;
-        v[s.limit] = 0xffff;
-        v[s.rights] = 0xf3;
-    }
-}
-
 void restricted(Vmcs v)
 {
     v[Field32::secondary_controls] &= ~bit(7);
@@ -120,12 +100,12 @@ const Broken cases[] = {
     {"CR0 has its fixed bits",
      [](Vmcs v) {
          restricted(v);
-         ia32e_off(v);
+         v.protected_mode();
          v[FieldNatural::guest_cr0] &= ~bit(31);
      }},
     {"CR0.PG needs CR0.PE",
      [](Vmcs v) {
-         ia32e_off(v);
+         v.protected_mode();
          v[FieldNatural::guest_cr0] &= ~1ul;
      }},
     {"CR4 has its fixed bits", [](Vmcs v) { v[FieldNatural::guest_cr4] &= ~bit(13); }},
@@ -144,7 +124,7 @@ const Broken cases[] = {
      [](Vmcs v) { v[FieldNatural::guest_cr4] &= ~bit(5); }},
     {"CR4.PCIDE needs an IA-32e mode guest",
      [](Vmcs v) {
-         ia32e_off(v);
+         v.protected_mode();
          v[FieldNatural::guest_cr4] |= bit(17);
      }},
     {"CR3 is a physical address", [](Vmcs v) { v[FieldNatural::guest_cr3] = bit(39); }},
@@ -165,7 +145,7 @@ const Broken cases[] = {
     {"RIP fits the mode", [](Vmcs v) { v[FieldNatural::guest_rip] = bit(47); }},
     {"RIP fits the mode",
      [](Vmcs v) {
-         ia32e_off(v);
+         v.protected_mode();
          v[FieldNatural::guest_rip] = bit(32);
      }},
     {"reserved bits of RFLAGS have their values",
@@ -236,7 +216,7 @@ const Broken cases[] = {
      [](Vmcs v) { v[Field64::vmcs_link_pointer] = 1; }},
     {"reserved bits of the PDPTEs are 0",
      [](Vmcs v) {
-         ia32e_off(v);
+         v.protected_mode();
          v[Field64::guest_pdpte2] = 3;
      }},
     {"TR is usable and not in the LDT", [](Vmcs v) { v[Field16::guest_tr] = 0xc; }},
@@ -253,7 +233,7 @@ const Broken cases[] = {
      }},
     {"virtual-8086 mode has its segments",
      [](Vmcs v) {
-         virtual_8086(v);
+         v.virtual_8086();
          v[Field32::guest_ds_limit] = 0xfffff;
      }},
     {"the bases of TR, LDTR, FS and GS are canonical",
@@ -288,7 +268,7 @@ const Broken cases[] = {
      [](Vmcs v) {
          v[Field32::guest_cs_rights] = 0x9f;
          v[Field32::guest_cs_limit] = 0xffff;
-         ia32e_off(v);
+         v.protected_mode();
          v[FieldNatural::guest_cr0] &= ~(bit(31) | 1);
          v[Field32::guest_cs_rights] = 0xfb;
          v[Field32::guest_ss_rights] = 0xc0f3;
@@ -342,8 +322,8 @@ TEST_CASE("VM entry: other modes are valid")
 {
     FakeVmcs vmcs;
     vmcs.launch(FakeVmcs::uefi());
-    SUBCASE("32-bit protected mode") { ia32e_off(vmcs); }
-    SUBCASE("virtual-8086 mode") { virtual_8086(vmcs); }
+    SUBCASE("32-bit protected mode") { vmcs.protected_mode(); }
+    SUBCASE("virtual-8086 mode") { vmcs.virtual_8086(); }
     SUBCASE("CPL 3")
     {
         vmcs[Field32::guest_cs_rights] = 0xa0fb;
@@ -351,69 +331,6 @@ TEST_CASE("VM entry: other modes are valid")
     }
     SUBCASE("the shadow of STI") { vmcs[Field32::guest_interruptibility] = 1; }
     CHECK(vmcs.broken_rule() == "");
-}
-
-// Each state that the core writes.
-const std::function<void(Vmcs, GuestRegisters&)> states[] = {
-    [](Vmcs, GuestRegisters&) {},
-    [](Vmcs, GuestRegisters& registers) { write_init_state(registers); },
-    [](Vmcs, GuestRegisters& registers) { write_sipi_state(registers, 0x9f); },
-    [](Vmcs v, GuestRegisters&) { ia32e_off(v); },
-    [](Vmcs v, GuestRegisters&) { virtual_8086(v); },
-    [](Vmcs v, GuestRegisters&) { v[FieldNatural::guest_rflags] = 2; },
-    [](Vmcs v, GuestRegisters&) { v[Field32::guest_interruptibility] = 1; },
-};
-
-TEST_CASE("VM entry: the launch, INIT, SIPI, and what the core injects into each")
-{
-    using Inject = std::function<void(Guest&)>;
-    const Inject injections[] = {
-        [](Guest&) {},
-        [](Guest& guest) { inject_fault(guest, x86::vector_general_protection); },
-        [](Guest& guest) { inject_fault(guest, x86::vector_undefined_opcode); },
-        [](Guest& guest) { guest.inject_nmi(); },
-        [](Guest& guest) { advance(guest, 2); },
-    };
-    unsigned number = 0;
-    for (const auto& state : states) {
-        CAPTURE(number++);
-        for (const Inject& injection : injections) {
-            FakeVmcs vmcs;
-            vmcs.launch(FakeVmcs::uefi());
-            GuestRegisters registers{};
-            state(vmcs, registers);
-            Guest guest{vmcs.block.vcpu(), registers};
-            injection(guest);
-            CHECK(vmcs.broken_rule() == "");
-        }
-    }
-}
-
-TEST_CASE("VM entry: wait-for-SIPI after each state")
-{
-    for (const auto& state : states) {
-        FakeVmcs vmcs;
-        vmcs.launch(FakeVmcs::uefi());
-        GuestRegisters registers{};
-        state(vmcs, registers);
-        Guest guest{vmcs.block.vcpu(), registers};
-        inject_fault(guest, x86::vector_general_protection);
-        write_wait_for_sipi();
-        CHECK(vmcs.broken_rule() == "");
-    }
-}
-
-TEST_CASE("VM entry: the NMI window opens and closes")
-{
-    FakeVmcs vmcs;
-    vmcs.launch(FakeVmcs::uefi());
-    GuestRegisters registers{};
-    Guest guest{vmcs.block.vcpu(), registers};
-    guest.open_nmi_window();
-    CHECK((vmcs[Field32::primary_controls] & bit(22)) != 0);
-    CHECK(vmcs.broken_rule() == "");
-    guest.close_nmi_window();
-    CHECK((vmcs[Field32::primary_controls] & bit(22)) == 0);
 }
 
 } // namespace
