@@ -57,8 +57,8 @@ struct Case {
 };
 
 const Case cases[] = {
-    {"SME, C-bit 47, 5 bits fewer", svm::npt::format(48, svm::npt::encrypted_width(48, 0x16f), true, 4),
-     43, 48},
+    {"SME, C-bit 47, 5 bits fewer",
+     svm::npt::format(48, svm::npt::encrypted_width(48, 0x16f), true, 4), 43, 48},
     {"SME, C-bit 51, 6 bits fewer, four levels",
      svm::npt::format(52, svm::npt::encrypted_width(52, 0x1b3), true, 4), 46, 48},
     {"SME, C-bit 51, 6 bits fewer, five levels",
@@ -71,8 +71,8 @@ const Case cases[] = {
      vmx::ept::format(52, vmx::ept::key_bits(0x6'0000'0003), true, false), 46, 48},
     {"MKTME, 2 bits of 52, five levels",
      vmx::ept::format(52, vmx::ept::key_bits(0x2'0000'0003), true, true), 50, 52},
-    {"MKTME, 4 bits of 39", vmx::ept::format(39, vmx::ept::key_bits(0x4'0000'0003), true, false), 35,
-     39},
+    {"MKTME, 4 bits of 39", vmx::ept::format(39, vmx::ept::key_bits(0x4'0000'0003), true, false),
+     35, 39},
 };
 
 TEST_CASE("aliases: lead to the scratch page")
@@ -88,12 +88,10 @@ TEST_CASE("aliases: lead to the scratch page")
         std::mt19937_64 random(7);
         const u64 usable = u64{1} << c.usable, formed = u64{1} << c.formed;
         for (unsigned round = 0; round < 2'000; ++round) {
-            const u64 plain = round % 2 == 0
-                                  ? hidden + random() % (hidden_pages * page_size)
-                                  : random() % usable;
+            const u64 plain =
+                round % 2 == 0 ? hidden + random() % (hidden_pages * page_size) : random() % usable;
             const bool is_hidden = plain >= hidden && plain < hidden + hidden_pages * page_size;
-            REQUIRE(tables.translate(plain) ==
-                    (is_hidden ? *scratch + plain % page_size : plain));
+            REQUIRE(tables.translate(plain) == (is_hidden ? *scratch + plain % page_size : plain));
             const u64 selected = (random() % (formed / usable - 1) + 1) * usable;
             REQUIRE(tables.translate(plain | selected) == *scratch + plain % page_size);
         }

@@ -70,8 +70,8 @@ TEST_CASE("CPUID: physical addresses have the bits that nested paging maps")
         u32 bare;
         unsigned shown;
         u32 seen;
-    } const cases[] = {{0x3030, 48, 0x3030}, {0x3030, 43, 0x302b}, {0x3934, 48, 0x3930},
-                       {0x3027, 48, 0x3027}};
+    } const cases[] = {
+        {0x3030, 48, 0x3030}, {0x3030, 43, 0x302b}, {0x3934, 48, 0x3930}, {0x3027, 48, 0x3027}};
     CHECK(is_changed_leaf(0x80000008));
     for (const auto& c : cases) {
         fake_core.shown_bits = c.shown;

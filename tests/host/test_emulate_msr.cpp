@@ -60,8 +60,8 @@ TEST_CASE("MSRs: what exits under VT-x")
     for (const unsigned variable : {0u, 8u, 10u}) {
         CAPTURE(variable);
         std::map<u32, Access> expected{{0x3a, both}, {0x9b, both}, {0x79, writes}, {0x2ff, writes}};
-        for (const u32 msr : {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400,
-                              0x1401})
+        for (const u32 msr :
+             {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
             expected[msr] = writes;
         for (u32 msr = 0x480; msr <= 0x493; ++msr)
             expected[msr] = both;
@@ -78,14 +78,13 @@ TEST_CASE("MSRs: what exits under VT-x")
 
 TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
 {
-    std::map<u32, Access> expected{
-        {0x1b, writes},     {0x830, writes},    {0xc0000080, both}, {0xc0010020, writes},
-        {0xc0010114, both}, {0xc0010117, both}, {0xc0010118, both}};
+    std::map<u32, Access> expected{{0x1b, writes},       {0x830, writes},    {0xc0000080, both},
+                                   {0xc0010020, writes}, {0xc0010114, both}, {0xc0010117, both},
+                                   {0xc0010118, both}};
     for (const u32 msr : {0xc0010010, 0xc0010132, 0xc0010133, 0xc0010136})
         expected[msr] = both;
-    for (const u32 msr :
-         {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d, 0xc0010058,
-          0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
+    for (const u32 msr : {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d,
+                          0xc0010058, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
         expected[msr] = writes;
     fake_core.follows_mtrrs = false;
     CHECK(intercepted(svm::msr_handlers) == expected);

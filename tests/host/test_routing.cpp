@@ -88,9 +88,9 @@ TEST_CASE("routing: DRAM does not end below the core")
         u64 value;
         bool taken;
     } const cases[] = {
-        {0xc001001a, 0x80000000, true},  {0xc001001a, 0x7800000, true},
-        {0xc001001a, 0x7000000, false},  {0xc001001a, 0, false},
-        {0xc001001d, 0x180000000, true}, {0xc001001d, 0x140800000, true},
+        {0xc001001a, 0x80000000, true},   {0xc001001a, 0x7800000, true},
+        {0xc001001a, 0x7000000, false},   {0xc001001a, 0, false},
+        {0xc001001d, 0x180000000, true},  {0xc001001d, 0x140800000, true},
         {0xc001001d, 0x140000000, false}, {0xc001001d, 0, false},
     };
     for (const auto& c : cases) {

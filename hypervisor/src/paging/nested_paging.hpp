@@ -18,7 +18,7 @@ public:
         unsigned levels;       // 4 or 5
         unsigned largest_leaf; // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
         unsigned address_bits; // MAXPHYADDR without key bits, or less if `levels` do not reach it
-        unsigned guest_bits;   // of the addresses that the guest can form: more, if there are aliases
+        unsigned guest_bits; // of the addresses that the guest can form: more, if there are aliases
         u64 (*leaf)(Hpa page, MemoryType type, unsigned level, bool writable);
         u64 (*table)(Hpa table);
         bool (*is_table)(u64 entry, unsigned level); // of a present entry
@@ -71,7 +71,7 @@ private:
     Gpa protected_{~u64{0}};
     u64* root_ = nullptr;
     void* scratch_ = nullptr;
-    u64* aliases_[5] = {}; // by level: tables that lead to the scratch page only
+    u64* aliases_[5] = {};  // by level: tables that lead to the scratch page only
     bool built_ = false;    // the first build is complete
     bool complete_ = false; // this build had enough memory
 };

@@ -74,18 +74,17 @@ Outcome write_iorr(Msr msr, u64 value)
     const u64 base = is_base ? value : other;
     const u64 mask = is_base ? other : value;
     const bool elsewhere = (mask & valid) != 0 && (base & read_write_dram) != read_write_dram;
-    return write_unless(
-        elsewhere && has_hidden_page({.mask = mask & address_bits, .base = base}), msr, value);
+    return write_unless(elsewhere && has_hidden_page({.mask = mask & address_bits, .base = base}),
+                        msr, value);
 }
 
 // DRAM ends there, below and above 4 GiB.
 Outcome write_top_mem(Msr msr, u64 value)
 {
     const u64 top = value & address_bits;
-    const Range beyond =
-        msr == Msr::top_mem
-            ? Range{.first = top, .last = end_of_low_memory - 1}
-            : Range{.first = top > end_of_low_memory ? top : end_of_low_memory};
+    const Range beyond = msr == Msr::top_mem
+                             ? Range{.first = top, .last = end_of_low_memory - 1}
+                             : Range{.first = top > end_of_low_memory ? top : end_of_low_memory};
     return write_unless(has_hidden_page(beyond), msr, value);
 }
 
