@@ -233,11 +233,12 @@ def test_an_input_is_never_overwritten(
     kernel.write_bytes(program)
     link = tmp_path / "link"
     link.symlink_to(given)
-    more = {
+    needed: dict[str, list[str | Path]] = {
         "--initrd": ["--kernel", kernel],
         "--bmap": ["--kernel", given],
         "--boot": ["--hypervisor", "none"],
-    }.get(option, [])
+    }
+    more = needed.get(option, [])
     value = f"{given}:/x.bin" if option == "--add" else given
     output = tmp_path / "x.img" if option == "--bmap" else link
     words = [option, value] if option != "--bmap" else [option, link]
