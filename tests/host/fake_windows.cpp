@@ -12,6 +12,7 @@ namespace {
 
 int guest_file = -1;
 std::set<u64> hidden;
+std::set<unsigned> writable_windows;
 std::vector<unsigned> remapped;
 
 void require(bool condition)
@@ -28,13 +29,17 @@ void remap(u64* entry, const void* page, Hpa target, Caching caching, bool writa
 {
     const u64 in_block = reinterpret_cast<u64>(page) % ZPP_CPU_BLOCK_SIZE / page_size;
     require(in_block >= ZPP_CPU_WINDOW_PAGE && target.value % page_size == 0);
-    require(caching == Caching::write_back && !writable);
+    require(caching == Caching::write_back);
     const auto number = static_cast<unsigned>(in_block - ZPP_CPU_WINDOW_PAGE);
-    require(number < ZPP_CPU_WINDOWS);
+    require(number < ZPP_CPU_WINDOWS && !(writable && number == ZPP_CPU_WINDOWS - 1));
     *entry = target.value;
-    require(mmap(const_cast<void*>(page), page_size, PROT_READ, MAP_SHARED | MAP_FIXED, guest_file,
-                 static_cast<off_t>(target.value)) == page);
+    require(mmap(const_cast<void*>(page), page_size, PROT_READ | (writable ? PROT_WRITE : 0),
+                 MAP_SHARED | MAP_FIXED, guest_file, static_cast<off_t>(target.value)) == page);
     remapped.push_back(number);
+    if (writable)
+        writable_windows.insert(number);
+    else
+        writable_windows.erase(number);
 }
 
 void unmap(const void*) { std::abort(); } // of the commit, which these tests do not reach
@@ -57,6 +62,7 @@ FakeWindows::FakeWindows() : file_(memfd_create("guest", MFD_CLOEXEC))
     vcpu_->window_entries = entries_;
     guest_file = file_;
     hidden.clear();
+    writable_windows.clear();
     remapped.clear();
 }
 
@@ -67,6 +73,8 @@ FakeWindows::~FakeWindows()
     close(file_);
     guest_file = -1;
 }
+
+const std::set<unsigned>& FakeWindows::writable() { return writable_windows; }
 
 void FakeWindows::hide(unsigned page) { hidden.insert(page); }
 

@@ -1,6 +1,7 @@
 // Guest memory in a file, and windows that really show its pages.
 #pragma once
 #include "core/vcpu.hpp"
+#include <set>
 #include <vector>
 
 namespace zpp::test {
@@ -24,6 +25,9 @@ public:
     }
 
     static void hide(unsigned page);
+
+    // The windows that are writable now, by their numbers.
+    static const std::set<unsigned>& writable();
 
     // The windows that were remapped since the last call, by their numbers.
     static std::vector<unsigned> take_remapped();

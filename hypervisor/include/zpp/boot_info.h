@@ -52,8 +52,8 @@
 
 /* A CPU's block, in pages: 0 the vCPU, 1 to 3 control blocks, 4 to 9 windows (the core maps
  * pages of the guest there), 10 the double-fault stack, 11 a guard page, 12 to 15 the host
- * stack. The loader does not map the windows and the guard page. Windows are never writable, so
- * the last one is a guard page too. */
+ * stack. The loader does not map the windows and the guard page. The last window is never
+ * writable, so it is a guard page too. */
 #define ZPP_CPU_BLOCK_SIZE 0x10000ull
 #define ZPP_CPU_BLOCK_PAGES (ZPP_CPU_BLOCK_SIZE / ZPP_PAGE_SIZE)
 #define ZPP_CPU_WINDOW_PAGE 4u

@@ -23,6 +23,7 @@ struct VmExit {
         init,
         sipi,
         exception,
+        task_switch,
         monitor_trap, // VT-x, after one instruction of the guest
         triple_fault,
         unexpected,

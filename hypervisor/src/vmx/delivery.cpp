@@ -6,6 +6,8 @@ namespace {
 
 constexpr u64 nmi_unblocking_due_to_iret = bit(12); // of the qualification of EPT violations
 
+} // namespace
+
 void block_nmis(bool on)
 {
     const Interruptibility old{vmcs::read(Field32::guest_interruptibility)};
@@ -14,8 +16,6 @@ void block_nmis(bool on)
     if (now != old)
         vmcs::write(Field32::guest_interruptibility, now);
 }
-
-} // namespace
 
 InterruptedEvent interrupted_event()
 {

@@ -14,6 +14,9 @@ struct InterruptedEvent {
 
 InterruptedEvent interrupted_event();
 
+// In the guest's interruptibility state.
+void block_nmis(bool on);
+
 // The next VM entry delivers the event again. If the handler of the exit has injected an exception,
 // the guest gets that one, or #DF if the CPU makes one of the two.
 void resume_delivery(Guest& guest);

@@ -9,6 +9,7 @@
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
 #include "vmx/operation.hpp"
+#include "vmx/task_switch.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "x86/instructions.hpp"
 
@@ -35,6 +36,7 @@ Reason reason_of(ExitReason reason)
     case ExitReason::wrmsr_immediate: return Reason::wrmsr;
     case ExitReason::triple_fault: return Reason::triple_fault;
     case ExitReason::monitor_trap: return Reason::monitor_trap;
+    case ExitReason::task_switch: return Reason::task_switch;
     case ExitReason::ept_violation:
     case ExitReason::ept_misconfiguration: return Reason::nested_paging;
     default: break;
@@ -128,6 +130,7 @@ Outcome dispatch(Guest& guest, const VmExit& exit)
     }
     case Reason::mov_to_cr: return retry_mov_to_cr(guest, exit);
     case Reason::monitor_trap: return Outcome::retry;
+    case Reason::task_switch: on_task_switch(guest); return Outcome::retry;
     case Reason::exception: reflect_exception(guest); return Outcome::retry;
     case Reason::nmi:
         guest.vcpu.nmi_pending = true;

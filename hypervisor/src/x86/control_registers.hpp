@@ -62,6 +62,7 @@ enum class Rflags : u64 {
 
 enum class Dr6 : u64 {
     bs = bit(14),
+    bt = bit(15),
     at_reset = 0xffff0ff0,
 };
 
