@@ -7,96 +7,13 @@
     DEFAULT ABS
     SECTION .text
 
-%define O(label)    ((label) - ASM_PFX(ZppModesStart))
-
-; The block. Real-mode segments and 32-bit segments start at its base.
-IVT                 EQU 0x3000
-STACK_16            EQU 0x3800
-STACK_MAIN          EQU 0x3a00          ; those of the tasks are above
-RESULTS             EQU 0x4000
-DIRECTORY_1         EQU 0x6000
-DIRECTORY_2         EQU 0x7000
-NOT_MAPPED          EQU 0x00500000
-
-CR0_PE              EQU 1
-CR0_TS              EQU 8
-CR4_PSE             EQU 0x10
-RFLAGS_NT           EQU 0x4000
-RFLAGS_RF           EQU 0x10000
-DR6_BT              EQU 0x8000
-
-SEL_CODE            EQU 0x08
-SEL_DATA            EQU 0x10
-SEL_MAIN            EQU 0x18
-SEL_CALLED          EQU 0x20
-SEL_JUMPED          EQU 0x28
-SEL_UD              EQU 0x30
-SEL_GP              EQU 0x38
-SEL_INT             EQU 0x40
-SEL_16              EQU 0x48
-SEL_BAD             EQU 0x50
-SEL_ABSENT          EQU 0x58
-SEL_TRAP            EQU 0x60
-SEL_PAGED           EQU 0x68
-SEL_LAST            EQU SEL_PAGED
-SEL_NOT_MAPPED      EQU 0x70
-SEL_GATE            EQU 0x78
-
-; ---- results, in the order of CheckModes.c
-
-%assign result 0
-%macro RESULT 1
-R_%1                EQU RESULTS + result * 4
-%assign result result + 1
-%endmacro
-
-    RESULT PROGRESS
-    RESULT GP16_SP
-    RESULT GP16_IP
-    RESULT UD16_SP
-    RESULT UD16_IP
-    RESULT CALL_TR
-    RESULT CALL_NT
-    RESULT CALL_TS
-    RESULT CALL_LINK
-    RESULT CALL_OLD_BUSY
-    RESULT CALL_NEW_BUSY
-    RESULT RETURN_EIP
-    RESULT RETURN_EBX
-    RESULT RETURN_BUSY
-    RESULT RETURN_NT
-    RESULT JUMP_OLD_BUSY
-    RESULT JUMP_NEW_BUSY
-    RESULT JUMP_NT
-    RESULT UD_EIP
-    RESULT GP_CODE
-    RESULT GP_EIP
-    RESULT INT_EIP
-    RESULT TSS16_TR
-    RESULT TSS16_EAX
-    RESULT TSS16_LINK
-    RESULT TSS16_IP
-    RESULT BAD_CODE
-    RESULT BAD_EIP
-    RESULT BAD_TR
-    RESULT PAGED_CR3
-    RESULT PAGED_BACK
-    RESULT PF_CODE
-    RESULT PF_CR2
-    RESULT PF_TR
-    RESULT UD_RF
-    RESULT TRAP_DR6
-    RESULT TRAP_EIP
-    RESULT UNEXPECTED
-
-%macro PROGRESS 1
-    mov     dword [R_PROGRESS], %1
-%endmacro
+    %include "Modes.inc"
 
     GLOBAL  ASM_PFX(ZppModesStart)
     GLOBAL  ASM_PFX(ZppModesEnd)
     ALIGN   16
 ASM_PFX(ZppModesStart):
+block_start:
 
 ; ---- real mode
 
@@ -187,38 +104,6 @@ add_base:
 ; ---- 32-bit protected mode
 
     BITS 32
-%macro FAR_CALL 1
-    db      0x9a
-    dd      0
-    dw      %1
-%endmacro
-%macro FAR_JUMP 1
-    db      0xea
-    dd      0
-    dw      %1
-%endmacro
-%macro RECORD_BUSY 2                    ; the type of a descriptor
-    movzx   eax, byte [O(gdt) + %2 + 5]
-    and     eax, 0x1f
-    mov     [%1], eax
-%endmacro
-%macro RECORD_FLAG 2
-    pushfd
-    pop     eax
-    and     eax, %2
-    mov     [%1], eax
-%endmacro
-%macro RECORD_TR 1
-    xor     eax, eax
-    str     ax
-    mov     [%1], eax
-%endmacro
-%macro RECORD_EIP 3                     ; as a TSS or a stack has it, from where it must be
-    mov     eax, %2
-    sub     eax, O(%3)
-    mov     [%1], eax
-%endmacro
-
 protected_mode:
     mov     ax, SEL_DATA
     mov     ds, ax
@@ -409,11 +294,6 @@ base:       dd 0
 table:      dw 0
             dd 0
 
-; base from the start of the block, limit, access rights, flags
-%macro DESCRIPTOR 4
-    dw      %2, %1
-    db      0, %3, %4, 0
-%endmacro
     ALIGN 8
 gdt:
     dq      0
@@ -435,12 +315,6 @@ gdt:
     dw      0, SEL_JUMPED, 0x8500, 0
 gdt_end:
 
-%macro INTERRUPT_GATE 1
-    dw      O(%1), SEL_CODE, 0x8e00, 0
-%endmacro
-%macro TASK_GATE 1
-    dw      0, %1, 0x8500, 0
-%endmacro
     ALIGN 8
 idt:
 %assign vector 0
@@ -464,15 +338,6 @@ idt:
 %endrep
 idt_end:
 
-; EIP, ESP, DS, T flag
-%macro TSS 4
-    times 8 dd 0
-    dd      O(%1), 2
-    dd      0, 0, 0, 0, %2, 0, 0, 0
-    dd      SEL_DATA, SEL_CODE, SEL_DATA, %3, 0, 0
-    dd      0
-    dw      %4, 104
-%endmacro
     ALIGN 8
 tss_main:   TSS protected_mode, 0, 0, 0
 tss_called: TSS called, STACK_MAIN + 0x40, SEL_DATA, 0
