@@ -128,8 +128,8 @@ RunAll (
     RunTable (Test, mTables[Table]);
   }
 
-  ZppCheckProcessors (Test);
   ZppCheckModes (Test);
+  ZppCheckProcessors (Test);
   ZppMeasureCost ();
 }
 
