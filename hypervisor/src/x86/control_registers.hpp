@@ -49,10 +49,14 @@ enum class Efer : u64 {
 enum class Rflags : u64 {
     always_set = bit(1),
     tf = bit(8),
+    interrupts = bit(9), // IF
+    nt = bit(14),
+    rf = bit(16),
     at_reset = always_set,
 };
 
 enum class Dr6 : u64 {
+    breakpoints = bits(3, 0), // B0 to B3
     bs = bit(14),
     at_reset = 0xffff0ff0,
 };

@@ -26,6 +26,7 @@ typedef struct {
   UINT64             EndOfInterrupt; ///< Address of the local APIC's EOI register; 0 with x2APIC.
   UINT32             Count[256];    ///< The number of times each vector came.
   IA32_DESCRIPTOR    FirmwareIdt;
+  VOID               *NmiCase;       ///< The sequence of NMIs that runs; see CheckNmi.c.
 } ZPP_FAULTS;
 
 /// The faults follow the IDT, so that the entries find them by SIDT.
