@@ -164,7 +164,8 @@ TEST_CASE("VMCB: INIT, and the SIPI after it")
         // No event is left, and nothing that the CPU may have kept.
         CHECK(vmcb->event_injection == 0);
         CHECK(vmcb->interrupt_state == 0);
-        CHECK(vmcb->virtual_interrupt == 0);
+        CHECK(vmcb->exit_interrupt_info == 0);
+        CHECK(vmcb->virtual_interrupt == VirtualInterrupt::v_nmi_enable); // as at the launch
         CHECK(raw(vmcb->clean) == 0);
         CHECK(vmcb->tlb_control == tlb_flush_all);
 

@@ -17,6 +17,8 @@ using Reason = VmExit::Reason;
 
 Reason reason_of(const Vmcb& vmcb)
 {
+    if (is_exception(vmcb.exit_code)) // intercepted only during a step over an IRET
+        return Reason::nmi_window;
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
     case ExitCode::cpuid: return Reason::cpuid;
     case ExitCode::msr: return vmcb.exit_info_1 != 0 ? Reason::wrmsr : Reason::rdmsr;
@@ -26,7 +28,6 @@ Reason reason_of(const Vmcb& vmcb)
     case ExitCode::smi: return Reason::smi;
     case ExitCode::init: return Reason::init;
     case ExitCode::iret: return Reason::iret;
-    case ExitCode::vintr: return Reason::nmi_window;
     case ExitCode::invd: return Reason::invd;
     case ExitCode::invlpga:
     case ExitCode::vmrun:
@@ -153,8 +154,8 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     vcpu.record_exit(exit_counter(vmcb.exit_code), vmcb.rip, vmcb.exit_code);
     VmExit exit = decode(guest);
     apply(guest, exit, dispatch(guest, exit));
-    deliver_events(guest);
     startup::take(vcpu, registers, {reset, start, wait});
+    deliver_events(guest);
     follow_cr4(vmcb);
     vmcb.rax = registers.rax;
     return true;

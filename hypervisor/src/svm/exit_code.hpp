@@ -6,10 +6,11 @@ namespace zpp::svm {
 
 // Those that zpp handles.
 enum class ExitCode : u64 {
+    exception_0 = 0x40, // to exception_31, by vector
+    exception_31 = 0x5f,
     nmi = 0x61,
     smi = 0x62,
     init = 0x63,
-    vintr = 0x64,
     cpuid = 0x72,
     iret = 0x74,
     invd = 0x76,
@@ -25,6 +26,12 @@ enum class ExitCode : u64 {
     skinit = 0x86,
     nested_page_fault = 0x400,
 };
+
+constexpr bool is_exception(u64 code)
+{
+    return code >= static_cast<u64>(ExitCode::exception_0) &&
+           code <= static_cast<u64>(ExitCode::exception_31);
+}
 
 // VMEXIT_INVALID. QEMU's TCG writes only the lower half.
 constexpr std::int32_t exit_invalid = -1;

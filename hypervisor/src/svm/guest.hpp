@@ -51,15 +51,8 @@ public:
 
     void inject(x86::Event event) { vmcb.event_injection = event.value | u64{event.code} << 32; }
 
-    // SVM does not report the end of the guest's NMI handler, so its IRET is intercepted. The NMI
-    // window is a virtual interrupt, intercepted when the guest could take it.
-    bool takes_nmi() const
-    {
-        const VcpuState& state = state_of(vcpu);
-        return !state.nmi_masked && vmcb.rip != state.iret_rip &&
-               (vmcb.interrupt_state & interrupt_shadow) == 0 &&
-               !x86::is_event(vmcb.exit_interrupt_info);
-    }
+    // NMIs; see events.cpp.
+    bool takes_nmi() const;
     void open_nmi_window();
     void close_nmi_window();
     void inject_nmi();

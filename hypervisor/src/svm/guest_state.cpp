@@ -87,7 +87,8 @@ void write_init_state(Vmcb& vmcb, GuestRegisters& registers)
     vmcb.rsp = 0;
     vmcb.interrupt_state = 0;
     vmcb.event_injection = 0;
-    vmcb.virtual_interrupt = 0;
+    vmcb.exit_interrupt_info = 0;
+    vmcb.virtual_interrupt &= VirtualInterrupt::v_nmi_enable;
     vmcb.tlb_control = tlb_flush_all;
     vmcb.clean = {};
 }

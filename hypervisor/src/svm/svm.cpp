@@ -3,6 +3,7 @@
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
+#include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/instructions.hpp"
@@ -30,6 +31,7 @@ constexpr u32 svm_nested_paging = 1u << 0;
 constexpr u32 svm_next_rip = 1u << 3;
 constexpr u32 svm_decode_assists = 1u << 7;
 constexpr u32 svm_spec_ctrl = 1u << 20;
+constexpr u32 svm_virtual_nmi = 1u << 25;
 
 bool present()
 {
@@ -140,6 +142,7 @@ Result prepare()
     shared.next_rip = (features & svm_next_rip) != 0;
     shared.decode_assists = (features & svm_decode_assists) != 0;
     shared.spec_ctrl = (features & svm_spec_ctrl) != 0;
+    shared.virtual_nmi = (features & svm_virtual_nmi) != 0;
     shared.efer_allowed = efer_allowed();
     shared.host_cr4 = host_cr4();
 
@@ -171,6 +174,8 @@ void write_controls(Vmcb& vmcb)
                               InterceptVector3::invd | InterceptVector3::invlpga |
                               InterceptVector3::msr_prot | InterceptVector3::shutdown;
     vmcb.intercept_vector_4 = InterceptVector4::svm_instructions;
+    if (shared.virtual_nmi)
+        vmcb.virtual_interrupt = VirtualInterrupt::v_nmi_enable;
     vmcb.msrpm_base = shared.msrpm.value;
     vmcb.asid = asid;
     vmcb.tlb_control = tlb_flush_all;
@@ -215,7 +220,8 @@ Result launch(Vcpu& vcpu)
 
 void on_host_nmi(Vcpu& vcpu)
 {
-    if (!startup::take_kick(vcpu))
+    const bool kicked = startup::take_kick(vcpu);
+    if (!take_window_nmi(vcpu) && !kicked)
         vcpu.nmi_pending = true;
 }
 

@@ -7,9 +7,16 @@ namespace zpp::svm {
 
 struct VcpuState {
     bool entered;       // the first VMRUN succeeded
-    bool nmi_masked;    // the guest is in its NMI handler
-    u64 iret_rip;       // RIP of the IRET that ends it, until it has run
     u64 os_vm_hsave_pa; // before the launch
+
+    // NMIs, without vNMI; see events.cpp.
+    bool nmi_masked;        // the guest is in its NMI handler
+    bool nmi_window_open;   // the host has sent itself an NMI
+    bool stepping;          // over the IRET, with RFLAGS.TF
+    u32 stepped_exceptions; // what the step replaces in the VMCB
+    x86::Rflags stepped_rflags;
+    x86::Dr6 stepped_dr6;
+    u64 iret_rip; // RIP of the IRET that ends the handler, until it has run
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }

@@ -12,7 +12,6 @@ enum class InterceptVector3 : u32 {
     nmi = bit(1),
     smi = bit(2),
     init = bit(3),
-    vintr = bit(4),
     cpuid = bit(18),
     iret = bit(20),
     invd = bit(22),
@@ -29,15 +28,22 @@ enum class InterceptVector4 : u32 {
 // What the CPU may keep from the last VMRUN.
 enum class Clean : u32 {
     intercepts = bit(0),
-    tpr = bit(3), // and V_IRQ
+    tpr = bit(3), // and the other bits of VirtualInterrupt
     crx = bit(5), // and EFER
     drx = bit(6),
     all = 0xffffffff,
 };
 
+// Offset 060h.
+enum class VirtualInterrupt : u64 {
+    v_nmi_pending = bit(11),
+    v_nmi_mask = bit(12),
+    v_nmi_enable = bit(26),
+};
+
 } // namespace svm
 
-template <OneOf<svm::InterceptVector3, svm::InterceptVector4, svm::Clean> T>
+template <OneOf<svm::InterceptVector3, svm::InterceptVector4, svm::Clean, svm::VirtualInterrupt> T>
 inline constexpr bool is_register<T> = true;
 
 namespace svm {
@@ -64,7 +70,7 @@ struct Vmcb {
     u32 asid;
     u8 tlb_control;
     u8 reserved_05d[3];
-    u64 virtual_interrupt;
+    VirtualInterrupt virtual_interrupt;
     u64 interrupt_state;
     u64 exit_code, exit_info_1, exit_info_2, exit_interrupt_info;
     u64 nested_paging;
@@ -110,6 +116,7 @@ static_assert(sizeof(Vmcb) == page_size);
 static_assert(offsetof(Vmcb, intercept_vector_3) == 0x00c);
 static_assert(offsetof(Vmcb, msrpm_base) == 0x048);
 static_assert(offsetof(Vmcb, asid) == 0x058);
+static_assert(offsetof(Vmcb, virtual_interrupt) == 0x060);
 static_assert(offsetof(Vmcb, exit_code) == 0x070);
 static_assert(offsetof(Vmcb, nested_paging) == 0x090);
 static_assert(offsetof(Vmcb, event_injection) == 0x0a8);
@@ -127,9 +134,6 @@ static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
 static_assert(offsetof(Vmcb, spec_ctrl) == 0x6e0);
-
-// virtual_interrupt: V_IRQ with the highest priority, ignoring the guest's TPR.
-constexpr u64 virtual_irq = bit(8) | u64{15} << 16 | bit(20);
 
 constexpr u64 interrupt_shadow = bit(0); // interrupt_state
 

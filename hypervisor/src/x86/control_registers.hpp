@@ -53,14 +53,21 @@ enum class Efer : u64 {
 enum class Rflags : u64 {
     always_set = bit(1),
     tf = bit(8),
+<<<<<<< HEAD
+    interrupts = bit(9), // IF
+    nt = bit(14),
+    rf = bit(16),
+=======
     if_ = bit(9),
     nt = bit(14),
     rf = bit(16),
     vm = bit(17),
+>>>>>>> refs/heads/main
     at_reset = always_set,
 };
 
 enum class Dr6 : u64 {
+    breakpoints = bits(3, 0), // B0 to B3
     bs = bit(14),
     bt = bit(15),
     at_reset = 0xffff0ff0,

@@ -81,6 +81,7 @@ constexpr unsigned operator-(Msr msr, Msr first)
 enum class ApicBase : u64 {
     bsp = bit(8),
     extd = bit(10), // x2APIC mode
+    en = bit(11),
     base = bits(51, 12),
 };
 

@@ -140,3 +140,35 @@ ZppApicNmiSelf (
 {
   ZppApicSend (ZppApicId (), ICR_NMI | ICR_ASSERT);
 }
+
+VOID
+ZppApicNmiSelfInShadow (
+  IN BOOLEAN  MovSs
+  )
+{
+  UINT32  Command;
+  UINT64  Id;
+  UINT64  Register;
+
+  Command = ICR_NMI | ICR_ASSERT;
+  Id      = ZppApicId ();
+  if (ZppApicIsX2 ()) {
+    if (MovSs) {
+      __asm__ volatile ("movl %%ss, %%r8d\n movl %%r8d, %%ss\n wrmsr\n nop"
+                        : : "a" (Command), "d" (Id), "c" (X2APIC_ICR) : "r8", "memory");
+    } else {
+      __asm__ volatile ("sti\n wrmsr\n nop\n cli" : : "a" (Command), "d" (Id), "c" (X2APIC_ICR) : "memory");
+    }
+
+    return;
+  }
+
+  Register = Base () + APIC_ICR_LOW;
+  ZppApicWrite (APIC_ICR_HIGH, (UINT32)Id << 24);
+  if (MovSs) {
+    __asm__ volatile ("movl %%ss, %%r8d\n movl %%r8d, %%ss\n movl %0, (%1)\n nop"
+                      : : "r" (Command), "r" (Register) : "r8", "memory");
+  } else {
+    __asm__ volatile ("sti\n movl %0, (%1)\n nop\n cli" : : "r" (Command), "r" (Register) : "memory");
+  }
+}

@@ -126,4 +126,14 @@ ZppApicNmiSelf (
   VOID
   );
 
+/**
+  As ZppApicNmiSelf(), with an instruction in an interrupt shadow. STI leaves interrupts disabled.
+
+  @param[in] MovSs  TRUE for the shadow of MOV SS, FALSE for that of STI.
+**/
+VOID
+ZppApicNmiSelfInShadow (
+  IN BOOLEAN  MovSs
+  );
+
 #endif

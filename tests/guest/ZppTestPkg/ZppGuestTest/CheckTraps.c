@@ -5,8 +5,6 @@
 #include "Apic.h"
 #include "Primitives.h"
 
-#include <Library/IoLib.h>
-
 #define MSR_DEBUGCTL       0x1d9
 #define DEBUGCTL_BTF       BIT1
 #define DR6_BS             BIT14
@@ -15,9 +13,6 @@
 #define DR7_L0             BIT0
 #define DR7_WRITE_8_AT_0   (9ull << 16)
 #define TEST_VECTOR        0xf3
-#define CR8_ONLY_TEST      14
-#define PIC_MASK_PORT      0x21
-#define PIC2_MASK_PORT     0xa1
 #define CR4_TSD            BIT2
 #define CR4_OSXSAVE        BIT18
 #define CPUID_1_ECX_XSAVE  BIT26
@@ -111,77 +106,23 @@ StepInMovSsShadow (
   ExpectOneStep (Cpu, "step over MOV SS, CPUID", Next);
 }
 
-/**
-  Masks all interrupts but the test's own.
-
-  @param[out] Masks  The PICs' former masks.
-
-  @return The former CR8.
-**/
-STATIC
-UINT64
-MaskInterrupts (
-  OUT UINT16  *Masks
-  )
-{
-  UINT64  Cr8;
-
-  *Masks = (UINT16)(IoRead8 (PIC_MASK_PORT) | (IoRead8 (PIC2_MASK_PORT) << 8));
-  IoWrite8 (PIC_MASK_PORT, 0xff);
-  IoWrite8 (PIC2_MASK_PORT, 0xff);
-  __asm__ volatile ("movq %%cr8, %0" : "=r" (Cr8));
-  __asm__ volatile ("movq %0, %%cr8" : : "r" ((UINT64)CR8_ONLY_TEST));
-  return Cr8;
-}
-
-/**
-  Reverts MaskInterrupts().
-
-  @param[in] Cr8    The former CR8.
-  @param[in] Masks  The PICs' former masks.
-**/
-STATIC
-VOID
-UnmaskInterrupts (
-  IN UINT64  Cr8,
-  IN UINT16  Masks
-  )
-{
-  __asm__ volatile ("movq %0, %%cr8" : : "r" (Cr8));
-  IoWrite8 (PIC_MASK_PORT, (UINT8)Masks);
-  IoWrite8 (PIC2_MASK_PORT, (UINT8)(Masks >> 8));
-}
-
 STATIC
 VOID
 InterruptInStiShadow (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
 {
-  UINT64  Next;
-  UINT64  Cr8;
-  UINT16  Masks;
+  UINT64     Next;
+  ZPP_MASKS  Masks;
 
-  // Only the BSP masks the PICs: an AP could save the BSP's temporary masks.
-  if (Cpu->Cpu != Cpu->Test->Bsp) {
-    __asm__ volatile ("movq %%cr8, %0" : "=r" (Cr8));
-    __asm__ volatile ("movq %0, %%cr8" : : "r" ((UINT64)CR8_ONLY_TEST));
-    Masks = 0;
-  } else {
-    Cr8 = MaskInterrupts (&Masks);
-  }
-
+  ZppMaskInterrupts (Cpu, &Masks);
   ZppApicInterruptSelf (TEST_VECTOR);
   __asm__ volatile ("leaq 1f(%%rip), %0\n sti\n cpuid\n 1: nop\n nop\n nop\n cli\n"
                     : "=&r" (Next) : "a" (0), "c" (0) : "rbx", "rdx", "memory", "cc");
   ZppExpect (Cpu, "interrupts", 1, Cpu->Faults->Count[TEST_VECTOR]);
   ZppExpect (Cpu, "RIP after STI, CPUID", Next, Cpu->Faults->Rip);
 
-  if (Cpu->Cpu != Cpu->Test->Bsp) {
-    __asm__ volatile ("movq %0, %%cr8" : : "r" (Cr8));
-  } else {
-    UnmaskInterrupts (Cr8, Masks);
-  }
+  ZppUnmaskInterrupts (Cpu, &Masks);
 }
 
 STATIC

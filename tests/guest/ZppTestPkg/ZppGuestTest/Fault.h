@@ -27,6 +27,7 @@ typedef struct {
   UINT32             Count[256];    ///< The number of times each vector came.
   UINT64             Rflags;        ///< RFLAGS as the last one pushed it.
   IA32_DESCRIPTOR    FirmwareIdt;
+  VOID               *NmiCase;       ///< The sequence of NMIs that runs; see CheckNmi.c.
 } ZPP_FAULTS;
 
 /// The faults follow the IDT, so that the entries find them by SIDT.

@@ -3,6 +3,12 @@
 **/
 #include "Primitives.h"
 
+#include <Library/IoLib.h>
+
+#define CR8_ONLY_TEST   14
+#define PIC_MASK_PORT   0x21
+#define PIC2_MASK_PORT  0xa1
+
 typedef struct {
   UINT32    Index;
   UINT64    Value;
@@ -181,4 +187,34 @@ ZppXgetbv (
 
   __asm__ volatile ("xgetbv" : "=a" (Low), "=d" (High) : "c" (0));
   return LShiftU64 (High, 32) | Low;
+}
+
+VOID
+ZppMaskInterrupts (
+  IN  CONST ZPP_TEST_CPU  *Cpu,
+  OUT ZPP_MASKS           *Masks
+  )
+{
+  // Only the BSP masks the PICs: an AP could save the BSP's temporary masks.
+  if (Cpu->Cpu == Cpu->Test->Bsp) {
+    Masks->Pic = (UINT16)(IoRead8 (PIC_MASK_PORT) | (IoRead8 (PIC2_MASK_PORT) << 8));
+    IoWrite8 (PIC_MASK_PORT, 0xff);
+    IoWrite8 (PIC2_MASK_PORT, 0xff);
+  }
+
+  __asm__ volatile ("movq %%cr8, %0" : "=r" (Masks->Cr8));
+  __asm__ volatile ("movq %0, %%cr8" : : "r" ((UINT64)CR8_ONLY_TEST));
+}
+
+VOID
+ZppUnmaskInterrupts (
+  IN CONST ZPP_TEST_CPU  *Cpu,
+  IN CONST ZPP_MASKS     *Masks
+  )
+{
+  __asm__ volatile ("movq %0, %%cr8" : : "r" (Masks->Cr8));
+  if (Cpu->Cpu == Cpu->Test->Bsp) {
+    IoWrite8 (PIC_MASK_PORT, (UINT8)Masks->Pic);
+    IoWrite8 (PIC2_MASK_PORT, (UINT8)(Masks->Pic >> 8));
+  }
 }

@@ -6,6 +6,36 @@
 
 #include "Test.h"
 
+/// What ZppMaskInterrupts() has changed.
+typedef struct {
+  UINT64    Cr8;
+  UINT16    Pic;
+} ZPP_MASKS;
+
+/**
+  Masks all interrupts but those of the tests, whose vectors are 0xf0 and above.
+
+  @param[in]  Cpu    The CPU.
+  @param[out] Masks  The former masks.
+**/
+VOID
+ZppMaskInterrupts (
+  IN  CONST ZPP_TEST_CPU  *Cpu,
+  OUT ZPP_MASKS           *Masks
+  );
+
+/**
+  Reverts ZppMaskInterrupts().
+
+  @param[in] Cpu    The CPU.
+  @param[in] Masks  The former masks.
+**/
+VOID
+ZppUnmaskInterrupts (
+  IN CONST ZPP_TEST_CPU  *Cpu,
+  IN CONST ZPP_MASKS     *Masks
+  );
+
 typedef struct {
   UINT64    Rax;
   UINT64    Rbx;
