@@ -59,7 +59,8 @@ TEST_CASE("MSRs: what exits under VT-x")
 {
     for (const unsigned variable : {0u, 8u, 10u}) {
         CAPTURE(variable);
-        std::map<u32, Access> expected{{0x3a, both}, {0x9b, both}, {0x79, writes}, {0x2ff, writes}};
+        std::map<u32, Access> expected{{0x3a, both},    {0x9b, both},   {0x79, writes},
+                                       {0x2ff, writes}, {0x1b, writes}, {0x830, writes}};
         for (u32 msr = 0x480; msr <= 0x493; ++msr)
             expected[msr] = both;
         for (const u32 msr : {0x250, 0x258, 0x259})

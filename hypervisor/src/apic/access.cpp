@@ -2,7 +2,6 @@
 #include "core/host_paging.hpp"
 #include "core/machine.hpp"
 #include "paging/nested_paging.hpp"
-#include "x86/apic.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 
@@ -43,6 +42,13 @@ u32 read(u32 offset) { return *reinterpret_cast<const volatile u32*>(registers +
 void write(u32 offset, u32 value) { *reinterpret_cast<volatile u32*>(registers + offset) = value; }
 
 bool is_x2apic() { return has(x86::rdmsr<ApicBase>(), ApicBase::extd); }
+
+Icr last_command()
+{
+    if (is_x2apic())
+        return Icr::x2apic(x86::rdmsr(Msr::ia32_x2apic_icr));
+    return Icr::xapic(read(apic_icr_low), read(apic_icr_high));
+}
 
 void send(u32 apic_id, u32 low)
 {

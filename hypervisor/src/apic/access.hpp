@@ -2,6 +2,7 @@
 #pragma once
 #include "core/result.hpp"
 #include "lib/address.hpp"
+#include "x86/apic.hpp"
 
 namespace zpp::apic_access {
 
@@ -17,6 +18,9 @@ void write(u32 offset, u32 value);
 
 // Whether x2APIC mode is enabled (IA32_APIC_BASE.EXTD).
 bool is_x2apic();
+
+// What this CPU has sent last, in its ICR.
+Icr last_command();
 
 // Sends an interrupt command to one CPU. The guest's ICR keeps its value.
 void send(u32 apic_id, u32 low);

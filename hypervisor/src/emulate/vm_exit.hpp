@@ -20,7 +20,7 @@ struct VmExit {
         nmi_window,
         iret, // the end of the guest's NMI handler
         init,
-        sipi,
+        host_request, // the host asked for this exit
         triple_fault,
         unexpected,
     };
@@ -32,7 +32,6 @@ struct VmExit {
     u64 value = 0;                   // that the guest writes to that register
     Gpa address{0};                  // nested paging
     bool write = false;              // nested paging
-    u8 vector = 0;                   // SIPI
 
     // Sets index and value from ECX and EDX:EAX, for RDMSR, WRMSR and XSETBV.
     void take_operands(const GuestRegisters& registers)

@@ -60,7 +60,11 @@ VmExit decode(Guest& guest)
 
 Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
-    return is_xapic_store(exit) ? emulate_xapic_store(guest, exit) : handle_exit(guest, exit);
+    if (!is_xapic_store(exit))
+        return handle_exit(guest, exit);
+    if (!emulate_xapic_store(guest, exit))
+        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
+    return Outcome::advance;
 }
 
 Outcome dispatch(Guest& guest, VmExit& exit)

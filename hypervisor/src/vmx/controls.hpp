@@ -9,6 +9,7 @@ namespace vmx {
 enum class PinControls : u32 {
     nmi_exiting = bit(3),
     virtual_nmis = bit(5),
+    activate_preemption_timer = bit(6),
 };
 
 enum class PrimaryControls : u32 {
@@ -63,7 +64,6 @@ enum class AccessRights : u32 {
 
 enum class ActivityState : u32 {
     active = 0,
-    wait_for_sipi = 3,
 };
 
 } // namespace vmx

@@ -8,7 +8,7 @@ namespace zpp::vmx {
 struct Shared {
     Capabilities capabilities;
     u64 eptp;
-    Hpa msr_bitmaps;
+    u8* msr_bitmaps;
 };
 
 extern Shared shared;
@@ -26,5 +26,8 @@ x86::Cr4 real_cr4(x86::Cr4 value);
 // Flush this CPU's cached translations of its guest.
 void flush_guest_tlb();
 void flush_nested_tlb();
+
+// The same, if nested paging has changed since the last flush.
+void flush_old_translations();
 
 } // namespace zpp::vmx

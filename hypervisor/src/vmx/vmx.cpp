@@ -1,4 +1,7 @@
 #include "vmx/vmx.hpp"
+#include "apic/access.hpp"
+#include "apic/icr_trap.hpp"
+#include "apic/startup.hpp"
 #include "core/crash.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
@@ -58,6 +61,15 @@ void flush_nested_tlb()
         crash("INVEPT failed", shared.eptp);
 }
 
+void flush_old_translations()
+{
+    u64& generation = state_of(current_vcpu()).nested_paging_generation;
+    if (generation == guest_memory::generation())
+        return;
+    generation = guest_memory::generation();
+    flush_nested_tlb();
+}
+
 void on_failed_access(u32 field)
 {
     Vcpu& vcpu = current_vcpu();
@@ -76,6 +88,8 @@ bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
 
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
 
+constexpr u32 msr_bitmap_writes = 2048;
+
 void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool write)
 {
     // SDM Vol. 3C, 25.6.9: 1 KiB each for reads of low and high MSRs, then writes of them.
@@ -87,15 +101,27 @@ void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool
         if (read)
             bytes[offset] |= mask;
         if (write)
-            bytes[2048 + offset] |= mask;
+            bytes[msr_bitmap_writes + offset] |= mask;
     }
+}
+
+// Writes to the ICR, in xAPIC and x2APIC mode.
+void trap_icr(bool on)
+{
+    constexpr auto icr = static_cast<u32>(x86::Msr::ia32_x2apic_icr);
+    u8& byte = shared.msr_bitmaps[msr_bitmap_writes + icr / 8];
+    byte = static_cast<u8>(on ? byte | 1u << icr % 8 : byte & ~(1u << icr % 8));
+    guest_memory::allow_writes_to_protected_page(!on);
 }
 
 Result prepare()
 {
     Result result = shared.capabilities.read(x86::rdmsr);
+    if (result.ok())
+        result = apic_access::prepare();
     if (!result.ok())
         return result;
+    guest_memory::protect(apic_access::page());
     const auto format = ept::format(physical_address_bits(), shared.capabilities.ept_1g_pages,
                                     shared.capabilities.ept_5_levels);
     result = guest_memory::build(format, guest_memory::Types::from_mtrrs);
@@ -106,7 +132,8 @@ Result prepare()
     if (bitmaps == nullptr)
         return {ZPP_NO_MEMORY, "MSR bitmaps"};
     for_each_intercepted_msr(msr_handlers, intercept_msr, bitmaps);
-    shared.msr_bitmaps = machine.physical_of(bitmaps);
+    shared.msr_bitmaps = static_cast<u8*>(bitmaps);
+    icr_trap::prepare({trap_icr, flush_old_translations});
     return {};
 }
 
@@ -137,7 +164,9 @@ void write_controls()
     vmcs::write(Field32::exit_msr_load_count, 0);
     vmcs::write(Field32::entry_msr_load_count, 0);
     vmcs::write(Field32::entry_interruption_information, 0);
-    vmcs::write(Field64::msr_bitmaps, shared.msr_bitmaps.value);
+    if (capabilities.preemption_timer)
+        vmcs::write(Field32::guest_preemption_timer, 0); // for exit_at_once()
+    vmcs::write(Field64::msr_bitmaps, machine.physical_of(shared.msr_bitmaps).value);
     vmcs::write(Field64::eptp, shared.eptp);
     if (capabilities.vpid)
         vmcs::write(Field16::vpid, vpid);
@@ -191,6 +220,10 @@ extern "C" void zpp_vmx_launch();
 
 void on_host_nmi(Vcpu& vcpu)
 {
+    if (startup::take_kick(vcpu)) {
+        state_of(vcpu).kicked = true;
+        return exit_at_once();
+    }
     vcpu.nmi_pending = true;
     open_nmi_window();
 }
@@ -205,11 +238,12 @@ Result enter_guest(Vcpu& vcpu)
     state_of(vcpu).nested_paging_generation = guest_memory::generation();
     flush_nested_tlb();
     flush_guest_tlb();
-    vcpu.launched = true;
+    startup::note_identity(vcpu);
+    __atomic_store_n(&vcpu.launched, true, __ATOMIC_SEQ_CST);
     if (vcpu.nmi_pending)
         open_nmi_window();
     zpp_vmx_launch();
-    vcpu.launched = false;
+    startup::leave(vcpu, x86::pause);
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};
 }
 

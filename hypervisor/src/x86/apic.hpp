@@ -30,6 +30,14 @@ public:
     u8 vector() const { return static_cast<u8>(value_); }
     u32 destination() const { return static_cast<u32>(value_ >> 32); }
 
+    // Without the delivery status.
+    u64 raw() const { return value_ & ~bit(12); }
+
+    bool starts_cpus() const
+    {
+        return delivery() == DeliveryMode::init || delivery() == DeliveryMode::startup;
+    }
+
     // INIT level de-assert: old software sends it, today's CPUs ignore it.
     bool is_deassert() const { return (value_ & bit(14)) == 0 && (value_ & bit(15)) != 0; }
 
@@ -79,10 +87,7 @@ inline bool is_startup_write(u64 offset, u32 value)
 {
     constexpr u64 mask = ~u64{0xf}; // registers are 16 bytes apart
     switch (offset & mask) {
-    case apic_icr_low: {
-        const DeliveryMode delivery = Icr::xapic(value, 0).delivery();
-        return delivery == DeliveryMode::init || delivery == DeliveryMode::startup;
-    }
+    case apic_icr_low: return Icr::xapic(value, 0).starts_cpus();
     case apic_id_register:
     case apic_logical_destination:
     case apic_destination_format: return true;

@@ -10,8 +10,6 @@
 #define APIC_BASE_MASK    0xffffffffff000ull
 #define X2APIC_MSR        0x800
 #define X2APIC_ICR        0x830
-#define APIC_ICR_LOW      0x300
-#define APIC_ICR_HIGH     0x310
 #define ICR_FIXED         (0u << 8)
 #define ICR_NMI           (4u << 8)
 #define ICR_ASSERT        BIT14
@@ -88,20 +86,12 @@ ZppApicId (
   return ZppApicIsX2 () ? ZppApicRead (APIC_ID) : ZppApicRead (APIC_ID) >> 24;
 }
 
-/**
-  Sends an IPI to this CPU by its ID, and waits until it has been sent.
-
-  @param[in] Command  The ICR's low half.
-**/
-STATIC
 VOID
-SendSelf (
+ZppApicSend (
+  IN UINT32  Id,
   IN UINT32  Command
   )
 {
-  UINT32  Id;
-
-  Id = ZppApicId ();
   if (ZppApicIsX2 ()) {
     AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Command);
     return;
@@ -115,11 +105,35 @@ SendSelf (
 }
 
 VOID
+ZppApicStart (
+  IN UINT32  Id,
+  IN UINT32  Init,
+  IN UINT32  Sipi
+  )
+{
+  volatile UINT32  *Low;
+
+  if (ZppApicIsX2 ()) {
+    AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Init);
+    AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Sipi);
+    return;
+  }
+
+  ZppApicWrite (APIC_ICR_HIGH, Id << 24);
+  Low  = (volatile UINT32 *)(Base () + APIC_ICR_LOW);
+  *Low = Init;
+  while ((*Low & ICR_PENDING) != 0) {
+  }
+
+  *Low = Sipi;
+}
+
+VOID
 ZppApicInterruptSelf (
   IN UINT8  Vector
   )
 {
-  SendSelf (ICR_FIXED | ICR_ASSERT | Vector);
+  ZppApicSend (ZppApicId (), ICR_FIXED | ICR_ASSERT | Vector);
 }
 
 VOID
@@ -127,5 +141,5 @@ ZppApicNmiSelf (
   VOID
   )
 {
-  SendSelf (ICR_NMI | ICR_ASSERT);
+  ZppApicSend (ZppApicId (), ICR_NMI | ICR_ASSERT);
 }

@@ -6,10 +6,12 @@
 
 #include <Uefi.h>
 
-#define APIC_ID       0x20
-#define APIC_VERSION  0x30
-#define APIC_TPR      0x80
-#define APIC_EOI      0xb0
+#define APIC_ID        0x20
+#define APIC_VERSION   0x30
+#define APIC_TPR       0x80
+#define APIC_EOI       0xb0
+#define APIC_ICR_LOW   0x300
+#define APIC_ICR_HIGH  0x310
 
 /**
   Checks whether the local APIC is in x2APIC mode.
@@ -72,6 +74,32 @@ ZppApicWrite (
 UINT32
 ZppApicId (
   VOID
+  );
+
+/**
+  Sends an interrupt command, and waits until it has been sent.
+
+  @param[in] Id       The destination.
+  @param[in] Command  The ICR's low half.
+**/
+VOID
+ZppApicSend (
+  IN UINT32  Id,
+  IN UINT32  Command
+  );
+
+/**
+  Sends INIT and SIPI as fast as possible.
+
+  @param[in] Id    The destination.
+  @param[in] Init  The ICR's low half for the INIT.
+  @param[in] Sipi  The same for the SIPI.
+**/
+VOID
+ZppApicStart (
+  IN UINT32  Id,
+  IN UINT32  Init,
+  IN UINT32  Sipi
   );
 
 /**

@@ -49,6 +49,17 @@ ZppCheckProcessors (
   );
 
 /**
+  Checks INIT and SIPI, which this program sends itself. The firmware cannot use the APs after that. Runs
+  on the BSP.
+
+  @param[in,out] Test  The test.
+**/
+VOID
+ZppCheckStartup (
+  IN OUT ZPP_TEST  *Test
+  );
+
+/**
   Measures and prints the cost of CPUID.
 **/
 VOID

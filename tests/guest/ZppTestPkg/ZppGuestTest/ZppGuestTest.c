@@ -129,6 +129,7 @@ RunAll (
 
   ZppCheckProcessors (Test);
   ZppMeasureCost ();
+  ZppCheckStartup (Test);
 }
 
 /**
