@@ -1,4 +1,5 @@
 // VM exits of AMD-V: decodes them and dispatches them to their handlers.
+#include "apic/access.hpp"
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
@@ -82,11 +83,20 @@ Outcome dispatch(Guest& guest, VmExit& exit)
     }
 }
 
+void take_interrupt()
+{
+    stgi();
+    x86::interrupt_window();
+    clgi();
+}
+
 void reset(GuestRegisters& registers)
 {
     Guest guest{current_vcpu(), vmcb_of(current_vcpu()), registers};
     forget_events(guest);
     write_init_state(guest.vmcb, registers);
+    apic_access::reset(take_interrupt);
+    startup::note_identity(guest.vcpu);
 }
 
 void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }

@@ -1,4 +1,5 @@
 #include "vmx/exit.hpp"
+#include "apic/access.hpp"
 #include "apic/icr_trap.hpp"
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
@@ -156,6 +157,8 @@ void reset(GuestRegisters& registers)
     guest.vcpu.nmi_pending = false;
     guest.close_nmi_window();
     write_init_state(registers);
+    apic_access::reset(x86::interrupt_window);
+    startup::note_identity(guest.vcpu);
 }
 
 void start(u8 vector)

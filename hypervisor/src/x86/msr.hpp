@@ -37,6 +37,7 @@ enum class Msr : u32 {
     ia32_vmx_exit_ctls2 = 0x493,
     ia32_s_cet = 0x6a2,
     ia32_interrupt_ssp_table_addr = 0x6a8,
+    ia32_x2apic_first = 0x800, // the register at xAPIC offset 0; others follow by offset / 16
     ia32_x2apic_icr = 0x830,
     ia32_efer = 0xc0000080,
     patch_loader = 0xc0010020, // microcode update
@@ -57,6 +58,7 @@ constexpr unsigned operator-(Msr msr, Msr first)
 enum class ApicBase : u64 {
     bsp = bit(8),
     extd = bit(10), // x2APIC mode
+    en = bit(11),   // global enable
     base = bits(51, 12),
 };
 

@@ -329,6 +329,7 @@ ZppCheckStartup (
   CheckStarts (Test, FALSE);
   CheckIgnored (Test);
   CheckInitSelf (Test);
+  ZppCheckApicInit (Test, mPuppets);
   BecomeQuiet ();
   if (Test->Options.Expect == ExpectVtx) {
     ZppReport (Test, "exits by writes to the local APIC once no CPU starts", 0, ExitsOfWrites (Test));

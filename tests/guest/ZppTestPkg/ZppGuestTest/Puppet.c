@@ -25,6 +25,7 @@ STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Starts) == 0x800, "PuppetCode.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Command) == 0x80c, "PuppetCode.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, X2Apic) == 0x81c, "PuppetCode.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Interrupts) == 0x824, "PuppetCode.nasm");
+STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Keep) == 0x828, "PuppetCode.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Gdtr) == 0x830, "PuppetCode.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Idtr) == 0x838, "PuppetCode.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Gdt) == 0x840, "PuppetCode.nasm");

@@ -26,7 +26,8 @@ typedef struct {
   UINT32                      X2Apic;     ///< Whether the local APICs are in x2APIC mode.
   UINT32                      Apic;       ///< The address of the xAPIC page.
   volatile UINT32             Interrupts; ///< The number of interrupts.
-  UINT64                      Reserved;
+  volatile UINT32             Keep;       ///< Whether interrupts get no EOI.
+  UINT32                      Reserved;
   struct {
     UINT16    Limit;
     UINT16    Base[2];

@@ -14,6 +14,7 @@ PAGE_HIGH           EQU 0x818
 PAGE_X2APIC         EQU 0x81c
 PAGE_APIC           EQU 0x820
 PAGE_INTERRUPTS     EQU 0x824
+PAGE_KEEP           EQU 0x828
 PAGE_GDTR           EQU 0x830
 PAGE_IDTR           EQU 0x838
 PAGE_GDT            EQU 0x840
@@ -138,10 +139,13 @@ ASM_PFX(ZppPuppetEntries):
 ASM_PFX(ZppPuppetInterrupt):
     pushad
     inc     dword [ebx + PAGE_INTERRUPTS]
+    cmp     dword [ebx + PAGE_KEEP], 0
+    jne     .kept
     mov     ecx, APIC_EOI
     xor     eax, eax
     xor     edx, edx
     call    write_apic
+.kept:
     popad
     iretd
 
