@@ -19,6 +19,7 @@
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
+#include "x86/safe.hpp"
 #include "x86/segments.hpp"
 #include "zpp/hypercall.h"
 
@@ -88,6 +89,14 @@ bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
 
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
 
+unsigned memory_key_bits()
+{
+    constexpr u32 leaf7_ecx_tme = 1u << 13;
+    if (x86::cpuid(0).eax < 7 || (x86::cpuid(7).ecx & leaf7_ecx_tme) == 0)
+        return 0;
+    return ept::key_bits(x86::rdmsr_or_zero(x86::Msr::ia32_tme_activate));
+}
+
 constexpr u32 msr_bitmap_writes = 2048;
 
 void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool write)
@@ -122,9 +131,13 @@ Result prepare()
     if (!result.ok())
         return result;
     guest_memory::protect(apic_access::page());
-    const auto format = ept::format(physical_address_bits(), shared.capabilities.ept_1g_pages,
-                                    shared.capabilities.ept_5_levels);
-    result = guest_memory::build(format, guest_memory::Types::from_mtrrs);
+    const unsigned key_bits = memory_key_bits();
+    const auto format =
+        ept::format(physical_address_bits(), key_bits, shared.capabilities.ept_1g_pages,
+                    shared.capabilities.ept_5_levels);
+    // The guest, which reads IA32_TME_ACTIVATE, subtracts the key bits itself.
+    result = guest_memory::build(format, guest_memory::Types::from_mtrrs,
+                                 format.address_bits + key_bits);
     if (!result.ok())
         return result;
     shared.eptp = ept::pointer(guest_memory::root(), format.levels);

@@ -108,13 +108,18 @@ VOID
 ZppApicStart (
   IN UINT32  Id,
   IN UINT32  Init,
-  IN UINT32  Sipi
+  IN UINT32  Sipi,
+  IN UINTN   Gap
   )
 {
   volatile UINT32  *Low;
 
   if (ZppApicIsX2 ()) {
     AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Init);
+    for ( ; Gap > 0; Gap--) {
+      CpuPause ();
+    }
+
     AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Sipi);
     return;
   }
@@ -123,6 +128,10 @@ ZppApicStart (
   Low  = (volatile UINT32 *)(Base () + APIC_ICR_LOW);
   *Low = Init;
   while ((*Low & ICR_PENDING) != 0) {
+  }
+
+  for ( ; Gap > 0; Gap--) {
+    CpuPause ();
   }
 
   *Low = Sipi;

@@ -109,12 +109,14 @@ ZppApicSend (
   @param[in] Id    The destination.
   @param[in] Init  The ICR's low half for the INIT.
   @param[in] Sipi  The same for the SIPI.
+  @param[in] Gap   The number of PAUSEs between them.
 **/
 VOID
 ZppApicStart (
   IN UINT32  Id,
   IN UINT32  Init,
-  IN UINT32  Sipi
+  IN UINT32  Sipi,
+  IN UINTN   Gap
   );
 
 /**

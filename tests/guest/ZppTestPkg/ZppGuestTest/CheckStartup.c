@@ -19,6 +19,9 @@
 /// More writes to the local APIC than zpp traps under VT-x.
 #define WRITES_UNTIL_QUIET  20000
 
+/// A busy build machine may leave the AP without time to take its INIT.
+#define SIPIS_MAX  100
+
 STATIC ZPP_PUPPET  *mPuppets;
 STATIC UINTN       mCount;
 
@@ -73,6 +76,22 @@ Forget (
 }
 
 /**
+  The pause between INIT and SIPI: Bochs without zpp drops a SIPI that comes before its target's turn.
+
+  @param[in] Test  The test.
+
+  @return The number of PAUSEs.
+**/
+STATIC
+UINTN
+Gap (
+  IN CONST ZPP_TEST  *Test
+  )
+{
+  return ZppExpectsZpp (Test) ? 0 : 200;
+}
+
+/**
   Counts the puppets that start once.
 
   @return Their number.
@@ -97,6 +116,7 @@ CountStarted (
 /**
   Starts each AP by INITs and one SIPI, without a pause.
 
+  @param[in] Test   The test.
   @param[in] Inits  The number of INITs.
   @param[in] Quiet  Whether zpp must not trap the first command.
 
@@ -105,8 +125,9 @@ CountStarted (
 STATIC
 UINTN
 StartEach (
-  IN UINTN    Inits,
-  IN BOOLEAN  Quiet
+  IN CONST ZPP_TEST  *Test,
+  IN UINTN           Inits,
+  IN BOOLEAN         Quiet
   )
 {
   UINTN  Index;
@@ -122,7 +143,7 @@ StartEach (
       ZppApicSend (mPuppets[Index].ApicId, ICR_INIT);
     }
 
-    ZppApicStart (mPuppets[Index].ApicId, ICR_INIT, ZppPuppetSipi (&mPuppets[Index]));
+    ZppApicStart (mPuppets[Index].ApicId, ICR_INIT, ZppPuppetSipi (&mPuppets[Index]), Gap (Test));
     ZppPuppetWait (&mPuppets[Index], 1);
   }
 
@@ -157,16 +178,18 @@ StartBackToBack (
 /**
   Starts all APs with the shorthand.
 
+  @param[in] Test  The test.
+
   @return How many have started.
 **/
 STATIC
 UINTN
 StartByBroadcast (
-  VOID
+  IN CONST ZPP_TEST  *Test
   )
 {
   Forget ();
-  ZppApicStart (0, ICR_INIT | ICR_TO_OTHERS, ZppPuppetSipi (mPuppets) | ICR_TO_OTHERS);
+  ZppApicStart (0, ICR_INIT | ICR_TO_OTHERS, ZppPuppetSipi (mPuppets) | ICR_TO_OTHERS, Gap (Test));
   ZppPuppetWait (mPuppets, (UINT32)mCount);
   return mPuppets->Page->Starts;
 }
@@ -184,8 +207,8 @@ CheckStarts (
   IN BOOLEAN       Quiet
   )
 {
-  ZppReport (Test, "APs start by one SIPI right after INIT", mCount, StartEach (1, Quiet));
-  ZppReport (Test, "APs start by one SIPI right after two INITs", mCount, StartEach (2, Quiet));
+  ZppReport (Test, "APs start by one SIPI right after INIT", mCount, StartEach (Test, 1, Quiet));
+  ZppReport (Test, "APs start by one SIPI right after two INITs", mCount, StartEach (Test, 2, Quiet));
   if (Quiet) {
     BecomeQuiet ();
   }
@@ -195,7 +218,7 @@ CheckStarts (
     BecomeQuiet ();
   }
 
-  ZppReport (Test, "APs start by one broadcast INIT and SIPI", mCount, StartByBroadcast ());
+  ZppReport (Test, "APs start by one broadcast INIT and SIPI", mCount, StartByBroadcast (Test));
 }
 
 /**
@@ -217,7 +240,7 @@ CheckIgnored (
     return;
   }
 
-  StartEach (1, FALSE);
+  StartEach (Test, 1, FALSE);
   ZppApicSend (mPuppets->ApicId, ZppPuppetSipi (&Other));
   ZppReport (Test, "a SIPI without an INIT: the AP runs on", TRUE, ZppPuppetRuns (mPuppets));
   ZppReport (Test, "a SIPI without an INIT: starts", 0, Other.Page->Starts);
@@ -237,11 +260,16 @@ CheckInitSelf (
   IN OUT ZPP_TEST  *Test
   )
 {
-  StartEach (1, FALSE);
+  UINTN  Try;
+
+  StartEach (Test, 1, FALSE);
   ZppPuppetSendSelf (mPuppets, ICR_INIT);
   ZppReport (Test, "an INIT to itself stops an AP", TRUE, ZppPuppetStops (mPuppets));
-  mPuppets->Page->Command = PUPPET_NONE;
-  ZppApicSend (mPuppets->ApicId, ZppPuppetSipi (mPuppets));
+  for (Try = 0; (Try < SIPIS_MAX) && (mPuppets->Page->Starts < 2); Try++) {
+    ZppApicSend (mPuppets->ApicId, ZppPuppetSipi (mPuppets)); // ignored until it has stopped
+    ZppPuppetStops (mPuppets);
+  }
+
   ZppReport (Test, "it starts again", TRUE, ZppPuppetWait (mPuppets, 2) && ZppPuppetRuns (mPuppets));
 }
 

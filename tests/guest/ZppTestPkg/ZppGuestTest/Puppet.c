@@ -17,8 +17,8 @@
 #define ENTRY_SIZE       8
 #define XAPIC_PAGE       0xfee00000u
 #define STEP_US          100
-#define STEPS            10000
-#define STOP_STEPS       50
+#define STEPS            200000
+#define STOP_STEPS       1000
 #define MOMENT_US        20000
 
 STATIC_ASSERT (OFFSET_OF (ZPP_PUPPET_PAGE, Starts) == 0x800, "PuppetCode.nasm");
@@ -150,7 +150,7 @@ ZppPuppetDo (
   MemoryFence ();
   Puppet->Page->Command = Command;
   for (Step = 0; (Step < STEPS) && (Puppet->Page->Command != PUPPET_NONE); Step++) {
-    gBS->Stall (1);
+    gBS->Stall (STEP_US);
   }
 
   return Puppet->Page->Command == PUPPET_NONE;
@@ -192,6 +192,5 @@ ZppPuppetSendSelf (
   Puppet->Page->Register = APIC_ICR_LOW;
   Puppet->Page->Value    = Command;
   Puppet->Page->High     = Puppet->ApicId;
-  MemoryFence ();
-  Puppet->Page->Command = PUPPET_WRITE;
+  ZppPuppetDo (Puppet, PUPPET_SEND);
 }

@@ -10,6 +10,7 @@
 #define PUPPET_READ        1 ///< Read the local APIC's Register into Value.
 #define PUPPET_WRITE       2 ///< Write Value, and High in x2APIC mode, to Register.
 #define PUPPET_INTERRUPTS  3 ///< Take pending interrupts.
+#define PUPPET_SEND        4 ///< As PUPPET_WRITE, but done before it is written.
 
 #define PUPPET_CODE_SIZE  0x800
 
@@ -83,7 +84,7 @@ ZppPuppetSipi (
   @param[in] Starts  How often, since its page was filled.
 
   @retval TRUE   It has started so often, at its page.
-  @retval FALSE  It has not, within a second.
+  @retval FALSE  It has not, within twenty seconds.
 **/
 BOOLEAN
 ZppPuppetWait (
@@ -97,7 +98,7 @@ ZppPuppetWait (
   @param[in] Puppet  The puppet.
 
   @retval TRUE   It runs.
-  @retval FALSE  It has not run for a second.
+  @retval FALSE  It has not run for twenty seconds.
 **/
 BOOLEAN
 ZppPuppetRuns (
@@ -110,7 +111,7 @@ ZppPuppetRuns (
   @param[in] Puppet  The puppet.
 
   @retval TRUE   It has not run for some milliseconds.
-  @retval FALSE  It still runs after a second.
+  @retval FALSE  It still runs after twenty seconds.
 **/
 BOOLEAN
 ZppPuppetStops (
@@ -164,7 +165,7 @@ ZppPuppetWrite (
   );
 
 /**
-  Makes a puppet send an interrupt command to itself. Does not wait.
+  Makes a puppet send an interrupt command to itself. It may not have sent it on return.
 
   @param[in] Puppet   The puppet.
   @param[in] Command  The ICR's low half.

@@ -28,6 +28,7 @@ COMMAND_NONE        EQU 0
 COMMAND_READ        EQU 1
 COMMAND_WRITE       EQU 2
 COMMAND_INTERRUPTS  EQU 3
+COMMAND_SEND        EQU 4
 
 X2APIC_MSR          EQU 0x800
 APIC_EOI            EQU 0xb0
@@ -70,9 +71,11 @@ beat:
     cmp     eax, COMMAND_READ
     je      read
     cmp     eax, COMMAND_WRITE
-    je      write
+    je      write_and_tell
     cmp     eax, COMMAND_INTERRUPTS
     je      interrupts
+    cmp     eax, COMMAND_SEND
+    je      send
     pause
     jmp     beat
 
@@ -91,12 +94,20 @@ read:
     mov     [ebx + PAGE_VALUE], eax
     jmp     done
 
+send:                               ; may stop this CPU
+    mov     dword [ebx + PAGE_COMMAND], COMMAND_NONE
+    call    write
+    jmp     beat
+
+write_and_tell:
+    call    write
+    jmp     done
+
 write:
     mov     ecx, [ebx + PAGE_REGISTER]
     mov     eax, [ebx + PAGE_VALUE]
     mov     edx, [ebx + PAGE_HIGH]
-    call    write_apic
-    jmp     done
+    jmp     write_apic
 
 interrupts:
     sti
