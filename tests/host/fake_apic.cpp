@@ -59,6 +59,8 @@ bool apic_access::is_x2apic() { return false; }
 u32 apic_access::read(u32 offset) { return test::registers[offset / 16]; }
 void apic_access::write(u32 offset, u32 value) { test::registers[offset / 16] = value; }
 
+Icr apic_access::last_command() { return Icr::xapic(read(apic_icr_low), read(apic_icr_high)); }
+
 void apic_access::send(u32 apic_id, u32 low)
 {
     const std::lock_guard guard(test::sent_lock);

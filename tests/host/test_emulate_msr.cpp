@@ -59,7 +59,8 @@ TEST_CASE("MSRs: what exits under VT-x")
 {
     for (const unsigned variable : {0u, 8u, 10u}) {
         CAPTURE(variable);
-        std::map<u32, Access> expected{{0x3a, both}, {0x9b, both}, {0x79, writes}, {0x2ff, writes}};
+        std::map<u32, Access> expected{{0x3a, both},    {0x9b, both},   {0x79, writes},
+                                       {0x2ff, writes}, {0x1b, writes}, {0x830, writes}};
         for (const u32 msr :
              {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
             expected[msr] = writes;

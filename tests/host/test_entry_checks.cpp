@@ -71,7 +71,8 @@ const Broken cases[] = {
     {"the injected event delivers an error code only in protected mode, and if it has one",
      [](Vmcs v) {
          GuestRegisters registers{};
-         write_sipi_state(registers, 0x9f);
+         write_init_state(registers);
+         write_sipi_state(0x9f);
          v[Field32::entry_interruption_information] = gp_with_code;
      }},
     {"reserved bits of the injected event are 0",

@@ -53,6 +53,12 @@ public:
         return paging_.build(mtrrs_);
     }
 
+    void allow_writes(bool allowed)
+    {
+        writes_allowed_ = allowed;
+        paging_.allow_writes(allowed);
+    }
+
     struct Verdict {
         u64 mapped = 0, malformed = 0, wrong = 0;
         std::set<u64> read_only, scratch, hidden; // pages
@@ -84,8 +90,9 @@ public:
         CHECK(verdict.mapped == u64{1} << mapped_bits());
         CHECK(verdict.malformed == 0);
         CHECK(verdict.wrong == 0);
-        CHECK(verdict.read_only ==
-              (setup_.protect ? std::set<u64>{*setup_.protect} : std::set<u64>{}));
+        CHECK(verdict.read_only == (setup_.protect && !writes_allowed_
+                                        ? std::set<u64>{*setup_.protect}
+                                        : std::set<u64>{}));
         u64 expected_hidden = 0;
         for (const Hidden& range : setup_.hidden)
             expected_hidden += range.pages;
@@ -122,6 +129,7 @@ private:
     }
 
     Setup setup_;
+    bool writes_allowed_ = false;
     NestedPaging::Format format_;
     Mtrrs mtrrs_;
     NestedPaging paging_;
@@ -161,6 +169,21 @@ TEST_CASE("NPT: the protected page is split off alone")
             const std::map<u64, u64> without{{2 * MiB, 64 * 512 - 1}, {4 * KiB, 512}};
             CHECK(verdict.leaves == (large ? with_1g : without));
         }
+}
+
+TEST_CASE("NPT: the protected page is writable for a while, whatever happens to the MTRRs")
+{
+    for (const unsigned levels : {4u, 5u}) {
+        Subject subject({.bits = 48, .levels = levels});
+        REQUIRE(subject.build());
+        const auto leaves = subject.require_right().leaves;
+        for (const bool allowed : {true, false, true, true, false}) {
+            subject.allow_writes(allowed);
+            CHECK(subject.require_right().leaves == leaves); // it stays split off
+            REQUIRE(subject.update(MtrrState(WB, {{GiB, GiB, UC}})));
+            subject.require_right();
+        }
+    }
 }
 
 TEST_CASE("NPT: nothing is read-only unless it is asked for")

@@ -87,7 +87,6 @@ struct Missing {
 constexpr Missing missing[] = {
     {"IA32_VMX_TRUE controls", basic, bit(55)},
     {"VM exits that store EFER.LMA", misc, bit(5)},
-    {"the activity state wait-for-SIPI", misc, bit(8)},
     {"NMI exiting", true_pin, allowed(3)},
     {"virtual NMIs", true_pin, allowed(5)},
     {"NMI-window exiting", true_primary, allowed(22)},

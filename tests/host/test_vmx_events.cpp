@@ -33,7 +33,8 @@ TEST_CASE("a fault pushes RF, and an error code in protected mode only")
     CHECK(machine.injected() == 0x80000b0d);
     CHECK(machine.vmcs[Field32::entry_exception_error_code] == 0);
     CHECK(machine.vmcs[FieldNatural::guest_rflags] == (0x202 | rf));
-    write_sipi_state(machine.registers, 0x9f);
+    write_init_state(machine.registers);
+    write_sipi_state(0x9f);
     inject_fault(machine.guest, 13);
     CHECK(machine.injected() == 0x8000030d);
     CHECK(machine.vmcs[FieldNatural::guest_rflags] == 2);

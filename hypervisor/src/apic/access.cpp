@@ -1,10 +1,11 @@
 #include "apic/access.hpp"
+#include "apic/init_state.hpp"
 #include "core/host_paging.hpp"
 #include "core/machine.hpp"
 #include "paging/nested_paging.hpp"
-#include "x86/apic.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
+#include "x86/safe.hpp"
 
 namespace zpp::apic_access {
 namespace {
@@ -16,6 +17,8 @@ constexpr u32 icr_delivery_pending = 1u << 12;
 
 constinit volatile u8* registers = nullptr;
 constinit Gpa physical{0};
+
+constexpr Msr x2apic_msr(u32 offset) { return Msr::ia32_x2apic_first + offset / 16; }
 
 void wait_until_idle()
 {
@@ -43,6 +46,37 @@ u32 read(u32 offset) { return *reinterpret_cast<const volatile u32*>(registers +
 void write(u32 offset, u32 value) { *reinterpret_cast<volatile u32*>(registers + offset) = value; }
 
 bool is_x2apic() { return has(x86::rdmsr<ApicBase>(), ApicBase::extd); }
+
+u32 read_register(u32 offset)
+{
+    return is_x2apic() ? static_cast<u32>(x86::rdmsr_or_zero(x2apic_msr(offset))) : read(offset);
+}
+
+void write_register(u32 offset, u32 value)
+{
+    if (is_x2apic())
+        (void)x86::safe_wrmsr(x2apic_msr(offset), value);
+    else
+        write(offset, value);
+}
+
+void reset(void (*take_interrupt)())
+{
+    if (has(x86::rdmsr<ApicBase>(), ApicBase::en))
+        reset_apic({read_register, write_register, take_interrupt}, is_x2apic());
+}
+
+// Called by x86/exceptions.S for an interrupt in the host, which takes them only during reset().
+extern "C" void zpp_on_interrupt();
+
+void zpp_on_interrupt() { write_register(apic_eoi, 0); }
+
+Icr last_command()
+{
+    if (is_x2apic())
+        return Icr::x2apic(x86::rdmsr(Msr::ia32_x2apic_icr));
+    return Icr::xapic(read(apic_icr_low), read(apic_icr_high));
+}
 
 void send(u32 apic_id, u32 low)
 {

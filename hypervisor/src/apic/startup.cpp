@@ -14,16 +14,35 @@ constexpr u32 state_mask = 3;
 constexpr u32 sipi_posted = 0x100;
 constexpr unsigned vector_shift = 16;
 
+constinit u32 command_count = 0;
+
 u32 load(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup.state, __ATOMIC_ACQUIRE); }
+
+bool is_launched(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.launched, __ATOMIC_SEQ_CST); }
 
 ApicIdentity identity_of(const Vcpu& vcpu)
 {
     return {vcpu.apic_id, vcpu.startup.logical_destination, vcpu.startup.destination_format};
 }
 
+// Calls what(target) for each CPU that the command addresses. Returns whether there was one.
+template <class What> bool for_each_target(const Vcpu& sender, const Icr& icr, What what)
+{
+    bool found = false;
+    for (u32 index = 0; index < machine.cpu_count(); ++index) {
+        Vcpu& target = machine.vcpu(index);
+        if (target.apic_id == ZPP_NO_APIC_ID ||
+            !icr.addresses(identity_of(target), &target == &sender))
+            continue;
+        found = true;
+        what(target);
+    }
+    return found;
+}
+
 bool change(Vcpu& vcpu, u32& from, u32 to)
 {
-    return __atomic_compare_exchange_n(&vcpu.startup.state, &from, to, false, __ATOMIC_ACQ_REL,
+    return __atomic_compare_exchange_n(&vcpu.startup.state, &from, to, false, __ATOMIC_SEQ_CST,
                                        __ATOMIC_ACQUIRE);
 }
 
@@ -48,25 +67,34 @@ void post_sipi(Vcpu& target, u8 vector)
 }
 
 // Makes the target look at its state, with an NMI. One pending kick is enough: CPUs merge NMIs.
-void kick(Vcpu& target)
+// Returns false if the target has been devirtualized meanwhile.
+bool kick(Vcpu& target)
 {
-    if (!__atomic_exchange_n(&target.startup.kicked, true, __ATOMIC_ACQ_REL))
-        apic_access::send(target.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+    if (__atomic_exchange_n(&target.startup.kicked, true, __ATOMIC_SEQ_CST))
+        return true;
+    if (!is_launched(target)) {
+        __atomic_store_n(&target.startup.kicked, false, __ATOMIC_SEQ_CST);
+        return false;
+    }
+    apic_access::send(target.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+    return true;
+}
+
+// To a CPU that is not launched yet, or devirtualized.
+void send_to_cpu(const Vcpu& target, const Icr& icr)
+{
+    const u32 vector = icr.delivery() == DeliveryMode::init ? 0u : icr.vector();
+    apic_access::send(target.apic_id, static_cast<u32>(icr.delivery()) << 8 | 1u << 14 | vector);
 }
 
 void deliver(Vcpu& sender, Vcpu& target, const Icr& icr)
 {
-    const bool init = icr.delivery() == DeliveryMode::init;
-    if (!__atomic_load_n(&target.launched, __ATOMIC_ACQUIRE)) {
-        // Not launched yet, or devirtualized: send it to the CPU.
-        apic_access::send(target.apic_id, static_cast<u32>(icr.delivery()) << 8 | 1u << 14 |
-                                              (init ? 0u : icr.vector()));
-        return;
-    }
-    if (!init)
-        post_sipi(target, icr.vector());
-    else if (post_init(target) && &target != &sender)
-        kick(target);
+    if (!is_launched(target))
+        return send_to_cpu(target, icr);
+    if (icr.delivery() != DeliveryMode::init)
+        return post_sipi(target, icr.vector());
+    if (post_init(target) && &target != &sender && !kick(target))
+        send_to_cpu(target, icr);
 }
 
 // Polls several times between two PAUSEs: on QEMU's TCG each PAUSE takes a lock of the whole
@@ -84,20 +112,13 @@ u32 look_for_sipi(const Vcpu& vcpu)
 
 bool intercept(Vcpu& sender, const Icr& icr)
 {
-    if (icr.delivery() != DeliveryMode::init && icr.delivery() != DeliveryMode::startup)
+    if (!icr.starts_cpus())
         return false;
     if (icr.delivery() == DeliveryMode::init && icr.is_deassert())
         return true;
-    bool known = false;
-    for (u32 index = 0; index < machine.cpu_count(); ++index) {
-        Vcpu& target = machine.vcpu(index);
-        if (target.apic_id == ZPP_NO_APIC_ID ||
-            !icr.addresses(identity_of(target), &target == &sender))
-            continue;
-        known = true;
-        deliver(sender, target, icr);
-    }
-    return known; // false for a CPU that the loader does not know
+    __atomic_add_fetch(&command_count, 1, __ATOMIC_RELAXED);
+    // false for a CPU that the loader does not know
+    return for_each_target(sender, icr, [&](Vcpu& target) { deliver(sender, target, icr); });
 }
 
 void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
@@ -122,13 +143,73 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
     actions.start(static_cast<u8>(posted >> vector_shift));
 }
 
-void init_arrived(Vcpu& vcpu) { (void)post_init(vcpu); }
+bool init_arrived(Vcpu& vcpu)
+{
+    u32 old = load(vcpu);
+    while ((old & state_mask) == running)
+        if (change(vcpu, old, init_sent))
+            return true;
+    return false;
+}
 
-bool is_kicked(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup.kicked, __ATOMIC_ACQUIRE); }
+void catch_up(Vcpu& vcpu)
+{
+    note_identity(vcpu);
+    const Icr icr = apic_access::last_command();
+    const bool is_new = icr.raw() != vcpu.startup.seen_command;
+    vcpu.startup.seen_command = icr.raw();
+    if (!icr.starts_cpus() || (icr.delivery() == DeliveryMode::init && icr.is_deassert()))
+        return;
+    if (is_new)
+        for_each_target(vcpu, icr, [&](Vcpu& target) {
+            if (!is_launched(target))
+                return;
+            if (icr.delivery() == DeliveryMode::init)
+                (void)init_arrived(target); // on its way, or taken
+            else
+                post_sipi(target, icr.vector());
+        });
+    (void)kick(vcpu); // replaces the command: the guest may send the same one again
+}
+
+void note_identity(Vcpu& vcpu)
+{
+    if (apic_access::is_x2apic())
+        return;
+    vcpu.apic_id = apic_access::read(apic_id_register) >> 24;
+    vcpu.startup.logical_destination = apic_access::read(apic_logical_destination);
+    vcpu.startup.destination_format = apic_access::read(apic_destination_format);
+}
+
+u32 commands() { return __atomic_load_n(&command_count, __ATOMIC_RELAXED); }
+
+bool anyone_waits()
+{
+    for (u32 index = 0; index < machine.cpu_count(); ++index)
+        if (waits(machine.vcpu(index)))
+            return true;
+    return false;
+}
+
+void kick_others(const Vcpu& sender)
+{
+    for (u32 index = 0; index < machine.cpu_count(); ++index)
+        if (Vcpu& target = machine.vcpu(index); &target != &sender && is_launched(target))
+            (void)kick(target);
+}
+
+void leave(Vcpu& vcpu, void (*wait)())
+{
+    __atomic_store_n(&vcpu.launched, false, __ATOMIC_SEQ_CST);
+    while (is_kicked(vcpu))
+        wait();
+}
+
+bool is_kicked(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup.kicked, __ATOMIC_SEQ_CST); }
 
 bool take_kick(Vcpu& vcpu)
 {
-    return __atomic_exchange_n(&vcpu.startup.kicked, false, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&vcpu.startup.kicked, false, __ATOMIC_SEQ_CST);
 }
 
 } // namespace zpp::startup

@@ -11,7 +11,7 @@ namespace {
 
 void on_nmi(Vcpu& vcpu)
 {
-    if (vcpu.launched)
+    if (vcpu.launched || vcpu.startup.kicked)
         return vendor().on_host_nmi(vcpu);
     vcpu.nmi_pending = true;
 }

@@ -35,6 +35,7 @@ struct alignas(page_size) Vcpu {
         u32 state;
         bool kicked; // an NMI is pending that only means: look at `state`
         u32 logical_destination, destination_format; // of the xAPIC
+        u64 seen_command;                            // the ICR when catch_up() last looked
     } startup;
 
     // The vendor's own state: vmx::state_of(), svm::state_of().

@@ -2,7 +2,6 @@
 // IA32_APIC_BASE.
 #pragma once
 #include "apic/access.hpp"
-#include "core/crash.hpp"
 #include "emulate/guest_state.hpp"
 #include "emulate/vm_exit.hpp"
 #include "guest/code.hpp"
@@ -23,21 +22,22 @@ inline bool is_xapic_store(const VmExit& exit)
     return exit.write && exit.address - apic_access::page() < page_size;
 }
 
-template <class G> Outcome emulate_xapic_store(G& guest, VmExit& exit)
+// Returns false if the store cannot be decoded.
+template <class G> [[nodiscard]] bool emulate_xapic_store(G& guest, VmExit& exit)
 {
     const auto offset = static_cast<u32>(exit.address.offset_in_page());
     const GuestCode code = guest.code_at_rip();
     const auto store = decode_store(code.bytes, code.count, guest.code_size());
     if (!store)
-        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
-    u64& source = guest.register_of(store->source);
+        return false;
     const u32 old = store->exchange ? apic_access::read(offset) : 0;
     write_xapic(guest.vcpu, offset,
-                store->from_register ? static_cast<u32>(source) : store->immediate);
+                store->from_register ? static_cast<u32>(guest.read_register(store->source))
+                                     : store->immediate);
     if (store->exchange)
-        source = old;
+        guest.write_register(store->source, old);
     exit.instruction_length = store->length;
-    return Outcome::advance;
+    return true;
 }
 
 } // namespace zpp

@@ -21,10 +21,10 @@ struct VmExit {
         iret, // the end of the guest's NMI handler
         smi,
         init,
-        sipi,
         exception,
         task_switch,
         monitor_trap, // VT-x, after one instruction of the guest
+        host_request, // the host asked for this exit
         triple_fault,
         unexpected,
     };
@@ -36,7 +36,6 @@ struct VmExit {
     u64 value = 0;                   // that the guest writes to that register
     Gpa address{0};                  // nested paging
     bool write = false;              // nested paging
-    u8 vector = 0;                   // SIPI
 
     // Sets index and value from ECX and EDX:EAX, for RDMSR, WRMSR and XSETBV.
     void take_operands(const GuestRegisters& registers)

@@ -52,6 +52,13 @@ Result build(const NestedPaging::Format& format, Types types, unsigned shown_bit
     return {};
 }
 
+void allow_writes_to_protected_page(bool allowed)
+{
+    const LockGuard guard(lock);
+    tables.allow_writes(allowed);
+    __atomic_add_fetch(&tables_generation, 1, __ATOMIC_RELEASE);
+}
+
 Hpa root() { return tables.root(); }
 
 void follow_mtrrs()

@@ -21,6 +21,9 @@ bool reaches(Gpa address);
 // Before build(): a page that the guest can read but not write.
 void protect(Gpa page);
 
+// Lets the guest write that page, or protects it again, in a new generation of the tables.
+void allow_writes_to_protected_page(bool allowed);
+
 // Whether the address is in the core's memory, which the guest must not see.
 bool is_hidden(Gpa address);
 

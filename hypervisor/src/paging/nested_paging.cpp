@@ -78,7 +78,7 @@ void NestedPaging::fill_page(u64& entry, Gpa base, std::optional<MemoryType> kno
     }
     const auto type = known ? known : mtrrs_->type_of(identity(base), page_size);
     entry = format_.leaf(identity(base), type.value_or(MemoryType::uncacheable), 1,
-                         !is_protected(base, page_size));
+                         writes_allowed_ || !is_protected(base, page_size));
 }
 
 bool NestedPaging::fill_entry(u64& entry, unsigned level, Gpa base, std::optional<MemoryType> known)
@@ -107,6 +107,18 @@ bool NestedPaging::fill_entry(u64& entry, unsigned level, Gpa base, std::optiona
     if (!has_table)
         __atomic_store_n(&entry, format_.table(pages_.physical_of(table)), __ATOMIC_RELEASE);
     return filled;
+}
+
+void NestedPaging::allow_writes(bool allowed)
+{
+    writes_allowed_ = allowed;
+    u64* table = root_;
+    for (unsigned level = format_.levels; level > 1; --level)
+        table = static_cast<u64*>(
+            pages_.virtual_of({table[index_of(protected_, level)] & 0x000ffffffffff000}));
+    u64 entry = 0;
+    fill_page(entry, protected_, std::nullopt);
+    __atomic_store_n(&table[index_of(protected_, 1)], entry, __ATOMIC_RELEASE);
 }
 
 } // namespace zpp

@@ -42,6 +42,9 @@ public:
     // A page that the guest can read but not write; at most one. Only before build().
     void protect(Gpa page) { protected_ = page; }
 
+    // After build(): lets the guest write that page, or protects it again.
+    void allow_writes(bool allowed);
+
     // Builds the tables, or updates them after a change of the MTRRs; tables are never freed.
     // Returns false if memory ran out. The first build has failed then; a later one has mapped
     // large pages that it could not split as uncacheable, which is slow but correct.
@@ -61,6 +64,10 @@ private:
     u64 leaf_to_scratch() const;
     bool hides_some(Gpa base, u64 size) const;
     bool is_protected(Gpa base, u64 size) const { return protected_ - base < size; }
+    static constexpr u64 index_of(Gpa page, unsigned level)
+    {
+        return (page.value / size_of(level)) & 511;
+    }
     static constexpr u64 size_of(unsigned level) { return page_size << (9 * (level - 1)); }
 
     Format format_{};
@@ -69,6 +76,7 @@ private:
     Range hidden_[max_hidden] = {};
     unsigned hidden_count_ = 0;
     Gpa protected_{~u64{0}};
+    bool writes_allowed_ = false;
     u64* root_ = nullptr;
     void* scratch_ = nullptr;
     u64* aliases_[5] = {};  // by level: tables that lead to the scratch page only

@@ -37,7 +37,7 @@ void begin_step(VcpuState& state, Vmcb& vmcb)
     state.stepped_exceptions = std::exchange(vmcb.intercept_exceptions, ~nmi_and_coprocessor);
     state.stepped_rflags = vmcb.rflags;
     state.stepped_dr6 = std::exchange(vmcb.dr6, Dr6::at_reset);
-    vmcb.rflags = (vmcb.rflags & ~Rflags::interrupts) | Rflags::tf | Rflags::rf;
+    vmcb.rflags = (vmcb.rflags & ~Rflags::if_) | Rflags::tf | Rflags::rf;
     vmcb.clean &= ~(Clean::intercepts | Clean::drx);
 }
 

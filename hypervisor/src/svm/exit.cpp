@@ -1,4 +1,5 @@
 // VM exits of AMD-V: decodes them and dispatches them to their handlers.
+#include "apic/access.hpp"
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
@@ -62,7 +63,11 @@ VmExit decode(Guest& guest)
 
 Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
-    return is_xapic_store(exit) ? emulate_xapic_store(guest, exit) : handle_exit(guest, exit);
+    if (!is_xapic_store(exit))
+        return handle_exit(guest, exit);
+    if (!emulate_xapic_store(guest, exit))
+        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
+    return Outcome::advance;
 }
 
 Outcome dispatch(Guest& guest, VmExit& exit)
@@ -79,11 +84,20 @@ Outcome dispatch(Guest& guest, VmExit& exit)
     }
 }
 
+void take_interrupt()
+{
+    stgi();
+    x86::interrupt_window();
+    clgi();
+}
+
 void reset(GuestRegisters& registers)
 {
     Guest guest{current_vcpu(), vmcb_of(current_vcpu()), registers};
     forget_events(guest);
     write_init_state(guest.vmcb, registers);
+    apic_access::reset(take_interrupt);
+    startup::note_identity(guest.vcpu);
 }
 
 void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }

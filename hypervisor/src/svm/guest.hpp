@@ -39,6 +39,8 @@ public:
         u64* const pushed = find_register(registers, number);
         return pushed != nullptr ? *pushed : vmcb.rsp;
     }
+    u64 read_register(unsigned number) { return register_of(number); }
+    void write_register(unsigned number, u64 value) { register_of(number) = value; }
 
     void end_interrupt_shadow() { vmcb.interrupt_state &= ~interrupt_shadow; }
 

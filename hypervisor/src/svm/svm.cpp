@@ -203,10 +203,7 @@ Result launch(Vcpu& vcpu)
     vmsave(guest);
     vcpu.gdt.load_tr();
     vmsave(host);
-    if (!apic_access::is_x2apic()) {
-        vcpu.startup.logical_destination = apic_access::read(apic_logical_destination);
-        vcpu.startup.destination_format = apic_access::read(apic_destination_format);
-    }
+    startup::note_identity(vcpu);
     __atomic_store_n(&vcpu.launched, true, __ATOMIC_RELEASE);
     zpp_svm_run(guest, host);
 
@@ -229,7 +226,7 @@ bool on_security_exception(Vcpu& vcpu)
 {
     if (!vcpu.launched)
         return false;
-    startup::init_arrived(vcpu);
+    (void)startup::init_arrived(vcpu);
     return true;
 }
 

@@ -10,7 +10,6 @@ using x86::Msr;
 
 constexpr u64 basic_true_controls = bit(55);
 constexpr u64 misc_exit_stores_lma = bit(5);
-constexpr u64 misc_wait_for_sipi = bit(8);
 constexpr u64 ept_4_levels = bit(6);
 constexpr u64 ept_5_levels_bit = bit(7);
 constexpr u64 ept_write_back = bit(14);
@@ -108,15 +107,13 @@ Result Capabilities::read(ReadMsr read_msr)
     revision = basic & 0x7fffffff;
     if ((basic & basic_true_controls) == 0)
         return {ZPP_MISSING_FEATURE, "IA32_VMX_TRUE controls"};
-    const u64 misc = read_msr(Msr::ia32_vmx_misc);
-    if ((misc & misc_exit_stores_lma) == 0)
+    if ((read_msr(Msr::ia32_vmx_misc) & misc_exit_stores_lma) == 0)
         return {ZPP_MISSING_FEATURE, "VM exits that store EFER.LMA"};
-    if ((misc & misc_wait_for_sipi) == 0)
-        return {ZPP_MISSING_FEATURE, "the activity state wait-for-SIPI"};
 
     const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
-    Result result = Controls<PinControls>(read_msr(Msr::ia32_vmx_true_pinbased_ctls))
-                        .require(pin_required, pin);
+    const Controls<PinControls> pin_controls(read_msr(Msr::ia32_vmx_true_pinbased_ctls));
+    preemption_timer = has(pin_controls.allowed(), PinControls::activate_preemption_timer);
+    Result result = pin_controls.require(pin_required, pin);
     if (result.ok())
         result = primary_controls.require(primary_required, primary);
     if (!result.ok())

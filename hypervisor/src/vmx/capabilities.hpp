@@ -16,6 +16,7 @@ struct Capabilities {
     EntryControls entry;
     x86::Cr0 cr0_fixed0, cr0_fixed1; // bits that must be 1, bits that may be 1
     x86::Cr4 cr4_fixed0, cr4_fixed1;
+    bool preemption_timer;
     bool vpid;
     bool monitor_trap_flag;
     bool ept_1g_pages;

@@ -9,6 +9,7 @@ namespace vmx {
 enum class PinControls : u32 {
     nmi_exiting = bit(3),
     virtual_nmis = bit(5),
+    activate_preemption_timer = bit(6),
 };
 
 enum class PrimaryControls : u32 {

@@ -1,8 +1,11 @@
 #include "vmx/exit.hpp"
+#include "apic/access.hpp"
+#include "apic/icr_trap.hpp"
+#include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
+#include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
-#include "guest/memory.hpp"
 #include "vmx/cr_retry.hpp"
 #include "vmx/delivery.hpp"
 #include "vmx/exit_reason.hpp"
@@ -18,6 +21,8 @@ namespace {
 
 using Reason = VmExit::Reason;
 
+constexpr u64 ept_violation_write = bit(1); // SDM Vol. 3C, table 28-7
+
 Reason reason_of(ExitReason reason)
 {
     switch (reason) {
@@ -26,7 +31,6 @@ Reason reason_of(ExitReason reason)
     case ExitReason::wrmsr: return Reason::wrmsr;
     case ExitReason::control_register: return Reason::mov_to_cr;
     case ExitReason::init: return Reason::init;
-    case ExitReason::sipi: return Reason::sipi;
     case ExitReason::exception_or_nmi: return Reason::nmi;
     case ExitReason::nmi_window: return Reason::nmi_window;
     case ExitReason::xsetbv: return Reason::xsetbv;
@@ -34,6 +38,7 @@ Reason reason_of(ExitReason reason)
     case ExitReason::invd: return Reason::invd;
     case ExitReason::rdmsr_immediate: return Reason::rdmsr;
     case ExitReason::wrmsr_immediate: return Reason::wrmsr;
+    case ExitReason::preemption_timer: return Reason::host_request;
     case ExitReason::triple_fault: return Reason::triple_fault;
     case ExitReason::monitor_trap: return Reason::monitor_trap;
     case ExitReason::task_switch: return Reason::task_switch;
@@ -86,70 +91,109 @@ VmExit decode(const Guest& guest, u32 code)
     case Reason::wrmsr: decode_msr(guest, exit); break;
     case Reason::xsetbv: exit.take_operands(guest.registers); break;
     case Reason::mov_to_cr: decode_cr_access(guest, exit); break;
-    case Reason::sipi:
-        exit.vector = static_cast<u8>(vmcs::read(FieldNatural::exit_qualification));
+    case Reason::nested_paging:
+        exit.address = {vmcs::read(Field64::guest_physical_address)};
+        exit.write = static_cast<ExitReason>(static_cast<u16>(code)) == ExitReason::ept_violation &&
+                     (vmcs::read(FieldNatural::exit_qualification) & ept_violation_write) != 0;
         break;
     case Reason::nmi:
         if (!x86::Event{vmcs::read(Field32::exit_interruption_information)}.is_nmi())
             exit.reason = Reason::exception;
         break;
-    case Reason::nested_paging: exit.address = {vmcs::read(Field64::guest_physical_address)}; break;
     default: break;
     }
     return exit;
 }
 
-// After WRMSR, which may have changed the memory types in nested paging.
-void flush_old_translations(Vcpu& vcpu)
-{
-    u64& generation = state_of(vcpu).nested_paging_generation;
-    if (generation == guest_memory::generation())
-        return;
-    generation = guest_memory::generation();
-    flush_nested_tlb();
-}
-
+// An INIT that was not trapped. One that has stayed pending in the host while this CPU waited is
+// older than the SIPI that has started it.
 void on_init(Guest& guest)
 {
-    guest.vcpu.nmi_pending = false;
-    guest.close_nmi_window();
-    if (x86::is_bsp())
-        write_init_state(guest.registers);
-    else // at once: a SIPI before this VM entry is lost; the SIPI resets the state
-        write_wait_for_sipi();
+    Vcpu& vcpu = guest.vcpu;
+    if (state_of(vcpu).just_started && guest.rip() == 0)
+        return;
+    if (startup::init_arrived(vcpu) && !x86::is_bsp())
+        icr_trap::on_init(vcpu);
 }
 
-Outcome dispatch(Guest& guest, const VmExit& exit)
+void on_nmi(Guest& guest)
+{
+    if (startup::take_kick(guest.vcpu)) {
+        state_of(guest.vcpu).kicked = true;
+    } else {
+        guest.vcpu.nmi_pending = true;
+        guest.open_nmi_window();
+    }
+    x86::unblock_nmi();
+}
+
+Outcome on_nested_paging(Guest& guest, VmExit& exit)
+{
+    if (!is_xapic_store(exit))
+        return handle_exit(guest, exit);
+    if (x86::is_event(vmcs::read(Field32::idt_vectoring_information)) ||
+        !emulate_xapic_store(guest, exit)) {
+        icr_trap::give_way();
+        return Outcome::retry;
+    }
+    icr_trap::after_write(guest.vcpu);
+    return Outcome::advance;
+}
+
+Outcome dispatch(Guest& guest, VmExit& exit)
 {
     switch (exit.reason) {
     case Reason::rdmsr: return on_rdmsr(guest, exit);
     case Reason::wrmsr: {
         const Outcome outcome = handle_exit(guest, exit);
-        flush_old_translations(guest.vcpu);
+        flush_old_translations();
         return outcome;
     }
     case Reason::mov_to_cr: return retry_mov_to_cr(guest, exit);
     case Reason::monitor_trap: return Outcome::retry;
     case Reason::task_switch: on_task_switch(guest); return Outcome::retry;
     case Reason::exception: reflect_exception(guest); return Outcome::retry;
-    case Reason::nmi:
-        guest.vcpu.nmi_pending = true;
-        guest.open_nmi_window();
-        x86::unblock_nmi();
-        return Outcome::retry;
+    case Reason::nested_paging: return on_nested_paging(guest, exit);
+    case Reason::nmi: on_nmi(guest); return Outcome::retry;
     case Reason::init: on_init(guest); return Outcome::retry;
-    case Reason::sipi: write_sipi_state(guest.registers, exit.vector); return Outcome::retry;
+    case Reason::host_request: return Outcome::retry; // a kick in the host
     default: return handle_exit(guest, exit);
     }
+}
+
+// Closes the door first: a kick between the steps opens it again.
+void finish_kick(Vcpu& vcpu)
+{
+    if (!state_of(vcpu).kicked)
+        return;
+    vmcs::write(Field32::pin_based_controls, shared.capabilities.pin);
+    state_of(vcpu).kicked = false;
+    icr_trap::on_kick(vcpu);
+}
+
+void reset(GuestRegisters& registers)
+{
+    Guest guest{current_vcpu(), registers};
+    guest.vcpu.nmi_pending = false;
+    guest.close_nmi_window();
+    write_init_state(registers);
+    apic_access::reset(x86::interrupt_window);
+    startup::note_identity(guest.vcpu);
+}
+
+void start(u8 vector)
+{
+    write_sipi_state(vector);
+    state_of(current_vcpu()).just_started = true;
 }
 
 } // namespace
 
 void Guest::devirtualize(zpp_cpu_call& call)
 {
+    startup::leave(vcpu, x86::pause);
     restore_to_cpu(*this, call.os);
     call.status = ZPP_OK;
-    vcpu.launched = false;
     const u64 target = machine.info().trampoline_leave;
     leave_vmx_operation(vcpu);
     zpp_jump_to_loader(&call, target);
@@ -166,10 +210,14 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
     Guest guest{current_vcpu(), registers};
     guest.vcpu.record_exit(static_cast<u16>(code), guest.rip(), code);
     settle_cr_retry(guest);
-    const VmExit exit = decode(guest, code);
+    VmExit exit = decode(guest, code);
     apply(guest, exit, dispatch(guest, exit));
     if (exit.reason == Reason::nested_paging || exit.reason == Reason::exception)
         resume_delivery(guest);
+    bool& just_started = state_of(guest.vcpu).just_started;
+    just_started = just_started && guest.rip() == 0;
+    finish_kick(guest.vcpu);
+    startup::take(guest.vcpu, registers, {reset, start, x86::pause});
 }
 
 void zpp_vmx_on_failed_resume(const GuestRegisters& registers)

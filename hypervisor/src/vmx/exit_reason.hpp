@@ -9,7 +9,6 @@ enum class ExitReason : u32 {
     exception_or_nmi = 0,
     triple_fault = 2,
     init = 3,
-    sipi = 4,
     nmi_window = 8,
     task_switch = 9,
     cpuid = 10,
@@ -24,6 +23,7 @@ enum class ExitReason : u32 {
     entry_failed_machine_check = 41,
     ept_violation = 48,
     ept_misconfiguration = 49,
+    preemption_timer = 52,
     xsetbv = 55,
     rdmsr_immediate = 84,
     wrmsr_immediate = 85,
@@ -48,7 +48,7 @@ inline constexpr ExitReasonRow exit_reasons[] = {
     {1, "external interrupt", ExitAnswer::control_off},
     {2, "triple fault", ExitAnswer::handled},
     {3, "INIT signal", ExitAnswer::handled},
-    {4, "SIPI", ExitAnswer::handled},
+    {4, "SIPI", ExitAnswer::control_off}, // only in the activity state wait-for-SIPI
     {5, "I/O SMI", ExitAnswer::control_off}, // only with an SMM-transfer monitor
     {6, "other SMI", ExitAnswer::control_off},
     {7, "interrupt window", ExitAnswer::control_off},
@@ -89,11 +89,11 @@ inline constexpr ExitReasonRow exit_reasons[] = {
     {45, "virtualized EOI", ExitAnswer::control_off},
     {46, "access to GDTR or IDTR", ExitAnswer::control_off},
     {47, "access to LDTR or TR", ExitAnswer::control_off},
-    {48, "EPT violation", ExitAnswer::crash},
+    {48, "EPT violation", ExitAnswer::handled}, // stores to the local APIC
     {49, "EPT misconfiguration", ExitAnswer::crash},
     {50, "INVEPT", ExitAnswer::undefined_opcode},
     {51, "RDTSCP", ExitAnswer::control_off},
-    {52, "VMX-preemption timer expired", ExitAnswer::control_off},
+    {52, "VMX-preemption timer expired", ExitAnswer::handled},
     {53, "INVVPID", ExitAnswer::undefined_opcode},
     {54, "WBINVD or WBNOINVD", ExitAnswer::control_off},
     {55, "XSETBV", ExitAnswer::handled},

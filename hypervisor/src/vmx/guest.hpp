@@ -3,6 +3,7 @@
 #include "emulate/control.hpp"
 #include "emulate/guest_state.hpp"
 #include "emulate/msr.hpp"
+#include "guest/code.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/msr.hpp"
 #include "vmx/shared.hpp"
@@ -18,6 +19,16 @@ inline void set_primary_controls(PrimaryControls set, PrimaryControls clear)
 }
 
 inline void open_nmi_window() { set_primary_controls(PrimaryControls::nmi_window_exiting, {}); }
+// Makes the next VM entry exit before it runs an instruction of the guest. Without the VMX-preemption
+// timer it waits for the end of the guest's NMI handler.
+inline void exit_at_once()
+{
+    if (shared.capabilities.preemption_timer)
+        vmcs::write(Field32::pin_based_controls,
+                    shared.capabilities.pin | PinControls::activate_preemption_timer);
+    else
+        open_nmi_window();
+}
 
 class Guest {
 public:
@@ -51,14 +62,21 @@ public:
         const u64* const pushed = find_register(registers, number);
         return pushed != nullptr ? *pushed : vmcs::read(FieldNatural::guest_rsp);
     }
-
     void write_register(unsigned number, u64 value)
     {
-        u64* const pushed = find_register(registers, number);
-        if (pushed != nullptr)
+        if (u64* const pushed = find_register(registers, number); pushed != nullptr)
             *pushed = value;
         else
             vmcs::write(FieldNatural::guest_rsp, value);
+    }
+
+    GuestCode code_at_rip() const
+    {
+        const u64 linear = code_size() == CodeSize::bits64
+                               ? rip()
+                               : static_cast<u32>(vmcs::read(guest_cs.base) + rip());
+        return fetch_code(vcpu, {cr0(), vmcs::read(FieldNatural::guest_cr3), cr4(), efer()},
+                          {linear});
     }
 
     void end_interrupt_shadow()

@@ -120,11 +120,8 @@ void write_init_state(GuestRegisters& registers)
     flush_guest_tlb();
 }
 
-void write_wait_for_sipi() { write_activity(ActivityState::wait_for_sipi); }
-
-void write_sipi_state(GuestRegisters& registers, u8 vector)
+void write_sipi_state(u8 vector)
 {
-    write_init_state(registers);
     vmcs::write(guest_cs.selector, static_cast<u16>(vector << 8));
     vmcs::write(guest_cs.base, u64{vector} << 12);
     vmcs::write(FieldNatural::guest_rip, 0);

@@ -10,11 +10,8 @@ void write_guest_state(const zpp_cpu_state& os);
 // The state after INIT (SDM Vol. 3A, table 10-1), with general registers, at the reset vector.
 void write_init_state(GuestRegisters& registers);
 
-// An AP enters wait-for-SIPI; the rest of its state does not change.
-void write_wait_for_sipi();
-
-// The state after INIT and SIPI: real mode at vector * 4096.
-void write_sipi_state(GuestRegisters& registers, u8 vector);
+// After write_init_state(): the state after a SIPI, in real mode at vector * 4096.
+void write_sipi_state(u8 vector);
 
 // Loads the OS's values into the CPU again; `os` gets those that the loader's trampoline restores.
 // Only VMXOFF and the jump to the trampoline may follow.

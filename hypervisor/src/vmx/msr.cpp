@@ -1,4 +1,6 @@
 #include "vmx/msr.hpp"
+#include "apic/icr_trap.hpp"
+#include "emulate/apic.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -19,9 +21,18 @@ Outcome read_feature_control(Msr index, u64& value)
     return Outcome::advance;
 }
 
+Outcome write_trapped_icr(Msr index, u64 value)
+{
+    const Outcome outcome = write_x2apic_icr(index, value);
+    icr_trap::after_write(current_vcpu());
+    return outcome;
+}
+
 // Microcode updates are ignored: they are not safe under a running host. The registers of protected
 // memory ranges and of memory encryption are as if the firmware had locked them.
 constexpr MsrHandler handlers[] = {
+    {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},
+    {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_trapped_icr},
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
     {Msr::prmrr_phys_base, Msr::prmrr_phys_mask, nullptr, refuse_wrmsr},

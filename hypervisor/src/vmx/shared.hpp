@@ -27,4 +27,7 @@ x86::Cr4 real_cr4(x86::Cr4 value);
 void flush_guest_tlb();
 void flush_nested_tlb();
 
+// The same, if nested paging has changed since the last flush.
+void flush_old_translations();
+
 } // namespace zpp::vmx

@@ -14,6 +14,8 @@ struct CrRetry {
 
 struct VcpuState {
     u64 nested_paging_generation; // of the translations that this CPU has cached
+    bool kicked;                  // by an NMI in the host, see exit_at_once()
+    bool just_started;            // by a SIPI; no guest instruction has run since
     u32 failed_field;             // VMCS field whose access failed; 0 for none
     CrRetry cr_retry;
 };

@@ -87,6 +87,7 @@ enum class Field32 : u32 {
     guest_interruptibility = 0x4824,
     guest_activity = 0x4826,
     guest_sysenter_cs = 0x482a,
+    guest_preemption_timer = 0x482e,
     host_sysenter_cs = 0x4c00,
 };
 

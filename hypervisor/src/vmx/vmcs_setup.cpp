@@ -25,6 +25,8 @@ void write_controls()
     vmcs::write(Field32::exit_msr_load_count, 0);
     vmcs::write(Field32::entry_msr_load_count, 0);
     vmcs::write(Field32::entry_interruption_information, 0);
+    if (capabilities.preemption_timer)
+        vmcs::write(Field32::guest_preemption_timer, 0); // for exit_at_once()
     vmcs::write(Field64::msr_bitmaps, shared.msr_bitmaps.value);
     vmcs::write(Field64::eptp, shared.eptp);
     if (capabilities.vpid)

@@ -1,4 +1,7 @@
 #include "vmx/vmx.hpp"
+#include "apic/access.hpp"
+#include "apic/icr_trap.hpp"
+#include "apic/startup.hpp"
 #include "core/crash.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
@@ -23,6 +26,15 @@
 #include "zpp/hypercall.h"
 
 namespace zpp::vmx {
+
+void flush_old_translations()
+{
+    u64& generation = state_of(current_vcpu()).nested_paging_generation;
+    if (generation == guest_memory::generation())
+        return;
+    generation = guest_memory::generation();
+    flush_nested_tlb();
+}
 
 void on_failed_access(u32 field)
 {
@@ -49,6 +61,9 @@ unsigned memory_key_bits()
     return ept::key_bits(x86::rdmsr_or_zero(x86::Msr::ia32_tme_activate));
 }
 
+constexpr u32 msr_bitmap_writes = 2048;
+constinit u8* msr_bitmaps = nullptr;
+
 void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool write)
 {
     // SDM Vol. 3C, 25.6.9: 1 KiB each for reads of low and high MSRs, then writes of them.
@@ -60,15 +75,27 @@ void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool
         if (read)
             bytes[offset] |= mask;
         if (write)
-            bytes[2048 + offset] |= mask;
+            bytes[msr_bitmap_writes + offset] |= mask;
     }
+}
+
+// Writes to the ICR, in xAPIC and x2APIC mode.
+void trap_icr(bool on)
+{
+    constexpr auto icr = static_cast<u32>(x86::Msr::ia32_x2apic_icr);
+    u8& byte = msr_bitmaps[msr_bitmap_writes + icr / 8];
+    byte = static_cast<u8>(on ? byte | 1u << icr % 8 : byte & ~(1u << icr % 8));
+    guest_memory::allow_writes_to_protected_page(!on);
 }
 
 Result prepare()
 {
     Result result = shared.capabilities.read(x86::rdmsr);
+    if (result.ok())
+        result = apic_access::prepare();
     if (!result.ok())
         return result;
+    guest_memory::protect(apic_access::page());
     const unsigned key_bits = memory_key_bits();
     const auto format =
         ept::format(physical_address_bits(), key_bits, shared.capabilities.ept_1g_pages,
@@ -83,7 +110,9 @@ Result prepare()
     if (bitmaps == nullptr)
         return {ZPP_NO_MEMORY, "MSR bitmaps"};
     for_each_intercepted_msr(msr_handlers, intercept_msr, bitmaps);
+    msr_bitmaps = static_cast<u8*>(bitmaps);
     shared.msr_bitmaps = machine.physical_of(bitmaps);
+    icr_trap::prepare({trap_icr, flush_old_translations});
     return {};
 }
 
@@ -103,6 +132,10 @@ extern "C" void zpp_vmx_launch();
 
 void on_host_nmi(Vcpu& vcpu)
 {
+    if (startup::take_kick(vcpu)) {
+        state_of(vcpu).kicked = true;
+        return exit_at_once();
+    }
     vcpu.nmi_pending = true;
     open_nmi_window();
 }
@@ -117,11 +150,12 @@ Result enter_guest(Vcpu& vcpu)
     state_of(vcpu).nested_paging_generation = guest_memory::generation();
     flush_nested_tlb();
     flush_guest_tlb();
-    vcpu.launched = true;
+    startup::note_identity(vcpu);
+    __atomic_store_n(&vcpu.launched, true, __ATOMIC_SEQ_CST);
     if (vcpu.nmi_pending)
         open_nmi_window();
     zpp_vmx_launch();
-    vcpu.launched = false;
+    startup::leave(vcpu, x86::pause);
     if (const EntryRule* rule = find_broken_rule(); rule != nullptr)
         return {ZPP_ENTRY_FAILED, rule->text};
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};

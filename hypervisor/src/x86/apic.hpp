@@ -7,10 +7,35 @@ namespace zpp {
 
 // Register offsets in the xAPIC page.
 constexpr u32 apic_id_register = 0x20;
+constexpr u32 apic_version = 0x30;
+constexpr u32 apic_task_priority = 0x80;
+constexpr u32 apic_eoi = 0xb0;
 constexpr u32 apic_logical_destination = 0xd0;
 constexpr u32 apic_destination_format = 0xe0;
+constexpr u32 apic_spurious_vector = 0xf0;
+constexpr u32 apic_isr = 0x100; // eight registers of 32 bits each
+constexpr u32 apic_irr = 0x200;
+constexpr u32 apic_error_status = 0x280;
+constexpr u32 apic_lvt_cmci = 0x2f0;
 constexpr u32 apic_icr_low = 0x300;
 constexpr u32 apic_icr_high = 0x310;
+constexpr u32 apic_lvt_timer = 0x320;
+constexpr u32 apic_lvt_thermal = 0x330;
+constexpr u32 apic_lvt_performance = 0x340;
+constexpr u32 apic_lvt_lint0 = 0x350;
+constexpr u32 apic_lvt_lint1 = 0x360;
+constexpr u32 apic_lvt_error = 0x370;
+constexpr u32 apic_timer_initial_count = 0x380;
+constexpr u32 apic_timer_divide = 0x3e0;
+constexpr u32 apic_extended_feature = 0x400; // AMD
+constexpr u32 apic_extended_lvt = 0x500;
+constexpr u32 apic_extended_lvts = 4; // at most
+
+// Bits of the version register and of the spurious-interrupt vector register.
+constexpr u32 apic_version_suppresses_broadcast = 1u << 24;
+constexpr u32 apic_version_extended = 1u << 31; // AMD
+constexpr u32 apic_enabled = 1u << 8;
+constexpr u32 apic_suppress_broadcast = 1u << 12;
 
 // The registers that decide which destinations match this local APIC.
 struct ApicIdentity {
@@ -29,6 +54,14 @@ public:
     DeliveryMode delivery() const { return static_cast<DeliveryMode>((value_ >> 8) & 7); }
     u8 vector() const { return static_cast<u8>(value_); }
     u32 destination() const { return static_cast<u32>(value_ >> 32); }
+
+    // Without the delivery status.
+    u64 raw() const { return value_ & ~bit(12); }
+
+    bool starts_cpus() const
+    {
+        return delivery() == DeliveryMode::init || delivery() == DeliveryMode::startup;
+    }
 
     // INIT level de-assert: old software sends it, today's CPUs ignore it.
     bool is_deassert() const { return (value_ & bit(14)) == 0 && (value_ & bit(15)) != 0; }
@@ -79,10 +112,7 @@ inline bool is_startup_write(u64 offset, u32 value)
 {
     constexpr u64 mask = ~u64{0xf}; // registers are 16 bytes apart
     switch (offset & mask) {
-    case apic_icr_low: {
-        const DeliveryMode delivery = Icr::xapic(value, 0).delivery();
-        return delivery == DeliveryMode::init || delivery == DeliveryMode::startup;
-    }
+    case apic_icr_low: return Icr::xapic(value, 0).starts_cpus();
     case apic_id_register:
     case apic_logical_destination:
     case apic_destination_format: return true;

@@ -72,4 +72,40 @@ exception_common:
     .cfi_endproc
     .size exception_common, . - exception_common
 
+/* An interrupt, which the host takes only while it resets the local APIC. */
+    .globl zpp_interrupt_stub
+    .type zpp_interrupt_stub, @function
+    .p2align 4
+zpp_interrupt_stub:
+    .cfi_startproc simple
+    .cfi_signal_frame
+    .cfi_def_cfa rsp, 40
+    .cfi_offset rip, -40
+    .cfi_offset rsp, -16
+    pushq %rax
+    pushq %rcx
+    pushq %rdx
+    pushq %rsi
+    pushq %rdi
+    pushq %r8
+    pushq %r9
+    pushq %r10
+    pushq %r11
+    .cfi_adjust_cfa_offset 72
+    cld
+    call zpp_on_interrupt
+    popq %r11
+    popq %r10
+    popq %r9
+    popq %r8
+    popq %rdi
+    popq %rsi
+    popq %rdx
+    popq %rcx
+    popq %rax
+    btrl $9, 16(%rsp) /* RFLAGS.IF: one at a time, as a level-triggered one may come again at once */
+    iretq
+    .cfi_endproc
+    .size zpp_interrupt_stub, . - zpp_interrupt_stub
+
     .section .note.GNU-stack, "", @progbits

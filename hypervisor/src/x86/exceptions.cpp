@@ -4,7 +4,8 @@
 namespace zpp::x86 {
 namespace {
 
-constexpr unsigned vectors = 32;
+constexpr unsigned vectors = 256;
+constexpr unsigned exceptions = 32;
 
 struct Gate { // SDM Vol. 3A, 7.14.1
     u16 offset_low, selector;
@@ -28,7 +29,8 @@ constinit Gate idt[vectors] = {};
 } // namespace
 
 extern "C" {
-extern const char zpp_exception_stubs[]; // exceptions.S: one for each vector, 16 bytes apart
+extern const char zpp_exception_stubs[]; // exceptions.S: one for each exception, 16 bytes apart
+extern const char zpp_interrupt_stub[];
 extern const Fixup zpp_fixups_start[], zpp_fixups_end[];
 }
 
@@ -46,7 +48,9 @@ void build_idt()
 {
     constexpr u8 interrupt_gate = 0x8e;
     for (unsigned vector = 0; vector < vectors; ++vector) {
-        const u64 stub = reinterpret_cast<u64>(zpp_exception_stubs) + vector * 16;
+        const u64 stub = vector < exceptions
+                             ? reinterpret_cast<u64>(zpp_exception_stubs) + vector * 16
+                             : reinterpret_cast<u64>(zpp_interrupt_stub);
         idt[vector] = {.offset_low = static_cast<u16>(stub),
                        .selector = host_cs,
                        .ist = static_cast<u8>(vector == vector_double_fault ? 1 : 0),

@@ -74,6 +74,8 @@ inline u8 in8(u16 port)
 inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
 inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
+// Takes one pending interrupt: x86/exceptions.S returns with RFLAGS.IF clear.
+inline void interrupt_window() { asm volatile("sti; nop; nop; cli" : : : "memory"); }
 inline void pause() { asm volatile("pause"); }
 
 [[noreturn]] inline void halt_forever()

@@ -43,6 +43,7 @@ enum class Msr : u32 {
     ia32_vmx_exit_ctls2 = 0x493,
     ia32_s_cet = 0x6a2,
     ia32_interrupt_ssp_table_addr = 0x6a8,
+    ia32_x2apic_first = 0x800, // the register at xAPIC offset 0; others follow by offset / 16
     ia32_x2apic_icr = 0x830,
     ia32_tme_activate = 0x982,
     ia32_tme_exclude_mask = 0x983,
@@ -81,7 +82,7 @@ constexpr unsigned operator-(Msr msr, Msr first)
 enum class ApicBase : u64 {
     bsp = bit(8),
     extd = bit(10), // x2APIC mode
-    en = bit(11),
+    en = bit(11),   // global enable
     base = bits(51, 12),
 };
 

@@ -10,8 +10,6 @@
 #define APIC_BASE_MASK    0xffffffffff000ull
 #define X2APIC_MSR        0x800
 #define X2APIC_ICR        0x830
-#define APIC_ICR_LOW      0x300
-#define APIC_ICR_HIGH     0x310
 #define ICR_FIXED         (0u << 8)
 #define ICR_NMI           (4u << 8)
 #define ICR_INIT          (5u << 8)
@@ -123,6 +121,39 @@ ZppApicSendSipi (
   )
 {
   ZppApicSend (Id, ICR_SIPI | ICR_ASSERT | Vector);
+}
+
+VOID
+ZppApicStart (
+  IN UINT32  Id,
+  IN UINT32  Init,
+  IN UINT32  Sipi,
+  IN UINTN   Gap
+  )
+{
+  volatile UINT32  *Low;
+
+  if (ZppApicIsX2 ()) {
+    AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Init);
+    for ( ; Gap > 0; Gap--) {
+      CpuPause ();
+    }
+
+    AsmWriteMsr64 (X2APIC_ICR, LShiftU64 (Id, 32) | Sipi);
+    return;
+  }
+
+  ZppApicWrite (APIC_ICR_HIGH, Id << 24);
+  Low  = (volatile UINT32 *)(Base () + APIC_ICR_LOW);
+  *Low = Init;
+  while ((*Low & ICR_PENDING) != 0) {
+  }
+
+  for ( ; Gap > 0; Gap--) {
+    CpuPause ();
+  }
+
+  *Low = Sipi;
 }
 
 VOID

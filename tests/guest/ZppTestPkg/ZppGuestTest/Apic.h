@@ -6,10 +6,27 @@
 
 #include <Uefi.h>
 
-#define APIC_ID       0x20
-#define APIC_VERSION  0x30
-#define APIC_TPR      0x80
-#define APIC_EOI      0xb0
+#define APIC_ID        0x20
+#define APIC_VERSION   0x30
+#define APIC_TPR       0x80
+#define APIC_EOI       0xb0
+#define APIC_LDR       0xd0
+#define APIC_DFR       0xe0
+#define APIC_SVR       0xf0
+#define APIC_ISR       0x100
+#define APIC_IRR       0x200
+#define APIC_ESR       0x280
+#define APIC_ICR_LOW   0x300
+#define APIC_ICR_HIGH  0x310
+#define APIC_TIMER     0x320
+#define APIC_THERMAL   0x330
+#define APIC_PMC       0x340
+#define APIC_LINT0     0x350
+#define APIC_LINT1     0x360
+#define APIC_ERROR     0x370
+#define APIC_INITIAL   0x380
+#define APIC_CURRENT   0x390
+#define APIC_DIVIDE    0x3e0
 
 /**
   Checks whether the local APIC is in x2APIC mode.
@@ -106,6 +123,22 @@ VOID
 ZppApicSendSipi (
   IN UINT32  Id,
   IN UINT8   Vector
+  );
+
+/**
+  Sends INIT and SIPI as fast as possible.
+
+  @param[in] Id    The destination.
+  @param[in] Init  The ICR's low half for the INIT.
+  @param[in] Sipi  The same for the SIPI.
+  @param[in] Gap   The number of PAUSEs between them.
+**/
+VOID
+ZppApicStart (
+  IN UINT32  Id,
+  IN UINT32  Init,
+  IN UINT32  Sipi,
+  IN UINTN   Gap
   );
 
 /**

@@ -76,7 +76,7 @@ Routing (
 }
 
 CONST ZPP_CHECK  gZppRoutingChecks[] = {
-  { "the local APIC cannot be moved",             CheckAmdv, ApicBase         },
+  { "the local APIC cannot be moved",             CheckZpp,  ApicBase         },
   { "memory encryption does not exist",           CheckAmdv, MemoryEncryption },
   { "the hypervisor's memory stays where it is",  CheckAmdv, Routing          },
   { NULL }

@@ -4,6 +4,7 @@
 #ifndef ZPP_TEST_CHECKS_H_
 #define ZPP_TEST_CHECKS_H_
 
+#include "Puppet.h"
 #include "Test.h"
 
 /// Tables of checks. An entry without a name ends each.
@@ -59,6 +60,29 @@ ZppCheckProcessors (
 VOID
 ZppCheckModes (
   IN OUT ZPP_TEST  *Test
+  );
+
+/**
+  Checks INIT and SIPI, which this program sends itself. The firmware cannot use the APs after that. Runs
+  on the BSP.
+
+  @param[in,out] Test  The test.
+**/
+VOID
+ZppCheckStartup (
+  IN OUT ZPP_TEST  *Test
+  );
+
+/**
+  Checks the state of an AP's local APIC after an INIT. Runs on the BSP.
+
+  @param[in,out] Test    The test.
+  @param[in]     Puppet  The AP, which runs.
+**/
+VOID
+ZppCheckApicInit (
+  IN OUT ZPP_TEST          *Test,
+  IN     CONST ZPP_PUPPET  *Puppet
   );
 
 /**

@@ -132,6 +132,7 @@ RunAll (
   ZppCheckModes (Test);
   ZppCheckProcessors (Test);
   ZppMeasureCost ();
+  ZppCheckStartup (Test);
 }
 
 /**
