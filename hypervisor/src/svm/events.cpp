@@ -64,7 +64,7 @@ void on_step_trap(Guest& guest)
     if (was_stepping)
         vmcb.dr6 |= Dr6::bs;
     if (was_stepping || has(hits, Dr6::breakpoints))
-        guest.inject(x86::Event::exception(x86::vector_debug));
+        guest.inject(x86::Event::exception(x86::vector_debug, vmcb.cr0));
 }
 
 // The IRET has faulted, which leaves everything as it was.
@@ -77,9 +77,7 @@ void on_step_fault(Guest& guest, u8 vector)
     if (vector == x86::vector_page_fault)
         vmcb.cr2 = vmcb.exit_info_2;
     const auto error_code = static_cast<u32>(vmcb.exit_info_1);
-    vmcb.event_injection = x86::Event::exception(vector).value;
-    if (x86::pushes_error_code(vector))
-        vmcb.event_injection |= u64{error_code} << 32;
+    guest.inject(x86::Event::exception(vector, vmcb.cr0, error_code));
 }
 
 } // namespace
