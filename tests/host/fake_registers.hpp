@@ -5,6 +5,7 @@
 #include <csignal>
 #include <map>
 #include <ucontext.h>
+#include <vector>
 
 namespace zpp::test {
 
@@ -17,6 +18,7 @@ public:
 
     Msrs msrs;                              // RDMSR of another ends the test program
     std::map<unsigned, u64> control, debug; // by number
+    std::vector<u64> written_to_control;
 
 private:
     static void on_fault(int signal, siginfo_t* information, void* context);

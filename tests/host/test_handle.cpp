@@ -34,7 +34,9 @@ struct FakeGuest {
     }
     u64 rip() const { return rip_; }
     x86::Rflags rflags() const { return rflags_; }
+    void set_rflags(x86::Rflags value) { rflags_ = value; }
     x86::Cr4 cr4() const { return cr4_; }
+    bool cpuid_shows_syscall() const { return size == CodeSize::bits64; }
     unsigned cpl() const { return cpl_; }
     CodeSize code_size() const { return size; }
     x86::DebugCtl debug_control() const { return debug_control_; }
@@ -113,6 +115,22 @@ TEST_CASE("advance: RFLAGS.TF traps, but for DEBUGCTL.BTF")
     machine.guest.debug_control_ = x86::DebugCtl::lbr;
     machine.finish(Outcome::advance);
     CHECK(machine.guest.single_step);
+}
+
+TEST_CASE("advance: RFLAGS.RF ends with the instruction, with and without a trap")
+{
+    for (const bool traps : {false, true}) {
+        Machine machine;
+        const x86::Rflags others = x86::Rflags{0x246} | (traps ? x86::Rflags::tf : x86::Rflags{});
+        machine.guest.rflags_ = others | x86::Rflags::rf;
+        machine.finish(Outcome::advance);
+        CHECK(machine.guest.rflags_ == others);
+        CHECK(machine.guest.single_step == traps);
+    }
+    Machine machine; // the instruction will run again
+    machine.guest.rflags_ |= x86::Rflags::rf;
+    machine.finish(Outcome::retry);
+    CHECK(has(machine.guest.rflags_, x86::Rflags::rf));
 }
 
 TEST_CASE("advance: an instruction of unknown length is a crash")
@@ -195,6 +213,18 @@ TEST_CASE("handle_exit: what the guest must not have is #UD, what cannot be is a
     CHECK(handle(Reason::hypercall) == Outcome::undefined_opcode);
     for (const Reason reason : {Reason::nested_paging, Reason::unexpected, Reason::triple_fault})
         CHECK_THROWS_AS((void)handle(reason), Crash);
+}
+
+TEST_CASE("handle_exit: CPUID answers for the guest's mode")
+{
+    for (const CodeSize size : {CodeSize::bits16, CodeSize::bits32, CodeSize::bits64}) {
+        Machine machine;
+        machine.guest.size = size;
+        machine.registers.rax = 0x80000001;
+        CHECK(handle_exit(machine.guest, {.reason = Reason::cpuid, .code = 0}) == Outcome::advance);
+        const u32 bare = x86::cpuid(0x80000001).edx & 1u << 11;
+        CHECK((machine.registers.rdx & 1u << 11) == (size == CodeSize::bits64 ? bare : 0));
+    }
 }
 
 TEST_CASE("handle_exit: MSRs by the table")

@@ -22,7 +22,9 @@ public:
     u64 rip() const { return vmcb.rip; }
     void set_rip(u64 value) { vmcb.rip = value; }
     x86::Rflags rflags() const { return vmcb.rflags; }
+    void set_rflags(x86::Rflags value) { vmcb.rflags = value; }
     x86::Cr4 cr4() const { return vmcb.cr4; }
+    static bool cpuid_shows_syscall() { return true; } // in every mode
     unsigned cpl() const { return vmcb.cpl; }
     CodeSize code_size() const { return svm::code_size(vmcb); }
     // Without LBR virtualization the CPU's MSR is the guest's.

@@ -2,6 +2,7 @@
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
 #include "svm/apic_access.hpp"
+#include "svm/efer.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/instructions.hpp"
@@ -45,33 +46,8 @@ Result check_this_cpu()
     return {};
 }
 
-// The bits of EFER that the CPU has, by CPUID (AMD APM Vol. 2, 3.1.7), without SVME.
-Efer efer_allowed()
-{
-    const x86::CpuidResult extended = x86::cpuid(0x80000001);
-    Efer allowed = Efer::sce | Efer::lme | Efer::lma | Efer::nxe;
-    if ((extended.edx & bit(25)) != 0)
-        allowed |= Efer::ffxsr;
-    if ((extended.ecx & bit(17)) != 0)
-        allowed |= Efer::tce;
-    if (x86::cpuid(0x80000000).eax >= 0x80000008) {
-        const x86::CpuidResult features = x86::cpuid(0x80000008);
-        if ((features.ebx & bit(8)) != 0)
-            allowed |= Efer::mcommit;
-        if ((features.ebx & bit(13)) != 0)
-            allowed |= Efer::intwb;
-        if ((features.ebx & bit(20)) == 0) // the flag means: not supported
-            allowed |= Efer::lmsle;
-    }
-    if (x86::cpuid(0x80000000).eax >= 0x80000021) {
-        const x86::CpuidResult features = x86::cpuid(0x80000021);
-        if ((features.eax & bit(7)) != 0)
-            allowed |= Efer::uaie;
-        if ((features.eax & bit(8)) != 0)
-            allowed |= Efer::aibrse;
-    }
-    return allowed;
-}
+Efer read_efer() { return x86::rdmsr<Efer>(); }
+bool write_efer(Efer value) { return x86::safe_wrmsr(Msr::ia32_efer, raw(value)); }
 
 // SMEP and SMAP cost nothing: the core has no user pages.
 x86::Cr4 host_cr4()
@@ -122,7 +98,7 @@ Result prepare()
     const u32 features = x86::cpuid(leaf_svm).edx;
     shared.next_rip = (features & svm_next_rip) != 0;
     shared.decode_assists = (features & svm_decode_assists) != 0;
-    shared.efer_allowed = efer_allowed();
+    shared.efer_allowed = efer_by_trial(efer_by_cpuid(x86::cpuid), write_efer, read_efer);
     shared.host_cr4 = host_cr4();
 
     constexpr u32 leaf80000001_edx_page1gb = 1u << 26;

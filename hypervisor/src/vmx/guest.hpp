@@ -27,6 +27,10 @@ public:
     u64 rip() const { return vmcs::read(FieldNatural::guest_rip); }
     void set_rip(u64 value) { vmcs::write(FieldNatural::guest_rip, value); }
     x86::Rflags rflags() const { return x86::Rflags{vmcs::read(FieldNatural::guest_rflags)}; }
+    void set_rflags(x86::Rflags value)
+    {
+        vmcs::write(FieldNatural::guest_rflags, raw(value));
+    }
     x86::DebugCtl debug_control() const
     {
         return x86::DebugCtl{vmcs::read(Field64::guest_debug_control)};
@@ -42,6 +46,9 @@ public:
             return CodeSize::bits64;
         return has(rights, AccessRights::db) ? CodeSize::bits32 : CodeSize::bits16;
     }
+
+    // SDM Vol. 1, 21.1.5: SYSCALL is 0 outside 64-bit mode.
+    bool cpuid_shows_syscall() const { return code_size() == CodeSize::bits64; }
 
     u64 read_register(unsigned number) const
     {

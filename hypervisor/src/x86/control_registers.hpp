@@ -26,6 +26,7 @@ enum class Cr4 : u64 {
     vmxe = bit(13),
     smxe = bit(14),
     osxsave = bit(18),
+    kl = bit(19),
     smep = bit(20),
     smap = bit(21),
     pke = bit(22),
@@ -49,6 +50,7 @@ enum class Efer : u64 {
 enum class Rflags : u64 {
     always_set = bit(1),
     tf = bit(8),
+    rf = bit(16),
     at_reset = always_set,
 };
 
