@@ -1,7 +1,8 @@
 #include "svm/svm.hpp"
+#include "apic/access.hpp"
+#include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
-#include "svm/apic_access.hpp"
 #include "svm/efer.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
@@ -9,7 +10,6 @@
 #include "svm/msr.hpp"
 #include "svm/npt.hpp"
 #include "svm/shared.hpp"
-#include "svm/startup.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
@@ -158,8 +158,8 @@ Result launch(Vcpu& vcpu)
     vcpu.gdt.load_tr();
     vmsave(host);
     if (!apic_access::is_x2apic()) {
-        state_of(vcpu).apic_logical_destination = apic_access::read(apic_logical_destination);
-        state_of(vcpu).apic_destination_format = apic_access::read(apic_destination_format);
+        vcpu.startup.logical_destination = apic_access::read(apic_logical_destination);
+        vcpu.startup.destination_format = apic_access::read(apic_destination_format);
     }
     __atomic_store_n(&vcpu.launched, true, __ATOMIC_RELEASE);
     zpp_svm_run(guest, host);
