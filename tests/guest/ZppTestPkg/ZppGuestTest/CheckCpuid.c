@@ -1,21 +1,22 @@
 /** @file
   CPUID: what zpp shows, what it hides, and what it must not change.
 **/
-#include "Apic.h"
 #include "Checks.h"
+#include "Apic.h"
 #include "Modes.h"
 #include "Primitives.h"
 
 #include <zpp/hypercall.h>
 
-#define CPUID_1_ECX_VMX BIT5
-#define CPUID_1_ECX_SMX BIT6
-#define CPUID_1_ECX_XSAVE BIT26
-#define CPUID_1_ECX_OSXSAVE BIT27
-#define CPUID_1_ECX_HYPERVISOR BIT31
-#define CPUID_80000001_ECX_SVM BIT2
-#define CPUID_80000001_EDX_SYSCALL BIT11
-#define CR4_OSXSAVE BIT18
+#define CPUID_1_ECX_VMX         BIT5
+#define CPUID_1_ECX_SMX         BIT6
+#define CPUID_1_ECX_XSAVE       BIT26
+#define CPUID_1_ECX_OSXSAVE     BIT27
+#define CPUID_1_ECX_HYPERVISOR  BIT31
+#define CPUID_80000001_ECX_SVM  BIT2
+#define CR4_OSXSAVE             BIT18
+
+#define CPUID_80000001_EDX_SYSCALL  BIT11
 
 /**
   Checks whether a leaf contains zpp's signature.
@@ -27,118 +28,147 @@
 **/
 STATIC
 BOOLEAN
-HasSignature(IN CONST ZPP_CPUID *Leaf)
+HasSignature (
+  IN CONST ZPP_CPUID  *Leaf
+  )
 {
-    return (Leaf->Rbx == ZPP_SIGNATURE_EBX) && (Leaf->Rcx == ZPP_SIGNATURE_ECX) &&
-           (Leaf->Rdx == ZPP_SIGNATURE_EDX);
+  return (Leaf->Rbx == ZPP_SIGNATURE_EBX) && (Leaf->Rcx == ZPP_SIGNATURE_ECX) && (Leaf->Rdx == ZPP_SIGNATURE_EDX);
 }
 
 STATIC
-VOID SignatureIsPresent(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+SignatureIsPresent (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    ZPP_CPUID Leaf;
+  ZPP_CPUID  Leaf;
 
-    Leaf = ZppCpuid(1, 0);
-    ZppExpect(Cpu, "CPUID.1:ECX[31]", CPUID_1_ECX_HYPERVISOR, Leaf.Rcx & CPUID_1_ECX_HYPERVISOR);
-    Leaf = ZppCpuid(ZPP_CPUID_SIGNATURE_LEAF, 0);
-    ZppExpect(Cpu, "EAX", ZPP_CPUID_VERSION_LEAF, Leaf.Rax);
-    ZppExpect(Cpu, "EBX", ZPP_SIGNATURE_EBX, Leaf.Rbx);
-    ZppExpect(Cpu, "ECX", ZPP_SIGNATURE_ECX, Leaf.Rcx);
-    ZppExpect(Cpu, "EDX", ZPP_SIGNATURE_EDX, Leaf.Rdx);
+  Leaf = ZppCpuid (1, 0);
+  ZppExpect (Cpu, "CPUID.1:ECX[31]", CPUID_1_ECX_HYPERVISOR, Leaf.Rcx & CPUID_1_ECX_HYPERVISOR);
+  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
+  ZppExpect (Cpu, "EAX", ZPP_CPUID_VERSION_LEAF, Leaf.Rax);
+  ZppExpect (Cpu, "EBX", ZPP_SIGNATURE_EBX, Leaf.Rbx);
+  ZppExpect (Cpu, "ECX", ZPP_SIGNATURE_ECX, Leaf.Rcx);
+  ZppExpect (Cpu, "EDX", ZPP_SIGNATURE_EDX, Leaf.Rdx);
 }
 
 STATIC
-VOID SignatureIsAbsent(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+SignatureIsAbsent (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    ZPP_CPUID Leaf;
+  ZPP_CPUID  Leaf;
 
-    Leaf = ZppCpuid(ZPP_CPUID_SIGNATURE_LEAF, 0);
-    ZppExpect(Cpu, "the signature is present", FALSE, HasSignature(&Leaf));
+  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
+  ZppExpect (Cpu, "the signature is present", FALSE, HasSignature (&Leaf));
 }
 
 STATIC
-VOID VersionLeaf(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+VersionLeaf (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    ZPP_CPUID Leaf;
-    UINT64 Vendor;
+  ZPP_CPUID  Leaf;
+  UINT64     Vendor;
 
-    Vendor = Cpu->Test->Options.Expect == ExpectAmdv ? ZPP_FEATURE_AMDV : ZPP_FEATURE_VTX;
-    Leaf = ZppCpuid(ZPP_CPUID_VERSION_LEAF, 0);
-    ZppExpect(Cpu, "version", ZPP_VERSION, Leaf.Rax);
-    ZppExpect(Cpu, "features", Vendor, Leaf.Rbx & (ZPP_FEATURE_VTX | ZPP_FEATURE_AMDV));
-    ZppExpect(Cpu, "this CPU's index", Cpu->Cpu, Leaf.Rcx);
-    ZppExpect(Cpu, "virtualized CPUs", Cpu->Test->CpuCount, Leaf.Rdx);
+  Vendor = Cpu->Test->Options.Expect == ExpectAmdv ? ZPP_FEATURE_AMDV : ZPP_FEATURE_VTX;
+  Leaf   = ZppCpuid (ZPP_CPUID_VERSION_LEAF, 0);
+  ZppExpect (Cpu, "version", ZPP_VERSION, Leaf.Rax);
+  ZppExpect (Cpu, "features", Vendor, Leaf.Rbx & (ZPP_FEATURE_VTX | ZPP_FEATURE_AMDV));
+  ZppExpect (Cpu, "this CPU's index", Cpu->Cpu, Leaf.Rcx);
+  ZppExpect (Cpu, "virtualized CPUs", Cpu->Test->CpuCount, Leaf.Rdx);
 }
 
 STATIC
-VOID VirtualizationIsHidden(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+VirtualizationIsHidden (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    ZppExpect(Cpu, "VMX and SMX", 0, ZppCpuid(1, 0).Rcx & (CPUID_1_ECX_VMX | CPUID_1_ECX_SMX));
-    ZppExpect(Cpu, "SVM", 0, ZppCpuid(0x80000001, 0).Rcx & CPUID_80000001_ECX_SVM);
+  ZppExpect (Cpu, "VMX and SMX", 0, ZppCpuid (1, 0).Rcx & (CPUID_1_ECX_VMX | CPUID_1_ECX_SMX));
+  ZppExpect (Cpu, "SVM", 0, ZppCpuid (0x80000001, 0).Rcx & CPUID_80000001_ECX_SVM);
 }
 
 STATIC
-VOID LeafIsEaxOnly(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+LeafIsEaxOnly (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    ZPP_CPUID Plain;
-    ZPP_CPUID Dirty;
+  ZPP_CPUID  Plain;
+  ZPP_CPUID  Dirty;
 
-    Plain = ZppCpuid(1, 0);
-    Dirty = ZppCpuid(0xdeadbeef00000001ull, 0xdeadbeef00000000ull);
-    ZppExpect(Cpu, "RAX with a dirty upper half", Plain.Rax, Dirty.Rax);
-    ZppExpect(Cpu, "RCX with a dirty upper half", Plain.Rcx, Dirty.Rcx);
-    ZppExpect(Cpu, "RDX with a dirty upper half", Plain.Rdx, Dirty.Rdx);
-    ZppExpect(Cpu, "upper halves", 0, (Plain.Rax | Plain.Rbx | Plain.Rcx | Plain.Rdx) >> 32);
+  Plain = ZppCpuid (1, 0);
+  Dirty = ZppCpuid (0xdeadbeef00000001ull, 0xdeadbeef00000000ull);
+  ZppExpect (Cpu, "RAX with a dirty upper half", Plain.Rax, Dirty.Rax);
+  ZppExpect (Cpu, "RCX with a dirty upper half", Plain.Rcx, Dirty.Rcx);
+  ZppExpect (Cpu, "RDX with a dirty upper half", Plain.Rdx, Dirty.Rdx);
+  ZppExpect (Cpu, "upper halves", 0, (Plain.Rax | Plain.Rbx | Plain.Rcx | Plain.Rdx) >> 32);
 }
 
 STATIC
-VOID ApicIdIsThisCpus(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+ApicIdIsThisCpus (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    ZppExpect(Cpu, "initial APIC ID", ZppApicId() & 0xff, ZppCpuid(1, 0).Rbx >> 24);
+  ZppExpect (Cpu, "initial APIC ID", ZppApicId () & 0xff, ZppCpuid (1, 0).Rbx >> 24);
 }
 
 STATIC
-VOID OsxsaveMirrorsCr4(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+OsxsaveMirrorsCr4 (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    UINT64 Cr4;
+  UINT64  Cr4;
 
-    if ((ZppCpuid(1, 0).Rcx & CPUID_1_ECX_XSAVE) == 0) {
-        ZppSkip(Cpu);
-        return;
-    }
+  if ((ZppCpuid (1, 0).Rcx & CPUID_1_ECX_XSAVE) == 0) {
+    ZppSkip (Cpu);
+    return;
+  }
 
-    Cr4 = AsmReadCr4();
-    AsmWriteCr4(Cr4 | CR4_OSXSAVE);
-    ZppExpect(Cpu, "OSXSAVE set", CPUID_1_ECX_OSXSAVE, ZppCpuid(1, 0).Rcx & CPUID_1_ECX_OSXSAVE);
-    AsmWriteCr4(Cr4 & ~(UINT64)CR4_OSXSAVE);
-    ZppExpect(Cpu, "OSXSAVE clear", 0, ZppCpuid(1, 0).Rcx & CPUID_1_ECX_OSXSAVE);
-    AsmWriteCr4(Cr4);
+  Cr4 = AsmReadCr4 ();
+  AsmWriteCr4 (Cr4 | CR4_OSXSAVE);
+  ZppExpect (Cpu, "OSXSAVE set", CPUID_1_ECX_OSXSAVE, ZppCpuid (1, 0).Rcx & CPUID_1_ECX_OSXSAVE);
+  AsmWriteCr4 (Cr4 & ~(UINT64)CR4_OSXSAVE);
+  ZppExpect (Cpu, "OSXSAVE clear", 0, ZppCpuid (1, 0).Rcx & CPUID_1_ECX_OSXSAVE);
+  AsmWriteCr4 (Cr4);
 }
 
 STATIC
-VOID SyscallOutside64BitMode(IN OUT ZPP_TEST_CPU *Cpu)
+VOID
+SyscallOutside64BitMode (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
 {
-    UINT32 In64BitMode;
+  UINT64  In64BitMode;
 
-    // Intel's CPUs do not show it there, AMD's do.
-    In64BitMode = (UINT32)ZppCpuid(0x80000001, 0).Rdx & CPUID_80000001_EDX_SYSCALL;
-    ZppExpect(Cpu, "CPUID.80000001H:EDX[11] in 32-bit code",
-              ZppCpuid(0, 0).Rbx == SIGNATURE_32('G', 'e', 'n', 'u') ? 0 : In64BitMode,
-              ZppCpuidEdxIn32BitCode(Cpu, 0x80000001) & CPUID_80000001_EDX_SYSCALL);
-    ZppExpect(Cpu, "in 64-bit code", In64BitMode,
-              (UINT32)ZppCpuid(0x80000001, 0).Rdx & CPUID_80000001_EDX_SYSCALL);
+  // Intel's CPUs do not show it there, AMD's do.
+  In64BitMode = ZppCpuid (0x80000001, 0).Rdx & CPUID_80000001_EDX_SYSCALL;
+  ZppExpect (
+    Cpu,
+    "CPUID.80000001H:EDX[11] in 32-bit code",
+    ZppCpuid (0, 0).Rbx == SIGNATURE_32 ('G', 'e', 'n', 'u') ? 0 : In64BitMode,
+    ZppCpuidEdxIn32BitCode (Cpu, 0x80000001) & CPUID_80000001_EDX_SYSCALL
+    );
+  ZppExpect (Cpu, "in 64-bit code", In64BitMode, ZppCpuid (0x80000001, 0).Rdx & CPUID_80000001_EDX_SYSCALL);
 }
 
-CONST ZPP_CHECK gZppIdentityChecks[] = {
-    {"CPUID shows zpp's signature", CheckZpp, SignatureIsPresent},
-    {"CPUID does not show zpp's signature", CheckBare, SignatureIsAbsent},
-    {NULL}};
+CONST ZPP_CHECK  gZppIdentityChecks[] = {
+  { "CPUID shows zpp's signature",         CheckZpp,  SignatureIsPresent },
+  { "CPUID does not show zpp's signature", CheckBare, SignatureIsAbsent  },
+  { NULL }
+};
 
-CONST ZPP_CHECK gZppCpuidChecks[] = {
-    {"CPUID version leaf", CheckZpp, VersionLeaf},
-    {"CPUID hides VMX, SMX and SVM", CheckZpp, VirtualizationIsHidden},
-    {"CPUID uses EAX only and returns 32-bit values", CheckAlways, LeafIsEaxOnly},
-    {"CPUID initial APIC ID", CheckAlways, ApicIdIsThisCpus},
-    {"CPUID OSXSAVE mirrors CR4", CheckAlways, OsxsaveMirrorsCr4},
-    {"CPUID SYSCALL outside 64-bit mode", CheckAlways, SyscallOutside64BitMode},
-    {NULL}};
+CONST ZPP_CHECK  gZppCpuidChecks[] = {
+  { "CPUID version leaf",                            CheckZpp,    VersionLeaf            },
+  { "CPUID hides VMX, SMX and SVM",                  CheckZpp,    VirtualizationIsHidden },
+  { "CPUID uses EAX only and returns 32-bit values", CheckAlways, LeafIsEaxOnly          },
+  { "CPUID initial APIC ID",                         CheckAlways, ApicIdIsThisCpus       },
+  { "CPUID OSXSAVE mirrors CR4",                     CheckAlways, OsxsaveMirrorsCr4      },
+  { "CPUID SYSCALL outside 64-bit mode",             CheckAlways, SyscallOutside64BitMode },
+  { NULL }
+};

@@ -12,8 +12,9 @@ FAULTS_RESUME_RSP   EQU 8
 FAULTS_VECTOR       EQU 16
 FAULTS_ERROR_CODE   EQU 24
 FAULTS_RIP          EQU 32
-FAULTS_EOI          EQU 40
-FAULTS_COUNT        EQU 48
+FAULTS_RFLAGS       EQU 40
+FAULTS_EOI          EQU 48
+FAULTS_COUNT        EQU 56
 
 IDT_SIZE            EQU 4096
 VECTOR_NONE         EQU 0xff
@@ -65,6 +66,8 @@ entry:
     mov     [rdx + FAULTS_ERROR_CODE], rcx
     mov     rcx, [rsp + FRAME_RIP]
     mov     [rdx + FAULTS_RIP], rcx
+    mov     rcx, [rsp + FRAME_RFLAGS]
+    mov     [rdx + FAULTS_RFLAGS], rcx
 
     cmp     eax, 32
     jae     interrupt

@@ -15,7 +15,9 @@
   @retval EFI_OUT_OF_RESOURCES  There is not enough memory.
 **/
 EFI_STATUS
-ZppPrepareModes(IN OUT ZPP_TEST *Test);
+ZppPrepareModes (
+  IN OUT ZPP_TEST  *Test
+  );
 
 /**
   Executes CPUID in 32-bit code.
@@ -26,7 +28,10 @@ ZppPrepareModes(IN OUT ZPP_TEST *Test);
   @return EDX.
 **/
 UINT32
-ZppCpuidEdxIn32BitCode(IN CONST ZPP_TEST_CPU *Cpu, IN UINT32 Leaf);
+ZppCpuidEdxIn32BitCode (
+  IN CONST ZPP_TEST_CPU  *Cpu,
+  IN UINT32              Leaf
+  );
 
 /**
   Calls a function at CPL 3.
@@ -37,6 +42,9 @@ ZppCpuidEdxIn32BitCode(IN CONST ZPP_TEST_CPU *Cpu, IN UINT32 Leaf);
   @return The vector of the fault, or VECTOR_NONE if the function has returned.
 **/
 UINT64
-ZppUserCall(IN OUT ZPP_TEST_CPU *Cpu, IN ZPP_GUARDED Function);
+ZppUserCall (
+  IN OUT ZPP_TEST_CPU  *Cpu,
+  IN     ZPP_GUARDED   Function
+  );
 
 #endif
