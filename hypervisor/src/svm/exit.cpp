@@ -4,7 +4,6 @@
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
-#include "svm/consistency.hpp"
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
@@ -133,8 +132,6 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     if (static_cast<std::int32_t>(vmcb.exit_code) == exit_invalid) {
         if (!state_of(vcpu).entered)
             return false;
-        if (make_consistent(vmcb, shared.efer_allowed))
-            return true;
         if (!refuses_reserved_cr4(vcpu, vmcb))
             crash_on_exit("VMRUN refused the VMCB", registers);
         guest.inject(x86::Event::exception(x86::vector_general_protection));

@@ -17,8 +17,8 @@ namespace {
 // Whether the guest only has to continue after the instruction.
 bool is_plain(const Vcpu& vcpu, const Vmcb& vmcb)
 {
-    return !has(vmcb.rflags, acts_after_instruction) && vmcb.interrupt_state == 0 && !vcpu.nmi_pending &&
-           !startup::waits(vcpu);
+    return !has(vmcb.rflags, acts_after_instruction) && vmcb.interrupt_state == 0 &&
+           !vcpu.nmi_pending && !startup::waits(vcpu);
 }
 
 // Returns false if RIP may have to wrap.

@@ -27,10 +27,7 @@ public:
     u64 rip() const { return vmcs::read(FieldNatural::guest_rip); }
     void set_rip(u64 value) { vmcs::write(FieldNatural::guest_rip, value); }
     x86::Rflags rflags() const { return x86::Rflags{vmcs::read(FieldNatural::guest_rflags)}; }
-    void set_rflags(x86::Rflags value)
-    {
-        vmcs::write(FieldNatural::guest_rflags, raw(value));
-    }
+    void set_rflags(x86::Rflags value) { vmcs::write(FieldNatural::guest_rflags, raw(value)); }
     x86::DebugCtl debug_control() const
     {
         return x86::DebugCtl{vmcs::read(Field64::guest_debug_control)};

@@ -4,8 +4,6 @@
 #include "Checks.h"
 #include "Primitives.h"
 
-#include <zpp/hypercall.h>
-
 #define CR0_PE          BIT0
 #define CR0_MP          BIT1
 #define CR0_EM          BIT2
@@ -177,48 +175,6 @@ Cr3AndCr8 (
   ZppExpect (Cpu, "CR8", 5, Value);
 }
 
-/**
-  MOV to DR7.
-
-  @param[in,out] Argument  The value.
-**/
-STATIC
-VOID
-EFIAPI
-DoWriteDr7 (
-  IN OUT VOID  *Argument
-  )
-{
-  __asm__ volatile ("movq %0, %%dr7" : : "r" (*(UINT64 *)Argument));
-}
-
-STATIC
-VOID
-ReservedValues (
-  IN OUT ZPP_TEST_CPU  *Cpu
-  )
-{
-  UINT64  Cr0;
-  UINT64  Dr7;
-
-  // #GP on a CPU. QEMU's TCG takes them, but VMRUN refuses them there, too.
-  Cr0 = AsmReadCr0 ();
-  if (ZppWriteCr0 (Cpu, (Cr0 | CR0_NW) & ~(UINT64)CR0_CD) == VECTOR_NONE) {
-    ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
-    AsmWriteCr0 (Cr0);
-  }
-
-  ZppExpect (Cpu, "CR0 afterwards", Cr0, AsmReadCr0 ());
-
-  Dr7 = LShiftU64 (1, 32) | BIT10;
-  if (ZppGuardedCall (Cpu->Faults, DoWriteDr7, &Dr7) == VECTOR_NONE) {
-    ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
-  }
-
-  AsmWriteDr7 (BIT10);
-  ZppExpect (Cpu, "DR7 afterwards", BIT10, AsmReadDr7 ());
-}
-
 CONST ZPP_CHECK  gZppControlChecks[] = {
   { "CR0 bits read as written",             CheckAlways, Cr0Toggles   },
   { "CR0 faults as on hardware",            CheckVtx,    Cr0Faults    },
@@ -227,6 +183,5 @@ CONST ZPP_CHECK  gZppControlChecks[] = {
   { "CR4 faults as on hardware",            CheckVtx,    Cr4Faults    },
   { "CR4.VMXE reads 0 and writes give #GP", CheckZpp,    Cr4HidesVmx  },
   { "CR3 and CR8 read as written",          CheckAlways, Cr3AndCr8    },
-  { "reserved values do not stop the CPU",  CheckAlways, ReservedValues },
   { NULL }
 };
