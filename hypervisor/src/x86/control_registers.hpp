@@ -48,8 +48,15 @@ enum class Efer : u64 {
 };
 
 enum class Rflags : u64 {
+    cf = bit(0),
     always_set = bit(1),
+    pf = bit(2),
+    af = bit(4),
+    zf = bit(6),
+    sf = bit(7),
     tf = bit(8),
+    df = bit(10),
+    of = bit(11),
     rf = bit(16),
     at_reset = always_set,
 };
