@@ -2,10 +2,10 @@
 // IA32_APIC_BASE.
 #pragma once
 #include "apic/access.hpp"
-#include "core/crash.hpp"
 #include "emulate/guest_state.hpp"
 #include "emulate/vm_exit.hpp"
 #include "guest/code.hpp"
+#include "guest/store.hpp"
 
 namespace zpp {
 
@@ -23,21 +23,26 @@ inline bool is_xapic_store(const VmExit& exit)
     return exit.write && exit.address - apic_access::page() < page_size;
 }
 
+// Executes a store to the page. The manuals leave all but aligned 32-bit stores undefined (SDM
+// Vol. 3A, 11.4.1; APM Vol. 2, 16.3.2): shorter ones change their bytes of the register, the bytes
+// 4 to 15 after a register take nothing. Returns whether the instruction has ended.
+[[nodiscard]] bool store_to_xapic(Vcpu& vcpu, u32 offset, const AnyStore& store,
+                                  GuestRegisters& registers, u64& rsp, x86::Rflags& flags);
+
+// A write that is not a known store, such as one of the guest's page walk, gives #GP.
 template <class G> Outcome emulate_xapic_store(G& guest, VmExit& exit)
 {
-    const auto offset = static_cast<u32>(exit.address.offset_in_page());
     const GuestCode code = guest.code_at_rip();
-    const auto store = decode_store(code.bytes, code.count, guest.code_size());
+    const auto store = decode_any_store(code.bytes, code.count, guest.code_size());
     if (!store)
-        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
-    u64& source = guest.register_of(store->source);
-    const u32 old = store->exchange ? apic_access::read(offset) : 0;
-    write_xapic(guest.vcpu, offset,
-                store->from_register ? static_cast<u32>(source) : store->immediate);
-    if (store->exchange)
-        source = old;
+        return Outcome::general_protection;
+    constexpr unsigned rsp = 4;
+    x86::Rflags flags = guest.rflags();
+    const bool ends = store_to_xapic(guest.vcpu, static_cast<u32>(exit.address.offset_in_page()),
+                                     *store, guest.registers, guest.register_of(rsp), flags);
+    guest.set_rflags(flags);
     exit.instruction_length = store->length;
-    return Outcome::advance;
+    return ends ? Outcome::advance : Outcome::retry;
 }
 
 } // namespace zpp

@@ -108,6 +108,17 @@ unsigned decode_length(const u8* bytes, unsigned count, CodeSize size)
     return reader.ok() ? reader.position() : 0;
 }
 
+bool is_privileged_svm(const u8* bytes, unsigned count, CodeSize size)
+{
+    constexpr u8 vmrun = 0xd8, vmmcall = 0xd9, invlpga = 0xdf;
+    Reader reader(bytes, count);
+    const Prefixes prefixes = read_prefixes(reader, size);
+    if (reader.next() != 0x0f || reader.next() != 0x01)
+        return false;
+    const u8 modrm = reader.next();
+    return reader.ok() && !prefixes.lock && modrm >= vmrun && modrm <= invlpga && modrm != vmmcall;
+}
+
 bool is_mov_to_cr4(const u8* bytes, unsigned count, CodeSize size)
 {
     Reader reader(bytes, count);

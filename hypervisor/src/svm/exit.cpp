@@ -5,6 +5,7 @@
 #include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
 #include "svm/events.hpp"
+#include "svm/exception.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/operation.hpp"
@@ -35,6 +36,7 @@ Reason reason_of(const Vmcb& vmcb)
     case ExitCode::stgi:
     case ExitCode::clgi:
     case ExitCode::skinit: return Reason::hidden_instruction;
+    case ExitCode::general_protection: return Reason::general_protection;
     case ExitCode::shutdown: return Reason::triple_fault;
     default: return Reason::unexpected;
     }
@@ -54,6 +56,7 @@ VmExit decode(Guest& guest)
         exit.address = {vmcb.exit_info_2};
         exit.write = (vmcb.exit_info_1 & fault_write) != 0;
         break;
+    case Reason::general_protection: exit.value = vmcb.exit_info_1; break;
     default: break;
     }
     return exit;
@@ -74,6 +77,7 @@ Outcome dispatch(Guest& guest, VmExit& exit)
         open_window();
         return Outcome::retry;
     case Reason::iret: on_iret(guest); return Outcome::retry;
+    case Reason::general_protection: return on_general_protection(guest, exit);
     default: return handle_exit(guest, exit);
     }
 }

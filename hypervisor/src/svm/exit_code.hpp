@@ -6,6 +6,7 @@ namespace zpp::svm {
 
 // Those that zpp handles.
 enum class ExitCode : u64 {
+    general_protection = 0x4d, // EXCP13
     nmi = 0x61,
     smi = 0x62,
     init = 0x63,

@@ -49,7 +49,13 @@ public:
         inject(x86::Event::exception(x86::vector_debug));
     }
 
-    void inject(x86::Event event) { vmcb.event_injection = event.value; } // error code 0
+    // A fault pushes RFLAGS.RF = 1 (APM Vol. 2, 3.1.6).
+    void inject(x86::Event event, u32 error_code = 0)
+    {
+        if (event.is_exception() && event.vector() != x86::vector_debug)
+            vmcb.rflags |= x86::Rflags::rf;
+        vmcb.event_injection = event.value | u64{error_code} << 32;
+    }
 
     // SVM does not report the end of the guest's NMI handler, so its IRET is intercepted. The NMI
     // window is a virtual interrupt, intercepted when the guest could take it.

@@ -12,6 +12,7 @@
 #include "svm/operation.hpp"
 #include "svm/shared.hpp"
 #include "x86/control_registers.hpp"
+#include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
@@ -128,6 +129,7 @@ void write_controls(Vmcb& vmcb)
     // the guest to SMM and back by itself (AMD APM Vol. 2, 15.13.3 and 15.22). Without the lock the
     // SMI stays pending, the host takes it, and the save state map shows the host's registers.
     // QEMU's TCG knows no lock, and without the intercept it runs SMM with the guest's intercepts.
+    vmcb.intercept_exceptions = 1u << x86::vector_general_protection; // exception.cpp
     vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::smi |
                               InterceptVector3::init | InterceptVector3::cpuid |
                               InterceptVector3::invd | InterceptVector3::invlpga |
