@@ -23,6 +23,7 @@ STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   gZppXcr0Checks,
   gZppInstructionChecks,
   gZppTrapChecks,
+  gZppResumeChecks,
   gZppMemoryChecks,
 };
 
