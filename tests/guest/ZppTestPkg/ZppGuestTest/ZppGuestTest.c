@@ -24,6 +24,7 @@ STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   gZppInstructionChecks,
   gZppTrapChecks,
   gZppResumeChecks,
+  gZppXapicChecks,
   gZppMemoryChecks,
 };
 
