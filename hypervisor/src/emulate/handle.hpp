@@ -108,6 +108,9 @@ template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, c
 {
     switch (exit.reason) {
     case VmExit::Reason::cpuid:
+        // The intercept comes before CPUID faulting (SDM Vol. 3B, 2.2; APM Vol. 2, 3.2.10).
+        if (guest.vcpu.cpuid_faults && guest.cpl() != 0)
+            return Outcome::general_protection;
         emulate_cpuid(guest.registers, {guest.cr4(), guest.cpuid_shows_syscall()});
         return Outcome::advance;
     case VmExit::Reason::rdmsr: return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);

@@ -12,6 +12,7 @@ enum class Msr : u32 {
     ia32_bios_updt_trig = 0x79, // microcode update
     ia32_smm_monitor_ctl = 0x9b,
     ia32_mtrrcap = 0xfe,
+    misc_features_enables = 0x140,
     ia32_sysenter_cs = 0x174,
     ia32_sysenter_esp = 0x175,
     ia32_sysenter_eip = 0x176,
@@ -39,6 +40,7 @@ enum class Msr : u32 {
     ia32_interrupt_ssp_table_addr = 0x6a8,
     ia32_x2apic_icr = 0x830,
     ia32_efer = 0xc0000080,
+    hwcr = 0xc0010015,
     patch_loader = 0xc0010020, // microcode update
     vm_cr = 0xc0010114,
     vm_hsave_pa = 0xc0010117,
@@ -67,6 +69,14 @@ enum class FeatureControl : u64 {
     senter = bits(15, 8),
 };
 
+enum class MiscFeaturesEnables : u64 {
+    cpuid_fault = bit(0),
+};
+
+enum class Hwcr : u64 {
+    cpuid_user_dis = bit(35),
+};
+
 enum class DebugCtl : u64 {
     lbr = bit(0),
     btf = bit(1),
@@ -91,7 +101,9 @@ constexpr u64 pat_at_power_on = 0x0007040600070406;
 
 } // namespace x86
 
-template <OneOf<x86::ApicBase, x86::FeatureControl, x86::DebugCtl, x86::VmCr> T>
+template <OneOf<x86::ApicBase, x86::FeatureControl, x86::MiscFeaturesEnables, x86::Hwcr,
+                x86::DebugCtl, x86::VmCr>
+              T>
 inline constexpr bool is_register<T> = true;
 
 static_assert(raw(x86::ApicBase::base) == 0x000ffffffffff000);
