@@ -4,6 +4,7 @@
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
 #include "vmx/shared.hpp"
+#include "vmx/vcpu_state.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -26,6 +27,8 @@ bool guest_memory::depends_on(x86::Msr msr)
 {
     return test::fake_core.follows_mtrrs && Mtrrs::is_mtrr(msr, test::fake_core.variable_mtrrs);
 }
+unsigned guest_memory::shown_bits() { return test::fake_core.shown_bits; }
+bool guest_memory::reaches(Gpa address) { return address.value >> 48 == 0; }
 void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 
 // A test that reaches one of these throws what the core would report.
@@ -34,6 +37,11 @@ void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{w
 
 constinit svm::Shared svm::shared{};
 constinit vmx::Shared vmx::shared{};
+
+void vmx::follow_cpuid_faulting(Vcpu& vcpu, x86::MiscFeaturesEnables enables)
+{
+    vcpu.cpuid_faults = has(enables, x86::MiscFeaturesEnables::cpuid_fault);
+}
 x86::Cr0 vmx::real_cr0(x86::Cr0 value) { return value; }
 
 namespace test {

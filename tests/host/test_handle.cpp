@@ -227,6 +227,31 @@ TEST_CASE("handle_exit: CPUID answers for the guest's mode")
     }
 }
 
+TEST_CASE("handle_exit: an address that nested paging does not reach has no memory")
+{
+    Machine machine;
+    VmExit exit{.reason = Reason::nested_paging, .code = 48};
+    exit.address = {u64{1} << 48};
+    CHECK(handle_exit(machine.guest, exit) == Outcome::general_protection);
+    exit.address = {(u64{1} << 48) - 1};
+    CHECK_THROWS_AS((void)handle_exit(machine.guest, exit), Crash);
+}
+
+TEST_CASE("handle_exit: CPUID faulting gives #GP above CPL 0")
+{
+    for (const bool faults : {false, true})
+        for (const unsigned cpl : {0u, 1u, 3u}) {
+            Machine machine;
+            machine.vcpu->cpuid_faults = faults;
+            machine.guest.cpl_ = cpl;
+            machine.registers.rbx = 0x1234;
+            const bool refused = faults && cpl != 0;
+            CHECK(handle_exit(machine.guest, {.reason = Reason::cpuid, .code = 0}) ==
+                  (refused ? Outcome::general_protection : Outcome::advance));
+            CHECK((machine.registers.rbx == 0x1234) == refused);
+        }
+}
+
 TEST_CASE("handle_exit: MSRs by the table")
 {
     Machine machine;

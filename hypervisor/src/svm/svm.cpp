@@ -52,6 +52,21 @@ Result check_this_cpu()
 Efer read_efer() { return x86::rdmsr<Efer>(); }
 bool write_efer(Efer value) { return x86::safe_wrmsr(Msr::ia32_efer, raw(value)); }
 
+unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
+
+// Without the C-bit and the bits that memory encryption takes, if the firmware has enabled it.
+unsigned usable_address_bits()
+{
+    constexpr u32 leaf_encryption = 0x8000001f;
+    constexpr u32 encryption_eax_sme = 1u << 0;
+    const unsigned bits = physical_address_bits();
+    if (x86::cpuid(0x80000000).eax < leaf_encryption ||
+        (x86::cpuid(leaf_encryption).eax & encryption_eax_sme) == 0 ||
+        !has(x86::SysCfg{x86::rdmsr_or_zero(Msr::syscfg)}, x86::SysCfg::mem_encryption_mod_en))
+        return bits;
+    return npt::encrypted_width(bits, x86::cpuid(leaf_encryption).ebx);
+}
+
 // SMEP and SMAP cost nothing: the core has no user pages.
 x86::Cr4 host_cr4()
 {
@@ -107,11 +122,10 @@ Result prepare()
 
     constexpr u32 leaf80000001_edx_page1gb = 1u << 26;
     guest_memory::protect(apic_access::page());
-    result = guest_memory::build(
-        npt::format(x86::cpuid(0x80000008).eax & 0xff,
-                    (x86::cpuid(0x80000001).edx & leaf80000001_edx_page1gb) != 0,
-                    has(x86::read_cr4(), x86::Cr4::la57) ? 5 : 4),
-        guest_memory::Types::by_cpu);
+    const auto format = npt::format(physical_address_bits(), usable_address_bits(),
+                                    (x86::cpuid(0x80000001).edx & leaf80000001_edx_page1gb) != 0,
+                                    has(x86::read_cr4(), x86::Cr4::la57) ? 5 : 4);
+    result = guest_memory::build(format, guest_memory::Types::by_cpu, format.address_bits);
     if (!result.ok())
         return result;
     shared.nested_cr3 = guest_memory::root();
@@ -156,6 +170,7 @@ Result launch(Vcpu& vcpu)
     const Hpa guest = machine.physical_of(&vmcb);
     const Hpa host = machine.physical_of(host_vmcb(vcpu));
     write_controls(vmcb);
+    follow_cpuid_faulting(vcpu, x86::Hwcr{x86::rdmsr_or_zero(Msr::hwcr)});
     write_guest_state(vmcb, vcpu.call->os);
     enter_svm_operation(vcpu);
     clgi();

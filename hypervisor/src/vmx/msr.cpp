@@ -1,4 +1,5 @@
 #include "vmx/msr.hpp"
+#include "vmx/vcpu_state.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -19,10 +20,26 @@ Outcome read_feature_control(Msr index, u64& value)
     return Outcome::advance;
 }
 
-// Microcode updates are ignored: they are not safe under a running host.
+Outcome write_misc_features_enables(Msr index, u64 value)
+{
+    const Outcome outcome = pass_wrmsr(index, value);
+    if (outcome == Outcome::advance)
+        follow_cpuid_faulting(current_vcpu(), x86::MiscFeaturesEnables{value});
+    return outcome;
+}
+
+// Microcode updates are ignored: they are not safe under a running host. The registers of protected
+// memory ranges and of memory encryption are as if the firmware had locked them.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
+    {Msr::misc_features_enables, Msr::misc_features_enables, nullptr, write_misc_features_enables},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
+    {Msr::prmrr_phys_base, Msr::prmrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::prmrr_valid_config, Msr::prmrr_valid_config, nullptr, refuse_wrmsr},
+    {Msr::prmrr_base_0, Msr::prmrr_base_0, nullptr, refuse_wrmsr},
+    {Msr::uncore_prmrr_phys_base, Msr::uncore_prmrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::ia32_tme_activate, Msr::ia32_tme_exclude_base, nullptr, refuse_wrmsr},
+    {Msr::ia32_seamrr_phys_base, Msr::ia32_seamrr_phys_mask, nullptr, refuse_wrmsr},
     {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
     {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},
 };

@@ -16,6 +16,7 @@
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
+#include "x86/safe.hpp"
 #include "x86/segments.hpp"
 #include "zpp/hypercall.h"
 
@@ -58,6 +59,18 @@ void flush_nested_tlb()
         crash("INVEPT failed", shared.eptp);
 }
 
+extern "C" {
+void zpp_vmx_exit();
+void zpp_vmx_general_exit();
+}
+
+void follow_cpuid_faulting(Vcpu& vcpu, x86::MiscFeaturesEnables enables)
+{
+    vcpu.cpuid_faults = has(enables, x86::MiscFeaturesEnables::cpuid_fault);
+    vmcs::write(FieldNatural::host_rip,
+                reinterpret_cast<u64>(vcpu.cpuid_faults ? &zpp_vmx_general_exit : &zpp_vmx_exit));
+}
+
 void on_failed_access(u32 field)
 {
     Vcpu& vcpu = current_vcpu();
@@ -75,6 +88,14 @@ constexpr u32 leaf1_ecx_xsave = 1u << 26;
 bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
 
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
+
+unsigned memory_key_bits()
+{
+    constexpr u32 leaf7_ecx_tme = 1u << 13;
+    if (x86::cpuid(0).eax < 7 || (x86::cpuid(7).ecx & leaf7_ecx_tme) == 0)
+        return 0;
+    return ept::key_bits(x86::rdmsr_or_zero(x86::Msr::ia32_tme_activate));
+}
 
 void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool write)
 {
@@ -96,9 +117,13 @@ Result prepare()
     Result result = shared.capabilities.read(x86::rdmsr);
     if (!result.ok())
         return result;
-    const auto format = ept::format(physical_address_bits(), shared.capabilities.ept_1g_pages,
-                                    shared.capabilities.ept_5_levels);
-    result = guest_memory::build(format, guest_memory::Types::from_mtrrs);
+    const unsigned key_bits = memory_key_bits();
+    const auto format =
+        ept::format(physical_address_bits(), key_bits, shared.capabilities.ept_1g_pages,
+                    shared.capabilities.ept_5_levels);
+    // The guest, which reads IA32_TME_ACTIVATE, subtracts the key bits itself.
+    result = guest_memory::build(format, guest_memory::Types::from_mtrrs,
+                                 format.address_bits + key_bits);
     if (!result.ok())
         return result;
     shared.eptp = ept::pointer(guest_memory::root(), format.levels);
@@ -158,8 +183,6 @@ x86::Cr4 host_cr4()
     return real_cr4(value);
 }
 
-extern "C" void zpp_vmx_exit();
-
 void write_host_state(Vcpu& vcpu)
 {
     vmcs::write(FieldNatural::host_cr0, real_cr0(x86::Cr0::pe | x86::Cr0::mp | x86::Cr0::et |
@@ -184,7 +207,8 @@ void write_host_state(Vcpu& vcpu)
     vmcs::write(FieldNatural::host_sysenter_esp, 0);
     vmcs::write(FieldNatural::host_sysenter_eip, 0);
     vmcs::write(FieldNatural::host_rsp, vcpu.stack_top());
-    vmcs::write(FieldNatural::host_rip, reinterpret_cast<u64>(&zpp_vmx_exit));
+    follow_cpuid_faulting(
+        vcpu, x86::MiscFeaturesEnables{x86::rdmsr_or_zero(x86::Msr::misc_features_enables)});
 }
 
 extern "C" void zpp_vmx_launch();
