@@ -2,6 +2,7 @@
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
 #include "fake_registers.hpp"
+#include "fake_vmcs.hpp"
 #include "svm/msr.hpp"
 #include "svm/shared.hpp"
 #include "svm/vcpu_state.hpp"
@@ -134,7 +135,7 @@ TEST_CASE("MSRs: CPUID faulting is noted when the CPU has taken the value")
     svm::shared.next_rip = true;
     CpuBlock cpu;
     FakeRegisters registers;
-    registers.msrs = {{0xc0010015, 0}, {0x140, 0}};
+    registers.msrs = {{0xc0010015, 0}};
     const auto write = [&](u32 msr, u64 value, MsrHandlers handlers) {
         Outcome outcome{};
         const Instruction instruction(msr, static_cast<u32>(value), value >> 32);
@@ -149,11 +150,25 @@ TEST_CASE("MSRs: CPUID faulting is noted when the CPU has taken the value")
     CHECK(write(0xc0010015, 1, svm::msr_handlers) == Outcome::advance);
     CHECK_FALSE(cpu.vcpu().cpuid_faults);
     CHECK(svm_state.fast_cpuid);
-    CHECK(write(0x140, 3, vmx::msr_handlers) == Outcome::advance);
-    CHECK(cpu.vcpu().cpuid_faults);
-    CHECK(write(0x140, 2, vmx::msr_handlers) == Outcome::advance);
-    CHECK_FALSE(cpu.vcpu().cpuid_faults);
     svm::shared.next_rip = false;
+}
+
+TEST_CASE("MSRs: CPUID faulting under VT-x takes the fast path out of the way")
+{
+    FakeVmcs vmcs;
+    vmcs.cpu.msrs[0x140] = 0;
+    const auto write = [&](u64 value) {
+        vmcs.block.run(
+            [&] { CHECK(Instruction(0x140, value).write(vmx::msr_handlers) == Outcome::advance); });
+        CHECK(vmcs.cpu.msrs[0x140] == value);
+        return vmcs[vmx::FieldNatural::host_rip];
+    };
+    const u64 fast = write(2);
+    CHECK_FALSE(vmcs.block.vcpu().cpuid_faults);
+    CHECK(write(3) != fast);
+    CHECK(vmcs.block.vcpu().cpuid_faults);
+    CHECK(write(0) == fast);
+    CHECK_FALSE(vmcs.block.vcpu().cpuid_faults);
 }
 
 TEST_CASE("MSRs: EFER under AMD-V: SVME stays set and hidden, LMA is the CPU's")

@@ -23,6 +23,8 @@ struct VmExit {
         smi,
         init,
         sipi,
+        exception,
+        monitor_trap, // VT-x, after one instruction of the guest
         triple_fault,
         unexpected,
     };

@@ -19,18 +19,20 @@ Outcome on_general_protection(Guest& guest, const VmExit& exit)
 {
     if (is_hidden_instruction(guest, exit))
         return Outcome::undefined_opcode;
-    const x86::Event event = x86::Event::exception(x86::vector_general_protection);
     const u64 delivered = guest.vmcb.exit_interrupt_info;
-    const x86::Event first{static_cast<u32>(delivered)};
-    const auto combined = x86::is_event(delivered) && first.is_exception()
-                              ? x86::nested(first.vector(), x86::vector_general_protection)
-                              : x86::Nested::itself;
-    switch (combined) {
-    case x86::Nested::itself: guest.inject(event, static_cast<u32>(exit.value)); break;
-    case x86::Nested::double_fault:
-        guest.inject(x86::Event::exception(x86::vector_double_fault));
+    const x86::Event fault = x86::Event::exception(x86::vector_general_protection, guest.cr0(),
+                                                   static_cast<u32>(exit.value));
+    if (!x86::is_event(delivered)) {
+        inject_fault(guest, x86::vector_general_protection);
+        guest.inject(fault);
+        return Outcome::retry;
+    }
+    switch (x86::meet({static_cast<u32>(delivered)}, fault)) {
+    case x86::Meeting::second: guest.inject(fault); break;
+    case x86::Meeting::double_fault:
+        guest.inject(x86::Event::exception(x86::vector_double_fault, guest.cr0()));
         break;
-    case x86::Nested::shutdown: on_triple_fault(guest);
+    case x86::Meeting::shutdown: on_triple_fault(guest);
     }
     return Outcome::retry;
 }

@@ -23,6 +23,7 @@ public:
     void set_rip(u64 value) { vmcb.rip = value; }
     x86::Rflags rflags() const { return vmcb.rflags; }
     void set_rflags(x86::Rflags value) { vmcb.rflags = value; }
+    x86::Cr0 cr0() const { return vmcb.cr0; }
     x86::Cr4 cr4() const { return vmcb.cr4; }
     static bool cpuid_shows_syscall() { return true; } // in every mode
     unsigned cpl() const { return vmcb.cpl; }
@@ -46,16 +47,10 @@ public:
     {
         vmcb.dr6 |= x86::Dr6::bs;
         vmcb.clean &= ~Clean::drx;
-        inject(x86::Event::exception(x86::vector_debug));
+        inject(x86::Event::exception(x86::vector_debug, vmcb.cr0));
     }
 
-    // A fault pushes RFLAGS.RF = 1 (APM Vol. 2, 3.1.6).
-    void inject(x86::Event event, u32 error_code = 0)
-    {
-        if (event.is_exception() && event.vector() != x86::vector_debug)
-            vmcb.rflags |= x86::Rflags::rf;
-        vmcb.event_injection = event.value | u64{error_code} << 32;
-    }
+    void inject(x86::Event event) { vmcb.event_injection = event.value | u64{event.code} << 32; }
 
     // SVM does not report the end of the guest's NMI handler, so its IRET is intercepted. The NMI
     // window is a virtual interrupt, intercepted when the guest could take it.

@@ -9,6 +9,8 @@ namespace x86 {
 enum class Cr0 : u64 {
     pe = bit(0),
     mp = bit(1),
+    em = bit(2),
+    ts = bit(3),
     et = bit(4),
     ne = bit(5),
     wp = bit(16),
@@ -25,11 +27,13 @@ enum class Cr4 : u64 {
     la57 = bit(12),
     vmxe = bit(13),
     smxe = bit(14),
+    pcide = bit(17),
     osxsave = bit(18),
     kl = bit(19),
     smep = bit(20),
     smap = bit(21),
     pke = bit(22),
+    cet = bit(23),
 };
 
 enum class Efer : u64 {
@@ -55,9 +59,12 @@ enum class Rflags : u64 {
     zf = bit(6),
     sf = bit(7),
     tf = bit(8),
+    if_ = bit(9),
     df = bit(10),
     of = bit(11),
+    nt = bit(14),
     rf = bit(16),
+    vm = bit(17),
     at_reset = always_set,
 };
 

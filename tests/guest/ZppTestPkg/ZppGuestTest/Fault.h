@@ -23,9 +23,9 @@ typedef struct {
   UINT64             Vector;        ///< The last vector; VECTOR_NONE if there was none.
   UINT64             ErrorCode;
   UINT64             Rip;           ///< RIP at the last one.
-  UINT64             Rflags;        ///< RFLAGS on its stack.
   UINT64             EndOfInterrupt; ///< Address of the local APIC's EOI register; 0 with x2APIC.
   UINT32             Count[256];    ///< The number of times each vector came.
+  UINT64             Rflags;        ///< RFLAGS as the last one pushed it.
   IA32_DESCRIPTOR    FirmwareIdt;
 } ZPP_FAULTS;
 
