@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from harness import AMDV, EPYC, HASWELL, RYZEN, VTX, Harness, Pc, qemu_pc
 
-from efi_image.emulator import Debug
+from efi_image.emulator import Debug, EmulatorKind
 
 EXPECTED = {"Intel VT-x": "vtx", "AMD-V": "amdv"}
 VERDICT = r"^ZPP-TEST: (PASS|FAIL.*)$"
@@ -20,7 +20,8 @@ def verdict(
 ) -> str:
     program: Path = harness.build_directory / "ZppGuestTest.efi"
     expected = EXPECTED[pc.vendor] if hypervisor else "bare"
-    cmdline = f"expect={expected} cpus={pc.cpus} {words}".strip()
+    breakpoints = int(pc.emulator is EmulatorKind.QEMU)  # Bochs repeats one without end
+    cmdline = f"expect={expected} cpus={pc.cpus} breakpoints={breakpoints} {words}".strip()
     image = harness.program_image(program, hypervisor=hypervisor, cmdline=cmdline)
     request = replace(harness.request(pc, image), expect=(VERDICT,), debug=Debug(extra=extra))
     serial = harness.boot(request, pc.emulator).serial

@@ -116,6 +116,7 @@ void FakeRegisters::move(unsigned opcode, unsigned number, greg_t& other)
         other = static_cast<greg_t>(debug.at(number));
         break;
     case to_control:
+        written_to_control.push_back(static_cast<u64>(other));
         control.at(number) = static_cast<u64>(other);
         break;
     case to_debug:

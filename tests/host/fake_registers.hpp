@@ -20,7 +20,8 @@ public:
 
     Msrs msrs;                              // an access of another ends the test program
     std::map<unsigned, u64> control, debug; // by number
-    std::vector<std::string> done;          // VMX and SVM instructions, and "wrmsr"
+    std::vector<u64> written_to_control;
+    std::vector<std::string> done; // VMX and SVM instructions, and "wrmsr"
 
 private:
     static void on_fault(int signal, siginfo_t* information, void* context);

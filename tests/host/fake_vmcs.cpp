@@ -38,6 +38,7 @@ bool invvpid(Invalidation, u16) { return ++current->flushes != 0; }
 void on_failed_access(u32) { FAIL("a VMCS field cannot be accessed"); }
 
 extern "C" void zpp_vmx_exit() {}
+extern "C" void zpp_vmx_general_exit() {}
 
 } // namespace vmx
 
@@ -85,8 +86,12 @@ FakeVmcs::FakeVmcs()
     REQUIRE(current == nullptr);
     current = this;
     cpu.msrs = {{0x1b, 0xfee00900}, // IA32_APIC_BASE of the BSP
-                {0x174, 0x10},      {0x175, 0xffff'8880'0000'1000}, {0x176, 0xffff'ffff'8100'0000},
-                {0x1d9, 0},         {0x277, 0x0007'0406'0007'0406}};
+                {0x140, 0},
+                {0x174, 0x10},
+                {0x175, 0xffff'8880'0000'1000},
+                {0x176, 0xffff'ffff'8100'0000},
+                {0x1d9, 0},
+                {0x277, 0x0007'0406'0007'0406}};
     cpu.control = {{0, 0x80050033}, {2, 0}, {3, 0x1000}, {4, 0x3406f0}};
     cpu.debug = {{0, 0}, {1, 0}, {2, 0}, {3, 0}, {6, 0xffff0ff0}, {7, 0x400}};
     use_msrs(capable_msrs());

@@ -4,10 +4,12 @@
 #include "emulate/cpuid.hpp"
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
+#include "fake_registers.hpp"
 #include <cstring>
 #include <doctest/doctest.h>
 #include <set>
 #include <string>
+#include <vector>
 
 namespace zpp::test {
 namespace {
@@ -15,6 +17,8 @@ namespace {
 constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
 constexpr u32 ospke = 1u << 4;
 constexpr u64 cr4_osxsave = bit(18), cr4_pke = bit(22);
+
+constexpr CpuidCaller in_64_bit_mode{.cr4 = {}, .shows_syscall = true};
 
 struct Case {
     const char* name;
@@ -45,12 +49,43 @@ TEST_CASE("CPUID: ECX of leaves")
     for (const Case& c : cases) {
         INFO(std::string(c.name));
         x86::CpuidResult result{0x11111111, 0x22222222, c.bare, 0x44444444};
-        change_cpuid_leaf(c.leaf, c.subleaf, x86::Cr4{c.cr4}, result);
+        change_cpuid_leaf(c.leaf, c.subleaf, {x86::Cr4{c.cr4}, true}, result);
         CHECK(result.ecx == c.seen);
         CHECK(result.eax == 0x11111111);
         CHECK(result.ebx == 0x22222222);
         CHECK(result.edx == 0x44444444);
     }
+}
+
+TEST_CASE("CPUID: SYSCALL is 0 outside 64-bit mode on CPUs that say so")
+{
+    for (const bool shown : {false, true}) {
+        x86::CpuidResult result{1, 2, 3, ~0u};
+        change_cpuid_leaf(0x80000001, 0, {.cr4 = {}, .shows_syscall = shown}, result);
+        CHECK(result.edx == (shown ? ~0u : ~(1u << 11)));
+        change_cpuid_leaf(0x80000001, 0, in_64_bit_mode, result = {1, 2, 3, 0});
+        CHECK(result.edx == 0); // a CPU without it
+    }
+}
+
+TEST_CASE("CPUID: AESKLE needs the guest's CR4.KL")
+{
+    x86::CpuidResult result{1, ~0u, 3, 4};
+    change_cpuid_leaf(0x19, 0, in_64_bit_mode, result);
+    CHECK(result.ebx == ~1u);
+    CHECK(result.edx == 4);
+}
+
+TEST_CASE("CPUID: with CR4.KL the CPU answers under CR4.KL, which ends with the answer")
+{
+    const x86::CpuidResult bare = x86::cpuid(0x19);
+    FakeRegisters registers;
+    registers.control[4] = 0x668;
+    x86::CpuidResult result{1, 2, 3, 4};
+    change_cpuid_leaf(0x19, 0, {.cr4 = x86::Cr4::kl, .shows_syscall = true}, result);
+    CHECK(result.eax == bare.eax);
+    CHECK(result.ebx == bare.ebx);
+    CHECK(registers.written_to_control == std::vector<u64>{0x668 | bit(19), 0x668});
 }
 
 TEST_CASE("CPUID: the leaves of SVM and of memory encryption are reserved without them")
@@ -59,7 +94,7 @@ TEST_CASE("CPUID: the leaves of SVM and of memory encryption are reserved withou
         CAPTURE(leaf);
         x86::CpuidResult result{1, 2, 3, 4};
         CHECK(is_changed_leaf(leaf));
-        change_cpuid_leaf(leaf, 0, {}, result);
+        change_cpuid_leaf(leaf, 0, in_64_bit_mode, result);
         CHECK((result.eax | result.ebx | result.ecx | result.edx) == 0);
     }
 }
@@ -76,7 +111,7 @@ TEST_CASE("CPUID: physical addresses have the bits that nested paging maps")
     for (const auto& c : cases) {
         fake_core.shown_bits = c.shown;
         x86::CpuidResult result{c.bare, 2, 3, 4};
-        change_cpuid_leaf(0x80000008, 0, {}, result);
+        change_cpuid_leaf(0x80000008, 0, in_64_bit_mode, result);
         CHECK(result.eax == c.seen);
         CHECK(result.ebx == 2);
     }
@@ -85,8 +120,9 @@ TEST_CASE("CPUID: physical addresses have the bits that nested paging maps")
 
 TEST_CASE("CPUID: which leaves differ from the bare CPU's")
 {
-    const std::set<u32> expected{1,          7,          0x40000000, 0x40000001, 0x80000001,
-                                 0x80000008, 0x8000000a, 0x8000001f, 0x80000023, 0x80000025};
+    const std::set<u32> expected{1,          7,          0x19,       0x40000000,
+                                 0x40000001, 0x80000001, 0x80000008, 0x8000000a,
+                                 0x8000001f, 0x80000023, 0x80000025};
     for (const u32 first : {0u, 0x40000000u, 0x7fffffc0u, 0x80000000u, 0xffffff00u})
         for (u32 leaf = first; leaf - first < 0x100; ++leaf)
             CHECK(is_changed_leaf(leaf) == expected.contains(leaf));
@@ -95,7 +131,7 @@ TEST_CASE("CPUID: which leaves differ from the bare CPU's")
 TEST_CASE("CPUID: the signature leaf")
 {
     x86::CpuidResult result{};
-    change_cpuid_leaf(0x40000000, 0, {}, result);
+    change_cpuid_leaf(0x40000000, 0, in_64_bit_mode, result);
     CHECK(result.eax == 0x40000001);
     char text[13] = {};
     std::memcpy(text, &result.ebx, 4);
@@ -112,7 +148,7 @@ TEST_CASE("CPUID: the version leaf")
     CpuBlock cpu;
     cpu.vcpu().index = 4;
     x86::CpuidResult result{};
-    cpu.run([&] { change_cpuid_leaf(0x40000001, 0, {}, result); });
+    cpu.run([&] { change_cpuid_leaf(0x40000001, 0, in_64_bit_mode, result); });
     CHECK(result.eax == ZPP_VERSION);
     CHECK(result.ebx == ZPP_FEATURE_VTX);
     CHECK(result.ecx == 4);
@@ -125,7 +161,7 @@ TEST_CASE("CPUID: the leaf is EAX, the subleaf ECX, whatever is above bit 31")
     registers.rax = 0xdeadbeef40000000;
     registers.rcx = 0xffffffff00000000;
     registers.rsi = 0x1234;
-    emulate_cpuid(registers, {});
+    emulate_cpuid(registers, in_64_bit_mode);
     CHECK(registers.rax == 0x40000001);
     CHECK(registers.rbx == ZPP_SIGNATURE_EBX);
     CHECK(registers.rcx == ZPP_SIGNATURE_ECX);
@@ -137,7 +173,7 @@ TEST_CASE("CPUID: the bare CPU's own leaf 0")
 {
     GuestRegisters registers{};
     const x86::CpuidResult bare = x86::cpuid(0);
-    emulate_cpuid(registers, {});
+    emulate_cpuid(registers, in_64_bit_mode);
     CHECK(registers.rax == bare.eax);
     CHECK(registers.rbx == bare.ebx);
     CHECK(registers.rcx == bare.ecx);

@@ -498,6 +498,29 @@ TEST_CASE("decode_length: no other instruction")
         CHECK(length_of(followed_by({0x0f, 0x01, static_cast<u8>(modrm)}, 0), bits64) == 0);
 }
 
+// ---- instructions of SVM
+
+bool svm(const Bytes& bytes, CodeSize size) { return on_copy(bytes, is_privileged_svm, size); }
+
+TEST_CASE("is_privileged_svm: those of CPL 0, with prefixes, whole")
+{
+    for (const CodeSize size : {bits16, bits32, bits64})
+        for (unsigned modrm = 0; modrm < 0x100; ++modrm) {
+            const auto byte = static_cast<u8>(modrm);
+            const bool expected = modrm >= 0xd8 && modrm <= 0xdf && modrm != 0xd9; // not VMMCALL
+            CAPTURE(modrm);
+            CHECK(svm({0x0f, 0x01, byte}, size) == expected);
+            CHECK(svm({0x67, 0x0f, 0x01, byte}, size) == expected);
+            CHECK(svm(followed_by({0x0f, 0x01, byte}, 0xd8), size) == expected);
+            CHECK_FALSE(svm({0xf0, 0x0f, 0x01, byte}, size));
+            CHECK_FALSE(svm({0x0f, 0x00, byte}, size));
+            CHECK_FALSE(svm({0x0f, 0x01}, size));
+            CHECK_FALSE(svm({}, size));
+        }
+    CHECK(svm({0x48, 0x0f, 0x01, 0xd8}, bits64));
+    CHECK_FALSE(svm({0x48, 0x0f, 0x01, 0xd8}, bits32));
+}
+
 // ---- MOV to CR4
 
 bool to_cr4(const Bytes& bytes, CodeSize size) { return on_copy(bytes, is_mov_to_cr4, size); }

@@ -1,6 +1,8 @@
 // emulate_msr: which MSRs leave the guest, and the answers that need no CPU.
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
+#include "fake_registers.hpp"
+#include "fake_vmcs.hpp"
 #include "svm/msr.hpp"
 #include "svm/shared.hpp"
 #include "svm/vcpu_state.hpp"
@@ -62,7 +64,7 @@ TEST_CASE("MSRs: what exits under VT-x")
         std::map<u32, Access> expected{{0x3a, both},    {0x9b, both},   {0x79, writes},
                                        {0x2ff, writes}, {0x1b, writes}, {0x830, writes}};
         for (const u32 msr :
-             {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
+             {0x140, 0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
             expected[msr] = writes;
         for (u32 msr = 0x480; msr <= 0x493; ++msr)
             expected[msr] = both;
@@ -84,8 +86,9 @@ TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
                                    {0xc0010118, both}};
     for (const u32 msr : {0xc0010010, 0xc0010132, 0xc0010133, 0xc0010136})
         expected[msr] = both;
-    for (const u32 msr : {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d,
-                          0xc0010058, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
+    for (const u32 msr :
+         {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d, 0xc0010015,
+          0xc0010058, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
         expected[msr] = writes;
     fake_core.follows_mtrrs = false;
     CHECK(intercepted(svm::msr_handlers) == expected);
@@ -126,6 +129,47 @@ TEST_CASE("MSRs: SVM does not exist for the guest, but may be switched off once 
     CHECK(Instruction(0xc0010118).write(svm::msr_handlers) == Outcome::general_protection);
     CHECK(Instruction(0xc0010114, 0x10).write(svm::msr_handlers) == Outcome::advance);
     CHECK(Instruction(0xc0010020, 0x123000).write(svm::msr_handlers) == Outcome::advance);
+}
+
+TEST_CASE("MSRs: CPUID faulting is noted when the CPU has taken the value")
+{
+    svm::shared.next_rip = true;
+    CpuBlock cpu;
+    FakeRegisters registers;
+    registers.msrs = {{0xc0010015, 0}};
+    const auto write = [&](u32 msr, u64 value, MsrHandlers handlers) {
+        Outcome outcome{};
+        const Instruction instruction(msr, static_cast<u32>(value), value >> 32);
+        cpu.run([&] { outcome = instruction.write(handlers); });
+        CHECK(registers.msrs[msr] == value);
+        return outcome;
+    };
+    const auto& svm_state = svm::state_of(cpu.vcpu());
+    CHECK(write(0xc0010015, bit(35) | 1, svm::msr_handlers) == Outcome::advance);
+    CHECK(cpu.vcpu().cpuid_faults);
+    CHECK_FALSE(svm_state.fast_cpuid);
+    CHECK(write(0xc0010015, 1, svm::msr_handlers) == Outcome::advance);
+    CHECK_FALSE(cpu.vcpu().cpuid_faults);
+    CHECK(svm_state.fast_cpuid);
+    svm::shared.next_rip = false;
+}
+
+TEST_CASE("MSRs: CPUID faulting under VT-x takes the fast path out of the way")
+{
+    FakeVmcs vmcs;
+    vmcs.cpu.msrs[0x140] = 0;
+    const auto write = [&](u64 value) {
+        vmcs.block.run(
+            [&] { CHECK(Instruction(0x140, value).write(vmx::msr_handlers) == Outcome::advance); });
+        CHECK(vmcs.cpu.msrs[0x140] == value);
+        return vmcs[vmx::FieldNatural::host_rip];
+    };
+    const u64 fast = write(2);
+    CHECK_FALSE(vmcs.block.vcpu().cpuid_faults);
+    CHECK(write(3) != fast);
+    CHECK(vmcs.block.vcpu().cpuid_faults);
+    CHECK(write(0) == fast);
+    CHECK_FALSE(vmcs.block.vcpu().cpuid_faults);
 }
 
 TEST_CASE("MSRs: EFER under AMD-V: SVME stays set and hidden, LMA is the CPU's")

@@ -37,6 +37,7 @@ struct FakeGuest {
     x86::Rflags rflags() const { return rflags_; }
     x86::Cr0 cr0() const { return cr0_; }
     x86::Cr4 cr4() const { return cr4_; }
+    bool cpuid_shows_syscall() const { return size == CodeSize::bits64; }
     unsigned cpl() const { return cpl_; }
     CodeSize code_size() const { return size; }
     x86::DebugCtl debug_control() const { return debug_control_; }
@@ -116,6 +117,22 @@ TEST_CASE("advance: RFLAGS.TF traps, but for DEBUGCTL.BTF")
     machine.guest.debug_control_ = x86::DebugCtl::lbr;
     machine.finish(Outcome::advance);
     CHECK(machine.guest.single_step);
+}
+
+TEST_CASE("advance: RFLAGS.RF ends with the instruction, with and without a trap")
+{
+    for (const bool traps : {false, true}) {
+        Machine machine;
+        const x86::Rflags others = x86::Rflags{0x246} | (traps ? x86::Rflags::tf : x86::Rflags{});
+        machine.guest.rflags_ = others | x86::Rflags::rf;
+        machine.finish(Outcome::advance);
+        CHECK(machine.guest.rflags_ == others);
+        CHECK(machine.guest.single_step == traps);
+    }
+    Machine machine; // the instruction will run again
+    machine.guest.rflags_ |= x86::Rflags::rf;
+    machine.finish(Outcome::retry);
+    CHECK(has(machine.guest.rflags_, x86::Rflags::rf));
 }
 
 TEST_CASE("advance: an instruction of unknown length is a crash")
@@ -213,6 +230,18 @@ TEST_CASE("handle_exit: what the guest must not have is #UD, what cannot be is a
         CHECK_THROWS_AS((void)handle(reason), Crash);
 }
 
+TEST_CASE("handle_exit: CPUID answers for the guest's mode")
+{
+    for (const CodeSize size : {CodeSize::bits16, CodeSize::bits32, CodeSize::bits64}) {
+        Machine machine;
+        machine.guest.size = size;
+        machine.registers.rax = 0x80000001;
+        CHECK(handle_exit(machine.guest, {.reason = Reason::cpuid, .code = 0}) == Outcome::advance);
+        const u32 bare = x86::cpuid(0x80000001).edx & 1u << 11;
+        CHECK((machine.registers.rdx & 1u << 11) == (size == CodeSize::bits64 ? bare : 0));
+    }
+}
+
 TEST_CASE("handle_exit: an address that nested paging does not reach has no memory")
 {
     Machine machine;
@@ -221,6 +250,21 @@ TEST_CASE("handle_exit: an address that nested paging does not reach has no memo
     CHECK(handle_exit(machine.guest, exit) == Outcome::general_protection);
     exit.address = {(u64{1} << 48) - 1};
     CHECK_THROWS_AS((void)handle_exit(machine.guest, exit), Crash);
+}
+
+TEST_CASE("handle_exit: CPUID faulting gives #GP above CPL 0")
+{
+    for (const bool faults : {false, true})
+        for (const unsigned cpl : {0u, 1u, 3u}) {
+            Machine machine;
+            machine.vcpu->cpuid_faults = faults;
+            machine.guest.cpl_ = cpl;
+            machine.registers.rbx = 0x1234;
+            const bool refused = faults && cpl != 0;
+            CHECK(handle_exit(machine.guest, {.reason = Reason::cpuid, .code = 0}) ==
+                  (refused ? Outcome::general_protection : Outcome::advance));
+            CHECK((machine.registers.rbx == 0x1234) == refused);
+        }
 }
 
 TEST_CASE("handle_exit: MSRs by the table")

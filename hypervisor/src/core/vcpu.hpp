@@ -14,6 +14,7 @@ struct alignas(page_size) Vcpu {
     u32 apic_id;
     bool launched;             // this CPU runs a guest
     volatile bool nmi_pending; // for the guest
+    bool cpuid_faults;         // CPUID faulting: #GP above CPL 0
     zpp_cpu_call* call;        // invalid after commit
 
     // Number of exits by basic exit reason (VMX) or exit code (SVM).

@@ -20,6 +20,25 @@ void write_xapic(Vcpu& vcpu, u32 offset, u32 value)
     apic_access::write(offset, value);
 }
 
+bool store_to_xapic(Vcpu& vcpu, u32 offset, const AnyStore& store, GuestRegisters& registers,
+                    u64& rsp, x86::Rflags& flags)
+{
+    constexpr u32 distance = 16, width = 4;
+    const u32 index = offset & ~(distance - 1), byte = offset & (distance - 1);
+    const bool whole = byte == 0 && store.size >= width;
+    u32 old = 0;
+    if (byte < width && (store.reads_memory() || !whole))
+        old = apic_access::read(index);
+    const unsigned shift = 8 * (byte < width ? byte : 0);
+    const StoreResult result = execute(store, old >> shift, registers, rsp, flags);
+    if (!result.writes || byte >= width)
+        return result.ends;
+    const u32 mask = (store.size >= width ? ~0u : (1u << 8 * store.size) - 1) << shift;
+    const auto value = static_cast<u32>(result.value << shift);
+    write_xapic(vcpu, index, (old & ~mask) | (value & mask));
+    return result.ends;
+}
+
 Outcome write_x2apic_icr(x86::Msr index, u64 value)
 {
     if (apic_access::is_x2apic() && startup::intercept(current_vcpu(), Icr::x2apic(value)))

@@ -5,6 +5,8 @@
 #include "emulate/guest_state.hpp"
 #include "emulate/vm_exit.hpp"
 #include "guest/code.hpp"
+#include "guest/store.hpp"
+#include <optional>
 
 namespace zpp {
 
@@ -22,22 +24,28 @@ inline bool is_xapic_store(const VmExit& exit)
     return exit.write && exit.address - apic_access::page() < page_size;
 }
 
-// Returns false if the store cannot be decoded.
-template <class G> [[nodiscard]] bool emulate_xapic_store(G& guest, VmExit& exit)
+// Executes a store to the page. The manuals leave all but aligned 32-bit stores undefined (SDM
+// Vol. 3A, 11.4.1; APM Vol. 2, 16.3.2): shorter ones change their bytes of the register, the bytes
+// 4 to 15 after a register take nothing. Returns whether the instruction has ended.
+[[nodiscard]] bool store_to_xapic(Vcpu& vcpu, u32 offset, const AnyStore& store,
+                                  GuestRegisters& registers, u64& rsp, x86::Rflags& flags);
+
+// Nothing if it is not a known store, such as a write of the guest's page walk.
+template <class G> std::optional<Outcome> emulate_xapic_store(G& guest, VmExit& exit)
 {
-    const auto offset = static_cast<u32>(exit.address.offset_in_page());
     const GuestCode code = guest.code_at_rip();
-    const auto store = decode_store(code.bytes, code.count, guest.code_size());
+    const auto store = decode_any_store(code.bytes, code.count, guest.code_size());
     if (!store)
-        return false;
-    const u32 old = store->exchange ? apic_access::read(offset) : 0;
-    write_xapic(guest.vcpu, offset,
-                store->from_register ? static_cast<u32>(guest.read_register(store->source))
-                                     : store->immediate);
-    if (store->exchange)
-        guest.write_register(store->source, old);
+        return std::nullopt;
+    constexpr unsigned rsp_number = 4;
+    u64 rsp = guest.read_register(rsp_number);
+    x86::Rflags flags = guest.rflags();
+    const bool ends = store_to_xapic(guest.vcpu, static_cast<u32>(exit.address.offset_in_page()),
+                                     *store, guest.registers, rsp, flags);
+    guest.write_register(rsp_number, rsp);
+    guest.set_rflags(flags);
     exit.instruction_length = store->length;
-    return true;
+    return ends ? Outcome::advance : Outcome::retry;
 }
 
 } // namespace zpp

@@ -7,14 +7,21 @@
 
 namespace zpp {
 
-// guest_cr4: the CR4 that the guest sees.
-void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
+// The core's own CPUID answers for the core. The bits that depend on the mode and on CR4 of who asks
+// are set from the guest's; the others that can change follow XCR0 and MSRs, which the CPU keeps as
+// the guest has set them (docs/reference/contract.md; SDM Vol. 1, 21.1.5).
+struct CpuidCaller {
+    x86::Cr4 cr4;       // as the guest sees it
+    bool shows_syscall; // 80000001H:EDX.SYSCALL: Intel's CPUs clear it outside 64-bit mode
+};
+
+void emulate_cpuid(GuestRegisters& registers, const CpuidCaller& caller);
 
 // Whether the leaf differs from that of the bare CPU.
 constexpr bool is_changed_leaf(u32 leaf)
 {
     if (leaf < 32) // most of them: one test
-        return (1u << leaf & (1u << 1 | 1u << 7)) != 0;
+        return (1u << leaf & (1u << 1 | 1u << 7 | 1u << 0x19)) != 0;
     constexpr u64 extended =
         bit(0x01) | bit(0x08) | bit(0x0a) | bit(0x1f) | bit(0x23) | bit(0x25); // of 80000000H + n
     if (leaf - 0x80000000 < 64)
@@ -22,7 +29,7 @@ constexpr bool is_changed_leaf(u32 leaf)
     return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2;
 }
 
-void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result);
+void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::CpuidResult& result);
 
 inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {

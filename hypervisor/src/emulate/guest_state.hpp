@@ -20,6 +20,7 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     { seen.rflags() } -> std::same_as<x86::Rflags>;
     { seen.cr0() } -> std::same_as<x86::Cr0>; // as the guest sees it, and so is CR4
     { seen.cr4() } -> std::same_as<x86::Cr4>;
+    { seen.cpuid_shows_syscall() } -> std::same_as<bool>;
     { seen.cpl() } -> std::same_as<unsigned>;
     { seen.code_size() } -> std::same_as<CodeSize>;
     { seen.debug_control() } -> std::same_as<x86::DebugCtl>;

@@ -32,6 +32,9 @@ template <class G> bool traps_after_instruction(const G& guest)
     return has(guest.rflags(), x86::Rflags::tf) && !has(guest.debug_control(), x86::DebugCtl::btf);
 }
 
+// The fast paths leave a guest with one of these flags to advance().
+constexpr x86::Rflags acts_after_instruction = x86::Rflags::tf | x86::Rflags::rf;
+
 template <class G> u64 next_rip(const G& guest, unsigned instruction_length)
 {
     const u64 rip = guest.rip();
@@ -46,7 +49,12 @@ template <class G> [[gnu::always_inline]] inline void advance(G& guest, unsigned
 {
     guest.set_rip(next_rip(guest, instruction_length));
     guest.end_interrupt_shadow();
-    if (traps_after_instruction(guest)) [[unlikely]]
+    const x86::Rflags flags = guest.rflags();
+    if (!has(flags, acts_after_instruction)) [[likely]]
+        return;
+    // RF suppresses the instruction breakpoints of one instruction only (SDM Vol. 3B, 18.3.1.1).
+    guest.set_rflags(flags & ~x86::Rflags::rf);
+    if (traps_after_instruction(guest))
         guest.pend_single_step();
 }
 
@@ -115,7 +123,10 @@ template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, c
 {
     switch (exit.reason) {
     case VmExit::Reason::cpuid:
-        emulate_cpuid(guest.registers, guest.cr4());
+        // The intercept comes before CPUID faulting (SDM Vol. 3B, 2.2; APM Vol. 2, 3.2.10).
+        if (guest.vcpu.cpuid_faults && guest.cpl() != 0)
+            return Outcome::general_protection;
+        emulate_cpuid(guest.registers, {guest.cr4(), guest.cpuid_shows_syscall()});
         return Outcome::advance;
     case VmExit::Reason::rdmsr: return emulate_rdmsr(G::msr_handlers(), exit, guest.registers);
     case VmExit::Reason::wrmsr: return emulate_wrmsr(G::msr_handlers(), exit);

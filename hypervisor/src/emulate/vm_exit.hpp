@@ -16,6 +16,7 @@ struct VmExit {
         invd,
         hidden_instruction, // of VMX, SMX or SVM
         nested_paging,      // EPT violation, nested page fault
+        general_protection, // #GP of the guest; `value` is its error code
         nmi,
         nmi_window,
         iret, // the end of the guest's NMI handler

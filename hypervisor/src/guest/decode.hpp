@@ -27,6 +27,10 @@ std::optional<Store> decode_store(const u8* bytes, unsigned count, CodeSize size
 // instruction without operands; 0 for any other instruction.
 unsigned decode_length(const u8* bytes, unsigned count, CodeSize size);
 
+// Whether the instruction is one of SVM's at CPL 0: VMRUN, VMLOAD, VMSAVE, STGI, CLGI, SKINIT or
+// INVLPGA.
+bool is_privileged_svm(const u8* bytes, unsigned count, CodeSize size);
+
 // Whether the instruction is MOV to CR4.
 bool is_mov_to_cr4(const u8* bytes, unsigned count, CodeSize size);
 

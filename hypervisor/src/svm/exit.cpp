@@ -6,6 +6,7 @@
 #include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
 #include "svm/events.hpp"
+#include "svm/exception.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
 #include "svm/operation.hpp"
@@ -16,9 +17,9 @@ namespace {
 
 using Reason = VmExit::Reason;
 
-Reason reason_of(const Vmcb& vmcb)
+Reason reason_of(const Vmcb& vmcb, bool stepping)
 {
-    if (is_exception(vmcb.exit_code)) // intercepted only during a step over an IRET
+    if (stepping && is_exception(vmcb.exit_code)) // all are intercepted during a step over an IRET
         return Reason::nmi_window;
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
     case ExitCode::cpuid: return Reason::cpuid;
@@ -37,6 +38,7 @@ Reason reason_of(const Vmcb& vmcb)
     case ExitCode::stgi:
     case ExitCode::clgi:
     case ExitCode::skinit: return Reason::hidden_instruction;
+    case ExitCode::general_protection: return Reason::general_protection;
     case ExitCode::shutdown: return Reason::triple_fault;
     default: return Reason::unexpected;
     }
@@ -45,7 +47,7 @@ Reason reason_of(const Vmcb& vmcb)
 VmExit decode(Guest& guest)
 {
     const Vmcb& vmcb = guest.vmcb;
-    VmExit exit{.reason = reason_of(vmcb), .code = vmcb.exit_code};
+    VmExit exit{.reason = reason_of(vmcb, state_of(guest.vcpu).stepping), .code = vmcb.exit_code};
     switch (exit.reason) {
     case Reason::rdmsr:
     case Reason::wrmsr: exit.take_operands(guest.registers); [[fallthrough]];
@@ -56,6 +58,7 @@ VmExit decode(Guest& guest)
         exit.address = {vmcb.exit_info_2};
         exit.write = (vmcb.exit_info_1 & fault_write) != 0;
         break;
+    case Reason::general_protection: exit.value = vmcb.exit_info_1; break;
     default: break;
     }
     return exit;
@@ -65,9 +68,7 @@ Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
     if (!is_xapic_store(exit))
         return handle_exit(guest, exit);
-    if (!emulate_xapic_store(guest, exit))
-        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
-    return Outcome::advance;
+    return emulate_xapic_store(guest, exit).value_or(Outcome::general_protection);
 }
 
 Outcome dispatch(Guest& guest, VmExit& exit)
@@ -80,6 +81,7 @@ Outcome dispatch(Guest& guest, VmExit& exit)
         open_window();
         return Outcome::retry;
     case Reason::iret: on_iret(guest); return Outcome::retry;
+    case Reason::general_protection: return on_general_protection(guest, exit);
     default: return handle_exit(guest, exit);
     }
 }

@@ -8,6 +8,7 @@ namespace zpp::svm {
 enum class ExitCode : u64 {
     exception_0 = 0x40, // to exception_31, by vector
     exception_31 = 0x5f,
+    general_protection = 0x4d, // EXCP13
     nmi = 0x61,
     smi = 0x62,
     init = 0x63,

@@ -17,8 +17,8 @@ namespace {
 // Whether the guest only has to continue after the instruction.
 bool is_plain(const Vcpu& vcpu, const Vmcb& vmcb)
 {
-    return !has(vmcb.rflags, x86::Rflags::tf) && vmcb.interrupt_state == 0 && !vcpu.nmi_pending &&
-           !startup::waits(vcpu);
+    return !has(vmcb.rflags, acts_after_instruction) && vmcb.interrupt_state == 0 &&
+           !vcpu.nmi_pending && !startup::waits(vcpu);
 }
 
 // Returns false if RIP may have to wrap.
@@ -83,6 +83,8 @@ bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
 {
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
     case ExitCode::cpuid: {
+        if (vcpu.cpuid_faults)
+            return false;
         const unsigned length = instruction_length(vcpu, vmcb);
         return length != 0 && on_cpuid(vcpu, vmcb, registers, vmcb.rip + length);
     }
@@ -101,7 +103,7 @@ bool zpp_svm_on_fast_exit(ScratchRegisters& registers)
     Vmcb& vmcb = vmcb_of(vcpu);
     if (!is_plain(vcpu, vmcb))
         return false;
-    if (vmcb.exit_code == static_cast<u64>(ExitCode::cpuid) && shared.next_rip &&
+    if (vmcb.exit_code == static_cast<u64>(ExitCode::cpuid) && state_of(vcpu).fast_cpuid &&
         vmcb.next_rip != 0)
         return on_cpuid(vcpu, vmcb, registers, vmcb.next_rip);
     return on_exit_with_code(vcpu, vmcb, registers);

@@ -25,6 +25,7 @@ public:
     void set_rflags(x86::Rflags value) { vmcb.rflags = value; }
     x86::Cr0 cr0() const { return vmcb.cr0; }
     x86::Cr4 cr4() const { return vmcb.cr4; }
+    static bool cpuid_shows_syscall() { return true; } // in every mode
     unsigned cpl() const { return vmcb.cpl; }
     CodeSize code_size() const { return svm::code_size(vmcb); }
     // Without LBR virtualization the CPU's MSR is the guest's.

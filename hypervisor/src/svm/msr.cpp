@@ -32,6 +32,14 @@ Outcome write_efer(Msr, u64 value)
     return Outcome::advance;
 }
 
+Outcome write_hwcr(Msr index, u64 value)
+{
+    const Outcome outcome = pass_wrmsr(index, value);
+    if (outcome == Outcome::advance)
+        follow_cpuid_faulting(current_vcpu(), x86::Hwcr{value});
+    return outcome;
+}
+
 // As on a machine whose firmware has disabled AMD-V.
 Outcome read_vm_cr(Msr index, u64& value)
 {
@@ -52,6 +60,7 @@ constexpr MsrHandler handlers[] = {
     {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_x2apic_icr},
     {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},
     {Msr::ia32_efer, Msr::ia32_efer, read_efer, write_efer},
+    {Msr::hwcr, Msr::hwcr, nullptr, write_hwcr},
     {Msr::syscfg, Msr::syscfg, routing::read_syscfg, routing::write_syscfg},
     {Msr::iorr_base_0, Msr::iorr_mask_1, nullptr, routing::write_iorr},
     {Msr::top_mem, Msr::top_mem, nullptr, routing::write_top_mem},

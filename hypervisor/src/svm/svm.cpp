@@ -3,6 +3,7 @@
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
+#include "svm/efer.hpp"
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
@@ -12,6 +13,7 @@
 #include "svm/operation.hpp"
 #include "svm/shared.hpp"
 #include "x86/control_registers.hpp"
+#include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
@@ -49,6 +51,9 @@ Result check_this_cpu()
     return {};
 }
 
+Efer read_efer() { return x86::rdmsr<Efer>(); }
+bool write_efer(Efer value) { return x86::safe_wrmsr(Msr::ia32_efer, raw(value)); }
+
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
 
 // Without the C-bit and the bits that memory encryption takes, if the firmware has enabled it.
@@ -62,34 +67,6 @@ unsigned usable_address_bits()
         !has(x86::SysCfg{x86::rdmsr_or_zero(Msr::syscfg)}, x86::SysCfg::mem_encryption_mod_en))
         return bits;
     return npt::encrypted_width(bits, x86::cpuid(leaf_encryption).ebx);
-}
-
-// The bits of EFER that the CPU has, by CPUID (AMD APM Vol. 2, 3.1.7), without SVME.
-Efer efer_allowed()
-{
-    const x86::CpuidResult extended = x86::cpuid(0x80000001);
-    Efer allowed = Efer::sce | Efer::lme | Efer::lma | Efer::nxe;
-    if ((extended.edx & bit(25)) != 0)
-        allowed |= Efer::ffxsr;
-    if ((extended.ecx & bit(17)) != 0)
-        allowed |= Efer::tce;
-    if (x86::cpuid(0x80000000).eax >= 0x80000008) {
-        const x86::CpuidResult features = x86::cpuid(0x80000008);
-        if ((features.ebx & bit(8)) != 0)
-            allowed |= Efer::mcommit;
-        if ((features.ebx & bit(13)) != 0)
-            allowed |= Efer::intwb;
-        if ((features.ebx & bit(20)) == 0) // the flag means: not supported
-            allowed |= Efer::lmsle;
-    }
-    if (x86::cpuid(0x80000000).eax >= 0x80000021) {
-        const x86::CpuidResult features = x86::cpuid(0x80000021);
-        if ((features.eax & bit(7)) != 0)
-            allowed |= Efer::uaie;
-        if ((features.eax & bit(8)) != 0)
-            allowed |= Efer::aibrse;
-    }
-    return allowed;
 }
 
 // SMEP and SMAP cost nothing: the core has no user pages.
@@ -143,7 +120,7 @@ Result prepare()
     shared.decode_assists = (features & svm_decode_assists) != 0;
     shared.spec_ctrl = (features & svm_spec_ctrl) != 0;
     shared.virtual_nmi = (features & svm_virtual_nmi) != 0;
-    shared.efer_allowed = efer_allowed();
+    shared.efer_allowed = efer_by_trial(efer_by_cpuid(x86::cpuid), write_efer, read_efer);
     shared.host_cr4 = host_cr4();
 
     constexpr u32 leaf80000001_edx_page1gb = 1u << 26;
@@ -169,6 +146,7 @@ void write_controls(Vmcb& vmcb)
     // the guest to SMM and back by itself (AMD APM Vol. 2, 15.13.3 and 15.22). Without the lock the
     // SMI stays pending, the host takes it, and the save state map shows the host's registers.
     // QEMU's TCG knows no lock, and without the intercept it runs SMM with the guest's intercepts.
+    vmcb.intercept_exceptions = 1u << x86::vector_general_protection; // exception.cpp
     vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::smi |
                               InterceptVector3::init | InterceptVector3::cpuid |
                               InterceptVector3::invd | InterceptVector3::invlpga |
@@ -197,6 +175,7 @@ Result launch(Vcpu& vcpu)
     const Hpa guest = machine.physical_of(&vmcb);
     const Hpa host = machine.physical_of(host_vmcb(vcpu));
     write_controls(vmcb);
+    follow_cpuid_faulting(vcpu, x86::Hwcr{x86::rdmsr_or_zero(Msr::hwcr)});
     write_guest_state(vmcb, vcpu.call->os);
     enter_svm_operation(vcpu);
     clgi();

@@ -1,12 +1,14 @@
 // The state of a CPU under SVM, besides its VMCB.
 #pragma once
 #include "core/vcpu.hpp"
+#include "svm/shared.hpp"
 #include "svm/vmcb.hpp"
 
 namespace zpp::svm {
 
 struct VcpuState {
     bool entered;       // the first VMRUN succeeded
+    bool fast_cpuid;    // the fast path handles CPUID by the next RIP
     u64 os_vm_hsave_pa; // before the launch
 
     // NMIs, without vNMI; see events.cpp.
@@ -21,6 +23,13 @@ struct VcpuState {
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }
 inline const VcpuState& state_of(const Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }
+
+// After a write of HWCR, and at the launch.
+inline void follow_cpuid_faulting(Vcpu& vcpu, x86::Hwcr hwcr)
+{
+    vcpu.cpuid_faults = has(hwcr, x86::Hwcr::cpuid_user_dis);
+    state_of(vcpu).fast_cpuid = shared.next_rip && !vcpu.cpuid_faults;
+}
 
 inline void* host_save_area(Vcpu& vcpu) { return vcpu.control_block_1(); }
 inline Vmcb& vmcb_of(Vcpu& vcpu) { return *static_cast<Vmcb*>(vcpu.control_block_2()); }

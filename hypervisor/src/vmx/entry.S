@@ -21,6 +21,7 @@ zpp_vmx_exit:
     pop_scratch_registers
     vmresume
     jmp 2f
+zpp_vmx_after_fast_exit:
 1:  .cfi_def_cfa_offset 80
     push_other_registers
     movq %rsp, %rdi
@@ -41,6 +42,19 @@ zpp_vmx_exit:
     ud2
     .cfi_endproc
     .size zpp_vmx_exit, . - zpp_vmx_exit
+
+/* HOST_RIP while the fast handler must not see the exits. */
+    .globl zpp_vmx_general_exit
+    .type zpp_vmx_general_exit, @function
+    .p2align 4
+zpp_vmx_general_exit:
+    .cfi_startproc
+    .cfi_undefined rip
+    .cfi_def_cfa_offset 0
+    push_scratch_registers
+    jmp zpp_vmx_after_fast_exit
+    .cfi_endproc
+    .size zpp_vmx_general_exit, . - zpp_vmx_general_exit
 
 /* void zpp_vmx_launch(void): returns only if VMLAUNCH failed. The guest starts with zeroed
  * registers. */

@@ -131,13 +131,15 @@ Outcome on_nested_paging(Guest& guest, VmExit& exit)
 {
     if (!is_xapic_store(exit))
         return handle_exit(guest, exit);
-    if (x86::is_event(vmcs::read(Field32::idt_vectoring_information)) ||
-        !emulate_xapic_store(guest, exit)) {
+    std::optional<Outcome> outcome;
+    if (!x86::is_event(vmcs::read(Field32::idt_vectoring_information)))
+        outcome = emulate_xapic_store(guest, exit);
+    if (!outcome) {
         icr_trap::give_way();
         return Outcome::retry;
     }
     icr_trap::after_write(guest.vcpu);
-    return Outcome::advance;
+    return *outcome;
 }
 
 Outcome dispatch(Guest& guest, VmExit& exit)

@@ -25,7 +25,8 @@ bool zpp_vmx_on_fast_exit(ScratchRegisters& registers)
     u64 reason, rip, length, rflags, interruptibility, cr4 = 0;
     if (!read(Field32::exit_reason, reason) || reason != reason_cpuid || !is_fast_leaf(leaf))
         return false;
-    if (!read(FieldNatural::guest_rflags, rflags) || has(x86::Rflags{rflags}, x86::Rflags::tf))
+    if (!read(FieldNatural::guest_rflags, rflags) ||
+        has(x86::Rflags{rflags}, acts_after_instruction))
         return false;
     if (!read(Field32::guest_interruptibility, interruptibility) || interruptibility != 0)
         return false;

@@ -57,6 +57,9 @@ public:
         return has(rights, AccessRights::db) ? CodeSize::bits32 : CodeSize::bits16;
     }
 
+    // SDM Vol. 1, 21.1.5: SYSCALL is 0 outside 64-bit mode.
+    bool cpuid_shows_syscall() const { return code_size() == CodeSize::bits64; }
+
     u64 read_register(unsigned number) const
     {
         const u64* const pushed = find_register(registers, number);

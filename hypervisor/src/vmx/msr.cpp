@@ -1,6 +1,7 @@
 #include "vmx/msr.hpp"
 #include "apic/icr_trap.hpp"
 #include "emulate/apic.hpp"
+#include "vmx/vcpu_state.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -28,12 +29,21 @@ Outcome write_trapped_icr(Msr index, u64 value)
     return outcome;
 }
 
+Outcome write_misc_features_enables(Msr index, u64 value)
+{
+    const Outcome outcome = pass_wrmsr(index, value);
+    if (outcome == Outcome::advance)
+        follow_cpuid_faulting(current_vcpu(), x86::MiscFeaturesEnables{value});
+    return outcome;
+}
+
 // Microcode updates are ignored: they are not safe under a running host. The registers of protected
 // memory ranges and of memory encryption are as if the firmware had locked them.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},
     {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_trapped_icr},
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
+    {Msr::misc_features_enables, Msr::misc_features_enables, nullptr, write_misc_features_enables},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
     {Msr::prmrr_phys_base, Msr::prmrr_phys_mask, nullptr, refuse_wrmsr},
     {Msr::prmrr_valid_config, Msr::prmrr_valid_config, nullptr, refuse_wrmsr},

@@ -1,6 +1,7 @@
 // The state of a CPU under VMX, besides its VMCS.
 #pragma once
 #include "core/vcpu.hpp"
+#include "x86/msr.hpp"
 
 namespace zpp::vmx {
 
@@ -21,6 +22,10 @@ struct VcpuState {
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }
+
+// After a write of MISC_FEATURES_ENABLES, and at the launch. While CPUID faulting is on, exits skip
+// the fast path: it does not look at the CPL.
+void follow_cpuid_faulting(Vcpu& vcpu, x86::MiscFeaturesEnables enables);
 
 inline void* vmxon_region(Vcpu& vcpu) { return vcpu.control_block_1(); }
 inline void* vmcs_region(Vcpu& vcpu) { return vcpu.control_block_2(); }

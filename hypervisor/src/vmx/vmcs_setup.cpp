@@ -1,11 +1,13 @@
 #include "vmx/vmcs_setup.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/shared.hpp"
+#include "vmx/vcpu_state.hpp"
 #include "vmx/vmcs.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
+#include "x86/safe.hpp"
 #include "x86/segments.hpp"
 
 namespace zpp::vmx {
@@ -54,7 +56,17 @@ x86::Cr4 host_cr4()
 
 } // namespace
 
-extern "C" void zpp_vmx_exit();
+extern "C" {
+void zpp_vmx_exit();
+void zpp_vmx_general_exit();
+}
+
+void follow_cpuid_faulting(Vcpu& vcpu, x86::MiscFeaturesEnables enables)
+{
+    vcpu.cpuid_faults = has(enables, x86::MiscFeaturesEnables::cpuid_fault);
+    vmcs::write(FieldNatural::host_rip,
+                reinterpret_cast<u64>(vcpu.cpuid_faults ? &zpp_vmx_general_exit : &zpp_vmx_exit));
+}
 
 void write_host_state(Vcpu& vcpu)
 {
@@ -80,7 +92,8 @@ void write_host_state(Vcpu& vcpu)
     vmcs::write(FieldNatural::host_sysenter_esp, 0);
     vmcs::write(FieldNatural::host_sysenter_eip, 0);
     vmcs::write(FieldNatural::host_rsp, vcpu.stack_top());
-    vmcs::write(FieldNatural::host_rip, reinterpret_cast<u64>(&zpp_vmx_exit));
+    follow_cpuid_faulting(
+        vcpu, x86::MiscFeaturesEnables{x86::rdmsr_or_zero(x86::Msr::misc_features_enables)});
 }
 
 } // namespace zpp::vmx

@@ -29,6 +29,7 @@ enum class Cr4 : u64 {
     smxe = bit(14),
     pcide = bit(17),
     osxsave = bit(18),
+    kl = bit(19),
     smep = bit(20),
     smap = bit(21),
     pke = bit(22),
@@ -51,9 +52,16 @@ enum class Efer : u64 {
 };
 
 enum class Rflags : u64 {
+    cf = bit(0),
     always_set = bit(1),
+    pf = bit(2),
+    af = bit(4),
+    zf = bit(6),
+    sf = bit(7),
     tf = bit(8),
     if_ = bit(9),
+    df = bit(10),
+    of = bit(11),
     nt = bit(14),
     rf = bit(16),
     vm = bit(17),

@@ -31,6 +31,7 @@ struct Event {
     constexpr bool is_software() const { return (value & 0x700) >= 4u << 8; }
     constexpr bool has_error_code() const { return (value & error_code) != 0; }
 };
+
 // Of EVENTINJ and EXITINTINFO.
 constexpr bool is_event(u64 field) { return (field & Event::valid) != 0; }
 

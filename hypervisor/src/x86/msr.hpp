@@ -12,6 +12,7 @@ enum class Msr : u32 {
     ia32_bios_updt_trig = 0x79, // microcode update
     ia32_smm_monitor_ctl = 0x9b,
     ia32_mtrrcap = 0xfe,
+    misc_features_enables = 0x140,
     ia32_sysenter_cs = 0x174,
     ia32_sysenter_esp = 0x175,
     ia32_sysenter_eip = 0x176,
@@ -52,6 +53,7 @@ enum class Msr : u32 {
     ia32_seamrr_phys_mask = 0x1401,
     ia32_efer = 0xc0000080,
     syscfg = 0xc0010010,
+    hwcr = 0xc0010015,
     iorr_base_0 = 0xc0010016, // its mask follows, then the second pair
     iorr_mask_1 = 0xc0010019,
     top_mem = 0xc001001a,
@@ -93,6 +95,14 @@ enum class FeatureControl : u64 {
     senter = bits(15, 8),
 };
 
+enum class MiscFeaturesEnables : u64 {
+    cpuid_fault = bit(0),
+};
+
+enum class Hwcr : u64 {
+    cpuid_user_dis = bit(35),
+};
+
 enum class DebugCtl : u64 {
     lbr = bit(0),
     btf = bit(1),
@@ -117,6 +127,8 @@ enum class VmCr : u64 {
 template <class R> inline constexpr Msr msr_of{};
 template <> inline constexpr Msr msr_of<ApicBase> = Msr::ia32_apic_base;
 template <> inline constexpr Msr msr_of<FeatureControl> = Msr::ia32_feature_control;
+template <> inline constexpr Msr msr_of<Hwcr> = Msr::hwcr;
+template <> inline constexpr Msr msr_of<MiscFeaturesEnables> = Msr::misc_features_enables;
 template <> inline constexpr Msr msr_of<DebugCtl> = Msr::ia32_debugctl;
 template <> inline constexpr Msr msr_of<VmCr> = Msr::vm_cr;
 template <> inline constexpr Msr msr_of<Efer> = Msr::ia32_efer;
@@ -126,7 +138,9 @@ constexpr u64 pat_at_power_on = 0x0007040600070406;
 
 } // namespace x86
 
-template <OneOf<x86::ApicBase, x86::FeatureControl, x86::DebugCtl, x86::SysCfg, x86::VmCr> T>
+template <OneOf<x86::ApicBase, x86::FeatureControl, x86::MiscFeaturesEnables, x86::Hwcr,
+                x86::DebugCtl, x86::SysCfg, x86::VmCr>
+              T>
 inline constexpr bool is_register<T> = true;
 
 static_assert(raw(x86::ApicBase::base) == 0x000ffffffffff000);

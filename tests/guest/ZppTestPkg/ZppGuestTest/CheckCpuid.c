@@ -3,6 +3,7 @@
 **/
 #include "Checks.h"
 #include "Apic.h"
+#include "Modes.h"
 #include "Primitives.h"
 
 #include <zpp/hypercall.h>
@@ -14,6 +15,8 @@
 #define CPUID_1_ECX_HYPERVISOR  BIT31
 #define CPUID_80000001_ECX_SVM  BIT2
 #define CR4_OSXSAVE             BIT18
+
+#define CPUID_80000001_EDX_SYSCALL  BIT11
 
 /**
   Checks whether a leaf contains zpp's signature.
@@ -135,6 +138,25 @@ OsxsaveMirrorsCr4 (
   AsmWriteCr4 (Cr4);
 }
 
+STATIC
+VOID
+SyscallOutside64BitMode (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  In64BitMode;
+
+  // Intel's CPUs do not show it there, AMD's do.
+  In64BitMode = ZppCpuid (0x80000001, 0).Rdx & CPUID_80000001_EDX_SYSCALL;
+  ZppExpect (
+    Cpu,
+    "CPUID.80000001H:EDX[11] in 32-bit code",
+    ZppCpuid (0, 0).Rbx == SIGNATURE_32 ('G', 'e', 'n', 'u') ? 0 : In64BitMode,
+    ZppCpuidEdxIn32BitCode (Cpu, 0x80000001) & CPUID_80000001_EDX_SYSCALL
+    );
+  ZppExpect (Cpu, "in 64-bit code", In64BitMode, ZppCpuid (0x80000001, 0).Rdx & CPUID_80000001_EDX_SYSCALL);
+}
+
 CONST ZPP_CHECK  gZppIdentityChecks[] = {
   { "CPUID shows zpp's signature",         CheckZpp,  SignatureIsPresent },
   { "CPUID does not show zpp's signature", CheckBare, SignatureIsAbsent  },
@@ -147,5 +169,6 @@ CONST ZPP_CHECK  gZppCpuidChecks[] = {
   { "CPUID uses EAX only and returns 32-bit values", CheckAlways, LeafIsEaxOnly          },
   { "CPUID initial APIC ID",                         CheckAlways, ApicIdIsThisCpus       },
   { "CPUID OSXSAVE mirrors CR4",                     CheckAlways, OsxsaveMirrorsCr4      },
+  { "CPUID SYSCALL outside 64-bit mode",             CheckAlways, SyscallOutside64BitMode },
   { NULL }
 };

@@ -2,6 +2,7 @@
   Instructions that must give #UD because VMX, SVM and SMX are hidden, and cache instructions.
 **/
 #include "Checks.h"
+#include "Modes.h"
 #include "Primitives.h"
 
 /// The memory operand of the VMX instructions, never read.
@@ -86,6 +87,82 @@ UndefinedInstructions (
 
 STATIC
 VOID
+UndefinedAtCpl3 (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINTN  Index;
+
+  ZppExpect (Cpu, "CS", 0x38, AsmReadCs ());
+  for (Index = 0; Index < ARRAY_SIZE (mUndefined); Index++) {
+    ZppExpect (Cpu, mUndefined[Index].Name, VECTOR_UD, ZppUserCall (Cpu, mUndefined[Index].Function));
+  }
+}
+
+/**
+  Loads DS with a selector beyond the GDT.
+
+  @param[in,out] Argument  Not used.
+**/
+STATIC
+VOID
+EFIAPI
+DoLoadDs (
+  IN OUT VOID  *Argument
+  )
+{
+  __asm__ volatile ("movl $0xfff8, %%eax\n movl %%eax, %%ds" : : : "rax", "memory");
+}
+
+/**
+  Returns.
+
+  @param[in,out] Argument  Not used.
+**/
+STATIC
+VOID
+EFIAPI
+DoNothing (
+  IN OUT VOID  *Argument
+  )
+{
+}
+
+/**
+  Raises an interrupt whose gate CPL 3 must not use.
+
+  @param[in,out] Argument  Not used.
+**/
+STATIC
+VOID
+EFIAPI
+DoInterrupt (
+  IN OUT VOID  *Argument
+  )
+{
+  __asm__ volatile ("int $0x81");
+}
+
+STATIC
+VOID
+GeneralProtection (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Ds;
+
+  // zpp may see each #GP first, and must hand it on as it was.
+  ZppExpect (Cpu, "a function at CPL 3", VECTOR_NONE, ZppUserCall (Cpu, DoNothing));
+  ZppExpect (Cpu, "a reserved selector", VECTOR_GP, ZppGuardedCall (Cpu->Faults, DoLoadDs, NULL));
+  ZppExpect (Cpu, "its error code", 0xfff8, Cpu->Faults->ErrorCode);
+  ZppExpect (Cpu, "INT 81H at CPL 3", VECTOR_GP, ZppUserCall (Cpu, DoInterrupt));
+  ZppExpect (Cpu, "its error code", 2, Cpu->Faults->ErrorCode & 7); // QEMU's TCG doubles the index
+  __asm__ volatile ("movl %%ds, %0" : "=r" (*(UINT32 *)&Ds));
+  ZppExpect (Cpu, "DS", 0x30, Ds & 0xffff);
+}
+
+STATIC
+VOID
 CacheInstructions (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
@@ -113,6 +190,8 @@ CacheInstructions (
 
 CONST ZPP_CHECK  gZppInstructionChecks[] = {
   { "VMX, SVM and SMX instructions give #UD", CheckAlways, UndefinedInstructions },
+  { "the same at CPL 3",                      CheckAlways, UndefinedAtCpl3       },
+  { "#GP arrives as it was",                  CheckAlways, GeneralProtection     },
   { "WBINVD and INVD preserve memory",        CheckAlways, CacheInstructions     },
   { NULL }
 };

@@ -6,6 +6,8 @@
 
 #include <Library/PrintLib.h>
 
+#include <zpp/hypercall.h>
+
 #define MSR_FEATURE_CONTROL    0x3a
 #define MSR_UCODE_TRIGGER      0x79
 #define MSR_UCODE_REVISION     0x8b
@@ -176,6 +178,34 @@ EferFaults (
 
 STATIC
 VOID
+EachEferBit (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  UINT64  Efer;
+  UINT64  Value;
+  UINTN   Bit;
+
+  // A bit either gives #GP, or the CPU goes on; emulators may drop it. LME, LMA and SVME: see EferFaults.
+  ZppReadMsr (Cpu, MSR_EFER, &Efer);
+  for (Bit = 0; Bit < 64; Bit++) {
+    Value = LShiftU64 (1, Bit);
+    if ((Value & (Efer | EFER_SVME)) != 0) {
+      continue;
+    }
+
+    if (ZppWriteMsr (Cpu, MSR_EFER, Efer | Value) == VECTOR_NONE) {
+      ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
+      ZppExpect (Cpu, "fault on clearing a bit", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_EFER, Efer));
+    }
+  }
+
+  ZppReadMsr (Cpu, MSR_EFER, &Value);
+  ZppExpect (Cpu, "EFER afterwards", Efer, Value);
+}
+
+STATIC
+VOID
 Mtrrs (
   IN OUT ZPP_TEST_CPU  *Cpu
   )
@@ -280,6 +310,7 @@ CONST ZPP_CHECK  gZppMsrChecks[] = {
   { "AMD's MSRs do not exist",                    CheckVtx,    AmdMsrs        },
   { "EFER keeps its value",                       CheckAlways, Efer           },
   { "EFER faults as on hardware",                 CheckZpp,    EferFaults     },
+  { "no bit of EFER stops the CPU",               CheckAlways, EachEferBit    },
   { "MTRRs can be read",                          CheckAlways, Mtrrs          },
   { "MTRRs fault on invalid values",              CheckVtx,    MtrrFaults     },
   { "PAT and STAR keep their values",             CheckAlways, PassThrough    },

@@ -17,6 +17,8 @@ extern CONST ZPP_CHECK  gZppXcr0Checks[];
 extern CONST ZPP_CHECK  gZppInstructionChecks[];
 extern CONST ZPP_CHECK  gZppTrapChecks[];
 extern CONST ZPP_CHECK  gZppNmiChecks[];
+extern CONST ZPP_CHECK  gZppResumeChecks[];
+extern CONST ZPP_CHECK  gZppXapicChecks[];
 extern CONST ZPP_CHECK  gZppHypercallChecks[];
 extern CONST ZPP_CHECK  gZppMemoryChecks[];
 

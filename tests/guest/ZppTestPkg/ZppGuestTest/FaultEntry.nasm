@@ -26,8 +26,10 @@ FRAME_RCX           EQU 8
 FRAME_VECTOR        EQU 24
 FRAME_ERROR_CODE    EQU 32
 FRAME_RIP           EQU 40
+FRAME_CS            EQU 48
 FRAME_RFLAGS        EQU 56
 FRAME_RSP           EQU 64
+FRAME_SS            EQU 72
 
 ; With an error code: #DF #TS #NP #SS #GP #PF #AC #CP
 %define HAS_ERROR_CODE(n) ((n) == 8 || ((n) >= 10 && (n) <= 14) || (n) == 17 || (n) == 21)
@@ -80,6 +82,10 @@ resume:
     mov     [rsp + FRAME_RIP], rcx
     mov     rcx, [rdx + FAULTS_RESUME_RSP]
     mov     [rsp + FRAME_RSP], rcx
+    mov     ecx, cs             ; the fault may have come from CPL 3
+    mov     [rsp + FRAME_CS], rcx
+    mov     ecx, ss
+    mov     [rsp + FRAME_SS], rcx
     mov     [rsp + FRAME_RCX], rdx
 leave_entry:
     pop     rdx
@@ -95,6 +101,8 @@ zero_or_trap:
 
 single_step:
     and     qword [rsp + FRAME_RFLAGS], ~0x100
+    mov     ecx, 0x400          ; DR7: a breakpoint comes once
+    mov     dr7, rcx
     jmp     leave_entry
 
 interrupt:

@@ -6,6 +6,7 @@
   runs the same checks, so a check that fails in both cases is itself wrong.
 **/
 #include "Checks.h"
+#include "Modes.h"
 #include "Verdict.h"
 
 #include <Library/BaseLib.h>
@@ -24,6 +25,8 @@ STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   gZppInstructionChecks,
   gZppTrapChecks,
   gZppNmiChecks,
+  gZppResumeChecks,
+  gZppXapicChecks,
   gZppMemoryChecks,
 };
 
@@ -70,6 +73,10 @@ Prepare (
 
   if (!EFI_ERROR (Status)) {
     Status = ZppPrepareCpus (Test);
+  }
+
+  if (!EFI_ERROR (Status)) {
+    Status = ZppPrepareModes (Test);
   }
 
   if (EFI_ERROR (Status)) {

@@ -7,7 +7,7 @@
     DEFAULT ABS
     SECTION .text
 
-    %include "Modes.inc"
+    %include "ModesAp.inc"
 
     GLOBAL  ASM_PFX(ZppModesStart)
     GLOBAL  ASM_PFX(ZppModesEnd)
