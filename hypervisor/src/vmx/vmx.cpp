@@ -1,4 +1,5 @@
 #include "vmx/vmx.hpp"
+#include "apic/access.hpp"
 #include "core/crash.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
@@ -249,6 +250,8 @@ constinit const Vendor vendor = {.name = "Intel VT-x",
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
                                  .on_security_exception = on_security_exception,
+                                 .send_nmi = apic_access::send_nmi,
+                                 .leave = leave_vmx_operation,
                                  .dump = dump,
                                  .exit_name = exit_name};
 
