@@ -160,11 +160,11 @@ def parts() -> Picture:
     p.text(760, 194, "Core: hypervisor.elf", bold=True)
     p.text(760, 212, "in memory that nested paging hides from the guest", size=12)
     # the folders of hypervisor/src, from the top layer to the bottom one
-    layers = (("vmx", "svm", "emulate", "guest"), ("paging", "core", "x86", "lib"))
+    layers = (("vmx", "svm", "emulate", "apic", "guest"), ("paging", "core", "x86", "lib"))
     for row, names in enumerate(layers):
         for column, name in enumerate(names):
-            p.box((576 + column * 94, 226 + row * 44, 86, 34), "")
-            p.text(619 + column * 94, 248 + row * 44, f"{name}/")
+            p.box((570 + column * 77, 226 + row * 44, 72, 34), "")
+            p.text(606 + column * 77, 248 + row * 44, f"{name}/")
     p.arrow((760, 364), (760, 318))
     p.text(772, 345, "prepare, launch, commit", anchor="start", colour=FAINT, size=12)
     p.box(

@@ -1,8 +1,8 @@
-// svm/startup: INIT and SIPI between vCPUs. A thread stands for a CPU where it matters.
+// apic/startup: INIT and SIPI between vCPUs. A thread stands for a CPU where it matters.
+#include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "fake_apic.hpp"
 #include "fake_core.hpp"
-#include "svm/startup.hpp"
 #include "x86/instructions.hpp"
 #include <atomic>
 #include <chrono>
@@ -17,7 +17,6 @@
 namespace zpp::test {
 namespace {
 
-namespace startup = svm::startup;
 using Commands = std::vector<Command>;
 
 constexpr u32 to_self = 1u << 18, to_all = 2u << 18, to_others = 3u << 18;
@@ -44,8 +43,8 @@ public:
             vcpu.index = index;
             vcpu.launched = true;
             vcpu.apic_id = index * 2;
-            svm::state_of(vcpu).apic_logical_destination = 1u << (24 + index);
-            svm::state_of(vcpu).apic_destination_format = 0xffffffff;
+            vcpu.startup.logical_destination = 1u << (24 + index);
+            vcpu.startup.destination_format = 0xffffffff;
         }
     }
     ~Cpus()
@@ -65,7 +64,7 @@ public:
         return startup::intercept((*this)[from], Icr::xapic(low, apic_id << 24));
     }
 
-    bool kicked(u32 index) { return svm::state_of((*this)[index]).kicked; }
+    bool kicked(u32 index) { return (*this)[index].startup.kicked; }
 
     bool none_waits()
     {

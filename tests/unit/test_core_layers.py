@@ -15,6 +15,7 @@ LAYERS = (
     ("core",),
     ("paging",),
     ("guest",),
+    ("apic",),
     ("emulate",),
     ("vmx", "svm"),
     ("core/main.cpp",),

@@ -43,13 +43,14 @@ def vcpu_line(core: Core, index: int) -> str:
     vcpu = core.value("zpp::Vcpu", core.layout.vcpu(index))
     exits = sum(int(vcpu["exits"][i]) for i in range(vcpu["exits"].type.range()[1] + 1))
     flags = [name for name in ("launched", "nmi_pending") if bool(vcpu[name])]
-    startup = ""
+    started = vcpu["startup"]
+    if bool(started["kicked"]):
+        flags.append("kicked")
     state = vendor_state(core, index)
     if state is not None and vendor(core) == SVM:
-        flags += [name for name in ("entered", "nmi_masked", "kicked") if bool(state[name])]
-        startup = f"startup {int(state['startup']):#x}, "
-    return (f"CPU {index}: APIC ID {int(vcpu['apic_id'])}, {exits} VM exits, {startup}"
-            f"{' '.join(flags) or 'not launched'}")  # fmt: skip
+        flags += [name for name in ("entered", "nmi_masked") if bool(state[name])]
+    return (f"CPU {index}: APIC ID {int(vcpu['apic_id'])}, {exits} VM exits, "
+            f"startup {int(started['state']):#x}, {' '.join(flags) or 'not launched'}")  # fmt: skip
 
 
 def vendor_state(core: Core, index: int) -> gdb.Value | None:

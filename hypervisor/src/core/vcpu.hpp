@@ -30,6 +30,13 @@ struct alignas(page_size) Vcpu {
     x86::Tss tss;
     x86::Gdt gdt;
 
+    // INIT and SIPI for this CPU; see apic/startup.cpp.
+    struct {
+        u32 state;
+        bool kicked; // an NMI is pending that only means: look at `state`
+        u32 logical_destination, destination_format; // of the xAPIC
+    } startup;
+
     // The vendor's own state: vmx::state_of(), svm::state_of().
     alignas(8) u8 vendor_state[48];
 

@@ -1,13 +1,14 @@
 // VM exits of AMD-V: decodes them and dispatches them to their handlers.
+#include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
+#include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
-#include "svm/apic_access.hpp"
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
+#include "svm/operation.hpp"
 #include "svm/shared.hpp"
-#include "svm/startup.hpp"
 
 namespace zpp::svm {
 namespace {
@@ -57,40 +58,9 @@ VmExit decode(Guest& guest)
     return exit;
 }
 
-void write_apic(Vcpu& vcpu, u32 offset, u32 value)
-{
-    switch (offset) {
-    case apic_icr_low:
-        if (startup::intercept(vcpu, Icr::xapic(value, apic_access::read(apic_icr_high))))
-            return;
-        break;
-    case apic_id_register: vcpu.apic_id = value >> 24; break;
-    case apic_logical_destination: state_of(vcpu).apic_logical_destination = value; break;
-    case apic_destination_format: state_of(vcpu).apic_destination_format = value; break;
-    default: break;
-    }
-    apic_access::write(offset, value);
-}
-
-// The local APIC's page is the only one that the guest must not write.
 Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
-    const u64 distance = exit.address - apic_access::page();
-    if (distance >= page_size || !exit.write)
-        return handle_exit(guest, exit);
-    const auto offset = static_cast<u32>(distance);
-    const GuestCode code = code_at_rip(guest.vcpu, guest.vmcb);
-    const auto store = decode_store(code.bytes, code.count, guest.code_size());
-    if (!store)
-        crash_on_exit("cannot decode a store to the local APIC", guest.registers);
-    u64& source = guest.register_of(store->source);
-    const u32 old = store->exchange ? apic_access::read(offset) : 0;
-    write_apic(guest.vcpu, offset,
-               store->from_register ? static_cast<u32>(source) : store->immediate);
-    if (store->exchange)
-        source = old;
-    exit.instruction_length = store->length;
-    return Outcome::advance;
+    return is_xapic_store(exit) ? emulate_xapic_store(guest, exit) : handle_exit(guest, exit);
 }
 
 Outcome dispatch(Guest& guest, VmExit& exit)
@@ -143,11 +113,10 @@ void Guest::devirtualize(zpp_cpu_call& call)
     while (startup::is_kicked(vcpu))
         open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
-    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the trampoline restores the other bits
     call.status = ZPP_OK;
     const u64 target = machine.info().trampoline_leave;
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
-    stgi();
+    leave_svm_operation(vcpu); // the trampoline restores the other bits of CR4 and EFER
     zpp_jump_to_loader(&call, target);
 }
 

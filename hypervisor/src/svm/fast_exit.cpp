@@ -2,12 +2,12 @@
 // stores that start no CPU (EOI, timer, IPIs). It leaves every other case to the general handler,
 // which starts from the beginning. FS, GS, TR and LDTR are still the guest's and GIF is clear, so
 // it must not fault.
+#include "apic/access.hpp"
+#include "apic/startup.hpp"
 #include "emulate/handle.hpp"
-#include "svm/apic_access.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_instruction.hpp"
 #include "svm/shared.hpp"
-#include "svm/startup.hpp"
 #include "svm/vcpu_state.hpp"
 #include "x86/apic.hpp"
 

@@ -31,6 +31,7 @@ public:
         return x86::DebugCtl{x86::rdmsr_or_zero(x86::Msr::ia32_debugctl)};
     }
 
+    GuestCode code_at_rip() const { return svm::code_at_rip(vcpu, vmcb); }
     u64& register_of(unsigned number)
     {
         u64* const pushed = find_register(registers, number);

@@ -1,7 +1,6 @@
 #include "svm/msr.hpp"
-#include "svm/apic_access.hpp"
+#include "emulate/apic.hpp"
 #include "svm/shared.hpp"
-#include "svm/startup.hpp"
 #include "svm/vcpu_state.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/msr.hpp"
@@ -30,21 +29,6 @@ Outcome write_efer(Msr, u64 value)
     vmcb.efer = (efer & ~Efer::lma) | (vmcb.efer & Efer::lma) | Efer::svme;
     vmcb.clean &= ~Clean::crx;
     return Outcome::advance;
-}
-
-// The xAPIC page must not move: nested paging protects it.
-Outcome write_apic_base(Msr index, u64 value)
-{
-    if (Gpa{raw(x86::ApicBase{value} & x86::ApicBase::base)} != apic_access::page())
-        return Outcome::general_protection;
-    return pass_wrmsr(index, value);
-}
-
-Outcome write_x2apic_icr(Msr index, u64 value)
-{
-    if (apic_access::is_x2apic() && startup::intercept(current_vcpu(), Icr::x2apic(value)))
-        return Outcome::advance;
-    return pass_wrmsr(index, value);
 }
 
 // As on a machine whose firmware has disabled AMD-V.

@@ -6,13 +6,10 @@
 namespace zpp::svm {
 
 struct VcpuState {
-    u32 startup;     // INIT and SIPI for this CPU; see startup.cpp
-    bool kicked;     // an NMI is pending that only means: look at `startup`
-    bool entered;    // the first VMRUN succeeded
-    bool nmi_masked; // the guest is in its NMI handler
-    u64 iret_rip;    // RIP of the IRET that ends it, until it has run
-    u32 apic_logical_destination;
-    u32 apic_destination_format;
+    bool entered;       // the first VMRUN succeeded
+    bool nmi_masked;    // the guest is in its NMI handler
+    u64 iret_rip;       // RIP of the IRET that ends it, until it has run
+    u64 os_vm_hsave_pa; // before the launch
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }

@@ -3,7 +3,7 @@
 #include "core/result.hpp"
 #include "lib/address.hpp"
 
-namespace zpp::svm::apic_access {
+namespace zpp::apic_access {
 
 // Once, at PREPARE: maps the xAPIC page.
 Result prepare();
@@ -21,4 +21,4 @@ bool is_x2apic();
 // Sends an interrupt command to one CPU. The guest's ICR keeps its value.
 void send(u32 apic_id, u32 low);
 
-} // namespace zpp::svm::apic_access
+} // namespace zpp::apic_access

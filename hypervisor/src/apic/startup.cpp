@@ -1,12 +1,12 @@
-#include "svm/startup.hpp"
+#include "apic/startup.hpp"
+#include "apic/access.hpp"
 #include "core/machine.hpp"
-#include "svm/apic_access.hpp"
 #include "x86/instructions.hpp"
 
-namespace zpp::svm::startup {
+namespace zpp::startup {
 namespace {
 
-// VcpuState::startup: a state, and a posted SIPI.
+// Vcpu::startup.state: a state, and a posted SIPI.
 constexpr u32 running = 0;
 constexpr u32 init_sent = 1; // INIT sent, not yet taken
 constexpr u32 waiting = 2;   // in wait-for-SIPI
@@ -14,17 +14,16 @@ constexpr u32 state_mask = 3;
 constexpr u32 sipi_posted = 0x100;
 constexpr unsigned vector_shift = 16;
 
-u32 load(const Vcpu& vcpu) { return __atomic_load_n(&state_of(vcpu).startup, __ATOMIC_ACQUIRE); }
+u32 load(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup.state, __ATOMIC_ACQUIRE); }
 
 ApicIdentity identity_of(const Vcpu& vcpu)
 {
-    const VcpuState& state = state_of(vcpu);
-    return {vcpu.apic_id, state.apic_logical_destination, state.apic_destination_format};
+    return {vcpu.apic_id, vcpu.startup.logical_destination, vcpu.startup.destination_format};
 }
 
 bool change(Vcpu& vcpu, u32& from, u32 to)
 {
-    return __atomic_compare_exchange_n(&state_of(vcpu).startup, &from, to, false, __ATOMIC_ACQ_REL,
+    return __atomic_compare_exchange_n(&vcpu.startup.state, &from, to, false, __ATOMIC_ACQ_REL,
                                        __ATOMIC_ACQUIRE);
 }
 
@@ -51,7 +50,7 @@ void post_sipi(Vcpu& target, u8 vector)
 // Makes the target look at its state, with an NMI. One pending kick is enough: CPUs merge NMIs.
 void kick(Vcpu& target)
 {
-    if (!__atomic_exchange_n(&state_of(target).kicked, true, __ATOMIC_ACQ_REL))
+    if (!__atomic_exchange_n(&target.startup.kicked, true, __ATOMIC_ACQ_REL))
         apic_access::send(target.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
 }
 
@@ -108,7 +107,7 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
         return;
     actions.reset(registers);
     if (x86::is_bsp()) {
-        __atomic_store_n(&state_of(vcpu).startup, running, __ATOMIC_RELEASE);
+        __atomic_store_n(&vcpu.startup.state, running, __ATOMIC_RELEASE);
         return;
     }
     while (!change(vcpu, seen, (seen & ~state_mask) | waiting))
@@ -125,14 +124,11 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions)
 
 void init_arrived(Vcpu& vcpu) { (void)post_init(vcpu); }
 
-bool is_kicked(const Vcpu& vcpu)
-{
-    return __atomic_load_n(&state_of(vcpu).kicked, __ATOMIC_ACQUIRE);
-}
+bool is_kicked(const Vcpu& vcpu) { return __atomic_load_n(&vcpu.startup.kicked, __ATOMIC_ACQUIRE); }
 
 bool take_kick(Vcpu& vcpu)
 {
-    return __atomic_exchange_n(&state_of(vcpu).kicked, false, __ATOMIC_ACQ_REL);
+    return __atomic_exchange_n(&vcpu.startup.kicked, false, __ATOMIC_ACQ_REL);
 }
 
-} // namespace zpp::svm::startup
+} // namespace zpp::startup

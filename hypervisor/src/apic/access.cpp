@@ -1,4 +1,4 @@
-#include "svm/apic_access.hpp"
+#include "apic/access.hpp"
 #include "core/host_paging.hpp"
 #include "core/machine.hpp"
 #include "paging/nested_paging.hpp"
@@ -6,7 +6,7 @@
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 
-namespace zpp::svm::apic_access {
+namespace zpp::apic_access {
 namespace {
 
 using x86::ApicBase;
@@ -58,4 +58,4 @@ void send(u32 apic_id, u32 low)
     write(apic_icr_high, high);
 }
 
-} // namespace zpp::svm::apic_access
+} // namespace zpp::apic_access

@@ -1,10 +1,10 @@
 // INIT and SIPI between vCPUs, delivered in software. A physical INIT would take the CPU away from
 // the host: QEMU's TCG resets the CPU even if INIT is intercepted, real CPUs keep it pending.
 #pragma once
-#include "svm/vcpu_state.hpp"
+#include "core/vcpu.hpp"
 #include "x86/apic.hpp"
 
-namespace zpp::svm::startup {
+namespace zpp::startup {
 
 // Handles a write of the guest to its ICR. Returns true if the CPU must not send it.
 [[nodiscard]] bool intercept(Vcpu& sender, const Icr& icr);
@@ -21,7 +21,7 @@ void take(Vcpu& vcpu, GuestRegisters& registers, const Actions& actions);
 
 inline bool waits(const Vcpu& vcpu)
 {
-    return __atomic_load_n(&state_of(vcpu).startup, __ATOMIC_ACQUIRE) != 0;
+    return __atomic_load_n(&vcpu.startup.state, __ATOMIC_ACQUIRE) != 0;
 }
 
 // This CPU has received a physical INIT (VMEXIT_INIT or #SX).
@@ -33,4 +33,4 @@ void init_arrived(Vcpu& vcpu);
 // In the NMI handler: takes the pending kick. Returns whether there was one.
 [[nodiscard]] bool take_kick(Vcpu& vcpu);
 
-} // namespace zpp::svm::startup
+} // namespace zpp::startup
