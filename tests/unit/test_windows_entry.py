@@ -317,7 +317,7 @@ def test_a_service_key_that_cannot_be_opened() -> None:
     run = Run(faults=Faults(key=0xC000_0022))
     run.kernel.registry["Result"] = (
         REG_SZ,
-        f"{INVALID_SETTING}\0".encode("utf-16-le"),
+        f"no hypervisor: {INVALID_SETTING}\0".encode("utf-16-le"),
     )
     assert run.start().status == 0xC000_0022
     assert not run.core.calls
