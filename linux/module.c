@@ -32,6 +32,10 @@ static bool wait_for_debugger = ZPP_WAIT_FOR_DEBUGGER;
 module_param(wait_for_debugger, bool, 0444);
 MODULE_PARM_DESC(wait_for_debugger, "wait for a debugger before the hypervisor starts");
 
+static bool visible;
+module_param(visible, bool, 0444);
+MODULE_PARM_DESC(visible, "show the hypervisor in CPUID (default 0: the system sees the bare CPU)");
+
 extern const char zpp_elf_file[], zpp_elf_file_end[];
 
 static struct zpp_memory memory;
@@ -59,6 +63,7 @@ static enum zpp_status __init prepare(void)
         .apic_ids = cpus.apic_ids,
         .serial_port = serial,
         .wait_for_debugger = wait_for_debugger,
+        .visible = visible,
     };
     const u64 pages = zpp_loader_pages(request.elf, request.elf_size, request.cpu_count);
     if (pages == 0)

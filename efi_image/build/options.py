@@ -100,6 +100,7 @@ class ResolvedOptions:
     initrd: Path | None = None
     cmdline: str = ""
     serial_port: int = 0x3F8
+    visible: bool = False
     boot: tuple[Path, ...] = ()
     files: tuple[Addition, ...] = ()
     # the disk and the volume

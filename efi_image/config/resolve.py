@@ -67,6 +67,7 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
         initrd=optional("initrd", _path),
         cmdline=text["cmdline"],
         serial_port=required("serial", parse_port),
+        visible=required("visible", parse_switch),
         boot=settings.boot,
         files=settings.files,
         size=None if minimal else optional("size", parse_size),

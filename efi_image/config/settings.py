@@ -49,6 +49,7 @@ KEYS = {
         Key("initrd", Kind.PATH),
         Key("cmdline"),
         Key("serial", Kind.NUMBER),
+        Key("visible", Kind.SWITCH, "off"),
         Key("size", Kind.NUMBER),
         Key("table"),
         Key("sector-size", Kind.NUMBER, "512"),

@@ -4,6 +4,7 @@
     hypervisor = on
     driver = \\EFI\\zpp\\ZppDxe.efi
     serial = 0x3f8
+    visible = off
     default = linux
 
     [linux]
@@ -57,6 +58,7 @@ class ZppConf:
     hypervisor: bool = True
     driver: str = DRIVER_PATH
     serial: int = 0x3F8
+    visible: bool = False
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
 
@@ -72,6 +74,8 @@ class ZppConf:
         yield _line("hypervisor", "on" if self.hypervisor else "off")
         yield _line("driver", self.driver)
         yield _line("serial", f"0x{self.serial:x}" if self.serial else "0")
+        if self.visible:
+            yield _line("visible", "on")
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
@@ -109,7 +113,7 @@ class _Section:
 
 
 class _Parser:
-    KEYS = frozenset({"hypervisor", "driver", "serial", "default"})
+    KEYS = frozenset({"hypervisor", "driver", "serial", "visible", "default"})
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
 
     def __init__(self, name: str) -> None:
@@ -154,19 +158,20 @@ class _Parser:
         if default and default not in [section.name for section in rest]:
             raise self.fault(line, f"there is no section [{default}]")
         return ZppConf(
-            hypervisor=self._switch(top),
+            hypervisor=self._switch(top, "hypervisor", "on"),
             driver=top.get("driver", DRIVER_PATH),
             serial=self._port(top),
+            visible=self._switch(top, "visible", "off"),
             default=default,
             entries=tuple(
                 BootEntry(s.name, s.get("path"), s.get("initrd"), s.get("cmdline")) for s in rest
             ),
         )
 
-    def _switch(self, top: _Section) -> bool:
-        value, line = top.values.get("hypervisor", ("on", 0))
+    def _switch(self, top: _Section, key: str, default: str) -> bool:
+        value, line = top.values.get(key, (default, 0))
         if value not in _SWITCH:
-            raise self.fault(line, f"hypervisor must be on or off, not '{value}'")
+            raise self.fault(line, f"{key} must be on or off, not '{value}'")
         return _SWITCH[value]
 
     def _port(self, top: _Section) -> int:

@@ -27,7 +27,7 @@ struct Exact {
 };
 
 struct Parsed {
-    bool hypervisor;
+    bool hypervisor, visible;
     std::optional<std::string> driver, default_entry;
     std::optional<unsigned> serial;
     std::vector<std::string> faults; // "line: message what"
@@ -44,6 +44,7 @@ Parsed parse(const std::string& conf)
     const Exact exact(conf);
     ZppConfParse(exact.bytes.get(), conf.size(), &result, report, &parsed);
     parsed.hypervisor = result.Hypervisor;
+    parsed.visible = result.Visible;
     parsed.driver = text(result.Driver);
     parsed.default_entry = text(result.Default);
     if (result.HasSerial)
@@ -70,6 +71,7 @@ const std::string whole = "# written by hand\n"
                           "hypervisor = on\n"
                           "driver = \\EFI\\zpp\\ZppDxe.efi\n"
                           "serial = 0x3f8\n"
+                          "visible = on\n"
                           "default = linux\n"
                           "\n"
                           "[linux]\n"
@@ -90,6 +92,7 @@ TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
         CHECK(parsed.hypervisor);
         CHECK(parsed.driver == "\\EFI\\zpp\\ZppDxe.efi");
         CHECK(parsed.serial == 0x3f8);
+        CHECK(parsed.visible);
         CHECK(parsed.default_entry == "linux");
         CHECK(find(conf, "linux") == Entry{"\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img",
                                            "console=ttyS0 quiet # not a comment"});
@@ -107,6 +110,7 @@ TEST_CASE("zpp.conf: an empty file gives the defaults")
         CHECK(parsed.hypervisor);
         CHECK(parsed.driver == std::nullopt);
         CHECK(parsed.serial == std::nullopt);
+        CHECK_FALSE(parsed.visible);
         CHECK(parsed.default_entry == std::nullopt);
         CHECK(parsed.faults.empty());
     }
@@ -148,6 +152,7 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
         std::vector<std::string> faults;
     } const cases[] = {
         {"hypervisor = off\nhypervisor = on\n", {"2: duplicate key: hypervisor"}},
+        {"visible = yes\n", {"1: visible must be on or off, not yes"}},
         {"\nhypervisor = yes\n", {"2: hypervisor must be on or off, not yes"}},
         {"hypervisor = ON\n", {"1: hypervisor must be on or off, not ON"}},
         {"hypervisor =\n", {"1: hypervisor must be on or off, not hypervisor"}},

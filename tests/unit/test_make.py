@@ -112,6 +112,17 @@ def test_serial_port(
     assert parse(files["EFI/zpp/zpp.conf"]).serial == port
 
 
+@pytest.mark.parametrize(
+    ("arguments", "visible"),
+    [((), False), (("--hidden",), False), (("--visible",), True)],
+)
+def test_visible(
+    build_dir: Path, tmp_path: Path, arguments: tuple[str, ...], visible: bool
+) -> None:
+    files = made(build_dir, tmp_path / "esp.img", *arguments)
+    assert parse(files["EFI/zpp/zpp.conf"]).visible is visible
+
+
 def test_added_files_and_folders(build_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "colon:folder"
     (folder / "sub").mkdir(parents=True)

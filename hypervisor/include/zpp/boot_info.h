@@ -48,7 +48,7 @@
 #define ZPP_CORE_BASE 0xffffa00000000000ull
 
 #define ZPP_BOOT_INFO_MAGIC 0x746f6f422d70707aull /* "zpp-Boot" */
-#define ZPP_BOOT_INFO_VERSION 3u
+#define ZPP_BOOT_INFO_VERSION 4u
 
 /* A CPU's block, in pages: 0 the vCPU, 1 to 3 control blocks, 4 to 9 windows (the core maps
  * pages of the guest there), 10 the double-fault stack, 11 a guard page, 12 to 15 the host
@@ -106,9 +106,9 @@ struct zpp_boot_info {
     /* I/O port of a 16550 UART for the log (0x3f8 for COM1), 0 for none. */
     uint16_t serial_port;
     uint8_t wait_for_debugger; /* 1: spin on gdb_attached in PREPARE */
-    uint8_t reserved;
+    uint8_t visible;           /* 1: show zpp in CPUID (zpp/hypercall.h) */
     uint16_t reset_after; /* seconds from a crash of the core to the reset; 0: no reset */
-    uint8_t reserved2[2];
+    uint8_t reserved[2];
 
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
 };

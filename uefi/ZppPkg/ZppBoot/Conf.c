@@ -63,6 +63,20 @@ SetSerial (
 }
 
 static const char *
+SetVisible (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
+    return "visible must be on or off, not";
+  }
+
+  Parser->Conf->Visible = ZppTextIs (Value, "on");
+  return NULL;
+}
+
+static const char *
 SetText (
   ZPP_TEXT  *Target,
   ZPP_TEXT  Value
@@ -128,6 +142,7 @@ static const KEY  mKeys[] = {
   { "hypervisor", false, SetHypervisor  },
   { "driver",     false, SetDriver      },
   { "serial",     false, SetSerial      },
+  { "visible",    false, SetVisible     },
   { "default",    false, SetDefault     },
   { "path",       true,  SetPath        },
   { "initrd",     true,  SetInitrd      },

@@ -19,6 +19,7 @@ typedef struct {
   ZPP_TEXT    Driver;       ///< "driver", or absent.
   bool        HasSerial;    ///< "serial" is present.
   uint16_t    Serial;       ///< Its I/O port, 0 for none.
+  bool        Visible;      ///< "visible": CPUID shows zpp; off by default.
   ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
   unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;
