@@ -14,7 +14,8 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *service_key)
         zpp_launch(&settings, &result);
     else
         zpp_result_windows_failed(
-            &result, status, "SerialPort, WaitForDebugger or Visible in the registry is not valid");
+            &result, status,
+            "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid");
     /* The debugger shows this level without a filter mask. */
     DbgPrintEx(DPFLTR_IHVDRIVER_ID, DPFLTR_ERROR_LEVEL, "zpp: %s\n", result.text);
     zpp_settings_write_result(service_key, result.text);

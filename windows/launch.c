@@ -54,6 +54,7 @@ static void prepare(void *context, uint32_t cpu)
         .serial_port = launch->settings->serial_port,
         .wait_for_debugger = launch->settings->wait_for_debugger,
         .visible = launch->settings->visible,
+        .reset_after = launch->settings->reset_after,
     };
     launch->status = zpp_loader_prepare(&launch->loader, &request);
 }

@@ -121,6 +121,11 @@ Examples:
     help="Whether CPUID shows zpp to the system.  [default: hidden]",
 )
 @click.option(
+    "--reset-after",
+    metavar="SECONDS",
+    help="Time from a crash of zpp to the reset; 0: no reset.  [default: 10]",
+)
+@click.option(
     "--build-dir",
     metavar="DIR",
     help="Folder of ZppBoot.efi and ZppDxe.efi.  [default: out/CONFIGURATION/ARCHITECTURE]",

@@ -79,6 +79,7 @@ class Harness:
         cmdline: str = "",
         hypervisor: bool = True,
         visible: bool = False,
+        reset_after: int = 10,
         additions: tuple[Addition, ...] = (),
     ) -> Path:
         """Builds an image as `zpp-image make` does; the same options give the same file."""
@@ -91,6 +92,7 @@ class Harness:
             cmdline=cmdline,
             hypervisor=Hypervisor.ON if hypervisor else Hypervisor.OFF,
             visible=visible,
+            reset_after=reset_after,
             files=additions,
         )
         make_image(options)

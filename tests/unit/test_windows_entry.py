@@ -38,7 +38,9 @@ BAD_ELF, BAD_BOOT_INFO, NO_MEMORY, NO_VIRTUALIZATION, LOCKED, USED, MISSING, ENT
     1, 10
 )
 
-INVALID_SETTING = "SerialPort, WaitForDebugger or Visible in the registry is not valid"
+INVALID_SETTING = (
+    "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid"
+)
 
 ROOT_PARTITION = {
     0x4000_0000: (0x4000_000C, *struct.unpack("<3I", b"Microsoft Hv")),
@@ -109,16 +111,19 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
     config = load()
     of_the_build = (config.serial_port, config.hypervisor_wait_for_debugger)
     assert (info.serial_port, info.wait_for_debugger, info.visible) == (*of_the_build, 0)
+    assert info.reset_after == 10
     number = struct.Struct("<I").pack
     registry = {
         "SerialPort": (REG_DWORD, number(0x2F8)),
         "WaitForDebugger": (REG_DWORD, number(1)),
         "Visible": (REG_DWORD, number(1)),
+        "ResetAfter": (REG_DWORD, number(3600)),
         "ImagePath": (REG_SZ, b"x"),
     }
     info = Run(registry=registry).start().core.info
     assert info is not None
     assert (info.serial_port, info.wait_for_debugger, info.visible) == (0x2F8, 1, 1)
+    assert info.reset_after == 3600
 
 
 @pytest.mark.parametrize(
@@ -132,6 +137,7 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
         ("SerialPort", (REG_DWORD, b"")),
         ("WaitForDebugger", (REG_DWORD, struct.pack("<I", 2))),
         ("Visible", (REG_DWORD, struct.pack("<I", 2))),
+        ("ResetAfter", (REG_DWORD, struct.pack("<I", 3601))),
     ],
 )
 def test_invalid_settings(name: str, value: tuple[int, bytes]) -> None:

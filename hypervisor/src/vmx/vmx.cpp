@@ -104,6 +104,8 @@ void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool
 Result prepare()
 {
     Result result = shared.capabilities.read(x86::rdmsr);
+    if (result.ok())
+        result = apic_access::prepare();
     if (!result.ok())
         return result;
     const unsigned key_bits = memory_key_bits();

@@ -16,7 +16,7 @@
 #include <zpp/hypercall.h>
 
 #define DEFAULT_DRIVER    L"\\EFI\\zpp\\ZppDxe.efi"
-#define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff visible=1")
+#define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff visible=1 reset-after=3600")
 
 /**
   Asks the hypervisor how much memory it uses.
@@ -83,7 +83,13 @@ SetLoadOptions (
   // Not freed: it belongs to the driver, which stays loaded.
   Options = AllocatePool (LOAD_OPTIONS_MAX * sizeof (CHAR16));
   if (Options != NULL) {
-    Length = UnicodeSPrint (Options, LOAD_OPTIONS_MAX * sizeof (CHAR16), L"visible=%d", Conf->Visible);
+    Length = UnicodeSPrint (
+               Options,
+               LOAD_OPTIONS_MAX * sizeof (CHAR16),
+               L"visible=%d reset-after=%d",
+               Conf->Visible,
+               Conf->ResetAfter
+               );
     if (Conf->HasSerial) {
       Length += UnicodeSPrint (
                   Options + Length,

@@ -64,6 +64,7 @@ ZppPrepareCore (
     .serial_port       = Settings->SerialPort,
     .wait_for_debugger = Settings->WaitForDebugger,
     .visible           = Settings->Visible,
+    .reset_after       = Settings->ResetAfter,
   };
 
   Pages = zpp_loader_pages (Request.elf, Request.elf_size, Request.cpu_count);

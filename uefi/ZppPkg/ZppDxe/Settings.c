@@ -115,10 +115,12 @@ ZppReadSettings (
   UINTN   Length;
   UINT64  Port;
   UINT64  Visible;
+  UINT64  ResetAfter;
 
   Settings->SerialPort      = FixedPcdGet16 (PcdZppSerialPort);
   Settings->WaitForDebugger = FixedPcdGetBool (PcdZppWaitForDebugger);
   Settings->Visible         = FALSE;
+  Settings->ResetAfter      = ZPP_RESET_AFTER_DEFAULT;
 
   if ((LoadOptions == NULL) || (LoadOptionsSize >= sizeof (Text))) {
     return EFI_SUCCESS;
@@ -129,15 +131,18 @@ ZppReadSettings (
   CopyMem (Text, LoadOptions, Length * sizeof (CHAR16));
   Text[Length] = L'\0';
 
-  Port    = Settings->SerialPort;
-  Visible = Settings->Visible;
+  Port       = Settings->SerialPort;
+  Visible    = Settings->Visible;
+  ResetAfter = Settings->ResetAfter;
   if (EFI_ERROR (ReadSetting (Text, L"serial=", ZPP_SERIAL_PORT_MAX, &Port)) ||
-      EFI_ERROR (ReadSetting (Text, L"visible=", 1, &Visible)))
+      EFI_ERROR (ReadSetting (Text, L"visible=", 1, &Visible)) ||
+      EFI_ERROR (ReadSetting (Text, L"reset-after=", ZPP_RESET_AFTER_MAX, &ResetAfter)))
   {
     return EFI_INVALID_PARAMETER;
   }
 
   Settings->SerialPort = (UINT16)Port;
   Settings->Visible    = (BOOLEAN)Visible;
+  Settings->ResetAfter = (UINT16)ResetAfter;
   return EFI_SUCCESS;
 }

@@ -10,6 +10,7 @@ typedef struct {
   UINT16     SerialPort;      ///< I/O port of the log's 16550 UART, 0 for none.
   BOOLEAN    WaitForDebugger; ///< Wait for a debugger before the first launch.
   BOOLEAN    Visible;         ///< CPUID shows zpp.
+  UINT16     ResetAfter;      ///< Seconds from a crash of the core to the reset, 0 for no reset.
 } ZPP_SETTINGS;
 
 /**

@@ -297,7 +297,8 @@ ZppDxeEntryPoint (
     return ZppExitWithReason (
              ImageHandle,
              Status,
-             "a load option is not valid: serial= is the I/O port of a UART (0 to 0xfff8), visible= is 0 or 1",
+             "a load option is not valid: serial= is the I/O port of a UART (0 to 0xfff8), visible= is 0 or 1, "
+             "reset-after= is 0 to 3600",
              ""
              );
   }
