@@ -38,6 +38,10 @@ BAD_ELF, BAD_BOOT_INFO, NO_MEMORY, NO_VIRTUALIZATION, LOCKED, USED, MISSING, ENT
     1, 10
 )
 
+INVALID_SETTING = (
+    "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid"
+)
+
 ROOT_PARTITION = {
     0x4000_0000: (0x4000_000C, *struct.unpack("<3I", b"Microsoft Hv")),
     0x4000_0001: (0x3123_7648, 0, 0, 0),
@@ -106,16 +110,20 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
     assert info is not None
     config = load()
     of_the_build = (config.serial_port, config.hypervisor_wait_for_debugger)
-    assert (info.serial_port, info.wait_for_debugger) == of_the_build
+    assert (info.serial_port, info.wait_for_debugger, info.visible) == (*of_the_build, 0)
+    assert info.reset_after == 10
     number = struct.Struct("<I").pack
     registry = {
         "SerialPort": (REG_DWORD, number(0x2F8)),
         "WaitForDebugger": (REG_DWORD, number(1)),
+        "Visible": (REG_DWORD, number(1)),
+        "ResetAfter": (REG_DWORD, number(3600)),
         "ImagePath": (REG_SZ, b"x"),
     }
     info = Run(registry=registry).start().core.info
     assert info is not None
-    assert (info.serial_port, info.wait_for_debugger) == (0x2F8, 1)
+    assert (info.serial_port, info.wait_for_debugger, info.visible) == (0x2F8, 1, 1)
+    assert info.reset_after == 3600
 
 
 @pytest.mark.parametrize(
@@ -128,14 +136,13 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
         ("SerialPort", (REG_DWORD, b"\x01")),
         ("SerialPort", (REG_DWORD, b"")),
         ("WaitForDebugger", (REG_DWORD, struct.pack("<I", 2))),
+        ("Visible", (REG_DWORD, struct.pack("<I", 2))),
+        ("ResetAfter", (REG_DWORD, struct.pack("<I", 3601))),
     ],
 )
 def test_invalid_settings(name: str, value: tuple[int, bytes]) -> None:
     run = Run(registry={name: value}).start()
-    run.failed(
-        INVALID_PARAMETER,
-        "no hypervisor: SerialPort or WaitForDebugger in the registry is not valid",
-    )
+    run.failed(INVALID_PARAMETER, f"no hypervisor: {INVALID_SETTING}")
     assert not run.core.calls
 
 
@@ -316,9 +323,7 @@ def test_a_service_key_that_cannot_be_opened() -> None:
     run = Run(faults=Faults(key=0xC000_0022))
     run.kernel.registry["Result"] = (
         REG_SZ,
-        "no hypervisor: SerialPort or WaitForDebugger in the registry is not valid\0".encode(
-            "utf-16-le"
-        ),
+        f"no hypervisor: {INVALID_SETTING}\0".encode("utf-16-le"),
     )
     assert run.start().status == 0xC000_0022
     assert not run.core.calls

@@ -1,6 +1,7 @@
 // The host's access to this CPU's local APIC, in the mode that the guest has set.
 #pragma once
 #include "core/result.hpp"
+#include "core/vcpu.hpp"
 #include "lib/address.hpp"
 
 namespace zpp::apic_access {
@@ -17,6 +18,9 @@ void write(u32 offset, u32 value);
 
 // Whether x2APIC mode is enabled (IA32_APIC_BASE.EXTD).
 bool is_x2apic();
+
+// Sends an NMI to a launched CPU.
+void send_nmi(const Vcpu& vcpu);
 
 // Sends an interrupt command to one CPU. The guest's ICR keeps its value.
 void send(u32 apic_id, u32 low);

@@ -14,6 +14,9 @@ struct alignas(page_size) Vcpu {
     u32 apic_id;
     bool launched;             // this CPU runs a guest
     volatile bool nmi_pending; // for the guest
+    bool stopped;              // after a crash; see stop.hpp
+    bool crashed_first;        // it resets the machine
+    u32 crashes;               // of this CPU: 2 is a crash in its own report
     zpp_cpu_call* call;        // invalid after commit
 
     // Number of exits by basic exit reason (VMX) or exit code (SVM).

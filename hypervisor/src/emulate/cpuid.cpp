@@ -15,10 +15,17 @@ void limit_address_width(u32& eax)
     if ((eax & 0xff) > guest_memory::shown_bits())
         eax = (eax & ~0xffu) | guest_memory::shown_bits();
 }
+constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
 
 constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
+bool shows_zpp(u32 subleaf) { return subleaf == ZPP_CPUID_KEY || leaf1_ecx_added != 0; }
+
 } // namespace
+
+constinit u32 leaf1_ecx_added = 0;
+
+void set_visible(bool visible) { leaf1_ecx_added = visible ? leaf1_ecx_hypervisor : 0; }
 
 void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4)
 {
@@ -42,10 +49,13 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResu
             result.ecx = with(result.ecx, leaf7_ecx_ospke, has(guest_cr4, x86::Cr4::pke));
         break;
     case ZPP_CPUID_SIGNATURE_LEAF:
-        result = {ZPP_CPUID_VERSION_LEAF, ZPP_SIGNATURE_EBX, ZPP_SIGNATURE_ECX, ZPP_SIGNATURE_EDX};
+        if (shows_zpp(subleaf))
+            result = {ZPP_CPUID_VERSION_LEAF, ZPP_SIGNATURE_EBX, ZPP_SIGNATURE_ECX,
+                      ZPP_SIGNATURE_EDX};
         break;
     case ZPP_CPUID_VERSION_LEAF:
-        result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
+        if (shows_zpp(subleaf))
+            result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
     case 0x80000001: result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit); break;
     case 0x80000008: limit_address_width(result.eax); break;

@@ -7,6 +7,12 @@
 
 namespace zpp {
 
+// Once, at PREPARE: whether CPUID shows zpp also to who asks without ZPP_CPUID_KEY.
+void set_visible(bool visible);
+
+// Set in CPUID.1:ECX; a mask, so that the fast path tests nothing.
+extern u32 leaf1_ecx_added;
+
 // guest_cr4: the CR4 that the guest sees.
 void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
 
@@ -26,9 +32,9 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResu
 
 inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
-    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
+    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27;
     const u32 mirrored = has(guest_cr4, x86::Cr4::osxsave) ? osxsave : 0;
-    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | hypervisor | mirrored;
+    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | leaf1_ecx_added | mirrored;
 }
 
 // Leaves that the fast paths handle: unchanged ones, and leaf 1, which Linux reads most often.

@@ -1,5 +1,6 @@
 #include "vmx/exit.hpp"
 #include "core/machine.hpp"
+#include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "emulate/handle.hpp"
 #include "guest/memory.hpp"
@@ -113,6 +114,7 @@ Outcome dispatch(Guest& guest, const VmExit& exit)
     }
     case Reason::mov_to_cr: return on_mov_to_cr(guest, exit);
     case Reason::nmi:
+        stop_if_asked();
         guest.vcpu.nmi_pending = true;
         guest.open_nmi_window();
         x86::unblock_nmi();

@@ -1,4 +1,5 @@
 #include "vmx/vmx.hpp"
+#include "apic/access.hpp"
 #include "core/crash.hpp"
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
@@ -103,6 +104,8 @@ void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool
 Result prepare()
 {
     Result result = shared.capabilities.read(x86::rdmsr);
+    if (result.ok())
+        result = apic_access::prepare();
     if (!result.ok())
         return result;
     const unsigned key_bits = memory_key_bits();
@@ -249,6 +252,8 @@ constinit const Vendor vendor = {.name = "Intel VT-x",
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
                                  .on_security_exception = on_security_exception,
+                                 .send_nmi = apic_access::send_nmi,
+                                 .leave = leave_vmx_operation,
                                  .dump = dump,
                                  .exit_name = exit_name};
 

@@ -17,6 +17,7 @@ typedef struct {
   UINTN         Cpus;         ///< "cpus=4": the number of CPUs, 0 if not given.
   UINTN         Rounds;       ///< "rounds=50": the number of rounds of MP calls.
   UINTN         X2Apic;       ///< "x2apic=1": switch all local APICs to x2APIC mode first.
+  UINTN         Visible;      ///< "visible=1": CPUID shows zpp.
   UINTN         StrictMsrs;   ///< "strict-msrs=1": missing MSRs must give #GP.
 } ZPP_OPTIONS;
 
