@@ -38,8 +38,9 @@ MODULE_PARM_DESC(visible, "show the hypervisor in CPUID (default 0: the system s
 
 static ushort reset_after = ZPP_RESET_AFTER_DEFAULT;
 module_param(reset_after, ushort, 0444);
-MODULE_PARM_DESC(reset_after,
-                 "seconds from a crash of the hypervisor to the reset, 0 for no reset (default 10)");
+MODULE_PARM_DESC(
+    reset_after,
+    "seconds from a crash of the hypervisor to the reset, 0 for no reset (default 10)");
 
 extern const char zpp_elf_file[], zpp_elf_file_end[];
 

@@ -22,9 +22,14 @@ u8 FakePorts::in8(u16 port)
         const bool output = p.timer_works && p.now_ns >= p.ends_ns_;
         return static_cast<u8>((p.port_b_ & 0x0f) | (output ? 0x20 : 0));
     }
-    case 0x64: return p.keyboard_status;
-    case 0x80: ++p.post_code_reads; return 0xff;
-    default: FAIL_CHECK("IN of port ", port); return 0xff;
+    case 0x64:
+        return p.keyboard_status;
+    case 0x80:
+        ++p.post_code_reads;
+        return 0xff;
+    default:
+        FAIL_CHECK("IN of port ", port);
+        return 0xff;
     }
 }
 
@@ -34,7 +39,9 @@ void FakePorts::out8(u16 port, u8 value)
     FakePorts& p = *current;
     p.now_ns += p.access_ns;
     switch (port) {
-    case 0x61: p.port_b_ = value; break;
+    case 0x61:
+        p.port_b_ = value;
+        break;
     case 0x43:
         CHECK(value == 0xb0);
         p.bytes_ = 0;
@@ -47,7 +54,9 @@ void FakePorts::out8(u16 port, u8 value)
             p.ends_ns_ = p.now_ns + u64{p.count_} * 1'000'000'000 / 1'193'182;
         }
         break;
-    default: p.written.emplace_back(port, value); break;
+    default:
+        p.written.emplace_back(port, value);
+        break;
     }
 }
 

@@ -38,9 +38,7 @@ BAD_ELF, BAD_BOOT_INFO, NO_MEMORY, NO_VIRTUALIZATION, LOCKED, USED, MISSING, ENT
     1, 10
 )
 
-INVALID_SETTING = (
-    "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid"
-)
+INVALID_SETTING = "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid"
 
 ROOT_PARTITION = {
     0x4000_0000: (0x4000_000C, *struct.unpack("<3I", b"Microsoft Hv")),

@@ -107,7 +107,7 @@ struct zpp_boot_info {
     uint16_t serial_port;
     uint8_t wait_for_debugger; /* 1: spin on gdb_attached in PREPARE */
     uint8_t visible;           /* 1: show zpp in CPUID (zpp/hypercall.h) */
-    uint16_t reset_after; /* seconds from a crash of the core to the reset; 0: no reset */
+    uint16_t reset_after;      /* seconds from a crash of the core to the reset; 0: no reset */
     uint8_t reserved[2];
 
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];

@@ -10,7 +10,7 @@ constexpr u32 timer_hz = 1'193'182;
 constexpr u16 port_b = 0x61;
 constexpr u8 gate = bit(0), speaker = bit(1), output = bit(5);
 
-constexpr u32 slice = 50;                // milliseconds; the counter has 16 bits
+constexpr u32 slice = 50;                 // milliseconds; the counter has 16 bits
 constexpr u32 polls_of_slice = 4'000'000; // no machine reads a port in 12 ns
 
 constexpr u16 post_code = 0x80;
