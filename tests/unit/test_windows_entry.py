@@ -107,9 +107,8 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
     info = Run().start().core.info
     assert info is not None
     config = load()
-    of_the_build = (config.serial_port, config.hypervisor_wait_for_debugger)
-    assert (info.serial_port, info.wait_for_debugger, info.visible) == (*of_the_build, 0)
-    assert info.reset_after == 10
+    found = (info.serial_port, info.wait_for_debugger, info.visible, info.reset_after)
+    assert found == (config.serial_port, config.hypervisor_wait_for_debugger, 0, 10)
     number = struct.Struct("<I").pack
     registry = {
         "SerialPort": (REG_DWORD, number(0x2F8)),
@@ -120,8 +119,8 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
     }
     info = Run(registry=registry).start().core.info
     assert info is not None
-    assert (info.serial_port, info.wait_for_debugger, info.visible) == (0x2F8, 1, 1)
-    assert info.reset_after == 3600
+    found = (info.serial_port, info.wait_for_debugger, info.visible, info.reset_after)
+    assert found == (0x2F8, 1, 1, 3600)
 
 
 @pytest.mark.parametrize(
@@ -319,10 +318,8 @@ def test_a_cpu_that_stays_virtualized_keeps_the_memory(cpu: int) -> None:
 def test_a_service_key_that_cannot_be_opened() -> None:
     """The result cannot be written, but the message is printed."""
     run = Run(faults=Faults(key=0xC000_0022))
-    run.kernel.registry["Result"] = (
-        REG_SZ,
-        f"no hypervisor: {INVALID_SETTING}\0".encode("utf-16-le"),
-    )
+    old_result = f"no hypervisor: {INVALID_SETTING}\0"
+    run.kernel.registry["Result"] = (REG_SZ, old_result.encode("utf-16-le"))
     assert run.start().status == 0xC000_0022
     assert not run.core.calls
 
