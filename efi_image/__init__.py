@@ -59,6 +59,8 @@ def make(
     disk_signature: str | None = None,
     hypervisor: str | None = None,
     serial: int | str | None = None,
+    visible: bool | None = None,
+    reset_after: int | str | None = None,
     build_dir: StrPath | None = None,
     digest: bool | None = None,
     output_format: str | None = None,
@@ -93,6 +95,8 @@ def make(
         disk_signature: Signature of the disk (MBR) in hexadecimal.
         hypervisor: `on`; `off`: on the image, but not started; `none`: left out.
         serial: I/O port of the log; 0: none.
+        visible: Whether CPUID shows zpp to the system.
+        reset_after: Seconds from a crash of zpp to the reset; 0: no reset.
         build_dir: Folder of ZppBoot.efi and ZppDxe.efi.
         digest: Whether to compute SHA-256 sums.
         output_format: `raw`, `gz`, `xz`, `zst`, `qcow2`, `vhd`, `vhdx`, `vmdk` or `vdi`.
@@ -122,8 +126,9 @@ def make(
         {
             "output": output, "output-format": output_format, "bmap": bmap, "digest": digest,
             "build-dir": build_dir, "hypervisor": hypervisor, "kernel": kernel,
-            "initrd": initrd, "cmdline": cmdline, "serial": serial, "size": size,
-            "table": table, "sector-size": sector_size, "align": align, "fat": fat,
+            "initrd": initrd, "cmdline": cmdline, "serial": serial, "visible": visible,
+            "reset-after": reset_after, "size": size, "table": table, "sector-size": sector_size,
+            "align": align, "fat": fat,
             "label": label, "volume-serial": volume_serial, "disk-guid": disk_guid,
             "disk-signature": disk_signature, "partition-guid": partition_guid,
         },

@@ -32,6 +32,16 @@ static bool wait_for_debugger = ZPP_WAIT_FOR_DEBUGGER;
 module_param(wait_for_debugger, bool, 0444);
 MODULE_PARM_DESC(wait_for_debugger, "wait for a debugger before the hypervisor starts");
 
+static bool visible;
+module_param(visible, bool, 0444);
+MODULE_PARM_DESC(visible, "show the hypervisor in CPUID (default 0: the system sees the bare CPU)");
+
+static ushort reset_after = ZPP_RESET_AFTER_DEFAULT;
+module_param(reset_after, ushort, 0444);
+MODULE_PARM_DESC(
+    reset_after,
+    "seconds from a crash of the hypervisor to the reset, 0 for no reset (default 10)");
+
 extern const char zpp_elf_file[], zpp_elf_file_end[];
 
 static struct zpp_memory memory;
@@ -59,6 +69,8 @@ static enum zpp_status __init prepare(void)
         .apic_ids = cpus.apic_ids,
         .serial_port = serial,
         .wait_for_debugger = wait_for_debugger,
+        .visible = visible,
+        .reset_after = min_t(ushort, reset_after, ZPP_RESET_AFTER_MAX),
     };
     const u64 pages = zpp_loader_pages(request.elf, request.elf_size, request.cpu_count);
     if (pages == 0)

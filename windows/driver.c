@@ -13,8 +13,9 @@ NTSTATUS NTAPI DriverEntry(DRIVER_OBJECT *driver, UNICODE_STRING *service_key)
     if (NT_SUCCESS(status))
         zpp_launch(&settings, &result);
     else
-        zpp_result_windows_failed(&result, status,
-                                  "SerialPort or WaitForDebugger in the registry is not valid");
+        zpp_result_windows_failed(
+            &result, status,
+            "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid");
     /* The debugger shows this level without a filter mask. */
     DbgPrintEx(DPFLTR_IHVDRIVER_ID, DPFLTR_ERROR_LEVEL, "zpp: %s\n", result.text);
     zpp_settings_write_result(service_key, result.text);

@@ -53,6 +53,8 @@ static void prepare(void *context, uint32_t cpu)
         .apic_ids = launch->apic_ids,
         .serial_port = launch->settings->serial_port,
         .wait_for_debugger = launch->settings->wait_for_debugger,
+        .visible = launch->settings->visible,
+        .reset_after = launch->settings->reset_after,
     };
     launch->status = zpp_loader_prepare(&launch->loader, &request);
 }

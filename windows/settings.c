@@ -40,7 +40,8 @@ static NTSTATUS read_number(HANDLE key, const WCHAR *name, uint32_t max, uint32_
 
 NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *settings)
 {
-    uint32_t port = ZPP_SERIAL_PORT, wait = ZPP_WAIT_FOR_DEBUGGER;
+    uint32_t port = ZPP_SERIAL_PORT, wait = ZPP_WAIT_FOR_DEBUGGER, visible = 0;
+    uint32_t reset_after = ZPP_RESET_AFTER_DEFAULT;
     HANDLE key;
     NTSTATUS status = open_key(service_key, KEY_QUERY_VALUE, &key);
     if (!NT_SUCCESS(status))
@@ -48,9 +49,15 @@ NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *set
     status = read_number(key, L"SerialPort", ZPP_SERIAL_PORT_MAX, &port);
     if (NT_SUCCESS(status))
         status = read_number(key, L"WaitForDebugger", 1, &wait);
+    if (NT_SUCCESS(status))
+        status = read_number(key, L"Visible", 1, &visible);
+    if (NT_SUCCESS(status))
+        status = read_number(key, L"ResetAfter", ZPP_RESET_AFTER_MAX, &reset_after);
     ZwClose(key);
     settings->serial_port = (uint16_t)port;
     settings->wait_for_debugger = (uint8_t)wait;
+    settings->visible = (uint8_t)visible;
+    settings->reset_after = (uint16_t)reset_after;
     return status;
 }
 

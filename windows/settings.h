@@ -8,6 +8,8 @@
 struct zpp_settings {
     uint16_t serial_port; /* REG_DWORD SerialPort: I/O port of the log's 16550 UART, 0 for none */
     uint8_t wait_for_debugger; /* REG_DWORD WaitForDebugger: 1 to wait before the launch */
+    uint8_t visible;           /* REG_DWORD Visible: 1 to show zpp in CPUID */
+    uint16_t reset_after; /* REG_DWORD ResetAfter: seconds from a crash to the reset, 0 for none */
 };
 
 /* Reads the registry; the build's settings are the defaults. Returns STATUS_INVALID_PARAMETER if a value

@@ -76,6 +76,8 @@ def _conf(options: ResolvedOptions) -> Placed:
     conf = ZppConf(
         hypervisor=options.hypervisor is Hypervisor.ON,
         serial=options.serial_port,
+        visible=options.visible,
+        reset_after=options.reset_after,
         default=entries[0].name if entries else "",
         entries=entries,
     )

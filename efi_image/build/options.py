@@ -100,6 +100,8 @@ class ResolvedOptions:
     initrd: Path | None = None
     cmdline: str = ""
     serial_port: int = 0x3F8
+    visible: bool = False
+    reset_after: int = 10
     boot: tuple[Path, ...] = ()
     files: tuple[Addition, ...] = ()
     # the disk and the volume

@@ -116,6 +116,16 @@ Examples:
     "--serial", metavar="PORT", help="I/O port of the log; 0: none.  [default: SERIAL_PORT]"
 )
 @click.option(
+    "--visible/--hidden",
+    default=None,
+    help="Whether CPUID shows zpp to the system.  [default: hidden]",
+)
+@click.option(
+    "--reset-after",
+    metavar="SECONDS",
+    help="Time from a crash of zpp to the reset; 0: no reset.  [default: 10]",
+)
+@click.option(
     "--build-dir",
     metavar="DIR",
     help="Folder of ZppBoot.efi and ZppDxe.efi.  [default: out/CONFIGURATION/ARCHITECTURE]",

@@ -49,6 +49,8 @@ KEYS = {
         Key("initrd", Kind.PATH),
         Key("cmdline"),
         Key("serial", Kind.NUMBER),
+        Key("visible", Kind.SWITCH, "off"),
+        Key("reset-after", Kind.NUMBER, "10"),
         Key("size", Kind.NUMBER),
         Key("table"),
         Key("sector-size", Kind.NUMBER, "512"),

@@ -11,6 +11,7 @@ from typing import TypeVar
 from efi_image.build.options import ExtraPartition
 from efi_image.errors import UsageError
 from efi_image.formats.gpt.types import parse_guid, parse_type
+from efi_image.formats.zpp_conf import RESET_AFTER_MAX
 
 MAX_LABEL = 11
 
@@ -73,6 +74,14 @@ def parse_port(text: str, where: str) -> int:
     if not 0 <= port <= 0xFFF8:
         raise UsageError(f"expected an I/O port such as 0x3f8, or 0, not '{text}'", where=where)
     return port
+
+
+def parse_reset_after(text: str, where: str) -> int:
+    """Seconds from a crash of the core to the reset, or 0 for no reset."""
+    word = text.strip()
+    if not re.fullmatch("[0-9]{1,4}", word) or int(word) > RESET_AFTER_MAX:
+        raise UsageError(f"expected 0 to {RESET_AFTER_MAX} seconds, not '{text}'", where=where)
+    return int(word)
 
 
 def parse_label(text: str, where: str) -> str:

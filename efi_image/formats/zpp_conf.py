@@ -4,6 +4,7 @@
     hypervisor = on
     driver = \\EFI\\zpp\\ZppDxe.efi
     serial = 0x3f8
+    visible = off
     default = linux
 
     [linux]
@@ -37,7 +38,10 @@ def _is_name(text: str) -> bool:
 
 
 # not with a leading 0, which some take for octal
-_PORT = re.compile(r"0|[1-9][0-9]{0,4}|0[xX][0-9a-fA-F]{1,4}")
+# seconds from a crash of the core to the reset
+RESET_AFTER = 10
+RESET_AFTER_MAX = 3600
+_NUMBER = re.compile(r"0|[1-9][0-9]{0,4}|0[xX][0-9a-fA-F]{1,4}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +61,8 @@ class ZppConf:
     hypervisor: bool = True
     driver: str = DRIVER_PATH
     serial: int = 0x3F8
+    visible: bool = False
+    reset_after: int = RESET_AFTER
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
 
@@ -72,6 +78,10 @@ class ZppConf:
         yield _line("hypervisor", "on" if self.hypervisor else "off")
         yield _line("driver", self.driver)
         yield _line("serial", f"0x{self.serial:x}" if self.serial else "0")
+        if self.visible:
+            yield _line("visible", "on")
+        if self.reset_after != RESET_AFTER:
+            yield _line("reset-after", str(self.reset_after))
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
@@ -109,7 +119,7 @@ class _Section:
 
 
 class _Parser:
-    KEYS = frozenset({"hypervisor", "driver", "serial", "default"})
+    KEYS = frozenset({"hypervisor", "driver", "serial", "visible", "reset-after", "default"})
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
 
     def __init__(self, name: str) -> None:
@@ -154,24 +164,34 @@ class _Parser:
         if default and default not in [section.name for section in rest]:
             raise self.fault(line, f"there is no section [{default}]")
         return ZppConf(
-            hypervisor=self._switch(top),
+            hypervisor=self._switch(top, "hypervisor", "on"),
             driver=top.get("driver", DRIVER_PATH),
             serial=self._port(top),
+            visible=self._switch(top, "visible", "off"),
+            reset_after=self._reset_after(top),
             default=default,
             entries=tuple(
                 BootEntry(s.name, s.get("path"), s.get("initrd"), s.get("cmdline")) for s in rest
             ),
         )
 
-    def _switch(self, top: _Section) -> bool:
-        value, line = top.values.get("hypervisor", ("on", 0))
+    def _switch(self, top: _Section, key: str, default: str) -> bool:
+        value, line = top.values.get(key, (default, 0))
         if value not in _SWITCH:
-            raise self.fault(line, f"hypervisor must be on or off, not '{value}'")
+            raise self.fault(line, f"{key} must be on or off, not '{value}'")
         return _SWITCH[value]
+
+    def _reset_after(self, top: _Section) -> int:
+        value, line = top.values.get("reset-after", (str(RESET_AFTER), 0))
+        if not _NUMBER.fullmatch(value) or int(value, 0) > RESET_AFTER_MAX:
+            raise self.fault(
+                line, f"reset-after must be 0 to {RESET_AFTER_MAX} seconds, not '{value}'"
+            )
+        return int(value, 0)
 
     def _port(self, top: _Section) -> int:
         value, line = top.values.get("serial", ("0x3f8", 0))
-        if not _PORT.fullmatch(value) or int(value, 0) > 0xFFF8:
+        if not _NUMBER.fullmatch(value) or int(value, 0) > 0xFFF8:
             raise self.fault(line, f"serial must be an I/O port or 0, not '{value}'")
         return int(value, 0)
 

@@ -39,10 +39,11 @@ struct answer {
 
 static struct system_table *table;
 
+/* zpp answers those who ask with its key, even where it hides from the system. */
 static struct cpuid cpuid(u32 leaf)
 {
-    struct cpuid r = {.eax = leaf};
-    __asm__ volatile("cpuid" : "+a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "2"(0));
+    struct cpuid r = {.eax = leaf, .ecx = ZPP_CPUID_KEY};
+    __asm__ volatile("cpuid" : "+a"(r.eax), "=b"(r.ebx), "+c"(r.ecx), "=d"(r.edx));
     return r;
 }
 

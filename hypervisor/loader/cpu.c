@@ -193,16 +193,18 @@ void zpp_cpu_interrupts_restore(uint64_t rflags)
     __asm__ volatile("pushq %0; popfq" : : "r"(rflags) : "memory", "cc");
 }
 
+/* CPUID never faults, so this also works where zpp does not run. */
 int zpp_cpu_is_held(void)
 {
-    if (!(zpp_cpuid(1).ecx & (1u << 31)))
-        return 0;
-    struct zpp_cpuid leaf = zpp_cpuid(ZPP_CPUID_SIGNATURE_LEAF);
+    struct zpp_cpuid leaf = zpp_cpuid_subleaf(ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY);
     return leaf.ebx == ZPP_SIGNATURE_EBX && leaf.ecx == ZPP_SIGNATURE_ECX &&
            leaf.edx == ZPP_SIGNATURE_EDX;
 }
 
-int zpp_cpu_is_amd(void) { return (zpp_cpuid(ZPP_CPUID_VERSION_LEAF).ebx & ZPP_FEATURE_AMDV) != 0; }
+int zpp_cpu_is_amd(void)
+{
+    return (zpp_cpuid_subleaf(ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY).ebx & ZPP_FEATURE_AMDV) != 0;
+}
 
 uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers)
 {

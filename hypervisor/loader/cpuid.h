@@ -7,14 +7,16 @@ struct zpp_cpuid {
     uint32_t eax, ebx, ecx, edx;
 };
 
-/* Subleaf 0 of the leaf. */
-static inline struct zpp_cpuid zpp_cpuid(uint32_t leaf)
+static inline struct zpp_cpuid zpp_cpuid_subleaf(uint32_t leaf, uint32_t subleaf)
 {
     struct zpp_cpuid r;
     __asm__ volatile("cpuid"
                      : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-                     : "a"(leaf), "c"(0));
+                     : "a"(leaf), "c"(subleaf));
     return r;
 }
+
+/* Subleaf 0 of the leaf. */
+static inline struct zpp_cpuid zpp_cpuid(uint32_t leaf) { return zpp_cpuid_subleaf(leaf, 0); }
 
 #endif

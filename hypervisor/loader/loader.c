@@ -171,6 +171,8 @@ static void fill_boot_info(const struct placement *placement, struct zpp_boot_in
     info->trampoline_leave = (uintptr_t)zpp_trampoline_leave;
     info->serial_port = request->serial_port;
     info->wait_for_debugger = request->wait_for_debugger;
+    info->visible = request->visible;
+    info->reset_after = request->reset_after;
     copy(info->ranges, request->ranges, request->range_count * sizeof request->ranges[0]);
 }
 

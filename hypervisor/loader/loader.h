@@ -40,6 +40,8 @@ struct zpp_loader_request {
     const uint32_t *apic_ids; /* of each CPU, by its index */
     uint16_t serial_port;     /* 16550 I/O port, 0 for none */
     uint8_t wait_for_debugger;
+    uint8_t visible;      /* whether CPUID shows zpp to the guest */
+    uint16_t reset_after; /* seconds from a crash to the reset, 0 for no reset */
 };
 
 /* Private to these functions; must exist until commit or rollback. It has copies of what a

@@ -80,10 +80,10 @@ static volatile UINT32 *apic(UINT32 offset)
     return (volatile UINT32 *)((read_msr(APIC_BASE) & ~0xfffull) + offset);
 }
 
-static UINT32 cpuid_ebx(UINT32 leaf)
+static UINT32 cpuid_ebx(UINT32 leaf, UINT32 subleaf)
 {
     UINT32 ebx;
-    __asm__ volatile("cpuid" : "+a"(leaf), "=b"(ebx) : "c"(0) : "edx");
+    __asm__ volatile("cpuid" : "+a"(leaf), "=b"(ebx), "+c"(subleaf) : : "edx");
     return ebx;
 }
 
@@ -106,7 +106,7 @@ static UINT64 cpuid_ticks(UINT32 leaf)
     for (int i = 0; i < ROUNDS; i++) {
         const UINT64 start = tsc();
         const UINT64 between = tsc();
-        cpuid_ebx(leaf);
+        cpuid_ebx(leaf, 0);
         const UINT64 end = tsc();
         if (between - start < empty)
             empty = between - start;
@@ -118,7 +118,7 @@ static UINT64 cpuid_ticks(UINT32 leaf)
 
 static UINT64 hypercall_ticks(void)
 {
-    const UINT32 amdv = cpuid_ebx(ZPP_CPUID_VERSION_LEAF) & ZPP_FEATURE_AMDV;
+    const UINT32 amdv = cpuid_ebx(ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY) & ZPP_FEATURE_AMDV;
     UINT64 fewest = ~0ull;
     for (int i = 0; i < ROUNDS; i++) {
         UINT64 version;
@@ -189,8 +189,8 @@ EFI_STATUS EFIAPI efi_main(EFI_HANDLE image, EFI_SYSTEM_TABLE *system)
     report("cpuid_general", cpuid_ticks(7)); /* and this one in the general handler */
     __asm__ volatile("cli");
     report_apic();
-    if (cpuid_ebx(ZPP_CPUID_SIGNATURE_LEAF) == ZPP_SIGNATURE_EBX) {
-        const UINT32 amdv = cpuid_ebx(ZPP_CPUID_VERSION_LEAF) & ZPP_FEATURE_AMDV;
+    if (cpuid_ebx(ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY) == ZPP_SIGNATURE_EBX) {
+        const UINT32 amdv = cpuid_ebx(ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY) & ZPP_FEATURE_AMDV;
         UINT64 pages;
         report("hypercall", hypercall_ticks());
         if (hypercall(amdv, ZPP_HYPERCALL_MEMORY, &pages) == ZPP_HYPERCALL_OK)

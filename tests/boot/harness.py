@@ -78,6 +78,8 @@ class Harness:
         initrd: Path | None = None,
         cmdline: str = "",
         hypervisor: bool = True,
+        visible: bool = False,
+        reset_after: int = 10,
         additions: tuple[Addition, ...] = (),
     ) -> Path:
         """Builds an image as `zpp-image make` does; the same options give the same file."""
@@ -89,6 +91,8 @@ class Harness:
             initrd=initrd,
             cmdline=cmdline,
             hypervisor=Hypervisor.ON if hypervisor else Hypervisor.OFF,
+            visible=visible,
+            reset_after=reset_after,
             files=additions,
         )
         make_image(options)
@@ -105,9 +109,11 @@ class Harness:
             hypervisor=hypervisor,
         )
 
-    def program_image(self, program: Path, *, hypervisor: bool = True, cmdline: str = "") -> Path:
+    def program_image(
+        self, program: Path, *, hypervisor: bool = True, visible: bool = False, cmdline: str = ""
+    ) -> Path:
         """Builds an image that starts an EFI program on the hypervisor."""
-        return self.image(kernel=program, hypervisor=hypervisor, cmdline=cmdline)
+        return self.image(kernel=program, hypervisor=hypervisor, visible=visible, cmdline=cmdline)
 
     def plain_image(self, program: Path) -> Path:
         """Builds an image without zpp; `program` is its BOOTX64.EFI."""

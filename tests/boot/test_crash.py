@@ -9,12 +9,13 @@ from shutil import copy
 
 import lief
 import pytest
-from harness import EPYC, HASWELL, Harness, Pc, qemu_pc
+from harness import EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
 
 from efi_image.config.environment import load
 from efi_image.debug.symbolize import build_id, symbolize
 
 PCS = (qemu_pc(EPYC, 1), Pc(HASWELL, 1))
+MANY = (qemu_pc(EPYC, 4), Pc(HASWELL, 4), Pc(RYZEN, 4, vendor="AMD-V"))
 FRAME_SETUP = b"\x48\x89\xe5"  # mov %rsp, %rbp
 UD2 = b"\x0f\x0b"
 PROLOGUE_MAX = 32
@@ -31,15 +32,15 @@ def with_ud2(core: bytes, symbols: Path, function: str) -> bytes:
     return core[:place] + UD2 + core[place + len(UD2) :]
 
 
-def broken_harness(harness: Harness) -> Harness:
-    """A harness for a build whose core crashes when it changes the result of a CPUID."""
+def broken_harness(harness: Harness, function: str) -> Harness:
+    """A harness for a build whose core crashes in a function."""
     folder = harness.folder / "broken"
     folder.mkdir()
     core = (harness.build_directory / "hypervisor.elf").read_bytes()
     symbols = harness.build_directory / "hypervisor.debug.elf"
     driver = (harness.build_directory / "ZppDxe.efi").read_bytes()
     assert driver.count(core) == 1
-    broken = driver.replace(core, with_ud2(core, symbols, "zpp::emulate_cpuid("))
+    broken = driver.replace(core, with_ud2(core, symbols, function))
     (folder / "ZppDxe.efi").write_bytes(broken)
     copy(harness.build_directory / "ZppBoot.efi", folder)
     return replace(harness, build_directory=folder)
@@ -47,7 +48,8 @@ def broken_harness(harness: Harness) -> Harness:
 
 @pytest.mark.parametrize("pc", PCS, ids=str)
 def test_report_leads_to_the_source(harness: Harness, pc: Pc) -> None:
-    image = broken_harness(harness).program_image(harness.build_directory / "ZppBoot.efi")
+    broken = broken_harness(harness, "zpp::emulate_cpuid(")  # a CPUID whose result changes
+    image = broken.program_image(harness.build_directory / "ZppBoot.efi")
     request = replace(harness.request(pc, image), expect=(r"^zpp: CPU 0 stopped$",))
     serial = harness.boot(request, pc.emulator).serial
     config = load()
@@ -65,3 +67,65 @@ def test_report_leads_to_the_source(harness: Harness, pc: Pc) -> None:
     assert exits
     assert all(re.fullmatch(r"zpp:   exit \d+ \([^?]+\) at rip \w+", e) for e in exits)
     assert re.search(r"exit (114|10) \(CPUID\) at rip", exits[-1])
+
+
+def crash(harness: Harness, pc: Pc, function: str, seconds: int, *expect: str) -> str:
+    """Boots a core that crashes in a function; returns the serial log."""
+    image = broken_harness(harness, function).image(
+        kernel=harness.build_directory / "ZppBoot.efi", reset_after=seconds
+    )
+    return harness.boot(replace(harness.request(pc, image), expect=expect), pc.emulator).serial
+
+
+@pytest.mark.parametrize("pc", MANY, ids=str)
+def test_all_cpus_stop_and_the_machine_resets(harness: Harness, pc: Pc) -> None:
+    # Only the BSP commits; the others run the firmware's waiting loop as guests.
+    again = r"zpp: reset in 1 s(?s:.*)virtualized with"
+    serial = crash(harness, pc, "zpp::unmap(", 1, again)
+    first = serial.split("zpp: reset in 1 s")[0]
+    assert first.count("exception 6 in the host") == 1
+    for cpu in range(pc.cpus):
+        assert f"zpp: CPU {cpu} stopped\n" in first
+    assert "does not stop" not in first
+    assert serial.count("virtualized with") > pc.cpus - 1
+
+
+@pytest.mark.parametrize("pc", MANY[:2], ids=str)
+def test_every_cpu_crashes_and_reports(harness: Harness, pc: Pc) -> None:
+    # After the commit the firmware, or the loader, asks each CPU for its leaf 1.
+    again = r"zpp: reset in 1 s(?s:.*)virtualized with"
+    serial = crash(harness, pc, "zpp::emulate_cpuid(", 1, again)
+    first = serial.split("zpp: reset in 1 s")[0]
+    assert first.count("exception 6 in the host") >= 1
+    assert first.count("zpp: report of build") == first.count("exception 6 in the host")
+    assert serial.count("zpp: reset in 1 s") == 1
+
+
+@pytest.mark.parametrize("pc", MANY[:2], ids=str)
+def test_machine_stays_stopped(harness: Harness, pc: Pc) -> None:
+    serial = crash(harness, pc, "zpp::unmap(", 0, r"stays as it is \(reset-after = 0\)")
+    assert "reset in" not in serial
+
+
+@pytest.mark.parametrize("pc", [qemu_pc(EPYC, 4)], ids=str)
+def test_crash_in_the_log_resets_the_machine(harness: Harness, pc: Pc) -> None:
+    # The holder of the log's lock crashes, and again in its report: nothing is left to say. A core
+    # that has not said anything is started a second time.
+    starts = r"BdsDxe: starting(?s:.*)BdsDxe: starting"
+    serial = crash(harness, pc, "zpp::format(", 1, starts)
+    assert "virtualized with" not in serial
+
+
+@pytest.mark.parametrize("pc", [qemu_pc(EPYC, 2), Pc(HASWELL, 2)], ids=str)
+def test_restart_by_triple_fault_is_no_crash(harness: Harness, pc: Pc) -> None:
+    """Linux's reboot=triple."""
+    image = harness.linux_image("zpp.action=reboot zpp.offline=0 reboot=triple")
+    line = r"^zpp: CPU \d: triple fault in the guest at rip \w+: shutdown$"
+    if pc.vendor == "AMD-V":
+        serial = harness.run_to_power_off(harness.request(pc, image), pc.emulator)
+        assert serial.count("zpp-guest: done") == 2
+    else:  # this Bochs stops at a triple fault
+        request = replace(harness.request(pc, image), expect=(line,))
+        serial = harness.boot(request, pc.emulator).serial
+    assert len(re.findall(line, serial, re.MULTILINE)) == 1
+    assert "report of build" not in serial

@@ -22,7 +22,8 @@ def verdict(
     expected = EXPECTED[pc.vendor] if hypervisor else "bare"
     breakpoints = int(pc.emulator is EmulatorKind.QEMU)  # Bochs repeats one without end
     cmdline = f"expect={expected} cpus={pc.cpus} breakpoints={breakpoints} {words}".strip()
-    image = harness.program_image(program, hypervisor=hypervisor, cmdline=cmdline)
+    visible = "visible=1" in words
+    image = harness.program_image(program, hypervisor=hypervisor, visible=visible, cmdline=cmdline)
     request = replace(harness.request(pc, image), expect=(VERDICT,), debug=Debug(extra=extra))
     serial = harness.boot(request, pc.emulator).serial
     found = re.search(VERDICT, serial, re.MULTILINE)
@@ -33,6 +34,11 @@ def verdict(
 @pytest.mark.parametrize("pc", [*VTX, *AMDV], ids=str)
 def test_guest_on_the_hypervisor(harness: Harness, pc: Pc) -> None:
     assert verdict(harness, pc, hypervisor=True) == "PASS"
+
+
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 2), qemu_pc(EPYC, 2)], ids=str)
+def test_guest_sees_a_visible_hypervisor(harness: Harness, pc: Pc) -> None:
+    assert verdict(harness, pc, hypervisor=True, words="visible=1") == "PASS"
 
 
 @pytest.mark.parametrize("pc", [Pc(HASWELL, 4), Pc(f"{RYZEN},+x2apic", 4, vendor="AMD-V")], ids=str)

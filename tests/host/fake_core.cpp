@@ -16,6 +16,8 @@ const Vendor& vendor()
                              .launch = nullptr,
                              .on_host_nmi = nullptr,
                              .on_security_exception = nullptr,
+                             .send_nmi = nullptr,
+                             .leave = nullptr,
                              .dump = nullptr,
                              .exit_name = nullptr};
     return fake;
@@ -30,7 +32,6 @@ bool guest_memory::reaches(Gpa address) { return address.value >> 48 == 0; }
 void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 
 // A test that reaches one of these throws what the core would report.
-void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash(const char* why, u64) { throw test::Crash{why}; }
 

@@ -27,7 +27,8 @@ struct Exact {
 };
 
 struct Parsed {
-    bool hypervisor;
+    bool hypervisor, visible;
+    unsigned reset_after;
     std::optional<std::string> driver, default_entry;
     std::optional<unsigned> serial;
     std::vector<std::string> faults; // "line: message what"
@@ -44,6 +45,8 @@ Parsed parse(const std::string& conf)
     const Exact exact(conf);
     ZppConfParse(exact.bytes.get(), conf.size(), &result, report, &parsed);
     parsed.hypervisor = result.Hypervisor;
+    parsed.visible = result.Visible;
+    parsed.reset_after = result.ResetAfter;
     parsed.driver = text(result.Driver);
     parsed.default_entry = text(result.Default);
     if (result.HasSerial)
@@ -70,6 +73,8 @@ const std::string whole = "# written by hand\n"
                           "hypervisor = on\n"
                           "driver = \\EFI\\zpp\\ZppDxe.efi\n"
                           "serial = 0x3f8\n"
+                          "visible = on\n"
+                          "reset-after = 60\n"
                           "default = linux\n"
                           "\n"
                           "[linux]\n"
@@ -90,6 +95,8 @@ TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
         CHECK(parsed.hypervisor);
         CHECK(parsed.driver == "\\EFI\\zpp\\ZppDxe.efi");
         CHECK(parsed.serial == 0x3f8);
+        CHECK(parsed.visible);
+        CHECK(parsed.reset_after == 60);
         CHECK(parsed.default_entry == "linux");
         CHECK(find(conf, "linux") == Entry{"\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img",
                                            "console=ttyS0 quiet # not a comment"});
@@ -107,6 +114,8 @@ TEST_CASE("zpp.conf: an empty file gives the defaults")
         CHECK(parsed.hypervisor);
         CHECK(parsed.driver == std::nullopt);
         CHECK(parsed.serial == std::nullopt);
+        CHECK_FALSE(parsed.visible);
+        CHECK(parsed.reset_after == 10);
         CHECK(parsed.default_entry == std::nullopt);
         CHECK(parsed.faults.empty());
     }
@@ -148,6 +157,12 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
         std::vector<std::string> faults;
     } const cases[] = {
         {"hypervisor = off\nhypervisor = on\n", {"2: duplicate key: hypervisor"}},
+        {"visible = yes\n", {"1: visible must be on or off, not yes"}},
+        {"reset-after = 3600\nreset-after = 0\n", {"2: duplicate key: reset-after"}},
+        {"reset-after = 3601\n",
+         {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not 3601"}},
+        {"reset-after = never\n",
+         {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not never"}},
         {"\nhypervisor = yes\n", {"2: hypervisor must be on or off, not yes"}},
         {"hypervisor = ON\n", {"1: hypervisor must be on or off, not ON"}},
         {"hypervisor =\n", {"1: hypervisor must be on or off, not hypervisor"}},

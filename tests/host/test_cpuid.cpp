@@ -27,12 +27,19 @@ struct Case {
     u32 bare, seen; // ECX
 };
 
+// Whether CPUID shows zpp; the test's own end hides it again.
+struct Visible {
+    explicit Visible(bool visible) { set_visible(visible); }
+    ~Visible() { set_visible(false); }
+};
+
 constexpr Case cases[] = {
-    {"leaf 1: VMX and SMX are hidden, the hypervisor shows", 1, 0, 0, vmx | smx | 1,
-     hypervisor | 1},
-    {"leaf 1: a subleaf changes nothing", 1, 7, 0, vmx | 1, hypervisor | 1},
-    {"leaf 1: OSXSAVE as in the guest's CR4: set", 1, 0, cr4_osxsave, 0, hypervisor | osxsave},
-    {"leaf 1: OSXSAVE as in the guest's CR4: clear", 1, 0, ~cr4_osxsave, osxsave, hypervisor},
+    {"leaf 1: VMX and SMX are hidden", 1, 0, 0, vmx | smx | 1, 1},
+    {"leaf 1: a subleaf changes nothing", 1, 7, 0, vmx | 1, 1},
+    {"leaf 1: the key changes nothing", 1, ZPP_CPUID_KEY, 0, vmx | 1, 1},
+    {"leaf 1: OSXSAVE as in the guest's CR4: set", 1, 0, cr4_osxsave, 0, osxsave},
+    {"leaf 1: OSXSAVE as in the guest's CR4: clear", 1, 0, ~cr4_osxsave, osxsave, 0},
+    {"leaf 1: the bit of the bare CPU's own hypervisor stays", 1, 0, 0, hypervisor, hypervisor},
     {"leaf 1: everything else stays", 1, 0, cr4_osxsave, ~0u, ~(vmx | smx)},
     {"leaf 7: OSPKE set", 7, 0, cr4_pke, 0, ospke},
     {"leaf 7: OSPKE clear", 7, 0, ~cr4_pke, ~0u, ~ospke},
@@ -41,7 +48,11 @@ constexpr Case cases[] = {
     {"leaf 0 is the bare CPU's", 0, 0, 0, ~0u, ~0u},
     {"leaf 0DH is the bare CPU's", 0xd, 0, 0, ~0u, ~0u},
     {"leaf 80000001H: SVM and SKINIT are hidden", 0x80000001, 0, 0, ~0u, ~(1u << 2 | 1u << 12)},
-    {"leaf 40000002H is the bare CPU's", 0x40000002, 0, 0, 0x1234, 0x1234},
+    {"leaf 40000000H is the bare CPU's", 0x40000000, 0, 0, 0x1234, 0x1234},
+    {"leaf 40000000H is the bare CPU's with a wrong key", 0x40000000, ZPP_CPUID_KEY + 1, 0, 0x1234,
+     0x1234},
+    {"leaf 40000001H is the bare CPU's", 0x40000001, 0, 0, 0x1234, 0x1234},
+    {"leaf 40000002H is the bare CPU's", 0x40000002, ZPP_CPUID_KEY, 0, 0x1234, 0x1234},
 };
 
 TEST_CASE("CPUID: ECX of leaves")
@@ -128,16 +139,27 @@ TEST_CASE("CPUID: which leaves differ from the bare CPU's")
             CHECK(is_changed_leaf(leaf) == expected.contains(leaf));
 }
 
-TEST_CASE("CPUID: the signature leaf")
+TEST_CASE("CPUID: the signature leaf, with the key or where zpp is visible")
 {
-    x86::CpuidResult result{};
-    change_cpuid_leaf(0x40000000, 0, in_64_bit_mode, result);
-    CHECK(result.eax == 0x40000001);
-    char text[13] = {};
-    std::memcpy(text, &result.ebx, 4);
-    std::memcpy(text + 4, &result.ecx, 4);
-    std::memcpy(text + 8, &result.edx, 4);
-    CHECK(std::string(text) == "ZppZppZppZpp");
+    for (const bool visible : {false, true}) {
+        const Visible setting(visible);
+        x86::CpuidResult result{};
+        change_cpuid_leaf(0x40000000, visible ? 0 : ZPP_CPUID_KEY, in_64_bit_mode, result);
+        CHECK(result.eax == 0x40000001);
+        char text[13] = {};
+        std::memcpy(text, &result.ebx, 4);
+        std::memcpy(text + 4, &result.ecx, 4);
+        std::memcpy(text + 8, &result.edx, 4);
+        CHECK(std::string(text) == "ZppZppZppZpp");
+    }
+}
+
+TEST_CASE("CPUID: where zpp is visible, leaf 1 has the hypervisor bit")
+{
+    const Visible visible(true);
+    x86::CpuidResult result{1, 2, vmx | 1, 4};
+    change_cpuid_leaf(1, 0, in_64_bit_mode, result);
+    CHECK(result.ecx == (hypervisor | 1));
 }
 
 TEST_CASE("CPUID: the version leaf")
@@ -148,7 +170,7 @@ TEST_CASE("CPUID: the version leaf")
     CpuBlock cpu;
     cpu.vcpu().index = 4;
     x86::CpuidResult result{};
-    cpu.run([&] { change_cpuid_leaf(0x40000001, 0, in_64_bit_mode, result); });
+    cpu.run([&] { change_cpuid_leaf(0x40000001, ZPP_CPUID_KEY, in_64_bit_mode, result); });
     CHECK(result.eax == ZPP_VERSION);
     CHECK(result.ebx == ZPP_FEATURE_VTX);
     CHECK(result.ecx == 4);
@@ -159,7 +181,7 @@ TEST_CASE("CPUID: the leaf is EAX, the subleaf ECX, whatever is above bit 31")
 {
     GuestRegisters registers{};
     registers.rax = 0xdeadbeef40000000;
-    registers.rcx = 0xffffffff00000000;
+    registers.rcx = 0xffffffff00000000 | ZPP_CPUID_KEY;
     registers.rsi = 0x1234;
     emulate_cpuid(registers, in_64_bit_mode);
     CHECK(registers.rax == 0x40000001);

@@ -1,4 +1,5 @@
 // emulate/handle.hpp: how the guest goes on after an exit, with a guest of plain fields.
+#include "core/log.hpp"
 #include "emulate/handle.hpp"
 #include "fake_core.hpp"
 #include <doctest/doctest.h>
@@ -10,6 +11,14 @@ namespace zpp::test {
 namespace {
 
 using Reason = VmExit::Reason;
+
+std::string logged_since(u64 position)
+{
+    const u64 first = position > log::begin() ? position : log::begin();
+    std::string text(log::end() - first, ' ');
+    log::read(first, text.data(), text.size());
+    return text;
+}
 
 struct FakeGuest {
     Vcpu& vcpu;
@@ -51,7 +60,8 @@ struct FakeGuest {
     void close_nmi_window() { window = false; }
     void inject_nmi() { inject(x86::Event::nmi()); }
     void devirtualize(zpp_cpu_call&) { throw Crash{"devirtualized"}; }
-    void stop() {}
+    // The log at that time: the CPU shuts down next.
+    void stop() { throw Crash{logged_since(0)}; }
     x86::Cr0 allowed_cr0() const { return x86::Cr0{0xffffffff}; }
     x86::Cr4 hidden_cr4() const { return x86::Cr4::vmxe; }
     void set_cr0_shadow(x86::Cr0 value) { cr0_shadow = value; }
@@ -226,7 +236,7 @@ TEST_CASE("handle_exit: what the guest must not have is #UD, what cannot be is a
     machine.registers.rax = ZPP_HYPERCALL(ZPP_HYPERCALL_VERSION);
     machine.guest.cpl_ = 3;
     CHECK(handle(Reason::hypercall) == Outcome::undefined_opcode);
-    for (const Reason reason : {Reason::nested_paging, Reason::unexpected, Reason::triple_fault})
+    for (const Reason reason : {Reason::nested_paging, Reason::unexpected})
         CHECK_THROWS_AS((void)handle(reason), Crash);
 }
 
@@ -240,6 +250,18 @@ TEST_CASE("handle_exit: CPUID answers for the guest's mode")
         const u32 bare = x86::cpuid(0x80000001).edx & 1u << 11;
         CHECK((machine.registers.rdx & 1u << 11) == (size == CodeSize::bits64 ? bare : 0));
     }
+}
+
+TEST_CASE("handle_exit: a triple fault is one line, since some systems restart this way")
+{
+    Machine machine;
+    machine.vcpu->index = 3;
+    machine.guest.rip_ = 0xffffffff81000000;
+    const u64 before = log::end();
+    CHECK_THROWS_AS((void)handle_exit(machine.guest, {.reason = Reason::triple_fault, .code = 2}),
+                    Crash);
+    CHECK(logged_since(before) ==
+          "zpp: CPU 3: triple fault in the guest at rip ffffffff81000000: shutdown\n");
 }
 
 TEST_CASE("handle_exit: an address that nested paging does not reach has no memory")

@@ -113,6 +113,8 @@ public:
         request_.apic_ids = apic_ids_.data();
         request_.serial_port = 0x2f8;
         request_.wait_for_debugger = 1;
+        request_.visible = 1;
+        request_.reset_after = 300;
         fake_trampoline.call = [this](zpp_cpu_call& call) { return core(call); };
         fake_trampoline.devirtualize = [this](zpp_cpu_call& call) {
             devirtualized.push_back(call.cpu);
@@ -268,6 +270,8 @@ void check_boot_info(Machine& machine)
     CHECK(info.trampoline_end == reinterpret_cast<u64>(zpp_trampoline_end));
     CHECK(info.serial_port == 0x2f8);
     CHECK(info.wait_for_debugger == 1);
+    CHECK(info.visible == 1);
+    CHECK(info.reset_after == 300);
     REQUIRE(info.range_count == machine.memory().ranges().size());
     for (u32 i = 0; i < info.range_count; ++i) {
         CHECK(info.ranges[i].physical == machine.memory().ranges()[i].physical);

@@ -1,6 +1,8 @@
 // log: the ring over its whole way round, and the lines on a UART.
 #include "core/log.hpp"
 #include "fake_uart.hpp"
+#include <csetjmp>
+#include <csignal>
 #include <doctest/doctest.h>
 #include <string>
 
@@ -89,6 +91,24 @@ TEST_CASE("log: waits until the UART is ready")
     log::set_serial_port(0);
     CHECK(uart.sent() == "slow\r\n");
     CHECK(uart.sent_too_early() == 0);
+}
+
+TEST_CASE("log: after a crash a line does not wait for a CPU that is stopped")
+{
+    // It stops in the middle of its line, at the UART, and keeps the lock.
+    static sigjmp_buf out_of_the_line;
+    struct sigaction action{}, previous;
+    action.sa_handler = [](int) { siglongjmp(out_of_the_line, 1); };
+    sigaction(SIGSEGV, &action, &previous);
+    log::set_serial_port(0x3f8);
+    if (sigsetjmp(out_of_the_line, 1) == 0)
+        log::line("never ends");
+    sigaction(SIGSEGV, &previous, nullptr);
+    log::set_serial_port(0);
+    log::break_lock();
+    log::line("first");
+    log::line("second");
+    CHECK(all().ends_with("first\nsecond\n"));
 }
 
 TEST_CASE("log: a UART that never gets ready does not hang the host")

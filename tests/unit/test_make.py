@@ -112,6 +112,28 @@ def test_serial_port(
     assert parse(files["EFI/zpp/zpp.conf"]).serial == port
 
 
+@pytest.mark.parametrize(
+    ("arguments", "seconds"),
+    [((), 10), (("--reset-after", "0"), 0), (("--reset-after", "3600"), 3600)],
+)
+def test_reset_after(
+    build_dir: Path, tmp_path: Path, arguments: tuple[str, ...], seconds: int
+) -> None:
+    files = made(build_dir, tmp_path / "esp.img", *arguments)
+    assert parse(files["EFI/zpp/zpp.conf"]).reset_after == seconds
+
+
+@pytest.mark.parametrize(
+    ("arguments", "visible"),
+    [((), False), (("--hidden",), False), (("--visible",), True)],
+)
+def test_visible(
+    build_dir: Path, tmp_path: Path, arguments: tuple[str, ...], visible: bool
+) -> None:
+    files = made(build_dir, tmp_path / "esp.img", *arguments)
+    assert parse(files["EFI/zpp/zpp.conf"]).visible is visible
+
+
 def test_added_files_and_folders(build_dir: Path, tmp_path: Path) -> None:
     folder = tmp_path / "colon:folder"
     (folder / "sub").mkdir(parents=True)

@@ -38,6 +38,8 @@ BAD_ELF, BAD_BOOT_INFO, NO_MEMORY, NO_VIRTUALIZATION, LOCKED, USED, MISSING, ENT
     1, 10
 )
 
+INVALID_SETTING = "SerialPort, WaitForDebugger, Visible or ResetAfter in the registry is not valid"
+
 ROOT_PARTITION = {
     0x4000_0000: (0x4000_000C, *struct.unpack("<3I", b"Microsoft Hv")),
     0x4000_0001: (0x3123_7648, 0, 0, 0),
@@ -105,17 +107,20 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
     info = Run().start().core.info
     assert info is not None
     config = load()
-    of_the_build = (config.serial_port, config.hypervisor_wait_for_debugger)
-    assert (info.serial_port, info.wait_for_debugger) == of_the_build
+    found = (info.serial_port, info.wait_for_debugger, info.visible, info.reset_after)
+    assert found == (config.serial_port, config.hypervisor_wait_for_debugger, 0, 10)
     number = struct.Struct("<I").pack
     registry = {
         "SerialPort": (REG_DWORD, number(0x2F8)),
         "WaitForDebugger": (REG_DWORD, number(1)),
+        "Visible": (REG_DWORD, number(1)),
+        "ResetAfter": (REG_DWORD, number(3600)),
         "ImagePath": (REG_SZ, b"x"),
     }
     info = Run(registry=registry).start().core.info
     assert info is not None
-    assert (info.serial_port, info.wait_for_debugger) == (0x2F8, 1)
+    found = (info.serial_port, info.wait_for_debugger, info.visible, info.reset_after)
+    assert found == (0x2F8, 1, 1, 3600)
 
 
 @pytest.mark.parametrize(
@@ -128,14 +133,13 @@ def test_settings_of_the_build_and_of_the_registry() -> None:
         ("SerialPort", (REG_DWORD, b"\x01")),
         ("SerialPort", (REG_DWORD, b"")),
         ("WaitForDebugger", (REG_DWORD, struct.pack("<I", 2))),
+        ("Visible", (REG_DWORD, struct.pack("<I", 2))),
+        ("ResetAfter", (REG_DWORD, struct.pack("<I", 3601))),
     ],
 )
 def test_invalid_settings(name: str, value: tuple[int, bytes]) -> None:
     run = Run(registry={name: value}).start()
-    run.failed(
-        INVALID_PARAMETER,
-        "no hypervisor: SerialPort or WaitForDebugger in the registry is not valid",
-    )
+    run.failed(INVALID_PARAMETER, f"no hypervisor: {INVALID_SETTING}")
     assert not run.core.calls
 
 
@@ -314,12 +318,8 @@ def test_a_cpu_that_stays_virtualized_keeps_the_memory(cpu: int) -> None:
 def test_a_service_key_that_cannot_be_opened() -> None:
     """The result cannot be written, but the message is printed."""
     run = Run(faults=Faults(key=0xC000_0022))
-    run.kernel.registry["Result"] = (
-        REG_SZ,
-        "no hypervisor: SerialPort or WaitForDebugger in the registry is not valid\0".encode(
-            "utf-16-le"
-        ),
-    )
+    old_result = f"no hypervisor: {INVALID_SETTING}\0"
+    run.kernel.registry["Result"] = (REG_SZ, old_result.encode("utf-16-le"))
     assert run.start().status == 0xC000_0022
     assert not run.core.calls
 

@@ -113,4 +113,4 @@ def test_an_invalid_setting(wine: Wine) -> None:
     result = start(wine, 0x1_0000)
     assert (result.status, result.error) == (0xC000_000D, 87)
     assert visits(result) == []
-    assert re.search("SerialPort .* not valid", wine.value(SERVICE, "Result"))
+    assert re.search("SerialPort.* not valid", wine.value(SERVICE, "Result"))

@@ -13,13 +13,16 @@ LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "
 
 
 def test_text() -> None:
-    conf = ZppConf(hypervisor=False, serial=0, default="linux", entries=(LINUX,))
+    conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0,
+                   default="linux", entries=(LINUX,))  # fmt: skip
     lines = conf.to_text().splitlines()
     assert lines[0].startswith("# written by zpp-image ")
     assert lines[1:] == [
         "hypervisor = off",
         "driver = \\EFI\\zpp\\ZppDxe.efi",
         "serial = 0",
+        "visible = on",
+        "reset-after = 0",
         "default = linux",
         "",
         "[linux]",
@@ -35,6 +38,8 @@ def test_empty_file_is_all_defaults() -> None:
 
 def test_defaults_are_left_out_where_they_are_empty() -> None:
     text = ZppConf(entries=(BootEntry("a", "\\a.efi"),)).to_text()
+    assert "visible" not in text
+    assert "reset-after" not in text
     assert "default" not in text
     assert "initrd" not in text
     assert "cmdline" not in text
@@ -58,12 +63,15 @@ ENTRY = st.builds(
     st.lists(ENTRY, max_size=5, unique_by=lambda entry: entry.name),
     st.booleans(),
     st.booleans(),
+    st.booleans(),
+    st.integers(0, 3600),
 )
 def test_round_trip(
-    hypervisor: bool, driver: str, serial: int, entries: list[BootEntry], first: bool, crlf: bool
-) -> None:
+    hypervisor: bool, driver: str, serial: int, entries: list[BootEntry],
+    visible: bool, first: bool, crlf: bool, reset_after: int,
+) -> None:  # fmt: skip
     default = entries[0].name if first and entries else ""
-    conf = ZppConf(hypervisor, driver, serial, default, tuple(entries))
+    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, default, tuple(entries))
     data = conf.to_text().encode("ascii")
     assert parse(data.replace(b"\n", b"\r\n") if crlf else data) == conf
 
@@ -72,6 +80,9 @@ def test_round_trip(
     ("text", "place", "what"),
     [
         ("hypervisor = maybe", 1, "hypervisor must be on or off, not 'maybe'"),
+        ("visible = 1", 1, "visible must be on or off, not '1'"),
+        ("reset-after = 3601", 1, "reset-after must be 0 to 3600 seconds, not '3601'"),
+        ("reset-after = -1", 1, "reset-after must be 0 to 3600 seconds, not '-1'"),
         ("hypervisor on", 1, "expected `key = value`"),
         ("\n\nhypervisor = on # yes", 3, "hypervisor must be on or off"),
         ("hypervizor = on", 1, "unknown key 'hypervizor' in the part before any section"),

@@ -38,7 +38,8 @@ class BootInfo(ctypes.Structure):
         ("heap_page", u64), ("heap_pages", u64), ("cpu_blocks_page", u64), ("calls_page", u64),
         ("total_pages", u64), ("trampoline_start", u64), ("trampoline_end", u64),
         ("trampoline_leave", u64), ("serial_port", u16), ("wait_for_debugger", ctypes.c_uint8),
-        ("reserved", ctypes.c_uint8 * 5), ("ranges", Range * 64),
+        ("visible", ctypes.c_uint8), ("reset_after", u16),
+        ("reserved", ctypes.c_uint8 * 2), ("ranges", Range * 64),
     )  # fmt: skip
 
 

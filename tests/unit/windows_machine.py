@@ -27,6 +27,7 @@ PRESENT, WRITABLE, NO_EXECUTE = 1, 2, 1 << 63
 CR4_PAE, CR4_PCIDE, EFER_LONG_MODE_NX = 0x20, 0x2_0000, 0xD00
 ZPP_SIGNATURE = (0x4000_0001, 0x5A70_705A, 0x705A_7070, 0x7070_5A70)
 ZPP_VTX, ZPP_AMDV = 1, 2
+ZPP_KEY = 0x7A_7070
 MSR_EFER, MSR_GS_BASE = 0xC000_0080, 0xC000_0101
 ARGUMENTS = (x86.UC_X86_REG_RCX, x86.UC_X86_REG_RDX, x86.UC_X86_REG_R8, x86.UC_X86_REG_R9)
 
@@ -210,21 +211,20 @@ class Machine:
         return int(self.uc.reg_read(x86.UC_X86_REG_GDTR)[1])
 
     def _cpuid(self, _uc: unicorn.Uc, _data: object) -> int:
-        leaf = self.register("EAX")
-        values = self.cpuid(leaf)
+        values = self.cpuid(self.register("EAX"), self.register("ECX"))
         for name, value in zip(("EAX", "EBX", "ECX", "EDX"), values, strict=True):
             self.set_register("R" + name[1:], value)
         return 1
 
-    def cpuid(self, leaf: int) -> tuple[int, int, int, int]:
-        """CPUID on the current CPU; under zpp it hides VT-x and AMD-V and shows zpp's signature."""
+    def cpuid(self, leaf: int, subleaf: int) -> tuple[int, int, int, int]:
+        """CPUID on the current CPU; zpp hides VT-x and AMD-V, and itself without its key."""
         if self.cpu not in self.virtualized:
             return self.model.cpuid(leaf, self.apic_ids[self.cpu])
         feature = ZPP_AMDV if self.model.svm else ZPP_VTX
         leaves = {0x4000_0000: ZPP_SIGNATURE, 0x4000_0001: (0x100, feature, self.cpu, 0)}
-        return replace(self.model, vmx=False, svm=False, hypervisor=leaves).cpuid(
-            leaf, self.apic_ids[self.cpu]
-        )
+        if subleaf == ZPP_KEY and leaf in leaves:
+            return leaves[leaf]
+        return replace(self.model, vmx=False, svm=False).cpuid(leaf, self.apic_ids[self.cpu])
 
     # ---- running
 

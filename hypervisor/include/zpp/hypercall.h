@@ -2,11 +2,12 @@
  * What a guest can see of zpp, and its hypercalls. Plain C: shared by the core, the loaders and the
  * tests.
  *
- * CPUID (public on purpose; everything else is as on the bare machine):
- *   CPUID.1:ECX[31] = 1
+ * CPUID with ECX = ZPP_CPUID_KEY, for who looks for zpp:
  *   CPUID.40000000H: EAX = 40000001H, EBX:ECX:EDX = "ZppZppZppZpp"
  *   CPUID.40000001H: EAX = version, EBX = feature bits, ECX = this CPU's index, EDX = number of
  *   CPUs, with those that may be hot-plugged later
+ * If zpp is visible (zpp_boot_info.visible), these leaves answer so whatever ECX is, and
+ * CPUID.1:ECX[31] is 1. Otherwise the guest gets the bare CPU's answers.
  *
  * Hypercalls: VMCALL (VT-x) or VMMCALL (AMD-V) at CPL 0 in 64-bit mode with
  *   RAX = ZPP_HYPERCALL(number), RBX, RCX = arguments
@@ -23,6 +24,7 @@
 
 #define ZPP_CPUID_SIGNATURE_LEAF 0x40000000u
 #define ZPP_CPUID_VERSION_LEAF 0x40000001u
+#define ZPP_CPUID_KEY 0x007a7070u /* "zpp", as in the hypercalls' magic */
 
 /* "ZppZppZppZpp" as CPUID returns it, little-endian. */
 #define ZPP_SIGNATURE_EBX 0x5a70705au /* "ZppZ" */

@@ -92,4 +92,9 @@ void send(u32 apic_id, u32 low)
     write(apic_icr_high, high);
 }
 
+void send_nmi(const Vcpu& vcpu)
+{
+    send(vcpu.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+}
+
 } // namespace zpp::apic_access

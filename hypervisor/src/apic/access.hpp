@@ -1,6 +1,7 @@
 // The host's access to this CPU's local APIC, in the mode that the guest has set.
 #pragma once
 #include "core/result.hpp"
+#include "core/vcpu.hpp"
 #include "lib/address.hpp"
 #include "x86/apic.hpp"
 
@@ -30,6 +31,9 @@ void reset(void (*take_interrupt)());
 
 // What this CPU has sent last, in its ICR.
 Icr last_command();
+
+// Sends an NMI to a launched CPU.
+void send_nmi(const Vcpu& vcpu);
 
 // Sends an interrupt command to one CPU. The guest's ICR keeps its value.
 void send(u32 apic_id, u32 low);

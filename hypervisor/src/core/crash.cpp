@@ -1,5 +1,6 @@
 #include "core/crash.hpp"
 #include "core/log.hpp"
+#include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "lib/spinlock.hpp"
 #include "x86/instructions.hpp"
@@ -7,9 +8,8 @@
 namespace zpp {
 namespace {
 
-// One report at a time; a CPU that crashes in its own report stops at once.
+// One report at a time.
 constinit Spinlock report_lock;
-constinit const Vcpu* volatile reporting = nullptr;
 
 extern "C" const char zpp_image_start[], zpp_image_end[];
 extern "C" const u8 zpp_build_id_note[];
@@ -27,27 +27,33 @@ void report_build()
     log::line("zpp: report of build {}", static_cast<const char*>(text));
 }
 
-void begin_report()
+[[noreturn]] void end(Vcpu& vcpu)
 {
-    if (reporting == &current_vcpu())
-        x86::halt_forever();
-    report_lock.lock();
-    reporting = &current_vcpu();
-    log::break_lock();
-    report_build();
+    constexpr unsigned in_the_end = 3;
+    if (vcpu.crashes >= in_the_end)
+        x86::triple_fault();
+    if (vcpu.crashed_first)
+        reset_after_crash();
+    stop_this_cpu();
 }
 
-void end_report()
+void begin_report()
 {
-    reporting = nullptr;
-    report_lock.unlock();
+    Vcpu& vcpu = current_vcpu();
+    if (++vcpu.crashes > 1)
+        end(vcpu); // in its own report
+    log::break_lock();
+    vcpu.crashed_first = stop_other_cpus();
+    (void)report_lock.lock_within(100'000'000);
+    report_build();
 }
 
 [[noreturn]] void stop()
 {
-    log::line("zpp: CPU {} stopped", current_vcpu().index);
-    end_report();
-    x86::halt_forever();
+    Vcpu& vcpu = current_vcpu();
+    log::line("zpp: CPU {} stopped", vcpu.index);
+    report_lock.unlock();
+    end(vcpu);
 }
 
 // Registers: GuestRegisters or ExceptionFrame.
@@ -97,13 +103,6 @@ void write_guest_report(const char* why, const GuestRegisters& registers)
 }
 
 } // namespace
-
-void report_guest(const char* why, const GuestRegisters& registers)
-{
-    begin_report();
-    write_guest_report(why, registers);
-    end_report();
-}
 
 void crash_on_exit(const char* why, const GuestRegisters& registers)
 {

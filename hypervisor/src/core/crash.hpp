@@ -1,4 +1,4 @@
-// A crash of the core: writes a report to the log, then stops the CPU.
+// A crash of the core: writes a report to the log, stops all CPUs, and resets the machine.
 #pragma once
 #include "core/vcpu.hpp"
 #include "x86/exceptions.hpp"
@@ -13,8 +13,5 @@ namespace zpp {
 
 // On a state that cannot be.
 [[noreturn]] void crash(const char* why, u64 value);
-
-// Writes the report and returns: the guest's registers, the control block, the last exits.
-void report_guest(const char* why, const GuestRegisters& registers);
 
 } // namespace zpp

@@ -1,6 +1,7 @@
 // Exceptions and NMIs in the host: a fault of a safe.hpp instruction becomes its result, an NMI is
 // kept for the guest, anything else is a crash.
 #include "core/crash.hpp"
+#include "core/stop.hpp"
 #include "core/vcpu.hpp"
 #include "core/virt.hpp"
 #include "x86/control_registers.hpp"
@@ -11,6 +12,9 @@ namespace {
 
 void on_nmi(Vcpu& vcpu)
 {
+    stop_if_asked();
+    if (vcpu.crashes != 0)
+        return; // the control block may be gone
     if (vcpu.launched || vcpu.startup.kicked)
         return vendor().on_host_nmi(vcpu);
     vcpu.nmi_pending = true;

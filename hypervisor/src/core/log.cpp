@@ -9,6 +9,7 @@ constinit Spinlock lock;
 constinit char ring[ring_size] = {};
 constinit u64 written = 0;
 constinit u16 serial_port = 0;
+constinit bool lock_is_broken = false;
 
 // PC16550D data sheet: line status register; transmitter holding register empty.
 constexpr u16 line_status = 5;
@@ -23,15 +24,29 @@ void send(char character)
     x86::out8(serial_port, static_cast<u8>(character));
 }
 
-void put(void*, char character)
+void to_ring(char character)
 {
     ring[written % ring_size] = character;
     __atomic_store_n(&written, written + 1, __ATOMIC_RELEASE);
+}
+
+void to_serial_port(char character)
+{
     if (serial_port == 0)
         return;
     if (character == '\n')
         send('\r');
     send(character);
+}
+
+// Everything that shows the log, crash reports among it. A channel must work in any state of the
+// machine, and end.
+constexpr void (*channels[])(char character) = {to_ring, to_serial_port};
+
+void put(void*, char character)
+{
+    for (const auto channel : channels)
+        channel(character);
 }
 
 } // namespace
@@ -40,12 +55,18 @@ void set_serial_port(u16 port) { serial_port = port; }
 
 void write_line(const char* pattern, const FormatArgument* arguments, std::size_t count)
 {
-    const LockGuard guard(lock);
+    constexpr unsigned tries = 1'000'000;
+    const bool broken = __atomic_load_n(&lock_is_broken, __ATOMIC_ACQUIRE);
+    if (!broken)
+        lock.lock();
+    else if (!lock.lock_within(tries))
+        lock.unlock(); // of the CPU that is stopped
     format(put, nullptr, pattern, arguments, count);
     put(nullptr, '\n');
+    lock.unlock();
 }
 
-void break_lock() { lock.unlock(); }
+void break_lock() { __atomic_store_n(&lock_is_broken, true, __ATOMIC_RELEASE); }
 
 u64 end() { return __atomic_load_n(&written, __ATOMIC_ACQUIRE); }
 

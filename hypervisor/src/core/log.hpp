@@ -1,4 +1,4 @@
-// The log: a ring buffer that a hypercall reads, and a serial port.
+// The log: a ring buffer that a hypercall reads, and a serial port. log.cpp lists these channels.
 #pragma once
 #include "lib/format.hpp"
 #include "lib/types.hpp"
@@ -19,7 +19,7 @@ template <class... Arguments> void line(const char* pattern, Arguments... argume
     write_line(pattern, list, sizeof...(arguments));
 }
 
-// For a crash: the holder of the lock may be stopped.
+// For a crash: from now on a line waits for the lock, whose holder may be stopped, for a moment only.
 void break_lock();
 
 // Positions count all bytes since the start: the next byte, and the oldest byte still in the ring.

@@ -4,6 +4,7 @@
 #include "core/log.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
+#include "emulate/cpuid.hpp"
 #include "svm/svm.hpp"
 #include "vmx/vmx.hpp"
 #include "x86/exceptions.hpp"
@@ -63,6 +64,7 @@ Result prepare(const zpp_boot_info* info)
     current_vcpu().gdt.load();
     x86::load_idt();
     log::set_serial_port(info->serial_port);
+    set_visible(info->visible != 0);
     if (info->wait_for_debugger != 0) {
         log::line("zpp: waiting for a debugger");
         wait_for_debugger();

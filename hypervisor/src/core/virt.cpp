@@ -9,6 +9,8 @@ constinit const Vendor* chosen = nullptr;
 
 void choose_vendor(const Vendor& found) { chosen = &found; }
 
+bool has_vendor() { return chosen != nullptr; }
+
 const Vendor& vendor() { return *chosen; }
 
 } // namespace zpp

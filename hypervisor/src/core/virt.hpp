@@ -27,6 +27,12 @@ struct Vendor {
     // handled.
     bool (*on_security_exception)(Vcpu& vcpu);
 
+    // Sends an NMI to a launched CPU.
+    void (*send_nmi)(const Vcpu& vcpu);
+
+    // For a launched CPU that stops: leaves VMX operation, or sets GIF and disables SVM.
+    void (*leave)(Vcpu& vcpu);
+
     // Logs the guest's state, for a crash report.
     void (*dump)();
 
@@ -39,6 +45,8 @@ extern "C" [[noreturn]] void zpp_jump_to_loader(zpp_cpu_call* call, u64 target);
 
 // At PREPARE: sets what vendor() returns.
 void choose_vendor(const Vendor& found);
+
+bool has_vendor();
 
 // Precondition: choose_vendor().
 const Vendor& vendor();

@@ -17,6 +17,7 @@ void limit_address_width(u32& eax)
     if ((eax & 0xff) > guest_memory::shown_bits())
         eax = (eax & ~0xffu) | guest_memory::shown_bits();
 }
+constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
 
 constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
@@ -33,7 +34,13 @@ void ask_for_key_locker(x86::Cr4 guest_cr4, u32 subleaf, x86::CpuidResult& resul
     x86::write_cr4(host);
 }
 
+bool shows_zpp(u32 subleaf) { return subleaf == ZPP_CPUID_KEY || leaf1_ecx_added != 0; }
+
 } // namespace
+
+constinit u32 leaf1_ecx_added = 0;
+
+void set_visible(bool visible) { leaf1_ecx_added = visible ? leaf1_ecx_hypervisor : 0; }
 
 void emulate_cpuid(GuestRegisters& registers, const CpuidCaller& caller)
 {
@@ -58,10 +65,13 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::Cp
         break;
     case 0x19: ask_for_key_locker(caller.cr4, subleaf, result); break;
     case ZPP_CPUID_SIGNATURE_LEAF:
-        result = {ZPP_CPUID_VERSION_LEAF, ZPP_SIGNATURE_EBX, ZPP_SIGNATURE_ECX, ZPP_SIGNATURE_EDX};
+        if (shows_zpp(subleaf))
+            result = {ZPP_CPUID_VERSION_LEAF, ZPP_SIGNATURE_EBX, ZPP_SIGNATURE_ECX,
+                      ZPP_SIGNATURE_EDX};
         break;
     case ZPP_CPUID_VERSION_LEAF:
-        result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
+        if (shows_zpp(subleaf))
+            result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
     case 0x80000001:
         result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit);

@@ -7,6 +7,12 @@
 
 namespace zpp {
 
+// Once, at PREPARE: whether CPUID shows zpp also to who asks without ZPP_CPUID_KEY.
+void set_visible(bool visible);
+
+// Set in CPUID.1:ECX; a mask, so that the fast path tests nothing.
+extern u32 leaf1_ecx_added;
+
 // The core's own CPUID answers for the core. The bits that depend on the mode and on CR4 of who asks
 // are set from the guest's; the others that can change follow XCR0 and MSRs, which the CPU keeps as
 // the guest has set them (docs/reference/contract.md; SDM Vol. 1, 21.1.5).
@@ -33,9 +39,9 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::Cp
 
 inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
-    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27, hypervisor = 1u << 31;
+    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27;
     const u32 mirrored = has(guest_cr4, x86::Cr4::osxsave) ? osxsave : 0;
-    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | hypervisor | mirrored;
+    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | leaf1_ecx_added | mirrored;
 }
 
 // Leaves that the fast paths handle: unchanged ones, and leaf 1, which Linux reads most often.

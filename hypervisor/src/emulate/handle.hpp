@@ -1,6 +1,7 @@
 // Handling of VM exits that both vendors share: emulated instructions, injection, advancing RIP.
 #pragma once
 #include "core/crash.hpp"
+#include "core/log.hpp"
 #include "emulate/control.hpp"
 #include "emulate/cpuid.hpp"
 #include "emulate/guest_state.hpp"
@@ -110,10 +111,12 @@ template <class G> Outcome on_hypercall(G& guest)
     return emulate_hypercall(guest.registers);
 }
 
-// Shuts down as the bare CPU does; the platform then resets the machine.
+// Shuts down as the bare CPU does; the platform then resets the machine. Some systems restart this
+// way, so it is not a crash.
 template <class G> [[noreturn]] void on_triple_fault(G& guest)
 {
-    report_guest("triple fault in the guest: shutdown", guest.registers);
+    log::line("zpp: CPU {}: triple fault in the guest at rip {x}: shutdown", guest.vcpu.index,
+              guest.rip());
     guest.stop();
     x86::triple_fault();
 }

@@ -10,6 +10,16 @@ public:
         while (__atomic_test_and_set(&held_, __ATOMIC_ACQUIRE))
             asm volatile("pause");
     }
+    // Gives up after `tries`: for a crash, when the holder may be stopped.
+    bool lock_within(unsigned tries)
+    {
+        for (unsigned i = 0; i < tries; ++i) {
+            if (!__atomic_test_and_set(&held_, __ATOMIC_ACQUIRE))
+                return true;
+            asm volatile("pause");
+        }
+        return false;
+    }
     void unlock() { __atomic_clear(&held_, __ATOMIC_RELEASE); }
 
 private:

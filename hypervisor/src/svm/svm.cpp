@@ -218,6 +218,8 @@ constinit const Vendor vendor = {.name = "AMD-V",
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
                                  .on_security_exception = on_security_exception,
+                                 .send_nmi = apic_access::send_nmi,
+                                 .leave = leave_svm_operation,
                                  .dump = dump,
                                  .exit_name = exit_name};
 

@@ -3,6 +3,7 @@
 #include "apic/icr_trap.hpp"
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
+#include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
@@ -118,6 +119,7 @@ void on_init(Guest& guest)
 
 void on_nmi(Guest& guest)
 {
+    stop_if_asked();
     if (startup::take_kick(guest.vcpu)) {
         state_of(guest.vcpu).kicked = true;
     } else {

@@ -184,6 +184,8 @@ constinit const Vendor vendor = {.name = "Intel VT-x",
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
                                  .on_security_exception = on_security_exception,
+                                 .send_nmi = apic_access::send_nmi,
+                                 .leave = leave_vmx_operation,
                                  .dump = dump,
                                  .exit_name = exit_name};
 

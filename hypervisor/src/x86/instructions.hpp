@@ -73,6 +73,13 @@ inline u8 in8(u16 port)
 
 inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
+inline u64 rdtsc()
+{
+    u32 low, high;
+    asm volatile("rdtsc" : "=a"(low), "=d"(high));
+    return low | u64{high} << 32;
+}
+
 inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }
 // Takes one pending interrupt: x86/exceptions.S returns with RFLAGS.IF clear.
 inline void interrupt_window() { asm volatile("sti; nop; nop; cli" : : : "memory"); }

@@ -3,6 +3,8 @@
 **/
 #include "Conf.h"
 
+#include <zpp/boot_info.h>
+
 /// What has been parsed so far, and the current position.
 typedef struct {
   const char         *Next;
@@ -59,6 +61,36 @@ SetSerial (
   }
 
   Parser->Conf->HasSerial = true;
+  return NULL;
+}
+
+static const char *
+SetVisible (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
+    return "visible must be on or off, not";
+  }
+
+  Parser->Conf->Visible = ZppTextIs (Value, "on");
+  return NULL;
+}
+
+static const char *
+SetResetAfter (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  uint16_t  Seconds;
+
+  if (!ZppTextToPort (Value, &Seconds) || (Seconds > ZPP_RESET_AFTER_MAX)) {
+    return "reset-after must be a number of seconds up to 3600, or 0 for no reset, not";
+  }
+
+  Parser->Conf->ResetAfter = Seconds;
   return NULL;
 }
 
@@ -128,6 +160,8 @@ static const KEY  mKeys[] = {
   { "hypervisor", false, SetHypervisor  },
   { "driver",     false, SetDriver      },
   { "serial",     false, SetSerial      },
+  { "visible",    false, SetVisible     },
+  { "reset-after", false, SetResetAfter },
   { "default",    false, SetDefault     },
   { "path",       true,  SetPath        },
   { "initrd",     true,  SetInitrd      },
@@ -292,7 +326,7 @@ ZppConfParse (
   ZPP_CONF_ENTRY  Entry;
   ZPP_TEXT        Line;
 
-  *Conf  = (ZPP_CONF) { .Hypervisor = true };
+  *Conf  = (ZPP_CONF) { .Hypervisor = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT };
   Parser = (PARSER) {
     .Next = Text, .End = Text + Size, .Conf = Conf, .Report = Report, .Context = Context
   };

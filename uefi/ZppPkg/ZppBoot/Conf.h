@@ -19,6 +19,8 @@ typedef struct {
   ZPP_TEXT    Driver;       ///< "driver", or absent.
   bool        HasSerial;    ///< "serial" is present.
   uint16_t    Serial;       ///< Its I/O port, 0 for none.
+  bool        Visible;      ///< "visible": CPUID shows zpp; off by default.
+  uint16_t    ResetAfter;   ///< "reset-after": seconds from a crash to the reset, 0 for no reset.
   ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
   unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;

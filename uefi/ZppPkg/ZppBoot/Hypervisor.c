@@ -16,7 +16,7 @@
 #include <zpp/hypercall.h>
 
 #define DEFAULT_DRIVER    L"\\EFI\\zpp\\ZppDxe.efi"
-#define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff")
+#define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff visible=1 reset-after=3600")
 
 /**
   Asks the hypervisor how much memory it uses.
@@ -47,7 +47,7 @@ PrintRunning (
   UINT32  Version;
   UINT32  Cpus;
 
-  AsmCpuid (ZPP_CPUID_VERSION_LEAF, &Version, NULL, NULL, &Cpus);
+  AsmCpuidEx (ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY, &Version, NULL, NULL, &Cpus);
   Print (
     L"zpp: hypervisor %d.%d.%d runs on %d %a and uses %ld pages\n",
     (Version >> 16) & 0xff,
@@ -76,14 +76,29 @@ SetLoadOptions (
   CHAR16                     *Options;
   UINTN                      Length;
 
-  if (!Conf->HasSerial || EFI_ERROR (gBS->HandleProtocol (Driver, &gEfiLoadedImageProtocolGuid, (VOID **)&Image))) {
+  if (EFI_ERROR (gBS->HandleProtocol (Driver, &gEfiLoadedImageProtocolGuid, (VOID **)&Image))) {
     return;
   }
 
   // Not freed: it belongs to the driver, which stays loaded.
   Options = AllocatePool (LOAD_OPTIONS_MAX * sizeof (CHAR16));
   if (Options != NULL) {
-    Length                 = UnicodeSPrint (Options, LOAD_OPTIONS_MAX * sizeof (CHAR16), L"serial=0x%x", Conf->Serial);
+    Length = UnicodeSPrint (
+               Options,
+               LOAD_OPTIONS_MAX * sizeof (CHAR16),
+               L"visible=%d reset-after=%d",
+               Conf->Visible,
+               Conf->ResetAfter
+               );
+    if (Conf->HasSerial) {
+      Length += UnicodeSPrint (
+                  Options + Length,
+                  (LOAD_OPTIONS_MAX - Length) * sizeof (CHAR16),
+                  L" serial=0x%x",
+                  Conf->Serial
+                  );
+    }
+
     Image->LoadOptions     = Options;
     Image->LoadOptionsSize = (UINT32)((Length + 1) * sizeof (CHAR16));
   }

@@ -63,6 +63,8 @@ ZppPrepareCore (
     .apic_ids          = ApicIds,
     .serial_port       = Settings->SerialPort,
     .wait_for_debugger = Settings->WaitForDebugger,
+    .visible           = Settings->Visible,
+    .reset_after       = Settings->ResetAfter,
   };
 
   Pages = zpp_loader_pages (Request.elf, Request.elf_size, Request.cpu_count);

@@ -68,6 +68,42 @@ FindValue (
   return Found == NULL ? NULL : Found + StrLen (Name);
 }
 
+/**
+  Finds a setting and parses its number.
+
+  @param[in]     Text   The load options.
+  @param[in]     Name   The setting's name with its '='.
+  @param[in]     Max    The largest valid number.
+  @param[in,out] Value  The number; unchanged if the setting is absent.
+
+  @retval EFI_SUCCESS            Value is valid.
+  @retval EFI_INVALID_PARAMETER  The setting's value is not a number up to Max.
+**/
+STATIC
+EFI_STATUS
+ReadSetting (
+  IN     CONST CHAR16  *Text,
+  IN     CONST CHAR16  *Name,
+  IN     UINT64        Max,
+  IN OUT UINT64        *Value
+  )
+{
+  CONST CHAR16  *Found;
+  UINT64        Number;
+
+  Found = FindValue (Text, Name);
+  if (Found == NULL) {
+    return EFI_SUCCESS;
+  }
+
+  if (EFI_ERROR (ReadNumber (Found, &Number)) || (Number > Max)) {
+    return EFI_INVALID_PARAMETER;
+  }
+
+  *Value = Number;
+  return EFI_SUCCESS;
+}
+
 EFI_STATUS
 ZppReadSettings (
   IN  CONST VOID    *LoadOptions OPTIONAL,
@@ -75,13 +111,16 @@ ZppReadSettings (
   OUT ZPP_SETTINGS  *Settings
   )
 {
-  CHAR16        Text[LOAD_OPTIONS_MAX];
-  UINTN         Length;
-  CONST CHAR16  *Value;
-  UINT64        Number;
+  CHAR16  Text[LOAD_OPTIONS_MAX];
+  UINTN   Length;
+  UINT64  Port;
+  UINT64  Visible;
+  UINT64  ResetAfter;
 
   Settings->SerialPort      = FixedPcdGet16 (PcdZppSerialPort);
   Settings->WaitForDebugger = FixedPcdGetBool (PcdZppWaitForDebugger);
+  Settings->Visible         = FALSE;
+  Settings->ResetAfter      = ZPP_RESET_AFTER_DEFAULT;
 
   if ((LoadOptions == NULL) || (LoadOptionsSize >= sizeof (Text))) {
     return EFI_SUCCESS;
@@ -92,15 +131,18 @@ ZppReadSettings (
   CopyMem (Text, LoadOptions, Length * sizeof (CHAR16));
   Text[Length] = L'\0';
 
-  Value = FindValue (Text, L"serial=");
-  if (Value == NULL) {
-    return EFI_SUCCESS;
-  }
-
-  if (EFI_ERROR (ReadNumber (Value, &Number)) || (Number > ZPP_SERIAL_PORT_MAX)) {
+  Port       = Settings->SerialPort;
+  Visible    = Settings->Visible;
+  ResetAfter = Settings->ResetAfter;
+  if (EFI_ERROR (ReadSetting (Text, L"serial=", ZPP_SERIAL_PORT_MAX, &Port)) ||
+      EFI_ERROR (ReadSetting (Text, L"visible=", 1, &Visible)) ||
+      EFI_ERROR (ReadSetting (Text, L"reset-after=", ZPP_RESET_AFTER_MAX, &ResetAfter)))
+  {
     return EFI_INVALID_PARAMETER;
   }
 
-  Settings->SerialPort = (UINT16)Number;
+  Settings->SerialPort = (UINT16)Port;
+  Settings->Visible    = (BOOLEAN)Visible;
+  Settings->ResetAfter = (UINT16)ResetAfter;
   return EFI_SUCCESS;
 }

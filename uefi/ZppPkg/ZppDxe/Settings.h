@@ -9,10 +9,12 @@
 typedef struct {
   UINT16     SerialPort;      ///< I/O port of the log's 16550 UART, 0 for none.
   BOOLEAN    WaitForDebugger; ///< Wait for a debugger before the first launch.
+  BOOLEAN    Visible;         ///< CPUID shows zpp.
+  UINT16     ResetAfter;      ///< Seconds from a crash of the core to the reset, 0 for no reset.
 } ZPP_SETTINGS;
 
 /**
-  Reads the settings from a driver's load options, such as L"serial=0x2f8".
+  Reads the settings from a driver's load options, such as L"serial=0x2f8 visible=1".
 
   Other words are ignored: a Driver#### option may contain anything.
 

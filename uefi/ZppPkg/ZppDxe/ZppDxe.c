@@ -294,7 +294,13 @@ ZppDxeEntryPoint (
 
   Status = ZppReadSettings (Image->LoadOptions, Image->LoadOptionsSize, &Settings);
   if (EFI_ERROR (Status)) {
-    return ZppExitWithReason (ImageHandle, Status, "the load option serial= is not the I/O port of a UART (0 to 0xfff8)", "");
+    return ZppExitWithReason (
+             ImageHandle,
+             Status,
+             "a load option is not valid: serial= is the I/O port of a UART (0 to 0xfff8), visible= is 0 or 1, "
+             "reset-after= is 0 to 3600",
+             ""
+             );
   }
 
   ZeroMem (&Launch, sizeof (Launch));

@@ -43,9 +43,7 @@ SignatureIsPresent (
 {
   ZPP_CPUID  Leaf;
 
-  Leaf = ZppCpuid (1, 0);
-  ZppExpect (Cpu, "CPUID.1:ECX[31]", CPUID_1_ECX_HYPERVISOR, Leaf.Rcx & CPUID_1_ECX_HYPERVISOR);
-  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
+  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY);
   ZppExpect (Cpu, "EAX", ZPP_CPUID_VERSION_LEAF, Leaf.Rax);
   ZppExpect (Cpu, "EBX", ZPP_SIGNATURE_EBX, Leaf.Rbx);
   ZppExpect (Cpu, "ECX", ZPP_SIGNATURE_ECX, Leaf.Rcx);
@@ -60,8 +58,29 @@ SignatureIsAbsent (
 {
   ZPP_CPUID  Leaf;
 
-  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
+  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY);
   ZppExpect (Cpu, "the signature is present", FALSE, HasSignature (&Leaf));
+}
+
+/**
+  Checks what a system sees that does not know zpp: zpp, or the answers of the bare CPU, which may
+  itself be one of a virtual machine.
+
+  @param[in,out] Cpu  The CPU.
+**/
+STATIC
+VOID
+VisibleAsSet (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  ZPP_CPUID  Leaf;
+  UINT64     Bit;
+
+  Leaf = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0);
+  ZppExpect (Cpu, "the signature is there", Cpu->Test->Options.Visible, HasSignature (&Leaf));
+  Bit = (Leaf.Rax >> 8) == (ZPP_CPUID_SIGNATURE_LEAF >> 8) ? CPUID_1_ECX_HYPERVISOR : 0;
+  ZppExpect (Cpu, "CPUID.1:ECX[31]", Bit, ZppCpuid (1, 0).Rcx & CPUID_1_ECX_HYPERVISOR);
 }
 
 STATIC
@@ -74,7 +93,7 @@ VersionLeaf (
   UINT64     Vendor;
 
   Vendor = Cpu->Test->Options.Expect == ExpectAmdv ? ZPP_FEATURE_AMDV : ZPP_FEATURE_VTX;
-  Leaf   = ZppCpuid (ZPP_CPUID_VERSION_LEAF, 0);
+  Leaf   = ZppCpuid (ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY);
   ZppExpect (Cpu, "version", ZPP_VERSION, Leaf.Rax);
   ZppExpect (Cpu, "features", Vendor, Leaf.Rbx & (ZPP_FEATURE_VTX | ZPP_FEATURE_AMDV));
   ZppExpect (Cpu, "this CPU's index", Cpu->Cpu, Leaf.Rcx);
@@ -165,6 +184,7 @@ CONST ZPP_CHECK  gZppIdentityChecks[] = {
 
 CONST ZPP_CHECK  gZppCpuidChecks[] = {
   { "CPUID version leaf",                            CheckZpp,    VersionLeaf            },
+  { "CPUID shows zpp to the system only if visible", CheckAlways, VisibleAsSet           },
   { "CPUID hides VMX, SMX and SVM",                  CheckZpp,    VirtualizationIsHidden },
   { "CPUID uses EAX only and returns 32-bit values", CheckAlways, LeafIsEaxOnly          },
   { "CPUID initial APIC ID",                         CheckAlways, ApicIdIsThisCpus       },

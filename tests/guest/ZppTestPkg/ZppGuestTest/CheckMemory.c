@@ -186,7 +186,7 @@ SurvivesWrites (
   UINT64  Index;
 
   for (Index = 0; Index < 100; Index++) {
-    ZppExpect (Cpu, "CPUID", ZPP_SIGNATURE_EBX, ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0).Rbx);
+    ZppExpect (Cpu, "CPUID", ZPP_SIGNATURE_EBX, ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY).Rbx);
   }
 
   ZppExpect (Cpu, "a hypercall", ZPP_VERSION, ZppCall (Cpu->Test, ZPP_HYPERCALL_VERSION, 0, 0).Rcx);

@@ -27,7 +27,7 @@ CountRun (
 {
   BOOLEAN  Virtualized;
 
-  Virtualized = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, 0).Rbx == ZPP_SIGNATURE_EBX;
+  Virtualized = ZppCpuid (ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY).Rbx == ZPP_SIGNATURE_EBX;
   if (Virtualized == ZppExpectsZpp (Buffer)) {
     InterlockedIncrement ((UINT32 *)&mRuns);
   }

@@ -76,6 +76,7 @@ ReadWord (
   return ReadNumber (Word, L"cpus=", &Options->Cpus) || ReadNumber (Word, L"rounds=", &Options->Rounds) ||
          ReadNumber (Word, L"x2apic=", &Options->X2Apic) ||
          ReadNumber (Word, L"breakpoints=", &Options->Breakpoints) ||
+         ReadNumber (Word, L"visible=", &Options->Visible) ||
          ReadNumber (Word, L"strict-msrs=", &Options->StrictMsrs);
 }
 

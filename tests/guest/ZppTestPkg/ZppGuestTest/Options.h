@@ -18,6 +18,7 @@ typedef struct {
   UINTN         Rounds;       ///< "rounds=50": the number of rounds of MP calls.
   UINTN         X2Apic;       ///< "x2apic=1": switch all local APICs to x2APIC mode first.
   UINTN         Breakpoints;  ///< "breakpoints=1": the CPU has breakpoints on instructions.
+  UINTN         Visible;      ///< "visible=1": CPUID shows zpp.
   UINTN         StrictMsrs;   ///< "strict-msrs=1": missing MSRs must give #GP.
 } ZPP_OPTIONS;
 

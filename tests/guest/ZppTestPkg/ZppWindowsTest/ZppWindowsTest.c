@@ -70,7 +70,7 @@ RecordCpu (
   UINT32        Ebx;
 
   Test = Context;
-  AsmCpuid (ZPP_CPUID_SIGNATURE_LEAF, NULL, &Ebx, NULL, NULL);
+  AsmCpuidEx (ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY, NULL, &Ebx, NULL, NULL);
   Test->Virtualized[Cpu] = Ebx == ZPP_SIGNATURE_EBX;
 }
 

@@ -23,16 +23,17 @@ int show_cpu(u32 cpu)
         return -1;
     text("CPU ");
     number(cpu);
-    if (!(cpuid(1).ecx >> 31)) {
+    const struct cpuid zpp = cpuid(ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY);
+    const int other = cpuid(1, 0).ecx >> 31;
+    if (!is_zpp(zpp) && !other) {
         text(": no hypervisor");
         end_line();
         return 0;
     }
-    const struct cpuid signature = cpuid(ZPP_CPUID_SIGNATURE_LEAF);
     text(": hypervisor ");
-    put_signature(signature);
-    if (is_zpp(signature)) {
-        const u32 version = cpuid(ZPP_CPUID_VERSION_LEAF).eax;
+    put_signature(zpp);
+    if (is_zpp(zpp)) {
+        const u32 version = cpuid(ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY).eax;
         text(" version ");
         number(version >> 16);
         put('.');
@@ -68,7 +69,7 @@ int show_cpuid_ticks(void)
     u64 min = ~0ul;
     for (int i = 0; i < 1000; i++) {
         const u64 start = tsc();
-        cpuid(1);
+        cpuid(1, 0);
         const u64 ticks = tsc() - start;
         if (ticks < min)
             min = ticks;

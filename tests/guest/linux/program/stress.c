@@ -20,7 +20,7 @@ static int touch_memory(u64 pattern)
 
 int stress(u32 first_cpu, u64 duration)
 {
-    const struct cpuid expected = cpuid(ZPP_CPUID_SIGNATURE_LEAF);
+    const struct cpuid expected = cpuid(ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY);
     const u64 end = seconds() + duration;
     u32 cpu = first_cpu;
     u64 rounds = 0;
@@ -29,7 +29,7 @@ int stress(u32 first_cpu, u64 duration)
             cpu++;
         else
             cpu = 0;
-        const struct cpuid now = cpuid(ZPP_CPUID_SIGNATURE_LEAF);
+        const struct cpuid now = cpuid(ZPP_CPUID_SIGNATURE_LEAF, ZPP_CPUID_KEY);
         if (now.ebx != expected.ebx || now.ecx != expected.ecx || now.edx != expected.edx ||
             touch_memory(rounds) != 0) {
             text("stress: wrong result in round ");

@@ -56,12 +56,12 @@ void end_line(void)
     line_length = 0;
 }
 
-struct cpuid cpuid(u32 leaf)
+struct cpuid cpuid(u32 leaf, u32 subleaf)
 {
     struct cpuid r;
     __asm__ volatile("cpuid"
                      : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx)
-                     : "a"(leaf), "c"(0));
+                     : "a"(leaf), "c"(subleaf));
     return r;
 }
 

@@ -39,7 +39,7 @@ struct cpuid {
     u32 eax, ebx, ecx, edx;
 };
 
-struct cpuid cpuid(u32 leaf);
+struct cpuid cpuid(u32 leaf, u32 subleaf);
 u64 tsc(void);
 
 /* Moves this process to a CPU. Returns 0, or -1 if it cannot run there. */
