@@ -194,11 +194,11 @@ bool write_msr(x86::Msr msr, u64 value)
     return cpu.accepts;
 }
 
-constexpr MicrocodeFormat intel{
-    x86::Msr::ia32_bios_updt_trig, header_size, FakeWindows::linear_pages* page_size,
-    [](const u8* update, u64 bytes) {
-        return vmx::microcode_fault(update, bytes, signature, platform);
-    }};
+constexpr MicrocodeFormat intel{x86::Msr::ia32_bios_updt_trig, header_size,
+                                FakeWindows::linear_pages* page_size,
+                                [](const u8* update, u64 bytes) {
+                                    return vmx::microcode_fault(update, bytes, signature, platform);
+                                }};
 
 // Maps linear page n to the guest's page pages[n].
 class Guest {
