@@ -11,7 +11,7 @@ namespace zpp {
 void set_visible(bool visible);
 
 // Set in CPUID.1:ECX; a mask, so that the fast path tests nothing.
-extern u32 leaf1_ecx_added;
+[[gnu::visibility("hidden")]] extern u32 leaf1_ecx_added;
 
 // guest_cr4: the CR4 that the guest sees.
 void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
