@@ -29,6 +29,10 @@ public:
     // The windows that are writable now, by their numbers.
     static const std::set<unsigned>& writable();
 
+    // The linear window, and how many of its pages are mapped.
+    static constexpr unsigned linear_pages = 512;
+    static unsigned linear_mapped();
+
     // The windows that were remapped since the last call, by their numbers.
     static std::vector<unsigned> take_remapped();
 
@@ -38,6 +42,8 @@ private:
     void* reserved_;
     Vcpu* vcpu_;
     u64 entries_[ZPP_CPU_WINDOWS] = {};
+    u8* linear_window_;
+    u64 linear_entries_[linear_pages] = {};
 };
 
 } // namespace zpp::test

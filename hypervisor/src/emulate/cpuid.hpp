@@ -11,7 +11,7 @@ namespace zpp {
 void set_visible(bool visible);
 
 // Set in CPUID.1:ECX; a mask, so that the fast path tests nothing.
-extern u32 leaf1_ecx_added;
+[[gnu::visibility("hidden")]] extern u32 leaf1_ecx_added;
 
 // The core's own CPUID answers for the core. The bits that depend on the mode and on CR4 of who asks
 // are set from the guest's; the others that can change follow XCR0 and MSRs, which the CPU keeps as

@@ -1,7 +1,13 @@
 #include "vmx/msr.hpp"
 #include "apic/icr_trap.hpp"
+#include "core/host_paging.hpp"
+#include "core/vcpu.hpp"
 #include "emulate/apic.hpp"
+#include "emulate/microcode.hpp"
+#include "vmx/microcode.hpp"
 #include "vmx/vcpu_state.hpp"
+#include "vmx/vmcs.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -37,14 +43,33 @@ Outcome write_misc_features_enables(Msr index, u64 value)
     return outcome;
 }
 
-// Microcode updates are ignored: they are not safe under a running host. The registers of protected
-// memory ranges and of memory encryption are as if the firmware had locked them.
+and of memory encryption are as if the firmware had locked them.
+
+    const char*
+    fault_of_update(const u8* update, u64 bytes)
+{
+    const u64 platform = x86::rdmsr_or_zero(Msr::ia32_platform_id) >> 50 & 7;
+    return microcode_fault(update, bytes, x86::cpuid(1).eax, static_cast<unsigned>(platform));
+}
+
+Outcome write_bios_updt_trig(Msr index, u64 value)
+{
+    const MicrocodeFormat format{index, sizeof(MicrocodeHeader), linear_window_pages * page_size,
+                                 fault_of_update};
+    const GuestPaging paging{
+        x86::Cr0{vmcs::read(FieldNatural::guest_cr0)}, vmcs::read(FieldNatural::guest_cr3),
+        x86::Cr4{vmcs::read(FieldNatural::guest_cr4)}, x86::Efer{vmcs::read(Field64::guest_efer)}};
+    return load_microcode(format, current_vcpu(), paging, {value}, x86::safe_wrmsr);
+}
+
+// The registers of protected memory ranges and of memory encryption are as if the firmware had locked
+// them.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},
     {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_trapped_icr},
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
     {Msr::misc_features_enables, Msr::misc_features_enables, nullptr, write_misc_features_enables},
-    {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
+    {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, write_bios_updt_trig},
     {Msr::prmrr_phys_base, Msr::prmrr_phys_mask, nullptr, refuse_wrmsr},
     {Msr::prmrr_valid_config, Msr::prmrr_valid_config, nullptr, refuse_wrmsr},
     {Msr::prmrr_base_0, Msr::prmrr_base_0, nullptr, refuse_wrmsr},
