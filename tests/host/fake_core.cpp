@@ -3,6 +3,8 @@
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
+#include "vmx/shared.hpp"
+#include "vmx/vmcs.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -32,6 +34,8 @@ void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{wh
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 
 constinit svm::Shared svm::shared{};
+constinit vmx::Shared vmx::shared{};
+void vmx::on_failed_access(u32) { throw test::Crash{"a VMCS field cannot be accessed"}; }
 
 namespace test {
 

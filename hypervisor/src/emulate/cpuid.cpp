@@ -6,8 +6,6 @@ namespace zpp {
 namespace {
 
 constexpr u32 leaf7_ecx_ospke = 1u << 4;
-constexpr u32 leaf80000001_ecx_svm = 1u << 2;
-constexpr u32 leaf80000001_ecx_skinit = 1u << 12;
 
 constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
@@ -28,6 +26,7 @@ void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4)
 
 void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
+    hide_features(leaf, subleaf, result);
     switch (leaf) {
     case 1: change_cpuid_leaf_1(guest_cr4, result); break;
     case 7:
@@ -39,10 +38,6 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResu
         break;
     case ZPP_CPUID_VERSION_LEAF:
         result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
-        break;
-    case 0x80000001: result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit); break;
-    case 0x8000000a: // SVM's own leaf is reserved without SVM
-        result = {};
         break;
     default: break;
     }

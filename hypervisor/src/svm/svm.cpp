@@ -9,6 +9,7 @@
 #include "svm/msr.hpp"
 #include "svm/npt.hpp"
 #include "svm/shared.hpp"
+#include "svm/support.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 #include "x86/msr.hpp"
@@ -122,6 +123,7 @@ Result prepare()
     const u32 features = x86::cpuid(leaf_svm).edx;
     shared.next_rip = (features & svm_next_rip) != 0;
     shared.decode_assists = (features & svm_decode_assists) != 0;
+    set_support(support(features), x86::cpuid);
     shared.efer_allowed = efer_allowed();
     shared.host_cr4 = host_cr4();
 
@@ -153,7 +155,9 @@ void write_controls(Vmcb& vmcb)
     vmcb.msrpm_base = shared.msrpm.value;
     vmcb.asid = asid;
     vmcb.tlb_control = tlb_flush_all;
-    vmcb.nested_paging = 1;
+    vmcb.nested_controls = enable_nested_paging;
+    if (is_supported(Support::invlpgb))
+        vmcb.nested_controls |= enable_invlpgb_tlbsync;
     vmcb.nested_cr3 = shared.nested_cr3.value;
 }
 

@@ -66,7 +66,7 @@ struct Vmcb {
     u64 virtual_interrupt;
     u64 interrupt_state;
     u64 exit_code, exit_info_1, exit_info_2, exit_interrupt_info;
-    u64 nested_paging;
+    u64 nested_controls;
     u8 reserved_098[0x0a8 - 0x098];
     u64 event_injection;
     u64 nested_cr3;
@@ -108,7 +108,7 @@ static_assert(offsetof(Vmcb, intercept_vector_3) == 0x00c);
 static_assert(offsetof(Vmcb, msrpm_base) == 0x048);
 static_assert(offsetof(Vmcb, asid) == 0x058);
 static_assert(offsetof(Vmcb, exit_code) == 0x070);
-static_assert(offsetof(Vmcb, nested_paging) == 0x090);
+static_assert(offsetof(Vmcb, nested_controls) == 0x090);
 static_assert(offsetof(Vmcb, event_injection) == 0x0a8);
 static_assert(offsetof(Vmcb, nested_cr3) == 0x0b0);
 static_assert(offsetof(Vmcb, clean) == 0x0c0);
@@ -123,6 +123,10 @@ static_assert(offsetof(Vmcb, rsp) == 0x5d8);
 static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
+
+// nested_controls.
+constexpr u64 enable_nested_paging = bit(0);
+constexpr u64 enable_invlpgb_tlbsync = bit(7);
 
 // virtual_interrupt: V_IRQ with the highest priority, ignoring the guest's TPR.
 constexpr u64 virtual_irq = bit(8) | u64{15} << 16 | bit(20);

@@ -1,5 +1,6 @@
 #include "vmx/capabilities.hpp"
 #include "vmx/controls.hpp"
+#include "vmx/switched_msrs.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
@@ -11,6 +12,7 @@ using x86::Msr;
 constexpr u64 basic_true_controls = bit(55);
 constexpr u64 misc_exit_stores_lma = bit(5);
 constexpr u64 misc_wait_for_sipi = bit(8);
+constexpr u64 misc_pt_in_vmx = bit(14);
 constexpr u64 ept_4_levels = bit(6);
 constexpr u64 ept_5_levels_bit = bit(7);
 constexpr u64 ept_write_back = bit(14);
@@ -52,12 +54,18 @@ constexpr Required<EntryControls> entry_required[] = {
     {EntryControls::load_efer, "load IA32_EFER"},
 };
 
-// Enabled if the CPU has them: without them the guest would get #UD for instructions of the bare
-// CPU.
-constexpr SecondaryControls secondary_optional =
-    SecondaryControls::enable_rdtscp | SecondaryControls::enable_vpid |
-    SecondaryControls::enable_invpcid | SecondaryControls::enable_xsaves |
-    SecondaryControls::enable_user_wait | SecondaryControls::enable_pconfig;
+// Enabled if the CPU has them: without them the guest gets #UD for the instructions.
+constexpr struct {
+    SecondaryControls control;
+    Support support;
+} secondary_optional[] = {
+    {SecondaryControls::enable_rdtscp, Support::rdtscp},
+    {SecondaryControls::enable_vpid, {}},
+    {SecondaryControls::enable_invpcid, Support::invpcid},
+    {SecondaryControls::enable_xsaves, Support::xsaves},
+    {SecondaryControls::enable_user_wait, Support::user_wait},
+    {SecondaryControls::enable_pconfig, Support::pconfig},
+};
 
 // A capability MSR: bits that must be 1 in its lower half, bits that may be 1 in its upper half.
 template <Register R> class Controls {
@@ -78,11 +86,22 @@ public:
         return {};
     }
 
-    R allowed() const { return may_be_1_; }
+    bool allows(R control) const { return has(may_be_1_, control); }
+    R allowed(R controls) const { return may_be_1_ & controls; }
 
 private:
     R must_be_1_, may_be_1_;
 };
+
+// Intel PT is contained if it can be on in VMX operation at all, is off in the host, and writes to
+// guest-physical addresses (SDM Vol. 3C, 26.5.4 and 33.5).
+bool contains_pt(u64 misc, const Controls<SecondaryControls>& secondary,
+                 const Controls<ExitControls>& exit, const Controls<EntryControls>& entry)
+{
+    return (misc & misc_pt_in_vmx) != 0 &&
+           secondary.allows(SecondaryControls::pt_uses_guest_physical_addresses) &&
+           exit.allows(ExitControls::clear_rtit_ctl) && entry.allows(EntryControls::load_rtit_ctl);
+}
 
 Result check_ept(u64 ept_vpid)
 {
@@ -124,17 +143,42 @@ Result Capabilities::read(ReadMsr read_msr)
     const Controls<SecondaryControls> secondary_controls(
         read_msr(Msr::ia32_vmx_procbased_ctls2)); // exists only with the control
     result = secondary_controls.require(secondary_required, secondary);
+    const Controls<ExitControls> exit_controls(read_msr(Msr::ia32_vmx_true_exit_ctls));
     if (result.ok())
-        result = Controls<ExitControls>(read_msr(Msr::ia32_vmx_true_exit_ctls))
-                     .require(exit_required, exit);
+        result = exit_controls.require(exit_required, exit);
+    const Controls<EntryControls> entry_controls(read_msr(Msr::ia32_vmx_true_entry_ctls));
     if (result.ok())
-        result = Controls<EntryControls>(read_msr(Msr::ia32_vmx_true_entry_ctls))
-                     .require(entry_required, entry);
+        result = entry_controls.require(entry_required, entry);
     if (!result.ok())
         return result;
     primary &= ~PrimaryControls::nmi_window_exiting; // only while an NMI is pending
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
-    secondary |= secondary_controls.allowed() & secondary_optional;
+
+    support = {};
+    for (const auto& optional : secondary_optional) {
+        if (!secondary_controls.allows(optional.control))
+            continue;
+        secondary |= optional.control;
+        support |= optional.support;
+    }
+    for (const SwitchedMsr& row : switched_msrs) {
+        if (!exit_controls.allows(row.exit) || !entry_controls.allows(row.entry))
+            continue;
+        if (row.support == Support::processor_trace &&
+            !contains_pt(misc, secondary_controls, exit_controls, entry_controls))
+            continue;
+        exit |= row.exit;
+        entry |= row.entry;
+        support |= row.support;
+    }
+    if (has(support, Support::perf_global_ctrl))
+        exit |= exit_controls.allowed(ExitControls::save_perf_global_ctrl);
+    if (has(support, Support::processor_trace)) {
+        secondary |= SecondaryControls::pt_uses_guest_physical_addresses |
+                     secondary_controls.allowed(SecondaryControls::conceal_vmx_from_pt);
+        exit |= exit_controls.allowed(ExitControls::conceal_vmx_from_pt);
+        entry |= entry_controls.allowed(EntryControls::conceal_vmx_from_pt);
+    }
 
     const u64 ept_vpid = read_msr(Msr::ia32_vmx_ept_vpid_cap);
     if ((ept_vpid & vpid_invvpid_single) != vpid_invvpid_single)

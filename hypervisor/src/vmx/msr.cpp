@@ -1,4 +1,9 @@
 #include "vmx/msr.hpp"
+#include "core/machine.hpp"
+#include "emulate/features.hpp"
+#include "vmx/shared.hpp"
+#include "vmx/vmcs.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -19,10 +24,68 @@ Outcome read_feature_control(Msr index, u64& value)
     return Outcome::advance;
 }
 
+// VM entries load the value from the VMCS. Newer CPUs save it there at each VM exit.
+bool must_follow_perf_global_ctrl()
+{
+    return is_supported(Support::perf_global_ctrl) &&
+           !has(shared.capabilities.exit, ExitControls::save_perf_global_ctrl);
+}
+
+Outcome read_perf_global_ctrl(Msr, u64& value)
+{
+    value = vmcs::read(Field64::guest_perf_global_ctrl);
+    return Outcome::advance;
+}
+
+Outcome write_perf_global_ctrl(Msr, u64 value)
+{
+    if ((value & ~shared.perf_global_ctrl) != 0)
+        return Outcome::general_protection;
+    vmcs::write(Field64::guest_perf_global_ctrl, value);
+    return Outcome::advance;
+}
+
+bool hides_pebs() { return !is_supported(Support::pebs); }
+
+Outcome read_misc_enable(Msr index, u64& value)
+{
+    constexpr u64 pebs_unavailable = bit(12);
+    if (!x86::safe_rdmsr(index, value))
+        return Outcome::general_protection;
+    value |= pebs_unavailable;
+    return Outcome::advance;
+}
+
+Outcome read_zero(Msr, u64& value)
+{
+    value = 0;
+    return Outcome::advance;
+}
+
+Outcome write_only_zero(Msr, u64 value)
+{
+    return value == 0 ? Outcome::advance : Outcome::general_protection;
+}
+
+// The CPU writes the table at this physical address, which nested paging does not translate.
+Outcome write_hw_feedback_ptr(Msr index, u64 value)
+{
+    const u32 pages = (x86::cpuid(6).edx >> 8 & 0xf) + 1;
+    const Hpa first{value & bits(51, 12)};
+    if (machine.hides(first, pages * page_size))
+        return Outcome::general_protection;
+    return pass_wrmsr(index, value);
+}
+
 // Microcode updates are ignored: they are not safe under a running host.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
+    {Msr::ia32_misc_enable, Msr::ia32_misc_enable, read_misc_enable, nullptr, hides_pebs},
+    {Msr::ia32_perf_global_ctrl, Msr::ia32_perf_global_ctrl, read_perf_global_ctrl,
+     write_perf_global_ctrl, must_follow_perf_global_ctrl},
+    {Msr::ia32_pebs_enable, Msr::ia32_pebs_enable, read_zero, write_only_zero, hides_pebs},
+    {Msr::ia32_hw_feedback_ptr, Msr::ia32_hw_feedback_ptr, nullptr, write_hw_feedback_ptr},
     {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
     {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},
 };

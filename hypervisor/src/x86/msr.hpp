@@ -7,6 +7,7 @@ namespace x86 {
 
 enum class Msr : u32 {
     ia32_apic_base = 0x1b,
+    ia32_user_msr_ctl = 0x1c,
     ia32_feature_control = 0x3a,
     ia32_bios_updt_trig = 0x79, // microcode update
     ia32_smm_monitor_ctl = 0x9b,
@@ -14,6 +15,9 @@ enum class Msr : u32 {
     ia32_sysenter_cs = 0x174,
     ia32_sysenter_esp = 0x175,
     ia32_sysenter_eip = 0x176,
+    ia32_misc_enable = 0x1a0,
+    ia32_fred_rsp0 = 0x1cc,
+    ia32_fred_config = 0x1d4, // the last one of FRED
     ia32_debugctl = 0x1d9,
     ia32_mtrr_physbase0 = 0x200, // IA32_MTRR_PHYSMASK0 follows, and so on
     ia32_mtrr_fix64k_00000 = 0x250,
@@ -21,6 +25,9 @@ enum class Msr : u32 {
     ia32_mtrr_fix4k_c0000 = 0x268,  // eight of them
     ia32_pat = 0x277,
     ia32_mtrr_def_type = 0x2ff,
+    ia32_perf_capabilities = 0x345,
+    ia32_perf_global_ctrl = 0x38f,
+    ia32_pebs_enable = 0x3f1,
     ia32_vmx_basic = 0x480,
     ia32_vmx_misc = 0x485,
     ia32_vmx_cr0_fixed0 = 0x486,
@@ -34,9 +41,26 @@ enum class Msr : u32 {
     ia32_vmx_true_exit_ctls = 0x48f,
     ia32_vmx_true_entry_ctls = 0x490,
     ia32_vmx_exit_ctls2 = 0x493,
+    ia32_rtit_output_base = 0x560,
+    ia32_rtit_output_mask_ptrs = 0x561,
+    ia32_rtit_ctl = 0x570,
+    ia32_rtit_cr3_match = 0x572,
+    ia32_rtit_addr0_a = 0x580,
+    ia32_rtit_addr3_b = 0x587,
     ia32_s_cet = 0x6a2,
     ia32_interrupt_ssp_table_addr = 0x6a8,
     ia32_x2apic_icr = 0x830,
+    ia32_bndcfgs = 0xd90,
+    ia32_xss = 0xda0,
+    ia32_lbr_0_info = 0x1200,
+    ia32_lbr_31_info = 0x121f,
+    ia32_lbr_ctl = 0x14ce,
+    ia32_lbr_depth = 0x14cf,
+    ia32_lbr_0_from_ip = 0x1500,
+    ia32_lbr_31_from_ip = 0x151f,
+    ia32_lbr_0_to_ip = 0x1600,
+    ia32_lbr_31_to_ip = 0x161f,
+    ia32_hw_feedback_ptr = 0x17d0,
     ia32_efer = 0xc0000080,
     patch_loader = 0xc0010020, // microcode update
     vm_cr = 0xc0010114,
