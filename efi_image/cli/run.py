@@ -135,9 +135,9 @@ def command(
     Shows the serial output on the terminal. The run ends when the machine powers off, when
     all expected texts were seen, or at the time limit. The image is not changed.
 
-    The exit code is 0 if all expected texts were seen (without --expect: if the machine powered
-    off, or the guest ended the run with QEMU's debug-exit device, whose code is shown), 1 if
-    the machine powered off before, 8 at the time limit.
+    The exit code is 0 if all expected texts were seen (without --expect: if the guest powered
+    off, or ended the run by QEMU's debug-exit device, whose code is shown, or by Bochs's
+    shutdown port), 1 if the guest ended before, 7 if the emulator failed, 8 at the time limit.
 
     \b
     Examples:
@@ -200,8 +200,7 @@ def say(line: str) -> None:
 def _summary(result: BootResult) -> str:
     count = len(result.request.expect)
     seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
-    code = f" {result.guest_code}" if result.guest_code is not None else ""
-    return f"{result.reason.value}{code}{seen} ({result.seconds:.1f} s)"
+    return f"{result.ending}{seen} ({result.seconds:.1f} s)"
 
 
 class _Terminal:

@@ -47,7 +47,8 @@ class ExitReason(Enum):
 
     POWER_OFF = "the machine powered off"
     EXPECTED = "everything expected was seen"
-    GUEST_CODE = "the guest ended the run with a code"
+    GUEST_CODE = "the guest ended with debug-exit code"  # QEMU
+    SHUTDOWN_PORT = "the guest ended by the shutdown port"  # Bochs
     TIMEOUT = "the time limit passed"
 
 
@@ -184,6 +185,12 @@ class BootResult:
     guest_code: int | None = None
 
     @property
+    def ending(self) -> str:
+        """How the run ended, in words."""
+        code = f" {self.guest_code}" if self.guest_code is not None else ""
+        return f"{self.reason.value}{code}"
+
+    @property
     def seen(self) -> bool:
         """Whether all expected text was seen."""
         return not self.missing
@@ -202,7 +209,7 @@ class BootResult:
             )
         if self.missing:
             raise ExpectationFailed(
-                f"{self.reason.value} ({self.emulator}), but not seen: {unseen}", details=details
+                f"{self.ending} ({self.emulator}), but not seen: {unseen}", details=details
             )
         return self
 

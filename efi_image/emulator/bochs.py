@@ -27,10 +27,14 @@ DEFAULT_MODEL = "corei7_haswell_4770"
 # APs that wait in MWAIT make a machine with 4 CPUs about 100 times slower
 _EXCLUDED = ("mwait", "mwaitx")
 _UNREPEATABLE = ("rdrand", "rdseed")
-_POWER_OFF = ">>PANIC<< ACPI control: soft power off"
+# a guest's wish to end is a panic of the device that it is written to
+_ENDS = {
+    ">>PANIC<< ACPI control: soft power off": ExitReason.POWER_OFF,
+    ">>PANIC<< Shutdown port: shutdown requested": ExitReason.SHUTDOWN_PORT,
+}
 # failed VM entries, faults that stop a CPU, and Bochs's own panics
 _TELLING = re.compile(r"VMENTER FAIL|VMFAIL|VMABORT|VMX abort|3rd \(\d+\) exception|>>PANIC<<")
-_STOPPED = re.compile(r">>PANIC<< (ACPI control: soft power off|SIGNAL \d+ caught)")
+_STOPPED = re.compile("|".join([*map(re.escape, _ENDS), r">>PANIC<< SIGNAL \d+ caught"]))
 _MAX_PROBLEMS = 20
 _MEDIA = {
     # writes go to the journal, never to the image
@@ -129,8 +133,9 @@ class Bochs:
         )
 
     def end(self, status: int, log: str) -> End:
-        """A power-off ends Bochs by a panic of its ACPI controller."""
-        return End(ExitReason.POWER_OFF if status == 1 and _POWER_OFF in log else None)
+        """A panic ends Bochs with exit status 1."""
+        reasons = [reason for panic, reason in _ENDS.items() if panic in log]
+        return End(reasons[0] if status == 1 and reasons else None)
 
     def problems(self, log: str) -> tuple[str, ...]:
         found = [

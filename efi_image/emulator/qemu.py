@@ -19,6 +19,7 @@ TCG_MODEL = "EPYC,+svm"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
 # printed for each CPU of a model with more features than TCG has, and when a run is ended
 _USUAL = re.compile(r"warning: TCG doesn't support requested feature|terminating on signal")
+_WARNING = re.compile(r"^[^:]*: warning: ")
 
 
 class Accelerator(Enum):
@@ -90,14 +91,18 @@ class Qemu:
         return ("-icount", "shift=0,sleep=off", "-rtc", "base=2023-11-14T22:13:20,clock=vm")
 
     def end(self, status: int, log: str) -> End:
-        """0 is a power-off, 2 * code + 1 is from the debug-exit device, 1 is a failure."""
+        """0 is a power-off, 2 * code + 1 is from the debug-exit device.
+
+        1 may also be a failure of QEMU, which prints more than warnings then.
+        """
         if status == 0:
             # QEMU returns 0 after a signal, too
             killed = "terminating on signal" in log
             return End(None if killed else ExitReason.POWER_OFF)
-        if status >= 3 and status % 2:
-            return End(ExitReason.GUEST_CODE, status // 2)
-        return End(None)
+        failed = status == 1 and not all(map(_WARNING.match, log.splitlines()))
+        if status % 2 == 0 or status < 0 or failed:
+            return End(None)
+        return End(ExitReason.GUEST_CODE, status // 2)
 
     def problems(self, log: str) -> tuple[str, ...]:
         return tuple(

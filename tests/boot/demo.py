@@ -49,7 +49,7 @@ def run(image: Path, cpus: int, kind: EmulatorKind) -> int:
     if result.reason is ExitReason.POWER_OFF and succeeded(log, cpus):
         print(f"\nPassed: {line}")
         return 0
-    print(f"\nFailed: {line} {result.reason.value.capitalize()}.", file=sys.stderr)
+    print(f"\nFailed: {line} {result.ending.capitalize()}.", file=sys.stderr)
     for problem in result.problems:
         print(f"  {problem}", file=sys.stderr)
     print("hint: docs/how-to/failed-boot.md", file=sys.stderr)

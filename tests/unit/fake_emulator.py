@@ -38,6 +38,7 @@ class FakeEmulator:
     linger: float = 0.0  # seconds after the last piece
     deaf: bool = False  # to SIGTERM
     child: str = ""  # Python code of a child process
+    failure: End | None = None  # what a status other than 0 means; None: a failure
 
     @property
     def name(self) -> str:
@@ -65,7 +66,9 @@ class FakeEmulator:
         return Launch((sys.executable, "-c", _PLAYER, json.dumps(script)), work)
 
     def end(self, status: int, log: str) -> End:
-        return End(None if status or "broken" in log else ExitReason.POWER_OFF)
+        if status:
+            return self.failure or End(None)
+        return End(None if "broken" in log else ExitReason.POWER_OFF)
 
     def problems(self, log: str) -> tuple[str, ...]:
         return tuple(line for line in log.splitlines() if "FAIL" in line)

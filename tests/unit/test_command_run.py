@@ -10,7 +10,8 @@ from fake_emulator import FakeEmulator
 
 from efi_image.cli import main as cli
 from efi_image.cli import run
-from efi_image.emulator import EmulatorKind
+from efi_image.emulator import EmulatorKind, ExitReason
+from efi_image.emulator.base import End
 from efi_image.errors import ExitCode
 
 
@@ -100,6 +101,27 @@ def test_failed_emulator(tool: Tool) -> None:
     assert "zpp-image: fake failed with exit status 9\n" in outcome.err
     assert "  VMENTER FAIL: guest CR0\n" in outcome.err
     assert "the command line was:" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("end", "words"),
+    [
+        (End(ExitReason.GUEST_CODE, 0), "the guest ended with debug-exit code 0"),
+        (End(ExitReason.GUEST_CODE, 33), "the guest ended with debug-exit code 33"),
+        (End(ExitReason.SHUTDOWN_PORT), "the guest ended by the shutdown port"),
+    ],
+)
+def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
+    tool.emulator = FakeEmulator((b"hello\n",), status=1, failure=end)
+    outcome = tool()
+    assert outcome.code == ExitCode.OK
+    assert f"zpp-image: {words} (" in outcome.err
+    outcome = tool("--expect", "hello")
+    assert outcome.code == ExitCode.OK
+    assert f"{words}, 1 expected text seen (" in outcome.err
+    outcome = tool("--expect", "never")
+    assert outcome.code == ExitCode.VERDICT
+    assert f"{words} (fake), but not seen: 'never'" in outcome.err
 
 
 def test_missing_image(tool: Tool) -> None:

@@ -32,6 +32,7 @@ from efi_image.errors import EmulatorFailed, EmulatorMissing, InputError, UsageE
 VERSION = BochsVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
 TCG = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
 POOR = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.NONE)
+WARNING = "qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID.07H:EBX.rdseed"
 KVM = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.NONE)
 NESTING = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.VMX)
 
@@ -146,6 +147,9 @@ def test_bochs_log(emulator: Bochs) -> None:
     ]  # fmt: skip
     assert emulator.end(1, BOCHS_LOG) == End(ExitReason.POWER_OFF)
     assert emulator.end(-9, BOCHS_LOG).reason is None
+    port = "00000000016p[UNMAP ] >>PANIC<< Shutdown port: shutdown requested\n"
+    assert emulator.end(1, port) == End(ExitReason.SHUTDOWN_PORT)
+    assert emulator.problems(port) == ()
     panic = "00000000000p[CPU0  ] >>PANIC<< CPUID: unknown feature name\n"
     assert emulator.end(1, panic).reason is None
     assert emulator.problems(panic) == (panic.strip(),)
@@ -280,7 +284,9 @@ def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
     [
         (0, "", End(ExitReason.POWER_OFF)),
         (0, "qemu-system-x86_64: terminating on signal 15 from pid 7", End(None)),
-        (1, "", End(None)),
+        (1, "", End(ExitReason.GUEST_CODE, 0)),
+        (1, f"{WARNING}\n", End(ExitReason.GUEST_CODE, 0)),
+        (1, f"{WARNING}\nqemu-system-x86_64: -bios x: could not load\n", End(None)),
         (3, "", End(ExitReason.GUEST_CODE, 1)),
         (67, "", End(ExitReason.GUEST_CODE, 33)),
         (-9, "", End(None)),

@@ -7,6 +7,7 @@
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
+#include "svm/operation.hpp"
 #include "svm/shared.hpp"
 
 namespace zpp::svm {
@@ -112,11 +113,10 @@ void Guest::devirtualize(zpp_cpu_call& call)
     while (startup::is_kicked(vcpu))
         open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
-    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the trampoline restores the other bits
     call.status = ZPP_OK;
     const u64 target = machine.info().trampoline_leave;
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
-    stgi();
+    leave_svm_operation(vcpu); // the trampoline restores the other bits of CR4 and EFER
     zpp_jump_to_loader(&call, target);
 }
 

@@ -101,7 +101,9 @@ struct Vmcb {
     u8 reserved_648[0x668 - 0x648];
     u64 pat;
     x86::DebugCtl debug_control;
-    u8 reserved_678[0x1000 - 0x678];
+    u8 reserved_678[0x6e0 - 0x678];
+    u64 spec_ctrl;
+    u8 reserved_6e8[0x1000 - 0x6e8];
 };
 static_assert(sizeof(Vmcb) == page_size);
 static_assert(offsetof(Vmcb, intercept_vector_3) == 0x00c);
@@ -123,6 +125,7 @@ static_assert(offsetof(Vmcb, rsp) == 0x5d8);
 static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
+static_assert(offsetof(Vmcb, spec_ctrl) == 0x6e0);
 
 // nested_controls.
 constexpr u64 enable_nested_paging = bit(0);

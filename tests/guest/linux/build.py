@@ -7,6 +7,7 @@ standard library, because it runs before the Python environment exists.
 """
 
 import argparse
+import lzma
 import os
 import shutil
 import subprocess
@@ -134,6 +135,11 @@ def extract(package: Path, wanted: Callable[[str], bool], target: Path) -> None:
         finally:
             unpacker.kill()
     raise GuestError(f"{package.name} does not contain {target.name}")
+
+
+def unpacked_module(name: str, data: bytes) -> bytes:
+    """The content of a kernel module's file; Debian 13 compresses them."""
+    return lzma.decompress(data) if name.endswith(".xz") else data
 
 
 def replace(target: Path, data: bytes) -> None:

@@ -10,7 +10,6 @@ because it runs before the Python environment exists.
 from __future__ import annotations
 
 import argparse
-import lzma
 import os
 import shutil
 import subprocess
@@ -232,8 +231,7 @@ def kernel_module(root: Path, name: str) -> bytes:
     found = [*root.glob(f"lib/modules/*/kernel/**/{name}.ko*")]
     if not found:
         raise build.GuestError(f"{root} does not contain the module {name}")
-    data = found[0].read_bytes()
-    return lzma.decompress(data) if found[0].suffix == ".xz" else data
+    return build.unpacked_module(found[0].name, found[0].read_bytes())
 
 
 def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list[cpio.Entry]:

@@ -22,11 +22,13 @@ import build as linux  # noqa: E402
 import cpio  # noqa: E402
 
 META_PACKAGE = "linux-image-amd64"
-# The modules to load, in this order, after their dependencies.
+# The modules to load, in this order, after their dependencies; some kernels have them built in.
 MODULES = (
     "virtio_pci 9pnet_virtio 9p crct10dif_generic crc64_rocksoft_generic sd_mod"
     " xhci-pci usb-storage uas nls_cp437 nls_ascii vfat"
 ).split()
+# sd_mod asks for these checksums by name; newer kernels have them in a library.
+NOT_IN_EVERY_KERNEL = ("crct10dif_generic", "crc64_rocksoft_generic")
 FILES = ("vmlinuz", "modules.tar", "package")
 
 
@@ -64,6 +66,7 @@ def fetch(cache: Path) -> None:
 def extract(package: Path, cache: Path) -> None:
     """Extracts the kernel, and the modules in the order in which they are loaded."""
     found: dict[str, bytes] = {}
+    built_in: set[str] = set()
     with (
         subprocess.Popen(
             ["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE
@@ -75,11 +78,13 @@ def extract(package: Path, cache: Path) -> None:
             data = archive.extractfile(member) if member.isfile() else None
             if data is not None and name.startswith("vmlinuz-"):
                 linux.replace(cache / "vmlinuz", data.read())
-            elif data is not None and name.endswith(".ko"):
-                found[name.removesuffix(".ko").replace("-", "_")] = data.read()
+            elif data is not None and name == "modules.builtin":
+                built_in = {module_name(line) for line in data.read().decode().splitlines()}
+            elif data is not None and ".ko" in Path(name).suffixes:
+                found[module_name(name)] = linux.unpacked_module(name, data.read())
     scratch = cache / "modules.tar.new"
     with tarfile.open(scratch, "w") as modules:
-        for name in load_order(found):
+        for name in load_order(found, built_in):
             member = tarfile.TarInfo(f"{name}.ko")
             member.size = len(found[name])
             with tempfile.TemporaryFile() as file:
@@ -89,14 +94,21 @@ def extract(package: Path, cache: Path) -> None:
     scratch.replace(cache / "modules.tar")
 
 
-def load_order(modules: dict[str, bytes]) -> list[str]:
+def module_name(path: str) -> str:
+    """The name that Linux lists, from a file such as ``kernel/drivers/usb/xhci-pci.ko.xz``."""
+    return Path(path).name.partition(".")[0].replace("-", "_")
+
+
+def load_order(modules: dict[str, bytes], built_in: set[str]) -> list[str]:
     """The required modules and their dependencies, each after its own dependencies."""
     order: list[str] = []
 
     def add(name: str) -> None:
-        if name in order:
+        if name in order or name in built_in:
             return
         if name not in modules:
+            if name in NOT_IN_EVERY_KERNEL:
+                return
             raise linux.GuestError(f"the kernel's package does not contain the module {name}")
         depends = re.search(rb"\0depends=([^\0]*)\0", modules[name])
         for other in depends[1].decode().split(",") if depends else []:
