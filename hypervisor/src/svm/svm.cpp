@@ -150,10 +150,14 @@ Result prepare()
 
 void write_controls(Vmcb& vmcb)
 {
-    vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::init |
-                              InterceptVector3::cpuid | InterceptVector3::invd |
-                              InterceptVector3::invlpga | InterceptVector3::msr_prot |
-                              InterceptVector3::shutdown;
+    // SMI: with HWCR.SMMLOCK, which firmware sets, a CPU ignores this intercept, and switches from
+    // the guest to SMM and back by itself (AMD APM Vol. 2, 15.13.3 and 15.22). Without the lock the
+    // SMI stays pending, the host takes it, and the save state map shows the host's registers.
+    // QEMU's TCG knows no lock, and without the intercept it runs SMM with the guest's intercepts.
+    vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::smi |
+                              InterceptVector3::init | InterceptVector3::cpuid |
+                              InterceptVector3::invd | InterceptVector3::invlpga |
+                              InterceptVector3::msr_prot | InterceptVector3::shutdown;
     vmcb.intercept_vector_4 = InterceptVector4::svm_instructions;
     vmcb.msrpm_base = shared.msrpm.value;
     vmcb.asid = asid;

@@ -10,6 +10,7 @@ namespace svm {
 // From INTR on.
 enum class InterceptVector3 : u32 {
     nmi = bit(1),
+    smi = bit(2),
     init = bit(3),
     vintr = bit(4),
     cpuid = bit(18),
