@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache, lru_cache
+from itertools import accumulate
 
 from efi_image.errors import InputError
 from efi_image.formats.fat import geometry
@@ -281,6 +283,31 @@ class FatVolume:
 
     def chunks(self, file: Node) -> Iterator[bytes]:
         """A file's bytes, in pieces; raises InputError before the first if the chain is bad."""
+        for offset, size in self._pieces(file):
+            yield from self.medium.chunks(offset, size)
+
+    def reader(self, file: Node) -> Callable[[int, int], bytes]:
+        """A function that reads a file: (offset, count) → the bytes, fewer at its end.
+
+        Raises InputError if the chain is bad.
+        """
+        pieces = list(self._pieces(file))
+        ends = list(accumulate(size for _, size in pieces))
+
+        def read_at(offset: int, count: int) -> bytes:
+            found = b""
+            for number in range(bisect_right(ends, offset), len(pieces)):
+                place, size = pieces[number]
+                skipped = offset + len(found) - (ends[number] - size)
+                found += self.medium.read(place + skipped, min(size - skipped, count - len(found)))
+                if len(found) == count:
+                    break
+            return found
+
+        return read_at
+
+    def _pieces(self, file: Node) -> Iterator[tuple[int, int]]:
+        """Offset and size of each contiguous piece of a file."""
         chain = file.place
         assert isinstance(chain, ClusterChain)
         if not chain.size:
@@ -293,7 +320,7 @@ class FatVolume:
         left = chain.size
         for start, length in self.runs(chain.first_cluster, count, where):
             size = min(left, length * self.boot.cluster_size)
-            yield from self.medium.chunks(self.offset(start), size)
+            yield self.offset(start), size
             left -= size
 
     def same_name(self, one: str, other: str) -> bool:
