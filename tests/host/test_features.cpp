@@ -22,11 +22,16 @@ constexpr u32 some_subleaf(const Feature& row)
 u32 output_of(const x86::CpuidResult& result, Output output)
 {
     switch (output) {
-    case Output::eax: return result.eax;
-    case Output::ebx: return result.ebx;
-    case Output::ecx: return result.ecx;
-    case Output::edx: return result.edx;
-    case Output::all: return result.eax | result.ebx | result.ecx | result.edx;
+    case Output::eax:
+        return result.eax;
+    case Output::ebx:
+        return result.ebx;
+    case Output::ecx:
+        return result.ecx;
+    case Output::edx:
+        return result.edx;
+    case Output::all:
+        return result.eax | result.ebx | result.ecx | result.edx;
     }
     return 0;
 }
@@ -220,12 +225,9 @@ TEST_CASE("features: the controls of recorded machines")
         {"Haswell", haswell},
         {"Skylake-X", haswell | xsaves | bndcfgs},
         {"Ice Lake", haswell | xsaves | processor_trace},
-        {"Alder Lake",
-         haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
-        {"Sapphire Rapids",
-         haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
-        {"Granite Rapids",
-         haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
+        {"Alder Lake", haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
+        {"Sapphire Rapids", haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
+        {"Granite Rapids", haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
     };
     for (const auto& c : cases) {
         INFO(std::string(c.machine));

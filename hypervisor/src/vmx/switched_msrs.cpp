@@ -5,10 +5,7 @@
 namespace zpp::vmx {
 namespace {
 
-bool is_switched(const SwitchedMsr& row)
-{
-    return has(shared.capabilities.support, row.support);
-}
+bool is_switched(const SwitchedMsr& row) { return has(shared.capabilities.support, row.support); }
 
 // Counters go on without the controls: the guest has them, but no PEBS.
 bool stops_at_launch(const SwitchedMsr& row)
