@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from efi_image.errors import ExpectationFailed, InputError, TimedOut, UsageError
+from efi_image.formats.detect import HEAD, is_raw
 
 TAIL_LINES = 30
 
@@ -109,10 +110,11 @@ class RunRequest:
                 continue
             try:
                 with path.open("rb") as file:
+                    raw = is_raw(file.read(HEAD))
                     size = file.seek(0, 2)
             except OSError as error:
                 raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
-            if size == 0 or size % sector:
+            if size == 0 or (raw and size % sector):
                 raise InputError(f"is not a whole number of {sector}-byte sectors", where=str(path))
 
 
