@@ -1,5 +1,4 @@
 #include "emulate/control.hpp"
-#include "emulate/features.hpp"
 #include "emulate/xcr0.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
@@ -20,8 +19,7 @@ bool cr4_is_valid(x86::Cr4 value, x86::Cr4 hidden) { return !has(value, hidden);
 
 Outcome emulate_xsetbv(u32 index, u64 value, unsigned cpl)
 {
-    x86::CpuidResult leaf = x86::cpuid(0xd);
-    hide_features(0xd, 0, leaf);
+    const x86::CpuidResult leaf = x86::cpuid(0xd);
     const u64 supported = leaf.eax | u64{leaf.edx} << 32;
     if (cpl != 0 || index != 0 || !xcr0_is_valid(value, supported) ||
         !x86::safe_xsetbv(index, value))

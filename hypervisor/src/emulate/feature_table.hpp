@@ -1,5 +1,5 @@
 // The rows of features.hpp (SDM Vol. 2A, CPUID, and Vol. 3C, 25.6 to 25.8; AMD APM Vol. 3, App. E,
-// and Vol. 2, App. B).
+// and Vol. 2, App. B). docs/reference/cpu-features.md is made from them.
 #pragma once
 #include "emulate/features.hpp"
 

@@ -1,6 +1,6 @@
 #include "vmx/capabilities.hpp"
 #include "vmx/controls.hpp"
-#include "vmx/switched_msrs.hpp"
+#include "vmx/feature_controls.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
@@ -52,19 +52,6 @@ constexpr Required<EntryControls> entry_required[] = {
     {EntryControls::ia32e_mode_guest, "IA-32e mode guest"},
     {EntryControls::load_pat, "load IA32_PAT"},
     {EntryControls::load_efer, "load IA32_EFER"},
-};
-
-// Enabled if the CPU has them: without them the guest gets #UD for the instructions.
-constexpr struct {
-    SecondaryControls control;
-    Support support;
-} secondary_optional[] = {
-    {SecondaryControls::enable_rdtscp, Support::rdtscp},
-    {SecondaryControls::enable_vpid, {}},
-    {SecondaryControls::enable_invpcid, Support::invpcid},
-    {SecondaryControls::enable_xsaves, Support::xsaves},
-    {SecondaryControls::enable_user_wait, Support::user_wait},
-    {SecondaryControls::enable_pconfig, Support::pconfig},
 };
 
 // A capability MSR: bits that must be 1 in its lower half, bits that may be 1 in its upper half.
@@ -155,11 +142,12 @@ Result Capabilities::read(ReadMsr read_msr)
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
 
     support = {};
-    for (const auto& optional : secondary_optional) {
-        if (!secondary_controls.allows(optional.control))
+    secondary |= secondary_controls.allowed(SecondaryControls::enable_vpid);
+    for (const EnableControl& row : enable_controls) {
+        if (!secondary_controls.allows(row.control))
             continue;
-        secondary |= optional.control;
-        support |= optional.support;
+        secondary |= row.control;
+        support |= row.support;
     }
     for (const SwitchedMsr& row : switched_msrs) {
         if (!exit_controls.allows(row.exit) || !entry_controls.allows(row.entry))

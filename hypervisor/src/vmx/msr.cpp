@@ -62,11 +62,6 @@ Outcome read_zero(Msr, u64& value)
     return Outcome::advance;
 }
 
-Outcome write_only_zero(Msr, u64 value)
-{
-    return value == 0 ? Outcome::advance : Outcome::general_protection;
-}
-
 // The CPU writes the table at this physical address, which nested paging does not translate.
 Outcome write_hw_feedback_ptr(Msr index, u64 value)
 {
@@ -84,7 +79,7 @@ constexpr MsrHandler handlers[] = {
     {Msr::ia32_misc_enable, Msr::ia32_misc_enable, read_misc_enable, nullptr, hides_pebs},
     {Msr::ia32_perf_global_ctrl, Msr::ia32_perf_global_ctrl, read_perf_global_ctrl,
      write_perf_global_ctrl, must_follow_perf_global_ctrl},
-    {Msr::ia32_pebs_enable, Msr::ia32_pebs_enable, read_zero, write_only_zero, hides_pebs},
+    {Msr::ia32_pebs_enable, Msr::ia32_pebs_enable, read_zero, ignore_wrmsr, hides_pebs},
     {Msr::ia32_hw_feedback_ptr, Msr::ia32_hw_feedback_ptr, nullptr, write_hw_feedback_ptr},
     {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
     {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},

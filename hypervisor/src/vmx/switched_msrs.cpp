@@ -26,6 +26,8 @@ void give_back(const SwitchedMsr& row, u64 value)
 
 SwitchedMsrs::SwitchedMsrs()
 {
+    if (!is_supported(Support::pebs))
+        (void)x86::safe_wrmsr(x86::Msr::ia32_pebs_enable, 0);
     for (std::size_t i = 0; i < switched_msr_count; ++i) {
         const SwitchedMsr& row = switched_msrs[i];
         values_[i] = stops_at_launch(row) ? x86::rdmsr_or_zero(row.msr) : 0;

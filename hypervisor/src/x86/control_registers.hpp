@@ -29,6 +29,7 @@ enum class Cr4 : u64 {
     smep = bit(20),
     smap = bit(21),
     pke = bit(22),
+    fred = bit(32),
 };
 
 enum class Efer : u64 {
