@@ -98,6 +98,17 @@ def test_every_form_of_an_image_runs(request_: RunRequest, form: str) -> None:
     assert left_behind(request_) == []
 
 
+@pytest.mark.parametrize("name", ["esp.img", "link", "x", "y"])
+def test_a_log_never_overwrites_the_image(request_: RunRequest, name: str) -> None:
+    before = request_.image.read_bytes()
+    (request_.image.parent / "link").symlink_to(request_.image)
+    (request_.image.parent / "x.raw").symlink_to(request_.image)
+    (request_.image.parent / "y.emulator").symlink_to(request_.image)
+    with pytest.raises(UsageError, match="is also an input"):
+        boot(replace(request_, log=request_.image.with_name(name)), FakeEmulator(HELLO))
+    assert request_.image.read_bytes() == before
+
+
 def test_power_off_ends_the_run(request_: RunRequest) -> None:
     pieces: list[str] = []
     result = boot(request_, FakeEmulator(HELLO), pieces.append)
