@@ -48,6 +48,10 @@ stop one of them does not show it.
   of the core, and no data. The HostOnly and GuestOnly bits of a counter work: the guest is a guest.
 """
 
+FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")
+FEATURE_MSR_HEAD = ("MSR", "feature", "VT-x", "AMD-V", "test")
+MSR_HEAD = ("MSR", "name", "on", "RDMSR", "WRMSR", "test")
+
 # The test of a row, by its first match: a file of tests/host/, and how the name of a case starts.
 TESTS = (
     (r"feature IA32_XSS.*", "test_features: IA32_XSS has no component of a hidden feature"),
@@ -155,12 +159,12 @@ def page(tables: str) -> str:
     return "".join((
         INTRODUCTION,
         "\n## Features, by CPUID\n\n",
-        *table(("CPUID", "feature", "VT-x", "AMD-V", "why", "test"), [*feature_rows(of("feature"))]),
+        *table(FEATURE_HEAD, [*feature_rows(of("feature"))]),
         "\n## MSRs of features\n\nThey exist if the feature shows.\n\n",
-        *table(("MSR", "feature", "VT-x", "AMD-V", "test"), [*feature_msr_rows(of("feature-msr"))]),
-        "\n## Other MSRs\n\nBesides them, on VT-x, writes to the MTRRs exit: nested paging follows them.\n"
-        "Rows with * only if the CPU needs it: it has no control that does the same.\n\n",
-        *table(("MSR", "name", "on", "RDMSR", "WRMSR", "test"), [*msr_rows(of("msr"))]),
+        *table(FEATURE_MSR_HEAD, [*feature_msr_rows(of("feature-msr"))]),
+        "\n## Other MSRs\n\nOn VT-x, writes to the MTRRs exit too: nested paging follows them.\n"
+        "Rows with * only if the CPU has no control that does the same.\n\n",
+        *table(MSR_HEAD, [*msr_rows(of("msr"))]),
     ))  # fmt: skip
 
 

@@ -65,10 +65,10 @@ void print_msrs(const char* vendor, MsrHandlers handlers)
                     row.read == nullptr        ? "passed on"
                     : row.read == refuse_rdmsr ? "#GP"
                                                : "emulated",
-                    row.write == nullptr         ? "passed on"
-                    : row.write == refuse_wrmsr  ? "#GP"
-                    : row.write == ignore_wrmsr  ? "ignored"
-                                                 : "emulated",
+                    row.write == nullptr        ? "passed on"
+                    : row.write == refuse_wrmsr ? "#GP"
+                    : row.write == ignore_wrmsr ? "ignored"
+                                                : "emulated",
                     row.needed == nullptr ? "always" : "if needed");
 }
 
