@@ -19,9 +19,9 @@ Row = Sequence[str]
 INTRODUCTION = """\
 # CPU features, MSRs and exits
 
-Made from the core's tables by `make reference`; a test compares them. What is not listed is passed on: the guest uses
-it on the CPU, without an exit. This CPUID is what zpp shows; the bits that follow the guest's CR4 and mode are in the
-[contract](contract.md).
+Made from the core's tables by `make reference`; a test compares them. What is not listed is
+passed on: the guest uses it on the CPU, without an exit. This CPUID is what zpp shows; the bits
+that follow the guest's CR4 and mode are in the [contract](contract.md).
 
 | word | meaning |
 | --- | --- |
@@ -34,18 +34,19 @@ Tests are cases of `tests/host/`.
 
 ## Counters, traces and records
 
-The CPU itself counts and writes while the guest's programs are profiled. On VT-x an exit stops it, and the next entry
-starts it again: IA32_DEBUGCTL (LBR, BTS) is cleared, IA32_PERF_GLOBAL_CTRL, IA32_RTIT_CTL (Intel PT) and IA32_LBR_CTL
-are loaded with 0. So nothing counts the host, or writes a record through the host's page tables. A CPU that cannot
-stop one of them does not show it.
+The CPU itself counts and writes while the guest's programs are profiled. On VT-x an exit stops
+it, and the next entry starts it again: IA32_DEBUGCTL (LBR, BTS) is cleared,
+IA32_PERF_GLOBAL_CTRL, IA32_RTIT_CTL (Intel PT) and IA32_LBR_CTL are loaded with 0. So nothing
+counts the host, or writes a record through the host's page tables. A CPU that cannot stop one of
+them does not show it.
 
-- PEBS before Ice Lake (IA32_PERF_CAPABILITIES[14] is 0) can write a record some time after its counter stopped, so
-  IA32_MISC_ENABLE says that there is no PEBS, and IA32_PEBS_ENABLE has no effect. `perf record -e cycles:pp` says that
-  the event is not supported; without `:pp` it works.
-- Intel PT needs *Intel PT uses guest physical addresses* (Ice Lake and later): without it the output could be in the
-  core's memory.
-- On AMD-V, IBS, the counters and LBR v2 go on in the host. They write to MSRs only, so a profile can contain addresses
-  of the core, and no data. The HostOnly and GuestOnly bits of a counter work: the guest is a guest.
+- PEBS before Ice Lake (IA32_PERF_CAPABILITIES[14] is 0) can write a record some time after its
+  counter stopped, so IA32_MISC_ENABLE says that there is no PEBS, and IA32_PEBS_ENABLE has no
+  effect. Precise events (`perf record -e cycles:pp`) do not exist then; others work.
+- Intel PT needs *Intel PT uses guest physical addresses* (Ice Lake and later): without it the
+  output could be in the core's memory.
+- On AMD-V, IBS, the counters and LBR v2 go on in the host. They write to MSRs only, so a profile
+  can contain addresses of the core, and no data. A counter with its HostOnly bit counts the core.
 """
 
 FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")

@@ -27,6 +27,8 @@ bool guest_memory::depends_on(x86::Msr msr)
 {
     return test::fake_core.follows_mtrrs && Mtrrs::is_mtrr(msr, test::fake_core.variable_mtrrs);
 }
+unsigned guest_memory::shown_bits() { return test::fake_core.shown_bits; }
+bool guest_memory::reaches(Gpa address) { return address.value >> 48 == 0; }
 void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 
 // A test that reaches one of these throws what the core would report.

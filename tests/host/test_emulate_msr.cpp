@@ -75,6 +75,9 @@ TEST_CASE("MSRs: what exits under VT-x")
         std::map<u32, Access> expected{{0x3a, both}, {0x9b, both}, {0x79, writes}, {0x2ff, writes}};
         add_hidden(expected);
         expected[0x17d0] = writes;
+        for (const u32 msr :
+             {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
+            expected[msr] = writes;
         for (u32 msr = 0x480; msr <= 0x493; ++msr)
             expected[msr] = both;
         for (const u32 msr : {0x250, 0x258, 0x259})
@@ -94,6 +97,11 @@ TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
     std::map<u32, Access> expected{{0x1b, writes},       {0x830, writes},    {0xc0000080, both},
                                    {0xc0010020, writes}, {0xc0010114, both}, {0xc0010117, both},
                                    {0xc0010118, both}};
+    for (const u32 msr : {0xc0010010, 0xc0010132, 0xc0010133, 0xc0010136})
+        expected[msr] = both;
+    for (const u32 msr : {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d,
+                          0xc0010058, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
+        expected[msr] = writes;
     add_hidden(expected);
     fake_core.follows_mtrrs = false;
     CHECK(intercepted(svm::msr_handlers) == expected);
@@ -159,10 +167,12 @@ TEST_CASE("MSRs: the hardware feedback table cannot be in the core")
     zpp_boot_info info = boot_info(); // 48 hidden pages at 7000000h
     REQUIRE(machine.adopt(&info));
     const auto write = [](u64 address) {
-        return Instruction(0x17d0, address | 1).write(vmx::msr_handlers);
+        return Instruction(0x17d0, address | 1, address >> 32).write(vmx::msr_handlers);
     };
-    for (const u64 inside : {0x7000000, 0x7010000, 0x702f000})
+    vmx::shared.address_bits = 46;
+    for (const u64 inside : {u64{0x7000000}, u64{0x7010000}, u64{0x702f000}, 0x7000000 | bit(46)})
         CHECK(write(inside) == Outcome::general_protection);
+    CHECK(write(0x9000000 | bit(46)) == Outcome::general_protection); // a key's alias
     CHECK(machine.hides({0x6fff000}, 0x1001));
     CHECK_FALSE(machine.hides({0x6fff000}, 0x1000));
     CHECK(machine.hides({0x702ffff}, 1));
@@ -176,6 +186,12 @@ TEST_CASE("MSRs: VMX does not exist for the guest")
         CHECK(Instruction(msr).read(vmx::msr_handlers) == Outcome::general_protection);
         CHECK(Instruction(msr).write(vmx::msr_handlers) == Outcome::general_protection);
     }
+}
+
+TEST_CASE("MSRs: protected ranges and memory encryption are locked under VT-x")
+{
+    for (const u32 msr : {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400})
+        CHECK(Instruction(msr, 0x800).write(vmx::msr_handlers) == Outcome::general_protection);
 }
 
 TEST_CASE("MSRs: IA32_FEATURE_CONTROL is locked, a microcode update is ignored")

@@ -197,6 +197,16 @@ TEST_CASE("handle_exit: what the guest must not have is #UD, what cannot be is a
         CHECK_THROWS_AS((void)handle(reason), Crash);
 }
 
+TEST_CASE("handle_exit: an address that nested paging does not reach has no memory")
+{
+    Machine machine;
+    VmExit exit{.reason = Reason::nested_paging, .code = 48};
+    exit.address = {u64{1} << 48};
+    CHECK(handle_exit(machine.guest, exit) == Outcome::general_protection);
+    exit.address = {(u64{1} << 48) - 1};
+    CHECK_THROWS_AS((void)handle_exit(machine.guest, exit), Crash);
+}
+
 TEST_CASE("handle_exit: MSRs by the table")
 {
     Machine machine;

@@ -1,11 +1,18 @@
 #include "emulate/cpuid.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
+#include "guest/memory.hpp"
 
 namespace zpp {
 namespace {
 
 constexpr u32 leaf7_ecx_ospke = 1u << 4;
+
+void limit_address_width(u32& eax)
+{
+    if ((eax & 0xff) > guest_memory::shown_bits())
+        eax = (eax & ~0xffu) | guest_memory::shown_bits();
+}
 
 constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
@@ -39,6 +46,7 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResu
     case ZPP_CPUID_VERSION_LEAF:
         result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
+    case 0x80000008: limit_address_width(result.eax); break;
     default: break;
     }
 }

@@ -15,11 +15,12 @@ void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
 constexpr bool is_changed_leaf(u32 leaf)
 {
     constexpr u64 basic = bit(1) | bit(7) | leaves_with_hidden_bits(0);
-    constexpr u64 extended = leaves_with_hidden_bits(0x80000000);
+    constexpr u64 extended = bit(8) | leaves_with_hidden_bits(0x80000000);
     if (leaf < 64) // most of them: one test
         return (basic >> leaf & 1) != 0;
-    return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2 ||
-           (leaf - 0x80000000 < 64 && (extended >> (leaf - 0x80000000) & 1) != 0);
+    if (leaf - 0x80000000 < 64)
+        return (extended >> (leaf - 0x80000000) & 1) != 0;
+    return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2;
 }
 
 void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result);

@@ -94,12 +94,17 @@ inline constexpr Feature features[] = {
      "#UD without the bit in the VMCB; the guest has the same ASID on each CPU"},
     {0x80000008, any_subleaf, Output::edx, 0xffff, Support::invlpgb, "pages for each INVLPGB", "as INVLPGB"},
     {0x8000000a, any_subleaf, Output::all, ~0u, Support::never, "features of SVM", "as SVM"},
+    {0x8000001f, any_subleaf, Output::all, ~0u, Support::never, "SME, SEV",
+     "encrypted addresses are aliases of the core's memory"},
     {0x80000021, any_subleaf, Output::eax, 1u << 24, no_need, "ERAPS",
      "the VMCB leaves the return address predictor of the guest at its default size"},
     {0x80000022, any_subleaf, Output::eax, 1u << 0, no_need, "PerfMonV2",
      "counters count in the host too, but write no memory"},
     {0x80000022, any_subleaf, Output::eax, 1u << 1, no_need, "LBR v2",
      "records branches of the host too: addresses of the core, no data"},
+    {0x80000023, any_subleaf, Output::all, ~0u, Support::never, "keys of memory encryption",
+     "as SME"},
+    {0x80000025, any_subleaf, Output::all, ~0u, Support::never, "RMP table of SEV-SNP", "as SME"},
 };
 
 inline constexpr FeatureMsrs feature_msrs[] = {

@@ -6,6 +6,7 @@
 #include "emulate/guest_state.hpp"
 #include "emulate/hypercall.hpp"
 #include "emulate/msr.hpp"
+#include "guest/memory.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/msr.hpp"
 
@@ -113,6 +114,9 @@ template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, c
     case VmExit::Reason::nmi_window: on_nmi_window(guest); return Outcome::retry;
     case VmExit::Reason::triple_fault: on_triple_fault(guest);
     case VmExit::Reason::nested_paging:
+        // A CPU of the width that CPUID shows raises an exception, too, but #PF.
+        if (!guest_memory::reaches(exit.address))
+            return Outcome::general_protection;
         crash_on_exit("nested paging does not allow this access", guest.registers);
     default: crash_on_exit("unexpected VM exit", guest.registers);
     }

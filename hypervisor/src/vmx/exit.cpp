@@ -77,6 +77,7 @@ VmExit decode(const Guest& guest, u32 code)
         if (!x86::Event{vmcs::read(Field32::exit_interruption_information)}.is_nmi())
             exit.reason = Reason::unexpected;
         break;
+    case Reason::nested_paging: exit.address = {vmcs::read(Field64::guest_physical_address)}; break;
     default: break;
     }
     return exit;

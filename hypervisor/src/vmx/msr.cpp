@@ -62,20 +62,28 @@ Outcome read_zero(Msr, u64& value)
     return Outcome::advance;
 }
 
-// The CPU writes the table at this physical address, which nested paging does not translate.
+// The CPU writes the table at this physical address, which nested paging does not translate. With
+// key bits of memory encryption it would be an alias.
 Outcome write_hw_feedback_ptr(Msr index, u64 value)
 {
     const u32 pages = (x86::cpuid(6).edx >> 8 & 0xf) + 1;
     const Hpa first{value & bits(51, 12)};
-    if (machine.hides(first, pages * page_size))
+    if (value >> shared.address_bits != 0 || machine.hides(first, pages * page_size))
         return Outcome::general_protection;
     return pass_wrmsr(index, value);
 }
 
-// Microcode updates are ignored: they are not safe under a running host.
+// Microcode updates are ignored: they are not safe under a running host. The registers of protected
+// memory ranges and of memory encryption are as if the firmware had locked them.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
+    {Msr::prmrr_phys_base, Msr::prmrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::prmrr_valid_config, Msr::prmrr_valid_config, nullptr, refuse_wrmsr},
+    {Msr::prmrr_base_0, Msr::prmrr_base_0, nullptr, refuse_wrmsr},
+    {Msr::uncore_prmrr_phys_base, Msr::uncore_prmrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::ia32_tme_activate, Msr::ia32_tme_exclude_base, nullptr, refuse_wrmsr},
+    {Msr::ia32_seamrr_phys_base, Msr::ia32_seamrr_phys_mask, nullptr, refuse_wrmsr},
     {Msr::ia32_misc_enable, Msr::ia32_misc_enable, read_misc_enable, nullptr, hides_pebs},
     {Msr::ia32_perf_global_ctrl, Msr::ia32_perf_global_ctrl, read_perf_global_ctrl,
      write_perf_global_ctrl, must_follow_perf_global_ctrl},

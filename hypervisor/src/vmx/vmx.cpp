@@ -79,6 +79,14 @@ bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
 
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
 
+unsigned memory_key_bits()
+{
+    constexpr u32 leaf7_ecx_tme = 1u << 13;
+    if (x86::cpuid(0).eax < 7 || (x86::cpuid(7).ecx & leaf7_ecx_tme) == 0)
+        return 0;
+    return ept::key_bits(x86::rdmsr_or_zero(x86::Msr::ia32_tme_activate));
+}
+
 void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool write)
 {
     // SDM Vol. 3C, 25.6.9: 1 KiB each for reads of low and high MSRs, then writes of them.
@@ -112,9 +120,14 @@ Result prepare()
         x86::cpuid(0xa), x86::rdmsr_or_zero(x86::Msr::ia32_perf_capabilities));
     set_support(shared.capabilities.support | (contains_pebs() ? Support::pebs : no_need),
                 x86::cpuid);
-    const auto format = ept::format(physical_address_bits(), shared.capabilities.ept_1g_pages,
-                                    shared.capabilities.ept_5_levels);
-    result = guest_memory::build(format, guest_memory::Types::from_mtrrs);
+    const unsigned key_bits = memory_key_bits();
+    const auto format =
+        ept::format(physical_address_bits(), key_bits, shared.capabilities.ept_1g_pages,
+                    shared.capabilities.ept_5_levels);
+    // The guest, which reads IA32_TME_ACTIVATE, subtracts the key bits itself.
+    result = guest_memory::build(format, guest_memory::Types::from_mtrrs,
+                                 format.address_bits + key_bits);
+    shared.address_bits = format.address_bits;
     if (!result.ok())
         return result;
     shared.eptp = ept::pointer(guest_memory::root(), format.levels);
