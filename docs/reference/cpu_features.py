@@ -52,6 +52,7 @@ them does not show it.
 FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")
 FEATURE_MSR_HEAD = ("MSR", "feature", "VT-x", "AMD-V", "test")
 MSR_HEAD = ("MSR", "name", "on", "RDMSR", "WRMSR", "test")
+EXIT_HEAD = ("exit reason", "name", "answer", "test")
 
 # The test of a row, by its first match: a file of tests/host/, and how the name of a case starts.
 TESTS = (
@@ -166,6 +167,8 @@ def page(tables: str) -> str:
         "\n## Other MSRs\n\nOn VT-x, writes to the MTRRs exit too: nested paging follows them.\n"
         "Rows with * only if the CPU has no control that does the same.\n\n",
         *table(MSR_HEAD, [*msr_rows(of("msr"))]),
+        "\n## VM exits of VT-x, by exit reason\n\n",
+        *table(EXIT_HEAD, [*exit_rows(of("exit"))]),
     ))  # fmt: skip
 
 

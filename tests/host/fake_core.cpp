@@ -3,8 +3,6 @@
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
-#include "vmx/shared.hpp"
-#include "vmx/vmcs.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -34,11 +32,9 @@ void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 // A test that reaches one of these throws what the core would report.
 void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
+void crash(const char* why, u64) { throw test::Crash{why}; }
 
 constinit svm::Shared svm::shared{};
-constinit vmx::Shared vmx::shared{};
-void vmx::on_failed_access(u32) { throw test::Crash{"a VMCS field cannot be accessed"}; }
-x86::Cr0 vmx::real_cr0(x86::Cr0 value) { return value; }
 
 namespace test {
 

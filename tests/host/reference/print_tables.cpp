@@ -72,6 +72,27 @@ void print_msrs(const char* vendor, MsrHandlers handlers)
                     row.needed == nullptr ? "always" : "if needed");
 }
 
+const char* text_of(vmx::ExitAnswer answer)
+{
+    switch (answer) {
+    case vmx::ExitAnswer::handled:
+        return "emulated";
+    case vmx::ExitAnswer::undefined_opcode:
+        return "#UD";
+    case vmx::ExitAnswer::control_off:
+        return "cannot happen: its control is 0";
+    case vmx::ExitAnswer::crash:
+        return "crash report";
+    }
+    return "?";
+}
+
+void print_exits()
+{
+    for (const vmx::ExitReasonRow& row : vmx::exit_reasons)
+        std::printf("exit\tVT-x\t%u\t%s\t%s\n", row.reason, row.name, text_of(row.answer));
+}
+
 } // namespace
 } // namespace zpp::test
 
@@ -80,4 +101,5 @@ int main()
     zpp::test::print_features();
     zpp::test::print_msrs("VT-x", zpp::vmx::msr_handlers);
     zpp::test::print_msrs("AMD-V", zpp::svm::msr_handlers);
+    zpp::test::print_exits();
 }
