@@ -135,6 +135,10 @@ windows-tests: windows
 host-programs: core
 	@$(MAKE) -C tests/host $(IN) programs
 
+.PHONY: reference
+reference: ## Write docs/reference/cpu-features.md from the core's tables
+	@$(MAKE) -C tests/host $(IN) write-reference
+
 efi-guest: uefi
 	@$(MAKE) -C uefi $(IN_UEFI) tests
 

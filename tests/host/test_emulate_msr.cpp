@@ -1,4 +1,6 @@
 // emulate_msr: which MSRs leave the guest, and the answers that need no CPU.
+#include "core/machine.hpp"
+#include "emulate/features.hpp"
 #include "fake_core.hpp"
 #include "fake_cpu.hpp"
 #include "fake_registers.hpp"
@@ -7,6 +9,7 @@
 #include "svm/shared.hpp"
 #include "svm/vcpu_state.hpp"
 #include "vmx/msr.hpp"
+#include "vmx/shared.hpp"
 #include <doctest/doctest.h>
 #include <map>
 
@@ -57,12 +60,24 @@ struct Instruction {
     Outcome write(MsrHandlers handlers) const { return emulate_wrmsr(handlers, exit()); }
 };
 
+// Those of features that zpp always hides.
+void add_hidden(std::map<u32, Access>& expected)
+{
+    expected[0x1c] = both;
+    for (u32 fred = 0x1cc; fred <= 0x1d4; ++fred)
+        expected[fred] = both;
+}
+
 TEST_CASE("MSRs: what exits under VT-x")
 {
+    set_support(all_support, x86::cpuid);
+    vmx::shared.capabilities.exit = vmx::ExitControls::save_perf_global_ctrl;
     for (const unsigned variable : {0u, 8u, 10u}) {
         CAPTURE(variable);
         std::map<u32, Access> expected{{0x3a, both},    {0x9b, both},   {0x79, writes},
                                        {0x2ff, writes}, {0x1b, writes}, {0x830, writes}};
+        add_hidden(expected);
+        expected[0x17d0] = writes;
         for (const u32 msr :
              {0x140, 0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
             expected[msr] = writes;
@@ -81,6 +96,7 @@ TEST_CASE("MSRs: what exits under VT-x")
 
 TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
 {
+    set_support(all_support, x86::cpuid);
     std::map<u32, Access> expected{{0x1b, writes},       {0x830, writes},    {0xc0000080, both},
                                    {0xc0010020, writes}, {0xc0010114, both}, {0xc0010117, both},
                                    {0xc0010118, both}};
@@ -90,9 +106,81 @@ TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
          {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d, 0xc0010015,
           0xc0010058, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
         expected[msr] = writes;
+    add_hidden(expected);
     fake_core.follows_mtrrs = false;
     CHECK(intercepted(svm::msr_handlers) == expected);
     fake_core.follows_mtrrs = true;
+}
+
+TEST_CASE("MSRs: what a hidden feature adds")
+{
+    const auto exits = [](u32 msr) { return intercepted(vmx::msr_handlers)[msr]; };
+    constexpr Access none{}, reads{true, false};
+    vmx::shared.capabilities.exit = vmx::ExitControls::save_perf_global_ctrl;
+    set_support(all_support, x86::cpuid);
+    for (const u32 msr : {0x38f, 0x1a0, 0x3f1, 0x560, 0x587, 0x14ce})
+        CHECK(exits(msr) == none);
+    set_support(all_support & ~Support::processor_trace, x86::cpuid);
+    for (const u32 msr : {0x560, 0x561, 0x570, 0x572, 0x580, 0x587})
+        CHECK(exits(msr) == both);
+    CHECK(Instruction(0x570).read(vmx::msr_handlers) == Outcome::general_protection);
+    CHECK(Instruction(0x570, 1).write(vmx::msr_handlers) == Outcome::general_protection);
+    set_support(all_support & ~Support::pebs, x86::cpuid);
+    CHECK(exits(0x1a0) == reads);
+    CHECK(exits(0x3f1) == both);
+    CHECK(Instruction(0x3f1).write(vmx::msr_handlers) == Outcome::advance);
+    CHECK(Instruction(0x3f1, 1).write(vmx::msr_handlers) == Outcome::advance);
+    Instruction reading(0x3f1, ~u64{0});
+    CHECK(reading.read(vmx::msr_handlers) == Outcome::advance);
+    CHECK(reading.registers.rax == 0);
+    set_support(all_support, x86::cpuid);
+}
+
+TEST_CASE("MSRs: IA32_PERF_GLOBAL_CTRL exits if a VM exit does not save it")
+{
+    set_support(all_support, x86::cpuid);
+    vmx::shared.capabilities.exit = {};
+    vmx::shared.perf_global_ctrl = 0x7000000ff;
+    CHECK(intercepted(vmx::msr_handlers)[0x38f] == both);
+    CHECK(Instruction(0x38f, 0x100).write(vmx::msr_handlers) == Outcome::general_protection);
+    set_support(all_support & ~Support::perf_global_ctrl, x86::cpuid);
+    CHECK(intercepted(vmx::msr_handlers)[0x38f] == Access{});
+    set_support(all_support, x86::cpuid);
+}
+
+TEST_CASE("MSRs: the bits of IA32_PERF_GLOBAL_CTRL")
+{
+    const struct {
+        const char* machine;
+        x86::CpuidResult leaf; // 0AH
+        u64 perf_capabilities, bits;
+    } cases[] = {
+        {"Haswell", {0x07300403, 0, 0, 0x603}, 0, 0x70000000f},
+        {"Skylake-X", {0x07300404, 0, 0, 0x603}, 0, 0x70000000f},
+        {"Ice Lake", {0x08300805, 0, 0xf, 0x8604}, bit(14) | bit(15), 0x1000f000000ff},
+        {"a CPU without counters", {}, 0, 0},
+    };
+    for (const auto& c : cases) {
+        INFO(std::string(c.machine));
+        CHECK(vmx::perf_global_ctrl_bits(c.leaf, c.perf_capabilities) == c.bits);
+    }
+}
+
+TEST_CASE("MSRs: the hardware feedback table cannot be in the core")
+{
+    zpp_boot_info info = boot_info(); // 48 hidden pages at 7000000h
+    REQUIRE(machine.adopt(&info));
+    const auto write = [](u64 address) {
+        return Instruction(0x17d0, address | 1, address >> 32).write(vmx::msr_handlers);
+    };
+    vmx::shared.address_bits = 46;
+    for (const u64 inside : {u64{0x7000000}, u64{0x7010000}, u64{0x702f000}, 0x7000000 | bit(46)})
+        CHECK(write(inside) == Outcome::general_protection);
+    CHECK(write(0x9000000 | bit(46)) == Outcome::general_protection); // a key's alias
+    CHECK(machine.hides({0x6fff000}, 0x1001));
+    CHECK_FALSE(machine.hides({0x6fff000}, 0x1000));
+    CHECK(machine.hides({0x702ffff}, 1));
+    CHECK_FALSE(machine.hides({0x7030000}, 0x1000));
 }
 
 TEST_CASE("MSRs: VMX does not exist for the guest")

@@ -14,7 +14,7 @@ HERE = Path(__file__).parent
 FUZZERS = sorted(path.stem for path in HERE.glob("fuzz/fuzz_*.cpp"))
 
 
-@pytest.mark.parametrize("target", ["tests", *FUZZERS])
+@pytest.mark.parametrize("target", ["tests", "reference", *FUZZERS])
 def test_program(target: str) -> None:
     config = load()
     variables = {

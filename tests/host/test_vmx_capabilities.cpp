@@ -21,7 +21,7 @@ Msrs capable()
     return {
         {feature_control, 5}, // locked, VMX outside SMX
         {basic, bit(55) | bit(54) | u64{0x1000} << 32 | 0x12345678},
-        {misc, bit(5) | bit(6) | bit(7) | bit(8)},
+        {misc, bit(5) | bit(6) | bit(7) | bit(8) | bit(14)},
         {0x486, 0x80000021}, // CR0: PG, NE, PE must be 1
         {0x487, 0xffffffff},
         {0x488, 0x2000}, // CR4: VMXE
@@ -64,10 +64,13 @@ TEST_CASE("VMX: a capable CPU")
     // What must be 1, and no more than what is needed or listed as optional.
     CHECK(raw(capabilities.pin) == (0x16 | 1u << 3 | 1u << 5));
     CHECK(raw(capabilities.primary) == (0x04006172 | 1u << 28 | 1u << 31));
-    CHECK(raw(capabilities.secondary) ==
-          (1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 12 | 1u << 20 | 1u << 26 | 1u << 27));
-    CHECK(raw(capabilities.exit) == (0x36dfb | 1u << 2 | 1u << 9 | 0xfu << 18));
-    CHECK(raw(capabilities.entry) == (0x11fb | 1u << 2 | 3u << 14));
+    CHECK(raw(capabilities.secondary) == (1u << 1 | 1u << 3 | 1u << 5 | 1u << 7 | 1u << 12 |
+                                          1u << 19 | 1u << 20 | 1u << 24 | 1u << 26 | 1u << 27));
+    CHECK(raw(capabilities.exit) ==
+          (0x36dfb | 1u << 2 | 1u << 9 | 1u << 12 | 0xfu << 18 | 0xfu << 23 | 1u << 30));
+    CHECK(raw(capabilities.entry) == (0x11fb | 1u << 2 | 0x3fu << 13 | 1u << 21));
+    CHECK(capabilities.support == (all_support & ~(Support::invlpgb | Support::pebs) &
+                                   Support{(u64{raw(Support::arch_lbr)} << 1) - 1}));
 }
 
 TEST_CASE("VMX: the revision identifier has 31 bits")
@@ -169,6 +172,15 @@ TEST_CASE("VMX: the lock of IA32_FEATURE_CONTROL")
     }
 }
 
+// Any of Intel PT's controls.
+bool uses_pt(const vmx::Capabilities& c)
+{
+    return has(c.support, Support::processor_trace) ||
+           (raw(c.secondary) & (1u << 19 | 1u << 24)) != 0 ||
+           (raw(c.exit) & (1u << 24 | 1u << 25)) != 0 ||
+           (raw(c.entry) & (1u << 17 | 1u << 18)) != 0;
+}
+
 TEST_CASE("VMX: what is optional")
 {
     struct {
@@ -193,6 +205,31 @@ TEST_CASE("VMX: what is optional")
          [](auto& c) { return c.vpid || (raw(c.secondary) & 1u << 5); }},
         {"INVVPID of one context", ept_vpid, bit(41),
          [](auto& c) { return c.vpid || (raw(c.secondary) & 1u << 5); }},
+        {"load IA32_PERF_GLOBAL_CTRL at exit", true_exit, allowed(12),
+         [](auto& c) {
+             return has(c.support, Support::perf_global_ctrl) || (raw(c.entry) & 1u << 13) != 0 ||
+                    (raw(c.exit) & 1u << 30) != 0;
+         }},
+        {"load IA32_PERF_GLOBAL_CTRL at entry", true_entry, allowed(13),
+         [](auto& c) {
+             return has(c.support, Support::perf_global_ctrl) || (raw(c.exit) & 1u << 12) != 0;
+         }},
+        {"save IA32_PERF_GLOBAL_CTRL", true_exit, allowed(30),
+         [](auto& c) { return (raw(c.exit) & 1u << 30) != 0; }},
+        {"clear IA32_BNDCFGS", true_exit, allowed(23),
+         [](auto& c) { return has(c.support, Support::bndcfgs) || (raw(c.entry) & 1u << 16); }},
+        {"load IA32_BNDCFGS", true_entry, allowed(16),
+         [](auto& c) { return has(c.support, Support::bndcfgs) || (raw(c.exit) & 1u << 23); }},
+        {"clear IA32_LBR_CTL", true_exit, allowed(26),
+         [](auto& c) { return has(c.support, Support::arch_lbr) || (raw(c.entry) & 1u << 21); }},
+        {"load guest IA32_LBR_CTL", true_entry, allowed(21),
+         [](auto& c) { return has(c.support, Support::arch_lbr) || (raw(c.exit) & 1u << 26); }},
+        {"Intel PT in VMX operation", misc, bit(14), uses_pt},
+        {"Intel PT uses guest physical addresses", secondary, allowed(24), uses_pt},
+        {"clear IA32_RTIT_CTL", true_exit, allowed(25), uses_pt},
+        {"load IA32_RTIT_CTL", true_entry, allowed(18), uses_pt},
+        {"conceal VMX from PT", secondary, allowed(19),
+         [](auto& c) { return (raw(c.secondary) & 1u << 19) != 0; }},
         {"1 GiB pages", ept_vpid, bit(17), [](auto& c) { return c.ept_1g_pages; }},
         {"5 levels", ept_vpid, bit(7), [](auto& c) { return c.ept_5_levels; }},
     };

@@ -70,4 +70,21 @@ void Machine::for_each_hidden_range(void (*hide)(void*, Hpa, u64), void* context
     }
 }
 
+bool Machine::hides(Hpa first, u64 size) const
+{
+    struct {
+        Hpa first;
+        u64 size;
+        bool overlaps;
+    } range{first, size, false};
+    const auto check = [](void* context, Hpa hidden, u64 pages) {
+        auto& wanted = *static_cast<decltype(range)*>(context);
+        const u64 hidden_size = pages * page_size;
+        wanted.overlaps |= wanted.first < hidden ? hidden - wanted.first < wanted.size
+                                                 : wanted.first - hidden < hidden_size;
+    };
+    for_each_hidden_range(check, &range);
+    return range.overlaps;
+}
+
 } // namespace zpp

@@ -31,6 +31,9 @@ public:
     void for_each_hidden_range(void (*hide)(void* context, Hpa first, u64 pages),
                                void* context) const;
 
+    // Whether the guest must not see some of these bytes.
+    bool hides(Hpa first, u64 size) const;
+
     bool committed() const { return __atomic_load_n(&committed_, __ATOMIC_ACQUIRE); }
     void commit() { __atomic_store_n(&committed_, true, __ATOMIC_RELEASE); }
 

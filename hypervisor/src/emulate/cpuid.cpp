@@ -8,8 +8,6 @@ namespace {
 
 constexpr u32 leaf7_ecx_ospke = 1u << 4;
 constexpr u32 leaf19_ebx_aeskle = 1u << 0;
-constexpr u32 leaf80000001_ecx_svm = 1u << 2;
-constexpr u32 leaf80000001_ecx_skinit = 1u << 12;
 constexpr u32 leaf80000001_edx_syscall = 1u << 11;
 
 void limit_address_width(u32& eax)
@@ -57,6 +55,7 @@ void emulate_cpuid(GuestRegisters& registers, const CpuidCaller& caller)
 
 void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::CpuidResult& result)
 {
+    hide_features(leaf, subleaf, result);
     switch (leaf) {
     case 1: change_cpuid_leaf_1(caller.cr4, result); break;
     case 7:
@@ -74,17 +73,10 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::Cp
             result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
     case 0x80000001:
-        result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit);
         if (!caller.shows_syscall)
             result.edx &= ~leaf80000001_edx_syscall;
         break;
     case 0x80000008: limit_address_width(result.eax); break;
-    case 0x8000000a: // SVM's own leaf is reserved without SVM
-    case 0x8000001f: // memory encryption: its addresses are aliases of the core's
-    case 0x80000023: // its keys
-    case 0x80000025: // the RMP table of SEV-SNP
-        result = {};
-        break;
     default: break;
     }
 }

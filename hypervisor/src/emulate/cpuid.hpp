@@ -1,6 +1,7 @@
 // CPUID as the guest sees it (SDM Vol. 2A, CPUID; zpp/hypercall.h for the leaves that zpp adds).
 #pragma once
 #include "core/guest_registers.hpp"
+#include "emulate/feature_table.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
 #include "zpp/hypercall.h"
@@ -26,10 +27,10 @@ void emulate_cpuid(GuestRegisters& registers, const CpuidCaller& caller);
 // Whether the leaf differs from that of the bare CPU.
 constexpr bool is_changed_leaf(u32 leaf)
 {
-    if (leaf < 32) // most of them: one test
-        return (1u << leaf & (1u << 1 | 1u << 7 | 1u << 0x19)) != 0;
-    constexpr u64 extended =
-        bit(0x01) | bit(0x08) | bit(0x0a) | bit(0x1f) | bit(0x23) | bit(0x25); // of 80000000H + n
+    constexpr u64 basic = bit(1) | bit(7) | bit(0x19) | leaves_with_hidden_bits(0);
+    constexpr u64 extended = bit(1) | bit(8) | leaves_with_hidden_bits(0x80000000);
+    if (leaf < 64) // most of them: one test
+        return (basic >> leaf & 1) != 0;
     if (leaf - 0x80000000 < 64)
         return (extended >> (leaf - 0x80000000) & 1) != 0;
     return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2;
@@ -39,9 +40,10 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::Cp
 
 inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
-    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27;
+    constexpr u32 hidden = always_hidden_bits(1, Output::ecx);
+    constexpr u32 osxsave = 1u << 27;
     const u32 mirrored = has(guest_cr4, x86::Cr4::osxsave) ? osxsave : 0;
-    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | leaf1_ecx_added | mirrored;
+    result.ecx = (result.ecx & ~(hidden | osxsave)) | leaf1_ecx_added | mirrored;
 }
 
 // Leaves that the fast paths handle: unchanged ones, and leaf 1, which Linux reads most often.

@@ -1,4 +1,5 @@
 #include "emulate/msr.hpp"
+#include "emulate/features.hpp"
 #include "guest/memory.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
@@ -30,6 +31,8 @@ Outcome pass_wrmsr(Msr msr, u64 value)
 
 Outcome read_msr(MsrHandlers handlers, Msr msr, u64& value)
 {
+    if (is_hidden_msr(msr))
+        return Outcome::general_protection;
     if (const MsrHandler* handler = find(handlers, msr); handler && handler->read)
         return handler->read(msr, value);
     return x86::safe_rdmsr(msr, value) ? Outcome::advance : Outcome::general_protection;
@@ -47,6 +50,8 @@ Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit, GuestRegisters& 
 Outcome emulate_wrmsr(MsrHandlers handlers, const VmExit& exit)
 {
     const Msr msr{exit.index};
+    if (is_hidden_msr(msr) || (msr == Msr::ia32_xss && (exit.value & hidden_xss()) != 0))
+        return Outcome::general_protection;
     if (const MsrHandler* handler = find(handlers, msr); handler && handler->write)
         return handler->write(msr, exit.value);
     const Outcome outcome = pass_wrmsr(msr, exit.value);
@@ -59,8 +64,21 @@ void for_each_intercepted_msr(MsrHandlers handlers, void (*intercept)(void*, Msr
                               void* context)
 {
     for (const MsrHandler& handler : handlers)
-        intercept(context, handler.first, handler.last, handler.read != nullptr,
-                  handler.write != nullptr);
+        if (handler.needed == nullptr || handler.needed())
+            intercept(context, handler.first, handler.last, handler.read != nullptr,
+                      handler.write != nullptr);
+    struct Target {
+        void (*intercept)(void*, Msr, Msr, bool, bool);
+        void* context;
+    } target{intercept, context};
+    for_each_hidden_msr(
+        [](void* to, Msr first, Msr last) {
+            const Target& inner = *static_cast<Target*>(to);
+            inner.intercept(inner.context, first, last, true, true);
+        },
+        &target);
+    if (hidden_xss() != 0)
+        intercept(context, Msr::ia32_xss, Msr::ia32_xss, false, true);
     for (Msr msr = Msr::ia32_mtrr_physbase0; msr <= Msr::ia32_mtrr_def_type; msr = msr + 1)
         if (guest_memory::depends_on(msr))
             intercept(context, msr, msr, false, true);

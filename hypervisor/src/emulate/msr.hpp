@@ -6,11 +6,13 @@
 
 namespace zpp {
 
-// Handles a range of MSRs. nullptr: the guest accesses the MSRs itself, without an exit.
+// Handles a range of MSRs. nullptr: the guest accesses the MSRs itself, without an exit; so it does
+// with all of them if `needed` says so at PREPARE.
 struct MsrHandler {
     x86::Msr first, last;
     Outcome (*read)(x86::Msr msr, u64& value);
     Outcome (*write)(x86::Msr msr, u64 value);
+    bool (*needed)() = nullptr; // nullptr: always
 };
 
 // A vendor's table.
@@ -43,7 +45,7 @@ Outcome pass_wrmsr(x86::Msr msr, u64 value);
 [[nodiscard]] Outcome emulate_wrmsr(MsrHandlers handlers, const VmExit& exit);
 
 // Calls intercept(context, first, last, read, write) for each range of MSRs that must exit: those
-// of the table, and writes to MTRRs if nested paging depends on them.
+// of the table, those of hidden features, and writes to MTRRs if nested paging depends on them.
 void for_each_intercepted_msr(MsrHandlers handlers,
                               void (*intercept)(void* context, x86::Msr first, x86::Msr last,
                                                 bool read, bool write),

@@ -12,6 +12,7 @@
 #include "svm/npt.hpp"
 #include "svm/operation.hpp"
 #include "svm/shared.hpp"
+#include "svm/support.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
@@ -118,6 +119,7 @@ Result prepare()
     const u32 features = x86::cpuid(leaf_svm).edx;
     shared.next_rip = (features & svm_next_rip) != 0;
     shared.decode_assists = (features & svm_decode_assists) != 0;
+    set_support(support(features), x86::cpuid);
     shared.spec_ctrl = (features & svm_spec_ctrl) != 0;
     shared.virtual_nmi = (features & svm_virtual_nmi) != 0;
     shared.efer_allowed = efer_by_trial(efer_by_cpuid(x86::cpuid), write_efer, read_efer);
@@ -157,7 +159,9 @@ void write_controls(Vmcb& vmcb)
     vmcb.msrpm_base = shared.msrpm.value;
     vmcb.asid = asid;
     vmcb.tlb_control = tlb_flush_all;
-    vmcb.nested_paging = 1;
+    vmcb.nested_controls = enable_nested_paging;
+    if (is_supported(Support::invlpgb))
+        vmcb.nested_controls |= enable_invlpgb_tlbsync;
     vmcb.nested_cr3 = shared.nested_cr3.value;
 }
 

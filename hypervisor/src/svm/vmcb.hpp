@@ -73,7 +73,7 @@ struct Vmcb {
     VirtualInterrupt virtual_interrupt;
     u64 interrupt_state;
     u64 exit_code, exit_info_1, exit_info_2, exit_interrupt_info;
-    u64 nested_paging;
+    u64 nested_controls;
     u8 reserved_098[0x0a8 - 0x098];
     u64 event_injection;
     u64 nested_cr3;
@@ -118,7 +118,7 @@ static_assert(offsetof(Vmcb, msrpm_base) == 0x048);
 static_assert(offsetof(Vmcb, asid) == 0x058);
 static_assert(offsetof(Vmcb, virtual_interrupt) == 0x060);
 static_assert(offsetof(Vmcb, exit_code) == 0x070);
-static_assert(offsetof(Vmcb, nested_paging) == 0x090);
+static_assert(offsetof(Vmcb, nested_controls) == 0x090);
 static_assert(offsetof(Vmcb, event_injection) == 0x0a8);
 static_assert(offsetof(Vmcb, nested_cr3) == 0x0b0);
 static_assert(offsetof(Vmcb, clean) == 0x0c0);
@@ -134,6 +134,10 @@ static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
 static_assert(offsetof(Vmcb, spec_ctrl) == 0x6e0);
+
+// nested_controls.
+constexpr u64 enable_nested_paging = bit(0);
+constexpr u64 enable_invlpgb_tlbsync = bit(7);
 
 constexpr u64 interrupt_shadow = bit(0); // interrupt_state
 

@@ -1,5 +1,6 @@
 #include "vmx/capabilities.hpp"
 #include "vmx/controls.hpp"
+#include "vmx/feature_controls.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
@@ -10,6 +11,7 @@ using x86::Msr;
 
 constexpr u64 basic_true_controls = bit(55);
 constexpr u64 misc_exit_stores_lma = bit(5);
+constexpr u64 misc_pt_in_vmx = bit(14);
 constexpr u64 ept_4_levels = bit(6);
 constexpr u64 ept_5_levels_bit = bit(7);
 constexpr u64 ept_write_back = bit(14);
@@ -51,13 +53,6 @@ constexpr Required<EntryControls> entry_required[] = {
     {EntryControls::load_efer, "load IA32_EFER"},
 };
 
-// Enabled if the CPU has them: without them the guest would get #UD for instructions of the bare
-// CPU.
-constexpr SecondaryControls secondary_optional =
-    SecondaryControls::enable_rdtscp | SecondaryControls::enable_vpid |
-    SecondaryControls::enable_invpcid | SecondaryControls::enable_xsaves |
-    SecondaryControls::enable_user_wait | SecondaryControls::enable_pconfig;
-
 // A capability MSR: bits that must be 1 in its lower half, bits that may be 1 in its upper half.
 template <Register R> class Controls {
 public:
@@ -77,11 +72,22 @@ public:
         return {};
     }
 
-    R allowed() const { return may_be_1_; }
+    bool allows(R control) const { return has(may_be_1_, control); }
+    R allowed(R controls) const { return may_be_1_ & controls; }
 
 private:
     R must_be_1_, may_be_1_;
 };
+
+// Intel PT is contained if it can be on in VMX operation at all, is off in the host, and writes to
+// guest-physical addresses (SDM Vol. 3C, 26.5.4 and 33.5).
+bool contains_pt(u64 misc, const Controls<SecondaryControls>& secondary,
+                 const Controls<ExitControls>& exit, const Controls<EntryControls>& entry)
+{
+    return (misc & misc_pt_in_vmx) != 0 &&
+           secondary.allows(SecondaryControls::pt_uses_guest_physical_addresses) &&
+           exit.allows(ExitControls::clear_rtit_ctl) && entry.allows(EntryControls::load_rtit_ctl);
+}
 
 Result check_ept(u64 ept_vpid)
 {
@@ -107,32 +113,59 @@ Result Capabilities::read(ReadMsr read_msr)
     revision = basic & 0x7fffffff;
     if ((basic & basic_true_controls) == 0)
         return {ZPP_MISSING_FEATURE, "IA32_VMX_TRUE controls"};
-    if ((read_msr(Msr::ia32_vmx_misc) & misc_exit_stores_lma) == 0)
+    const u64 misc = read_msr(Msr::ia32_vmx_misc);
+    if ((misc & misc_exit_stores_lma) == 0)
         return {ZPP_MISSING_FEATURE, "VM exits that store EFER.LMA"};
 
     const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
     const Controls<PinControls> pin_controls(read_msr(Msr::ia32_vmx_true_pinbased_ctls));
-    preemption_timer = has(pin_controls.allowed(), PinControls::activate_preemption_timer);
+    preemption_timer = pin_controls.allows(PinControls::activate_preemption_timer);
     Result result = pin_controls.require(pin_required, pin);
     if (result.ok())
         result = primary_controls.require(primary_required, primary);
     if (!result.ok())
         return result;
-    monitor_trap_flag = has(primary_controls.allowed(), PrimaryControls::monitor_trap_flag);
+    monitor_trap_flag = primary_controls.allows(PrimaryControls::monitor_trap_flag);
     const Controls<SecondaryControls> secondary_controls(
         read_msr(Msr::ia32_vmx_procbased_ctls2)); // exists only with the control
     result = secondary_controls.require(secondary_required, secondary);
+    const Controls<ExitControls> exit_controls(read_msr(Msr::ia32_vmx_true_exit_ctls));
     if (result.ok())
-        result = Controls<ExitControls>(read_msr(Msr::ia32_vmx_true_exit_ctls))
-                     .require(exit_required, exit);
+        result = exit_controls.require(exit_required, exit);
+    const Controls<EntryControls> entry_controls(read_msr(Msr::ia32_vmx_true_entry_ctls));
     if (result.ok())
-        result = Controls<EntryControls>(read_msr(Msr::ia32_vmx_true_entry_ctls))
-                     .require(entry_required, entry);
+        result = entry_controls.require(entry_required, entry);
     if (!result.ok())
         return result;
     primary &= ~PrimaryControls::nmi_window_exiting; // only while an NMI is pending
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
-    secondary |= secondary_controls.allowed() & secondary_optional;
+
+    support = {};
+    secondary |= secondary_controls.allowed(SecondaryControls::enable_vpid);
+    for (const EnableControl& row : enable_controls) {
+        if (!secondary_controls.allows(row.control))
+            continue;
+        secondary |= row.control;
+        support |= row.support;
+    }
+    for (const SwitchedMsr& row : switched_msrs) {
+        if (!exit_controls.allows(row.exit) || !entry_controls.allows(row.entry))
+            continue;
+        if (row.support == Support::processor_trace &&
+            !contains_pt(misc, secondary_controls, exit_controls, entry_controls))
+            continue;
+        exit |= row.exit;
+        entry |= row.entry;
+        support |= row.support;
+    }
+    if (has(support, Support::perf_global_ctrl))
+        exit |= exit_controls.allowed(ExitControls::save_perf_global_ctrl);
+    if (has(support, Support::processor_trace)) {
+        secondary |= SecondaryControls::pt_uses_guest_physical_addresses |
+                     secondary_controls.allowed(SecondaryControls::conceal_vmx_from_pt);
+        exit |= exit_controls.allowed(ExitControls::conceal_vmx_from_pt);
+        entry |= entry_controls.allowed(EntryControls::conceal_vmx_from_pt);
+    }
 
     const u64 ept_vpid = read_msr(Msr::ia32_vmx_ept_vpid_cap);
     if ((ept_vpid & vpid_invvpid_single) != vpid_invvpid_single)

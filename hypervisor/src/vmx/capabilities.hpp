@@ -2,7 +2,9 @@
 // logic: MSRs are read through a function.
 #pragma once
 #include "core/result.hpp"
+#include "emulate/features.hpp"
 #include "vmx/controls.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
@@ -21,6 +23,7 @@ struct Capabilities {
     bool monitor_trap_flag;
     bool ept_1g_pages;
     bool ept_5_levels;
+    Support support; // what the controls do for features of the guest
 
     using ReadMsr = u64 (*)(x86::Msr msr);
 
@@ -29,5 +32,15 @@ struct Capabilities {
 
     bool operator==(const Capabilities&) const = default;
 };
+
+// The bits of IA32_PERF_GLOBAL_CTRL, by leaf 0AH of CPUID and IA32_PERF_CAPABILITIES.
+constexpr u64 perf_global_ctrl_bits(const x86::CpuidResult& leaf, u64 perf_capabilities)
+{
+    constexpr u64 perf_metrics_available = bit(15), perf_metrics = bit(48);
+    const unsigned general = leaf.eax >> 8 & 0xff, fixed = leaf.edx & 0x1f;
+    u64 bits = (general < 32 ? bit(general) : u64{0}) - 1;
+    bits = (bits & 0xffffffff) | ((bit(fixed) - 1) | (leaf.ecx & 0xffff)) << 32;
+    return (perf_capabilities & perf_metrics_available) != 0 ? bits | perf_metrics : bits;
+}
 
 } // namespace zpp::vmx

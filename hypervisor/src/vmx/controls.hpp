@@ -25,7 +25,9 @@ enum class SecondaryControls : u32 {
     enable_vpid = bit(5),
     unrestricted_guest = bit(7),
     enable_invpcid = bit(12),
+    conceal_vmx_from_pt = bit(19),
     enable_xsaves = bit(20),
+    pt_uses_guest_physical_addresses = bit(24),
     enable_user_wait = bit(26),
     enable_pconfig = bit(27),
 };
@@ -33,17 +35,28 @@ enum class SecondaryControls : u32 {
 enum class ExitControls : u32 {
     save_debug_controls = bit(2),
     host_address_space_size = bit(9),
+    load_perf_global_ctrl = bit(12),
     save_pat = bit(18),
     load_pat = bit(19),
     save_efer = bit(20),
     load_efer = bit(21),
+    clear_bndcfgs = bit(23),
+    conceal_vmx_from_pt = bit(24),
+    clear_rtit_ctl = bit(25),
+    clear_lbr_ctl = bit(26),
+    save_perf_global_ctrl = bit(30),
 };
 
 enum class EntryControls : u32 {
     load_debug_controls = bit(2),
     ia32e_mode_guest = bit(9),
+    load_perf_global_ctrl = bit(13),
     load_pat = bit(14),
     load_efer = bit(15),
+    load_bndcfgs = bit(16),
+    conceal_vmx_from_pt = bit(17),
+    load_rtit_ctl = bit(18),
+    load_lbr_ctl = bit(21),
 };
 
 enum class Interruptibility : u32 {

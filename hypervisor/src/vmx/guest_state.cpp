@@ -4,6 +4,7 @@
 #include "vmx/entry_checks.hpp"
 #include "vmx/exit_reason.hpp"
 #include "vmx/shared.hpp"
+#include "vmx/switched_msrs.hpp"
 #include "vmx/vmcs.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
@@ -148,6 +149,7 @@ void restore_to_cpu(const Guest& guest, zpp_cpu_state& os)
     x86::wrmsr(Msr::ia32_sysenter_cs, vmcs::read(Field32::guest_sysenter_cs));
     x86::wrmsr(Msr::ia32_sysenter_esp, vmcs::read(FieldNatural::guest_sysenter_esp));
     x86::wrmsr(Msr::ia32_sysenter_eip, vmcs::read(FieldNatural::guest_sysenter_eip));
+    SwitchedMsrs::restore_from_vmcs();
 }
 
 void dump()

@@ -1,10 +1,13 @@
 #include "vmx/msr.hpp"
 #include "apic/icr_trap.hpp"
 #include "core/host_paging.hpp"
+#include "core/machine.hpp"
 #include "core/vcpu.hpp"
 #include "emulate/apic.hpp"
+#include "emulate/features.hpp"
 #include "emulate/microcode.hpp"
 #include "vmx/microcode.hpp"
+#include "vmx/shared.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "vmx/vmcs.hpp"
 #include "x86/instructions.hpp"
@@ -43,10 +46,7 @@ Outcome write_misc_features_enables(Msr index, u64 value)
     return outcome;
 }
 
-and of memory encryption are as if the firmware had locked them.
-
-    const char*
-    fault_of_update(const u8* update, u64 bytes)
+const char* fault_of_update(const u8* update, u64 bytes)
 {
     const u64 platform = x86::rdmsr_or_zero(Msr::ia32_platform_id) >> 50 & 7;
     return microcode_fault(update, bytes, x86::cpuid(1).eax, static_cast<unsigned>(platform));
@@ -60,6 +60,55 @@ Outcome write_bios_updt_trig(Msr index, u64 value)
         x86::Cr0{vmcs::read(FieldNatural::guest_cr0)}, vmcs::read(FieldNatural::guest_cr3),
         x86::Cr4{vmcs::read(FieldNatural::guest_cr4)}, x86::Efer{vmcs::read(Field64::guest_efer)}};
     return load_microcode(format, current_vcpu(), paging, {value}, x86::safe_wrmsr);
+}
+
+// VM entries load the value from the VMCS. Newer CPUs save it there at each VM exit.
+bool must_follow_perf_global_ctrl()
+{
+    return is_supported(Support::perf_global_ctrl) &&
+           !has(shared.capabilities.exit, ExitControls::save_perf_global_ctrl);
+}
+
+Outcome read_perf_global_ctrl(Msr, u64& value)
+{
+    value = vmcs::read(Field64::guest_perf_global_ctrl);
+    return Outcome::advance;
+}
+
+Outcome write_perf_global_ctrl(Msr, u64 value)
+{
+    if ((value & ~shared.perf_global_ctrl) != 0)
+        return Outcome::general_protection;
+    vmcs::write(Field64::guest_perf_global_ctrl, value);
+    return Outcome::advance;
+}
+
+bool hides_pebs() { return !is_supported(Support::pebs); }
+
+Outcome read_misc_enable(Msr index, u64& value)
+{
+    constexpr u64 pebs_unavailable = bit(12);
+    if (!x86::safe_rdmsr(index, value))
+        return Outcome::general_protection;
+    value |= pebs_unavailable;
+    return Outcome::advance;
+}
+
+Outcome read_zero(Msr, u64& value)
+{
+    value = 0;
+    return Outcome::advance;
+}
+
+// The CPU writes the table at this physical address, which nested paging does not translate. With
+// key bits of memory encryption it would be an alias.
+Outcome write_hw_feedback_ptr(Msr index, u64 value)
+{
+    const u32 pages = (x86::cpuid(6).edx >> 8 & 0xf) + 1;
+    const Hpa first{value & bits(51, 12)};
+    if (value >> shared.address_bits != 0 || machine.hides(first, pages * page_size))
+        return Outcome::general_protection;
+    return pass_wrmsr(index, value);
 }
 
 // The registers of protected memory ranges and of memory encryption are as if the firmware had locked
@@ -76,6 +125,11 @@ constexpr MsrHandler handlers[] = {
     {Msr::uncore_prmrr_phys_base, Msr::uncore_prmrr_phys_mask, nullptr, refuse_wrmsr},
     {Msr::ia32_tme_activate, Msr::ia32_tme_exclude_base, nullptr, refuse_wrmsr},
     {Msr::ia32_seamrr_phys_base, Msr::ia32_seamrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::ia32_misc_enable, Msr::ia32_misc_enable, read_misc_enable, nullptr, hides_pebs},
+    {Msr::ia32_perf_global_ctrl, Msr::ia32_perf_global_ctrl, read_perf_global_ctrl,
+     write_perf_global_ctrl, must_follow_perf_global_ctrl},
+    {Msr::ia32_pebs_enable, Msr::ia32_pebs_enable, read_zero, ignore_wrmsr, hides_pebs},
+    {Msr::ia32_hw_feedback_ptr, Msr::ia32_hw_feedback_ptr, nullptr, write_hw_feedback_ptr},
     {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
     {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},
 };

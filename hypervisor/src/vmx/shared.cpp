@@ -15,7 +15,8 @@ x86::Cr0 cr0_mask()
 
 x86::Cr4 cr4_mask()
 {
-    return shared.capabilities.cr4_fixed0 | ~shared.capabilities.cr4_fixed1 | x86::Cr4::smxe;
+    return shared.capabilities.cr4_fixed0 | ~shared.capabilities.cr4_fixed1 | x86::Cr4::smxe |
+           x86::Cr4::fred;
 }
 
 x86::Cr0 real_cr0(x86::Cr0 value)

@@ -9,6 +9,8 @@ struct Shared {
     Capabilities capabilities;
     u64 eptp;
     Hpa msr_bitmaps;
+    unsigned address_bits; // of physical addresses, without key bits
+    u64 perf_global_ctrl;  // the bits of IA32_PERF_GLOBAL_CTRL that this CPU has
 };
 
 extern Shared shared;

@@ -34,12 +34,17 @@ enum class Field64 : u32 {
     guest_debug_control = 0x2802,
     guest_pat = 0x2804,
     guest_efer = 0x2806,
+    guest_perf_global_ctrl = 0x2808,
     guest_pdpte0 = 0x280a,
     guest_pdpte1 = 0x280c,
     guest_pdpte2 = 0x280e,
     guest_pdpte3 = 0x2810,
+    guest_bndcfgs = 0x2812,
+    guest_rtit_ctl = 0x2814,
+    guest_lbr_ctl = 0x2816,
     host_pat = 0x2c00,
     host_efer = 0x2c02,
+    host_perf_global_ctrl = 0x2c04,
 };
 
 enum class Field32 : u32 {

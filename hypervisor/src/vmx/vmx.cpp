@@ -14,6 +14,7 @@
 #include "vmx/guest_state.hpp"
 #include "vmx/operation.hpp"
 #include "vmx/shared.hpp"
+#include "vmx/switched_msrs.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "vmx/vmcs.hpp"
 #include "vmx/vmcs_setup.hpp"
@@ -88,6 +89,15 @@ void trap_icr(bool on)
     guest_memory::allow_writes_to_protected_page(!on);
 }
 
+// Before Ice Lake a record of PEBS can be written some time after its counter was switched off, and
+// so in the host; the CPUs after it have the baseline.
+bool contains_pebs()
+{
+    constexpr u64 pebs_baseline = bit(14);
+    return has(shared.capabilities.support, Support::perf_global_ctrl) &&
+           (x86::rdmsr_or_zero(x86::Msr::ia32_perf_capabilities) & pebs_baseline) != 0;
+}
+
 Result prepare()
 {
     Result result = shared.capabilities.read(x86::rdmsr);
@@ -96,6 +106,10 @@ Result prepare()
     if (!result.ok())
         return result;
     guest_memory::protect(apic_access::page());
+    shared.perf_global_ctrl = perf_global_ctrl_bits(
+        x86::cpuid(0xa), x86::rdmsr_or_zero(x86::Msr::ia32_perf_capabilities));
+    set_support(shared.capabilities.support | (contains_pebs() ? Support::pebs : no_need),
+                x86::cpuid);
     const unsigned key_bits = memory_key_bits();
     const auto format =
         ept::format(physical_address_bits(), key_bits, shared.capabilities.ept_1g_pages,
@@ -103,6 +117,7 @@ Result prepare()
     // The guest, which reads IA32_TME_ACTIVATE, subtracts the key bits itself.
     result = guest_memory::build(format, guest_memory::Types::from_mtrrs,
                                  format.address_bits + key_bits);
+    shared.address_bits = format.address_bits;
     if (!result.ok())
         return result;
     shared.eptp = ept::pointer(guest_memory::root(), format.levels);
@@ -140,11 +155,12 @@ void on_host_nmi(Vcpu& vcpu)
     open_nmi_window();
 }
 
-Result enter_guest(Vcpu& vcpu)
+Result enter_guest(Vcpu& vcpu, const SwitchedMsrs& switched)
 {
     write_controls();
     write_host_state(vcpu);
     write_guest_state(vcpu.call->os);
+    switched.write_to_vmcs();
     if (state_of(vcpu).failed_field != 0)
         return {ZPP_ENTRY_FAILED, "a VMCS field is missing"};
     state_of(vcpu).nested_paging_generation = guest_memory::generation();
@@ -161,15 +177,23 @@ Result enter_guest(Vcpu& vcpu)
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};
 }
 
-Result launch(Vcpu& vcpu)
+Result try_launch(Vcpu& vcpu, const SwitchedMsrs& switched)
 {
     Result result = check_this_cpu();
     if (result.ok())
         result = enter_vmx_operation(vcpu);
     if (!result.ok())
         return result;
-    result = enter_guest(vcpu);
+    result = enter_guest(vcpu, switched);
     leave_vmx_operation(vcpu);
+    return result;
+}
+
+Result launch(Vcpu& vcpu)
+{
+    const SwitchedMsrs switched; // first: the CPU records into memory that only the OS maps
+    const Result result = try_launch(vcpu, switched);
+    switched.restore();
     return result;
 }
 

@@ -34,6 +34,7 @@ enum class Cr4 : u64 {
     smap = bit(21),
     pke = bit(22),
     cet = bit(23),
+    fred = bit(32),
 };
 
 enum class Efer : u64 {

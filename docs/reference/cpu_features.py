@@ -1,0 +1,184 @@
+"""Writes cpu-features.md from the core's own tables: `make reference`. With --check it compares.
+
+Standard library only. It reads what tests/host/reference/print_tables.cpp prints.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parent
+ROOT = FOLDER.parents[1]
+PAGE = FOLDER / "cpu-features.md"
+
+Row = Sequence[str]
+
+INTRODUCTION = """\
+# CPU features, MSRs and exits
+
+Made from the core's tables by `make reference`; a test compares them. What is not listed is
+passed on: the guest uses it on the CPU, without an exit. This CPUID is what zpp shows; the bits
+that follow the guest's CR4 and mode are in the [contract](contract.md).
+
+| word | meaning |
+| --- | --- |
+| passed on | as on the bare CPU |
+| with … | passed on if the CPU has this control or bit, which zpp sets; hidden otherwise |
+| hidden | CPUID shows 0, MSRs give #GP, instructions #UD |
+| emulated | zpp answers |
+
+Tests are cases of `tests/host/`.
+
+## Counters, traces and records
+
+The CPU itself counts and writes while the guest's programs are profiled. On VT-x an exit stops
+it, and the next entry starts it again: IA32_DEBUGCTL (LBR, BTS) is cleared,
+IA32_PERF_GLOBAL_CTRL, IA32_RTIT_CTL (Intel PT) and IA32_LBR_CTL are loaded with 0. So nothing
+counts the host, or writes a record through the host's page tables. A CPU that cannot stop one of
+them does not show it.
+
+- PEBS before Ice Lake (IA32_PERF_CAPABILITIES[14] is 0) can write a record some time after its
+  counter stopped, so IA32_MISC_ENABLE says that there is no PEBS, and IA32_PEBS_ENABLE has no
+  effect. Precise events (`perf record -e cycles:pp`) do not exist then; others work.
+- Intel PT needs *Intel PT uses guest physical addresses* (Ice Lake and later): without it the
+  output could be in the core's memory.
+- On AMD-V, IBS, the counters and LBR v2 go on in the host. They write to MSRs only, so a profile
+  can contain addresses of the core, and no data. A counter with its HostOnly bit counts the core.
+"""
+
+FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")
+FEATURE_MSR_HEAD = ("MSR", "feature", "VT-x", "AMD-V", "test")
+MSR_HEAD = ("MSR", "name", "on", "RDMSR", "WRMSR", "test")
+EXIT_HEAD = ("exit reason", "name", "answer", "test")
+
+# The test of a row, by its first match: a file of tests/host/, and how the name of a case starts.
+TESTS = (
+    (r"feature IA32_XSS.*", "test_features: IA32_XSS has no component of a hidden feature"),
+    (r"feature INVLPGB.*", "test_features: INVLPGB shows where the VMCB can enable it"),
+    (r"feature (VMX|SMX|SVM|SKINIT|features of SVM)", "test_cpuid: ECX of leaves"),
+    (r"feature HFI.*", "test_emulate_msr: the hardware feedback table cannot be in the core"),
+    (r"feature .* (passed on|hidden)", "test_features: a row shows if its needs are met"),
+    (r"feature .*", "test_features: a row is hidden if its need is not met"),
+    (r"feature-msr .*", "test_features: the MSRs of a hidden feature do not exist"),
+    (r"VT-x IA32_FEATURE_CONTROL", "test_emulate_msr: IA32_FEATURE_CONTROL is locked"),
+    (r"VT-x IA32_VMX_BASIC.*", "test_emulate_msr: VMX does not exist for the guest"),
+    (r"VT-x IA32_MISC_ENABLE", "test_emulate_msr: what a hidden feature adds"),
+    (r"VT-x IA32_PEBS_ENABLE", "test_emulate_msr: what a hidden feature adds"),
+    (r"VT-x IA32_PERF_GLOBAL_CTRL", "test_emulate_msr: IA32_PERF_GLOBAL_CTRL exits"),
+    (r"VT-x IA32_HW_FEEDBACK_PTR", "test_emulate_msr: the hardware feedback table"),
+    (r"AMD-V IA32_EFER", "test_emulate_msr: EFER under AMD-V"),
+    (r"AMD-V (VM_CR|VM_HSAVE_PA|SVM_KEY|PATCH_LOADER)", "test_emulate_msr: SVM does not exist"),
+    (r"VT-x .*", "test_emulate_msr: what exits under VT-x"),
+    (r"AMD-V .*", "test_emulate_msr: what exits under AMD-V"),
+    (r"exit VT-x .* #UD", "test_exit_names: those of hidden features are #UD"),
+    (r"exit VT-x .*", "test_exit_names: the table has every number of the manual once"),
+)
+
+
+def test_of(key: str) -> str:
+    """The test that holds a row, as the page names it; the test must exist."""
+    for pattern, name in TESTS:
+        if re.fullmatch(pattern, key):
+            file, _, case = name.partition(": ")
+            path = ROOT / "tests/host" / f"{file}.cpp"
+            cases = re.findall(r'TEST_CASE\("[^:"]*: ([^"]*)', path.read_text())
+            if not any(known.startswith(case) for known in cases):
+                raise ValueError(f"{path}: no test case starts with {case!r}")
+            return f"`{file}`: {case}"
+    raise ValueError(f"no test holds this row: {key}; add it to {__file__}")
+
+
+def msr_names() -> dict[int, str]:
+    """The names of MSRs, from the header that declares them."""
+    text = (ROOT / "hypervisor/src/x86/msr.hpp").read_text()
+    body = text[text.index("enum class Msr") :].split("};")[0]
+    pairs = re.findall(r"(\w+) = (0x[0-9a-f]+)", body)
+    return {int(value, 16): name.upper() for name, value in pairs}
+
+
+def table(head: Row, rows: Sequence[Row]) -> Iterator[str]:
+    yield "| " + " | ".join(head) + " |\n"
+    yield "| " + " | ".join("---" for _ in head) + " |\n"
+    for row in rows:
+        yield "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |\n"
+
+
+def number(text: str) -> str:
+    digits = f"{int(text, 16):X}H"
+    return digits if digits[0].isdigit() else "0" + digits
+
+
+def bits(mask: str, output: str) -> str:
+    """`:EBX[3]`, or `:EBX`, or nothing for all registers of a leaf."""
+    value = int(mask, 16)
+    if not output or value == 0xFFFFFFFF:
+        return f":{output}" if output else ""
+    ones = [bit for bit in range(31, -1, -1) if value >> bit & 1]
+    if len(ones) > 2:
+        return f":{output}[{ones[0]}:{ones[-1]}]"
+    return f":{output}[{', '.join(map(str, ones))}]"
+
+
+def feature_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    for leaf, subleaf, output, mask, name, vmx, svm, why in rows:
+        sub = "" if int(subleaf, 16) == 0xFFFFFFFF else f".{int(subleaf, 16)}"
+        test = test_of(f"feature {name} {vmx if vmx == svm else 'with'}")
+        yield f"{number(leaf)}{sub}{bits(mask, output)}", name, vmx, svm, why, test
+
+
+def msr_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    names = msr_names()
+    for vendor, first, last, read, write, needed in rows:
+        name = names[int(first, 16)]
+        place = number(first) if first == last else f"{number(first)} to {number(last)}"
+        if first != last and int(last, 16) in names:
+            name += f" to {names[int(last, 16)]}"
+        condition = "" if needed == "always" else " *"
+        yield place, name, vendor, read + condition, write + condition, test_of(f"{vendor} {name}")
+
+
+def feature_msr_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    for first, last, name, vmx, svm in rows:
+        place = number(first) if first == last else f"{number(first)} to {number(last)}"
+        yield place, name, vmx, svm, test_of(f"feature-msr {name}")
+
+
+def exit_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    for vendor, code, name, answer in rows:
+        yield code, name, answer, test_of(f"exit {vendor} {name} {answer}")
+
+
+def page(tables: str) -> str:
+    """The whole page, from what the program prints."""
+    rows = [line.split("\t") for line in tables.splitlines()]
+
+    def of(kind: str) -> list[Row]:
+        return [row[1:] for row in rows if row[0] == kind]
+
+    return "".join((
+        INTRODUCTION,
+        "\n## Features, by CPUID\n\n",
+        *table(FEATURE_HEAD, [*feature_rows(of("feature"))]),
+        "\n## MSRs of features\n\nThey exist if the feature shows.\n\n",
+        *table(FEATURE_MSR_HEAD, [*feature_msr_rows(of("feature-msr"))]),
+        "\n## Other MSRs\n\nOn VT-x, writes to the MTRRs exit too: nested paging follows them.\n"
+        "Rows with * only if the CPU has no control that does the same.\n\n",
+        *table(MSR_HEAD, [*msr_rows(of("msr"))]),
+        "\n## VM exits of VT-x, by exit reason\n\n",
+        *table(EXIT_HEAD, [*exit_rows(of("exit"))]),
+    ))  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> None:
+    text = page(sys.stdin.read())
+    if arguments != ["--check"]:
+        PAGE.write_text(text, encoding="utf-8")
+    elif text != PAGE.read_text(encoding="utf-8"):
+        sys.exit(f"{PAGE} is not what the core's tables say; run `make reference`")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

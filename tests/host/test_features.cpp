@@ -1,0 +1,239 @@
+// The table of features: a row is hidden if and only if one of its needs is not met; on machines as
+// they were recorded, the controls that zpp sets decide what is hidden.
+#include "emulate/cpuid.hpp"
+#include "emulate/feature_table.hpp"
+#include "recorded_machines.hpp"
+#include "svm/support.hpp"
+#include "vmx/capabilities.hpp"
+#include <doctest/doctest.h>
+#include <set>
+#include <string>
+
+namespace zpp::test {
+namespace {
+
+x86::CpuidResult no_leaves(u32, u32) { return {}; }
+
+constexpr u32 some_subleaf(const Feature& row)
+{
+    return row.subleaf == any_subleaf ? 3 : row.subleaf;
+}
+
+u32 output_of(const x86::CpuidResult& result, Output output)
+{
+    switch (output) {
+    case Output::eax:
+        return result.eax;
+    case Output::ebx:
+        return result.ebx;
+    case Output::ecx:
+        return result.ecx;
+    case Output::edx:
+        return result.edx;
+    case Output::all:
+        return result.eax | result.ebx | result.ecx | result.edx;
+    }
+    return 0;
+}
+
+// The bits of the row in an answer of ones.
+u32 seen_bits(const Feature& row)
+{
+    x86::CpuidResult result{~0u, ~0u, ~0u, ~0u};
+    hide_features(row.leaf, some_subleaf(row), result);
+    return output_of(result, row.output) & row.bits;
+}
+
+TEST_CASE("features: a row shows if its needs are met")
+{
+    for (const Feature& row : features) {
+        INFO(std::string(row.name), " ", row.leaf, " ", row.subleaf);
+        set_support(all_support, no_leaves);
+        CHECK(seen_bits(row) == (row.needs == Support::never ? 0 : row.bits));
+        CHECK(is_supported(row.needs) == (row.needs != Support::never));
+    }
+}
+
+TEST_CASE("features: a row is hidden if its need is not met, and no other row is")
+{
+    for (const Feature& row : features) {
+        if (row.needs == no_need || row.needs == Support::never)
+            continue;
+        set_support(all_support & ~row.needs, no_leaves);
+        for (const Feature& other : features) {
+            INFO(std::string(row.name), ": ", std::string(other.name), " ", other.leaf);
+            const bool hidden = other.needs == Support::never || has(other.needs, row.needs) ||
+                                (row.needs == Support::xsaves && other.leaf == 0xd &&
+                                 other.subleaf == 1 && other.output == Output::ecx);
+            CHECK((seen_bits(other) == 0) == hidden);
+        }
+    }
+}
+
+TEST_CASE("features: rows are well-formed, and the leaves of those that can be hidden exit slowly")
+{
+    for (const Feature& row : features) {
+        INFO(std::string(row.name), " ", row.leaf);
+        CHECK(row.bits != 0);
+        CHECK(*row.name != '\0');
+        CHECK(*row.why != '\0');
+        CHECK((row.output != Output::all || row.bits == ~0u));
+        if (row.needs != no_need)
+            CHECK(is_changed_leaf(row.leaf));
+        if (row.leaf == 1 && row.needs != no_need) { // what change_cpuid_leaf_1() does
+            CHECK(row.needs == Support::never);
+            CHECK(row.output == Output::ecx);
+        }
+    }
+}
+
+TEST_CASE("features: the leaves that Linux reads most often take the fast path")
+{
+    for (const u32 leaf : {0u, 1u, 2u, 4u, 0xbu, 0x15u, 0x16u, 0x1fu, 0x80000000u, 0x80000002u})
+        CHECK(is_fast_leaf(leaf));
+    for (const u32 leaf : {7u, 0xdu, 0x14u, 0x80000001u, 0x80000008u, 0x8000000au})
+        CHECK_FALSE(is_fast_leaf(leaf));
+}
+
+TEST_CASE("features: the MSRs of a hidden feature do not exist")
+{
+    set_support(all_support, no_leaves);
+    CHECK(is_hidden_msr(x86::Msr{0x1c}));  // USER_MSR
+    CHECK(is_hidden_msr(x86::Msr{0x1cc})); // FRED
+    CHECK(is_hidden_msr(x86::Msr{0x1d4}));
+    CHECK_FALSE(is_hidden_msr(x86::Msr{0x1d9})); // IA32_DEBUGCTL
+    for (const u32 pt : {0x560, 0x561, 0x570, 0x572, 0x580, 0x587})
+        CHECK_FALSE(is_hidden_msr(x86::Msr{pt}));
+    set_support(all_support & ~Support::processor_trace, no_leaves);
+    for (const u32 pt : {0x560, 0x561, 0x570, 0x572, 0x580, 0x587})
+        CHECK(is_hidden_msr(x86::Msr{pt}));
+    CHECK_FALSE(is_hidden_msr(x86::Msr{0x14ce}));
+    set_support(all_support & ~Support::arch_lbr, no_leaves);
+    for (const u32 lbr : {0x14ce, 0x14cf, 0x1200, 0x121f, 0x1500, 0x151f, 0x1600, 0x161f})
+        CHECK(is_hidden_msr(x86::Msr{lbr}));
+}
+
+TEST_CASE("features: IA32_XSS has no component of a hidden feature")
+{
+    const auto cpuid = [](u32 leaf, u32 subleaf) {
+        return leaf == 0 ? x86::CpuidResult{0xd, 0, 0, 0}
+                         : recorded_machine("Sapphire Rapids").cpuid(leaf, subleaf);
+    };
+    set_support(all_support, cpuid);
+    CHECK(hidden_xss() == 0);
+    set_support(all_support & ~Support::processor_trace, cpuid);
+    CHECK(hidden_xss() == bit(8));
+    set_support(all_support & ~(Support::processor_trace | Support::arch_lbr), cpuid);
+    CHECK(hidden_xss() == (bit(8) | bit(15)));
+    set_support(all_support & ~Support::xsaves, cpuid);
+    CHECK(hidden_xss() == 0xdd00);
+    set_support(all_support & ~Support::arch_lbr, no_leaves); // no leaf 0DH
+    CHECK(hidden_xss() == 0);
+}
+
+// What the controls of a recorded machine do for features.
+Support support_of(const RecordedMachine& machine)
+{
+    if (machine.msrs.empty())
+        return svm::support(machine.cpuid(0x8000000a, 0).edx);
+    Msrs msrs = machine.msrs;
+    msrs[0x3a] = 5; // locked, VMX outside SMX
+    msrs[0x486] = 0x80000021;
+    msrs[0x487] = 0xffffffff;
+    msrs[0x488] = 0x2000;
+    msrs[0x489] = 0x3727ff;
+    use_msrs(msrs);
+    vmx::Capabilities capabilities{};
+    const Result result = capabilities.read(read_msr);
+    CHECK(result.status == ZPP_OK);
+    return capabilities.support;
+}
+
+// The names of the features that a machine has and zpp hides there.
+std::set<std::string> hidden_on(const std::string& name)
+{
+    const RecordedMachine& machine = recorded_machine(name);
+    set_support(support_of(machine), no_leaves);
+    std::set<std::string> hidden;
+    for (const Feature& row : features) {
+        const u32 subleaf = row.subleaf == any_subleaf ? 0 : row.subleaf;
+        const x86::CpuidResult bare = machine.cpuid(row.leaf, subleaf);
+        x86::CpuidResult seen = bare;
+        hide_features(row.leaf, subleaf, seen);
+        const u32 bare_bits = output_of(bare, row.output) & row.bits;
+        const u32 seen_row = output_of(seen, row.output) & row.bits;
+        CHECK((seen_row == bare_bits || row.needs != no_need));
+        if (bare_bits != 0 && !is_supported(row.needs))
+            hidden.insert(row.name);
+    }
+    return hidden;
+}
+
+TEST_CASE("features: what zpp hides on recorded machines")
+{
+    const std::set<std::string> svm{"SVM", "SKINIT", "features of SVM"};
+    const struct {
+        const char* machine;
+        std::set<std::string> hidden;
+    } cases[] = {
+        {"Haswell", {"VMX", "SMX"}},
+        {"Skylake-X", {"VMX", "Intel PT", "IA32_XSS: PT"}}, // output is not guest-physical
+        {"Ice Lake", {"VMX", "ENCLV"}},
+        {"Alder Lake", {"VMX", "SMX"}},
+        {"Sapphire Rapids", {"VMX", "SMX"}},
+        {"Granite Rapids", {"VMX", "SMX"}},
+        {"Lunar Lake", {"VMX", "SMX", "PBNDKB"}},
+        {"Wildcat Lake", {"VMX", "SMX", "FRED, NMI-source reporting", "MSRLIST"}},
+        {"Zen 2", svm},
+        {"Zen 3", svm},
+        {"Zen 4", svm},
+        {"Zen 5", svm},
+        {"Zen 5 Ryzen", svm},
+    };
+    for (const auto& c : cases) {
+        INFO(std::string(c.machine));
+        CHECK(hidden_on(c.machine) == c.hidden);
+    }
+}
+
+TEST_CASE("features: INVLPGB shows where the VMCB can enable it, and only there")
+{
+    for (const char* name : {"Zen 3", "Zen 4", "Zen 5"}) {
+        INFO(std::string(name));
+        const RecordedMachine& machine = recorded_machine(name);
+        CHECK((machine.cpuid(0x80000008, 0).ebx & 1u << 3) != 0);
+        CHECK(has(support_of(machine), Support::invlpgb));
+    }
+    for (const char* name : {"Zen 2", "Zen 5 Ryzen"})
+        CHECK_FALSE(has(support_of(recorded_machine(name)), Support::invlpgb));
+    // An EPYC whose VMCB cannot: under another hypervisor.
+    set_support(svm::support(0x119b9cff & ~(1u << 24)), no_leaves);
+    x86::CpuidResult result{0x3030, 0x91bef75f, 0x603f, 0x10007};
+    hide_features(0x80000008, 0, result);
+    CHECK(result.ebx == 0x91bef757);
+    CHECK(result.edx == 0x10000);
+}
+
+TEST_CASE("features: the controls of recorded machines")
+{
+    using enum Support;
+    constexpr Support haswell = rdtscp | invpcid | perf_global_ctrl;
+    const struct {
+        const char* machine;
+        Support support;
+    } cases[] = {
+        {"Haswell", haswell},
+        {"Skylake-X", haswell | xsaves | bndcfgs},
+        {"Ice Lake", haswell | xsaves | processor_trace},
+        {"Alder Lake", haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
+        {"Sapphire Rapids", haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
+        {"Granite Rapids", haswell | xsaves | user_wait | pconfig | processor_trace | arch_lbr},
+    };
+    for (const auto& c : cases) {
+        INFO(std::string(c.machine));
+        CHECK(support_of(recorded_machine(c.machine)) == c.support);
+    }
+}
+
+} // namespace
+} // namespace zpp::test
