@@ -31,12 +31,14 @@ TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
 EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
 PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
           "var/cache", "usr/lib/python3")  # fmt: skip
-MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel")
-NETWORK_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
-                   "virtio_pci", "failover", "net_failover", "virtio_net")  # fmt: skip
+MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "button")
+VIRTIO_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                  "virtio_pci")  # fmt: skip
+NETWORK_MODULES = (*VIRTIO_MODULES, "failover", "net_failover", "virtio_net")
+DISK_MODULES = (*VIRTIO_MODULES, "virtio_blk")  # newer kernels have some built in
 APPLETS = (
     "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
-    "sync tail tee uname"
+    "swapon sync tail tee uname"
 ).split()
 
 
@@ -162,13 +164,17 @@ def compile_module(root: Path, tree: Path, stage: Path) -> str:
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     script = (
-        'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" '
+        'trap \'umount "$0/dev" "$0/proc" 2>/dev/null\' EXIT; mount --make-rprivate / 2>/dev/null; '
+        'for f in dev proc; do mount --"$4" /$f "$0/$f" || exit; done; chroot "$0" '
         '/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin make -j"$2" -C "$1" M="$3" modules'
     )
-    user = () if os.geteuid() == 0 else ("--map-root-user",)
+    if os.geteuid() == 0:
+        user, bind = ("--propagation", "unchanged"), "bind"
+    else:
+        user, bind = ("--map-root-user",), "rbind"
     command = ["unshare", *user, "--mount", "sh", "-c", script, str(root.absolute()),
                f"/{tree.relative_to(root)}", str(os.cpu_count() or 1),
-               f"/{stage.relative_to(root)}"]  # fmt: skip
+               f"/{stage.relative_to(root)}", bind]  # fmt: skip
     result = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", check=False,
@@ -227,6 +233,10 @@ def kernel_image(root: Path) -> Path:
     return found[0]
 
 
+def has_module(root: Path, name: str) -> bool:
+    return any(root.glob(f"lib/modules/*/kernel/**/{name}.ko*"))
+
+
 def kernel_module(root: Path, name: str) -> bytes:
     found = [*root.glob(f"lib/modules/*/kernel/**/{name}.ko*")]
     if not found:
@@ -235,6 +245,7 @@ def kernel_module(root: Path, name: str) -> bytes:
 
 
 def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list[cpio.Entry]:
+    disk = [name for name in DISK_MODULES if has_module(root, name)]
     return [
         *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "tmp")),
         cpio.character_device("dev/console", 5, 1),
@@ -244,7 +255,7 @@ def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list
         cpio.file("init", (build.HERE / "init-loader").read_bytes()),
         cpio.file("zpp.ko", module),
         cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in (*MODULES, *disk)),
     ]
 
 
