@@ -85,7 +85,8 @@ class _Command(click.Command):
     "--firmware",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="UEFI firmware in one file.  [default: OVMF of the system or of the Bochs installation]",
+    help="UEFI firmware: one file, or a firmware descriptor of QEMU (NAME.json).  [default: OVMF "
+    "of the system or of the Bochs installation]",
 )
 @click.option(
     "--bochs-root",

@@ -92,7 +92,6 @@ def _summary(options: WriteOptions, report: WriteReport) -> list[str]:
     lines = [f"{options.target}: {', '.join(parts)}; {checked} ({report.seconds:.1f} s, {rate}/s)"]
     if report.moved_table:
         lines.append("moved the GPT's backup to the end of the target")
-    lines += report.notes
     if not report.partitions_reread:
         lines.append(
             "the kernel still uses the old partition table; unplug the device and plug it in"
@@ -127,6 +126,7 @@ Examples:
 )
 @click.option("--skip-holes", is_flag=True, help="Leave old content where the image has holes.")
 @click.option("--internal", is_flag=True, help="Allow a built-in disk that nothing uses.")
+@click.option("--raw-bytes", is_flag=True, help="Write a file that is not a known disk or volume.")
 @click.option("--eject", is_flag=True, help="Eject the device at the end.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
@@ -140,15 +140,17 @@ def command(
     probe: bool,
     skip_holes: bool,
     internal: bool,
+    raw_bytes: bool,
     eject: bool,
     as_json: bool,
 ) -> None:
     """Write an image to a USB stick and verify it.
 
-    IMAGE is raw, compressed (gzip, xz, zstd), a virtual disk, or a manifest (.toml), which
-    needs no image file. TARGET is a whole disk or a plain file. Nothing boots from the
-    target until all data was read back and is correct. Exit code 9: the target is not safe,
-    and nothing was written; 10: verification failed.
+    IMAGE is raw, compressed (gzip, xz, bzip2, zstd, LZ4, ZIP), a virtual disk, or a manifest
+    (.toml), which needs no image file. It must be a complete disk or volume. TARGET is a whole
+    disk or a plain file. Nothing boots from the target until all data was read back and is
+    correct. Exit code 9: the target is not safe, and nothing was written; 10: verification
+    failed.
 
     \b
     Examples:
@@ -166,6 +168,7 @@ def command(
         internal=internal,
         capacity_test=probe,
         eject=eject,
+        raw_bytes=raw_bytes,
     )
     bars = _Bars()
     try:

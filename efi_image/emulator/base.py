@@ -82,7 +82,7 @@ class RunRequest:
     expect: tuple[str, ...] = ()
     until_power_off: bool = False
     log: Path | None = None
-    firmware: Path | None = None  # one file with code and variables; None: the emulator's own
+    firmware: Path | None = None  # see firmware.read_firmware(); None: the emulator's own
     debug: Debug = field(default_factory=Debug)
 
     def __post_init__(self) -> None:
@@ -102,7 +102,9 @@ class RunRequest:
 
     def check_files(self) -> None:
         """Raise InputError unless the files that the run reads are usable."""
-        for path, sector in ((self.image, self.medium.sector), (self.firmware, 512)):
+        is_descriptor = self.firmware is not None and self.firmware.suffix == ".json"
+        firmware_unit = 1 if is_descriptor else 512
+        for path, sector in ((self.image, self.medium.sector), (self.firmware, firmware_unit)):
             if path is None:
                 continue
             try:

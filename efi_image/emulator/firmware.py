@@ -20,6 +20,7 @@ from efi_image.errors import FirmwareMissing, InputError
 
 # machine types that QEMU also knows by a short name
 _ALIASES = {"q35": "pc-q35-", "pc": "pc-i440fx-"}
+_SECURE_FLASH = "driver=cfi.pflash01,property=secure,value=on"
 
 
 class Format(Enum):
@@ -88,13 +89,24 @@ class Firmware:
         return Firmware(self.descriptor, self.description, code, variables, self.features)
 
     @property
+    def machine(self) -> str:
+        """What QEMU's `-machine` needs after the machine's name."""
+        return ",smm=on" if self._requires_smm else ""
+
+    @property
     def arguments(self) -> list[str]:
-        """QEMU's arguments; firmware with SMM needs more."""
+        """QEMU's arguments, besides those of `-machine`."""
         read_only = ",readonly=on" if self.variables else ""
         chips = [f"if=pflash,unit=0,{self.code.drive}{read_only}"]
         if self.variables:
             chips.append(f"if=pflash,unit=1,{self.variables.drive}")
-        return [word for chip in chips for word in ("-drive", chip)]
+        # only code in SMM can write the variables
+        secure = ["-global", _SECURE_FLASH] if self._requires_smm else []
+        return [*secure, *(word for chip in chips for word in ("-drive", chip))]
+
+    @property
+    def _requires_smm(self) -> bool:
+        return Feature.REQUIRES_SMM.value in self.features
 
 
 def search_path(environment: Mapping[str, str] = os.environ) -> list[Path]:
@@ -133,6 +145,27 @@ def find_firmware(need: FirmwareNeed, folders: Sequence[Path] | None = None) -> 
         hint="`apt install ovmf`",
         details=tuple(refused),
     )
+
+
+def read_firmware(path: Path, machine: str = "q35") -> Firmware:
+    """The firmware of a file: a descriptor (NAME.json), or code and variables in one.
+
+    Raises InputError if the descriptor is invalid or not for this machine.
+    """
+    if path.suffix != ".json":
+        return Firmware(path, path.name, Flash(path.absolute(), Format.RAW), None, frozenset())
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        features = set(document["features"])
+        need = FirmwareNeed(
+            machine=machine, smm=True, enrolled_keys=Feature.ENROLLED_KEYS.value in features
+        )
+        fault = _misfit(document, need)
+        if not fault:
+            return _read(path, document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        fault = f"invalid ({type(error).__name__}: {error})"
+    raise InputError(f"this firmware cannot be used: {fault}", where=str(path))
 
 
 def _misfit(document: Mapping[str, Any], need: FirmwareNeed) -> str:

@@ -61,13 +61,13 @@ class Qemu:
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         machine = (request.machine or Machine.Q35).value
         if request.firmware:
-            flash = firmware.Flash(request.firmware.absolute(), firmware.Format.RAW)
-            found = firmware.Firmware(Path(), "as given", flash, None, frozenset())
+            found = firmware.read_firmware(request.firmware, machine)
         else:
             found = firmware.find_firmware(firmware.FirmwareNeed(machine=machine))
         return Launch(
             command=(
-                *(*guard(), self.program, "-machine", f"{machine},accel={self.accelerator.value}"),
+                *(*guard(), self.program),
+                *("-machine", f"{machine},accel={self.accelerator.value}{found.machine}"),
                 *("-cpu", request.cpu_model or self.default_model),
                 *("-smp", str(request.cpus), "-m", str(request.memory)),
                 *("-nodefaults", "-no-user-config", "-display", "none"),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from efi_image.flash.chunker import GRAIN, aligned, aligned_copy
 from efi_image.flash.target import Target
-from efi_image.formats.gpt.relocate import Fitted, check, fit, notes
+from efi_image.formats.gpt.relocate import Fitted, fit
+from efi_image.formats.gpt.structures import GptCopy
 
 HEAD = GRAIN  # bytes at the beginning of an image that are written last
 MIN_SIZE = 2 * HEAD  # bytes of a target
@@ -24,14 +25,10 @@ class BootAreas:
         self._target = target
         self._fitted: Fitted | None = None
 
-    def set_head(self, head: bytes, image: str) -> None:
-        """Take an image's first HEAD bytes.
-
-        Raises UsageError or DoesNotFitError if its partition table does not suit the target.
-        """
-        check(head, self._target.sector_size, image)
-        self.head = head
-        self._fitted = fit(head, self._target.size, self._target.sector_size, self._target.name)
+    def fit_table(self, table: GptCopy) -> None:
+        """Fit the image's primary GPT; raises DoesNotFitError if the target has no room for it."""
+        target = self._target
+        self._fitted = fit(table, self.head, target.size, target.sector_size, target.name)
 
     @property
     def limit(self) -> int:
@@ -42,11 +39,6 @@ class BootAreas:
     def tail(self) -> int:
         """The byte at which the last area to clear begins."""
         return max(self._target.usable - _TAIL, HEAD)
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Remarks about this partition table on this target."""
-        return notes(self.head, self._target.sector_size)
 
     def clear(self) -> None:
         """Remove the first block, the partition table and its backup; raises OutputError."""

@@ -42,7 +42,7 @@ class WriteOptions:
     `bmap` says which blocks of the image are data. `delta` writes only what differs, `resume`
     continues an unfinished write, and `skip_holes` leaves old content in holes. `internal`
     allows a built-in disk. `capacity_test` comes before the write, `eject` after it.
-    `checkpoint` is in seconds.
+    `raw_bytes` writes a file that is not a known disk as it is. `checkpoint` is in seconds.
     """
 
     image: Path
@@ -55,6 +55,7 @@ class WriteOptions:
     internal: bool = False
     capacity_test: bool = False
     eject: bool = False
+    raw_bytes: bool = False
     checkpoint: float = CHECKPOINT
 
     def __post_init__(self) -> None:
@@ -87,7 +88,6 @@ class WriteReport:
     verified: int
     moved_table: bool
     partitions_reread: bool
-    notes: tuple[str, ...] = ()
     serial: str = ""
     seconds: float = 0.0
     ejected: bool | None = None

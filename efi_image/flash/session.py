@@ -4,7 +4,10 @@
     1. the target's first and last sectors are cleared: nothing boots from it any more;
     2. all of the image is written but its first bytes, and holes become zeros;
     3. all of that is read back and compared;
-    4. the partition table is written, the first sector last, and read back.
+    4. the partition table is written, the first sector last, and read back;
+    5. the target must show the image's partitions.
+
+An image that is not recognized, or is incomplete, is refused (efi_image.flash.recognition).
 
 Meanwhile a note on the target tells how far the write came (efi_image.flash.resume).
 """
@@ -23,6 +26,7 @@ from efi_image.flash.chunker import PIECE, Cell, Chunker, aligned, same
 from efi_image.flash.deferred_signals import deferred_signals
 from efi_image.flash.options import Phase, Watch, WriteOptions, WriteReport, quiet
 from efi_image.flash.readback import Difference, first_difference, read_back
+from efi_image.flash.recognition import Recognized, check_target, recognize
 from efi_image.flash.resume import Journal, Unfinished, read_note
 from efi_image.flash.source import ImageSource
 from efi_image.flash.store import Store, Stored
@@ -47,6 +51,7 @@ class Session:
         self._earlier: Unfinished | None = None  # the write that is resumed
         self._tested = False  # the capacity test has overwritten something
         self._begun = False  # the boot areas may have been cleared
+        self._recognized: Recognized | None = None
         self._end = HEAD  # of the last cell
         self._written = self._zeroed = self._kept = self._verified = 0
 
@@ -69,6 +74,8 @@ class Session:
             if self._options.verify:
                 self._read_back()
             self._make_bootable()
+            if self._recognized and self._options.verify:
+                check_target(self._recognized, self._target.name, size)
         except BaseException:
             with deferred_signals():
                 self._give_up()
@@ -81,7 +88,6 @@ class Session:
             verified=self._verified,
             moved_table=self._boot.limit < self._target.usable and size != self._target.size,
             partitions_reread=self._target.reread_partitions(),
-            notes=self._boot.notes,
         )
 
     @property
@@ -105,7 +111,8 @@ class Session:
         """Check the image's first bytes; then see to it that nothing boots from the target."""
         if self._begun:
             return
-        self._boot.set_head(self._boot.head, self._source.name)
+        if not self._options.raw_bytes:
+            self._recognize()
         earlier = self._earlier
         note = Unfinished(self._source.name, sha256(self._boot.head).hex(), 0)
         if earlier and earlier.done and earlier.head != note.head:
@@ -126,6 +133,13 @@ class Session:
             self._journal.write()
             self._target.flush()
 
+    def _recognize(self) -> None:
+        """Find out what the image is; raises InputError, UsageError, DoesNotFitError."""
+        target = self._target
+        self._recognized = recognize(self._source, target.size, target.sector_size)
+        if self._recognized.table:
+            self._boot.fit_table(self._recognized.table)
+
     # ---- 2. writing
 
     def _copy(self) -> int:
@@ -136,6 +150,8 @@ class Session:
             chunker.finish()
             self._check_size(size)
             self._begin()
+            if self._recognized:
+                self._recognized.require(size, self._source.name)
             sector = self._target.sector_size
             end = min(-(-size // sector) * sector, self._boot.limit)
             if end > self._end:

@@ -18,7 +18,8 @@ from efi_image.errors import InputError, ZppError
 from efi_image.flash.bmap_filter import BmapFilter
 from efi_image.flash.chunker import PIECE, DataSink
 from efi_image.formats.bmap import Bmap
-from efi_image.formats.compressed import Compression, decompress
+from efi_image.formats.compressed import Compression
+from efi_image.formats.decompress import decompress
 from efi_image.formats.detect import HEAD, open_medium
 from efi_image.formats.virtual_disk import DiskFormat
 from efi_image.io.holes import data_extents
@@ -57,6 +58,11 @@ class ImageSource(Protocol):
     @property
     def size(self) -> int | None:
         """Bytes; None if that is unknown before it is read."""
+
+    @property
+    def medium(self) -> Medium | None:
+        """The bytes, if they can be read in any order."""
+        return None
 
     def copy_to(self, sink: DataSink, progress: Progress | None = None) -> int:
         """Give all its data to the sink; its size in bytes. Raises InputError."""
@@ -138,13 +144,13 @@ class RawSource(ImageSource):
 class StreamSource(ImageSource):
     """A compressed image, unpacked on the way; its size is known at the end, or from a bmap."""
 
-    medium: Medium
+    packed: Medium
     compression: Compression
     bmap: Bmap | None = None
 
     @property
     def name(self) -> str:
-        return self.medium.name
+        return self.packed.name
 
     @property
     def size(self) -> int | None:
@@ -159,12 +165,12 @@ class StreamSource(ImageSource):
 
         position = 0
         with _filtered(sink, self.bmap, self.name) as to:
-            for chunk in decompress(self.medium, self.compression, count):
+            for chunk in decompress(self.packed, self.compression, count):
                 to.write_at(position, memoryview(chunk))
                 position += len(chunk)
                 if progress and compressed:
                     # the total is an estimate from the ratio so far
-                    progress(position, max(position * self.medium.size // compressed, position))
+                    progress(position, max(position * self.packed.size // compressed, position))
         return position
 
 

@@ -1,159 +1,62 @@
-"""Compressed streams: gzip (RFC 1952), xz (The .xz File Format 1.1), zstd (RFC 8878).
+"""Formats of compressed images, and writing gzip, xz and zstd.
 
-Python's modules read gzip and xz. zstd is read by its program, because the library bounds
-neither the memory for a piece nor tells a stream that is cut short; it is written by the
-library.
+gzip: RFC 1952. xz: The .xz File Format 1.1. zstd: RFC 8878. LZ4: LZ4 Frame Format 1.6.2, and its
+legacy frame. ZIP: APPNOTE 6.3.10. Reading is in decompress.py.
 """
 
 from __future__ import annotations
 
 import gzip
 import lzma
-import os
-import subprocess
-import tempfile
-import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import replace
 from enum import Enum
 from io import FileIO
 from typing import Any, Protocol
 
-from efi_image.errors import InputError
-from efi_image.io.medium import CHUNK, Medium
-from efi_image.io.programs import find_program
-from efi_image.io.sink import Sink
-
-MAX_DECOMPRESSED = 64 << 30  # bytes of an image
-MAX_XZ_MEMORY = 100 << 20  # bytes
 GZIP_LEVEL = 6
 XZ_PRESET = 1  # fast, and 10 MiB of memory
 ZSTD_LEVEL = 3
 
 
 class Compression(Enum):
-    """The formats of compressed streams; the value is the first bytes of a stream."""
+    """The formats; the value is the format's name."""
 
-    GZIP = b"\x1f\x8b"
-    XZ = b"\xfd7zXZ\0"
-    ZSTD = b"\x28\xb5\x2f\xfd"
+    GZIP = "gzip"
+    XZ = "xz"
+    BZIP2 = "bzip2"
+    ZSTD = "zstd"
+    LZ4 = "LZ4"
+    ZIP = "ZIP"
 
     @classmethod
     def of(cls, head: bytes) -> Compression | None:
         """The format of a file with these first bytes; None if it is not compressed."""
-        return next((each for each in cls if head.startswith(each.value)), None)
-
-
-# ---- reading
-
-_Tell = Callable[[int], None]
-
-
-def decompress(
-    medium: Medium, compression: Compression, tell: _Tell = lambda _: None
-) -> Iterator[bytes]:
-    """The decompressed bytes, in pieces; `tell` is told how many more bytes were read.
-
-    Raises InputError if the stream is damaged or larger than MAX_DECOMPRESSED, MissingError if
-    zstd is not installed.
-    """
-    decompressors: dict[Compression, Callable[[Medium, _Tell], Iterable[bytes]]] = {
-        Compression.GZIP: _gunzip, Compression.XZ: _unxz, Compression.ZSTD: _unzstd,
-    }  # fmt: skip
-    done = 0
-    try:
-        for piece in decompressors[compression](medium, tell):
-            done += len(piece)
-            if done > MAX_DECOMPRESSED:
-                raise InputError(
-                    f"decompresses to more than {MAX_DECOMPRESSED} bytes", where=medium.name
-                )
-            yield piece
-    except (zlib.error, lzma.LZMAError, EOFError) as error:
-        raise _damaged(medium, str(error)) from None
-
-
-@contextmanager
-def open_decompressed(medium: Medium, compression: Compression) -> Iterator[Medium]:
-    """All of it in a temporary file with holes; raises InputError or MissingError."""
-    with tempfile.TemporaryFile(prefix="zpp-image-") as file:
-        sink = Sink(file.fileno(), "temporary file", digest=False)
-        for piece in decompress(medium, compression):
-            sink.write(piece)
-        sink.finish()
-        yield replace(medium, descriptor=file.fileno(), start=0, size=sink.position)
-
-
-def _damaged(medium: Medium, reason: str) -> InputError:
-    return InputError(f"cannot be decompressed: {reason}", where=medium.name)
-
-
-def _chunks(medium: Medium, tell: _Tell) -> Iterator[bytes]:
-    for chunk in medium.chunks(0, medium.size):
-        tell(len(chunk))
-        yield chunk
-
-
-def _gunzip(medium: Medium, tell: _Tell) -> Iterator[bytes]:
-    inflate = zlib.decompressobj(wbits=31)
-    for chunk in _chunks(medium, tell):
-        data = chunk
-        while data:
-            if inflate.eof:  # another member, or padding
-                data = data.lstrip(b"\0")
-                if not data:
-                    break
-                inflate = zlib.decompressobj(wbits=31)
-            yield inflate.decompress(data, CHUNK)
-            data = inflate.unused_data if inflate.eof else inflate.unconsumed_tail
-    if not inflate.eof:
-        raise EOFError("it is cut short")
-
-
-def _unxz(medium: Medium, tell: _Tell) -> Iterator[bytes]:
-    inflate = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
-    for chunk in _chunks(medium, tell):
-        data = chunk
-        while data or not (inflate.eof or inflate.needs_input):
-            if inflate.eof:  # another stream, or padding
-                data = data.lstrip(b"\0")
-                if not data:
-                    break
-                inflate = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
-            yield inflate.decompress(data, CHUNK)
-            data = inflate.unused_data if inflate.eof else b""
-    if not inflate.eof:
-        raise EOFError("it is cut short")
-
-
-def _unzstd(medium: Medium, tell: _Tell) -> Iterator[bytes]:
-    program = find_program("zstd", "zstd", "to read it", medium.name)
-    with tempfile.TemporaryFile() as errors:
-        os.lseek(medium.descriptor, medium.start, os.SEEK_SET)
-        process = subprocess.Popen(
-            [program, "-dcq"], stdin=medium.descriptor, stdout=subprocess.PIPE, stderr=errors
+        start = skippable_end(head)
+        if start >= len(head) and start:
+            return cls.ZSTD  # pzstd begins with such a frame
+        magics = (
+            (b"\x1f\x8b", cls.GZIP),
+            (b"\xfd7zXZ\0", cls.XZ),
+            (b"\x28\xb5\x2f\xfd", cls.ZSTD),
+            (b"\x04\x22\x4d\x18", cls.LZ4),
+            (b"\x02\x21\x4c\x18", cls.LZ4),
+            (b"PK\3\4", cls.ZIP),
+            (b"PK\5\6", cls.ZIP),
         )
-        assert process.stdout is not None
-        try:
-            before = medium.start
-            while piece := process.stdout.read(CHUNK):
-                # the descriptors share one position
-                position = os.lseek(medium.descriptor, 0, os.SEEK_CUR)
-                tell(position - before)
-                before = position
-                yield piece
-            failed = process.wait()
-        finally:
-            process.kill()
-            process.wait()
-            process.stdout.close()
-        if failed:
-            errors.seek(0)
-            raise _damaged(medium, errors.read(500).decode("utf-8", "replace").strip())
+        if head[:3] == b"BZh" and head[4:10] in _BZIP2_BLOCKS:
+            return cls.BZIP2
+        return next((form for magic, form in magics if head.startswith(magic, start)), None)
 
 
-# ---- writing
+_BZIP2_BLOCKS = (b"1AY&SY", b"\x17rE8P\x90")  # a block, the end of an empty stream
+
+
+def skippable_end(data: bytes, position: int = 0) -> int:
+    """Where the skippable frames end that zstd and LZ4 may have at that position."""
+    while data[position + 1 : position + 4] == b"\x2a\x4d\x18" and 0x50 <= data[position] <= 0x5F:
+        position += 8 + int.from_bytes(data[position + 4 : position + 8], "little")
+    return position
 
 
 class Writable(Protocol):
@@ -205,7 +108,7 @@ def _compressor(file: Any, compression: Compression, size: int) -> Any:
             return gzip.GzipFile("", "wb", GZIP_LEVEL, file, mtime=0)
         case Compression.XZ:
             return lzma.LZMAFile(file, "wb", preset=XZ_PRESET)
-        case Compression.ZSTD:
+        case _:
             import zstandard  # noqa: PLC0415
 
             compressor = zstandard.ZstdCompressor(ZSTD_LEVEL, write_checksum=True)

@@ -10,7 +10,8 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from efi_image.errors import InputError
-from efi_image.formats.compressed import Compression, open_decompressed
+from efi_image.formats.compressed import Compression
+from efi_image.formats.decompress import open_decompressed
 from efi_image.formats.virtual_disk import DiskFormat, open_virtual_disk, without_footer
 from efi_image.io.medium import Medium, open_raw
 

@@ -55,7 +55,8 @@ class Partition:
 class Disk:
     """An image with its partition table and partitions; `sector_size` is in bytes.
 
-    A hybrid ISO is both: its partitions come first, then the volume `iso`.
+    A hybrid ISO is both: its partitions come first, then the volume `iso`. `leftover` is a GPT
+    that firmware ignores, because the MBR has partitions and none that protects a GPT.
     """
 
     medium: Medium
@@ -65,6 +66,7 @@ class Disk:
     gpt: Gpt | None
     mbr: Mbr | None
     is_iso: bool
+    leftover: Gpt | None = None
 
     def medium_of(self, partition: Partition) -> Medium:
         """A partition's bytes; raises InputError if they are not all within the image."""
@@ -167,7 +169,7 @@ def read_disk(medium: Medium) -> Disk:
     is_fat = looks_like_fat(medium.peek(0, 512))
     table = None if is_fat else read_gpt(medium)
     record = _mbr_of(medium)
-    if table:
+    if table and not (record and record.overrides_gpt(medium.size)):
         rows = (*_of_gpt(table), *extra)
         return Disk(medium, Scheme.GPT, table.sector_size, rows, table, record, is_iso)
     if is_fat:
@@ -179,7 +181,7 @@ def read_disk(medium: Medium) -> Disk:
         if sector_size != 512:
             record = read_mbr(medium, sector_size)
         rows = (*_of_mbr(record, sector_size), *extra)
-        return Disk(medium, Scheme.MBR, sector_size, rows, None, record, is_iso)
+        return Disk(medium, Scheme.MBR, sector_size, rows, None, record, is_iso, table)
     scheme = Scheme.WHOLE if is_iso else Scheme.UNKNOWN
     return Disk(medium, scheme, 2048 if is_iso else 512, extra, None, record, is_iso)
 

@@ -110,6 +110,14 @@ class Mbr:
         """Whether it protects a GUID partition table."""
         return any(record.os_type == PROTECTIVE for record in self.primary)
 
+    def overrides_gpt(self, disk_size: int) -> bool:
+        """Whether firmware uses these partitions and no GPT (UEFI 2.10, 5.2.3 and 13.3).
+
+        That is so without a protective partition, if no record ends beyond the disk.
+        """
+        ends = [record.first_lba + record.sectors for record in self.primary]
+        return bool(ends) and not self.is_protective and max(ends) * 512 <= disk_size
+
     @property
     def partitions(self) -> tuple[PartitionRecord, ...]:
         """The partitions that can have a volume."""

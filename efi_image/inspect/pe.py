@@ -13,11 +13,19 @@ from typing import Any
 
 from efi_image.errors import PeError, printable
 from efi_image.formats.pe.authenticode import SignatureFacts, SignedContent, describe_signatures
-from efi_image.formats.pe.headers import CHECKSUM_AT, EXECUTE, PE32_PLUS, READ, SECURITY, WRITE
+from efi_image.formats.pe.headers import (
+    EXECUTE,
+    PE32_PLUS,
+    READ,
+    WRITE,
+    PeHeader,
+    read_headers,
+)
 from efi_image.formats.pe.uefi import (
-    MACHINE_TEXT,
     PAGE,
     SUBSYSTEM_TEXT,
+    FaultKind,
+    find_faults,
     machine_text,
     subsystem_text,
 )
@@ -105,7 +113,7 @@ def pe_facts(pieces: Iterable[bytes], name: str) -> PeFacts:
             file.write(piece)
         file.flush()
         with _mapped(file, name) as data:
-            return _facts(data, _parse(data, name))
+            return _facts(data, _parse(data, name), name)
 
 
 @contextmanager
@@ -133,19 +141,20 @@ def _parse(data: mmap.mmap, name: str) -> Any:
         raise PeError(f"is not a PE file: {type(error).__name__}", where=name) from None
 
 
-def _facts(data: mmap.mmap, pe: Any) -> PeFacts:
+def _facts(data: mmap.mmap, pe: Any, name: str) -> PeFacts:
     size = len(data)
     header, optional = pe.FILE_HEADER, pe.OPTIONAL_HEADER
-    certificates, security_at = _security(optional.DATA_DIRECTORY)
-    checksum_at = optional.get_file_offset() + CHECKSUM_AT
-    content = SignedContent(checksum_at, security_at, certificates)
+
+    def read_at(offset: int, count: int) -> bytes:
+        return data[offset : offset + count]
+
+    headers = read_headers(read_at, name)
+    content = SignedContent(headers, read_at, size)
     checksum, whole = _Checksum(), hashlib.sha256()
     for start in range(0, size, CHUNK):
         piece = data[start : start + CHUNK]
         whole.update(piece)
         checksum.update(piece)
-        content.update(piece)
-    digests = content.hexdigests(padded=True)
     texts = _texts(data, pe.sections)
     return PeFacts(
         size=size,
@@ -160,23 +169,14 @@ def _facts(data: mmap.mmap, pe: Any) -> PeFacts:
         checksum=optional.CheckSum,
         right_checksum=checksum.result(optional.CheckSum, size),
         sha256=whole.hexdigest(),
-        authenticode_sha256=digests["sha256"],
+        authenticode_sha256=content.digests["sha256"],
         sections=tuple(_section(section, size) for section in pe.sections),
         imports=_imports(pe),
         sbat=tuple(line for line in texts.pop(".sbat", "").splitlines() if line),
         texts=texts,
-        signatures=describe_signatures(content.certificates, digests),
-        findings=tuple(_findings(pe, size, sum(certificates))),
+        signatures=describe_signatures(content.certificates, content.digests),
+        findings=tuple(_findings(headers, pe, size)),
     )
-
-
-def _security(directories: Any) -> tuple[tuple[int, int], int | None]:
-    """(offset, size) of the certificate table, (0, 0) without one, and its directory's offset."""
-    if len(directories) <= SECURITY:
-        return (0, 0), None
-    entry = directories[SECURITY]
-    table = (entry.VirtualAddress, entry.Size) if entry.Size else (0, 0)
-    return table, entry.get_file_offset()
 
 
 def _name(section: Any) -> str:
@@ -231,14 +231,14 @@ def _imports(pe: Any) -> tuple[str, ...]:
     return tuple(names[:MAX_IMPORTS])
 
 
-def _findings(pe: Any, size: int, certificates_end: int) -> Iterator[str]:
+def _findings(header: PeHeader, pe: Any, size: int) -> Iterator[str]:
     optional = pe.OPTIONAL_HEADER
-    if pe.FILE_HEADER.Machine not in MACHINE_TEXT:
-        yield "UEFI does not support its machine"
+    for fault in find_faults(header, size):
+        if fault.kind is not FaultKind.UNALIGNED:
+            yield f"{fault.kind.value}: {fault.reason}"
+    certificates_end = sum(header.certificates)
     if optional.Subsystem not in SUBSYSTEM_TEXT:
         yield "it is not a UEFI program"
-    if len(pe.sections) != pe.FILE_HEADER.NumberOfSections:
-        yield "it ends within its section table"
     if certificates_end > size:
         yield "its certificate table ends beyond the end of the file"
     elif 0 < certificates_end < size:

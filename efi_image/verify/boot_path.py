@@ -25,7 +25,7 @@ CODES = {
     FaultKind.FORMAT: "B108",
     FaultKind.TRUNCATED: "B107",
     FaultKind.STRIPPED: "B105",
-    FaultKind.RELOCATIONS: "B106",
+    FaultKind.RELOCATIONS: "B108",
     FaultKind.SECTIONS: "B106",
     FaultKind.UNALIGNED: "B109",
     FaultKind.WRITABLE_CODE: "B112",
@@ -139,10 +139,8 @@ class VolumeBoot:
         truncated = any(fault.kind is FaultKind.TRUNCATED for fault in program.faults)
         if self.keys is None or header is None or truncated:
             return
-        content = SignedContent(header.checksum_at, header.security_at, header.certificates)
         try:
-            for piece in self.volume.chunks(node):
-                content.update(piece)
+            content = SignedContent(header, self.volume.reader(node), node.size)
         except InputError:
             return  # the rules about chains reported it
         refused = refusal(content, self.keys)

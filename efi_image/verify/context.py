@@ -15,7 +15,8 @@ class CheckContext:
     """A whole disk or a FAT volume on it: `medium` is its bytes, `base` its offset in the image.
 
     All offsets that the methods take are bytes from the medium's start; `base` is added to
-    them. `start` is the partition's first sector, None for a volume without a partition.
+    them. Findings have no fix unless `fixable`. `start` is the partition's first sector, None
+    for a volume without a partition.
     `disk_sector_size` is None where it is unknown. `progress` gets the bytes that were checked.
     """
 
@@ -26,6 +27,7 @@ class CheckContext:
     start: int | None = None
     disk_sector_size: int | None = None
     progress: Progress | None = None
+    fixable: bool = True
 
     def add(
         self,
@@ -37,6 +39,7 @@ class CheckContext:
     ) -> None:
         """Add a finding; `code` is the rule's without `ZPP-`."""
         offset = None if offset is None else self.base + offset
+        fix = fix if self.fixable else None
         self.findings.add("ZPP-" + code, reason, part=self.part, offset=offset, path=path, fix=fix)
 
     def has(self, *prefixes: str) -> bool:

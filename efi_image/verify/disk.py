@@ -28,19 +28,24 @@ class DiskCheck:
         self._options = options
         self._findings = findings
         self._unreadable = False
+        self._in_iso = False
         self._volumes: list[tuple[CheckContext, FatVolume]] = []
 
     def run(self) -> None:
         """Check everything; raises InputError if the image cannot be read at all."""
         disk = read_disk(self._medium)
         self._findings.sector_size = disk.sector_size
+        self._in_iso = disk.is_iso
         if disk.scheme is Scheme.GPT:
             self._gpt(disk)
         elif _is_fat(self._medium):
             self._whole()
         elif disk.scheme is Scheme.MBR and disk.mbr:
             context = CheckContext(self._medium, self._findings)
+            self._sectors(context, disk)
             mbr.check_table(context, disk.mbr, disk.sector_size)
+            if disk.leftover and not disk.is_iso:  # a hybrid ISO has it on purpose
+                mbr.check_leftover(context, disk.leftover)
             self._partitions(disk)
             if self._volumes and not any(partition.is_esp for partition in disk.partitions):
                 context.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
@@ -55,14 +60,17 @@ class DiskCheck:
         assert disk.gpt
         context = CheckContext(self._medium, self._findings)
         size = disk.gpt.sector_size
-        wanted = self._options.sector_size
-        if wanted and wanted != size:
-            reason = f"the table has sectors of {size} bytes, the medium {wanted}"
-            context.add("D104", reason, size)
+        self._sectors(context, disk)
         gpt.GptCheck(context, disk.gpt).run()
         mbr.check_protective(context, disk.mbr, self._medium.size // size)
         self._partitions(disk)
         self._esp(context, disk)
+
+    def _sectors(self, context: CheckContext, disk: Disk) -> None:
+        size, wanted = disk.sector_size, self._options.sector_size
+        if wanted and wanted != size:
+            reason = f"the table has sectors of {size} bytes, the medium {wanted}"
+            context.add("D104", reason, size)
 
     def _esp(self, context: CheckContext, disk: Disk) -> None:
         esps = [p for p in disk.partitions if p.is_esp]
@@ -118,7 +126,7 @@ class DiskCheck:
         self._volume(CheckContext(self._medium, self._findings, "volume", disk_sector_size=known))
 
     def _volume(self, context: CheckContext) -> None:
-        context = replace(context, progress=self._options.progress)
+        context = replace(context, progress=self._options.progress, fixable=not self._in_iso)
         checked = volume.check(context)
         if checked is None:
             self._unreadable = True

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from shlex import quote
 
-from efi_image.verify.rules import BY_CODE, Rule
+from efi_image.verify.rules import BY_CODE, IN_ISO, Rule
 
 DISK = "disk"  # the part that is the whole image
 LIMIT = 20  # findings of one rule in one part that are listed; the others are counted
@@ -72,7 +72,8 @@ class Finding:
             return f"`zpp-image verify --fix {quote(image)}` {self.rule.repair}"
         part, _, number = self.location.part.partition(" ")
         words = {"IMAGE": quote(image), "N": number if part == "partition" else "N"}
-        return re.sub(r"\b(IMAGE|N)\b", lambda found: words[found[0]], self.rule.fix)
+        text = self.rule.fix or IN_ISO  # only an ISO's volumes are not repaired
+        return re.sub(r"\b(IMAGE|N)\b", lambda found: words[found[0]], text)
 
 
 @dataclass(slots=True)

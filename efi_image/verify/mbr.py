@@ -5,7 +5,10 @@ Source: UEFI Specification 2.10, 5.2 (LBA 0 format).
 
 from __future__ import annotations
 
+from efi_image.formats.gpt.structures import SIGNATURE as GPT_SIGNATURE
+from efi_image.formats.gpt.structures import Gpt
 from efi_image.formats.mbr import (
+    ACTIVE,
     MAX_PRIMARY,
     MAX_SECTORS,
     PROTECTIVE,
@@ -36,9 +39,10 @@ def check_protective(context: CheckContext, mbr: Mbr | None, sectors: int) -> No
         text = "set the start of the protective partition to 1"
         fix = context.write(text, offset + FIRST_AT, "I", 1)
         context.add("M102", f"it starts at sector {guard.first_lba}", offset, fix=fix)
-    if guard.active:
-        fix = context.write("cleared the active mark of the protective partition", offset, "B", 0)
-        context.add("M105", "its status is 0x80", offset, fix=fix)
+    for row in rows:
+        if row.active and row.os_type in (0, PROTECTIVE):
+            at = TABLE_OFFSET + (row.number - 1) * RECORD_SIZE
+            context.add("M105", f"record {row.number} has the status 0x80", at)
     wanted = min(sectors - 1, MAX_SECTORS)
     if len(primary) > 1:
         others = ", ".join(str(row.number) for row in primary if row is not guard)
@@ -56,7 +60,7 @@ def _check_unused(context: CheckContext) -> None:
     for number in range(MAX_PRIMARY):
         offset = TABLE_OFFSET + number * RECORD_SIZE
         row = context.medium.read(offset, RECORD_SIZE)
-        if not row[TYPE_AT] and any(row):
+        if not row[TYPE_AT] and any(row) and row[0] != ACTIVE:  # for a BIOS that wants one active
             zeros = context.patch(offset, bytes(RECORD_SIZE))
             fix = context.fix(f"cleared record {number + 1} of the MBR", zeros)
             context.add("M106", f"record {number + 1}", offset, fix=fix)
@@ -86,3 +90,13 @@ def check_table(context: CheckContext, mbr: Mbr, sector_size: int) -> None:
             end, number = row_end, row.number
     if mbr.fault:
         context.add("M203", mbr.fault)
+
+
+def check_leftover(context: CheckContext, table: Gpt) -> None:
+    """Report a GPT that the MBR overrides."""
+    copies = [copy for copy in (table.primary, table.backup) if copy]
+    places = [copy.lba * table.sector_size for copy in copies]
+    erased = (context.patch(place, bytes(len(GPT_SIGNATURE))) for place in places)
+    fix = context.fix("erased the headers of the leftover GPT", *erased)
+    sectors = " and ".join(str(copy.lba) for copy in copies)
+    context.add("M205", f"headers in sector {sectors}", places[0], fix=fix)

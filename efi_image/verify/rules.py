@@ -43,6 +43,7 @@ _COPY_OFF = "copy the files off (`zpp-image extract IMAGE --to DIR`) and create 
 _FSCK = "check the volume with `fsck.fat -n`"
 _OTHERS_FIRST = "fix the other findings first, then run `zpp-image verify --fix IMAGE` again"
 _LABEL = "set the label again with `fatlabel` or `mlabel`"
+IN_ISO = "create the ISO again; a repair would change what the ISO's own checksums cover"
 _FROM_OTHER = "rewrites both tables from the valid one"
 
 RULES: tuple[Rule, ...] = (
@@ -74,9 +75,9 @@ RULES: tuple[Rule, ...] = (
          "tools complain, and some firmware refuses the disk", _OTHERS_FIRST, "sets its size"),
     Rule("ZPP-M104", _W, "the MBR is hybrid: it has partitions beside the protective one",
          "UEFI may use the MBR instead of the GPT", "remove the other partitions from the MBR"),
-    Rule("ZPP-M105", _W, "the protective partition is marked active",
-         "UEFI requires 0 here, and some firmware then starts the disk's BIOS boot code",
-         "", "clears the mark"),
+    Rule("ZPP-M105", _N, "a record of the protective MBR is marked active",
+         "UEFI requires 0 here, but a BIOS may need the mark; OVMF starts the disk",
+         "leave it, or clear it with `parted IMAGE disk_set pmbr_boot off`"),
     Rule("ZPP-M106", _W, "an unused record of the protective MBR is not empty",
          "tools take it for a partition", "", "clears the record"),
     Rule("ZPP-M201", _E, "MBR partitions overlap",
@@ -88,6 +89,9 @@ RULES: tuple[Rule, ...] = (
          "UEFI does not start from logical partitions", "use primary partitions or a GPT"),
     Rule("ZPP-M204", _N, "no MBR partition has the type EF (EFI system partition)",
          "some firmware ignores partitions of other types", "`sfdisk --part-type IMAGE N ef`"),
+    Rule("ZPP-M205", _N, "there is a leftover GPT beside the MBR",
+         "firmware ignores it, but some tools show its partitions instead", "",
+         "erases the headers of the leftover GPT"),
     # ---- GPT
     Rule("ZPP-G101", _E, "the primary GPT header is missing",
          "firmware finds the table only through its backup, if at all", _NEW_TABLE, _FROM_OTHER),
@@ -188,8 +192,8 @@ RULES: tuple[Rule, ...] = (
          "create the image with `zpp-image make --sector-size SIZE`"),
     Rule("ZPP-F126", _N, "there are too many clusters for verify",
          "the cluster chains were not checked", _FSCK),
-    Rule("ZPP-F127", _W, "mirroring of the FATs is off",
-         "some firmware reads the first FAT, whichever is active", _NEW_IMAGE),
+    Rule("ZPP-F127", _E, "mirroring of the FATs is off",
+         "OVMF does not boot it, whichever FAT is active", _NEW_IMAGE),
     Rule("ZPP-F131", _E, "the boot sector is unusable, but its backup is valid",
          "no driver opens the volume", "", "copies the backup"),
     # ---- FAT: tables
@@ -288,8 +292,8 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-B105", _E, "the program's relocations are stripped",
          "the firmware can load it only at one address, if that is free",
          "link it without /FIXED"),
-    Rule("ZPP-B106", _E, "the program's sections do not fit together",
-         "firmware may refuse to load it", "link it again"),
+    Rule("ZPP-B106", _W, "the program's sections do not fit together",
+         "OVMF starts it, with one section over the other", "link it again"),
     Rule("ZPP-B107", _E, "the program is truncated",
          "the firmware refuses to load it", "copy it to the volume again"),
     Rule("ZPP-B108", _E, "the program is not a PE file that UEFI can load",
@@ -330,6 +334,9 @@ RULES: tuple[Rule, ...] = (
          "Secure Boot refuses it: the file changed after it was signed, "
          "or the signature is damaged",
          "sign it again: `sbsign --key KEY --cert CERT --output FILE FILE`"),
+    Rule("ZPP-S105", _W, "verify cannot read a program's signature",
+         "it cannot tell whether Secure Boot starts the program",
+         "check it with `sbverify --cert CERT FILE`"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}

@@ -39,16 +39,18 @@ class Refusal:
 
 def refusal(content: SignedContent, keys: Keys) -> Refusal | None:
     """Why firmware with these keys refuses a program; None if it starts it."""
-    digests = content.hexdigests()
+    digests = content.digests
     own = bytes.fromhex(digests["sha256"])
     if own in keys.dbx.hashes:
         return Refusal("S103", f"its hash {own.hex()} is in dbx")
     if not content.certificates:
         return None if own in keys.db.hashes else Refusal("S101", f"its hash is {own.hex()}")
-    signatures = parse_signatures(content.certificates)
-    if not signatures:
-        return Refusal("S104", "its certificate table has no signature that can be read")
+    signatures, unread = parse_signatures(content.certificates)
+    if not signatures and not unread:
+        return Refusal("S104", "its certificate table has no signature")
     first: Refusal | None = None
+    if unread:
+        first = Refusal("S105", f"{unread} of {len(signatures) + unread}")
     for signature in signatures:
         refused = _judge(signature, digests, keys)
         if refused is None or refused.code == "S103":

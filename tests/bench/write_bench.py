@@ -160,7 +160,7 @@ def real_time() -> list[str]:
 def turn(case: Case, image: Path, path: str, number: int) -> dict[str, Cost]:
     """Tool → what it took, one after the other; another one is the first each time."""
     erase = ("--yes-erase", path) if path.startswith("/dev/") else ()
-    ours = [ZPP, "write", str(image), path, *erase]
+    ours = [ZPP, "write", str(image), path, "--raw-bytes", *erase]
     if case.data < case.size:  # bmaptool leaves what is in holes; so shall we
         ours.append("--skip-holes")
     bmap = str(image.with_suffix(".bmap"))

@@ -11,7 +11,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
@@ -22,6 +22,8 @@ from efi_image.config import environment, manifest
 from efi_image.errors import ZppError
 from efi_image.flash import resume
 from efi_image.flash.boot_areas import HEAD
+from efi_image.flash.recognition import recognize
+from efi_image.flash.source import RawSource
 from efi_image.formats import zpp_conf
 from efi_image.formats.bmap import BmapBuilder, read_bmap
 from efi_image.formats.disk import read_disk
@@ -31,7 +33,7 @@ from efi_image.formats.fat.long_names import pack_long_name
 from efi_image.formats.fat.names import parse_path, short_names
 from efi_image.formats.files import Kind, show_path, walk
 from efi_image.formats.gpt import relocate
-from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, PartitionEntry
+from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, GptCopy, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
 from efi_image.formats.pe import uefi
@@ -138,33 +140,41 @@ def parse_bmap(data: bytes) -> None:
 
 
 def fit_stick(data: bytes) -> None:
-    """Parses what a write reads of an image and a stick, and fits the table to two sector sizes."""
-    resume.parse(data[: resume.BLOCK])
+    """Parses what a write reads of an image and a stick, and fits a table to the stick."""
+    note = resume.parse(data[: resume.BLOCK])
     head = _with_valid_checksums(data[:HEAD].ljust(HEAD, b"\0"))
-    refusal = None
+    refusals = []
     for sector_size in SECTOR_SIZES:
         try:
             _fit(head, sector_size)
         except ZppError as error:
-            refusal = error
-    if refusal:
-        raise refusal
+            refusals.append(error)
+    if note is None and len(refusals) == len(SECTOR_SIZES):  # one size is always refused
+        raise refusals[0]
 
 
 def _fit(head: bytes, sector_size: int) -> None:
-    relocate.check(head, sector_size, "image")
-    relocate.notes(head, sector_size)
+    table = _recognized(head, sector_size)
     for size in (STICK, STICK + 512 * 77):
-        fitted = relocate.fit(head, size, sector_size, "stick")
-        if fitted is None:
+        if table is None:
             continue
+        fitted = relocate.fit(table, head, size, sector_size, "stick")
         end = size // sector_size * sector_size
         if len(fitted.head) != HEAD or fitted.start < HEAD:
             raise RuntimeError("a head of another size, or a tail in it")
         if fitted.start + len(fitted.tail) != end or fitted.start % sector_size:
             raise RuntimeError("a tail that does not end with the stick")
-        if relocate.fit(fitted.head, size, sector_size, "stick") != fitted:
+        again = _recognized(fitted.head, sector_size)
+        if again and relocate.fit(again, fitted.head, size, sector_size, "stick") != fitted:
             raise RuntimeError("a table that does not fit yet")
+
+
+def _recognized(head: bytes, sector_size: int) -> GptCopy | None:
+    """The primary table of an image with these first bytes."""
+    with in_memory(head) as medium:
+        os.truncate(medium.descriptor, STICK)
+        image = replace(medium, size=STICK)
+        return recognize(RawSource(image), STICK, sector_size).table
 
 
 def _with_valid_checksums(head: bytes) -> bytes:

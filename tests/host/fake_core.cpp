@@ -3,6 +3,7 @@
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
+#include "vmx/shared.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -32,6 +33,8 @@ void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{wh
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 
 constinit svm::Shared svm::shared{};
+constinit vmx::Shared vmx::shared{};
+x86::Cr0 vmx::real_cr0(x86::Cr0 value) { return value; }
 
 namespace test {
 

@@ -1,4 +1,5 @@
 #include "fake_registers.hpp"
+#include <algorithm>
 #include <cstdlib>
 #include <ucontext.h>
 
@@ -18,16 +19,19 @@ constexpr int in_context[16] = {REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG
 
 FakeRegisters::FakeRegisters()
 {
+    done.reserve(64); // the handler must not allocate
     current = this;
     struct sigaction action{};
     action.sa_sigaction = on_fault;
     action.sa_flags = SA_SIGINFO;
-    sigaction(SIGSEGV, &action, &previous_);
+    sigaction(SIGSEGV, &action, &previous_fault_);
+    sigaction(SIGILL, &action, &previous_opcode_);
 }
 
 FakeRegisters::~FakeRegisters()
 {
-    sigaction(SIGSEGV, &previous_, nullptr);
+    sigaction(SIGSEGV, &previous_fault_, nullptr);
+    sigaction(SIGILL, &previous_opcode_, nullptr);
     current = nullptr;
 }
 
@@ -42,20 +46,64 @@ void FakeRegisters::serve(ucontext_t& context)
     const auto* code = reinterpret_cast<const u8*>(registers[REG_RIP]);
     const bool extended = code[0] == 0x41;
     const u8* opcode = code + (extended ? 1 : 0);
+    if (serve_virtualization(code, registers[REG_RIP]))
+        return;
     if (opcode[0] != 0x0f)
         std::abort(); // a fault of another kind
-    if (opcode[1] == 0x32) {
-        const auto found = msrs.find(static_cast<u32>(registers[REG_RCX]));
-        if (found == msrs.end())
-            std::abort();
-        registers[REG_RAX] = static_cast<u32>(found->second);
-        registers[REG_RDX] = static_cast<u32>(found->second >> 32);
-        registers[REG_RIP] += 2;
-        return;
-    }
+    if (opcode[1] == 0x30 || opcode[1] == 0x32)
+        return access_msr(context, opcode[1] == 0x30);
     const unsigned general = (opcode[2] & 7) + (extended ? 8 : 0);
     move(opcode[1], (opcode[2] >> 3) & 7, registers[in_context[general]]);
     registers[REG_RIP] += extended ? 4 : 3;
+}
+
+void FakeRegisters::access_msr(ucontext_t& context, bool write)
+{
+    auto& registers = context.uc_mcontext.gregs;
+    const auto found = msrs.find(static_cast<u32>(registers[REG_RCX]));
+    if (found == msrs.end())
+        std::abort();
+    registers[REG_RIP] += 2;
+    if (write) {
+        found->second =
+            static_cast<u32>(registers[REG_RAX]) | u64{static_cast<u32>(registers[REG_RDX])} << 32;
+        done.emplace_back("wrmsr");
+        return;
+    }
+    registers[REG_RAX] = static_cast<u32>(found->second);
+    registers[REG_RDX] = static_cast<u32>(found->second >> 32);
+}
+
+// Instructions without an operand in memory, and VMCLEAR with one.
+bool FakeRegisters::serve_virtualization(const u8* code, greg_t& rip)
+{
+    struct Known {
+        u8 code[3];
+        const char* name;
+    };
+    static constexpr Known plain[] = {{{0x0f, 0x01, 0xc4}, "vmxoff"},
+                                      {{0x0f, 0x01, 0xda}, "vmload"},
+                                      {{0x0f, 0x01, 0xdb}, "vmsave"},
+                                      {{0x0f, 0x01, 0xdc}, "stgi"},
+                                      {{0x0f, 0x01, 0xdd}, "clgi"}};
+    for (const Known& known : plain)
+        if (std::equal(known.code, known.code + 3, code)) {
+            done.emplace_back(known.name);
+            rip += 3;
+            return true;
+        }
+    if (code[0] != 0x66)
+        return false;
+    const unsigned rex = (code[1] & 0xf0) == 0x40 ? 1 : 0;
+    const u8* opcode = code + 1 + rex;
+    const u8 modrm = opcode[2];
+    if (opcode[0] != 0x0f || opcode[1] != 0xc7 || (modrm >> 3 & 7) != 6)
+        return false;
+    const unsigned mode = modrm >> 6, base = modrm & 7;
+    const unsigned displacement = mode == 1 ? 1 : mode == 2 || (mode == 0 && base == 5) ? 4 : 0;
+    done.emplace_back("vmclear");
+    rip += 4 + rex + (base == 4 ? 1 : 0) + displacement;
+    return true;
 }
 
 void FakeRegisters::move(unsigned opcode, unsigned number, greg_t& other)

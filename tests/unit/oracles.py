@@ -32,6 +32,7 @@ PACKAGES = {
     "sbverify": "sbsigntool",
     "openssl": "openssl",
     "zstd": "zstd",
+    "lz4": "lz4",
     "sfdisk": "fdisk",
     "bmaptool": "bmap-tools",
     "xz": "xz-utils",

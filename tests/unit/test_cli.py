@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from foreign import mkfs
 
 from efi_image import __version__
 from efi_image.cli.app import ALIASES, COMMANDS, cli
@@ -30,8 +31,8 @@ HEAVY = {"lief", "pefile", "pyfatfs", "pyudev", "rich"}
 def test_heavy_libraries_are_imported_only_where_they_are_used(
     words: str, build_dir: Path, tmp_path: Path
 ) -> None:
-    for name in ("image", "stick"):
-        (tmp_path / name).write_bytes(bytes(1 << 20))
+    mkfs(tmp_path / "image", 1 << 20)
+    (tmp_path / "stick").write_bytes(bytes(1 << 20))
     places = {"OUT": str(tmp_path / "x.img"), "BUILD": str(build_dir)}
     places |= {"IMAGE": str(tmp_path / "image"), "STICK": str(tmp_path / "stick")}
     arguments = [places.get(word, word) for word in words.split()]

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import lzma
 import os
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import oracles
 import pytest
 from foreign import MIB, in_memory, mkfs
 
 from efi_image.errors import InputError, MissingError
-from efi_image.formats import compressed
+from efi_image.formats import decompress
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import open_disk
 from efi_image.formats.files import find
@@ -53,45 +56,87 @@ def test_fixed_vhd(tmp_path: Path, image: Path) -> None:
     check(target)
 
 
-@pytest.mark.parametrize("parts", [1, 3])
-@pytest.mark.parametrize("kind", ["gz", "xz", "zst"])
-def test_streams(tmp_path: Path, image: Path, kind: str, parts: int) -> None:
-    data = image.read_bytes()
-    size = -(-len(data) // parts)
-    packed = b""
-    for number in range(parts):
-        piece = data[number * size : (number + 1) * size]
-        if kind == "zst":
-            raw = tmp_path / "piece"
-            raw.write_bytes(piece)
-            oracles.run("zstd", "-qf", raw, "-o", tmp_path / "piece.zst")
-            packed += (tmp_path / "piece.zst").read_bytes()
-        else:
-            packed += gzip.compress(piece) if kind == "gz" else lzma.compress(piece)
-    target = tmp_path / f"x.{kind}"
-    target.write_bytes(packed)
+def _pack(kind: str, data: bytes, folder: Path) -> bytes:
+    """What the format's own program, or Python's module, makes of the data."""
+    raw, packed = folder / "piece", folder / "packed"
+    raw.write_bytes(data)
+    programs: dict[str, tuple[str | Path, ...]] = {
+        "zst": ("zstd", "-qf", raw, "-o", packed),
+        "lz4": ("lz4", "-qf", raw, packed),
+        "legacy lz4": ("lz4", "-lqf", raw, packed),
+    }
+    if kind == "zip":
+        with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(raw, "folder/disk.img")
+        return packed.read_bytes()
+    if kind in programs:
+        program, *arguments = programs[kind]
+        oracles.run(str(program), *arguments)
+        return packed.read_bytes()
+    modules: dict[str, Any] = {"gz": gzip, "xz": lzma, "bz2": bz2}
+    made: bytes = modules[kind].compress(data)
+    return made
+
+
+KINDS = ["gz", "xz", "bz2", "zst", "lz4", "legacy lz4", "zip"]
+JOINABLE = ["gz", "xz", "bz2", "zst", "lz4"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_compressed_images(tmp_path: Path, image: Path, kind: str) -> None:
+    target = tmp_path / "x"
+    target.write_bytes(_pack(kind, image.read_bytes(), tmp_path))
     check(target)
 
 
-@pytest.mark.parametrize("kind", ["gz", "xz", "zst"])
+@pytest.mark.parametrize("padding", [0, 4, 100_000])
+@pytest.mark.parametrize("kind", JOINABLE)
+def test_streams_in_three_parts_with_zeros_behind(
+    tmp_path: Path, image: Path, kind: str, padding: int
+) -> None:
+    data = image.read_bytes()
+    pieces = [data[start : start + MIB + 7] for start in range(0, len(data), MIB + 7)]
+    packed = b"".join(_pack(kind, piece, tmp_path) for piece in pieces)
+    target = tmp_path / "x"
+    target.write_bytes(packed + bytes(padding))
+    check(target)
+
+
+@pytest.mark.parametrize("size", [0, 4, 600, 100_000])
+@pytest.mark.parametrize("kind", ["zst", "lz4"])
+def test_skippable_frames(tmp_path: Path, image: Path, kind: str, size: int) -> None:
+    """RFC 8878, 3.1.2: they may come first, as from pzstd, in between and last."""
+    frame = b"\x5a\x2a\x4d\x18" + size.to_bytes(4, "little") + b"s" * size
+    target = tmp_path / "x"
+    target.write_bytes(frame * 2 + _pack(kind, image.read_bytes(), tmp_path) + frame)
+    check(target)
+
+
+def test_a_zip_archive_of_several_files(tmp_path: Path) -> None:
+    target = tmp_path / "x.zip"
+    with zipfile.ZipFile(target, "w") as archive:
+        archive.writestr("one.img", bytes(512))
+        archive.writestr("two.img", bytes(512))
+    with pytest.raises(InputError, match="ZIP archive of 2 files"), open_medium(target):
+        pass
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("damage", ["cut", "changed"])
 def test_damaged_streams(tmp_path: Path, image: Path, kind: str, damage: str) -> None:
-    target = tmp_path / f"x.{kind}"
-    if kind == "zst":
-        oracles.run("zstd", "-q", image, "-o", target)
-        packed = target.read_bytes()
-    else:
-        data = image.read_bytes()
-        packed = gzip.compress(data) if kind == "gz" else lzma.compress(data)
+    if (kind, damage) == ("legacy lz4", "changed"):
+        kind = "lz4"  # the legacy frame has no checksum
+    packed = _pack(kind, image.read_bytes(), tmp_path)
     half = len(packed) // 2
     bad = packed[:half] if damage == "cut" else packed[:half] + bytes(64) + packed[half + 64 :]
+    target = tmp_path / "x"
     target.write_bytes(bad)
     with pytest.raises(InputError, match="cannot be decompressed"), open_medium(target):
         pass
 
 
 def test_a_stream_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(compressed, "MAX_DECOMPRESSED", 10 * MIB)
+    monkeypatch.setattr(decompress, "MAX_DECOMPRESSED", 10 * MIB)
     target = tmp_path / "x.gz"
     target.write_bytes(gzip.compress(bytes(11 * MIB)))
     with pytest.raises(InputError, match="decompresses to more than 10485760"), open_medium(target):

@@ -8,14 +8,18 @@ from typing import Any
 
 import pytest
 
+from efi_image.emulator import Machine, RunRequest
+from efi_image.emulator.cpu_probe import Extension
 from efi_image.emulator.firmware import (
     FirmwareNeed,
     Format,
     descriptors,
     find_firmware,
+    read_firmware,
     search_path,
 )
-from efi_image.errors import FirmwareMissing
+from efi_image.emulator.qemu import Accelerator, Qemu
+from efi_image.errors import FirmwareMissing, InputError
 
 
 class Folders:
@@ -205,3 +209,54 @@ def test_search_path() -> None:
 def test_no_folder_at_all(tmp_path: Path) -> None:
     with pytest.raises(FirmwareMissing, match="nowhere"):
         find_firmware(FirmwareNeed(), [tmp_path / "nowhere"])
+
+
+def test_descriptor_by_name(folders: Folders) -> None:
+    features = ["secure-boot", "enrolled-keys", "requires-smm"]
+    secure = read_firmware(folders.add(2, "50-secure", features=features))
+    assert secure.description == "50-secure"
+    assert secure.machine == ",smm=on"
+    secured = secure.arguments.index("driver=cfi.pflash01,property=secure,value=on")
+    assert secure.arguments[secured - 1] == "-global"
+    plain = read_firmware(folders.add(2, "60-plain"))
+    assert plain.machine == ""
+    assert "-global" not in plain.arguments
+
+
+def test_firmware_in_one_file(folders: Folders) -> None:
+    found = read_firmware(Path(folders.file("rom.fd")))
+    assert found.variables is None
+    assert found.machine == ""
+    assert found.arguments == ["-drive", f"if=pflash,unit=0,file={found.code.path},format=raw"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}]}, "not for pc"),
+        ({"interface_types": ["bios"]}, "not UEFI"),
+        ({"mapping": {"device": "memory"}}, "keeps no variables"),
+        ({"mapping": 3}, "invalid"),
+    ],
+)
+def test_descriptor_by_name_that_does_not_fit(
+    folders: Folders, changes: dict[str, Any], why: str
+) -> None:
+    path = folders.add(2, "50-other", **changes)
+    with pytest.raises(InputError, match=f"50-other.json: this firmware cannot be used: {why}"):
+        read_firmware(path, "pc")
+
+
+def test_qemu_with_smm(folders: Folders, tmp_path: Path) -> None:
+    only_q35 = [{"architecture": "x86_64", "machines": ["pc-q35-*"]}]
+    descriptor = folders.add(2, "50-secure", features=["requires-smm"], targets=only_q35)
+    image = Path(folders.file("image"))
+    image.write_bytes(bytes(512))
+    request = RunRequest(image, firmware=descriptor)
+    request.check_files()  # a descriptor has any size
+    tcg = Qemu("qemu", Accelerator.TCG, Extension.SVM)
+    command = tcg.prepare(request, tmp_path).command
+    assert "q35,accel=tcg,smm=on" in command
+    assert "driver=cfi.pflash01,property=secure,value=on" in command
+    with pytest.raises(InputError, match="not for pc"):
+        tcg.prepare(RunRequest(image, firmware=descriptor, machine=Machine.PC), tmp_path)

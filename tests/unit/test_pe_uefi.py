@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from contextlib import suppress
 from pathlib import Path
 
@@ -87,6 +88,28 @@ def test_relocations_outside_of_the_image() -> None:
 
 def test_header_of_the_other_width() -> None:
     assert "optional header (0x10b)" in fault(make_pe(magic=0x10B))
+
+
+DIRECTORIES, HEADERS, ALL_SECTIONS = 0x58 + 108, 0x58 + 60, 0x58 + 240
+
+
+@pytest.mark.parametrize(
+    ("offset", "number", "message"),
+    [
+        (DIRECTORIES, 6, "has 6 data directories, but its optional header has 128 bytes"),
+        (DIRECTORIES, 17, "has 17 data directories, but its optional header has 128 bytes"),
+        (HEADERS, ALL_SECTIONS + 79, "within the section table, which ends at byte 408"),
+        (ALL_SECTIONS + 40 + 20, 0x80, ".reloc begins within the headers"),
+        (ALL_SECTIONS + 12, 0x100, ".text begins within the headers"),
+    ],
+)
+def test_headers_that_edk2_refuses(offset: int, number: int, message: str) -> None:
+    """OVMF 2022.11 and 2026.08 refuse the first four; `verify` and `inspect` use these rules."""
+    whole = bytearray(make_pe())
+    struct.pack_into("<I", whole, offset, number)
+    found = fault(bytes(whole))
+    assert "UEFI cannot load it" in found
+    assert message in found
 
 
 def test_signature_table_beyond_the_end() -> None:

@@ -73,11 +73,13 @@ SECTIONS = OPTIONAL + 240
         pytest.param(make_pe(subsystem=BOOT_DRIVER), {"B104"}, id="driver"),
         pytest.param(make_pe(subsystem=3), {"B104"}, id="Windows program"),
         pytest.param(make_pe(characteristics=0x23), {"B105"}, id="relocations stripped"),
-        pytest.param(make_pe(reloc_address=0x2FFF0), {"B106"}, id="relocations outside"),
+        pytest.param(make_pe(reloc_address=0x2FFF0), {"B108"}, id="relocations outside"),
         pytest.param(patched(GOOD, OPTIONAL + 32, "I", 0x1800), {"B106", "B109"}, id="alignment"),
         pytest.param(patched(GOOD, OPTIONAL + 32, "I", 0x20), {"B109"}, id="alignment of 32"),
         pytest.param(patched(GOOD, SECTIONS + 52, "I", 0x2100), {"B109"}, id="section not aligned"),
-        pytest.param(patched(GOOD, OPTIONAL + 56, "I", 0x1000), {"B106"}, id="image too small"),
+        pytest.param(
+            patched(GOOD, OPTIONAL + 56, "I", 0x1000), {"B106", "B108"}, id="image too small"
+        ),
         pytest.param(patched(GOOD, SECTIONS + 8, "I", 0x1800), {"B106"}, id="sections overlap"),
         pytest.param(patched(GOOD, SECTIONS + 36, "I", 0xE0000020), {"B112"}, id="writable code"),
         pytest.param(GOOD[:-1], {"B107"}, id="truncated"),

@@ -193,13 +193,6 @@ DAMAGES = [
         lambda d: d.put(462, "BBBBBBBBII", 0, 0, 0, 0, 0x83, 0, 0, 0, 14336, 2048),
         sfdisk=False,
     ),
-    Damage(
-        "protective MBR is active",
-        "M105",
-        lambda d: d.put(446, "B", 0x80),
-        sfdisk=False,
-        fixed=True,
-    ),
 ]
 
 

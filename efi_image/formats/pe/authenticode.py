@@ -12,63 +12,57 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from efi_image.formats.pe.headers import PeHeader, ReadAt
+
 PKCS_SIGNED_DATA = 0x0002
 MAX_SIGNATURES = 16
 MAX_CERTIFICATE = 1 << 20  # bytes of one signature
 MAX_TABLE = 4 << 20  # bytes of a certificate table
+CHUNK = 1 << 20
 _ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
+_DER_SEQUENCE = b"\x30"
 _WIN_CERTIFICATE = struct.Struct("<IHH")
 
 
 class SignedContent:
-    """The digests of a file's signed content, and its certificate table, from one reading.
+    """The digests of a file's signed content, and its certificate table.
 
-    Everything is signed but the checksum, the certificate table's data directory
-    (`security_at`, None if there is none) and the table (`certificates`, offset and size).
+    Firmware does not hash a file front to back: it hashes the headers without the checksum and
+    the certificate table's directory, then the sections in the order of their place in the file,
+    then the rest without the certificate table. It takes for the rest what lies behind as many
+    bytes as it has hashed so far, so with a gap between sections some bytes count twice and some
+    never (EDK2's DxeImageVerificationLib, HashPeImage).
     """
 
-    def __init__(
-        self, checksum_at: int, security_at: int | None, certificates: tuple[int, int]
-    ) -> None:
-        start, size = certificates
-        left_out = [(checksum_at, checksum_at + 4), (start, start + size)]
-        if security_at is not None:
-            left_out.append((security_at, security_at + 8))
-        self._left_out = sorted(left_out)
-        self._table = start, start + min(size, MAX_TABLE)
+    def __init__(self, header: PeHeader, read_at: ReadAt, size: int) -> None:
+        """Reads a file of `size` bytes with `read_at`, which raises InputError."""
+        start, length = header.certificates
+        self.certificates = read_at(start, min(length, MAX_TABLE)) if length else b""
         # an unsigned file is known by its SHA-256 alone; a signature names its algorithm
-        names = _ALGORITHMS if size else ("sha256",)
-        self._digests = {name: hashlib.new(name) for name in names}
-        self.size = 0  # bytes read so far
-        self.certificates = b""  # the table, as far as it was read
+        names = _ALGORITHMS if length else ("sha256",)
+        digests = {name: hashlib.new(name) for name in names}
+        for first, end in self.ranges(header, size):
+            for offset in range(first, end, CHUNK):
+                piece = read_at(offset, min(CHUNK, end - offset))
+                for digest in digests.values():
+                    digest.update(piece)
+        self.digests = {name: digest.hexdigest() for name, digest in digests.items()}
 
-    def update(self, piece: bytes) -> None:
-        """Take the next bytes of the file."""
-        for signed in self._signed(piece):
-            for digest in self._digests.values():
-                digest.update(signed)
-        start, end = (max(0, at - self.size) for at in self._table)
-        self.certificates += piece[start:end]
-        self.size += len(piece)
-
-    def _signed(self, piece: bytes) -> Iterator[bytes]:
-        done, end = 0, len(piece)
-        for hole in self._left_out:
-            start, stop = (min(max(at - self.size, done), end) for at in hole)
-            yield piece[done:start]
-            done = stop
-        yield piece[done:]
-
-    def hexdigests(self, *, padded: bool = False) -> dict[str, str]:
-        """The digests by algorithm, in hexadecimal.
-
-        Signing tools pad a file to a multiple of 8 bytes first (`padded`); UEFI does not pad.
-        """
-        padding = bytes(-self.size % 8) if padded else b""
-        copies = {name: digest.copy() for name, digest in self._digests.items()}
-        for copy in copies.values():
-            copy.update(padding)
-        return {name: copy.hexdigest() for name, copy in copies.items()}
+    @staticmethod
+    def ranges(header: PeHeader, size: int) -> Iterator[tuple[int, int]]:
+        """The ranges of the file (start and end) in the order in which they are hashed."""
+        yield 0, header.checksum_at
+        after = header.checksum_at + 4
+        if header.security_at is not None:
+            yield after, header.security_at
+            after = header.security_at + 8
+        yield after, header.size_of_headers
+        hashed = header.size_of_headers
+        for section in sorted(header.sections, key=lambda section: section.offset):
+            if section.file_size:
+                yield section.offset, section.offset + section.file_size
+                hashed += section.file_size
+        yield hashed, size - header.certificates[1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,14 +129,20 @@ def name_text(name: str | bytes) -> str:
     return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
 
 
-def parse_signatures(table: bytes) -> list[Any]:
-    """LIEF's signatures of all certificates in a table that can be read."""
-    parsed = [
-        parse_signature(content)
+def parse_signatures(table: bytes) -> tuple[list[Any], int]:
+    """LIEF's signatures of all certificates in a table, and how many more LIEF cannot read.
+
+    LIEF does not read, for example, those of pesign 0.112.
+    """
+    contents = [
+        content
         for kind, content in split_table(table)
-        if kind == PKCS_SIGNED_DATA and len(content) <= MAX_CERTIFICATE
+        if kind == PKCS_SIGNED_DATA
+        and len(content) <= MAX_CERTIFICATE
+        and content.startswith(_DER_SEQUENCE)
     ]
-    return [signature for signature in parsed if signature is not None]
+    parsed = [found for found in map(parse_signature, contents) if found is not None]
+    return parsed, len(contents) - len(parsed)
 
 
 def parse_signature(content: bytes) -> Any | None:

@@ -51,9 +51,10 @@ class Section:
 class PeHeader:
     """The fields of the headers; `directories` are pairs of address and size.
 
-    `section_count` is what the header says; `sections` are fewer if the file ends within the
-    section table. `checksum_at` and `security_at` are the file offsets of the checksum and of
-    the certificate table's data directory, which is None if there are too few directories.
+    `section_count` and `directory_count` are what the header says; there are fewer if the file
+    ends within the section table, or the optional header has no room. `sections_at`,
+    `checksum_at` and `security_at` are the file offsets of the section table, of the checksum
+    and of the certificate table's data directory, which is None if there are too few directories.
     """
 
     machine: int
@@ -64,8 +65,11 @@ class PeHeader:
     size_of_image: int
     size_of_headers: int
     directories: tuple[tuple[int, int], ...]
+    directory_count: int
+    directory_room: int
     section_count: int
     sections: tuple[Section, ...]
+    sections_at: int
     checksum_at: int
     security_at: int | None
 
@@ -82,6 +86,19 @@ class PeHeader:
     def relocations(self) -> tuple[int, int]:
         """Address and size of the base relocations; (0, 0) if there are none."""
         return self._directory(BASE_RELOCATION)
+
+    @property
+    def sections_end(self) -> int:
+        """The file offset behind the section table."""
+        return self.sections_at + self.section_count * _SECTION.size
+
+    @property
+    def fits_directories(self) -> bool:
+        """Whether the optional header has exactly the data directories that it says."""
+        return (
+            self.directory_count <= MAX_DIRECTORIES
+            and self.directory_room == self.directory_count * _DIRECTORY.size
+        )
 
     @property
     def end(self) -> int:
@@ -137,8 +154,11 @@ def read_headers(read_at: ReadAt, name: str = "") -> PeHeader:
         size_of_image=size_of_image,
         size_of_headers=size_of_headers,
         directories=directories,
+        directory_count=int.from_bytes(optional[fixed_size - 4 : fixed_size], "little"),
+        directory_room=optional_size - fixed_size,
         section_count=section_count,
         sections=_sections(read_at(start + optional_size, section_count * _SECTION.size)),
+        sections_at=start + optional_size,
         checksum_at=start + CHECKSUM_AT,
         security_at=security_at if len(directories) > SECURITY else None,
     )

@@ -78,9 +78,8 @@ class FaultKind(Enum):
     WRITABLE_CODE = "its sections are both writable and executable"
 
 
-HARMLESS = frozenset({FaultKind.UNALIGNED, FaultKind.WRITABLE_CODE})  # to most firmware
-# `make` takes files with faulty sections: OVMF starts UKIs with sections that overlap
-_REFUSED = frozenset(FaultKind) - HARMLESS - {FaultKind.SECTIONS}
+# to most firmware: OVMF starts even UKIs whose sections overlap
+HARMLESS = frozenset({FaultKind.SECTIONS, FaultKind.UNALIGNED, FaultKind.WRITABLE_CODE})
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +98,7 @@ def find_faults(header: PeHeader, size: int) -> Iterator[PeFault]:
     elif (header.machine in _32_BITS) == (header.magic == PE32_PLUS):
         reason = f"the optional header (0x{header.magic:x}) does not match the machine"
         yield PeFault(FaultKind.FORMAT, reason)
+    yield from (PeFault(FaultKind.FORMAT, reason) for reason in _header_faults(header))
     if len(header.sections) != header.section_count:
         yield PeFault(FaultKind.TRUNCATED, "it ends within the section table")
     elif header.end > size:
@@ -123,12 +123,29 @@ def find_faults(header: PeHeader, size: int) -> Iterator[PeFault]:
         yield PeFault(FaultKind.WRITABLE_CODE, ", ".join(both))
 
 
+def _header_faults(header: PeHeader) -> Iterator[str]:
+    """What PeCoffLoaderGetPeHeader of EDK2's BasePeCoffLib refuses."""
+    if not header.fits_directories:
+        yield (
+            f"it says that it has {header.directory_count} data directories, but its optional"
+            f" header has {header.directory_room} bytes for them"
+        )
+    if header.size_of_headers < header.sections_end:
+        yield (
+            f"its headers end at byte {header.size_of_headers}, within the section table, which"
+            f" ends at byte {header.sections_end}"
+        )
+    for section in header.sections:
+        if section.file_size and min(section.offset, section.address) < header.size_of_headers:
+            yield f"{section.name} begins within the headers"
+
+
 def _section_faults(header: PeHeader) -> Iterator[str]:
     alignment = header.section_alignment
     if not alignment or alignment & (alignment - 1):
         yield f"the section alignment, {alignment}, is not a power of two"
         return
-    end = header.size_of_headers
+    end = 0
     for section in sorted(header.sections, key=lambda section: section.address):
         if not section.memory_size and not section.file_size:
             continue
@@ -165,7 +182,7 @@ def identify(source: Source) -> PeInfo:
     """
     header = read_headers(source.read_at, source.name)
     for fault in find_faults(header, source.size):
-        if fault.kind in _REFUSED:
+        if fault.kind not in HARMLESS:
             hint = "link it without /FIXED" if fault.kind is FaultKind.STRIPPED else ""
             raise PeError(f"{fault.kind.value}: {fault.reason}", where=source.name, hint=hint)
     if header.subsystem not in SUBSYSTEM_TEXT:

@@ -19,6 +19,7 @@ struct VmExit {
         nmi,
         nmi_window,
         iret, // the end of the guest's NMI handler
+        smi,
         init,
         sipi,
         triple_fault,

@@ -7,6 +7,7 @@
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/guest_state.hpp"
+#include "svm/operation.hpp"
 #include "svm/shared.hpp"
 
 namespace zpp::svm {
@@ -22,6 +23,7 @@ Reason reason_of(const Vmcb& vmcb)
     case ExitCode::nested_page_fault: return Reason::nested_paging;
     case ExitCode::vmmcall: return Reason::hypercall;
     case ExitCode::nmi: return Reason::nmi;
+    case ExitCode::smi: return Reason::smi;
     case ExitCode::init: return Reason::init;
     case ExitCode::iret: return Reason::iret;
     case ExitCode::vintr: return Reason::nmi_window;
@@ -67,8 +69,9 @@ Outcome dispatch(Guest& guest, VmExit& exit)
     switch (exit.reason) {
     case Reason::nested_paging: return on_nested_page_fault(guest, exit);
     case Reason::nmi:
-    case Reason::init:
-        open_window(); // the host's exception handler records what it was
+    case Reason::smi:
+    case Reason::init: // still pending in the CPU
+        open_window();
         return Outcome::retry;
     case Reason::iret: on_iret(guest); return Outcome::retry;
     default: return handle_exit(guest, exit);
@@ -83,6 +86,13 @@ void reset(GuestRegisters& registers)
 }
 
 void start(u8 vector) { write_sipi_state(vmcb_of(current_vcpu()), vector); }
+
+// With GIF clear a parked CPU would keep the firmware's SMM waiting: it gathers all CPUs.
+void wait()
+{
+    open_window();
+    x86::pause();
+}
 
 // The core needs neither bit, but QEMU's TCG flushes its TLB at VMRUN and at #VMEXIT if a bit that
 // affects translations differs between host and guest. Linux sets PSE on the BSP only.
@@ -112,11 +122,10 @@ void Guest::devirtualize(zpp_cpu_call& call)
     while (startup::is_kicked(vcpu))
         open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
-    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4); // the trampoline restores the other bits
     call.status = ZPP_OK;
     const u64 target = machine.info().trampoline_leave;
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
-    stgi();
+    leave_svm_operation(vcpu); // the trampoline restores the other bits of CR4 and EFER
     zpp_jump_to_loader(&call, target);
 }
 
@@ -145,7 +154,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     VmExit exit = decode(guest);
     apply(guest, exit, dispatch(guest, exit));
     deliver_events(guest);
-    startup::take(vcpu, registers, {reset, start, x86::pause});
+    startup::take(vcpu, registers, {reset, start, wait});
     follow_cr4(vmcb);
     vmcb.rax = registers.rax;
     return true;

@@ -7,6 +7,7 @@ namespace zpp::svm {
 // Those that zpp handles.
 enum class ExitCode : u64 {
     nmi = 0x61,
+    smi = 0x62,
     init = 0x63,
     vintr = 0x64,
     cpuid = 0x72,

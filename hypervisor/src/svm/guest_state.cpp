@@ -12,7 +12,6 @@ namespace zpp::svm {
 namespace {
 
 using x86::Msr;
-using x86::VmCr;
 
 constexpr u16 attributes_data = 0x093;
 constexpr u16 attributes_code = 0x09b;
@@ -100,16 +99,6 @@ void write_sipi_state(Vmcb& vmcb, u8 vector)
     vmcb.rip = 0;
 }
 
-void redirect_init(bool on)
-{
-    u64 value = 0;
-    if (!x86::safe_rdmsr(Msr::vm_cr, value))
-        return;
-    const VmCr others = VmCr{value} & ~VmCr::r_init;
-    (void)x86::safe_wrmsr(Msr::vm_cr, raw(on ? others | VmCr::r_init
-                                             : others)); // #GP if the CPU does not have the bit
-}
-
 void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os)
 {
     os.cr0 = raw(vmcb.cr0);
@@ -136,7 +125,6 @@ void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os)
     x86::wrmsr(Msr::ia32_pat, vmcb.pat);
     (void)x86::safe_wrmsr(Msr::ia32_s_cet, vmcb.s_cet); // #GP if the CPU does not have CET
     (void)x86::safe_wrmsr(Msr::ia32_interrupt_ssp_table_addr, vmcb.isst);
-    redirect_init(false);
     vmload(vmcb_address);
 }
 

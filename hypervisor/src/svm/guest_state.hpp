@@ -14,9 +14,6 @@ void write_init_state(Vmcb& vmcb, GuestRegisters& registers);
 // The state after a SIPI: real mode at vector * 4096.
 void write_sipi_state(Vmcb& vmcb, u8 vector);
 
-// on: a physical INIT raises #SX in the host, if the CPU supports it (VM_CR.R_INIT).
-void redirect_init(bool on);
-
 // Loads the OS's values into the CPU again; `os` gets those that the loader's trampoline restores.
 void restore_to_cpu(const Vmcb& vmcb, Hpa vmcb_address, zpp_cpu_state& os);
 

@@ -9,7 +9,8 @@ inline void vmsave(Hpa vmcb) { asm volatile("vmsave %0" : : "a"(vmcb.value) : "m
 inline void clgi() { asm volatile("clgi" : : : "memory"); }
 inline void stgi() { asm volatile("stgi" : : : "memory"); }
 
-// Sets GIF for a moment: pending NMIs, and INITs as #SX, arrive at the host's IDT.
+// Sets GIF for a moment, so that the CPU takes what is pending: an SMI goes to SMM, an NMI, and an
+// INIT as #SX, to the host's IDT, whose handlers record it.
 inline void open_window() { asm volatile("stgi; nop; nop; clgi" : : : "memory"); }
 
 } // namespace zpp::svm

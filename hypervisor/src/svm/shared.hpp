@@ -10,6 +10,7 @@ struct Shared {
     Hpa msrpm;              // MSR permissions map
     bool next_rip;          // CPUID.8000000AH:EDX.NRIPS
     bool decode_assists;    // EDX.DecodeAssists
+    bool spec_ctrl;         // EDX.SpecCtrl: SPEC_CTRL is virtualized
     x86::Efer efer_allowed; // bits that the guest can set
     x86::Cr4 host_cr4;      // bits that the host sets besides those of the OS
 };

@@ -8,6 +8,7 @@
 #include "svm/instructions.hpp"
 #include "svm/msr.hpp"
 #include "svm/npt.hpp"
+#include "svm/operation.hpp"
 #include "svm/shared.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/instructions.hpp"
@@ -28,6 +29,7 @@ constexpr u32 leaf_svm = 0x8000000a;
 constexpr u32 svm_nested_paging = 1u << 0;
 constexpr u32 svm_next_rip = 1u << 3;
 constexpr u32 svm_decode_assists = 1u << 7;
+constexpr u32 svm_spec_ctrl = 1u << 20;
 
 bool present()
 {
@@ -122,6 +124,7 @@ Result prepare()
     const u32 features = x86::cpuid(leaf_svm).edx;
     shared.next_rip = (features & svm_next_rip) != 0;
     shared.decode_assists = (features & svm_decode_assists) != 0;
+    shared.spec_ctrl = (features & svm_spec_ctrl) != 0;
     shared.efer_allowed = efer_allowed();
     shared.host_cr4 = host_cr4();
 
@@ -145,10 +148,14 @@ Result prepare()
 
 void write_controls(Vmcb& vmcb)
 {
-    vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::init |
-                              InterceptVector3::cpuid | InterceptVector3::invd |
-                              InterceptVector3::invlpga | InterceptVector3::msr_prot |
-                              InterceptVector3::shutdown;
+    // SMI: with HWCR.SMMLOCK, which firmware sets, a CPU ignores this intercept, and switches from
+    // the guest to SMM and back by itself (AMD APM Vol. 2, 15.13.3 and 15.22). Without the lock the
+    // SMI stays pending, the host takes it, and the save state map shows the host's registers.
+    // QEMU's TCG knows no lock, and without the intercept it runs SMM with the guest's intercepts.
+    vmcb.intercept_vector_3 = InterceptVector3::nmi | InterceptVector3::smi |
+                              InterceptVector3::init | InterceptVector3::cpuid |
+                              InterceptVector3::invd | InterceptVector3::invlpga |
+                              InterceptVector3::msr_prot | InterceptVector3::shutdown;
     vmcb.intercept_vector_4 = InterceptVector4::svm_instructions;
     vmcb.msrpm_base = shared.msrpm.value;
     vmcb.asid = asid;
@@ -164,19 +171,15 @@ Result launch(Vcpu& vcpu)
     const Result result = check_this_cpu();
     if (!result.ok())
         return result;
-    const Efer efer = x86::rdmsr<Efer>();
-    if (has(efer, Efer::svme))
+    if (has(x86::rdmsr<Efer>(), Efer::svme))
         return {ZPP_IN_USE};
-    x86::wrmsr(efer | Efer::svme);
-    x86::wrmsr(Msr::vm_hsave_pa, machine.physical_of(host_save_area(vcpu)).value);
-    redirect_init(true);
-    x86::write_cr4(x86::read_cr4() | shared.host_cr4);
 
     Vmcb& vmcb = vmcb_of(vcpu);
     const Hpa guest = machine.physical_of(&vmcb);
     const Hpa host = machine.physical_of(host_vmcb(vcpu));
     write_controls(vmcb);
     write_guest_state(vmcb, vcpu.call->os);
+    enter_svm_operation(vcpu);
     clgi();
     vmsave(guest);
     vcpu.gdt.load_tr();
@@ -191,10 +194,8 @@ Result launch(Vcpu& vcpu)
     // The CPU refused the very first VMRUN.
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
     vmload(guest);
-    x86::write_cr4(x86::read_cr4() & ~shared.host_cr4);
-    redirect_init(false);
-    stgi();
-    x86::wrmsr(efer);
+    x86::write_dr7(vmcb.dr7); // an exit disables breakpoints
+    leave_svm_operation(vcpu);
     return {ZPP_ENTRY_FAILED, "VMRUN refused the VMCB"};
 }
 

@@ -6,9 +6,10 @@
 namespace zpp::svm {
 
 struct VcpuState {
-    bool entered;    // the first VMRUN succeeded
-    bool nmi_masked; // the guest is in its NMI handler
-    u64 iret_rip;    // RIP of the IRET that ends it, until it has run
+    bool entered;       // the first VMRUN succeeded
+    bool nmi_masked;    // the guest is in its NMI handler
+    u64 iret_rip;       // RIP of the IRET that ends it, until it has run
+    u64 os_vm_hsave_pa; // before the launch
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }

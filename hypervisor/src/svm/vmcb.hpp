@@ -10,6 +10,7 @@ namespace svm {
 // From INTR on.
 enum class InterceptVector3 : u32 {
     nmi = bit(1),
+    smi = bit(2),
     init = bit(3),
     vintr = bit(4),
     cpuid = bit(18),
@@ -101,7 +102,9 @@ struct Vmcb {
     u8 reserved_648[0x668 - 0x648];
     u64 pat;
     x86::DebugCtl debug_control;
-    u8 reserved_678[0x1000 - 0x678];
+    u8 reserved_678[0x6e0 - 0x678];
+    u64 spec_ctrl;
+    u8 reserved_6e8[0x1000 - 0x6e8];
 };
 static_assert(sizeof(Vmcb) == page_size);
 static_assert(offsetof(Vmcb, intercept_vector_3) == 0x00c);
@@ -123,6 +126,7 @@ static_assert(offsetof(Vmcb, rsp) == 0x5d8);
 static_assert(offsetof(Vmcb, rax) == 0x5f8);
 static_assert(offsetof(Vmcb, cr2) == 0x640);
 static_assert(offsetof(Vmcb, pat) == 0x668);
+static_assert(offsetof(Vmcb, spec_ctrl) == 0x6e0);
 
 // virtual_interrupt: V_IRQ with the highest priority, ignoring the guest's TPR.
 constexpr u64 virtual_irq = bit(8) | u64{15} << 16 | bit(20);

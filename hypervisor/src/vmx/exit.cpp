@@ -6,6 +6,7 @@
 #include "vmx/exit_reason.hpp"
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
+#include "vmx/operation.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "x86/instructions.hpp"
 
@@ -129,8 +130,7 @@ void Guest::devirtualize(zpp_cpu_call& call)
     call.status = ZPP_OK;
     vcpu.launched = false;
     const u64 target = machine.info().trampoline_leave;
-    vmxoff();
-    x86::write_cr4(x86::read_cr4() & ~x86::Cr4::vmxe);
+    leave_vmx_operation(vcpu);
     zpp_jump_to_loader(&call, target);
 }
 

@@ -8,6 +8,7 @@
 #include "vmx/exit_reason.hpp"
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
+#include "vmx/operation.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "vmx/vmcs.hpp"
@@ -19,8 +20,6 @@
 #include "zpp/hypercall.h"
 
 namespace zpp::vmx {
-
-using x86::FeatureControl;
 
 constinit Shared shared = {};
 
@@ -123,30 +122,6 @@ Result check_this_cpu()
     return {};
 }
 
-Result enter_vmx_operation(Vcpu& vcpu)
-{
-    if (has(x86::read_cr4(), x86::Cr4::vmxe))
-        return {ZPP_IN_USE};
-    const auto feature_control = x86::rdmsr<FeatureControl>();
-    if (!has(feature_control, FeatureControl::lock))
-        x86::wrmsr(feature_control | FeatureControl::lock | FeatureControl::vmx_outside_smx);
-    x86::write_cr0(real_cr0(x86::read_cr0()));
-    x86::write_cr4(x86::read_cr4() | x86::Cr4::vmxe);
-
-    auto* vmxon_page = static_cast<u32*>(vmxon_region(vcpu));
-    auto* vmcs_page = static_cast<u32*>(vmcs_region(vcpu));
-    *vmxon_page = shared.capabilities.revision;
-    *vmcs_page = shared.capabilities.revision;
-    if (!vmxon(machine.physical_of(vmxon_page)))
-        return {ZPP_IN_USE, "VMXON failed"};
-    const Hpa vmcs = machine.physical_of(vmcs_page);
-    if (!vmclear(vmcs) || !vmptrld(vmcs)) {
-        vmxoff();
-        return {ZPP_ENTRY_FAILED, "VMCLEAR or VMPTRLD failed"};
-    }
-    return {};
-}
-
 void write_controls()
 {
     const Capabilities& capabilities = shared.capabilities;
@@ -246,8 +221,7 @@ Result launch(Vcpu& vcpu)
     if (!result.ok())
         return result;
     result = enter_guest(vcpu);
-    vmxoff();
-    x86::write_cr4(x86::read_cr4() & ~x86::Cr4::vmxe);
+    leave_vmx_operation(vcpu);
     return result;
 }
 

@@ -8,6 +8,7 @@ namespace x86 {
 enum class Msr : u32 {
     ia32_apic_base = 0x1b,
     ia32_feature_control = 0x3a,
+    ia32_spec_ctrl = 0x48,
     ia32_bios_updt_trig = 0x79, // microcode update
     ia32_smm_monitor_ctl = 0x9b,
     ia32_mtrrcap = 0xfe,
