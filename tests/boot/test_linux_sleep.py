@@ -133,7 +133,7 @@ def test_sleeps_of_a_kept_module(harness: Harness) -> None:
     ]
     assert_on_zpp(awake, pc)
     assert lost.all(r"sleep: (.*)") == ["mem", "done"]
-    assert lost.log[-2].startswith("not loaded: KVM is loaded, ")
+    assert lost.log[-2].startswith("not loaded: KVM (kvm_amd) is loaded, ")
     assert lost.log[-1] == "the machine woke up, and runs on without the hypervisor"
     assert_bare(without, pc, bare)
     assert_loaded(again, pc, AGAIN)

@@ -3,14 +3,15 @@
 
 ``fetch`` unpacks the packages of each kernel into its own root folder in the cache; it installs
 nothing. ``guest`` builds zpp.ko there and packs the initramfs that loads it. ``matrix`` builds
-zpp.ko against every header package of Debian's suites. This script uses only the standard library,
-because it runs before the Python environment exists.
+zpp.ko against every header package of Debian's suites. ``list`` names the kernels. This script
+uses only the standard library, because it runs before the Python environment exists.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -61,11 +62,38 @@ class Suite:
         return lines
 
 
-# The kernels that `make test` boots, and additional packages of their roots: the oldest kernel that
-# Debian still supports, and the newest that it offers for a release.
+@dataclass(frozen=True)
+class Kernel:
+    """A suite's newest kernel, or its newest of a series such as 6.18; `more` are packages."""
+
+    suite: Suite
+    series: str = ""
+    more: tuple[str, ...] = ()
+
+    @property
+    def packages(self) -> tuple[str, ...]:
+        if self.series:
+            names = (
+                f"^linux-{what}-{self.series}[.].*-cloud-amd64$" for what in ("image", "headers")
+            )
+            return tuple(f"?name({name})" for name in names)
+        return ("linux-headers-cloud-amd64,linux-image-cloud-amd64",)
+
+
+# The kernels that `make test` boots: the oldest that Debian still supports, and the newest that it
+# offers for a release.
 KERNELS = {
-    "oldest": (Suite("bookworm", security=True), ("openssh-server",)),
-    "newest": (Suite("trixie", backports=True), ()),
+    "oldest": Kernel(Suite("bookworm", security=True), more=("openssh-server",)),
+    "newest": Kernel(Suite("trixie", backports=True)),
+}
+# Those that `make kernel-boots` boots as well: of the other suites, and of a long-term series.
+MORE_KERNELS = {
+    "bullseye": Kernel(Suite("bullseye")),
+    "bookworm-backports": Kernel(Suite("bookworm", backports=True)),
+    "trixie": Kernel(Suite("trixie", security=True)),
+    "6.18": Kernel(Suite("trixie", backports=True), "6.18"),
+    "forky": Kernel(Suite("forky")),
+    "sid": Kernel(Suite("sid")),
 }
 MATRIX = (
     Suite("bullseye"),
@@ -80,7 +108,7 @@ MATRIX = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=("fetch", "guest", "matrix"))
+    parser.add_argument("step", choices=("fetch", "guest", "matrix", "list"))
     parser.add_argument("names", nargs="*", help="kernels, or for matrix suites (default: all)")
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--out", type=Path, help="guest, matrix: folder of the build's results")
@@ -89,6 +117,9 @@ def main() -> int:
     try:
         if arguments.step == "matrix":
             return matrix(arguments)
+        if arguments.step == "list":
+            print(*KERNELS, *MORE_KERNELS)
+            return 0
         for name in arguments.names or KERNELS:
             if arguments.step == "fetch":
                 fetch(name, arguments.cache / "kernels")
@@ -108,13 +139,12 @@ def fetch(name: str, cache: Path) -> None:
     target = cache / name
     if target.exists():
         return
-    suite, more = KERNELS[name]
+    kernel = {**KERNELS, **MORE_KERNELS}[name]
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}.") as scratch:
         root = Path(scratch) / "root"
-        packages = ",".join((TOOLS, "linux-headers-cloud-amd64", "linux-image-cloud-amd64", *more))
-        print(f"kernels: unpacking the {name} kernel, of Debian {suite.name}", flush=True)
-        unpack(root, suite, packages)
+        print(f"kernels: unpacking the {name} kernel, of Debian {kernel.suite.name}", flush=True)
+        unpack(root, kernel.suite, TOOLS, *kernel.packages, *kernel.more)
         root.rename(target)
 
 
@@ -143,8 +173,9 @@ def unpack(root: Path, suite: Suite, *includes: str) -> None:
 
 
 def trees(root: Path) -> list[Path]:
-    """The header trees of a root that can build modules."""
-    return sorted(path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers"))
+    """The header trees of a root that can build modules, the newest last."""
+    found = [path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers")]
+    return sorted(found, key=lambda tree: [int(n) for n in re.findall(r"\d+", tree.name)])
 
 
 def compile_zpp(root: Path, tree: Path, out: Path) -> str:
@@ -168,10 +199,10 @@ def compile_module(root: Path, tree: Path, stage: Path) -> str:
         'for f in dev proc; do mount --"$4" /$f "$0/$f" || exit; done; chroot "$0" '
         '/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin make -j"$2" -C "$1" M="$3" modules'
     )
-    if os.geteuid() == 0:
-        user, bind = ("--propagation", "unchanged"), "bind"
-    else:
-        user, bind = ("--map-root-user",), "rbind"
+    # in a chroot nothing can be made private, so root unmounts what it mounted
+    is_root = os.geteuid() == 0
+    user = ("--propagation", "unchanged") if is_root else ("--map-root-user",)
+    bind = "bind" if is_root else "rbind"
     command = ["unshare", *user, "--mount", "sh", "-c", script, str(root.absolute()),
                f"/{tree.relative_to(root)}", str(os.cpu_count() or 1),
                f"/{stage.relative_to(root)}", bind]  # fmt: skip
@@ -197,7 +228,8 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     """Puts ``vmlinuz``, ``initrd.img`` and ``zpp.ko`` in ``out/linux-loader/name``."""
     root = arguments.cache / "kernels" / name
     out = arguments.out / "linux-loader" / name
-    (tree,) = trees(root)
+    tree = trees(root)[-1]
+    release = tree.name.removeprefix("linux-headers-")
     out.mkdir(parents=True, exist_ok=True)
     output = compile_zpp(root, tree, arguments.out) + compile_spoil(root, tree)
     if warnings(output):
@@ -206,16 +238,16 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     subprocess.run([*strip, str(root / "zpp/zpp.ko"), str(out / "zpp.ko")], check=True)
     program = build.compile_program(out, arguments.toolchain)
     busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
-    entries = initramfs(root, busybox, program, (out / "zpp.ko").read_bytes())
+    entries = initramfs(root, release, busybox, program, (out / "zpp.ko").read_bytes())
     initrd = cpio.archive(entries)
     build.replace(out / "initrd.img", initrd)
-    kernel = kernel_image(root).read_bytes()
+    kernel = kernel_image(root, release).read_bytes()
     again = (cpio.file("vmlinuz", kernel), cpio.file("initrd.img", initrd))
     build.replace(out / "initrd-kexec.img", cpio.archive([*entries, *again]))
     if (root / "usr/sbin/sshd").exists():
-        build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, busybox)))
+        build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, release, busybox)))
     build.replace(out / "vmlinuz", kernel)
-    print(f"linux-loader: {name} is {tree.name.removeprefix('linux-headers-')}", flush=True)
+    print(f"linux-loader: {name} is {release}", flush=True)
 
 
 def compile_spoil(root: Path, tree: Path) -> str:
@@ -226,26 +258,28 @@ def compile_spoil(root: Path, tree: Path) -> str:
     return compile_module(root, tree, stage)
 
 
-def kernel_image(root: Path) -> Path:
-    found = [*root.glob("boot/vmlinuz-*"), *root.glob("usr/lib/modules/*/vmlinuz")]
-    if not found:
-        raise build.GuestError(f"{root} does not contain a kernel")
-    return found[0]
+def kernel_image(root: Path, release: str) -> Path:
+    for path in (root / f"boot/vmlinuz-{release}", root / f"usr/lib/modules/{release}/vmlinuz"):
+        if path.exists():
+            return path
+    raise build.GuestError(f"{root} does not contain the kernel {release}")
 
 
-def has_module(root: Path, name: str) -> bool:
-    return any(root.glob(f"lib/modules/*/kernel/**/{name}.ko*"))
+def has_module(root: Path, release: str, name: str) -> bool:
+    return any(root.glob(f"lib/modules/{release}/kernel/**/{name}.ko*"))
 
 
-def kernel_module(root: Path, name: str) -> bytes:
-    found = [*root.glob(f"lib/modules/*/kernel/**/{name}.ko*")]
+def kernel_module(root: Path, release: str, name: str) -> bytes:
+    found = [*root.glob(f"lib/modules/{release}/kernel/**/{name}.ko*")]
     if not found:
         raise build.GuestError(f"{root} does not contain the module {name}")
     return build.unpacked_module(found[0].name, found[0].read_bytes())
 
 
-def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list[cpio.Entry]:
-    disk = [name for name in DISK_MODULES if has_module(root, name)]
+def initramfs(
+    root: Path, release: str, busybox: bytes, program: bytes, module: bytes
+) -> list[cpio.Entry]:
+    disk = [name for name in DISK_MODULES if has_module(root, release, name)]
     return [
         *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "tmp")),
         cpio.character_device("dev/console", 5, 1),
@@ -255,7 +289,10 @@ def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list
         cpio.file("init", (build.HERE / "init-loader").read_bytes()),
         cpio.file("zpp.ko", module),
         cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in (*MODULES, *disk)),
+        *(
+            cpio.file(f"{name}.ko", kernel_module(root, release, name))
+            for name in (*MODULES, *disk)
+        ),
     ]
 
 
@@ -269,7 +306,7 @@ Subsystem sftp internal-sftp
 """
 
 
-def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
+def sshd_initramfs(root: Path, release: str, busybox: bytes) -> list[cpio.Entry]:
     """A guest with Debian's sshd; whoever boots it adds keys and passwords."""
     folders = ("bin", "dev", "etc", "etc/ssh", "lib", "lib/x86_64-linux-gnu", "lib64", "proc",
                "root", "root/.ssh", "run", "sys", "tmp", "usr", "usr/sbin", "var")  # fmt: skip
@@ -282,7 +319,7 @@ def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
         *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, SSHD).items()),
         cpio.file("etc/ssh/sshd_config", SSHD_CONFIG.encode()),
         cpio.file("init", (build.HERE / "init-sshd").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in NETWORK_MODULES),
+        *(cpio.file(f"{name}.ko", kernel_module(root, release, name)) for name in NETWORK_MODULES),
     ]
 
 
