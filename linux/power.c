@@ -4,7 +4,6 @@
 #include <linux/reboot.h>
 #include <linux/suspend.h>
 #include <linux/syscore_ops.h>
-#include <linux/version.h>
 
 static const struct zpp_power_events *on;
 
@@ -24,7 +23,7 @@ static int restart(struct notifier_block *block, unsigned long event, void *data
 static struct notifier_block sleep_block = {.notifier_call = sleep_state};
 static struct notifier_block restart_block = {.notifier_call = restart};
 
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
+#ifdef ZPP_SYSCORE_WITH_DATA
 static int suspend(void *data) { return on->before_sleep(); }
 static const struct syscore_ops operations = {.suspend = suspend};
 static struct syscore core = {.ops = &operations};

@@ -56,6 +56,8 @@ Result prepare(const zpp_boot_info* info)
 {
     if (!machine.adopt(info))
         return {ZPP_BAD_BOOT_INFO};
+    if (!machine.is_above_1_mib())
+        return {ZPP_NO_MEMORY, "above 1 MiB"};
     build_vcpus(*info);
     x86::build_idt();
     current_vcpu().gdt.load();

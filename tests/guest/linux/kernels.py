@@ -64,20 +64,12 @@ class Suite:
 
 @dataclass(frozen=True)
 class Kernel:
-    """A suite's newest kernel, or its newest of a series such as 6.18; `more` are packages."""
+    """A suite's newest kernel, and more packages; or one of its older releases, of which Debian
+    keeps the image alone."""
 
     suite: Suite
-    series: str = ""
+    release: str = ""
     more: tuple[str, ...] = ()
-
-    @property
-    def packages(self) -> tuple[str, ...]:
-        if self.series:
-            names = (
-                f"^linux-{what}-{self.series}[.].*-cloud-amd64$" for what in ("image", "headers")
-            )
-            return tuple(f"?name({name})" for name in names)
-        return ("linux-headers-cloud-amd64,linux-image-cloud-amd64",)
 
 
 # The kernels that `make test` boots: the oldest that Debian still supports, and the newest that it
@@ -91,10 +83,11 @@ MORE_KERNELS = {
     "bullseye": Kernel(Suite("bullseye")),
     "bookworm-backports": Kernel(Suite("bookworm", backports=True)),
     "trixie": Kernel(Suite("trixie", security=True)),
-    "6.18": Kernel(Suite("trixie", backports=True), "6.18"),
+    "6.18": Kernel(Suite("trixie", backports=True), "6.18.15+deb13"),
     "forky": Kernel(Suite("forky")),
     "sid": Kernel(Suite("sid")),
 }
+KERNELS_BY_NAME = {**KERNELS, **MORE_KERNELS}
 MATRIX = (
     Suite("bullseye"),
     Suite("bookworm", security=True),
@@ -139,23 +132,38 @@ def fetch(name: str, cache: Path) -> None:
     target = cache / name
     if target.exists():
         return
-    kernel = {**KERNELS, **MORE_KERNELS}[name]
+    kernel = KERNELS_BY_NAME[name]
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}.") as scratch:
         root = Path(scratch) / "root"
         print(f"kernels: unpacking the {name} kernel, of Debian {kernel.suite.name}", flush=True)
-        unpack(root, kernel.suite, TOOLS, *kernel.packages, *kernel.more)
+        if kernel.release:
+            unpack(
+                root, kernel.suite, "base-files", alone=f"linux-image-{kernel.release}-cloud-amd64"
+            )
+        else:
+            meta = ("linux-headers-cloud-amd64", "linux-image-cloud-amd64")
+            unpack(root, kernel.suite, TOOLS, *meta, *kernel.more)
         root.rename(target)
 
 
-def unpack(root: Path, suite: Suite, *includes: str) -> None:
-    """Unpacks packages and their dependencies, without configuring them."""
+# a hook of mmdebstrap: unpacks one package of the suite
+ALONE = (
+    'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -qq {0} && '
+    "dpkg-deb --extract {0}_*.deb . && rm {0}_*.deb"
+)
+
+
+def unpack(root: Path, suite: Suite, *includes: str, alone: str = "") -> None:
+    """Unpacks packages and their dependencies, without configuring them; `alone` is one whose
+    dependencies are ignored."""
     options = [f"--aptopt={line}" for line in apt.network_options()]
     if suite.backports:
         options.append(f'--aptopt=APT::Default-Release "{suite.name}-backports"')
     command = [
         *("mmdebstrap", "--variant=extract", "--mode=chrootless", "--format=directory"),
         *(*options, *(f"--include={packages}" for packages in includes)),
+        *((f"--extract-hook={ALONE.format(alone)}",) if alone else ()),
         *(suite.name, str(root), *suite.lines),
     ]
     result = subprocess.run(
@@ -228,17 +236,18 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     """Puts ``vmlinuz``, ``initrd.img`` and ``zpp.ko`` in ``out/linux-loader/name``."""
     root = arguments.cache / "kernels" / name
     out = arguments.out / "linux-loader" / name
-    tree = trees(root)[-1]
-    release = tree.name.removeprefix("linux-headers-")
     out.mkdir(parents=True, exist_ok=True)
-    output = compile_zpp(root, tree, arguments.out) + compile_spoil(root, tree)
-    if warnings(output):
-        raise build.GuestError(f"{tree.name} warns: {warnings(output)[0]}")
-    strip = [str(arguments.toolchain / "llvm-objcopy"), "--strip-debug"]
-    subprocess.run([*strip, str(root / "zpp/zpp.ko"), str(out / "zpp.ko")], check=True)
+    release = KERNELS_BY_NAME[name].release
+    if release:
+        release += "-cloud-amd64"
+        modules = []
+    else:
+        tree = trees(root)[-1]
+        release = tree.name.removeprefix("linux-headers-")
+        modules = own_modules(root, tree, out, arguments)
     program = build.compile_program(out, arguments.toolchain)
     busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
-    entries = initramfs(root, release, busybox, program, (out / "zpp.ko").read_bytes())
+    entries = initramfs(root, release, busybox, program) + modules
     initrd = cpio.archive(entries)
     build.replace(out / "initrd.img", initrd)
     kernel = kernel_image(root, release).read_bytes()
@@ -248,6 +257,21 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
         build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, release, busybox)))
     build.replace(out / "vmlinuz", kernel)
     print(f"linux-loader: {name} is {release}", flush=True)
+
+
+def own_modules(
+    root: Path, tree: Path, out: Path, arguments: argparse.Namespace
+) -> list[cpio.Entry]:
+    """Builds zpp.ko, also to `out`, and spoil.ko."""
+    output = compile_zpp(root, tree, arguments.out) + compile_spoil(root, tree)
+    if warnings(output):
+        raise build.GuestError(f"{tree.name} warns: {warnings(output)[0]}")
+    strip = [str(arguments.toolchain / "llvm-objcopy"), "--strip-debug"]
+    subprocess.run([*strip, str(root / "zpp/zpp.ko"), str(out / "zpp.ko")], check=True)
+    return [
+        cpio.file("zpp.ko", (out / "zpp.ko").read_bytes()),
+        cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
+    ]
 
 
 def compile_spoil(root: Path, tree: Path) -> str:
@@ -265,21 +289,20 @@ def kernel_image(root: Path, release: str) -> Path:
     raise build.GuestError(f"{root} does not contain the kernel {release}")
 
 
-def has_module(root: Path, release: str, name: str) -> bool:
-    return any(root.glob(f"lib/modules/{release}/kernel/**/{name}.ko*"))
+def module_files(root: Path, release: str, name: str) -> list[Path]:
+    pattern = f"lib/modules/{release}/kernel/**/{name}.ko*"
+    return [*root.glob(pattern), *root.glob(f"usr/{pattern}")]
 
 
 def kernel_module(root: Path, release: str, name: str) -> bytes:
-    found = [*root.glob(f"lib/modules/{release}/kernel/**/{name}.ko*")]
+    found = module_files(root, release, name)
     if not found:
         raise build.GuestError(f"{root} does not contain the module {name}")
     return build.unpacked_module(found[0].name, found[0].read_bytes())
 
 
-def initramfs(
-    root: Path, release: str, busybox: bytes, program: bytes, module: bytes
-) -> list[cpio.Entry]:
-    disk = [name for name in DISK_MODULES if has_module(root, release, name)]
+def initramfs(root: Path, release: str, busybox: bytes, program: bytes) -> list[cpio.Entry]:
+    disk = [name for name in DISK_MODULES if module_files(root, release, name)]
     return [
         *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "tmp")),
         cpio.character_device("dev/console", 5, 1),
@@ -287,8 +310,6 @@ def initramfs(
         *(cpio.symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
         cpio.file("bin/zpp-guest", program),
         cpio.file("init", (build.HERE / "init-loader").read_bytes()),
-        cpio.file("zpp.ko", module),
-        cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
         *(
             cpio.file(f"{name}.ko", kernel_module(root, release, name))
             for name in (*MODULES, *disk)
