@@ -61,13 +61,18 @@ help: ## List the targets
 
 # ---- set-up
 
-.PHONY: setup packages setup-steps setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
+.PHONY: setup limits packages setup-steps setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
 setup: ## Install what is missing: Debian packages, .venv, EDK2, Bochs, Linux guests, kernels
 setup: packages
 	$(AGAIN) setup-steps
 
-packages:
+packages: limits
 	@.ci/setup/packages.sh
+
+# What make is about to do that not every machine can.
+limits:
+	@.ci/setup/limits.sh $(if $(filter test-boot,$(GOALS))$(and $(filter test,$(GOALS)),$(BOOT_TESTS)),boot) \
+	    $(if $(filter run,$(GOALS)),$(filter bochs,$(ENGINE)))
 
 setup-steps: setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
 
@@ -178,6 +183,17 @@ LOADER_SOURCES := $(wildcard linux/* hypervisor/loader/* hypervisor/include/zpp/
 $(OUT)/linux-loader/%/initrd.img: $(LOADER_SOURCES) $(OUT)/hypervisor.elf
 	@python3 tests/guest/linux/kernels.py guest $* --cache $(CACHE) --out $(OUT) --toolchain $(TOOLCHAIN)
 
+# Not part of `make test`: 16 boots, and as many for each kernel that is added.
+KERNELS :=
+.PHONY: kernel-boots
+kernel-boots: ## Boot the newest kernel of each of Debian's suites with zpp (or KERNELS='6.18 sid')
+kernel-boots: all linux-guest linux-loader
+	@kernels='$(or $(KERNELS),$(shell python3 tests/guest/linux/kernels.py list))'; \
+	    python3 tests/guest/linux/kernels.py fetch $$kernels --cache $(CACHE) && \
+	    python3 tests/guest/linux/kernels.py guest $$kernels --cache $(CACHE) --out $(OUT) \
+	        --toolchain $(TOOLCHAIN) && \
+	    ZPP_KERNELS="$$kernels" $(PYTEST) tests/boot/test_kernels.py
+
 SUITES :=
 .PHONY: kernels
 kernels: ## Build the Linux module for every kernel of Debian's suites (or of SUITES=sid)
@@ -218,6 +234,7 @@ run-now: guest-image
 	@$(PYTHON) tests/boot/demo.py $(OUT)/linux-guest/esp.img $(ENGINE)
 
 TESTS := tests/unit tests/host tests/boot
+BOOT_TESTS = $(filter-out tests/unit% tests/host%,$(TESTS))
 PYTEST = $(PYTHON) -m pytest -n $(shell nproc) --dist worksteal
 pytest = mkdir -p $(LOGS); [ -t 1 ] && color=yes || color=no; \
     $(PYTEST) --color=$$color $(1) | tee $(LOGS)/pytest.log
@@ -226,7 +243,7 @@ pytest = mkdir -p $(LOGS); [ -t 1 ] && color=yes || color=no; \
 for-unit: all linux-guest $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
 for-boot: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest
 
-test-now: for-unit for-boot host-programs
+test-now: for-unit $(if $(BOOT_TESTS),for-boot) host-programs
 	@$(call pytest,$(TESTS))
 
 test-unit-now:

@@ -30,6 +30,14 @@ from __future__ import annotations
 from enum import IntEnum
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Why a file cannot be opened or read; Python's own words for a ValueError change."""
+    if isinstance(error, OSError):
+        return error.strerror or str(error)
+    is_unicode = isinstance(error, UnicodeError)
+    return "its name cannot be encoded" if is_unicode else "its name contains a NUL"
+
+
 class ExitCode(IntEnum):
     """Exit codes of `zpp-image`; documented in `zpp-image --help`."""
 

@@ -15,7 +15,8 @@
 struct kvm;
 extern void kvm_put_kvm(struct kvm *kvm);
 
-/* When the next virtual machine starts, KVM would enable VT-x or AMD-V, and crash. */
+/* When the next virtual machine starts, KVM would enable VT-x or AMD-V, and crash. udev loads it at boot
+ * where the CPU has either. */
 static bool kvm_is_loaded(void)
 {
 #if IS_ENABLED(CONFIG_KVM)
@@ -63,8 +64,10 @@ int zpp_check_system(void)
         return -EBUSY;
     }
     if (kvm_is_loaded()) {
-        pr_err("not loaded: KVM is loaded, and two hypervisors cannot share a CPU "
-               "(modprobe -r kvm_intel kvm_amd)\n");
+        const char *module = boot_cpu_has(X86_FEATURE_VMX) ? "kvm_intel" : "kvm_amd";
+        pr_err("not loaded: KVM (%s) is loaded, and two hypervisors cannot share a CPU "
+               "(modprobe -r %s kvm)\n",
+               module, module);
         return -EBUSY;
     }
     if (zpp_cpu_encrypts_memory()) {

@@ -17,6 +17,7 @@ bool zpp_cpus_init(struct zpp_cpus *cpus, const struct cpumask *mask)
 {
     unsigned cpu;
     cpus->count = 0;
+    cpus->launched = false;
     cpus->index = kcalloc(nr_cpu_ids, sizeof *cpus->index, GFP_KERNEL);
     cpus->apic_ids = kcalloc(nr_cpu_ids, sizeof *cpus->apic_ids, GFP_KERNEL);
     cpus->status = kcalloc(nr_cpu_ids, sizeof *cpus->status, GFP_KERNEL);
@@ -104,10 +105,13 @@ static enum zpp_status first_failure(const struct zpp_cpus *cpus, unsigned *fail
 
 enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus, unsigned *failed)
 {
+    enum zpp_status status;
     smp_call_function_single(BSP, launch, cpus, 1);
     if (cpus->status[cpus->index[BSP]] == ZPP_OK)
         on_each_cpu(launch_ap, cpus, 1);
-    return first_failure(cpus, failed);
+    status = first_failure(cpus, failed);
+    cpus->launched = status == ZPP_OK;
+    return status;
 }
 
 const char *zpp_cpus_detail(const struct zpp_cpus *cpus, unsigned cpu)
@@ -118,9 +122,16 @@ const char *zpp_cpus_detail(const struct zpp_cpus *cpus, unsigned cpu)
 bool zpp_cpus_devirtualize(struct zpp_cpus *cpus)
 {
     unsigned failed;
-    on_each_cpu(devirtualize_ap, cpus, 1);
-    smp_call_function_single(BSP, devirtualize, cpus, 1);
-    return first_failure(cpus, &failed) == ZPP_OK;
+    if (num_online_cpus() == 1) {
+        devirtualize(cpus);
+    } else {
+        on_each_cpu(devirtualize_ap, cpus, 1);
+        smp_call_function_single(BSP, devirtualize, cpus, 1);
+    }
+    if (first_failure(cpus, &failed) != ZPP_OK)
+        return false;
+    cpus->launched = false;
+    return true;
 }
 
 enum zpp_status zpp_cpus_launch_this(struct zpp_cpus *cpus)

@@ -13,6 +13,7 @@ struct zpp_cpus {
     u32 *index;              /* by Linux's CPU number */
     u32 *apic_ids;           /* by index */
     enum zpp_status *status; /* by index: the result of the last call of the loader */
+    bool launched;           /* on every online CPU */
 };
 
 /* Assigns an index to each CPU of the mask. Returns false if there is not enough memory. */
@@ -31,7 +32,8 @@ enum zpp_status zpp_cpus_launch(struct zpp_cpus *cpus, unsigned *failed);
 /* The detail of a CPU's failure, a string in the hypervisor's memory. */
 const char *zpp_cpus_detail(const struct zpp_cpus *cpus, unsigned cpu);
 
-/* Devirtualizes every online CPU that is virtualized. Returns false if one stays virtualized. */
+/* Devirtualizes every online CPU that is virtualized. Returns false if one stays virtualized. The only
+ * online CPU may have its interrupts off. */
 bool zpp_cpus_devirtualize(struct zpp_cpus *cpus);
 
 /* Launches on the current CPU, which came online later. The calling thread must be bound to it. */

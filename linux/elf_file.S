@@ -1,5 +1,5 @@
-/* hypervisor.elf, unchanged, in a section that the kernel frees after the module's init function. */
-    .section .init.rodata, "a"
+/* hypervisor.elf, unchanged. A module that is kept launches it again after the machine slept. */
+    .section .rodata, "a"
     .globl zpp_elf_file, zpp_elf_file_end
     .balign 16
 zpp_elf_file:

@@ -14,9 +14,27 @@ static struct zpp_cpus *all_cpus;
 static int state;
 static struct cpumask offline; /* virtualized; each has a reference to the module */
 
+int zpp_hotplug_give_back(void)
+{
+    if (!all_cpus || !all_cpus->launched)
+        return 0;
+    if (!cpumask_empty(&offline)) {
+        pr_err("cannot sleep: CPU %u is offline under the hypervisor "
+               "(echo 1 > /sys/devices/system/cpu/cpu%u/online)\n",
+               cpumask_first(&offline), cpumask_first(&offline));
+        return -EBUSY;
+    }
+    if (zpp_cpus_devirtualize(all_cpus))
+        return 0;
+    pr_err("cannot sleep: a CPU cannot be devirtualized\n");
+    return -EIO;
+}
+
 static int on_online(unsigned cpu)
 {
     enum zpp_status status;
+    if (!all_cpus->launched)
+        return 0;
     if (cpumask_test_and_clear_cpu(cpu, &offline))
         module_put(THIS_MODULE);
     if (zpp_cpu_is_held())
@@ -33,6 +51,10 @@ static int on_online(unsigned cpu)
 
 static int on_offline(unsigned cpu)
 {
+    if (!all_cpus->launched)
+        return 0;
+    if (cpuhp_tasks_frozen) /* the machine sleeps: the first CPU to go gives all of them back */
+        return zpp_hotplug_give_back();
     if (!try_module_get(THIS_MODULE)) /* unloading the module needs every CPU */
         return -EBUSY;
     cpumask_set_cpu(cpu, &offline);
@@ -50,7 +72,11 @@ int zpp_hotplug_register(struct zpp_cpus *cpus)
     return state;
 }
 
-void zpp_hotplug_unregister(void) { cpuhp_remove_state_nocalls_cpuslocked(state); }
+void zpp_hotplug_unregister(void)
+{
+    cpuhp_remove_state_nocalls_cpuslocked(state);
+    all_cpus = NULL;
+}
 
 void zpp_hotplug_bring_online(void)
 {

@@ -10,6 +10,10 @@
 int zpp_hotplug_register(struct zpp_cpus *cpus);
 void zpp_hotplug_unregister(void);
 
+/* Devirtualizes every CPU if the hypervisor runs, before the machine sleeps. Returns 0, or logs the
+ * reason and returns a negative error number. */
+int zpp_hotplug_give_back(void);
+
 /* Brings the offline virtualized CPUs online. The caller does not hold cpus_read_lock(). */
 void zpp_hotplug_bring_online(void);
 

@@ -59,12 +59,22 @@ static uint64_t virtual_to_physical(void *context, const void *virtual_address)
     return page_to_phys(vmalloc_to_page(virtual_address)) + offset_in_page(virtual_address);
 }
 
-static enum zpp_status __init prepare(void)
+static enum zpp_status __init allocate(void)
 {
-    struct zpp_loader_request request = {
+    const u64 pages = zpp_loader_pages(zpp_elf_file, zpp_elf_file_end - zpp_elf_file, cpus.count);
+    if (pages == 0)
+        return ZPP_BAD_ELF;
+    return zpp_memory_allocate(&memory, pages) ? ZPP_OK : ZPP_NO_MEMORY;
+}
+
+static enum zpp_status prepare(void)
+{
+    const struct zpp_loader_request request = {
         .os = {.virtual_of = physical_to_virtual, .physical_of = virtual_to_physical},
         .elf = zpp_elf_file,
         .elf_size = zpp_elf_file_end - zpp_elf_file,
+        .ranges = memory.ranges,
+        .range_count = memory.count,
         .cpu_count = cpus.count,
         .apic_ids = cpus.apic_ids,
         .serial_port = serial,
@@ -72,13 +82,6 @@ static enum zpp_status __init prepare(void)
         .visible = visible,
         .reset_after = min_t(ushort, reset_after, ZPP_RESET_AFTER_MAX),
     };
-    const u64 pages = zpp_loader_pages(request.elf, request.elf_size, request.cpu_count);
-    if (pages == 0)
-        return ZPP_BAD_ELF;
-    if (!zpp_memory_allocate(&memory, pages))
-        return ZPP_NO_MEMORY;
-    request.ranges = memory.ranges;
-    request.range_count = memory.count;
     return zpp_cpus_prepare(&cpus, &request);
 }
 
@@ -86,39 +89,51 @@ static enum zpp_status __init prepare(void)
 static bool devirtualize(void)
 {
     const bool done = zpp_cpus_devirtualize(&cpus) && !zpp_hotplug_any_offline();
-    if (done)
-        zpp_memory_free(&memory);
-    else
+    if (!done) {
         pr_err("a CPU cannot be devirtualized: the hypervisor's memory stays allocated\n");
-    memory.count = 0;
+        memory.count = 0;
+    }
     return done;
 }
 
-/* Launches on every CPU. After an error, none or some of them are virtualized. */
-static int __init launch(void)
+/* Launches on every CPU, or on none. */
+static int launch(void)
 {
+    int error;
     unsigned cpu;
-    enum zpp_status status = zpp_cpus_launch(&cpus, &cpu);
-    if (status != ZPP_OK)
-        return zpp_report_failure(cpu, status, zpp_cpus_detail(&cpus, cpu));
-    if (keep)
-        return zpp_hotplug_register(&cpus);
-    status = zpp_loader_commit();
+    enum zpp_status status = prepare();
+    if (status != ZPP_OK) /* the hypervisor's memory contains the detail */
+        return zpp_report_failure(ZPP_NO_CPU, status, zpp_loader_detail(&cpus.loader, 0));
+    status = zpp_cpus_launch(&cpus, &cpu);
+    if (status == ZPP_OK) {
+        zpp_core_log_print();
+        return 0;
+    }
+    error = zpp_report_failure(cpu, status, zpp_cpus_detail(&cpus, cpu));
+    devirtualize();
+    return error;
+}
+
+static int __init commit(void)
+{
+    const enum zpp_status status = zpp_loader_commit();
     return status == ZPP_OK ? 0 : zpp_report_failure(ZPP_NO_CPU, status, "");
 }
 
-static int __init prepare_and_launch(void)
+static int __init allocate_and_launch(void)
 {
     int error;
-    const enum zpp_status status = prepare();
-    if (status != ZPP_OK) {
-        error = zpp_report_failure(ZPP_NO_CPU, status, zpp_loader_detail(&cpus.loader, 0));
-        zpp_memory_free(&memory); /* contains the detail */
-        return error;
-    }
+    const enum zpp_status status = allocate();
+    if (status != ZPP_OK)
+        return zpp_report_failure(ZPP_NO_CPU, status, "");
     error = launch();
+    if (!error) {
+        error = keep ? zpp_hotplug_register(&cpus) : commit();
+        if (error)
+            devirtualize();
+    }
     if (error)
-        devirtualize();
+        zpp_memory_free(&memory);
     return error;
 }
 
@@ -130,7 +145,7 @@ static int __init load(void)
         return error;
     if (!zpp_cpus_init(&cpus, keep ? cpu_possible_mask : cpu_online_mask))
         return zpp_report_failure(ZPP_NO_CPU, ZPP_NO_MEMORY, "");
-    error = prepare_and_launch();
+    error = allocate_and_launch();
     if (error)
         zpp_cpus_free(&cpus);
     return error;
@@ -141,10 +156,30 @@ static void unload(void)
     mutex_lock(&lock);
     cpus_read_lock();
     if (memory.count != 0) {
-        if (devirtualize())
+        if (!cpus.launched || devirtualize())
             pr_info("unloaded: every CPU is devirtualized\n");
+        zpp_memory_free(&memory);
         zpp_hotplug_unregister();
         zpp_cpus_free(&cpus);
+    }
+    cpus_read_unlock();
+    mutex_unlock(&lock);
+}
+
+static void after_sleep(void)
+{
+    int error;
+    mutex_lock(&lock);
+    cpus_read_lock();
+    if (memory.count != 0 && !cpus.launched) {
+        error = zpp_check_system();
+        if (!error)
+            error = launch();
+        if (error)
+            pr_err("the machine woke up, and runs on without the hypervisor\n");
+        else
+            pr_info("launched again after the sleep: the hypervisor runs on %u CPUs\n",
+                    num_online_cpus());
     }
     cpus_read_unlock();
     mutex_unlock(&lock);
@@ -157,16 +192,20 @@ static void before_restart(void)
     unload();
 }
 
+static const struct zpp_power_events power_events = {
+    .before_sleep = zpp_hotplug_give_back,
+    .after_sleep = after_sleep,
+    .before_restart = before_restart,
+};
+
 static int __init load_and_report(void)
 {
     int error;
     mutex_lock(&lock);
     cpus_read_lock();
     error = load();
-    if (!error) {
-        zpp_core_log_print();
+    if (!error)
         pr_info("loaded: the hypervisor runs on %u CPUs\n", num_online_cpus());
-    }
     cpus_read_unlock();
     mutex_unlock(&lock);
     return error;
@@ -180,6 +219,8 @@ static int __init load_and_detach(void)
     if (num_possible_cpus() > cpus.count)
         pr_info(
             "CPUs plugged in later will run without the hypervisor (use keep=1 to include them)\n");
+    pr_info("suspend to RAM and hibernation end the hypervisor (use keep=1 to have it again "
+            "after the wake-up)\n");
     pr_info(
         "the hypervisor stays, the module does not: \"Operation not permitted\" means success\n");
     zpp_cpus_free(&cpus);
@@ -189,7 +230,7 @@ static int __init load_and_detach(void)
 /* Registers first, so that a sleep or restart during the launch is handled. */
 static int __init load_and_keep(void)
 {
-    int error = zpp_power_register(before_restart);
+    int error = zpp_power_register(&power_events);
     if (error)
         return error;
     error = load_and_report();

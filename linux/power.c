@@ -1,47 +1,58 @@
-#define pr_fmt(format) "zpp: " format
-
 #include "power.h"
 
 #include <linux/notifier.h>
-#include <linux/printk.h>
 #include <linux/reboot.h>
 #include <linux/suspend.h>
+#include <linux/syscore_ops.h>
 
-static void (*on_restart)(void);
+static const struct zpp_power_events *on;
 
-static int refuse_sleep(struct notifier_block *block, unsigned long event, void *data)
+static int sleep_state(struct notifier_block *block, unsigned long event, void *data)
 {
-    if (event != PM_SUSPEND_PREPARE && event != PM_HIBERNATION_PREPARE &&
-        event != PM_RESTORE_PREPARE)
-        return NOTIFY_DONE;
-    pr_warn("cannot sleep while the hypervisor runs: unload it first (rmmod zpp)\n");
-    return NOTIFY_BAD;
+    if (event == PM_POST_SUSPEND || event == PM_POST_HIBERNATION || event == PM_POST_RESTORE)
+        on->after_sleep();
+    return NOTIFY_DONE;
 }
 
 static int restart(struct notifier_block *block, unsigned long event, void *data)
 {
-    on_restart();
+    on->before_restart();
     return NOTIFY_DONE;
 }
 
-static struct notifier_block sleep_block = {.notifier_call = refuse_sleep};
+static struct notifier_block sleep_block = {.notifier_call = sleep_state};
 static struct notifier_block restart_block = {.notifier_call = restart};
 
-int zpp_power_register(void (*before_restart)(void))
+#ifdef ZPP_SYSCORE_WITH_DATA
+static int suspend(void *data) { return on->before_sleep(); }
+static const struct syscore_ops operations = {.suspend = suspend};
+static struct syscore core = {.ops = &operations};
+#else
+static int suspend(void) { return on->before_sleep(); }
+static struct syscore_ops core = {.suspend = suspend};
+#define register_syscore register_syscore_ops
+#define unregister_syscore unregister_syscore_ops
+#endif
+
+int zpp_power_register(const struct zpp_power_events *events)
 {
     int error;
-    on_restart = before_restart;
+    on = events;
     error = register_pm_notifier(&sleep_block);
     if (error)
         return error;
     error = register_reboot_notifier(&restart_block);
-    if (error)
+    if (error) {
         unregister_pm_notifier(&sleep_block);
-    return error;
+        return error;
+    }
+    register_syscore(&core);
+    return 0;
 }
 
 void zpp_power_unregister(void)
 {
+    unregister_syscore(&core);
     unregister_reboot_notifier(&restart_block);
     unregister_pm_notifier(&sleep_block);
 }

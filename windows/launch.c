@@ -166,7 +166,8 @@ void zpp_launch(const struct zpp_settings *settings, struct zpp_result *result)
         return;
     }
     if (prepare_all(launch, result) && launch_all(launch, result))
-        zpp_result_launched(result, launch->cpu_count, zpp_cpu_is_amd());
+        zpp_result_launched(result, launch->cpu_count, zpp_cpu_is_amd(),
+                            zpp_settings_fast_startup());
     else
         zpp_memory_free(&launch->memory);
     ExFreePoolWithTag(launch, ZPP_POOL_TAG);

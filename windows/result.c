@@ -102,10 +102,13 @@ void zpp_result_already_running(struct zpp_result *result)
     start(result, STATUS_IMAGE_ALREADY_LOADED, "zpp is already running on this machine");
 }
 
-void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd)
+void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd, int fast_startup)
 {
     start(result, ZPP_STATUS_LAUNCHED, "zpp runs on ");
     append_number(result, cpus);
     append(result, cpus == 1 ? " CPU" : " CPUs");
     append(result, amd ? " with AMD-V" : " with Intel VT-x");
+    if (fast_startup)
+        append(result, "; Fast Startup is on: after a shut-down Windows resumes without zpp, and its "
+                       "memory stays lost until a restart (turn it off: powercfg /h off)");
 }

@@ -27,7 +27,7 @@ void zpp_result_windows_failed(struct zpp_result *result, NTSTATUS status, const
 /* zpp is already running on this machine. */
 void zpp_result_already_running(struct zpp_result *result);
 
-/* The hypervisor runs on `cpus` CPUs. */
-void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd);
+/* The hypervisor runs on `cpus` CPUs. Warns of Fast Startup if it is on. */
+void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd, int fast_startup);
 
 #endif

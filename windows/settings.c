@@ -61,6 +61,22 @@ NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *set
     return status;
 }
 
+int zpp_settings_fast_startup(void)
+{
+    uint32_t enabled = 0;
+    UNICODE_STRING name;
+    HANDLE key;
+    RtlInitUnicodeString(
+        &name,
+        L"\\Registry\\Machine\\System\\CurrentControlSet\\Control\\Session Manager\\Power");
+    if (!NT_SUCCESS(open_key(&name, KEY_QUERY_VALUE, &key)))
+        return 0;
+    if (!NT_SUCCESS(read_number(key, L"HiberbootEnabled", 1, &enabled)))
+        enabled = 0;
+    ZwClose(key);
+    return enabled != 0;
+}
+
 void zpp_settings_write_result(UNICODE_STRING *service_key, const char *text)
 {
     WCHAR wide[RESULT_MAX];

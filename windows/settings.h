@@ -16,6 +16,9 @@ struct zpp_settings {
  * has the wrong type or is out of range. */
 NTSTATUS zpp_settings_read(UNICODE_STRING *service_key, struct zpp_settings *settings);
 
+/* Whether Windows' Fast Startup is on: a shut-down then hibernates the kernel. */
+int zpp_settings_fast_startup(void);
+
 /* Writes `text` (ASCII) to the value Result of the service's key, for the reason that a status cannot
  * express. Ignores errors. */
 void zpp_settings_write_result(UNICODE_STRING *service_key, const char *text);

@@ -129,7 +129,7 @@ def _added(addition: Addition) -> Iterator[Placed]:
     """
     source = addition.source
     if "\0" in str(source):
-        raise InputError("cannot be read: embedded null byte", where=str(source))
+        raise InputError("cannot be read: its name contains a NUL", where=str(source))
     below = parse_path(addition.target) if addition.target.strip("\\/") else ()
     # os.path says False where Path would raise, such as for a name that is too long
     if any(c in str(source) for c in "*?[") and not os.path.exists(source):  # noqa: PTH110

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from efi_image.devices.model import Device, Mount, Reason, Refusal
 from efi_image.devices.sysfs import Node, in_dev, nodes, number, text, udev_data
 from efi_image.devices.uses import System, Uses, read_stack, read_uses
-from efi_image.errors import InputError, UnsafeTarget
+from efi_image.errors import InputError, UnsafeTarget, reason_of
 
 _MAX_SECTOR = 4096  # bytes; a write notes its progress in blocks of this size
 # Where desktops mount media; a write unmounts only these by itself.
@@ -217,8 +217,7 @@ def _status(path: str) -> os.stat_result:
     try:
         return Path(path).stat()
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise InputError(f"cannot be opened: {reason}", where=path) from None
+        raise InputError(f"cannot be opened: {reason_of(error)}", where=path) from None
 
 
 def _devno(number: int) -> str:

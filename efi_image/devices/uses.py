@@ -56,15 +56,22 @@ def _unescaped(word: str) -> str:
 
 
 def _mount_table(proc: Path) -> list[_Mounted]:
-    """The mounts of this process and of the first one, which a name space may hide."""
+    """The mounts of this process and of the first one, which a name space may hide.
+
+    In a chroot both have the same mount by different names; its ID tells.
+    """
     rows: dict[_Mounted, None] = {}
+    known: set[str] = set()
     for process in ("self", "1"):
-        for line in text(proc / process / "mountinfo").splitlines():
+        lines = text(proc / process / "mountinfo").splitlines()
+        ids = {line.partition(" ")[0] for line in lines}
+        for line in lines:
             head, _, tail = line.partition(" - ")
             words, more = head.split(" "), tail.split(" ")
-            if len(words) >= 5 and len(more) >= 2:
+            if len(words) >= 5 and len(more) >= 2 and words[0] not in known:
                 mount = Mount(_unescaped(more[1]), _unescaped(words[4]), more[0])
                 rows[_Mounted(words[2], mount)] = None
+        known |= ids
     return list(rows)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from efi_image.errors import OutputError
+from efi_image.errors import OutputError, reason_of
 
 _NOT_A_FILE = (
     (stat.S_ISDIR, "is a directory", "give the name of a file in it"),
@@ -34,8 +34,7 @@ def check_output(output: str | Path) -> Path:
             raise OutputError("its directory does not exist", where=where) from None
         return real
     except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) else str(error)
-        raise OutputError(f"cannot be written: {reason}", where=where) from None
+        raise OutputError(f"cannot be written: {reason_of(error)}", where=where) from None
     for is_kind, what, hint in _NOT_A_FILE:
         if is_kind(mode):
             raise OutputError(what, where=where, hint=hint)

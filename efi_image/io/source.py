@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from efi_image.errors import InputError
+from efi_image.errors import InputError, reason_of
 
 CHUNK = 1 << 18  # bytes; fits into the caches of a CPU
 SMALL = CHUNK // 4  # bytes; files up to this size are collected, and written together
@@ -166,5 +166,4 @@ def unreadable(name: str, error: OSError | ValueError) -> InputError:
     """The error to raise for a file that cannot be opened or read."""
     if isinstance(error, FileNotFoundError):
         return InputError("does not exist", where=name)
-    reason = error.strerror if isinstance(error, OSError) else str(error)
-    return InputError(f"cannot be read: {reason}", where=name)
+    return InputError(f"cannot be read: {reason_of(error)}", where=name)

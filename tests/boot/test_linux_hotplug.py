@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import re
-import socket
 from dataclasses import replace
 from pathlib import Path
 
 from guest_log import SIGNATURE
 from harness import CMDLINE, EPYC, Harness, qemu_pc
+from qmp import Qmp
 
 from efi_image.emulator import Debug, EmulatorKind, boot, choose
 
@@ -17,26 +16,12 @@ PC = qemu_pc(EPYC, 2)
 
 
 def plug_cpu(address: Path) -> None:
-    """Plugs in the first missing CPU, by QEMU's machine protocol."""
-    with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(address))
-        lines = connection.makefile("rw", encoding="utf-8")
-
-        def ask(execute: str, **arguments: object) -> object:
-            lines.write(json.dumps({"execute": execute, "arguments": arguments}) + "\n")
-            lines.flush()
-            while True:
-                answer = json.loads(lines.readline())
-                assert "error" not in answer, answer
-                if "return" in answer:
-                    return answer["return"]
-
-        lines.readline()  # the greeting
-        ask("qmp_capabilities")
-        slots = ask("query-hotpluggable-cpus")
-        assert isinstance(slots, list)
-        free = next(slot for slot in slots if "qom-path" not in slot)
-        ask("device_add", driver=free["type"], id="new-cpu", **free["props"])
+    """Plugs in the first missing CPU."""
+    qmp = Qmp(address)
+    slots = qmp.command("query-hotpluggable-cpus")
+    free = next(slot for slot in slots if "qom-path" not in slot)
+    qmp.command("device_add", driver=free["type"], id="new-cpu", **free["props"])
+    qmp.close()
 
 
 def test_cpu_that_is_plugged_in_later(harness: Harness) -> None:

@@ -209,8 +209,10 @@ def test_script_loads(harness: Harness, checkout: Checkout) -> None:
         loaded = checkout.run()
         assert loaded.returncode == 0, loaded.stderr
         # busybox's insmod then tries a second time
-        assert loaded.stdout.splitlines()[-3:] == [
+        assert loaded.stdout.splitlines()[-4:] == [
             f"zpp: loaded: the hypervisor runs on {PC.cpus} CPUs",
+            "zpp: suspend to RAM and hibernation end the hypervisor "
+            "(use keep=1 to have it again after the wake-up)",
             "zpp: the hypervisor stays, the module does not: "
             '"Operation not permitted" means success',
             "zpp: not loaded: zpp is already running on this machine",

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from harness import Harness
 from nbd import Fault, FaultyStick
-from usb_guest import MIB, Qmp, Step, Stick, boot_from, session, written_bytes
+from qmp import Qmp
+from usb_guest import MIB, Step, Stick, boot_from, session, written_bytes
 
 from efi_image.build.image import make_image
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions

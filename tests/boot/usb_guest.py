@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ from typing import Any
 
 import pytest
 from harness import Harness
+from qmp import Qmp
 
 from efi_image.emulator import BootResult, RunRequest
 from efi_image.emulator.base import Launch, guard
@@ -56,33 +56,6 @@ class Stick:
         )
         hub = f"{self.kind},id=usb-{self.serial},serial={self.serial}"
         return ("-device", hub, "-device", f"{disk},removable=on{more}")
-
-
-class Qmp:
-    """Sends commands to a running QEMU (QEMU Machine Protocol)."""
-
-    def __init__(self, path: Path) -> None:
-        end = time.monotonic() + 30
-        while not path.exists() and time.monotonic() < end:
-            time.sleep(0.05)
-        self._socket = socket.socket(socket.AF_UNIX)
-        self._socket.connect(str(path))
-        self._lines = self._socket.makefile("r")
-        self._lines.readline()
-        self.command("qmp_capabilities")
-
-    def command(self, name: str, **arguments: object) -> Any:
-        self._socket.sendall(json.dumps({"execute": name, "arguments": arguments}).encode() + b"\n")
-        while True:
-            answer = json.loads(self._lines.readline())
-            if "return" in answer:
-                return answer["return"]
-            if "error" in answer:
-                raise RuntimeError(f"{name}: {answer['error']}")
-
-    def close(self) -> None:
-        self._lines.close()
-        self._socket.close()
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,6 @@ PACKAGES = {
     "xz": "xz-utils",
     "gzip": "gzip",
     "mkfs.ext4": "e2fsprogs",
-    "addpart": "util-linux",
     "setpriv": "util-linux",
     "mkswap": "util-linux",
     "swapon": "mount",

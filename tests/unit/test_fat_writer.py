@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import struct
 from collections.abc import Mapping
 from pathlib import Path
@@ -257,15 +258,15 @@ def test_file_of_four_gib() -> None:
 @pytest.mark.parametrize(
     ("seconds", "shown"),
     [
-        (0, "1980-01-01   0:00"),
-        (1700000000, "2023-11-14  22:13"),
-        (1 << 40, "2107-12-31  23:59"),
+        (0, "1980-01-01 +0?0:00"),  # the hour is padded or not, by the version of mdir
+        (1700000000, "2023-11-14 +22:13"),
+        (1 << 40, "2107-12-31 +23:59"),
     ],
 )
 def test_times(tmp_path: Path, seconds: int, shown: str) -> None:
     image = tmp_path / "volume.img"
     write(image, {"A.TXT": b"a"}, 4000, seconds=seconds)
-    assert shown in oracles.run("mdir", "-i", image, "::")
+    assert re.search(shown, oracles.run("mdir", "-i", image, "::"))
 
 
 def test_stamp_is_in_fat_range() -> None:

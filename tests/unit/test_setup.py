@@ -68,6 +68,31 @@ def test_another_system(programs: Path) -> None:
     assert packages(programs, "bash bash\n").returncode == 0
 
 
+@pytest.mark.parametrize(
+    ("refused", "goals", "words", "stops"),
+    [
+        ("nothing", ["boot", "bochs"], [], False),
+        ("--net", [], ["Bochs (VT-x) cannot run", "hint: run make as root"], False),
+        ("--net", ["bochs"], ["Bochs (VT-x) cannot run", "stopped before anything"], True),
+        ("--mount", ["bochs"], ["zpp.ko cannot be built"], False),
+        ("--mount", ["boot"], ["zpp.ko cannot be built", "stopped before anything"], True),
+        ("--", ["boot"], ["Bochs (VT-x) cannot run", "zpp.ko cannot be built"], True),
+    ],
+)
+def test_what_the_machine_cannot_run(
+    programs: Path, refused: str, goals: list[str], words: list[str], stops: bool
+) -> None:
+    put(programs / "unshare", f'case "$*" in *{refused}*) exit 1 ;; esac')
+    done = subprocess.run(
+        [SCRIPTS / "limits.sh", *goals], env={**os.environ, "PATH": str(programs)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == stops
+    assert [word for word in words if word not in done.stderr] == []
+    assert ("cannot" in done.stderr) == bool(words)
+    assert "no loop devices here" in done.stderr  # the user is not root
+
+
 def make(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
     return subprocess.run(

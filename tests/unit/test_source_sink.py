@@ -36,7 +36,7 @@ def test_what_is_no_readable_file(tmp_path: Path) -> None:
         (tmp_path, "is a directory"),
         (fifo, "is not a regular file"),
         (Path("/dev/null"), "is not a regular file"),
-        (tmp_path / "a\0b", "cannot be read: embedded null byte"),
+        (tmp_path / "a\0b", "cannot be read: its name contains a NUL"),
         (Path("/dev/null/x"), "cannot be read: Not a directory"),
     ):
         with pytest.raises(InputError, match=what):

@@ -3,6 +3,7 @@ and hypercalls are executed; only the core is replaced by a fake."""
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Callable
 
@@ -32,6 +33,11 @@ RETRY = 0xC000_022D
 REVISION_MISMATCH = 0xC000_0059
 NOT_CAPABLE = 0xC000_0429
 IN_USE = 0x8000_0011  # STATUS_DEVICE_BUSY: "The requested resource is in use."
+
+FAST_STARTUP = (
+    "Fast Startup is on: after a shut-down Windows resumes without zpp, and its memory stays lost "
+    "until a restart (turn it off: powercfg /h off)"
+)
 
 # enum zpp_status (status.h)
 BAD_ELF, BAD_BOOT_INFO, NO_MEMORY, NO_VIRTUALIZATION, LOCKED, USED, MISSING, ENTRY, CALL = range(
@@ -141,6 +147,24 @@ def test_invalid_settings(name: str, value: tuple[int, bytes]) -> None:
     run = Run(registry={name: value}).start()
     run.failed(INVALID_PARAMETER, f"no hypervisor: {INVALID_SETTING}")
     assert not run.core.calls
+
+
+@pytest.mark.parametrize(
+    ("power", "warns"),
+    [
+        (None, False),
+        ({}, False),
+        ({"HiberbootEnabled": (REG_DWORD, struct.pack("<I", 0))}, False),
+        ({"HiberbootEnabled": (REG_DWORD, struct.pack("<I", 1))}, True),
+        ({"HiberbootEnabled": (REG_SZ, b"1\0\0\0")}, False),
+    ],
+)
+def test_fast_startup(power: dict[str, tuple[int, bytes]] | None, warns: bool) -> None:
+    run = Run(power=power).start()
+    assert run.status == LAUNCHED
+    runs, _, warning = run.result.partition("; ")
+    assert re.fullmatch(r"zpp runs on \d+ CPUs? with (Intel VT-x|AMD-V)", runs)
+    assert warning == (FAST_STARTUP if warns else "")
 
 
 @pytest.mark.parametrize("row", [400, 64, 20])

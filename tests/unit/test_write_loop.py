@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
 import json
 import os
 import shutil
@@ -205,6 +207,28 @@ def test_another_node_than_the_one_that_was_confirmed(attach: Attach, tmp_path: 
         open_device(replace(disks.find(str(node)), path=str(node)), disks)
 
 
+class _Partition(ctypes.Structure):
+    """struct blkpg_partition of linux/blkpg.h; start and length in bytes."""
+
+    _fields_ = (("start", ctypes.c_longlong), ("length", ctypes.c_longlong),
+                ("number", ctypes.c_int), ("names", ctypes.c_char * 128))  # fmt: skip
+
+
+class _Request(ctypes.Structure):
+    """struct blkpg_ioctl_arg."""
+
+    _fields_ = (("operation", ctypes.c_int), ("flags", ctypes.c_int), ("size", ctypes.c_int),
+                ("partition", ctypes.POINTER(_Partition)))  # fmt: skip
+
+
+def add_partition(disk: str, start: int, length: int) -> None:
+    """Tells the kernel of partition 1, as addpart does, which is not in every Debian."""
+    partition = _Partition(start, length, 1)
+    request = _Request(1, 0, ctypes.sizeof(_Partition), ctypes.pointer(partition))
+    with Path(disk).open("rb") as device:
+        fcntl.ioctl(device, 0x1269, bytes(request))  # BLKPG
+
+
 @pytest.mark.parametrize("place", ["", "p1"])
 def test_a_disk_that_was_mounted_meanwhile(
     place: str, attach: Attach, tmp_path: Path, unmounted: Callable[[str], Path]
@@ -212,7 +236,7 @@ def test_a_disk_that_was_mounted_meanwhile(
     """After it was confirmed, and before it was opened: as a whole, or a partition of it."""
     loop = attach(old_stick(tmp_path, SIZE), "--partscan")
     if place:  # told by hand, as not every kernel reads partition tables
-        run("addpart", loop, "1", "2048", "16384")
+        add_partition(loop, 2048 * 512, 16384 * 512)
     run("mkfs.ext4", "-q", "-F", loop + place)
     confirmed = LinuxDisks().find(loop)
     assert confirmed.safe

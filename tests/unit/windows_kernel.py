@@ -21,6 +21,7 @@ ANY_NODE = 0x8000_0000
 REG_SZ, REG_DWORD = 1, 4
 KEY_QUERY_VALUE, KEY_SET_VALUE = 1, 2
 PARTIAL_INFORMATION = 2
+POWER_KEY = r"\Registry\Machine\System\CurrentControlSet\Control\Session Manager\Power"
 
 SUCCESS = 0
 BUFFER_OVERFLOW = 0x8000_0005
@@ -50,10 +51,12 @@ class Kernel:
     faults: Faults = field(default_factory=Faults)
     registry: dict[str, tuple[int, bytes]] = field(default_factory=dict)
     service_key: str = r"\Registry\Machine\System\CurrentControlSet\Services\zpp_loader"
+    power: dict[str, tuple[int, bytes]] | None = None  # the values of POWER_KEY; None: no such key
 
     pool: dict[int, int] = field(default_factory=dict)
     contiguous: dict[int, tuple[int, int]] = field(default_factory=dict)  # physical, pages
     handles: dict[int, int] = field(default_factory=dict)  # access
+    values: dict[int, dict[str, tuple[int, bytes]]] = field(default_factory=dict)  # by handle
     printed: list[str] = field(default_factory=list)
     affinities: list[tuple[int, int]] = field(default_factory=list)  # to return to
     visits: list[int] = field(default_factory=list)
@@ -206,11 +209,16 @@ class Kernel:
         attributes = self.machine.read(self._address(2), 48)
         length, root, name, flags = struct.unpack_from("<I4xQQI", attributes)
         assert (length, root, flags & 0x200) == (48, 0, 0x200)  # OBJ_KERNEL_HANDLE
-        assert self._unicode_string(name) == self.service_key
+        key = self._unicode_string(name)
+        assert key in (self.service_key, POWER_KEY)
+        values = self.power if key == POWER_KEY else self.registry
+        if values is None:
+            return NAME_NOT_FOUND
         if self.faults.key:
             return self.faults.key
         handle = 0xFFFF_FFFF_8000_0000 + 4 * (len(self.handles) + 1)
         self.handles[handle] = self._number(1)
+        self.values[handle] = values
         self.machine.write(self._address(0), struct.pack("<Q", handle))
         return SUCCESS
 
@@ -221,7 +229,7 @@ class Kernel:
     def ZwQueryValueKey(self) -> int:  # noqa: N802
         assert self.handles[self._address(0)] & KEY_QUERY_VALUE
         assert self._number(2) == PARTIAL_INFORMATION
-        value = self.registry.get(self._unicode_string(self._address(1)))
+        value = self.values[self._address(0)].get(self._unicode_string(self._address(1)))
         if value is None:
             return NAME_NOT_FOUND
         kind, data = value

@@ -32,6 +32,7 @@ class Run:
     groups: tuple[int, ...] = (2,)
     faults: Faults = field(default_factory=Faults)
     registry: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    power: dict[str, tuple[int, bytes]] | None = None
     tamper: Callable[[bytes], bytes] | None = None  # of the driver's file
 
     status: int = 0
@@ -44,6 +45,7 @@ class Run:
         apic_ids = tuple(2 * cpu + 4 for cpu in range(sum(self.groups)))
         self.machine = Machine(self.model, apic_ids)
         self.kernel = Kernel(self.machine, self.groups, self.faults, self.registry)
+        self.kernel.power = self.power
         self.core = Core(self.machine, Core.file(build))
         self.entry = load_image(self.machine, pe, self.kernel.resolve)
         text = next(s for s in pe.sections if s.Name.startswith(b".text"))

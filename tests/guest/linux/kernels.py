@@ -3,14 +3,15 @@
 
 ``fetch`` unpacks the packages of each kernel into its own root folder in the cache; it installs
 nothing. ``guest`` builds zpp.ko there and packs the initramfs that loads it. ``matrix`` builds
-zpp.ko against every header package of Debian's suites. This script uses only the standard library,
-because it runs before the Python environment exists.
+zpp.ko against every header package of Debian's suites. ``list`` names the kernels. This script
+uses only the standard library, because it runs before the Python environment exists.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -31,12 +32,14 @@ TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
 EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
 PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
           "var/cache", "usr/lib/python3")  # fmt: skip
-MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel")
-NETWORK_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
-                   "virtio_pci", "failover", "net_failover", "virtio_net")  # fmt: skip
+MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "button")
+VIRTIO_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
+                  "virtio_pci")  # fmt: skip
+NETWORK_MODULES = (*VIRTIO_MODULES, "failover", "net_failover", "virtio_net")
+DISK_MODULES = (*VIRTIO_MODULES, "virtio_blk")  # newer kernels have some built in
 APPLETS = (
     "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
-    "sync tail tee uname"
+    "swapon sync tail tee uname"
 ).split()
 
 
@@ -59,12 +62,32 @@ class Suite:
         return lines
 
 
-# The kernels that `make test` boots, and additional packages of their roots: the oldest kernel that
-# Debian still supports, and the newest that it offers for a release.
+@dataclass(frozen=True)
+class Kernel:
+    """A suite's newest kernel, and more packages; or one of its older releases, of which Debian
+    keeps the image alone."""
+
+    suite: Suite
+    release: str = ""
+    more: tuple[str, ...] = ()
+
+
+# The kernels that `make test` boots: the oldest that Debian still supports, and the newest that it
+# offers for a release.
 KERNELS = {
-    "oldest": (Suite("bookworm", security=True), ("openssh-server",)),
-    "newest": (Suite("trixie", backports=True), ()),
+    "oldest": Kernel(Suite("bookworm", security=True), more=("openssh-server",)),
+    "newest": Kernel(Suite("trixie", backports=True)),
 }
+# Those that `make kernel-boots` boots as well: of the other suites, and of a long-term series.
+MORE_KERNELS = {
+    "bullseye": Kernel(Suite("bullseye")),
+    "bookworm-backports": Kernel(Suite("bookworm", backports=True)),
+    "trixie": Kernel(Suite("trixie", security=True)),
+    "6.18": Kernel(Suite("trixie", backports=True), "6.18.15+deb13"),
+    "forky": Kernel(Suite("forky")),
+    "sid": Kernel(Suite("sid")),
+}
+KERNELS_BY_NAME = {**KERNELS, **MORE_KERNELS}
 MATRIX = (
     Suite("bullseye"),
     Suite("bookworm", security=True),
@@ -78,7 +101,7 @@ MATRIX = (
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("step", choices=("fetch", "guest", "matrix"))
+    parser.add_argument("step", choices=("fetch", "guest", "matrix", "list"))
     parser.add_argument("names", nargs="*", help="kernels, or for matrix suites (default: all)")
     parser.add_argument("--cache", type=Path, default=Path(".cache"))
     parser.add_argument("--out", type=Path, help="guest, matrix: folder of the build's results")
@@ -87,6 +110,9 @@ def main() -> int:
     try:
         if arguments.step == "matrix":
             return matrix(arguments)
+        if arguments.step == "list":
+            print(*KERNELS, *MORE_KERNELS)
+            return 0
         for name in arguments.names or KERNELS:
             if arguments.step == "fetch":
                 fetch(name, arguments.cache / "kernels")
@@ -106,24 +132,38 @@ def fetch(name: str, cache: Path) -> None:
     target = cache / name
     if target.exists():
         return
-    suite, more = KERNELS[name]
+    kernel = KERNELS_BY_NAME[name]
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}.") as scratch:
         root = Path(scratch) / "root"
-        packages = ",".join((TOOLS, "linux-headers-cloud-amd64", "linux-image-cloud-amd64", *more))
-        print(f"kernels: unpacking the {name} kernel, of Debian {suite.name}", flush=True)
-        unpack(root, suite, packages)
+        print(f"kernels: unpacking the {name} kernel, of Debian {kernel.suite.name}", flush=True)
+        if kernel.release:
+            unpack(
+                root, kernel.suite, "base-files", alone=f"linux-image-{kernel.release}-cloud-amd64"
+            )
+        else:
+            meta = ("linux-headers-cloud-amd64", "linux-image-cloud-amd64")
+            unpack(root, kernel.suite, TOOLS, *meta, *kernel.more)
         root.rename(target)
 
 
-def unpack(root: Path, suite: Suite, *includes: str) -> None:
-    """Unpacks packages and their dependencies, without configuring them."""
+# a hook of mmdebstrap: unpacks one package of the suite
+ALONE = (
+    'cd "$1" && APT_CONFIG="$MMDEBSTRAP_APT_CONFIG" apt-get download -qq {0} && '
+    "dpkg-deb --extract {0}_*.deb . && rm {0}_*.deb"
+)
+
+
+def unpack(root: Path, suite: Suite, *includes: str, alone: str = "") -> None:
+    """Unpacks packages and their dependencies, without configuring them; `alone` is one whose
+    dependencies are ignored."""
     options = [f"--aptopt={line}" for line in apt.network_options()]
     if suite.backports:
         options.append(f'--aptopt=APT::Default-Release "{suite.name}-backports"')
     command = [
         *("mmdebstrap", "--variant=extract", "--mode=chrootless", "--format=directory"),
         *(*options, *(f"--include={packages}" for packages in includes)),
+        *((f"--extract-hook={ALONE.format(alone)}",) if alone else ()),
         *(suite.name, str(root), *suite.lines),
     ]
     result = subprocess.run(
@@ -141,8 +181,9 @@ def unpack(root: Path, suite: Suite, *includes: str) -> None:
 
 
 def trees(root: Path) -> list[Path]:
-    """The header trees of a root that can build modules."""
-    return sorted(path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers"))
+    """The header trees of a root that can build modules, the newest last."""
+    found = [path.parent for path in root.glob("usr/src/linux-headers-*/Module.symvers")]
+    return sorted(found, key=lambda tree: [int(n) for n in re.findall(r"\d+", tree.name)])
 
 
 def compile_zpp(root: Path, tree: Path, out: Path) -> str:
@@ -162,13 +203,17 @@ def compile_module(root: Path, tree: Path, stage: Path) -> str:
     for name in ("dev", "proc", "tmp"):
         (root / name).mkdir(exist_ok=True)
     script = (
-        'mount --rbind /dev "$0/dev" && mount --rbind /proc "$0/proc" && exec chroot "$0" '
+        'trap \'umount "$0/dev" "$0/proc" 2>/dev/null\' EXIT; mount --make-rprivate / 2>/dev/null; '
+        'for f in dev proc; do mount --"$4" /$f "$0/$f" || exit; done; chroot "$0" '
         '/usr/bin/env -i PATH=/usr/bin:/bin:/usr/sbin make -j"$2" -C "$1" M="$3" modules'
     )
-    user = () if os.geteuid() == 0 else ("--map-root-user",)
+    # in a chroot nothing can be made private, so root unmounts what it mounted
+    is_root = os.geteuid() == 0
+    user = ("--propagation", "unchanged") if is_root else ("--map-root-user",)
+    bind = "bind" if is_root else "rbind"
     command = ["unshare", *user, "--mount", "sh", "-c", script, str(root.absolute()),
                f"/{tree.relative_to(root)}", str(os.cpu_count() or 1),
-               f"/{stage.relative_to(root)}"]  # fmt: skip
+               f"/{stage.relative_to(root)}", bind]  # fmt: skip
     result = subprocess.run(
         command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         text=True, errors="replace", check=False,
@@ -191,25 +236,42 @@ def guest(name: str, arguments: argparse.Namespace) -> None:
     """Puts ``vmlinuz``, ``initrd.img`` and ``zpp.ko`` in ``out/linux-loader/name``."""
     root = arguments.cache / "kernels" / name
     out = arguments.out / "linux-loader" / name
-    (tree,) = trees(root)
     out.mkdir(parents=True, exist_ok=True)
+    release = KERNELS_BY_NAME[name].release
+    if release:
+        release += "-cloud-amd64"
+        modules = []
+    else:
+        tree = trees(root)[-1]
+        release = tree.name.removeprefix("linux-headers-")
+        modules = own_modules(root, tree, out, arguments)
+    program = build.compile_program(out, arguments.toolchain)
+    busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
+    entries = initramfs(root, release, busybox, program) + modules
+    initrd = cpio.archive(entries)
+    build.replace(out / "initrd.img", initrd)
+    kernel = kernel_image(root, release).read_bytes()
+    again = (cpio.file("vmlinuz", kernel), cpio.file("initrd.img", initrd))
+    build.replace(out / "initrd-kexec.img", cpio.archive([*entries, *again]))
+    if (root / "usr/sbin/sshd").exists():
+        build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, release, busybox)))
+    build.replace(out / "vmlinuz", kernel)
+    print(f"linux-loader: {name} is {release}", flush=True)
+
+
+def own_modules(
+    root: Path, tree: Path, out: Path, arguments: argparse.Namespace
+) -> list[cpio.Entry]:
+    """Builds zpp.ko, also to `out`, and spoil.ko."""
     output = compile_zpp(root, tree, arguments.out) + compile_spoil(root, tree)
     if warnings(output):
         raise build.GuestError(f"{tree.name} warns: {warnings(output)[0]}")
     strip = [str(arguments.toolchain / "llvm-objcopy"), "--strip-debug"]
     subprocess.run([*strip, str(root / "zpp/zpp.ko"), str(out / "zpp.ko")], check=True)
-    program = build.compile_program(out, arguments.toolchain)
-    busybox = (arguments.cache / "linux-guest/busybox").read_bytes()
-    entries = initramfs(root, busybox, program, (out / "zpp.ko").read_bytes())
-    initrd = cpio.archive(entries)
-    build.replace(out / "initrd.img", initrd)
-    kernel = kernel_image(root).read_bytes()
-    again = (cpio.file("vmlinuz", kernel), cpio.file("initrd.img", initrd))
-    build.replace(out / "initrd-kexec.img", cpio.archive([*entries, *again]))
-    if (root / "usr/sbin/sshd").exists():
-        build.replace(out / "initrd-sshd.img", cpio.archive(sshd_initramfs(root, busybox)))
-    build.replace(out / "vmlinuz", kernel)
-    print(f"linux-loader: {name} is {tree.name.removeprefix('linux-headers-')}", flush=True)
+    return [
+        cpio.file("zpp.ko", (out / "zpp.ko").read_bytes()),
+        cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
+    ]
 
 
 def compile_spoil(root: Path, tree: Path) -> str:
@@ -220,21 +282,27 @@ def compile_spoil(root: Path, tree: Path) -> str:
     return compile_module(root, tree, stage)
 
 
-def kernel_image(root: Path) -> Path:
-    found = [*root.glob("boot/vmlinuz-*"), *root.glob("usr/lib/modules/*/vmlinuz")]
-    if not found:
-        raise build.GuestError(f"{root} does not contain a kernel")
-    return found[0]
+def kernel_image(root: Path, release: str) -> Path:
+    for path in (root / f"boot/vmlinuz-{release}", root / f"usr/lib/modules/{release}/vmlinuz"):
+        if path.exists():
+            return path
+    raise build.GuestError(f"{root} does not contain the kernel {release}")
 
 
-def kernel_module(root: Path, name: str) -> bytes:
-    found = [*root.glob(f"lib/modules/*/kernel/**/{name}.ko*")]
+def module_files(root: Path, release: str, name: str) -> list[Path]:
+    pattern = f"lib/modules/{release}/kernel/**/{name}.ko*"
+    return [*root.glob(pattern), *root.glob(f"usr/{pattern}")]
+
+
+def kernel_module(root: Path, release: str, name: str) -> bytes:
+    found = module_files(root, release, name)
     if not found:
         raise build.GuestError(f"{root} does not contain the module {name}")
     return build.unpacked_module(found[0].name, found[0].read_bytes())
 
 
-def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list[cpio.Entry]:
+def initramfs(root: Path, release: str, busybox: bytes, program: bytes) -> list[cpio.Entry]:
+    disk = [name for name in DISK_MODULES if module_files(root, release, name)]
     return [
         *(cpio.directory(path) for path in ("bin", "dev", "proc", "sys", "tmp")),
         cpio.character_device("dev/console", 5, 1),
@@ -242,9 +310,10 @@ def initramfs(root: Path, busybox: bytes, program: bytes, module: bytes) -> list
         *(cpio.symlink(f"bin/{applet}", "busybox") for applet in APPLETS),
         cpio.file("bin/zpp-guest", program),
         cpio.file("init", (build.HERE / "init-loader").read_bytes()),
-        cpio.file("zpp.ko", module),
-        cpio.file("spoil.ko", (root / "spoil/spoil.ko").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in MODULES),
+        *(
+            cpio.file(f"{name}.ko", kernel_module(root, release, name))
+            for name in (*MODULES, *disk)
+        ),
     ]
 
 
@@ -258,7 +327,7 @@ Subsystem sftp internal-sftp
 """
 
 
-def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
+def sshd_initramfs(root: Path, release: str, busybox: bytes) -> list[cpio.Entry]:
     """A guest with Debian's sshd; whoever boots it adds keys and passwords."""
     folders = ("bin", "dev", "etc", "etc/ssh", "lib", "lib/x86_64-linux-gnu", "lib64", "proc",
                "root", "root/.ssh", "run", "sys", "tmp", "usr", "usr/sbin", "var")  # fmt: skip
@@ -271,7 +340,7 @@ def sshd_initramfs(root: Path, busybox: bytes) -> list[cpio.Entry]:
         *(cpio.file(name, path.read_bytes()) for name, path in libraries(root, SSHD).items()),
         cpio.file("etc/ssh/sshd_config", SSHD_CONFIG.encode()),
         cpio.file("init", (build.HERE / "init-sshd").read_bytes()),
-        *(cpio.file(f"{name}.ko", kernel_module(root, name)) for name in NETWORK_MODULES),
+        *(cpio.file(f"{name}.ko", kernel_module(root, release, name)) for name in NETWORK_MODULES),
     ]
 
 
