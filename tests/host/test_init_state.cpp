@@ -101,12 +101,17 @@ private:
         switch (offset) {
         case 0xd0:
         case 0xe0:
-        case 0x310: return !x2apic;
-        case 0x2f0: return last >= 6;
-        case 0x330: return last >= 5;
-        case 0x340: return last >= 4;
+        case 0x310:
+            return !x2apic;
+        case 0x2f0:
+            return last >= 6;
+        case 0x330:
+            return last >= 5;
+        case 0x340:
+            return last >= 4;
         case 0x500:
-        case 0x510: return (registers[0x30] & 0x80000000) != 0;
+        case 0x510:
+            return (registers[0x30] & 0x80000000) != 0;
         case 0x80:
         case 0xf0:
         case 0x280:
@@ -115,8 +120,10 @@ private:
         case 0x360:
         case 0x370:
         case 0x380:
-        case 0x3e0: return true;
-        default: return false;
+        case 0x3e0:
+            return true;
+        default:
+            return false;
         }
     }
 };
@@ -127,8 +134,7 @@ void reset(Model& subject)
 {
     model = &subject;
     reset_apic({[](u32 offset) { return model->read(offset); },
-                [](u32 offset, u32 value) { model->write(offset, value); },
-                [] { model->take(); }},
+                [](u32 offset, u32 value) { model->write(offset, value); }, [] { model->take(); }},
                subject.x2apic);
 }
 
@@ -136,10 +142,10 @@ void reset(Model& subject)
 Model used(u32 version = 0x00050014)
 {
     Model m;
-    m.registers = {{0x20, 0x03000000}, {0x30, version},  {0x80, 0x30},   {0xd0, 0x08000000},
-                   {0xe0, 0x0fffffff}, {0xf0, 0x1ff},    {0x280, 0x40},  {0x310, 0x02000000},
-                   {0x320, 0x200ec},   {0x330, 0xfa},    {0x340, 0x400}, {0x350, 0x700},
-                   {0x360, 0x400},     {0x370, 0xfe},    {0x380, 50000}, {0x3e0, 0xb}};
+    m.registers = {{0x20, 0x03000000}, {0x30, version}, {0x80, 0x30},   {0xd0, 0x08000000},
+                   {0xe0, 0x0fffffff}, {0xf0, 0x1ff},   {0x280, 0x40},  {0x310, 0x02000000},
+                   {0x320, 0x200ec},   {0x330, 0xfa},   {0x340, 0x400}, {0x350, 0x700},
+                   {0x360, 0x400},     {0x370, 0xfe},   {0x380, 50000}, {0x3e0, 0xb}};
     return m;
 }
 

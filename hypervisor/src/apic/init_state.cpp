@@ -14,9 +14,9 @@ struct Lvt {
     u32 offset;
     u32 needs_entry;
 };
-constexpr Lvt lvts[] = {{apic_lvt_timer, 0},       {apic_lvt_lint0, 1}, {apic_lvt_lint1, 2},
-                        {apic_lvt_error, 3},       {apic_lvt_performance, 4},
-                        {apic_lvt_thermal, 5},     {apic_lvt_cmci, 6}};
+constexpr Lvt lvts[] = {{apic_lvt_timer, 0}, {apic_lvt_lint0, 1},       {apic_lvt_lint1, 2},
+                        {apic_lvt_error, 3}, {apic_lvt_performance, 4}, {apic_lvt_thermal, 5},
+                        {apic_lvt_cmci, 6}};
 
 void mask_lvts(const ApicRegisters& apic, u32 version)
 {
