@@ -80,6 +80,12 @@ public:
 
     R allowed() const { return may_be_1_; }
 
+    // Whether another control than the manual's default1 ones cannot be 0: its exits would come.
+    bool forces_more_than(u64 default1) const
+    {
+        return (static_cast<std::underlying_type_t<R>>(raw(must_be_1_)) & ~default1) != 0;
+    }
+
 private:
     R must_be_1_, may_be_1_;
 };
@@ -115,8 +121,8 @@ Result Capabilities::read(ReadMsr read_msr)
         return {ZPP_MISSING_FEATURE, "the activity state wait-for-SIPI"};
 
     const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
-    Result result = Controls<PinControls>(read_msr(Msr::ia32_vmx_true_pinbased_ctls))
-                        .require(pin_required, pin);
+    const Controls<PinControls> pin_controls(read_msr(Msr::ia32_vmx_true_pinbased_ctls));
+    Result result = pin_controls.require(pin_required, pin);
     if (result.ok())
         result = primary_controls.require(primary_required, primary);
     if (!result.ok())
@@ -133,6 +139,9 @@ Result Capabilities::read(ReadMsr read_msr)
                      .require(entry_required, entry);
     if (!result.ok())
         return result;
+    if (pin_controls.forces_more_than(0x16) || primary_controls.forces_more_than(0x04006172) ||
+        secondary_controls.forces_more_than(0))
+        return {ZPP_MISSING_FEATURE, "VM exits that can be turned off"};
     primary &= ~PrimaryControls::nmi_window_exiting; // only while an NMI is pending
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
     secondary |= secondary_controls.allowed() & secondary_optional;

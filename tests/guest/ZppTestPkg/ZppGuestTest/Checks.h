@@ -7,23 +7,26 @@
 #include "Test.h"
 
 /// Tables of checks. An entry without a name ends each.
-extern CONST ZPP_CHECK gZppIdentityChecks[];
-extern CONST ZPP_CHECK gZppCpuidChecks[];
-extern CONST ZPP_CHECK gZppMsrChecks[];
-extern CONST ZPP_CHECK gZppRoutingChecks[];
-extern CONST ZPP_CHECK gZppControlChecks[];
-extern CONST ZPP_CHECK gZppXcr0Checks[];
-extern CONST ZPP_CHECK gZppInstructionChecks[];
-extern CONST ZPP_CHECK gZppTrapChecks[];
-extern CONST ZPP_CHECK gZppHypercallChecks[];
-extern CONST ZPP_CHECK gZppMemoryChecks[];
+extern CONST ZPP_CHECK  gZppIdentityChecks[];
+extern CONST ZPP_CHECK  gZppCpuidChecks[];
+extern CONST ZPP_CHECK  gZppMsrChecks[];
+extern CONST ZPP_CHECK  gZppRoutingChecks[];
+extern CONST ZPP_CHECK  gZppControlChecks[];
+extern CONST ZPP_CHECK  gZppXcr0Checks[];
+extern CONST ZPP_CHECK  gZppInstructionChecks[];
+extern CONST ZPP_CHECK  gZppTrapChecks[];
+extern CONST ZPP_CHECK  gZppHypercallChecks[];
+extern CONST ZPP_CHECK  gZppMemoryChecks[];
 
 /**
   Finds the memory that the memory checks use. Calls boot services.
 
   @param[in] Test  The test.
 **/
-VOID ZppPrepareMemoryChecks(IN CONST ZPP_TEST *Test);
+VOID
+ZppPrepareMemoryChecks (
+  IN CONST ZPP_TEST  *Test
+  );
 
 /**
   Switches all local APICs to x2APIC mode, the BSP's last, because it starts the others. After that the
@@ -31,14 +34,20 @@ VOID ZppPrepareMemoryChecks(IN CONST ZPP_TEST *Test);
 
   @param[in,out] Test  The test.
 **/
-VOID ZppEnterX2Apic(IN OUT ZPP_TEST *Test);
+VOID
+ZppEnterX2Apic (
+  IN OUT ZPP_TEST  *Test
+  );
 
 /**
   Checks that CPUs can be started, stopped and started again. Runs on the BSP.
 
   @param[in,out] Test  The test.
 **/
-VOID ZppCheckProcessors(IN OUT ZPP_TEST *Test);
+VOID
+ZppCheckProcessors (
+  IN OUT ZPP_TEST  *Test
+  );
 
 /**
   Checks an AP in real mode and in 32-bit protected mode. Runs on the BSP, and leaves the AP halted until the firmware
@@ -46,11 +55,17 @@ VOID ZppCheckProcessors(IN OUT ZPP_TEST *Test);
 
   @param[in,out] Test  The test.
 **/
-VOID ZppCheckModes(IN OUT ZPP_TEST *Test);
+VOID
+ZppCheckModes (
+  IN OUT ZPP_TEST  *Test
+  );
 
 /**
   Measures and prints the cost of CPUID.
 **/
-VOID ZppMeasureCost(VOID);
+VOID
+ZppMeasureCost (
+  VOID
+  );
 
 #endif

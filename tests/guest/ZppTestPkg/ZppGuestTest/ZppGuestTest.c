@@ -14,9 +14,16 @@
 #include <Protocol/LoadedImage.h>
 
 /// The checks of memory come last: if they broke something, the other checks would fail, too.
-STATIC CONST ZPP_CHECK *CONST mTables[] = {
-    gZppCpuidChecks, gZppHypercallChecks,   gZppMsrChecks,  gZppRoutingChecks, gZppControlChecks,
-    gZppXcr0Checks,  gZppInstructionChecks, gZppTrapChecks, gZppMemoryChecks,
+STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
+  gZppCpuidChecks,
+  gZppHypercallChecks,
+  gZppMsrChecks,
+  gZppRoutingChecks,
+  gZppControlChecks,
+  gZppXcr0Checks,
+  gZppInstructionChecks,
+  gZppTrapChecks,
+  gZppMemoryChecks,
 };
 
 /**
@@ -30,42 +37,45 @@ STATIC CONST ZPP_CHECK *CONST mTables[] = {
 **/
 STATIC
 EFI_STATUS
-Prepare(IN EFI_HANDLE ImageHandle, OUT ZPP_TEST *Test)
+Prepare (
+  IN  EFI_HANDLE  ImageHandle,
+  OUT ZPP_TEST    *Test
+  )
 {
-    EFI_LOADED_IMAGE_PROTOCOL *Image;
-    EFI_STATUS Status;
-    UINTN Enabled;
+  EFI_LOADED_IMAGE_PROTOCOL  *Image;
+  EFI_STATUS                 Status;
+  UINTN                      Enabled;
 
-    *Test = (ZPP_TEST){0};
-    Status = gBS->HandleProtocol(ImageHandle, &gEfiLoadedImageProtocolGuid, (VOID **)&Image);
-    if (EFI_ERROR(Status)) {
-        return Status;
-    }
-
-    Status = ZppReadOptions(Image->LoadOptions, Image->LoadOptionsSize, &Test->Options);
-    if (EFI_ERROR(Status)) {
-        Print(L"usage: expect=bare|vtx|amdv [cpus=N] [rounds=N] [strict-msrs=1]\n");
-        return Status;
-    }
-
-    Status = gBS->LocateProtocol(&gEfiMpServiceProtocolGuid, NULL, (VOID **)&Test->Mp);
-    if (!EFI_ERROR(Status)) {
-        Status = Test->Mp->GetNumberOfProcessors(Test->Mp, &Test->CpuCount, &Enabled);
-    }
-
-    if (!EFI_ERROR(Status)) {
-        Status = Test->Mp->WhoAmI(Test->Mp, &Test->Bsp);
-    }
-
-    if (!EFI_ERROR(Status)) {
-        Status = ZppPrepareCpus(Test);
-    }
-
-    if (EFI_ERROR(Status)) {
-        Print(L"cannot find the CPUs: %r\n", Status);
-    }
-
+  *Test  = (ZPP_TEST) { 0 };
+  Status = gBS->HandleProtocol (ImageHandle, &gEfiLoadedImageProtocolGuid, (VOID **)&Image);
+  if (EFI_ERROR (Status)) {
     return Status;
+  }
+
+  Status = ZppReadOptions (Image->LoadOptions, Image->LoadOptionsSize, &Test->Options);
+  if (EFI_ERROR (Status)) {
+    Print (L"usage: expect=bare|vtx|amdv [cpus=N] [rounds=N] [strict-msrs=1]\n");
+    return Status;
+  }
+
+  Status = gBS->LocateProtocol (&gEfiMpServiceProtocolGuid, NULL, (VOID **)&Test->Mp);
+  if (!EFI_ERROR (Status)) {
+    Status = Test->Mp->GetNumberOfProcessors (Test->Mp, &Test->CpuCount, &Enabled);
+  }
+
+  if (!EFI_ERROR (Status)) {
+    Status = Test->Mp->WhoAmI (Test->Mp, &Test->Bsp);
+  }
+
+  if (!EFI_ERROR (Status)) {
+    Status = ZppPrepareCpus (Test);
+  }
+
+  if (EFI_ERROR (Status)) {
+    Print (L"cannot find the CPUs: %r\n", Status);
+  }
+
+  return Status;
 }
 
 /**
@@ -75,11 +85,15 @@ Prepare(IN EFI_HANDLE ImageHandle, OUT ZPP_TEST *Test)
   @param[in]     Check  The first one.
 **/
 STATIC
-VOID RunTable(IN OUT ZPP_TEST *Test, IN CONST ZPP_CHECK *Check)
+VOID
+RunTable (
+  IN OUT ZPP_TEST         *Test,
+  IN     CONST ZPP_CHECK  *Check
+  )
 {
-    for (; Check->Name != NULL; Check++) {
-        ZppRunCheck(Test, Check);
-    }
+  for ( ; Check->Name != NULL; Check++) {
+    ZppRunCheck (Test, Check);
+  }
 }
 
 /**
@@ -88,32 +102,35 @@ VOID RunTable(IN OUT ZPP_TEST *Test, IN CONST ZPP_CHECK *Check)
   @param[in,out] Test  The test.
 **/
 STATIC
-VOID RunAll(IN OUT ZPP_TEST *Test)
+VOID
+RunAll (
+  IN OUT ZPP_TEST  *Test
+  )
 {
-    UINTN Table;
+  UINTN  Table;
 
-    if (Test->Options.Cpus != 0) {
-        ZppReport(Test, "number of CPUs", Test->Options.Cpus, Test->CpuCount);
-    }
+  if (Test->Options.Cpus != 0) {
+    ZppReport (Test, "number of CPUs", Test->Options.Cpus, Test->CpuCount);
+  }
 
-    if (Test->Options.X2Apic != 0) {
-        ZppEnterX2Apic(Test);
-    }
+  if (Test->Options.X2Apic != 0) {
+    ZppEnterX2Apic (Test);
+  }
 
-    // The other checks make sense only on the expected machine.
-    RunTable(Test, gZppIdentityChecks);
-    if (Test->Failures != 0) {
-        return;
-    }
+  // The other checks make sense only on the expected machine.
+  RunTable (Test, gZppIdentityChecks);
+  if (Test->Failures != 0) {
+    return;
+  }
 
-    ZppPrepareMemoryChecks(Test);
-    for (Table = 0; Table < ARRAY_SIZE(mTables); Table++) {
-        RunTable(Test, mTables[Table]);
-    }
+  ZppPrepareMemoryChecks (Test);
+  for (Table = 0; Table < ARRAY_SIZE (mTables); Table++) {
+    RunTable (Test, mTables[Table]);
+  }
 
-    ZppCheckModes(Test);
-    ZppCheckProcessors(Test);
-    ZppMeasureCost();
+  ZppCheckModes (Test);
+  ZppCheckProcessors (Test);
+  ZppMeasureCost ();
 }
 
 /**
@@ -126,17 +143,20 @@ VOID RunAll(IN OUT ZPP_TEST *Test)
 **/
 EFI_STATUS
 EFIAPI
-ZppGuestTestEntryPoint(IN EFI_HANDLE ImageHandle, IN EFI_SYSTEM_TABLE *SystemTable)
+ZppGuestTestEntryPoint (
+  IN EFI_HANDLE        ImageHandle,
+  IN EFI_SYSTEM_TABLE  *SystemTable
+  )
 {
-    ZPP_TEST Test;
+  ZPP_TEST  Test;
 
-    if (EFI_ERROR(Prepare(ImageHandle, &Test))) {
-        Test.Failures = 1;
-    } else {
-        RunAll(&Test);
-    }
+  if (EFI_ERROR (Prepare (ImageHandle, &Test))) {
+    Test.Failures = 1;
+  } else {
+    RunAll (&Test);
+  }
 
-    ZppPrintVerdict(Test.Failures);
-    ZppPowerOff();
-    return EFI_ABORTED;
+  ZppPrintVerdict (Test.Failures);
+  ZppPowerOff ();
+  return EFI_ABORTED;
 }
