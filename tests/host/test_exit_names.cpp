@@ -111,6 +111,29 @@ TEST_CASE("exit names: SVM")
     }
 }
 
+TEST_CASE("exit codes: the table is in order and has every code of the manual")
+{
+    constexpr struct {
+        unsigned first, last;
+    } blocks[] = {{0x00, 0xa6}, {0x400, 0x403}};
+    const auto* row = std::begin(svm::exit_codes);
+    for (const auto& block : blocks)
+        for (unsigned code = block.first; code <= block.last; code = row++->last + 1) {
+            CAPTURE(code);
+            REQUIRE(row != std::end(svm::exit_codes));
+            CHECK(row->first == code);
+            CHECK(row->last >= row->first);
+            CHECK(svm::find_exit_code(code) == row);
+        }
+    CHECK(row == std::end(svm::exit_codes));
+}
+
+TEST_CASE("exit codes: SVM instructions are #UD")
+{
+    for (const unsigned code : {0x7a, 0x80, 0x82, 0x83, 0x84, 0x85, 0x86})
+        CHECK(svm::find_exit_code(code)->answer == svm::ExitAnswer::undefined_opcode);
+}
+
 TEST_CASE("exit counters: SVM's nested page faults have one below the limit")
 {
     CHECK(svm::exit_counter(0x72) == 0x72);

@@ -141,6 +141,22 @@ TEST_CASE("VMX: each missing control is named")
     }
 }
 
+TEST_CASE("VMX: a CPU with an exit that cannot be turned off is refused")
+{
+    struct {
+        u32 msr;
+        u64 control;
+    } const forced[] = {{true_pin, bit(0)}, {true_primary, bit(7)}, {secondary, bit(2)}};
+    for (const auto& [msr, control] : forced) {
+        CAPTURE(msr);
+        Msrs msrs = capable();
+        msrs[msr] |= control;
+        const Result result = read(msrs).result;
+        CHECK(result.status == ZPP_MISSING_FEATURE);
+        CHECK(result.detail == std::string("VM exits that can be turned off"));
+    }
+}
+
 TEST_CASE("VMX: without EPT and VPID their MSR is not read")
 {
     Msrs msrs = capable();

@@ -75,6 +75,12 @@ public:
     bool allows(R control) const { return has(may_be_1_, control); }
     R allowed(R controls) const { return may_be_1_ & controls; }
 
+    // Whether another control than the manual's default1 ones cannot be 0: its exits would come.
+    bool forces_more_than(u64 default1) const
+    {
+        return (static_cast<std::underlying_type_t<R>>(raw(must_be_1_)) & ~default1) != 0;
+    }
+
 private:
     R must_be_1_, may_be_1_;
 };
@@ -137,6 +143,9 @@ Result Capabilities::read(ReadMsr read_msr)
         result = entry_controls.require(entry_required, entry);
     if (!result.ok())
         return result;
+    if (pin_controls.forces_more_than(0x16) || primary_controls.forces_more_than(0x04006172) ||
+        secondary_controls.forces_more_than(0))
+        return {ZPP_MISSING_FEATURE, "VM exits that can be turned off"};
     primary &= ~PrimaryControls::nmi_window_exiting; // only while an NMI is pending
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
 

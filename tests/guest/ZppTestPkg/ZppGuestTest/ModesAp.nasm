@@ -23,7 +23,7 @@ block_start:
     ALIGN   8
 parameters:
 msr:        dd 0                        ; an MSR whose RDMSR is #GP, or 0
-exact:      dd 0                        ; the emulator knows the T flag, and RF in a TSS
+exact:      dd 0                        ; as hardware, not QEMU's TCG
 
 real_mode:
     mov     ax, cs
@@ -141,12 +141,12 @@ after_int:
     PROGRESS 8
     FAR_CALL SEL_16
     PROGRESS 9
+    cmp     dword [O(exact)], 0
+    je      not_exact
     FAR_CALL SEL_BAD
     PROGRESS 10
-    cmp     dword [O(exact)], 0
-    je      no_trap
     FAR_CALL SEL_TRAP
-no_trap:
+not_exact:
     PROGRESS 11
     mov     eax, cr4
     or      eax, CR4_PSE
