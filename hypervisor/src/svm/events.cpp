@@ -37,7 +37,7 @@ void begin_step(VcpuState& state, Vmcb& vmcb)
     state.stepped_exceptions = std::exchange(vmcb.intercept_exceptions, ~nmi_and_coprocessor);
     state.stepped_rflags = vmcb.rflags;
     state.stepped_dr6 = std::exchange(vmcb.dr6, Dr6::at_reset);
-    vmcb.rflags = (vmcb.rflags & ~Rflags::interrupts) | Rflags::tf | Rflags::rf;
+    vmcb.rflags = (vmcb.rflags & ~Rflags::if_) | Rflags::tf | Rflags::rf;
     vmcb.clean &= ~(Clean::intercepts | Clean::drx);
 }
 
@@ -64,7 +64,7 @@ void on_step_trap(Guest& guest)
     if (was_stepping)
         vmcb.dr6 |= Dr6::bs;
     if (was_stepping || has(hits, Dr6::breakpoints))
-        guest.inject(x86::Event::exception(x86::vector_debug));
+        guest.inject(x86::Event::exception(x86::vector_debug, vmcb.cr0));
 }
 
 // The IRET has faulted, which leaves everything as it was.
@@ -76,10 +76,7 @@ void on_step_fault(Guest& guest, u8 vector)
     vmcb.dr6 = state.stepped_dr6;
     if (vector == x86::vector_page_fault)
         vmcb.cr2 = vmcb.exit_info_2;
-    const auto error_code = static_cast<u32>(vmcb.exit_info_1);
-    vmcb.event_injection = x86::Event::exception(vector).value;
-    if (x86::pushes_error_code(vector))
-        vmcb.event_injection |= u64{error_code} << 32;
+    guest.inject(x86::Event::exception(vector, vmcb.cr0, static_cast<u32>(vmcb.exit_info_1)));
 }
 
 } // namespace

@@ -53,16 +53,10 @@ enum class Efer : u64 {
 enum class Rflags : u64 {
     always_set = bit(1),
     tf = bit(8),
-<<<<<<< HEAD
-    interrupts = bit(9), // IF
-    nt = bit(14),
-    rf = bit(16),
-=======
     if_ = bit(9),
     nt = bit(14),
     rf = bit(16),
     vm = bit(17),
->>>>>>> refs/heads/main
     at_reset = always_set,
 };
 

@@ -15,10 +15,7 @@ constexpr u8 vector_segment_not_present = 11;
 constexpr u8 vector_stack_fault = 12;
 constexpr u8 vector_general_protection = 13;
 constexpr u8 vector_page_fault = 14;
-<<<<<<< HEAD
-=======
 constexpr u8 vector_control_protection = 21;
->>>>>>> refs/heads/main
 constexpr u8 vector_security = 30; // #SX, AMD
 
 // #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC and #SX; exceptions.S has the same mask.
