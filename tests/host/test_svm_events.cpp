@@ -38,6 +38,7 @@ public:
         vmcb().dr6 = x86::Dr6{dr6_default};
         vmcb().dr7 = 0x400;
         vmcb().rip = 0x500;
+        vmcb().cr0 = x86::Cr0::pe;
         if (virtual_nmi)
             vmcb().virtual_interrupt = VirtualInterrupt::v_nmi_enable;
     }

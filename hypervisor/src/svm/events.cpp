@@ -76,8 +76,7 @@ void on_step_fault(Guest& guest, u8 vector)
     vmcb.dr6 = state.stepped_dr6;
     if (vector == x86::vector_page_fault)
         vmcb.cr2 = vmcb.exit_info_2;
-    const auto error_code = static_cast<u32>(vmcb.exit_info_1);
-    guest.inject(x86::Event::exception(vector, vmcb.cr0, error_code));
+    guest.inject(x86::Event::exception(vector, vmcb.cr0, static_cast<u32>(vmcb.exit_info_1)));
 }
 
 } // namespace
