@@ -10,6 +10,7 @@ struct VcpuState {
     bool entered;       // the first VMRUN succeeded
     bool nmi_masked;    // the guest is in its NMI handler
     bool fast_cpuid;    // the fast path handles CPUID by the next RIP
+    u64 fault_rip;      // RIP of the last #GP
     u64 iret_rip;       // RIP of the IRET that ends it, until it has run
     u64 os_vm_hsave_pa; // before the launch
 };
