@@ -14,6 +14,14 @@ bool is_hidden_instruction(Guest& guest, const VmExit& exit)
 
 } // namespace
 
+// Each #GP is delivered by injection, and RIP stays until its handler runs. Bochs shows the last one
+// again in the exit info of an INT n that faults.
+bool is_stale(const Guest& guest, x86::Event delivered)
+{
+    return delivered.is_exception() && delivered.vector() == x86::vector_general_protection &&
+           guest.rip() != state_of(guest.vcpu).fault_rip;
+}
+
 // The intercept comes before the CPU combines exceptions to a double fault (APM Vol. 2, 15.12).
 Outcome on_general_protection(Guest& guest, const VmExit& exit)
 {
@@ -22,12 +30,15 @@ Outcome on_general_protection(Guest& guest, const VmExit& exit)
     const u64 delivered = guest.vmcb.exit_interrupt_info;
     const x86::Event fault = x86::Event::exception(x86::vector_general_protection, guest.cr0(),
                                                    static_cast<u32>(exit.value));
-    if (!x86::is_event(delivered)) {
+    const x86::Event first{static_cast<u32>(delivered)};
+    const bool nested = x86::is_event(delivered) && !is_stale(guest, first);
+    state_of(guest.vcpu).fault_rip = guest.rip();
+    if (!nested) {
         inject_fault(guest, x86::vector_general_protection);
         guest.inject(fault);
         return Outcome::retry;
     }
-    switch (x86::meet({static_cast<u32>(delivered)}, fault)) {
+    switch (x86::meet(first, fault)) {
     case x86::Meeting::second: guest.inject(fault); break;
     case x86::Meeting::double_fault:
         guest.inject(x86::Event::exception(x86::vector_double_fault, guest.cr0()));

@@ -59,7 +59,8 @@ const u64* find_register(const ScratchRegisters& registers, const Vmcb& vmcb, un
 bool on_apic_store(Vcpu& vcpu, Vmcb& vmcb, const ScratchRegisters& registers)
 {
     const u64 offset = Gpa{vmcb.exit_info_2} - apic_access::page();
-    if (offset >= page_size || (vmcb.exit_info_1 & fault_write) == 0 ||
+    constexpr u64 distance = 16; // of registers; other places are not for 32-bit stores
+    if (offset >= page_size || offset % distance != 0 || (vmcb.exit_info_1 & fault_write) == 0 ||
         x86::is_event(vmcb.exit_interrupt_info))
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);

@@ -9,6 +9,7 @@ namespace zpp::svm {
 struct VcpuState {
     bool entered;       // the first VMRUN succeeded
     bool fast_cpuid;    // the fast path handles CPUID by the next RIP
+    u64 fault_rip;      // RIP of the last #GP
     u64 os_vm_hsave_pa; // before the launch
 
     // NMIs, without vNMI; see events.cpp.

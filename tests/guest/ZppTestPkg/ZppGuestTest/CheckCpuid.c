@@ -3,7 +3,7 @@
 **/
 #include "Checks.h"
 #include "Apic.h"
-#include "Modes.h"
+#include "UserMode.h"
 #include "Primitives.h"
 
 #include <zpp/hypercall.h>

@@ -2,7 +2,7 @@
   Instructions that must give #UD because VMX, SVM and SMX are hidden, and cache instructions.
 **/
 #include "Checks.h"
-#include "Modes.h"
+#include "UserMode.h"
 #include "Primitives.h"
 
 /// The memory operand of the VMX instructions, never read.

@@ -10,7 +10,7 @@
 #include <Library/UefiLib.h>
 
 //
-// ModesAp.nasm: the block of memory, and the parameters at its start.
+// Modes.nasm: the block of memory, and the parameters at its start.
 //
 #define BLOCK_PAGES      8
 #define BLOCK_BELOW      0x9f000
@@ -36,7 +36,7 @@ typedef struct {
 extern CONST UINT8  ZppModesStart[];
 extern CONST UINT8  ZppModesEnd[];
 
-/// In the order of ModesAp.nasm.
+/// In the order of Modes.nasm.
 STATIC ZPP_MODE_RESULT  mResults[] = {
   { "the AP runs to its end",                             LAST_PROGRESS },
   { "SP after a fault with an error code in real mode",   0x3800 - 6    },

@@ -6,7 +6,7 @@
   runs the same checks, so a check that fails in both cases is itself wrong.
 **/
 #include "Checks.h"
-#include "Modes.h"
+#include "UserMode.h"
 #include "Verdict.h"
 
 #include <Library/BaseLib.h>

@@ -7,7 +7,7 @@
     DEFAULT ABS
     SECTION .text
 
-    %include "ModesAp.inc"
+    %include "Modes.inc"
 
     GLOBAL  ASM_PFX(ZppModesStart)
     GLOBAL  ASM_PFX(ZppModesEnd)

@@ -1,8 +1,8 @@
 /** @file
   Code in other modes than the firmware's: 32-bit code, and CPL 3.
 **/
-#ifndef ZPP_TEST_MODES_H_
-#define ZPP_TEST_MODES_H_
+#ifndef ZPP_TEST_USER_MODE_H_
+#define ZPP_TEST_USER_MODE_H_
 
 #include "Test.h"
 

@@ -1,7 +1,7 @@
 /** @file
   Code in other modes than the firmware's: 32-bit code, and CPL 3.
 **/
-#include "Modes.h"
+#include "UserMode.h"
 
 #include <Library/BaseMemoryLib.h>
 #include <Library/MemoryAllocationLib.h>
@@ -17,7 +17,7 @@
 #define STACK_SIZE     4096
 #define GDT_ENTRIES    12
 
-/// What one CPU needs. ModesEntry.nasm has the selectors.
+/// What one CPU needs. UserModeEntry.nasm has the selectors.
 typedef struct {
   UINT64    Gdt[GDT_ENTRIES];
   UINT8     Tss[TSS_SIZE];

@@ -1,11 +1,11 @@
 ;; @file
-;  Enters 32-bit code and CPL 3, with the GDT of Modes.c.
+;  Enters 32-bit code and CPL 3, with the GDT of UserMode.c.
 ;;
 
     DEFAULT REL
     SECTION .text
 
-; Modes.c
+; UserMode.c
 CODE_32             EQU 0x10
 DATA                EQU 0x30
 CODE_64             EQU 0x38
