@@ -40,10 +40,9 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, const CpuidCaller& caller, x86::Cp
 
 inline void change_cpuid_leaf_1(x86::Cr4 guest_cr4, x86::CpuidResult& result)
 {
-    constexpr u32 hidden = always_hidden_bits(1, Output::ecx);
-    constexpr u32 osxsave = 1u << 27;
+    constexpr u32 vmx = 1u << 5, smx = 1u << 6, osxsave = 1u << 27;
     const u32 mirrored = has(guest_cr4, x86::Cr4::osxsave) ? osxsave : 0;
-    result.ecx = (result.ecx & ~(hidden | osxsave)) | leaf1_ecx_added | mirrored;
+    result.ecx = (result.ecx & ~(vmx | smx | osxsave)) | leaf1_ecx_added | mirrored;
 }
 
 // Leaves that the fast paths handle: unchanged ones, and leaf 1, which Linux reads most often.

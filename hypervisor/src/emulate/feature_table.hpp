@@ -125,16 +125,6 @@ inline constexpr FeatureMsrs feature_msrs[] = {
 };
 // clang-format on
 
-// The bits that are hidden on every CPU, of a leaf without subleaves.
-constexpr u32 always_hidden_bits(u32 leaf, Output output)
-{
-    u32 bits = 0;
-    for (const Feature& feature : features)
-        if (feature.leaf == leaf && feature.output == output && feature.needs == Support::never)
-            bits |= feature.bits;
-    return bits;
-}
-
 // The leaves with a feature that zpp may hide, as a bit map of `first` to `first` + 63.
 constexpr u64 leaves_with_hidden_bits(u32 first)
 {

@@ -20,17 +20,6 @@ namespace {
 using x86::FeatureControl;
 using x86::Msr;
 
-// As on a machine whose firmware has disabled VT-x.
-Outcome read_feature_control(Msr index, u64& value)
-{
-    if (!x86::safe_rdmsr(index, value))
-        return Outcome::general_protection;
-    constexpr FeatureControl hidden =
-        FeatureControl::vmx_outside_smx | FeatureControl::vmx_inside_smx | FeatureControl::senter;
-    value = raw((FeatureControl{value} & ~hidden) | FeatureControl::lock);
-    return Outcome::advance;
-}
-
 Outcome write_trapped_icr(Msr index, u64 value)
 {
     const Outcome outcome = write_x2apic_icr(index, value);
@@ -109,6 +98,17 @@ Outcome write_hw_feedback_ptr(Msr index, u64 value)
     if (value >> shared.address_bits != 0 || machine.hides(first, pages * page_size))
         return Outcome::general_protection;
     return pass_wrmsr(index, value);
+}
+
+// As on a machine whose firmware has disabled VT-x.
+Outcome read_feature_control(Msr index, u64& value)
+{
+    if (!x86::safe_rdmsr(index, value))
+        return Outcome::general_protection;
+    constexpr FeatureControl hidden =
+        FeatureControl::vmx_outside_smx | FeatureControl::vmx_inside_smx | FeatureControl::senter;
+    value = raw((FeatureControl{value} & ~hidden) | FeatureControl::lock);
+    return Outcome::advance;
 }
 
 // The registers of protected memory ranges and of memory encryption are as if the firmware had locked
