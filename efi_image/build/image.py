@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from efi_image.build.options import ResolvedOptions
-from efi_image.build.output import check_target, open_output
+from efi_image.build.output import check_inputs, check_target, open_output
 from efi_image.build.partitions import Table
 from efi_image.build.plan import Plan, plan
 from efi_image.formats.fat import Tree
@@ -66,6 +66,7 @@ def make_image(
     """
     check_target(options)
     planned = plan(options, tree)
+    check_inputs(planned)
     with open_output(planned) as sink:
         sink.progress = counter(progress, planned.payload)
         planned.write(sink)

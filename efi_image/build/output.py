@@ -14,6 +14,7 @@ from efi_image.formats.compressed import Compression, open_compressor
 from efi_image.formats.virtual_disk import DiskFormat, find_qemu_img, write_virtual_disk
 from efi_image.io.atomic import atomic, check_output, workspace
 from efi_image.io.sink import Sink, StreamSink
+from efi_image.io.source import FileSource
 
 STANDARD_DESCRIPTOR = 1
 _COMPRESSIONS = {
@@ -45,6 +46,20 @@ def check_target(options: ResolvedOptions) -> None:
         )
     if not form.is_stream:
         find_qemu_img("to make a virtual disk")
+
+
+def check_inputs(plan: Plan) -> None:
+    """Raise UsageError if a file that would be written is an input."""
+    options = plan.options
+    outputs = [] if options.to_standard_output else [options.output]
+    for path in [*outputs, *([options.bmap] if options.bmap else [])]:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        for source in plan.sources():
+            if isinstance(source, FileSource) and source.is_same(status):
+                raise UsageError(f"is also an input ({source.name})", where=str(path))
 
 
 @contextmanager

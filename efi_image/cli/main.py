@@ -76,9 +76,9 @@ def _report(error: BaseException, debug: bool) -> int:
         case _Terminated():
             _say("terminated")
             return ExitCode.TERMINATED
-        case BrokenPipeError():
+        case BrokenPipeError():  # as in `ls | head`: whoever reads has seen enough
             _drop_output()
-            return ExitCode.OUTPUT
+            return ExitCode.OK
     if described := app.describe_error(error):
         code, text = described
         click.echo(text, err=True)

@@ -9,6 +9,7 @@ from subprocess import Popen
 import click
 
 from efi_image.config.environment import load
+from efi_image.config.values import parse_size
 from efi_image.debug import gdb as debugger
 from efi_image.emulator import (
     BootResult,
@@ -49,7 +50,12 @@ class _Command(click.Command):
 )
 @click.option("--cpus", type=int, default=1, show_default=True, help="Number of CPUs.")
 @click.option(
-    "--memory", type=int, default=512, show_default=True, metavar="MIB", help="Memory in MiB."
+    "--memory",
+    default="512",
+    show_default=True,
+    metavar="SIZE",
+    callback=lambda _context, _option, text: _memory(text),
+    help="Memory: 2G, 512M; a number alone is MiB.",
 )
 @click.option("--cpu-model", default="", metavar="MODEL", help=_CPU_MODEL_HELP)
 @click.option(
@@ -187,6 +193,11 @@ def command(
         say(f"{result.emulator}: {line}")
     result.require()
     say(_summary(result))
+
+
+def _memory(text: str) -> int:
+    """MiB."""
+    return int(text) if text.isdecimal() else parse_size(text, "--memory") >> 20
 
 
 def _gdb_address(given: str | None) -> str:

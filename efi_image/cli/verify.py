@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import click
@@ -14,7 +15,7 @@ from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.formats.signature_list import read_keys
-from efi_image.verify import Finding, Options, Repaired, Report, Severity, repair, verify
+from efi_image.verify import Finding, Options, Repaired, Report, Severity, repair, undo, verify
 from efi_image.verify.finding import plural
 from efi_image.verify.secure_boot import Keys
 
@@ -84,6 +85,9 @@ def _keys(db: tuple[Path, ...], dbx: tuple[Path, ...]) -> Keys | None:
 def _show_repaired(repaired: Repaired, output: Path) -> str:
     lines = [_table(repaired.before), ""]
     lines += [f"fixed: {printable(line)}" for line in repaired.fixed] or ["nothing to fix"]
+    if repaired.undo:
+        command = f"zpp-image verify --undo {quote(str(output))}"
+        lines += [printable(f"the old bytes are in {repaired.undo}; `{command}` restores them")]
     if repaired.fixed:
         lines += ["", f"{printable(str(output))} afterwards:", _table(repaired.after)]
     return "\n".join(lines)
@@ -100,6 +104,7 @@ def _show_repaired(repaired: Repaired, output: Path) -> str:
     metavar="FILE",
     help="With --fix: write a repaired copy to FILE and leave IMAGE unchanged.",
 )
+@click.option("--undo", "undone", is_flag=True, help="Take back what --fix changed in IMAGE.")
 @click.option(
     "--arch",
     "machines",
@@ -137,6 +142,7 @@ def command(
     image: Path,
     fix: bool,
     output: Path | None,
+    undone: bool,
     machines: tuple[str, ...],
     sector_size: str | None,
     db: tuple[Path, ...],
@@ -148,7 +154,8 @@ def command(
 
     Checks partition tables, FAT volumes, the boot path, PE files, zpp.conf and, with --db,
     signatures. Each finding has a rule number (see docs/reference/verify.md), a severity, a
-    location, a reason and a fix. The exit code is 1 if there is an error, else 0.
+    location, a reason and a fix. The exit code is 1 if there is an error, else 0. --fix keeps
+    the bytes that it changes in IMAGE.undo.json.
 
     \b
     Examples:
@@ -158,6 +165,11 @@ def command(
     """
     if output and not fix:
         raise UsageError("needs --fix", where="--output")
+    if undone:
+        if fix:
+            raise UsageError("cannot be used with --fix", where="--undo")
+        count = undo(image)
+        click.echo(printable(f"{image}: took back {plural(count, 'change')}"), err=as_json)
     options = Options(
         sector_size=int(sector_size) if sector_size else None,
         machines=tuple(Machine[name.upper()] for name in machines),

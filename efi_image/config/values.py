@@ -14,8 +14,14 @@ from efi_image.formats.gpt.types import parse_guid, parse_type
 
 MAX_LABEL = 11
 
-_UNITS = {"": 0, "K": 10, "M": 20, "G": 30, "T": 40}
-_SUFFIXES = {unit + end: shift for unit, shift in _UNITS.items() for end in ("", "B", "IB")}
+_PREFIXES = "KMGT"
+_UNITS: dict[str, int] = {
+    "": 1,
+    "B": 1,
+    **{f"{letter}B": 1000**power for power, letter in enumerate(_PREFIXES, 1)},
+    **{letter: 1024**power for power, letter in enumerate(_PREFIXES, 1)},
+    **{f"{letter}IB": 1024**power for power, letter in enumerate(_PREFIXES, 1)},
+}
 _NOT_IN_LABEL = frozenset('"*+,./:;<=>?[\\]|')
 
 T = TypeVar("T")
@@ -42,13 +48,13 @@ def parse_switch(text: str, where: str) -> bool:
 
 
 def parse_size(text: str, where: str) -> int:
-    """Bytes: `65536`, `64M`, `1GiB` (units are powers of 1024)."""
-    word = text.strip()
-    digits = word.rstrip("BIKMGTbikmgt")
-    shift = _SUFFIXES.get(word[len(digits) :].upper())
-    if shift is None or not re.fullmatch("[0-9]{1,15}", digits):
-        raise UsageError(f"expected a size such as 64M or 1G, not '{text}'", where=where)
-    return int(digits) << shift
+    """Bytes: `65536`, `64M` and `1.5GiB` in powers of 1024, `8GB` in powers of 1000."""
+    match = re.fullmatch(r"([0-9]{1,15})(?:\.([0-9]{1,9}))?([A-Za-z]*)", text.strip())
+    unit = _UNITS.get(match[3].upper()) if match else None
+    if match is None or unit is None:
+        raise UsageError(f"expected a size such as 64M or 1.5G, not '{text}'", where=where)
+    fraction = match[2] or "0"
+    return int(match[1]) * unit + int(fraction) * unit // int("1" + "0" * len(fraction))
 
 
 def parse_sector_size(text: str, where: str) -> int:

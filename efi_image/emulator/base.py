@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Protocol
 
 from efi_image.errors import ExpectationFailed, InputError, TimedOut, UsageError
+from efi_image.formats.detect import HEAD, is_raw
 
 TAIL_LINES = 30
+LOG_ENDINGS = ("raw", "emulator")  # files beside the log
 
 
 class Machine(Enum):
@@ -102,6 +104,7 @@ class RunRequest:
 
     def check_files(self) -> None:
         """Raise InputError unless the files that the run reads are usable."""
+        self._check_log()
         is_descriptor = self.firmware is not None and self.firmware.suffix == ".json"
         firmware_unit = 1 if is_descriptor else 512
         for path, sector in ((self.image, self.medium.sector), (self.firmware, firmware_unit)):
@@ -109,11 +112,22 @@ class RunRequest:
                 continue
             try:
                 with path.open("rb") as file:
+                    raw = is_raw(file.read(HEAD))
                     size = file.seek(0, 2)
             except OSError as error:
                 raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
-            if size == 0 or size % sector:
+            if size == 0 or (raw and size % sector):
                 raise InputError(f"is not a whole number of {sector}-byte sectors", where=str(path))
+
+    def _check_log(self) -> None:
+        """Raise UsageError if a log file is also an input."""
+        if self.log is None:
+            return
+        logs = [self.log, *(self.log.with_name(f"{self.log.name}.{end}") for end in LOG_ENDINGS)]
+        for log in filter(Path.exists, logs):
+            for path in filter(None, (self.image, self.firmware)):
+                if path.exists() and log.samefile(path):
+                    raise UsageError(f"is also an input ({path})", where=str(log))
 
 
 @dataclass(frozen=True, slots=True)

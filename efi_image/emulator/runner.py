@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,6 +26,9 @@ from efi_image.emulator.base import (
 )
 from efi_image.emulator.serial import SerialText
 from efi_image.errors import EmulatorFailed, EmulatorMissing, OutputError
+from efi_image.formats.detect import HEAD, is_raw, open_medium
+from efi_image.io.medium import open_raw
+from efi_image.io.sink import Sink
 
 Terminal = Callable[[str], None]
 
@@ -42,8 +46,12 @@ def run(request: RunRequest, emulator: Emulator, terminal: Terminal | None = Non
     whatever `terminal` raises.
     """
     request.check_files()
-    with _work_directory(request) as work, _Logs(request.log) as logs:
-        launch = emulator.prepare(request, work)
+    with (
+        _work_directory(request) as work,
+        _raw(request, work) as raw,
+        _Logs(request.log) as logs,
+    ):
+        launch = emulator.prepare(raw, work)
         started = time.monotonic()
         watch = _Watch(request, launch, logs, terminal or _nowhere)
         try:
@@ -148,6 +156,24 @@ class _Watch:
             for expression in self.missing
             if not re.compile(expression, re.MULTILINE).search(self.text, start)
         ]
+
+
+@contextlib.contextmanager
+def _raw(request: RunRequest, work: Path) -> Iterator[RunRequest]:
+    """The request for the raw image that a compressed one or a virtual disk stands for."""
+    with open_raw(request.image) as file, open_medium(request.image) as medium:
+        if is_raw(file.peek(0, HEAD)) and medium.size == file.size:
+            yield request
+            return
+        unpacked = work / "image.raw"
+        with unpacked.open("w+b") as out:
+            sink = Sink(out.fileno(), str(unpacked), digest=False)
+            for piece in medium.chunks(0, medium.size):
+                sink.write(piece)
+            sink.finish()
+    raw = replace(request, image=unpacked)
+    raw.check_files()
+    yield raw
 
 
 @contextlib.contextmanager

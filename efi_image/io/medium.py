@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from efi_image.io.source import unreadable
 
 MAX_READ = 64 << 20  # bytes of one read
 CHUNK = 1 << 20
+_BLKSSZGET = 0x1268  # <linux/fs.h>
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,19 @@ def _size(descriptor: int, name: str) -> int:
         what = "a directory" if stat.S_ISDIR(mode) else "neither a file nor a block device"
         raise InputError(f"is {what}", where=name)
     return os.lseek(descriptor, 0, os.SEEK_END)
+
+
+def sector_size_of(medium: Medium) -> int | None:
+    """The logical sector size of a block device in bytes; None for a file."""
+    if not stat.S_ISBLK(os.fstat(medium.descriptor).st_mode):
+        return None
+    import fcntl  # noqa: PLC0415
+
+    try:
+        answer = fcntl.ioctl(medium.descriptor, _BLKSSZGET, bytes(4))
+    except OSError:
+        return None
+    return int.from_bytes(answer, sys.byteorder)
 
 
 @contextmanager

@@ -90,6 +90,10 @@ class FileSource:
             source.check_empty()
         return source
 
+    def is_same(self, status: os.stat_result) -> bool:
+        """Whether that is the status of this file."""
+        return self.state[:2] == (status.st_dev, status.st_ino)
+
     def check_empty(self) -> None:
         """Refuse content without a size, as files in /proc have: it would be left out silently."""
         descriptor = self.descriptor()

@@ -4,7 +4,8 @@ rules         every rule: what is wrong, the consequence, the fix
 finding       a broken rule in one location, and the bytes that repair it
 context       the part of the image that a check looks at
 report        `verify`: check an image, report the findings
-repair        `repair`: --fix
+repair        `repair` and `undo`: --fix and --undo
+undo          the undo file
 disk          an image as a whole
 mbr, gpt      partition tables
 fat/          FAT volumes
@@ -18,8 +19,8 @@ be read.
 
 from efi_image.verify.finding import Finding
 from efi_image.verify.options import Options
-from efi_image.verify.repair import Repaired, repair
+from efi_image.verify.repair import Repaired, repair, undo
 from efi_image.verify.report import Report, verify
 from efi_image.verify.rules import Severity
 
-__all__ = ["Finding", "Options", "Repaired", "Report", "Severity", "repair", "verify"]
+__all__ = ["Finding", "Options", "Repaired", "Report", "Severity", "repair", "undo", "verify"]

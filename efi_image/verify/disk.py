@@ -42,6 +42,7 @@ class DiskCheck:
             self._whole()
         elif disk.scheme is Scheme.MBR and disk.mbr:
             context = CheckContext(self._medium, self._findings)
+            self._sectors(context, disk)
             mbr.check_table(context, disk.mbr, disk.sector_size)
             if disk.leftover and not disk.is_iso:  # a hybrid ISO has it on purpose
                 mbr.check_leftover(context, disk.leftover)
@@ -59,14 +60,17 @@ class DiskCheck:
         assert disk.gpt
         context = CheckContext(self._medium, self._findings)
         size = disk.gpt.sector_size
-        wanted = self._options.sector_size
-        if wanted and wanted != size:
-            reason = f"the table has sectors of {size} bytes, the medium {wanted}"
-            context.add("D104", reason, size)
+        self._sectors(context, disk)
         gpt.GptCheck(context, disk.gpt).run()
         mbr.check_protective(context, disk.mbr, self._medium.size // size)
         self._partitions(disk)
         self._esp(context, disk)
+
+    def _sectors(self, context: CheckContext, disk: Disk) -> None:
+        size, wanted = disk.sector_size, self._options.sector_size
+        if wanted and wanted != size:
+            reason = f"the table has sectors of {size} bytes, the medium {wanted}"
+            context.add("D104", reason, size)
 
     def _esp(self, context: CheckContext, disk: Disk) -> None:
         esps = [p for p in disk.partitions if p.is_esp]

@@ -1,4 +1,4 @@
-"""--fix: repairs a copy of an image, which then replaces the image."""
+"""--fix and --undo: change a copy of an image, which then replaces the image."""
 
 from __future__ import annotations
 
@@ -16,25 +16,30 @@ from efi_image.progress import counter
 from efi_image.verify.finding import Fix, Patch
 from efi_image.verify.options import Options
 from efi_image.verify.report import Report, check_medium
+from efi_image.verify.undo import Change, UndoLog, undo_path
 
 ROUNDS = 8  # a repair can uncover another finding
 
 
 @dataclass(frozen=True, slots=True)
 class Repaired:
-    """The report before, what was fixed (in the past tense), and the report after."""
+    """The report before, what was fixed (in the past tense), and the report after.
+
+    `undo` is the undo file, if one was written.
+    """
 
     before: Report
     fixed: tuple[str, ...]
     after: Report
+    undo: Path | None = None
 
 
 def repair(image: Path, output: Path | None = None, options: Options | None = None) -> Repaired:
     """Repair a raw image, or write a repaired raw copy of an image of any format to `output`.
 
-    Without `output`, an image with nothing to repair is not written. After an error the image
-    is unchanged. Raises InputError if the image cannot be read, or is not raw and there is no
-    `output`; OutputError if the result cannot be written.
+    Without `output`, an image with nothing to repair is not written, and an undo file keeps the
+    old bytes. After an error the image is unchanged. Raises InputError if the image cannot be
+    read, or is not raw and there is no `output`; OutputError if the result cannot be written.
     """
     options = options or Options()
     with open_medium(image) as medium:
@@ -47,11 +52,54 @@ def repair(image: Path, output: Path | None = None, options: Options | None = No
             tell = counter(options.progress, medium.size)
             _copy(medium, descriptor, str(output or image), tell)
             copy = Medium(descriptor, str(output or image), 0, medium.size)
-            fixed, after = _repair(copy, options, before)
+            log = UndoLog(medium.size)
+            fixed, after = _repair(copy, options, before, log)
+            undo = None
             if output is None:
+                undo = _keep(log, undo_path(image))
                 os.fchmod(descriptor, os.fstat(medium.descriptor).st_mode & 0o7777)
             os.fsync(descriptor)
-    return Repaired(before, tuple(fixed), after)
+    return Repaired(before, tuple(fixed), after, undo)
+
+
+def undo(image: Path) -> int:
+    """Take back all repairs in the undo file of an image, and remove that file.
+
+    Returns the number of changes. After an error the image is unchanged. Raises InputError if
+    there is no undo file, or the image is not as the last repair left it; OutputError.
+    """
+    path = undo_path(image)
+    log = UndoLog.load(path)
+    with open_raw(image) as medium, atomic(image) as descriptor:
+        if medium.size != log.size:
+            raise _changed(medium)
+        _copy(medium, descriptor, str(image), None)
+        copy = Medium(descriptor, str(image), 0, medium.size)
+        for change in reversed(log.changes):
+            if copy.peek(change.offset, len(change.after)) != change.after:
+                raise _changed(medium)
+            _change(copy, change.offset, change.before)
+        os.fchmod(descriptor, os.fstat(medium.descriptor).st_mode & 0o7777)
+        os.fsync(descriptor)
+    path.unlink(missing_ok=True)
+    return len(log.changes)
+
+
+def _changed(medium: Medium) -> InputError:
+    return InputError(
+        "is not as the last repair left it",
+        where=medium.name,
+        hint="it was changed after the repair, or its undo file is another image's",
+    )
+
+
+def _keep(log: UndoLog, path: Path) -> Path:
+    """Write the undo file, with the changes of earlier repairs first."""
+    if path.exists():
+        earlier = UndoLog.load(path)
+        log = UndoLog(log.size, [*earlier.changes, *log.changes])
+    log.save(path)
+    return path
 
 
 def _require_raw(image: Path, size: int) -> None:
@@ -65,28 +113,36 @@ def _require_raw(image: Path, size: int) -> None:
             )
 
 
-def _repair(medium: Medium, options: Options, report: Report) -> tuple[list[str], Report]:
+def _repair(
+    medium: Medium, options: Options, report: Report, log: UndoLog
+) -> tuple[list[str], Report]:
     fixed: list[str] = []
     for _ in range(ROUNDS):
         fixes = dict.fromkeys((f.location.part, f.fix) for f in report.findings if f.fix)
         if not fixes:
             break
         for part, fix in fixes:
-            _apply(medium, fix)
+            _apply(medium, fix, log)
             fixed.append(f"{part}: {fix.text}")
         report = check_medium(medium, options)
     return fixed, report
 
 
-def _apply(medium: Medium, fix: Fix) -> None:
+def _apply(medium: Medium, fix: Fix, log: UndoLog) -> None:
     for offset, data in _writes(medium, fix):
         if offset < 0 or offset + len(data) > medium.size:
             raise InputError("a fix lies outside the image", where=medium.name)
-        try:
-            _write(medium.descriptor, data, offset)
-        except OSError as error:
-            reason = f"cannot be written: {error.strerror}"
-            raise OutputError(reason, where=medium.name) from None
+        before = medium.read(offset, len(data))
+        if before != data:
+            log.changes.append(Change(offset, before, data))
+            _change(medium, offset, data)
+
+
+def _change(medium: Medium, offset: int, data: bytes) -> None:
+    try:
+        _write(medium.descriptor, data, offset)
+    except OSError as error:
+        raise OutputError(f"cannot be written: {error.strerror}", where=medium.name) from None
 
 
 def _writes(medium: Medium, fix: Fix) -> Iterator[tuple[int, bytes]]:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from efi_image.formats.detect import open_medium
-from efi_image.io.medium import Medium
+from efi_image.io.medium import Medium, sector_size_of
 from efi_image.verify.disk import DiskCheck
 from efi_image.verify.finding import Finding, Findings
 from efi_image.verify.options import Options
@@ -57,5 +57,8 @@ def verify(path: str | Path, options: Options | None = None) -> Report:
 
     Raises InputError if it cannot be read at all; damage is reported as findings.
     """
+    options = options or Options()
     with open_medium(path) as medium:
-        return check_medium(medium, options or Options())
+        if options.sector_size is None:
+            options = replace(options, sector_size=sector_size_of(medium))
+        return check_medium(medium, options)

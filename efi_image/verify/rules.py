@@ -192,8 +192,8 @@ RULES: tuple[Rule, ...] = (
          "create the image with `zpp-image make --sector-size SIZE`"),
     Rule("ZPP-F126", _N, "there are too many clusters for verify",
          "the cluster chains were not checked", _FSCK),
-    Rule("ZPP-F127", _W, "mirroring of the FATs is off",
-         "some firmware reads the first FAT, whichever is active", _NEW_IMAGE),
+    Rule("ZPP-F127", _E, "mirroring of the FATs is off",
+         "OVMF does not boot it, whichever FAT is active", _NEW_IMAGE),
     Rule("ZPP-F131", _E, "the boot sector is unusable, but its backup is valid",
          "no driver opens the volume", "", "copies the backup"),
     # ---- FAT: tables

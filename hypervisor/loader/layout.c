@@ -22,11 +22,15 @@ static uint64_t nested_paging_pages(void)
     return top_tables + pointer_tables + directories;
 }
 
+/* The core maps a window for each CPU outside the layout: a page table each, and their page
+ * directories, which have 512 entries. */
+static uint64_t window_table_pages(uint32_t cpu_count) { return cpu_count + cpu_count / 512 + 1; }
+
 struct zpp_layout zpp_layout_of(const struct elf_header *elf, uint32_t cpu_count)
 {
     struct zpp_layout layout;
     layout.image_pages = zpp_elf_pages(elf);
-    layout.heap_pages = HEAP_BASE_PAGES + nested_paging_pages();
+    layout.heap_pages = HEAP_BASE_PAGES + nested_paging_pages() + window_table_pages(cpu_count);
     uint64_t cpu_pages = (uint64_t)cpu_count * ZPP_CPU_BLOCK_PAGES;
     uint64_t content = layout.image_pages + layout.heap_pages + cpu_pages;
     /* A table maps 512 pages: the content, the tables themselves, the calls, and rounding. */

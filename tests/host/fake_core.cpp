@@ -4,6 +4,7 @@
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
 #include "vmx/shared.hpp"
+#include "vmx/vmcs.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -31,6 +32,8 @@ void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 // A test that reaches one of these throws what the core would report.
 void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
+
+void vmx::on_failed_access(u32) { throw test::Crash{"no VMCS"}; }
 
 constinit svm::Shared svm::shared{};
 constinit vmx::Shared vmx::shared{};

@@ -13,6 +13,8 @@ namespace {
 int guest_file = -1;
 std::set<u64> hidden;
 std::vector<unsigned> remapped;
+const u8* linear_window;
+unsigned mapped_linear_pages;
 
 void require(bool condition)
 {
@@ -24,20 +26,53 @@ void require(bool condition)
 
 bool guest_memory::is_hidden(Gpa address) { return hidden.contains(address.value / page_size); }
 
+namespace {
+
+constexpr std::size_t linear_size = test::FakeWindows::linear_pages * page_size;
+
+bool is_linear(const void* page)
+{
+    return static_cast<const u8*>(page) >= linear_window &&
+           static_cast<const u8*>(page) < linear_window + linear_size;
+}
+
+void show(const void* page, Hpa target)
+{
+    require(mmap(const_cast<void*>(page), page_size, PROT_READ, MAP_SHARED | MAP_FIXED, guest_file,
+                 static_cast<off_t>(target.value)) == page);
+}
+
+} // namespace
+
 void remap(u64* entry, const void* page, Hpa target, Caching caching, bool writable)
 {
-    const u64 in_block = reinterpret_cast<u64>(page) % ZPP_CPU_BLOCK_SIZE / page_size;
-    require(in_block >= ZPP_CPU_WINDOW_PAGE && target.value % page_size == 0);
+    require(target.value % page_size == 0);
     require(caching == Caching::write_back && !writable);
+    if (is_linear(page)) {
+        require(*entry == 0);
+        *entry = target.value | 1;
+        show(page, target);
+        ++mapped_linear_pages;
+        return;
+    }
+    const u64 in_block = reinterpret_cast<u64>(page) % ZPP_CPU_BLOCK_SIZE / page_size;
+    require(in_block >= ZPP_CPU_WINDOW_PAGE);
     const auto number = static_cast<unsigned>(in_block - ZPP_CPU_WINDOW_PAGE);
     require(number < ZPP_CPU_WINDOWS);
     *entry = target.value;
-    require(mmap(const_cast<void*>(page), page_size, PROT_READ, MAP_SHARED | MAP_FIXED, guest_file,
-                 static_cast<off_t>(target.value)) == page);
+    show(page, target);
     remapped.push_back(number);
 }
 
 void unmap(const void*) { std::abort(); } // of the commit, which these tests do not reach
+
+void unmap(u64* entry, const void* page)
+{
+    require(is_linear(page) && *entry != 0);
+    *entry = 0;
+    require(mprotect(const_cast<void*>(page), page_size, PROT_NONE) == 0);
+    --mapped_linear_pages;
+}
 
 namespace test {
 
@@ -55,6 +90,13 @@ FakeWindows::FakeWindows() : file_(memfd_create("guest", MFD_CLOEXEC))
     vcpu_ = reinterpret_cast<Vcpu*>(block);
     require(mprotect(vcpu_, page_size, PROT_READ | PROT_WRITE) == 0);
     vcpu_->window_entries = entries_;
+    linear_window_ =
+        static_cast<u8*>(mmap(nullptr, linear_size, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+    require(linear_window_ != MAP_FAILED);
+    vcpu_->linear_window = linear_window_;
+    vcpu_->linear_entries = linear_entries_;
+    linear_window = linear_window_;
+    mapped_linear_pages = 0;
     guest_file = file_;
     hidden.clear();
     remapped.clear();
@@ -62,6 +104,7 @@ FakeWindows::FakeWindows() : file_(memfd_create("guest", MFD_CLOEXEC))
 
 FakeWindows::~FakeWindows()
 {
+    munmap(linear_window_, linear_size);
     munmap(reserved_, 2 * ZPP_CPU_BLOCK_SIZE);
     munmap(memory_, pages * page_size);
     close(file_);
@@ -69,6 +112,8 @@ FakeWindows::~FakeWindows()
 }
 
 void FakeWindows::hide(unsigned page) { hidden.insert(page); }
+
+unsigned FakeWindows::linear_mapped() { return mapped_linear_pages; }
 
 std::vector<unsigned> FakeWindows::take_remapped() { return std::exchange(remapped, {}); }
 

@@ -25,6 +25,10 @@ public:
 
     static void hide(unsigned page);
 
+    // The linear window, and how many of its pages are mapped.
+    static constexpr unsigned linear_pages = 512;
+    static unsigned linear_mapped();
+
     // The windows that were remapped since the last call, by their numbers.
     static std::vector<unsigned> take_remapped();
 
@@ -34,6 +38,8 @@ private:
     void* reserved_;
     Vcpu* vcpu_;
     u64 entries_[ZPP_CPU_WINDOWS] = {};
+    u8* linear_window_;
+    u64 linear_entries_[linear_pages] = {};
 };
 
 } // namespace zpp::test

@@ -162,7 +162,7 @@ def test_reader_that_goes_away() -> None:
     )
     os.close(write)
     assert result.stderr == b""
-    assert result.returncode == ExitCode.OUTPUT
+    assert result.returncode == ExitCode.OK
 
 
 @pytest.mark.parametrize("arguments", [["config"], ["--version"], ["ls", "--help"]])

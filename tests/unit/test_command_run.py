@@ -116,7 +116,7 @@ def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
     outcome = tool()
     assert outcome.code == ExitCode.OK
     assert f"zpp-image: {words} (" in outcome.err
-    outcome = tool("--expect", "hello")
+    outcome = tool("--expect", "hello", "--until-power-off")  # not before the emulator ends
     assert outcome.code == ExitCode.OK
     assert f"{words}, 1 expected text seen (" in outcome.err
     outcome = tool("--expect", "never")

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import random
 import shlex
 import signal
 import subprocess
 import sys
 import time
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import oracles
 import pytest
 from fake_emulator import FakeEmulator
 
@@ -59,6 +62,51 @@ def gone(pid: int) -> bool:
     except FileNotFoundError:
         return True
     return state == "Z"  # killed; its adoptive parent has not asked for it yet
+
+
+class Reader(FakeEmulator):
+    """Keeps the bytes of the disk that it was given."""
+
+    disk = b""
+
+    def prepare(self, request: RunRequest, work: Path) -> Launch:
+        Reader.disk = request.image.read_bytes()
+        return super().prepare(request, work)
+
+
+@pytest.mark.parametrize("form", ["raw", "gz", "xz", "zst", "zip", "qcow2", "vhdx", "vmdk", "vdi"])
+def test_every_form_of_an_image_runs(request_: RunRequest, form: str) -> None:
+    """As `ls` and `write` read them; nothing is left behind."""
+    raw = request_.image
+    data = random.Random(1).randbytes(700) + bytes(5 * 1024 - 700)
+    raw.write_bytes(data)
+    image = raw.with_suffix(f".{form}")
+    if form in {"qcow2", "vhdx", "vmdk", "vdi"}:
+        oracles.run("qemu-img", "convert", "-f", "raw", "-O", form, raw, image)
+    elif form == "zip":
+        with zipfile.ZipFile(image, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(raw, "esp.img")
+    elif form != "raw":
+        program = {"gz": "gzip", "xz": "xz", "zst": "zstd"}[form]
+        oracles.run(program, "-k", raw)
+        raw.with_name(f"{raw.name}.{form}").rename(image)
+    else:
+        image = raw
+    boot(replace(request_, image=image), Reader(HELLO))
+    assert Reader.disk[: len(data)] == data
+    assert not any(Reader.disk[len(data) :])
+    assert left_behind(request_) == []
+
+
+@pytest.mark.parametrize("name", ["esp.img", "link", "x", "y"])
+def test_a_log_never_overwrites_the_image(request_: RunRequest, name: str) -> None:
+    before = request_.image.read_bytes()
+    (request_.image.parent / "link").symlink_to(request_.image)
+    (request_.image.parent / "x.raw").symlink_to(request_.image)
+    (request_.image.parent / "y.emulator").symlink_to(request_.image)
+    with pytest.raises(UsageError, match="is also an input"):
+        boot(replace(request_, log=request_.image.with_name(name)), FakeEmulator(HELLO))
+    assert request_.image.read_bytes() == before
 
 
 def test_power_off_ends_the_run(request_: RunRequest) -> None:

@@ -88,6 +88,27 @@ def test_reads_fragmented_files(tmp_path: Path) -> None:
         assert len(list(volume.runs(clusters[0].first_cluster, 684))) > 1
 
 
+def test_without_mirroring_the_active_fat_counts(tmp_path: Path) -> None:
+    """Oracle: mtools. The other FAT is spoiled."""
+    top = tmp_path / "top"
+    top.mkdir()
+    (top / "FILE.BIN").write_bytes(random.Random(1).randbytes(50_000))
+    image = mkfs(tmp_path / "x.img", 40 * MIB, "-F", "32", "-s", "1", source=top)
+    data = bytearray(image.read_bytes())
+    reserved, sectors = (
+        int.from_bytes(data[at : at + n], "little") for at, n in ((14, 2), (36, 4))
+    )
+    data[40:42] = b"\x81\0"
+    start = (reserved * 512) + 12
+    data[start : start + sectors * 512 - 12] = bytes(sectors * 512 - 12)
+    image.write_bytes(data)
+    copied = tmp_path / "copied"
+    oracles.run("mcopy", "-i", image, "::/FILE.BIN", copied)
+    assert copied.read_bytes() == (top / "FILE.BIN").read_bytes()
+    with open_raw(image) as medium:
+        assert read_all(FatVolume(medium)) == {"FILE.BIN": copied.read_bytes()}
+
+
 def test_dates_attributes_and_aliases_are_those_of_mdir(tmp_path: Path) -> None:
     image = mkfs(tmp_path / "fat.img", MIB)
     source = tmp_path / "A long name.txt"

@@ -160,7 +160,7 @@ Bad = Callable[[Path, Path], list[str]]
         (bad_link, 3, "loop: is a link to a directory"),
         (bad_no_colon, 2, "file: expected SOURCE:TARGET"),
         (bad_too_small, 5, "--size: 1048576 bytes are too few for these files; 3M is enough"),
-        (bad_size, 2, "--size: expected a size such as 64M or 1G, not 'big'"),
+        (bad_size, 2, "--size: expected a size such as 64M or 1.5G, not 'big'"),
         (bad_huge_size, 5, "are more than a FAT volume can have"),
         (bad_port, 2, "--serial: expected an I/O port"),
         (bad_option, 2, "No such option"),
@@ -220,3 +220,28 @@ def test_block_device_is_refused(build_dir: Path, tmp_path: Path, capsys: Captur
     assert device.is_block_device(), "this test needs root, or a block device in /dev"
     assert make(build_dir, device) == 4
     assert "is a device; make an image file" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--kernel", "--initrd", "--boot", "--add", "--bmap"])
+def test_an_input_is_never_overwritten(
+    option: str, build_dir: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    """Neither by its name nor by a link to it."""
+    program = (build_dir / "ZppBoot.efi").read_bytes()
+    given, kernel = tmp_path / "given", tmp_path / "kernel"
+    given.write_bytes(program)
+    kernel.write_bytes(program)
+    link = tmp_path / "link"
+    link.symlink_to(given)
+    needed: dict[str, list[str | Path]] = {
+        "--initrd": ["--kernel", kernel],
+        "--bmap": ["--kernel", given],
+        "--boot": ["--hypervisor", "none"],
+    }
+    more = needed.get(option, [])
+    value = f"{given}:/x.bin" if option == "--add" else given
+    output = tmp_path / "x.img" if option == "--bmap" else link
+    words = [option, value] if option != "--bmap" else [option, link]
+    assert make(build_dir, output, *map(str, [*words, *more])) == 2
+    assert f"is also an input ({given})" in capsys.readouterr().err
+    assert given.read_bytes() == program

@@ -19,7 +19,7 @@ from test_verify_boot import BOOT, volume
 from efi_image.cli.main import main
 from efi_image.errors import InputError
 from efi_image.io.medium import open_raw
-from efi_image.verify import Options, repair, verify
+from efi_image.verify import Options, repair, undo, verify
 from efi_image.verify.finding import LIMIT
 
 Capture = pytest.CaptureFixture[str]
@@ -93,7 +93,46 @@ def test_fix_in_place(sound: Path, tmp_path: Path, capsys: Capture) -> None:
     assert out.endswith(f"{image}: clean\n")
     assert image.read_bytes() == sound.read_bytes()
     assert image.stat().st_mode & 0o777 == 0o640
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image", "image.undo.json"]
+
+
+def test_undo(sound: Path, tmp_path: Path, capsys: Capture) -> None:
+    image = damaged(sound, tmp_path / "image", lost=2)
+    before = image.read_bytes()
+    assert main(["verify", "--fix", str(image)]) == 0
+    assert f"`zpp-image verify --undo {image}` restores" in capsys.readouterr().out
+    assert main(["verify", "--undo", str(image)]) == 0
+    assert "took back" in capsys.readouterr().out
+    assert image.read_bytes() == before
     assert [path.name for path in tmp_path.iterdir()] == ["image"]
+    assert main(["verify", "--undo", str(image)]) == 3
+    assert "there is no repair to undo" in capsys.readouterr().err
+
+
+def test_undo_of_an_image_that_was_changed_since(
+    sound: Path, tmp_path: Path, capsys: Capture
+) -> None:
+    image = damaged(sound, tmp_path / "image")
+    assert main(["verify", "--fix", str(image)]) == 0
+    damaged(image, image)
+    changed = image.read_bytes()
+    assert main(["verify", "--undo", str(image)]) == 3
+    assert "is not as the last repair left it" in capsys.readouterr().err
+    assert image.read_bytes() == changed
+
+
+def test_undo_of_two_repairs(sound: Path, tmp_path: Path) -> None:
+    image = damaged(sound, tmp_path / "image")
+    first = image.read_bytes()
+    repair(image)
+    damaged(image, image, lost=3)
+    data = bytearray(image.read_bytes())
+    data[21] = 0x12  # the media byte
+    image.write_bytes(data)
+    repair(image)
+    with pytest.raises(InputError, match="is not as the last repair left it"):
+        undo(image)  # the second damage lies between them
+    assert image.read_bytes() != first
 
 
 def test_fix_of_a_copy(sound: Path, tmp_path: Path, capsys: Capture) -> None:
@@ -207,6 +246,9 @@ def test_random_damage_is_found_or_harmless(
     if repaired.fixed:
         assert not any(finding.fix for finding in repaired.after.findings)
     assert fixed.stat().st_size == len(data)
+    if repair(image).undo:
+        undo(image)
+    assert image.read_bytes() == data
     if not any(f.rule.code.startswith(("ZPP-F", "ZPP-D")) for f in report.findings):
         assert oracles.verdict("fsck.fat", "-n", image)
         with open_raw(image) as medium:

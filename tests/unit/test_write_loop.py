@@ -16,6 +16,7 @@ import pytest
 from oracles import run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_content, old_stick
 
+from efi_image.build.partitions import Table
 from efi_image.cli.main import main
 from efi_image.devices.linux import LinuxDisks
 from efi_image.errors import OutputError, UnsafeTarget
@@ -29,6 +30,7 @@ from efi_image.flash.session import Session
 from efi_image.flash.source import open_source
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
+from efi_image.verify import verify
 
 __all__ = ["image"]
 
@@ -316,6 +318,17 @@ def test_who_is_not_root_can_write_where_it_is_allowed(
     assert "read back and equal" in done
     os.sync()
     assert_whole(image, stick)
+
+
+@pytest.mark.parametrize("table", [Table.GPT, Table.MBR])
+def test_verify_takes_the_sectors_of_the_device(
+    table: Table, attach: Attach, tmp_path: Path
+) -> None:
+    """The table of such an image is not where the device's firmware looks for it."""
+    image = make_image(tmp_path, table=table)
+    loop = attach(image, "--sector-size", "4096")
+    found = [{finding.rule.code for finding in verify(x).findings} for x in (image, loop)]
+    assert ["ZPP-D104" in codes for codes in found] == [False, True]
 
 
 def sectors_read(loop: str) -> int:

@@ -29,6 +29,7 @@ from efi_image.formats.fat.geometry import (
 SIZE = 512  # bytes that have the fields, whatever the sector size
 SIGNATURE = b"\x55\xaa"
 UNKNOWN = 0xFFFFFFFF  # in FSInfo
+MIRRORING_OFF = 0x80  # in BPB_ExtFlags; the low four bits are then the active FAT's number
 
 _COMMON = struct.Struct("<3s8sHBHBHHBHHHII")
 _FAT32_ONLY = struct.Struct("<IHHIHH12x")
@@ -141,6 +142,17 @@ class BootSector:
     def is_fat32_form(self) -> bool:
         """Whether FAT32's fields are there."""
         return self.fat_sectors_16 == 0
+
+    @property
+    def mirrored(self) -> bool:
+        """Whether all FATs are kept equal (BPB_ExtFlags bit 7)."""
+        return not self.is_fat32_form or not self.flags & MIRRORING_OFF
+
+    @property
+    def active_fat(self) -> int:
+        """The number of the FAT that counts: without mirroring any, else the first."""
+        number = self.flags & 15
+        return 0 if self.mirrored or number >= self.fats else number
 
     @property
     def sectors(self) -> int:

@@ -70,6 +70,7 @@ class FatVolume:
         self.kind = FatType.of(self.clusters)
         self.last_cluster = self.clusters + FIRST_CLUSTER - 1
         self.scanned = 0
+        self.active_fat = self.boot.active_fat
         self._page = lru_cache(maxsize=16)(self._read_page)
 
     # ---- the FAT
@@ -77,18 +78,19 @@ class FatVolume:
     def _entries_in_fat(self) -> int:
         return self.boot.fat_sectors * self.boot.sector_size * 8 // self.kind.value
 
-    def fat_offset(self, copy: int = 0) -> int:
-        """The byte on the volume where a FAT begins."""
+    def fat_offset(self, copy: int | None = None) -> int:
+        """The byte on the volume where a FAT begins, by default the active one."""
+        copy = self.active_fat if copy is None else copy
         return (self.boot.reserved + copy * self.boot.fat_sectors) * self.boot.sector_size
 
-    def _read_page(self, copy: int, number: int) -> array[int]:
+    def _read_page(self, copy: int | None, number: int) -> array[int]:
         """A piece of a FAT, as numbers; pieces have `page_entries` of them."""
         offset = number * PAGE
         length = min(PAGE, self.boot.fat_sectors * self.boot.sector_size - offset)
         raw = self.medium.read(self.fat_offset(copy) + offset, length)
         return unpack_fat(self.kind, raw)
 
-    def page(self, number: int, copy: int = 0) -> array[int]:
+    def page(self, number: int, copy: int | None = None) -> array[int]:
         """A piece of a FAT, raw; FAT32's upper four bits are not cleared."""
         return self._page(copy, number)
 
@@ -97,14 +99,14 @@ class FatVolume:
         """Entries in a piece of the FAT."""
         return PAGE * 8 // self.kind.value
 
-    def entry(self, cluster: int, copy: int = 0) -> int:
+    def entry(self, cluster: int, copy: int | None = None) -> int:
         """The FAT's entry for a cluster, without FAT32's upper four bits."""
         if not 0 <= cluster < self._entries_in_fat():
             raise InputError(f"the FAT has no entry {cluster}", where=self.medium.name)
         page, index = divmod(cluster, self.page_entries)
         return self._page(copy, page)[index] & self.kind.end_of_chain
 
-    def table(self, copy: int = 0) -> Iterator[array[int]]:
+    def table(self, copy: int | None = None) -> Iterator[array[int]]:
         """A FAT's raw entries up to the last cluster's, in pieces; the first are 0 and 1."""
         left = min(self.last_cluster + 1, self._entries_in_fat())
         number = 0
@@ -141,7 +143,7 @@ class FatVolume:
         number, index = divmod(first, self.page_entries)
         if not 0 <= first < self._entries_in_fat():
             raise InputError(f"the FAT has no entry {first}", where=self.medium.name)
-        page = self._page(0, number)
+        page = self._page(None, number)
         length, step = 0, 1
         while step:
             count = min(step, len(page) - index - length, self.last_cluster - first - length)

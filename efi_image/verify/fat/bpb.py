@@ -19,7 +19,6 @@ LIMITS = (4085, FIRST_FAT32)
 JUMPS = (0xEB, 0xE9)
 SECTOR_COUNT, MEDIA_AT, GEOMETRY_AT, HIDDEN_AT, SIGNATURE_AT = 0x13, 0x15, 0x18, 0x1C, 510
 BACKUP_AT = 0x32
-MIRRORING_OFF = 0x80
 
 
 def read(medium: Medium, offset: int = 0) -> BootSector:
@@ -121,7 +120,7 @@ def _check_marks(context: CheckContext, boot: BootSector) -> None:
         context.add("F115", f"it is {boot.version >> 8}.{boot.version & 255}", 0x2A)
     if boot.fats == 1:
         context.add("F118", "the boot sector says 1", 0x10)
-    if boot.is_fat32_form and boot.flags & MIRRORING_OFF:
+    if not boot.mirrored:
         context.add("F127", f"only FAT {boot.flags & 15} is active", 0x28)
 
 

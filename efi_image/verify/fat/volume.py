@@ -30,7 +30,7 @@ def _check_volume(context: CheckContext, boot: BootSector) -> FatVolume | None:
     if boot.clusters > MAX_CLUSTERS:
         context.add("F126", f"it has {boot.clusters}, the limit is {MAX_CLUSTERS}")
         return volume
-    if context.has("F116") or (context.has("F127") and boot.flags & 15):
+    if context.has("F116"):
         return None
     tables.check_first_entries(context, volume)
     chains = Chains(context, volume)

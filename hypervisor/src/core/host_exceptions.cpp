@@ -24,7 +24,10 @@ void zpp_on_exception(x86::ExceptionFrame& frame)
 {
     if (frame.vector == x86::vector_nmi)
         return on_nmi(current_vcpu());
-    if (frame.vector == x86::vector_general_protection && x86::fix_up(frame))
+    // A microcode update in the guest's memory may change while the CPU reads it: #PF.
+    if ((frame.vector == x86::vector_general_protection ||
+         frame.vector == x86::vector_page_fault) &&
+        x86::fix_up(frame))
         return;
     // The host never single-steps and sets no breakpoints. Bochs raises the guest's single-step
     // trap here if the stepped instruction caused the #VMEXIT; the exit handler injects the guest's

@@ -32,7 +32,15 @@ const zpp_cpu_call& call_of(const zpp_boot_info& info, u32 index)
                                                  info.calls_page * page_size)[index];
 }
 
-void build_vcpus(const zpp_boot_info& info)
+bool build_linear_window(Vcpu& vcpu)
+{
+    const u64 window = linear_windows + vcpu.index * linear_window_pages * page_size;
+    vcpu.linear_window = reinterpret_cast<u8*>(window);
+    vcpu.linear_entries = build_page_table(window);
+    return vcpu.linear_entries != nullptr;
+}
+
+bool build_vcpus(const zpp_boot_info& info)
 {
     for (u32 index = 0; index < machine.cpu_count(); ++index) {
         Vcpu& vcpu = machine.vcpu(index);
@@ -42,7 +50,10 @@ void build_vcpus(const zpp_boot_info& info)
         vcpu.tss.ist[0] = vcpu.fault_stack_top();
         vcpu.tss.io_map_base = sizeof(x86::Tss);
         vcpu.gdt.build(vcpu.tss);
+        if (!build_linear_window(vcpu))
+            return false;
     }
+    return true;
 }
 
 const Vendor* find_vendor()
@@ -57,7 +68,8 @@ Result prepare(const zpp_boot_info* info)
 {
     if (!machine.adopt(info))
         return {ZPP_BAD_BOOT_INFO};
-    build_vcpus(*info);
+    if (!build_vcpus(*info))
+        return {ZPP_NO_MEMORY, "windows"};
     x86::build_idt();
     current_vcpu().gdt.load();
     x86::load_idt();

@@ -45,6 +45,10 @@ struct alignas(page_size) Vcpu {
     u64* window_entries;
     u64 window_targets[ZPP_CPU_WINDOWS];
 
+    // The linear window (guest/linear_window.hpp), and the page table that maps it.
+    u8* linear_window;
+    u64* linear_entries;
+
     // The next pages of the block, for the vendor's control blocks.
     void* control_block_1() { return this + 1; }
     void* control_block_2() { return this + 2; }

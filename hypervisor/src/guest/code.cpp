@@ -43,12 +43,17 @@ std::optional<u64> read(void* context, Gpa address, unsigned size)
 
 } // namespace
 
+std::optional<Gpa> translate(Vcpu& vcpu, const GuestPaging& paging, Gva address)
+{
+    Walk context{vcpu, 0};
+    return walk(paging, address, read, &context);
+}
+
 GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction)
 {
     GuestCode code{};
     while (code.count < max_instruction_length) {
-        Walk context{vcpu, 0};
-        const auto physical = walk(paging, instruction + code.count, read, &context);
+        const auto physical = translate(vcpu, paging, instruction + code.count);
         if (!physical)
             return code;
         const u8* bytes = look_at(vcpu, code_window, *physical);

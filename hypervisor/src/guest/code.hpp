@@ -1,8 +1,9 @@
-// Reads the guest's code through the CPU's windows.
+// Reads the guest's page tables and code through the CPU's windows.
 #pragma once
 #include "core/vcpu.hpp"
 #include "guest/decode.hpp"
 #include "guest/page_walk.hpp"
+#include <optional>
 
 namespace zpp {
 
@@ -10,6 +11,9 @@ struct GuestCode {
     u8 bytes[max_instruction_length];
     unsigned count; // less than the maximum if the next page cannot be read
 };
+
+// The guest-physical address of a linear one; nothing if the guest has no memory there.
+std::optional<Gpa> translate(Vcpu& vcpu, const GuestPaging& paging, Gva address);
 
 GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction);
 

@@ -1,8 +1,11 @@
 #include "svm/msr.hpp"
 #include "emulate/apic.hpp"
+#include "emulate/microcode.hpp"
+#include "svm/microcode.hpp"
 #include "svm/shared.hpp"
 #include "svm/vcpu_state.hpp"
 #include "x86/control_registers.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -46,12 +49,25 @@ Outcome write_vm_hsave_pa(Msr, u64 value)
     return value == 0 ? Outcome::advance : Outcome::general_protection;
 }
 
-// Microcode updates are ignored: they are not safe under a running host. VM_CR is locked.
+const char* fault_of_patch(const u8* patch, u64 bytes)
+{
+    return patch_fault(patch, bytes, x86::cpuid(1).eax);
+}
+
+Outcome write_patch_loader(Msr index, u64 value)
+{
+    const MicrocodeFormat format{index, 0, patch_size_limit, fault_of_patch};
+    const Vmcb& vmcb = vmcb_of(current_vcpu());
+    return load_microcode(format, current_vcpu(), {vmcb.cr0, vmcb.cr3, vmcb.cr4, vmcb.efer},
+                          {value}, x86::safe_wrmsr);
+}
+
+// VM_CR is locked.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_x2apic_icr},
     {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},
     {Msr::ia32_efer, Msr::ia32_efer, read_efer, write_efer},
-    {Msr::patch_loader, Msr::patch_loader, nullptr, ignore_wrmsr},
+    {Msr::patch_loader, Msr::patch_loader, nullptr, write_patch_loader},
     {Msr::vm_cr, Msr::vm_cr, read_vm_cr, ignore_wrmsr},
     {Msr::vm_hsave_pa, Msr::vm_hsave_pa, refuse_rdmsr, write_vm_hsave_pa},
     {Msr::svm_key, Msr::svm_key, refuse_rdmsr, refuse_wrmsr},

@@ -1,4 +1,10 @@
 #include "vmx/msr.hpp"
+#include "core/host_paging.hpp"
+#include "core/vcpu.hpp"
+#include "emulate/microcode.hpp"
+#include "vmx/microcode.hpp"
+#include "vmx/vmcs.hpp"
+#include "x86/instructions.hpp"
 #include "x86/msr.hpp"
 #include "x86/safe.hpp"
 
@@ -19,10 +25,25 @@ Outcome read_feature_control(Msr index, u64& value)
     return Outcome::advance;
 }
 
-// Microcode updates are ignored: they are not safe under a running host.
+const char* fault_of_update(const u8* update, u64 bytes)
+{
+    const u64 platform = x86::rdmsr_or_zero(Msr::ia32_platform_id) >> 50 & 7;
+    return microcode_fault(update, bytes, x86::cpuid(1).eax, static_cast<unsigned>(platform));
+}
+
+Outcome write_bios_updt_trig(Msr index, u64 value)
+{
+    const MicrocodeFormat format{index, sizeof(MicrocodeHeader), linear_window_pages * page_size,
+                                 fault_of_update};
+    const GuestPaging paging{
+        x86::Cr0{vmcs::read(FieldNatural::guest_cr0)}, vmcs::read(FieldNatural::guest_cr3),
+        x86::Cr4{vmcs::read(FieldNatural::guest_cr4)}, x86::Efer{vmcs::read(Field64::guest_efer)}};
+    return load_microcode(format, current_vcpu(), paging, {value}, x86::safe_wrmsr);
+}
+
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
-    {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, ignore_wrmsr},
+    {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, write_bios_updt_trig},
     {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
     {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},
 };

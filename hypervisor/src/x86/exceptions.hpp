@@ -10,6 +10,7 @@ constexpr u8 vector_nmi = 2;
 constexpr u8 vector_undefined_opcode = 6;
 constexpr u8 vector_double_fault = 8;
 constexpr u8 vector_general_protection = 13;
+constexpr u8 vector_page_fault = 14;
 constexpr u8 vector_security = 30; // #SX, AMD
 
 // #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC and #SX; exceptions.S has the same mask.

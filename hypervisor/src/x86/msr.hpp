@@ -6,6 +6,7 @@ namespace zpp {
 namespace x86 {
 
 enum class Msr : u32 {
+    ia32_platform_id = 0x17,
     ia32_apic_base = 0x1b,
     ia32_feature_control = 0x3a,
     ia32_spec_ctrl = 0x48,

@@ -7,8 +7,6 @@
 #include <Library/PrintLib.h>
 
 #define MSR_FEATURE_CONTROL    0x3a
-#define MSR_UCODE_TRIGGER      0x79
-#define MSR_UCODE_REVISION     0x8b
 #define MSR_MTRR_CAP           0xfe
 #define MSR_MTRR_PHYS_BASE0    0x200
 #define MSR_PAT                0x277
@@ -256,23 +254,6 @@ PassThrough (
   ExpectWritable (Cpu, MSR_STAR, LShiftU64 (0x1234, 32));
 }
 
-STATIC
-VOID
-Microcode (
-  IN OUT ZPP_TEST_CPU  *Cpu
-  )
-{
-  UINT64  Before;
-  UINT64  After;
-  UINT64  Vector;
-
-  // Not every emulator implements the revision.
-  Vector = ZppReadMsr (Cpu, MSR_UCODE_REVISION, &Before);
-  ZppExpect (Cpu, "fault on an update", VECTOR_NONE, ZppWriteMsr (Cpu, MSR_UCODE_TRIGGER, 0));
-  ZppExpect (Cpu, "fault on the revision", Vector, ZppReadMsr (Cpu, MSR_UCODE_REVISION, &After));
-  ZppExpect (Cpu, "the revision after an update", 0, Vector == VECTOR_NONE ? Before ^ After : 0);
-}
-
 CONST ZPP_CHECK  gZppMsrChecks[] = {
   { "IA32_FEATURE_CONTROL is locked without VMX", CheckVtx,    FeatureControl },
   { "VMX MSRs give #GP",                          CheckVtx,    VmxMsrs        },
@@ -283,6 +264,5 @@ CONST ZPP_CHECK  gZppMsrChecks[] = {
   { "MTRRs can be read",                          CheckAlways, Mtrrs          },
   { "MTRRs fault on invalid values",              CheckVtx,    MtrrFaults     },
   { "PAT and STAR keep their values",             CheckAlways, PassThrough    },
-  { "a microcode update is ignored",              CheckVtx,    Microcode      },
   { NULL }
 };

@@ -18,6 +18,7 @@ STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   gZppCpuidChecks,
   gZppHypercallChecks,
   gZppMsrChecks,
+  gZppMicrocodeChecks,
   gZppControlChecks,
   gZppXcr0Checks,
   gZppInstructionChecks,
