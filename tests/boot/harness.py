@@ -96,7 +96,9 @@ class Harness:
         make_image(options)
         return output
 
-    def linux_image(self, words: str = "", *, hypervisor: bool = True, driver: str = "") -> Path:
+    def linux_image(
+        self, words: str = "", *, hypervisor: bool = True, visible: bool = False, driver: str = ""
+    ) -> Path:
         """Builds an image with the small Linux guest. `words` are added to its command line;
         `driver` is the subfolder of another build of zpp, such as "waiting"."""
         guest = self.build_directory / "linux-guest"
@@ -105,6 +107,7 @@ class Harness:
             initrd=guest / "initrd.img",
             cmdline=f"{CMDLINE} {words}".strip(),
             hypervisor=hypervisor,
+            visible=visible,
         )
 
     def program_image(

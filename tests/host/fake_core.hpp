@@ -10,6 +10,7 @@ namespace zpp::test {
 struct FakeCore {
     unsigned variable_mtrrs = 8;
     bool follows_mtrrs = true;   // nested paging has their memory types
+    unsigned shown_bits = 52;    // guest_memory::shown_bits()
     unsigned followed_mtrrs = 0; // calls of guest_memory::follow_mtrrs()
 };
 

@@ -6,6 +6,7 @@
 #include "fake_cpu.hpp"
 #include <cstring>
 #include <doctest/doctest.h>
+#include <set>
 #include <string>
 
 namespace zpp::test {
@@ -63,11 +64,43 @@ TEST_CASE("CPUID: ECX of leaves")
     }
 }
 
-TEST_CASE("CPUID: leaf 8000000AH is reserved without SVM")
+TEST_CASE("CPUID: the leaves of SVM and of memory encryption are reserved without them")
 {
-    x86::CpuidResult result{1, 2, 3, 4};
-    change_cpuid_leaf(0x8000000a, 0, {}, result);
-    CHECK((result.eax | result.ebx | result.ecx | result.edx) == 0);
+    for (const u32 leaf : {0x8000000a, 0x8000001f, 0x80000023, 0x80000025}) {
+        CAPTURE(leaf);
+        x86::CpuidResult result{1, 2, 3, 4};
+        CHECK(is_changed_leaf(leaf));
+        change_cpuid_leaf(leaf, 0, {}, result);
+        CHECK((result.eax | result.ebx | result.ecx | result.edx) == 0);
+    }
+}
+
+TEST_CASE("CPUID: physical addresses have the bits that nested paging maps")
+{
+    struct {
+        u32 bare;
+        unsigned shown;
+        u32 seen;
+    } const cases[] = {
+        {0x3030, 48, 0x3030}, {0x3030, 43, 0x302b}, {0x3934, 48, 0x3930}, {0x3027, 48, 0x3027}};
+    CHECK(is_changed_leaf(0x80000008));
+    for (const auto& c : cases) {
+        fake_core.shown_bits = c.shown;
+        x86::CpuidResult result{c.bare, 2, 3, 4};
+        change_cpuid_leaf(0x80000008, 0, {}, result);
+        CHECK(result.eax == c.seen);
+        CHECK(result.ebx == 2);
+    }
+    fake_core.shown_bits = 52;
+}
+
+TEST_CASE("CPUID: which leaves differ from the bare CPU's")
+{
+    const std::set<u32> expected{1,          7,          0x40000000, 0x40000001, 0x80000001,
+                                 0x80000008, 0x8000000a, 0x8000001f, 0x80000023, 0x80000025};
+    for (const u32 first : {0u, 0x40000000u, 0x7fffffc0u, 0x80000000u, 0xffffff00u})
+        for (u32 leaf = first; leaf - first < 0x100; ++leaf)
+            CHECK(is_changed_leaf(leaf) == expected.contains(leaf));
 }
 
 TEST_CASE("CPUID: the signature leaf, with the key or where zpp is visible")

@@ -60,6 +60,9 @@ TEST_CASE("MSRs: what exits under VT-x")
     for (const unsigned variable : {0u, 8u, 10u}) {
         CAPTURE(variable);
         std::map<u32, Access> expected{{0x3a, both}, {0x9b, both}, {0x79, writes}, {0x2ff, writes}};
+        for (const u32 msr :
+             {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400, 0x1401})
+            expected[msr] = writes;
         for (u32 msr = 0x480; msr <= 0x493; ++msr)
             expected[msr] = both;
         for (const u32 msr : {0x250, 0x258, 0x259})
@@ -75,9 +78,14 @@ TEST_CASE("MSRs: what exits under VT-x")
 
 TEST_CASE("MSRs: what exits under AMD-V, which leaves the MTRRs to the CPU")
 {
-    const std::map<u32, Access> expected{
-        {0x1b, writes},     {0x830, writes},    {0xc0000080, both}, {0xc0010020, writes},
-        {0xc0010114, both}, {0xc0010117, both}, {0xc0010118, both}};
+    std::map<u32, Access> expected{{0x1b, writes},       {0x830, writes},    {0xc0000080, both},
+                                   {0xc0010020, writes}, {0xc0010114, both}, {0xc0010117, both},
+                                   {0xc0010118, both}};
+    for (const u32 msr : {0xc0010010, 0xc0010132, 0xc0010133, 0xc0010136})
+        expected[msr] = both;
+    for (const u32 msr : {0xc0010016, 0xc0010017, 0xc0010018, 0xc0010019, 0xc001001a, 0xc001001d,
+                          0xc0010058, 0xc0010111, 0xc0010112, 0xc0010113, 0xc0010116, 0xc0010119})
+        expected[msr] = writes;
     fake_core.follows_mtrrs = false;
     CHECK(intercepted(svm::msr_handlers) == expected);
     fake_core.follows_mtrrs = true;
@@ -90,6 +98,12 @@ TEST_CASE("MSRs: VMX does not exist for the guest")
         CHECK(Instruction(msr).read(vmx::msr_handlers) == Outcome::general_protection);
         CHECK(Instruction(msr).write(vmx::msr_handlers) == Outcome::general_protection);
     }
+}
+
+TEST_CASE("MSRs: protected ranges and memory encryption are locked under VT-x")
+{
+    for (const u32 msr : {0x1f4, 0x1f5, 0x1fb, 0x2a0, 0x2f4, 0x2f5, 0x982, 0x983, 0x984, 0x1400})
+        CHECK(Instruction(msr, 0x800).write(vmx::msr_handlers) == Outcome::general_protection);
 }
 
 TEST_CASE("MSRs: IA32_FEATURE_CONTROL is locked; the index is ECX")

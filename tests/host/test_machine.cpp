@@ -116,6 +116,18 @@ TEST_CASE("machine: hidden is all but the calls")
     CHECK(hidden(4) == Pages{{0x1'4000'0000, 4}});
 }
 
+TEST_CASE("machine: whether all memory is above 1 MiB")
+{
+    zpp_boot_info info = fragmented();
+    Machine machine;
+    REQUIRE(machine.adopt(&info));
+    CHECK_FALSE(machine.is_above_1_mib());
+    info.ranges[1].physical = 0x100000;
+    CHECK(machine.is_above_1_mib());
+    info.ranges[1].physical = 0xff000;
+    CHECK_FALSE(machine.is_above_1_mib());
+}
+
 TEST_CASE("machine: commit")
 {
     Machine tested;

@@ -22,7 +22,7 @@ struct Extended {
     u32 signature, flags;
 };
 
-// A correct update. Its memory is aligned to 16 bytes.
+// A correct update.
 class Update {
 public:
     explicit Update(u32 data_size = 2000, u32 total_size = 2048,
@@ -131,11 +131,6 @@ TEST_CASE("Intel's microcode: what a loader must refuse")
     CHECK(update.fault(update.size() - 1) == "not all of it is in memory");
     update.data()[1000] ^= 1;
     CHECK(update.fault() == "its checksum is wrong");
-
-    std::vector<u8> moved(update.size() + 8);
-    std::memcpy(moved.data() + 8, Update().data(), update.size());
-    CHECK(std::string(vmx::microcode_fault(moved.data() + 8, update.size(), signature, platform)) ==
-          "it is not aligned to 16 bytes");
 }
 
 TEST_CASE("Intel's microcode: a table of extended signatures that is longer than the update")
@@ -239,7 +234,7 @@ private:
 TEST_CASE("microcode: the CPU reads the guest's pages in one piece, wherever they are")
 {
     Update update(0x2800 - header_size, 0x2800);
-    for (const u64 start : {u64{0x0}, u64{0x10}, u64{0xfe0}, u64{0xff0}}) { // the header on 2 pages
+    for (const u64 start : {0x0, 0x4, 0x10, 0xfe0, 0xffc}) { // unaligned, the header on 2 pages
         CAPTURE(start);
         Guest guest({20, 9, 17, 8});
         guest.put(update, start);

@@ -29,7 +29,7 @@ class Subject {
 public:
     Subject(unsigned bits, bool large, bool five, MtrrState state,
             std::vector<HiddenRange> hidden = {}, std::size_t limit = 100'000)
-        : format_(vmx::ept::format(bits, large, five)), state_(std::move(state)),
+        : format_(vmx::ept::format(bits, 0, large, five)), state_(std::move(state)),
           hidden_(std::move(hidden))
     {
         Arena::reset(limit);
@@ -298,11 +298,11 @@ TEST_CASE("nested paging: every width")
 
 TEST_CASE("nested paging: four or five levels")
 {
-    CHECK(vmx::ept::format(39, true, true).levels == 4);
-    CHECK(vmx::ept::format(48, true, true).levels == 4);
-    CHECK(vmx::ept::format(49, true, true).levels == 5);
-    CHECK(vmx::ept::format(52, true, false).levels == 4);
-    CHECK(vmx::ept::format(52, true, false).address_bits == 48);
+    CHECK(vmx::ept::format(39, 0, true, true).levels == 4);
+    CHECK(vmx::ept::format(48, 0, true, true).levels == 4);
+    CHECK(vmx::ept::format(49, 0, true, true).levels == 5);
+    CHECK(vmx::ept::format(52, 0, true, false).levels == 4);
+    CHECK(vmx::ept::format(52, 0, true, false).address_bits == 48);
     // EPTP: WB (6), the number of levels less 1 in bits 5:3, no accessed and dirty flags.
     CHECK(vmx::ept::pointer({0x1234000}, 4) == 0x123401e);
     CHECK(vmx::ept::pointer({0x1234000}, 5) == 0x1234026);

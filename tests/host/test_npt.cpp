@@ -32,7 +32,8 @@ struct Setup {
 class Subject {
 public:
     explicit Subject(const Setup& setup, std::size_t limit = 100'000)
-        : setup_(setup), format_(svm::npt::format(setup.bits, setup.large, setup.levels))
+        : setup_(setup),
+          format_(svm::npt::format(setup.bits, setup.bits, setup.large, setup.levels))
     {
         Arena::reset(limit);
         paging_.set_format(format_);

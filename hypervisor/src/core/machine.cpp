@@ -52,6 +52,14 @@ void* Machine::virtual_of(Hpa address) const
     return nullptr;
 }
 
+bool Machine::is_above_1_mib() const
+{
+    for (u32 i = 0; i < info_->range_count; ++i)
+        if (info_->ranges[i].physical < 0x100000)
+            return false;
+    return true;
+}
+
 void Machine::for_each_hidden_range(void (*hide)(void*, Hpa, u64), void* context) const
 {
     u64 left = info_->calls_page;

@@ -23,6 +23,10 @@ public:
     Hpa physical_of(const void* address) const;
     void* virtual_of(Hpa address) const; // nullptr outside the core's memory
 
+    // Whether all of it is above 1 MiB. Below, fixed-range MTRRs can route it elsewhere (AMD APM Vol.
+    // 2, 7.9.1), and real mode is there.
+    bool is_above_1_mib() const;
+
     // Calls hide(context, first, pages) for each range that the guest must not see.
     void for_each_hidden_range(void (*hide)(void* context, Hpa first, u64 pages),
                                void* context) const;

@@ -68,6 +68,8 @@ Result prepare(const zpp_boot_info* info)
 {
     if (!machine.adopt(info))
         return {ZPP_BAD_BOOT_INFO};
+    if (!machine.is_above_1_mib())
+        return {ZPP_NO_MEMORY, "above 1 MiB"};
     if (!build_vcpus(*info))
         return {ZPP_NO_MEMORY, "windows"};
     x86::build_idt();

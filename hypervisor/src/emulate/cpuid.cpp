@@ -1,6 +1,7 @@
 #include "emulate/cpuid.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
+#include "guest/memory.hpp"
 
 namespace zpp {
 namespace {
@@ -10,6 +11,11 @@ constexpr u32 leaf80000001_ecx_svm = 1u << 2;
 constexpr u32 leaf80000001_ecx_skinit = 1u << 12;
 
 constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
+void limit_address_width(u32& eax)
+{
+    if ((eax & 0xff) > guest_memory::shown_bits())
+        eax = (eax & ~0xffu) | guest_memory::shown_bits();
+}
 
 constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
@@ -52,7 +58,11 @@ void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResu
             result = {ZPP_VERSION, vendor().feature, current_vcpu().index, machine.cpu_count()};
         break;
     case 0x80000001: result.ecx &= ~(leaf80000001_ecx_svm | leaf80000001_ecx_skinit); break;
+    case 0x80000008: limit_address_width(result.eax); break;
     case 0x8000000a: // SVM's own leaf is reserved without SVM
+    case 0x8000001f: // memory encryption: its addresses are aliases of the core's
+    case 0x80000023: // its keys
+    case 0x80000025: // the RMP table of SEV-SNP
         result = {};
         break;
     default: break;

@@ -11,7 +11,7 @@ namespace zpp {
 void set_visible(bool visible);
 
 // Set in CPUID.1:ECX; a mask, so that the fast path tests nothing.
-extern u32 leaf1_ecx_added;
+[[gnu::visibility("hidden")]] extern u32 leaf1_ecx_added;
 
 // guest_cr4: the CR4 that the guest sees.
 void emulate_cpuid(GuestRegisters& registers, x86::Cr4 guest_cr4);
@@ -21,7 +21,11 @@ constexpr bool is_changed_leaf(u32 leaf)
 {
     if (leaf < 32) // most of them: one test
         return (1u << leaf & (1u << 1 | 1u << 7)) != 0;
-    return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2 || leaf == 0x80000001 || leaf == 0x8000000a;
+    constexpr u64 extended =
+        bit(0x01) | bit(0x08) | bit(0x0a) | bit(0x1f) | bit(0x23) | bit(0x25); // of 80000000H + n
+    if (leaf - 0x80000000 < 64)
+        return (extended >> (leaf - 0x80000000) & 1) != 0;
+    return leaf - ZPP_CPUID_SIGNATURE_LEAF < 2;
 }
 
 void change_cpuid_leaf(u32 leaf, u32 subleaf, x86::Cr4 guest_cr4, x86::CpuidResult& result);

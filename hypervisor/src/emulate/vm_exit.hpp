@@ -22,6 +22,8 @@ struct VmExit {
         smi,
         init,
         sipi,
+        exception,
+        monitor_trap, // VT-x, after one instruction of the guest
         triple_fault,
         unexpected,
     };

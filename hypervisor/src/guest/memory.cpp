@@ -11,6 +11,8 @@ namespace {
 constinit Spinlock lock;
 constinit Mtrrs mtrrs;
 constinit NestedPaging tables;
+constinit unsigned levels = 0;
+constinit unsigned shown = 0;
 constinit u64 tables_generation = 1;
 constinit bool mtrrs_are_followed = false;
 
@@ -31,8 +33,14 @@ void protect(Gpa page) { tables.protect(page); }
 
 bool is_hidden(Gpa address) { return machine.virtual_of(identity(address)) != nullptr; }
 
-Result build(const NestedPaging::Format& format, Types types)
+unsigned shown_bits() { return shown; }
+
+bool reaches(Gpa address) { return address.value >> (12 + 9 * levels) == 0; }
+
+Result build(const NestedPaging::Format& format, Types types, unsigned shown_bits)
 {
+    levels = format.levels;
+    shown = shown_bits;
     bool all_hidden = true;
     machine.for_each_hidden_range(hide, &all_hidden);
     tables.set_format(format);

@@ -9,8 +9,14 @@ namespace zpp::guest_memory {
 // Who applies the memory types of the MTRRs: the tables (EPT) or the CPU (NPT).
 enum class Types { from_mtrrs, by_cpu };
 
-// Once, at PREPARE: builds the tables, with the core's memory hidden.
-Result build(const NestedPaging::Format& format, Types types);
+// Once, at PREPARE: builds the tables, with the core's memory hidden. shown_bits: MAXPHYADDR as the
+// guest sees it.
+Result build(const NestedPaging::Format& format, Types types, unsigned shown_bits);
+
+unsigned shown_bits();
+
+// Whether the tables have enough levels for the address. One that they do not reach has no memory.
+bool reaches(Gpa address);
 
 // Before build(): a page that the guest can read but not write.
 void protect(Gpa page);

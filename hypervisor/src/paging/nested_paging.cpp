@@ -25,7 +25,7 @@ bool NestedPaging::build(const Mtrrs& mtrrs)
     if (root_ == nullptr) {
         root_ = static_cast<u64*>(pages_.allocate());
         scratch_ = pages_.allocate();
-        if (root_ == nullptr || scratch_ == nullptr)
+        if (root_ == nullptr || scratch_ == nullptr || !build_aliases())
             return false;
     }
     complete_ = true;
@@ -33,21 +33,47 @@ bool NestedPaging::build(const Mtrrs& mtrrs)
     return complete_;
 }
 
+u64 NestedPaging::leaf_to_scratch() const
+{
+    return format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, 1, true);
+}
+
+// One table for each level, whose entries are all the same.
+bool NestedPaging::build_aliases()
+{
+    if (format_.guest_bits <= format_.address_bits)
+        return true;
+    for (unsigned level = 1; level < format_.levels; ++level) {
+        auto* table = static_cast<u64*>(pages_.allocate());
+        if (table == nullptr)
+            return false;
+        for (unsigned i = 0; i < 512; ++i)
+            table[i] = level == 1 ? leaf_to_scratch()
+                                  : format_.table(pages_.physical_of(aliases_[level - 1]));
+        aliases_[level] = table;
+    }
+    return true;
+}
+
 // known: the memory type of the whole table, if the level above found it uniform.
 bool NestedPaging::fill(u64* table, unsigned level, Gpa base, std::optional<MemoryType> known)
 {
     const u64 size = size_of(level);
     const Gpa end{u64{1} << format_.address_bits};
-    for (unsigned i = 0; i < 512 && base + i * size < end; ++i)
+    const Gpa formed{u64{1} << format_.guest_bits};
+    unsigned i = 0;
+    for (; i < 512 && base + i * size < end; ++i)
         if (!fill_entry(table[i], level, base + i * size, known))
             return false;
+    for (; i < 512 && base + i * size < formed; ++i)
+        table[i] = format_.table(pages_.physical_of(aliases_[level - 1]));
     return true;
 }
 
 void NestedPaging::fill_page(u64& entry, Gpa base, std::optional<MemoryType> known)
 {
     if (hides_some(base, page_size)) {
-        entry = format_.leaf(pages_.physical_of(scratch_), MemoryType::write_back, 1, true);
+        entry = leaf_to_scratch();
         return;
     }
     const auto type = known ? known : mtrrs_->type_of(identity(base), page_size);

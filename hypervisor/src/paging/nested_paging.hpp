@@ -1,6 +1,7 @@
 // Nested page tables for the whole physical address space: an identity mapping with the memory
-// types of the MTRRs. Hidden ranges map to one scratch page. EPT and NPT differ only in the format
-// of an entry.
+// types of the MTRRs. Hidden ranges map to one scratch page, and so do aliases: addresses whose
+// upper bits only select a key of memory encryption. EPT and NPT differ only in the format of an
+// entry.
 #pragma once
 #include "lib/address.hpp"
 #include "paging/mtrr.hpp"
@@ -16,7 +17,8 @@ public:
     struct Format {
         unsigned levels;       // 4 or 5
         unsigned largest_leaf; // 3: 1 GiB, 2: 2 MiB, 1: 4 KiB
-        unsigned address_bits; // MAXPHYADDR, or less if `levels` do not reach it
+        unsigned address_bits; // MAXPHYADDR without key bits, or less if `levels` do not reach it
+        unsigned guest_bits; // of the addresses that the guest can form: more, if there are aliases
         u64 (*leaf)(Hpa page, MemoryType type, unsigned level, bool writable);
         u64 (*table)(Hpa table);
         bool (*is_table)(u64 entry, unsigned level); // of a present entry
@@ -55,6 +57,8 @@ private:
     bool fill(u64* table, unsigned level, Gpa base, std::optional<MemoryType> known);
     bool fill_entry(u64& entry, unsigned level, Gpa base, std::optional<MemoryType> known);
     void fill_page(u64& entry, Gpa base, std::optional<MemoryType> known);
+    [[nodiscard]] bool build_aliases();
+    u64 leaf_to_scratch() const;
     bool hides_some(Gpa base, u64 size) const;
     bool is_protected(Gpa base, u64 size) const { return protected_ - base < size; }
     static constexpr u64 size_of(unsigned level) { return page_size << (9 * (level - 1)); }
@@ -67,6 +71,7 @@ private:
     Gpa protected_{~u64{0}};
     u64* root_ = nullptr;
     void* scratch_ = nullptr;
+    u64* aliases_[5] = {};  // by level: tables that lead to the scratch page only
     bool built_ = false;    // the first build is complete
     bool complete_ = false; // this build had enough memory
 };

@@ -2,6 +2,7 @@
 #include "emulate/apic.hpp"
 #include "emulate/microcode.hpp"
 #include "svm/microcode.hpp"
+#include "svm/routing.hpp"
 #include "svm/shared.hpp"
 #include "svm/vcpu_state.hpp"
 #include "x86/control_registers.hpp"
@@ -67,6 +68,16 @@ constexpr MsrHandler handlers[] = {
     {Msr::ia32_x2apic_icr, Msr::ia32_x2apic_icr, nullptr, write_x2apic_icr},
     {Msr::ia32_apic_base, Msr::ia32_apic_base, nullptr, write_apic_base},
     {Msr::ia32_efer, Msr::ia32_efer, read_efer, write_efer},
+    {Msr::syscfg, Msr::syscfg, routing::read_syscfg, routing::write_syscfg},
+    {Msr::iorr_base_0, Msr::iorr_mask_1, nullptr, routing::write_iorr},
+    {Msr::top_mem, Msr::top_mem, nullptr, routing::write_top_mem},
+    {Msr::top_mem2, Msr::top_mem2, nullptr, routing::write_top_mem},
+    {Msr::mmio_cfg_base_addr, Msr::mmio_cfg_base_addr, nullptr, routing::write_mmio_cfg_base},
+    {Msr::smbase, Msr::smm_mask, nullptr, routing::write_locked},
+    {Msr::smm_ctl, Msr::smm_ctl, nullptr, refuse_wrmsr},
+    {Msr::smm_key, Msr::smm_key, nullptr, refuse_wrmsr},
+    {Msr::rmp_base, Msr::rmp_end, refuse_rdmsr, refuse_wrmsr},
+    {Msr::rmp_cfg, Msr::rmp_cfg, refuse_rdmsr, refuse_wrmsr},
     {Msr::patch_loader, Msr::patch_loader, nullptr, write_patch_loader},
     {Msr::vm_cr, Msr::vm_cr, read_vm_cr, ignore_wrmsr},
     {Msr::vm_hsave_pa, Msr::vm_hsave_pa, refuse_rdmsr, write_vm_hsave_pa},

@@ -22,13 +22,25 @@ inline bool is_table(u64 entry, unsigned level)
     return level > 3 || (level > 1 && (entry & large_page) == 0);
 }
 
-// levels: NPT has those of the host's paging mode (CR4.LA57).
-constexpr NestedPaging::Format format(unsigned address_bits, bool pages_1g, unsigned levels)
+// The width of physical addresses while SYSCFG enables memory encryption: fewer bits, and below the
+// C-bit. encryption_ebx: CPUID.8000001FH:EBX.
+constexpr unsigned encrypted_width(unsigned physical_bits, u32 encryption_ebx)
+{
+    const unsigned c_bit = encryption_ebx & 63, reduction = encryption_ebx >> 6 & 63;
+    const unsigned reduced = physical_bits > reduction ? physical_bits - reduction : physical_bits;
+    return c_bit < reduced && c_bit != 0 ? c_bit : reduced;
+}
+
+// usable_bits: physical_bits, or encrypted_width(). levels: NPT has those of the host's paging mode
+// (CR4.LA57).
+constexpr NestedPaging::Format format(unsigned physical_bits, unsigned usable_bits, bool pages_1g,
+                                      unsigned levels)
 {
     const unsigned reach = levels == 5 ? 57 : 48;
     return {.levels = levels,
             .largest_leaf = pages_1g ? 3u : 2u,
-            .address_bits = address_bits < reach ? address_bits : reach,
+            .address_bits = usable_bits < reach ? usable_bits : reach,
+            .guest_bits = physical_bits < reach ? physical_bits : reach,
             .leaf = leaf,
             .table = table,
             .is_table = is_table};

@@ -47,6 +47,21 @@ Result check_this_cpu()
     return {};
 }
 
+unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
+
+// Without the C-bit and the bits that memory encryption takes, if the firmware has enabled it.
+unsigned usable_address_bits()
+{
+    constexpr u32 leaf_encryption = 0x8000001f;
+    constexpr u32 encryption_eax_sme = 1u << 0;
+    const unsigned bits = physical_address_bits();
+    if (x86::cpuid(0x80000000).eax < leaf_encryption ||
+        (x86::cpuid(leaf_encryption).eax & encryption_eax_sme) == 0 ||
+        !has(x86::SysCfg{x86::rdmsr_or_zero(Msr::syscfg)}, x86::SysCfg::mem_encryption_mod_en))
+        return bits;
+    return npt::encrypted_width(bits, x86::cpuid(leaf_encryption).ebx);
+}
+
 // The bits of EFER that the CPU has, by CPUID (AMD APM Vol. 2, 3.1.7), without SVME.
 Efer efer_allowed()
 {
@@ -130,11 +145,10 @@ Result prepare()
 
     constexpr u32 leaf80000001_edx_page1gb = 1u << 26;
     guest_memory::protect(apic_access::page());
-    result = guest_memory::build(
-        npt::format(x86::cpuid(0x80000008).eax & 0xff,
-                    (x86::cpuid(0x80000001).edx & leaf80000001_edx_page1gb) != 0,
-                    has(x86::read_cr4(), x86::Cr4::la57) ? 5 : 4),
-        guest_memory::Types::by_cpu);
+    const auto format = npt::format(physical_address_bits(), usable_address_bits(),
+                                    (x86::cpuid(0x80000001).edx & leaf80000001_edx_page1gb) != 0,
+                                    has(x86::read_cr4(), x86::Cr4::la57) ? 5 : 4);
+    result = guest_memory::build(format, guest_memory::Types::by_cpu, format.address_bits);
     if (!result.ok())
         return result;
     shared.nested_cr3 = guest_memory::root();

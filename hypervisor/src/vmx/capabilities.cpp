@@ -114,13 +114,14 @@ Result Capabilities::read(ReadMsr read_msr)
     if ((misc & misc_wait_for_sipi) == 0)
         return {ZPP_MISSING_FEATURE, "the activity state wait-for-SIPI"};
 
+    const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
     Result result = Controls<PinControls>(read_msr(Msr::ia32_vmx_true_pinbased_ctls))
                         .require(pin_required, pin);
     if (result.ok())
-        result = Controls<PrimaryControls>(read_msr(Msr::ia32_vmx_true_procbased_ctls))
-                     .require(primary_required, primary);
+        result = primary_controls.require(primary_required, primary);
     if (!result.ok())
         return result;
+    monitor_trap_flag = has(primary_controls.allowed(), PrimaryControls::monitor_trap_flag);
     const Controls<SecondaryControls> secondary_controls(
         read_msr(Msr::ia32_vmx_procbased_ctls2)); // exists only with the control
     result = secondary_controls.require(secondary_required, secondary);

@@ -17,6 +17,7 @@ struct Capabilities {
     x86::Cr0 cr0_fixed0, cr0_fixed1; // bits that must be 1, bits that may be 1
     x86::Cr4 cr4_fixed0, cr4_fixed1;
     bool vpid;
+    bool monitor_trap_flag;
     bool ept_1g_pages;
     bool ept_5_levels;
 

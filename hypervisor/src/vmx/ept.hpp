@@ -21,12 +21,24 @@ inline bool is_table(u64 entry, unsigned level)
     return level > 3 || (level > 1 && (entry & large_page) == 0);
 }
 
-constexpr NestedPaging::Format format(unsigned address_bits, bool pages_1g, bool five_levels)
+// The uppermost bits of a physical address that select a key of MKTME; MAXPHYADDR counts them.
+// tme_activate: IA32_TME_ACTIVATE, 0 without TME.
+constexpr unsigned key_bits(u64 tme_activate)
 {
-    const bool five = five_levels && address_bits > 48;
+    constexpr u64 enable = bit(1);
+    return (tme_activate & enable) != 0 ? (tme_activate >> 32) & 15 : 0;
+}
+
+constexpr NestedPaging::Format format(unsigned physical_bits, unsigned key_bits, bool pages_1g,
+                                      bool five_levels)
+{
+    const unsigned usable = physical_bits - key_bits;
+    const bool five = five_levels && usable > 48;
+    const unsigned reach = five ? 57 : 48;
     return {.levels = five ? 5u : 4u,
             .largest_leaf = pages_1g ? 3u : 2u,
-            .address_bits = five || address_bits <= 48 ? address_bits : 48u,
+            .address_bits = usable < reach ? usable : reach,
+            .guest_bits = physical_bits < reach ? physical_bits : reach,
             .leaf = leaf,
             .table = table,
             .is_table = is_table};

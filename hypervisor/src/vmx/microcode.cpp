@@ -74,8 +74,6 @@ const char* microcode_fault(const u8* update, u64 bytes, u32 signature, unsigned
     const auto header = read<MicrocodeHeader>(update);
     if (header.header_version != 1 || header.loader_revision != 1)
         return "its header or loader version is not 1";
-    if (reinterpret_cast<u64>(update) % 16 != 0)
-        return "it is not aligned to 16 bytes";
     const u64 size = total_size(header);
     if (size % 1024 != 0 || header.data_size % 4 != 0 || sizeof header + data_size(header) > size)
         return "its sizes are not valid";

@@ -19,7 +19,8 @@ struct MicrocodeHeader {
 static_assert(sizeof(MicrocodeHeader) == 48);
 
 // What is wrong with the update, of which `bytes` can be read; nullptr if it is for the CPU with
-// this signature and platform.
+// this signature and platform. The manual asks for an alignment of 16 bytes; Linux may give less,
+// and the CPU decides.
 const char* microcode_fault(const u8* update, u64 bytes, u32 signature, unsigned platform);
 
 } // namespace zpp::vmx

@@ -41,9 +41,16 @@ Outcome write_bios_updt_trig(Msr index, u64 value)
     return load_microcode(format, current_vcpu(), paging, {value}, x86::safe_wrmsr);
 }
 
+// The registers of protected memory ranges and of memory encryption are as if the firmware had locked them.
 constexpr MsrHandler handlers[] = {
     {Msr::ia32_feature_control, Msr::ia32_feature_control, read_feature_control, refuse_wrmsr},
     {Msr::ia32_bios_updt_trig, Msr::ia32_bios_updt_trig, nullptr, write_bios_updt_trig},
+    {Msr::prmrr_phys_base, Msr::prmrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::prmrr_valid_config, Msr::prmrr_valid_config, nullptr, refuse_wrmsr},
+    {Msr::prmrr_base_0, Msr::prmrr_base_0, nullptr, refuse_wrmsr},
+    {Msr::uncore_prmrr_phys_base, Msr::uncore_prmrr_phys_mask, nullptr, refuse_wrmsr},
+    {Msr::ia32_tme_activate, Msr::ia32_tme_exclude_base, nullptr, refuse_wrmsr},
+    {Msr::ia32_seamrr_phys_base, Msr::ia32_seamrr_phys_mask, nullptr, refuse_wrmsr},
     {Msr::ia32_smm_monitor_ctl, Msr::ia32_smm_monitor_ctl, refuse_rdmsr, refuse_wrmsr},
     {Msr::ia32_vmx_basic, Msr::ia32_vmx_exit_ctls2, refuse_rdmsr, refuse_wrmsr},
 };

@@ -17,11 +17,17 @@ enum class Msr : u32 {
     ia32_sysenter_esp = 0x175,
     ia32_sysenter_eip = 0x176,
     ia32_debugctl = 0x1d9,
+    prmrr_phys_base = 0x1f4,
+    prmrr_phys_mask = 0x1f5,
+    prmrr_valid_config = 0x1fb,
     ia32_mtrr_physbase0 = 0x200, // IA32_MTRR_PHYSMASK0 follows, and so on
     ia32_mtrr_fix64k_00000 = 0x250,
     ia32_mtrr_fix16k_80000 = 0x258, // two of them
     ia32_mtrr_fix4k_c0000 = 0x268,  // eight of them
     ia32_pat = 0x277,
+    prmrr_base_0 = 0x2a0,
+    uncore_prmrr_phys_base = 0x2f4,
+    uncore_prmrr_phys_mask = 0x2f5,
     ia32_mtrr_def_type = 0x2ff,
     ia32_vmx_basic = 0x480,
     ia32_vmx_misc = 0x485,
@@ -39,8 +45,26 @@ enum class Msr : u32 {
     ia32_s_cet = 0x6a2,
     ia32_interrupt_ssp_table_addr = 0x6a8,
     ia32_x2apic_icr = 0x830,
+    ia32_tme_activate = 0x982,
+    ia32_tme_exclude_mask = 0x983,
+    ia32_tme_exclude_base = 0x984,
+    ia32_seamrr_phys_base = 0x1400,
+    ia32_seamrr_phys_mask = 0x1401,
     ia32_efer = 0xc0000080,
+    syscfg = 0xc0010010,
+    iorr_base_0 = 0xc0010016, // its mask follows, then the second pair
+    iorr_mask_1 = 0xc0010019,
+    top_mem = 0xc001001a,
+    top_mem2 = 0xc001001d,
     patch_loader = 0xc0010020, // microcode update
+    mmio_cfg_base_addr = 0xc0010058,
+    smbase = 0xc0010111, // SMM_ADDR and SMM_MASK follow
+    smm_mask = 0xc0010113,
+    smm_ctl = 0xc0010116,
+    smm_key = 0xc0010119,
+    rmp_base = 0xc0010132,
+    rmp_end = 0xc0010133,
+    rmp_cfg = 0xc0010136,
     vm_cr = 0xc0010114,
     vm_hsave_pa = 0xc0010117,
     svm_key = 0xc0010118,
@@ -73,6 +97,15 @@ enum class DebugCtl : u64 {
     btf = bit(1),
 };
 
+enum class SysCfg : u64 {
+    mtrr_var_dram_en = bit(20),
+    mtrr_tom2_en = bit(21),
+    mem_encryption_mod_en = bit(23),
+    secure_nested_paging_en = bit(24),
+    vmpl_en = bit(25),
+    hmk_en = bit(26),
+};
+
 enum class VmCr : u64 {
     r_init = bit(1),
     lock = bit(3),
@@ -92,7 +125,7 @@ constexpr u64 pat_at_power_on = 0x0007040600070406;
 
 } // namespace x86
 
-template <OneOf<x86::ApicBase, x86::FeatureControl, x86::DebugCtl, x86::VmCr> T>
+template <OneOf<x86::ApicBase, x86::FeatureControl, x86::DebugCtl, x86::SysCfg, x86::VmCr> T>
 inline constexpr bool is_register<T> = true;
 
 static_assert(raw(x86::ApicBase::base) == 0x000ffffffffff000);

@@ -11,6 +11,7 @@ extern CONST ZPP_CHECK  gZppIdentityChecks[];
 extern CONST ZPP_CHECK  gZppCpuidChecks[];
 extern CONST ZPP_CHECK  gZppMsrChecks[];
 extern CONST ZPP_CHECK  gZppMicrocodeChecks[];
+extern CONST ZPP_CHECK  gZppRoutingChecks[];
 extern CONST ZPP_CHECK  gZppControlChecks[];
 extern CONST ZPP_CHECK  gZppXcr0Checks[];
 extern CONST ZPP_CHECK  gZppInstructionChecks[];

@@ -73,6 +73,8 @@ Applies (
       return !ZppExpectsZpp (Test);
     case CheckVtx:
       return Test->Options.Expect == ExpectVtx;
+    case CheckAmdv:
+      return Test->Options.Expect == ExpectAmdv;
     default:
       return TRUE;
   }

@@ -52,6 +52,7 @@ typedef enum {
   CheckZpp,    ///< Only under zpp.
   CheckBare,    ///< Only on a bare machine.
   CheckVtx, ///< Only under zpp with VT-x.
+  CheckAmdv, ///< Only under zpp with AMD-V.
 } ZPP_CHECK_WHEN;
 
 typedef struct {

@@ -19,6 +19,7 @@ STATIC CONST ZPP_CHECK  *CONST  mTables[] = {
   gZppHypercallChecks,
   gZppMsrChecks,
   gZppMicrocodeChecks,
+  gZppRoutingChecks,
   gZppControlChecks,
   gZppXcr0Checks,
   gZppInstructionChecks,
