@@ -10,12 +10,12 @@ constexpr u32 leaf7_ecx_ospke = 1u << 4;
 constexpr u32 leaf19_ebx_aeskle = 1u << 0;
 constexpr u32 leaf80000001_edx_syscall = 1u << 11;
 
+constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
 void limit_address_width(u32& eax)
 {
     if ((eax & 0xff) > guest_memory::shown_bits())
         eax = (eax & ~0xffu) | guest_memory::shown_bits();
 }
-constexpr u32 leaf1_ecx_hypervisor = 1u << 31;
 
 constexpr u32 with(u32 value, u32 flag, bool set) { return set ? value | flag : value & ~flag; }
 
