@@ -28,7 +28,7 @@ HIDDEN_FLAGS = {"svm", "npt"}  # AMD-V is in use
 
 def shown(harness: Harness, *, hypervisor: bool = True, visible: bool = False) -> set[str]:
     """The lines that the guest shows, without times."""
-    words = "no_timer_check zpp.show=1 zpp.offline=0"
+    words = "zpp.show=1 zpp.offline=0"
     image = harness.linux_image(words, hypervisor=hypervisor, visible=visible)
     serial = harness.run_to_power_off(harness.request(PC, image), PC.emulator)
     lines = re.findall(r"^show: (.*?)\s*$", serial, re.MULTILINE)
