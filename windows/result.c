@@ -109,6 +109,7 @@ void zpp_result_launched(struct zpp_result *result, uint32_t cpus, int amd, int 
     append(result, cpus == 1 ? " CPU" : " CPUs");
     append(result, amd ? " with AMD-V" : " with Intel VT-x");
     if (fast_startup)
-        append(result, "; Fast Startup is on: after a shut-down Windows resumes without zpp, and its "
-                       "memory stays lost until a restart (turn it off: powercfg /h off)");
+        append(result,
+               "; Fast Startup is on: after a shut-down Windows resumes without zpp, and its "
+               "memory stays lost until a restart (turn it off: powercfg /h off)");
 }

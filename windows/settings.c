@@ -67,8 +67,7 @@ int zpp_settings_fast_startup(void)
     UNICODE_STRING name;
     HANDLE key;
     RtlInitUnicodeString(
-        &name,
-        L"\\Registry\\Machine\\System\\CurrentControlSet\\Control\\Session Manager\\Power");
+        &name, L"\\Registry\\Machine\\System\\CurrentControlSet\\Control\\Session Manager\\Power");
     if (!NT_SUCCESS(open_key(&name, KEY_QUERY_VALUE, &key)))
         return 0;
     if (!NT_SUCCESS(read_number(key, L"HiberbootEnabled", 1, &enabled)))
