@@ -140,7 +140,7 @@ def test_restart_by_triple_fault_is_no_crash(harness: Harness, pc: Pc) -> None:
     line = r"^zpp: CPU \d: triple fault in the guest at rip \w+: shutdown$"
     if pc.vendor == "AMD-V":
         serial = harness.run_to_power_off(harness.request(pc, image), pc.emulator)
-        assert serial.count("zpp-guest: done") == 2
+        assert serial.count("zpp-guest: rebooting") == serial.count("zpp-guest: done") == 1
     else:  # this Bochs stops at a triple fault
         request = replace(harness.request(pc, image), expect=(line,))
         serial = harness.boot(request, pc.emulator).serial
