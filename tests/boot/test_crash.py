@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from shutil import copy
 
 import lief
 import pytest
-from harness import EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
+from harness import CMDLINE, EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
 
 from efi_image.config.environment import load
 from efi_image.debug.symbolize import build_id, symbolize
@@ -21,26 +22,42 @@ UD2 = b"\x0f\x0b"
 PROLOGUE_MAX = 32
 
 
-def with_ud2(core: bytes, symbols: Path, function: str) -> bytes:
-    """The core with an undefined instruction after the function's prologue."""
+def address_of(symbols: Path, function: str) -> int:
+    """Where a function is in the core's file."""
     binary = lief.ELF.parse(symbols)
     assert binary
     address = next(s.value for s in binary.symbols if function in s.demangled_name)
     start = binary.virtual_address_to_offset(address)
     assert isinstance(start, int)
+    return start
+
+
+def with_ud2(core: bytes, symbols: Path, function: str) -> bytes:
+    """The core with an undefined instruction after the function's prologue."""
+    start = address_of(symbols, function)
     place = core.index(FRAME_SETUP, start, start + PROLOGUE_MAX) + len(FRAME_SETUP)
     return core[:place] + UD2 + core[place + len(UD2) :]
 
 
-def broken_harness(harness: Harness, function: str) -> Harness:
-    """A harness for a build whose core crashes in a function."""
+def with_other_field(core: bytes, symbols: Path, function: str) -> bytes:
+    """The core that writes to another field than the VMCS link pointer, whose 0 is not valid."""
+    link_pointer, guest_debug_control = b"\xb9\x00\x28\x00\x00", b"\xb9\x02\x28\x00\x00"
+    place = core.index(link_pointer, address_of(symbols, function))
+    return core[:place] + guest_debug_control + core[place + len(link_pointer) :]
+
+
+Break = Callable[[bytes, Path, str], bytes]
+
+
+def broken_harness(harness: Harness, function: str, broken_by: Break = with_ud2) -> Harness:
+    """A harness for a build whose core is broken in a function."""
     folder = harness.folder / "broken"
     folder.mkdir()
     core = (harness.build_directory / "hypervisor.elf").read_bytes()
     symbols = harness.build_directory / "hypervisor.debug.elf"
     driver = (harness.build_directory / "ZppDxe.efi").read_bytes()
     assert driver.count(core) == 1
-    broken = driver.replace(core, with_ud2(core, symbols, function))
+    broken = driver.replace(core, broken_by(core, symbols, function))
     (folder / "ZppDxe.efi").write_bytes(broken)
     copy(harness.build_directory / "ZppBoot.efi", folder)
     return replace(harness, build_directory=folder)
@@ -123,9 +140,23 @@ def test_restart_by_triple_fault_is_no_crash(harness: Harness, pc: Pc) -> None:
     line = r"^zpp: CPU \d: triple fault in the guest at rip \w+: shutdown$"
     if pc.vendor == "AMD-V":
         serial = harness.run_to_power_off(harness.request(pc, image), pc.emulator)
-        assert serial.count("zpp-guest: done") == 2
+        assert serial.count("zpp-guest: rebooting") == serial.count("zpp-guest: done") == 1
     else:  # this Bochs stops at a triple fault
         request = replace(harness.request(pc, image), expect=(line,))
         serial = harness.boot(request, pc.emulator).serial
     assert len(re.findall(line, serial, re.MULTILINE)) == 1
     assert "report of build" not in serial
+
+
+def test_failed_launch_gives_the_cpu_back(harness: Harness) -> None:
+    """The first VM entry of each CPU fails for its guest state: the boot goes on without zpp."""
+    broken = broken_harness(harness, "zpp::vmx::write_guest_state(", with_other_field)
+    guest = harness.build_directory / "linux-guest"
+    image = broken.image(
+        kernel=guest / "vmlinuz", initrd=guest / "initrd.img", cmdline=f"{CMDLINE} zpp.offline=0"
+    )
+    serial = harness.run_to_power_off(harness.request(Pc(HASWELL, 2), image))
+    assert re.search(r"^zpp: no hypervisor: .*the CPU refused the VM entry", serial, re.MULTILINE)
+    assert "zpp: report of build" not in serial
+    assert "virtualized with" not in serial
+    assert "zpp-guest: done" in serial

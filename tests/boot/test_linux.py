@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from guest_log import SIGNATURE, GuestLog, parse_boots, parse_log
-from harness import AMDV, EPYC, HASWELL, VTX, Harness, Pc, qemu_pc
+from harness import AMDV, EPYC, HASWELL, RYZEN, VTX, Harness, Pc, qemu_pc
 
 from efi_image import __version__
 
@@ -82,3 +82,11 @@ def test_reboot(harness: Harness, pc: Pc) -> None:
         assert_zpp_runs_on_every_cpu(log, pc)
         assert log.failures == ()
     assert_linux_ran_well(second)
+
+
+@pytest.mark.parametrize("pc", [qemu_pc(EPYC, 2), Pc(RYZEN, 1, vendor="AMD-V")], ids=str)
+def test_memory_encryption_that_is_not_there(harness: Harness, pc: Pc) -> None:
+    image = harness.linux_image("mem_encrypt=on")
+    log = parse_log(harness.run_to_power_off(harness.request(pc, image), pc.emulator))
+    assert_zpp_runs_on_every_cpu(log, pc)
+    assert_linux_ran_well(log)

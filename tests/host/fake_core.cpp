@@ -1,5 +1,6 @@
 #include "fake_core.hpp"
 #include "core/crash.hpp"
+#include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
@@ -32,6 +33,7 @@ bool guest_memory::reaches(Gpa address) { return address.value >> 48 == 0; }
 void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
 
 // A test that reaches one of these throws what the core would report.
+void shut_down(Vcpu&) { throw test::Crash{"shutdown"}; }
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash(const char* why, u64) { throw test::Crash{why}; }
 

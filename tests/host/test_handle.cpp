@@ -60,8 +60,6 @@ struct FakeGuest {
     void close_nmi_window() { window = false; }
     void inject_nmi() { inject(x86::Event::nmi()); }
     void devirtualize(zpp_cpu_call&) { throw Crash{"devirtualized"}; }
-    // The log at that time: the CPU shuts down next.
-    void stop() { throw Crash{logged_since(0)}; }
     x86::Cr0 allowed_cr0() const { return x86::Cr0{0xffffffff}; }
     x86::Cr4 hidden_cr4() const { return x86::Cr4::vmxe; }
     void set_cr0_shadow(x86::Cr0 value) { cr0_shadow = value; }

@@ -191,12 +191,8 @@ TEST_CASE("NMI: the IRET reads what the guest watches")
         u64 dr7, hits;
         bool reported;
     } const cases[] = {
-        {0x400, 0, false},
-        {0x400, 1, false}, // not enabled
-        {0x401, 1, true},
-        {0x402, 1, true},
-        {0x402, 2, false},
-        {0x480, 8, true},
+        {0x400, 0, false}, {0x400, 1, false}, // not enabled
+        {0x401, 1, true},  {0x402, 1, true},  {0x402, 2, false}, {0x480, 8, true},
     };
     for (const auto& c : cases) {
         INFO("DR7 ", c.dr7, " hits ", c.hits);

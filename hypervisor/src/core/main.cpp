@@ -111,15 +111,6 @@ Result launch(zpp_cpu_call* call)
     return vendor().launch(vcpu);
 }
 
-void write_result(zpp_cpu_call* call, const Result& result)
-{
-    call->status = result.status;
-    std::size_t i = 0;
-    for (; result.detail[i] != '\0' && i + 1 < sizeof call->detail; ++i)
-        call->detail[i] = result.detail[i];
-    call->detail[i] = '\0';
-}
-
 } // namespace
 
 extern "C" [[gnu::used]] void zpp_core_entry(zpp_cpu_call* call);

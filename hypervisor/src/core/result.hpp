@@ -1,5 +1,6 @@
 // Result of a set-up step: a status from the loader contract, and its detail.
 #pragma once
+#include "zpp/boot_info.h"
 #include "zpp/status.h"
 
 namespace zpp {
@@ -10,5 +11,15 @@ struct [[nodiscard]] Result {
 
     bool ok() const { return status == ZPP_OK; }
 };
+
+// What the loader gets.
+inline void write_result(zpp_cpu_call* call, const Result& result)
+{
+    call->status = result.status;
+    std::size_t i = 0;
+    for (; result.detail[i] != '\0' && i + 1 < sizeof call->detail; ++i)
+        call->detail[i] = result.detail[i];
+    call->detail[i] = '\0';
+}
 
 } // namespace zpp

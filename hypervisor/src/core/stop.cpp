@@ -71,6 +71,12 @@ void stop_this_cpu()
     x86::halt_forever();
 }
 
+void shut_down(Vcpu& vcpu)
+{
+    accept_init(vcpu);
+    x86::triple_fault();
+}
+
 void reset_after_crash()
 {
     for (unsigned tries = 0; tries < 100 && !others_are_stopped(); ++tries)

@@ -18,4 +18,7 @@ void stop_if_asked();
 // The last act of any other CPU.
 [[noreturn]] void stop_this_cpu();
 
+// Shuts the CPU down, as a triple fault does on the bare CPU; the platform then resets the machine.
+[[noreturn]] void shut_down(Vcpu& vcpu);
+
 } // namespace zpp

@@ -38,7 +38,6 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     guest.inject_nmi();
 
     guest.devirtualize(*guest.vcpu.call); // does not return
-    guest.stop();                         // before a shutdown of this CPU
 };
 
 } // namespace zpp

@@ -2,6 +2,7 @@
 #pragma once
 #include "core/crash.hpp"
 #include "core/log.hpp"
+#include "core/stop.hpp"
 #include "emulate/control.hpp"
 #include "emulate/cpuid.hpp"
 #include "emulate/guest_state.hpp"
@@ -117,8 +118,7 @@ template <class G> [[noreturn]] void on_triple_fault(G& guest)
 {
     log::line("zpp: CPU {}: triple fault in the guest at rip {x}: shutdown", guest.vcpu.index,
               guest.rip());
-    guest.stop();
-    x86::triple_fault();
+    shut_down(guest.vcpu);
 }
 
 // Handles the exits that do not need the vendor.

@@ -61,7 +61,6 @@ public:
     void inject_nmi();
 
     [[noreturn]] void devirtualize(zpp_cpu_call& call);
-    void stop() { stgi(); }
 };
 static_assert(GuestState<Guest>);
 

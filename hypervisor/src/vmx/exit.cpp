@@ -9,6 +9,7 @@
 #include "emulate/handle.hpp"
 #include "vmx/cr_retry.hpp"
 #include "vmx/delivery.hpp"
+#include "vmx/entry_checks.hpp"
 #include "vmx/exit_reason.hpp"
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
@@ -191,17 +192,28 @@ void start(u8 vector)
     state_of(current_vcpu()).just_started = true;
 }
 
-} // namespace
-
-void Guest::devirtualize(zpp_cpu_call& call)
+[[noreturn]] void give_back(const Guest& guest, zpp_cpu_call& call, const Result& result)
 {
-    startup::leave(vcpu, x86::pause);
-    restore_to_cpu(*this, call.os);
-    call.status = ZPP_OK;
+    startup::leave(guest.vcpu, x86::pause);
+    restore_to_cpu(guest, call.os);
+    write_result(&call, result);
     const u64 target = machine.info().trampoline_leave;
-    leave_vmx_operation(vcpu);
+    leave_vmx_operation(guest.vcpu);
     zpp_jump_to_loader(&call, target);
 }
+
+// The CPU found the guest's state invalid only after it had loaded the host's, so VMLAUNCH does not
+// return (SDM Vol. 3C, 27.8).
+bool is_failed_launch(const Vcpu& vcpu, u32 code)
+{
+    constexpr u32 entry_failure = 1u << 31;
+    return (code & entry_failure) != 0 && vcpu.history_next == 0 &&
+           vcpu.exits[static_cast<u64>(ExitReason::cpuid)] == 0; // of the fast path
+}
+
+} // namespace
+
+void Guest::devirtualize(zpp_cpu_call& call) { give_back(*this, call, {}); }
 
 extern "C" {
 void zpp_vmx_on_exit(GuestRegisters& registers);
@@ -212,6 +224,11 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
 {
     const u32 code = vmcs::read(Field32::exit_reason);
     Guest guest{current_vcpu(), registers};
+    if (is_failed_launch(guest.vcpu, code)) [[unlikely]] {
+        const EntryRule* rule = find_broken_rule();
+        give_back(guest, *guest.vcpu.call,
+                  {ZPP_ENTRY_FAILED, rule != nullptr ? rule->text : "invalid guest state"});
+    }
     guest.vcpu.record_exit(static_cast<u16>(code), guest.rip(), code);
     settle_cr_retry(guest);
     VmExit exit = decode(guest, code);

@@ -131,7 +131,6 @@ public:
     void set_cr4_shadow(x86::Cr4 value) { vmcs::write(FieldNatural::cr4_shadow, value); }
 
     [[noreturn]] void devirtualize(zpp_cpu_call& call);
-    void stop() { vmxoff(); }
 };
 static_assert(GuestState<Guest> && ShadowedGuest<Guest>);
 
