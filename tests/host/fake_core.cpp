@@ -3,7 +3,6 @@
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
-#include "vmx/shared.hpp"
 #include "zpp/hypercall.h"
 
 namespace zpp {
@@ -29,14 +28,14 @@ bool guest_memory::depends_on(x86::Msr msr)
 unsigned guest_memory::shown_bits() { return test::fake_core.shown_bits; }
 bool guest_memory::reaches(Gpa address) { return address.value >> 48 == 0; }
 void guest_memory::follow_mtrrs() { ++test::fake_core.followed_mtrrs; }
+u64 guest_memory::generation() { return 1; }
 
 // A test that reaches one of these throws what the core would report.
 void report_guest(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
 void crash_on_exit(const char* why, const GuestRegisters&) { throw test::Crash{why}; }
+void crash(const char* why, u64) { throw test::Crash{why}; }
 
 constinit svm::Shared svm::shared{};
-constinit vmx::Shared vmx::shared{};
-x86::Cr0 vmx::real_cr0(x86::Cr0 value) { return value; }
 
 namespace test {
 

@@ -2,7 +2,9 @@
 // App. C).
 #include "svm/exit_code.hpp"
 #include "vmx/exit_reason.hpp"
+#include <algorithm>
 #include <doctest/doctest.h>
+#include <iterator>
 #include <string>
 
 namespace zpp::test {
@@ -37,12 +39,38 @@ TEST_CASE("exit names: VMX")
         {71, "?"},
         {72, "ENQCMD PASID translation failure"},
         {75, "instruction timeout"},
-        {76, "?"},
+        {77, "TDCALL"},
+        {83, "?"},
+        {85, "WRMSRNS with an immediate"},
+        {86, "?"},
         {0xffff, "?"},
     };
     for (const auto& [code, name] : names) {
         CAPTURE(code);
         CHECK(vmx::exit_name(code) == std::string(name));
+    }
+}
+
+TEST_CASE("exit reasons: the table has every number of the manual once, in order")
+{
+    constexpr unsigned reserved[] = {35, 38, 42, 71, 82, 83};
+    unsigned next = 0;
+    for (const vmx::ExitReasonRow& row : vmx::exit_reasons) {
+        for (; next < row.reason; ++next) {
+            CAPTURE(next);
+            CHECK(std::find(std::begin(reserved), std::end(reserved), next) != std::end(reserved));
+        }
+        CHECK(row.reason == next++);
+        CHECK(vmx::find_exit_reason(row.reason) == &row);
+    }
+    CHECK(next == 86);
+}
+
+TEST_CASE("exit reasons: those of hidden features are #UD")
+{
+    for (const unsigned reason : {11, 19, 20, 21, 22, 23, 24, 25, 26, 27, 50, 53, 59, 76, 77}) {
+        CAPTURE(reason);
+        CHECK(vmx::find_exit_reason(reason)->answer == vmx::ExitAnswer::undefined_opcode);
     }
 }
 

@@ -17,6 +17,7 @@ struct FakeGuest {
 
     u64 rip_ = 0x1000;
     x86::Rflags rflags_ = x86::Rflags::at_reset;
+    x86::Cr0 cr0_ = x86::Cr0::pe;
     x86::Cr4 cr4_{};
     x86::DebugCtl debug_control_{};
     unsigned cpl_ = 0;
@@ -34,11 +35,13 @@ struct FakeGuest {
     }
     u64 rip() const { return rip_; }
     x86::Rflags rflags() const { return rflags_; }
+    x86::Cr0 cr0() const { return cr0_; }
     x86::Cr4 cr4() const { return cr4_; }
     unsigned cpl() const { return cpl_; }
     CodeSize code_size() const { return size; }
     x86::DebugCtl debug_control() const { return debug_control_; }
     void set_rip(u64 value) { rip_ = value; }
+    void set_rflags(x86::Rflags value) { rflags_ = value; }
     void end_interrupt_shadow() { shadow = false; }
     void pend_single_step() { single_step = true; }
     void inject(x86::Event event) { injected.push_back(event.value); }
@@ -133,6 +136,19 @@ TEST_CASE("apply: RIP moves only after an emulated instruction")
     CHECK(machine.guest.injected == std::vector<u32>{0x80000306, 0x80000b0d});
     CHECK(machine.guest.rip_ == 0x1000);
     CHECK(machine.guest.shadow);
+}
+
+TEST_CASE("apply: a fault pushes RF, and an error code in protected mode only")
+{
+    Machine machine;
+    machine.finish(Outcome::general_protection);
+    CHECK(has(machine.guest.rflags_, x86::Rflags::rf));
+    CHECK(machine.guest.injected.back() == 0x80000b0d);
+    Machine real_mode;
+    real_mode.guest.cr0_ = {};
+    real_mode.finish(Outcome::general_protection);
+    CHECK_FALSE(has(real_mode.guest.rflags_, x86::Rflags::rf)); // 16 bits
+    CHECK(real_mode.guest.injected.back() == 0x8000030d);
 }
 
 TEST_CASE("NMI: at once, or at the window")

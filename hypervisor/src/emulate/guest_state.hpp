@@ -18,12 +18,14 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     { seen.registers } -> std::convertible_to<GuestRegisters&>;
     { seen.rip() } -> std::same_as<u64>;
     { seen.rflags() } -> std::same_as<x86::Rflags>;
-    { seen.cr4() } -> std::same_as<x86::Cr4>; // as the guest sees it
+    { seen.cr0() } -> std::same_as<x86::Cr0>; // as the guest sees it, and so is CR4
+    { seen.cr4() } -> std::same_as<x86::Cr4>;
     { seen.cpl() } -> std::same_as<unsigned>;
     { seen.code_size() } -> std::same_as<CodeSize>;
     { seen.debug_control() } -> std::same_as<x86::DebugCtl>;
     { G::msr_handlers() } -> std::same_as<MsrHandlers>;
     guest.set_rip(value);
+    guest.set_rflags(x86::Rflags{});
     guest.end_interrupt_shadow(); // after STI and MOV SS
     guest.pend_single_step();     // #DB before the next instruction
     guest.inject(event);          // at the next VM entry

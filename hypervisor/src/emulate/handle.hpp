@@ -32,17 +32,33 @@ template <class G> bool traps_after_instruction(const G& guest)
     return has(guest.rflags(), x86::Rflags::tf) && !has(guest.debug_control(), x86::DebugCtl::btf);
 }
 
+template <class G> u64 next_rip(const G& guest, unsigned instruction_length)
+{
+    const u64 rip = guest.rip();
+    const u64 next = rip + instruction_length;
+    if (may_wrap(rip, next)) [[unlikely]]
+        return wrap_rip(next, guest.code_size());
+    return next;
+}
+
 // Moves RIP past an emulated instruction, with the effects of an instruction boundary.
 template <class G> [[gnu::always_inline]] inline void advance(G& guest, unsigned instruction_length)
 {
-    const u64 rip = guest.rip();
-    u64 next = rip + instruction_length;
-    if (may_wrap(rip, next)) [[unlikely]]
-        next = wrap_rip(next, guest.code_size());
-    guest.set_rip(next);
+    guest.set_rip(next_rip(guest, instruction_length));
     guest.end_interrupt_shadow();
     if (traps_after_instruction(guest)) [[unlikely]]
         guest.pend_single_step();
+}
+
+// Injects an exception of the class of faults, at the instruction that exited. Injection leaves RF
+// as it is, so the core sets it in the image that the fault pushes (SDM Vol. 3B, 18.3.1.1; Vol. 3C,
+// 27.6.1.1). Real mode pushes 16 bits.
+template <class G> void inject_fault(G& guest, u8 vector)
+{
+    const x86::Cr0 cr0 = guest.cr0();
+    if (has(cr0, x86::Cr0::pe))
+        guest.set_rflags(guest.rflags() | x86::Rflags::rf);
+    guest.inject(x86::Event::exception(vector, cr0));
 }
 
 template <class G>
@@ -54,10 +70,8 @@ template <class G>
             crash_on_exit("cannot tell the length of the instruction", guest.registers);
         return advance(guest, exit.instruction_length);
     case Outcome::retry: return;
-    case Outcome::undefined_opcode:
-        return guest.inject(x86::Event::exception(x86::vector_undefined_opcode));
-    case Outcome::general_protection:
-        return guest.inject(x86::Event::exception(x86::vector_general_protection));
+    case Outcome::undefined_opcode: return inject_fault(guest, x86::vector_undefined_opcode);
+    case Outcome::general_protection: return inject_fault(guest, x86::vector_general_protection);
     }
 }
 

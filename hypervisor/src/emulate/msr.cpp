@@ -28,15 +28,17 @@ Outcome pass_wrmsr(Msr msr, u64 value)
     return x86::safe_wrmsr(msr, value) ? Outcome::advance : Outcome::general_protection;
 }
 
+Outcome read_msr(MsrHandlers handlers, Msr msr, u64& value)
+{
+    if (const MsrHandler* handler = find(handlers, msr); handler && handler->read)
+        return handler->read(msr, value);
+    return x86::safe_rdmsr(msr, value) ? Outcome::advance : Outcome::general_protection;
+}
+
 Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit, GuestRegisters& registers)
 {
-    const Msr msr{exit.index};
     u64 value = 0;
-    Outcome outcome = Outcome::advance;
-    if (const MsrHandler* handler = find(handlers, msr); handler && handler->read)
-        outcome = handler->read(msr, value);
-    else if (!x86::safe_rdmsr(msr, value))
-        outcome = Outcome::general_protection;
+    const Outcome outcome = read_msr(handlers, Msr{exit.index}, value);
     if (outcome == Outcome::advance)
         registers.set_edx_eax(value);
     return outcome;

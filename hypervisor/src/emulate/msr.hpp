@@ -35,6 +35,9 @@ Outcome ignore_wrmsr(x86::Msr msr, u64 value);
 // Writes the CPU's MSR; #GP if the CPU refuses the value.
 Outcome pass_wrmsr(x86::Msr msr, u64 value);
 
+// What the guest reads; `value` is valid if the outcome is `advance`.
+[[nodiscard]] Outcome read_msr(MsrHandlers handlers, x86::Msr msr, u64& value);
+
 [[nodiscard]] Outcome emulate_rdmsr(MsrHandlers handlers, const VmExit& exit,
                                     GuestRegisters& registers);
 [[nodiscard]] Outcome emulate_wrmsr(MsrHandlers handlers, const VmExit& exit);

@@ -22,6 +22,8 @@ struct VmExit {
         smi,
         init,
         host_request, // the host asked for this exit
+        exception,
+        monitor_trap, // VT-x, after one instruction of the guest
         triple_fault,
         unexpected,
     };

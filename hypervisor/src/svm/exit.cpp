@@ -157,7 +157,7 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
             return false;
         if (!refuses_reserved_cr4(vcpu, vmcb))
             crash_on_exit("VMRUN refused the VMCB", registers);
-        guest.inject(x86::Event::exception(x86::vector_general_protection));
+        inject_fault(guest, x86::vector_general_protection);
         return true;
     }
     state_of(vcpu).entered = true;

@@ -22,6 +22,8 @@ public:
     u64 rip() const { return vmcb.rip; }
     void set_rip(u64 value) { vmcb.rip = value; }
     x86::Rflags rflags() const { return vmcb.rflags; }
+    void set_rflags(x86::Rflags value) { vmcb.rflags = value; }
+    x86::Cr0 cr0() const { return vmcb.cr0; }
     x86::Cr4 cr4() const { return vmcb.cr4; }
     unsigned cpl() const { return vmcb.cpl; }
     CodeSize code_size() const { return svm::code_size(vmcb); }
@@ -46,10 +48,10 @@ public:
     {
         vmcb.dr6 |= x86::Dr6::bs;
         vmcb.clean &= ~Clean::drx;
-        inject(x86::Event::exception(x86::vector_debug));
+        inject(x86::Event::exception(x86::vector_debug, vmcb.cr0));
     }
 
-    void inject(x86::Event event) { vmcb.event_injection = event.value; } // error code 0
+    void inject(x86::Event event) { vmcb.event_injection = event.value | u64{event.code} << 32; }
 
     // SVM does not report the end of the guest's NMI handler, so its IRET is intercepted. The NMI
     // window is a virtual interrupt, intercepted when the guest could take it.

@@ -110,14 +110,15 @@ Result Capabilities::read(ReadMsr read_msr)
     if ((read_msr(Msr::ia32_vmx_misc) & misc_exit_stores_lma) == 0)
         return {ZPP_MISSING_FEATURE, "VM exits that store EFER.LMA"};
 
+    const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
     const Controls<PinControls> pin_controls(read_msr(Msr::ia32_vmx_true_pinbased_ctls));
     preemption_timer = has(pin_controls.allowed(), PinControls::activate_preemption_timer);
     Result result = pin_controls.require(pin_required, pin);
     if (result.ok())
-        result = Controls<PrimaryControls>(read_msr(Msr::ia32_vmx_true_procbased_ctls))
-                     .require(primary_required, primary);
+        result = primary_controls.require(primary_required, primary);
     if (!result.ok())
         return result;
+    monitor_trap_flag = has(primary_controls.allowed(), PrimaryControls::monitor_trap_flag);
     const Controls<SecondaryControls> secondary_controls(
         read_msr(Msr::ia32_vmx_procbased_ctls2)); // exists only with the control
     result = secondary_controls.require(secondary_required, secondary);

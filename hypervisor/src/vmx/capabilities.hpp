@@ -18,6 +18,7 @@ struct Capabilities {
     x86::Cr4 cr4_fixed0, cr4_fixed1;
     bool preemption_timer;
     bool vpid;
+    bool monitor_trap_flag;
     bool ept_1g_pages;
     bool ept_5_levels;
 

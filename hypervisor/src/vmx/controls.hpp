@@ -14,6 +14,7 @@ enum class PinControls : u32 {
 
 enum class PrimaryControls : u32 {
     nmi_window_exiting = bit(22),
+    monitor_trap_flag = bit(27),
     use_msr_bitmaps = bit(28),
     activate_secondary_controls = bit(31),
 };
@@ -48,6 +49,8 @@ enum class EntryControls : u32 {
 enum class Interruptibility : u32 {
     blocking_by_sti = bit(0),
     blocking_by_mov_ss = bit(1),
+    blocking_by_smi = bit(2),
+    blocking_by_nmi = bit(3),
 };
 
 enum class PendingDebug : u64 {
@@ -56,14 +59,21 @@ enum class PendingDebug : u64 {
 
 // Segment access rights (25.4.1).
 enum class AccessRights : u32 {
+    type = bits(3, 0),
+    s = bit(4), // code or data
     dpl = bits(6, 5),
+    p = bit(7),
     l = bit(13),
     db = bit(14),
+    g = bit(15),
     unusable = bit(16),
 };
 
 enum class ActivityState : u32 {
     active = 0,
+    halt = 1,
+    shutdown = 2,
+    wait_for_sipi = 3,
 };
 
 } // namespace vmx

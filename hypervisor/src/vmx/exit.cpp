@@ -6,6 +6,8 @@
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
+#include "vmx/cr_retry.hpp"
+#include "vmx/delivery.hpp"
 #include "vmx/exit_reason.hpp"
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
@@ -34,36 +36,48 @@ Reason reason_of(ExitReason reason)
     case ExitReason::vmcall: return Reason::hypercall;
     case ExitReason::invd: return Reason::invd;
     case ExitReason::preemption_timer: return Reason::host_request;
-    case ExitReason::getsec:
-    case ExitReason::vmclear:
-    case ExitReason::vmlaunch:
-    case ExitReason::vmptrld:
-    case ExitReason::vmptrst:
-    case ExitReason::vmread:
-    case ExitReason::vmresume:
-    case ExitReason::vmwrite:
-    case ExitReason::vmxoff:
-    case ExitReason::vmxon:
-    case ExitReason::invept:
-    case ExitReason::invvpid:
-    case ExitReason::vmfunc: return Reason::hidden_instruction;
+    case ExitReason::rdmsr_immediate: return Reason::rdmsr;
+    case ExitReason::wrmsr_immediate: return Reason::wrmsr;
     case ExitReason::triple_fault: return Reason::triple_fault;
+    case ExitReason::monitor_trap: return Reason::monitor_trap;
     case ExitReason::ept_violation:
     case ExitReason::ept_misconfiguration: return Reason::nested_paging;
-    default: return Reason::unexpected;
+    default: break;
     }
+    const ExitReasonRow* row = find_exit_reason(static_cast<u32>(reason));
+    return row != nullptr && row->answer == ExitAnswer::undefined_opcode
+               ? Reason::hidden_instruction
+               : Reason::unexpected;
 }
 
-// SDM Vol. 3C, table 28-3. No other kind of access changes a host-owned bit.
-void decode_mov_to_cr(const Guest& guest, VmExit& exit)
+// Of RDMSR and WRMSRNS with an immediate. As the exit reason, bits 15:0 of `code`.
+bool has_immediate(u64 code)
 {
-    const u64 qualification = vmcs::read(FieldNatural::exit_qualification);
-    if (((qualification >> 4) & 3) != 0)
-        exit.reason = Reason::unexpected;
-    exit.index = qualification & 15;
-    exit.value = guest.read_register((qualification >> 8) & 15);
-    if (!guest.is_long_mode())
-        exit.value = static_cast<u32>(exit.value);
+    return code == static_cast<u32>(ExitReason::rdmsr_immediate) ||
+           code == static_cast<u32>(ExitReason::wrmsr_immediate);
+}
+unsigned register_operand()
+{
+    return (vmcs::read(Field32::exit_instruction_information) >> 3) & 15;
+}
+
+void decode_msr(const Guest& guest, VmExit& exit)
+{
+    if (!has_immediate(exit.code))
+        return exit.take_operands(guest.registers);
+    exit.index = static_cast<u32>(vmcs::read(FieldNatural::exit_qualification));
+    exit.value = guest.read_register(register_operand());
+}
+
+Outcome on_rdmsr(Guest& guest, const VmExit& exit)
+{
+    if (!has_immediate(exit.code))
+        return handle_exit(guest, exit);
+    u64 value = 0;
+    const Outcome outcome = read_msr(Guest::msr_handlers(), x86::Msr{exit.index}, value);
+    if (outcome == Outcome::advance)
+        guest.write_register(register_operand(), value);
+    return outcome;
 }
 
 VmExit decode(const Guest& guest, u32 code)
@@ -72,9 +86,9 @@ VmExit decode(const Guest& guest, u32 code)
     exit.instruction_length = vmcs::read(Field32::exit_instruction_length);
     switch (exit.reason) {
     case Reason::rdmsr:
-    case Reason::wrmsr:
+    case Reason::wrmsr: decode_msr(guest, exit); break;
     case Reason::xsetbv: exit.take_operands(guest.registers); break;
-    case Reason::mov_to_cr: decode_mov_to_cr(guest, exit); break;
+    case Reason::mov_to_cr: decode_cr_access(guest, exit); break;
     case Reason::nested_paging:
         exit.address = {vmcs::read(Field64::guest_physical_address)};
         exit.write = static_cast<ExitReason>(static_cast<u16>(code)) == ExitReason::ept_violation &&
@@ -82,7 +96,7 @@ VmExit decode(const Guest& guest, u32 code)
         break;
     case Reason::nmi:
         if (!x86::Event{vmcs::read(Field32::exit_interruption_information)}.is_nmi())
-            exit.reason = Reason::unexpected;
+            exit.reason = Reason::exception;
         break;
     default: break;
     }
@@ -127,12 +141,15 @@ Outcome on_nested_paging(Guest& guest, VmExit& exit)
 Outcome dispatch(Guest& guest, VmExit& exit)
 {
     switch (exit.reason) {
+    case Reason::rdmsr: return on_rdmsr(guest, exit);
     case Reason::wrmsr: {
         const Outcome outcome = handle_exit(guest, exit);
         flush_old_translations();
         return outcome;
     }
-    case Reason::mov_to_cr: return on_mov_to_cr(guest, exit);
+    case Reason::mov_to_cr: return retry_mov_to_cr(guest, exit);
+    case Reason::monitor_trap: return Outcome::retry;
+    case Reason::exception: reflect_exception(guest); return Outcome::retry;
     case Reason::nested_paging: return on_nested_paging(guest, exit);
     case Reason::nmi: on_nmi(guest); return Outcome::retry;
     case Reason::init: on_init(guest); return Outcome::retry;
@@ -189,8 +206,11 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
     const u32 code = vmcs::read(Field32::exit_reason);
     Guest guest{current_vcpu(), registers};
     guest.vcpu.record_exit(static_cast<u16>(code), guest.rip(), code);
+    settle_cr_retry(guest);
     VmExit exit = decode(guest, code);
     apply(guest, exit, dispatch(guest, exit));
+    if (exit.reason == Reason::nested_paging || exit.reason == Reason::exception)
+        resume_delivery(guest);
     bool& just_started = state_of(guest.vcpu).just_started;
     just_started = just_started && guest.rip() == 0;
     finish_kick(guest.vcpu);

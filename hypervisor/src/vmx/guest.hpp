@@ -12,11 +12,13 @@
 
 namespace zpp::vmx {
 
-inline void open_nmi_window()
+inline void set_primary_controls(PrimaryControls set, PrimaryControls clear)
 {
-    vmcs::write(Field32::primary_controls,
-                shared.capabilities.primary | PrimaryControls::nmi_window_exiting);
+    const PrimaryControls controls{vmcs::read(Field32::primary_controls)};
+    vmcs::write(Field32::primary_controls, (controls & ~clear) | set);
 }
+
+inline void open_nmi_window() { set_primary_controls(PrimaryControls::nmi_window_exiting, {}); }
 
 // Makes the next VM entry exit before it runs an instruction of the guest. Without the VMX-preemption
 // timer it waits for the end of the guest's NMI handler.
@@ -39,6 +41,7 @@ public:
     u64 rip() const { return vmcs::read(FieldNatural::guest_rip); }
     void set_rip(u64 value) { vmcs::write(FieldNatural::guest_rip, value); }
     x86::Rflags rflags() const { return x86::Rflags{vmcs::read(FieldNatural::guest_rflags)}; }
+    void set_rflags(x86::Rflags value) { vmcs::write(FieldNatural::guest_rflags, value); }
     x86::DebugCtl debug_control() const
     {
         return x86::DebugCtl{vmcs::read(Field64::guest_debug_control)};
@@ -96,14 +99,18 @@ public:
     {
         vmcs::write(Field32::entry_interruption_information, event.value);
         if (event.has_error_code())
-            vmcs::write(Field32::entry_exception_error_code, 0);
+            vmcs::write(Field32::entry_exception_error_code, event.code);
     }
 
     // Called at the NMI window only.
     bool takes_nmi() const { return true; }
     void open_nmi_window() { vmx::open_nmi_window(); }
-    void close_nmi_window() { vmcs::write(Field32::primary_controls, shared.capabilities.primary); }
-    void inject_nmi() { inject(x86::Event::nmi()); }
+    void close_nmi_window() { set_primary_controls({}, PrimaryControls::nmi_window_exiting); }
+    void inject_nmi()
+    {
+        end_interrupt_shadow(); // some CPUs refuse an NMI under blocking by STI
+        inject(x86::Event::nmi());
+    }
 
     // CR0 and CR4 as the guest sees them: host-owned bits are in the read shadow.
     x86::Cr0 cr0() const

@@ -1,6 +1,7 @@
 #include "vmx/guest_state.hpp"
 #include "core/log.hpp"
 #include "vmx/controls.hpp"
+#include "vmx/entry_checks.hpp"
 #include "vmx/exit_reason.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vmcs.hpp"
@@ -160,6 +161,10 @@ void dump()
               vmcs::read(Field32::exit_interruption_information),
               vmcs::read(Field32::idt_vectoring_information),
               vmcs::read(Field32::instruction_error));
+    constexpr u32 entry_failed = 1u << 31;
+    const bool failed = (reason & entry_failed) != 0 || vmcs::read(Field32::instruction_error) != 0;
+    if (const EntryRule* rule = failed ? find_broken_rule() : nullptr; rule != nullptr)
+        log::line("zpp:   broken rule: {} (SDM Vol. 3C, {})", rule->text, rule->section);
     log::line("zpp:   guest physical {x} linear {x}", vmcs::read(Field64::guest_physical_address),
               natural(FieldNatural::guest_linear_address));
     log::line("zpp:   rip {x} rsp {x} rflags {x}", natural(FieldNatural::guest_rip),

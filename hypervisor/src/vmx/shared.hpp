@@ -8,7 +8,7 @@ namespace zpp::vmx {
 struct Shared {
     Capabilities capabilities;
     u64 eptp;
-    u8* msr_bitmaps;
+    Hpa msr_bitmaps;
 };
 
 extern Shared shared;

@@ -6,6 +6,7 @@
 #include "core/machine.hpp"
 #include "guest/memory.hpp"
 #include "vmx/controls.hpp"
+#include "vmx/entry_checks.hpp"
 #include "vmx/ept.hpp"
 #include "vmx/exit.hpp"
 #include "vmx/exit_reason.hpp"
@@ -15,6 +16,7 @@
 #include "vmx/shared.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "vmx/vmcs.hpp"
+#include "vmx/vmcs_setup.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/exceptions.hpp"
 #include "x86/instructions.hpp"
@@ -24,52 +26,6 @@
 #include "zpp/hypercall.h"
 
 namespace zpp::vmx {
-
-constinit Shared shared = {};
-
-x86::Cr0 cr0_mask()
-{
-    // An unrestricted guest controls PE and PG (SDM Vol. 3C, 24.8); CD and NW follow the guest.
-    return (shared.capabilities.cr0_fixed0 & ~(x86::Cr0::pe | x86::Cr0::pg)) |
-           ~shared.capabilities.cr0_fixed1;
-}
-
-x86::Cr4 cr4_mask()
-{
-    return shared.capabilities.cr4_fixed0 | ~shared.capabilities.cr4_fixed1 | x86::Cr4::smxe;
-}
-
-x86::Cr0 real_cr0(x86::Cr0 value)
-{
-    return (value | (shared.capabilities.cr0_fixed0 & ~(x86::Cr0::pe | x86::Cr0::pg))) &
-           shared.capabilities.cr0_fixed1;
-}
-
-x86::Cr4 real_cr4(x86::Cr4 value)
-{
-    return (value | shared.capabilities.cr4_fixed0) & shared.capabilities.cr4_fixed1;
-}
-
-void flush_guest_tlb()
-{
-    if (shared.capabilities.vpid && !invvpid(Invalidation::single_context, vpid))
-        crash("INVVPID failed", vpid);
-}
-
-void flush_nested_tlb()
-{
-    if (!invept(Invalidation::single_context, shared.eptp))
-        crash("INVEPT failed", shared.eptp);
-}
-
-void flush_old_translations()
-{
-    u64& generation = state_of(current_vcpu()).nested_paging_generation;
-    if (generation == guest_memory::generation())
-        return;
-    generation = guest_memory::generation();
-    flush_nested_tlb();
-}
 
 void on_failed_access(u32 field)
 {
@@ -83,7 +39,6 @@ void on_failed_access(u32 field)
 namespace {
 
 constexpr u32 leaf1_ecx_vmx = 1u << 5;
-constexpr u32 leaf1_ecx_xsave = 1u << 26;
 
 bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
 
@@ -118,7 +73,8 @@ void intercept_msr(void* bitmaps, x86::Msr first, x86::Msr last, bool read, bool
 void trap_icr(bool on)
 {
     constexpr auto icr = static_cast<u32>(x86::Msr::ia32_x2apic_icr);
-    u8& byte = shared.msr_bitmaps[msr_bitmap_writes + icr / 8];
+    auto* bitmaps = static_cast<u8*>(machine.virtual_of(shared.msr_bitmaps));
+    u8& byte = bitmaps[msr_bitmap_writes + icr / 8];
     byte = static_cast<u8>(on ? byte | 1u << icr % 8 : byte & ~(1u << icr % 8));
     guest_memory::allow_writes_to_protected_page(!on);
 }
@@ -145,7 +101,7 @@ Result prepare()
     if (bitmaps == nullptr)
         return {ZPP_NO_MEMORY, "MSR bitmaps"};
     for_each_intercepted_msr(msr_handlers, intercept_msr, bitmaps);
-    shared.msr_bitmaps = static_cast<u8*>(bitmaps);
+    shared.msr_bitmaps = machine.physical_of(bitmaps);
     icr_trap::prepare({trap_icr, flush_old_translations});
     return {};
 }
@@ -160,73 +116,6 @@ Result check_this_cpu()
     if (!(here == shared.capabilities))
         return {ZPP_MISSING_FEATURE, "the same VMX capabilities on every CPU"};
     return {};
-}
-
-void write_controls()
-{
-    const Capabilities& capabilities = shared.capabilities;
-    vmcs::write(Field32::pin_based_controls, capabilities.pin);
-    vmcs::write(Field32::primary_controls, capabilities.primary);
-    vmcs::write(Field32::secondary_controls, capabilities.secondary);
-    vmcs::write(Field32::exit_controls, capabilities.exit);
-    vmcs::write(Field32::exception_bitmap, 0);
-    vmcs::write(Field32::page_fault_mask, 0);
-    vmcs::write(Field32::page_fault_match, 0);
-    vmcs::write(Field32::cr3_target_count, 0);
-    vmcs::write(Field32::exit_msr_store_count, 0);
-    vmcs::write(Field32::exit_msr_load_count, 0);
-    vmcs::write(Field32::entry_msr_load_count, 0);
-    vmcs::write(Field32::entry_interruption_information, 0);
-    if (capabilities.preemption_timer)
-        vmcs::write(Field32::guest_preemption_timer, 0); // for exit_at_once()
-    vmcs::write(Field64::msr_bitmaps, machine.physical_of(shared.msr_bitmaps).value);
-    vmcs::write(Field64::eptp, shared.eptp);
-    if (capabilities.vpid)
-        vmcs::write(Field16::vpid, vpid);
-    if (has(capabilities.secondary, SecondaryControls::enable_xsaves))
-        vmcs::write(Field64::xss_exiting_bitmap, 0);
-    if (has(capabilities.secondary, SecondaryControls::enable_pconfig))
-        vmcs::write(Field64::pconfig_exiting_bitmap, 0);
-    vmcs::write(FieldNatural::cr0_mask, cr0_mask());
-    vmcs::write(FieldNatural::cr4_mask, cr4_mask());
-}
-
-// Only what the host needs: bits of the OS's CR4 may depend on state that the host does not have.
-x86::Cr4 host_cr4()
-{
-    x86::Cr4 value = x86::Cr4::pae | x86::Cr4::mce | (x86::read_cr4() & x86::Cr4::la57);
-    if ((x86::cpuid(1).ecx & leaf1_ecx_xsave) != 0)
-        value |= x86::Cr4::osxsave; // for XSETBV in place of the guest
-    return real_cr4(value);
-}
-
-extern "C" void zpp_vmx_exit();
-
-void write_host_state(Vcpu& vcpu)
-{
-    vmcs::write(FieldNatural::host_cr0, real_cr0(x86::Cr0::pe | x86::Cr0::mp | x86::Cr0::et |
-                                                 x86::Cr0::ne | x86::Cr0::wp | x86::Cr0::pg));
-    vmcs::write(FieldNatural::host_cr3, x86::read_cr3());
-    vmcs::write(FieldNatural::host_cr4, host_cr4());
-    vmcs::write(Field64::host_efer, x86::Efer::lme | x86::Efer::lma | x86::Efer::nxe);
-    vmcs::write(Field64::host_pat, x86::pat_at_power_on);
-    vmcs::write(Field16::host_cs, x86::host_cs);
-    vmcs::write(Field16::host_ss, x86::host_ds);
-    vmcs::write(Field16::host_ds, x86::host_ds);
-    vmcs::write(Field16::host_es, x86::host_ds);
-    vmcs::write(Field16::host_fs, 0);
-    vmcs::write(Field16::host_gs, 0);
-    vmcs::write(Field16::host_tr, x86::host_tr);
-    vmcs::write(FieldNatural::host_fs_base, 0);
-    vmcs::write(FieldNatural::host_gs_base, 0);
-    vmcs::write(FieldNatural::host_tr_base, reinterpret_cast<u64>(&vcpu.tss));
-    vmcs::write(FieldNatural::host_gdtr_base, reinterpret_cast<u64>(&vcpu.gdt));
-    vmcs::write(FieldNatural::host_idtr_base, x86::idt_base());
-    vmcs::write(Field32::host_sysenter_cs, 0);
-    vmcs::write(FieldNatural::host_sysenter_esp, 0);
-    vmcs::write(FieldNatural::host_sysenter_eip, 0);
-    vmcs::write(FieldNatural::host_rsp, vcpu.stack_top());
-    vmcs::write(FieldNatural::host_rip, reinterpret_cast<u64>(&zpp_vmx_exit));
 }
 
 extern "C" void zpp_vmx_launch();
@@ -257,6 +146,8 @@ Result enter_guest(Vcpu& vcpu)
         open_nmi_window();
     zpp_vmx_launch();
     startup::leave(vcpu, x86::pause);
+    if (const EntryRule* rule = find_broken_rule(); rule != nullptr)
+        return {ZPP_ENTRY_FAILED, rule->text};
     return {ZPP_ENTRY_FAILED, entry_error_text(vmcs::read(Field32::instruction_error))};
 }
 

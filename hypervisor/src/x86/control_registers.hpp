@@ -9,6 +9,8 @@ namespace x86 {
 enum class Cr0 : u64 {
     pe = bit(0),
     mp = bit(1),
+    em = bit(2),
+    ts = bit(3),
     et = bit(4),
     ne = bit(5),
     wp = bit(16),
@@ -25,10 +27,12 @@ enum class Cr4 : u64 {
     la57 = bit(12),
     vmxe = bit(13),
     smxe = bit(14),
+    pcide = bit(17),
     osxsave = bit(18),
     smep = bit(20),
     smap = bit(21),
     pke = bit(22),
+    cet = bit(23),
 };
 
 enum class Efer : u64 {
@@ -49,6 +53,10 @@ enum class Efer : u64 {
 enum class Rflags : u64 {
     always_set = bit(1),
     tf = bit(8),
+    if_ = bit(9),
+    nt = bit(14),
+    rf = bit(16),
+    vm = bit(17),
     at_reset = always_set,
 };
 

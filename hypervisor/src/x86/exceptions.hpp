@@ -5,11 +5,17 @@
 
 namespace zpp::x86 {
 
+constexpr u8 vector_divide_error = 0;
 constexpr u8 vector_debug = 1;
 constexpr u8 vector_nmi = 2;
 constexpr u8 vector_undefined_opcode = 6;
 constexpr u8 vector_double_fault = 8;
+constexpr u8 vector_invalid_tss = 10;
+constexpr u8 vector_segment_not_present = 11;
+constexpr u8 vector_stack_fault = 12;
 constexpr u8 vector_general_protection = 13;
+constexpr u8 vector_page_fault = 14;
+constexpr u8 vector_control_protection = 21;
 constexpr u8 vector_security = 30; // #SX, AMD
 
 // #DF, #TS, #NP, #SS, #GP, #PF, #AC, #CP, #VC and #SX; exceptions.S has the same mask.

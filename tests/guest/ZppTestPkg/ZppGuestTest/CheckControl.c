@@ -21,6 +21,7 @@
 #define CR4_RESERVED    BIT31
 #define CR4_OSFXSR      BIT9
 #define CR4_TSD         BIT2
+#define RFLAGS_RF       BIT16
 
 /**
   Checks that a bit of CR0 can be set and cleared, and restores CR0.
@@ -74,6 +75,36 @@ Cr0Faults (
   ZppExpect (Cpu, "fault on PG without PE", VECTOR_GP, ZppWriteCr0 (Cpu, Cr0 & ~(UINT64)CR0_PE));
   ZppExpect (Cpu, "fault on an upper bit", VECTOR_GP, ZppWriteCr0 (Cpu, Cr0 | LShiftU64 (1, 40)));
   ZppExpect (Cpu, "CR0 afterwards", Cr0, AsmReadCr0 ());
+
+  // Only the CPU knows that it refuses this one; zpp intercepts the change of NE.
+  ZppExpect (Cpu, "fault on clearing PG and NE", VECTOR_GP, ZppWriteCr0 (Cpu, (Cr0 ^ CR0_NE) & ~(UINT64)CR0_PG));
+  ZppExpect (Cpu, "RFLAGS.RF that the fault pushes", RFLAGS_RF, Cpu->Faults->Rflags & RFLAGS_RF);
+  ZppExpect (Cpu, "CR0 after it", Cr0, AsmReadCr0 ());
+}
+
+/**
+  Executes VMCALL with a number that is not zpp's.
+
+  @param[in,out] Argument  Not used.
+**/
+STATIC
+VOID
+EFIAPI
+CallNobody (
+  IN OUT VOID  *Argument
+  )
+{
+  __asm__ volatile ("vmcall" : : "a" (0) : "memory");
+}
+
+STATIC
+VOID
+FaultsPushRf (
+  IN OUT ZPP_TEST_CPU  *Cpu
+  )
+{
+  ZppExpect (Cpu, "fault on VMCALL", VECTOR_UD, ZppGuardedCall (Cpu->Faults, CallNobody, NULL));
+  ZppExpect (Cpu, "RFLAGS.RF", RFLAGS_RF, Cpu->Faults->Rflags & RFLAGS_RF);
 }
 
 STATIC
@@ -178,6 +209,7 @@ Cr3AndCr8 (
 CONST ZPP_CHECK  gZppControlChecks[] = {
   { "CR0 bits read as written",             CheckAlways, Cr0Toggles   },
   { "CR0 faults as on hardware",            CheckVtx,    Cr0Faults    },
+  { "a fault pushes RFLAGS.RF",             CheckAlways, FaultsPushRf },
   { "CLTS, LMSW and SMSW",                  CheckAlways, CltsLmswSmsw },
   { "CR4 bits read as written",             CheckAlways, Cr4Toggles   },
   { "CR4 faults as on hardware",            CheckVtx,    Cr4Faults    },

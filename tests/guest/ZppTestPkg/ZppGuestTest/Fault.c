@@ -18,6 +18,7 @@ STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, ErrorCode) == 24, "FaultEntry.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, Rip) == 32, "FaultEntry.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, EndOfInterrupt) == 40, "FaultEntry.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, Count) == 48, "FaultEntry.nasm");
+STATIC_ASSERT (OFFSET_OF (ZPP_FAULTS, Rflags) == 1072, "FaultEntry.nasm");
 STATIC_ASSERT (OFFSET_OF (ZPP_FAULT_AREA, Faults) == 4096, "FaultEntry.nasm");
 
 VOID

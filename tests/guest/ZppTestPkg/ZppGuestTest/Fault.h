@@ -25,6 +25,7 @@ typedef struct {
   UINT64             Rip;           ///< RIP at the last one.
   UINT64             EndOfInterrupt; ///< Address of the local APIC's EOI register; 0 with x2APIC.
   UINT32             Count[256];    ///< The number of times each vector came.
+  UINT64             Rflags;        ///< RFLAGS as the last one pushed it.
   IA32_DESCRIPTOR    FirmwareIdt;
 } ZPP_FAULTS;
 

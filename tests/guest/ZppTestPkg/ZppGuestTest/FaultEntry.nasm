@@ -14,6 +14,7 @@ FAULTS_ERROR_CODE   EQU 24
 FAULTS_RIP          EQU 32
 FAULTS_EOI          EQU 40
 FAULTS_COUNT        EQU 48
+FAULTS_RFLAGS       EQU 1072
 
 IDT_SIZE            EQU 4096
 VECTOR_NONE         EQU 0xff
@@ -63,6 +64,8 @@ entry:
     mov     [rdx + FAULTS_ERROR_CODE], rcx
     mov     rcx, [rsp + FRAME_RIP]
     mov     [rdx + FAULTS_RIP], rcx
+    mov     rcx, [rsp + FRAME_RFLAGS]
+    mov     [rdx + FAULTS_RFLAGS], rcx
 
     cmp     eax, 32
     jae     interrupt
