@@ -17,7 +17,8 @@ REASONS = (
     # the emulator's time, which a busy machine stretches
     r"/proc/cpuinfo: (bogomips|cpu MHz)|/sys/devices/system/clocksource/|.*BogoMIPS|"
     r"tsc: |clocksource: |sched_clock: |APIC calibration|APIC delta|hrtimer: |perf: |rcu: |"
-    r"node 0 deferred pages|audit: type=2000|rtc_cmos .*setting system clock|random: |"
+    r"TSC |INFO: |workqueue: |node 0 deferred pages|audit: type=2000|random: |"
+    r"rtc_cmos .*setting system clock|"
     r"\.\.MP-BIOS bug: 8254 timer|\.\.\.trying to set up timer|\.+ (failed|works)|"
     r"\.\.\.\.\. \(found apic",
     # an interrupt that was under way when Linux reset the local APIC
