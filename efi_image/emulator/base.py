@@ -123,7 +123,7 @@ class RunRequest:
         """Raise UsageError if a log file is also an input."""
         if self.log is None:
             return
-        logs = [self.log, *(self.log.with_name(f"{self.log.name}.{end}") for end in LOG_ENDINGS)]
+        logs = [self.log, *(Path(f"{self.log}.{end}") for end in LOG_ENDINGS)]
         for log in filter(Path.exists, logs):
             for path in filter(None, (self.image, self.firmware)):
                 if path.exists() and log.samefile(path):
