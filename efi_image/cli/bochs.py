@@ -42,7 +42,7 @@ def command() -> None:
 def install(bochs_root: Path | None, mirror: str, force: bool) -> None:
     """Install Bochs, or bring it up to date.
 
-    Takes about 15 seconds and 430 MB.
+    Takes about 20 seconds and 550 MB.
 
     \b
     Example:

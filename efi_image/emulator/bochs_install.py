@@ -1,4 +1,4 @@
-"""Installs Bochs and OVMF of a newer Debian into a folder of their own, the root.
+"""Installs Bochs, OVMF and QEMU of a newer Debian into a folder of their own, the root.
 
 The packages are only unpacked, not installed or configured, and Bochs is started by the root's
 own dynamic linker. So an ordinary user can install and run it, and nothing is mounted.
@@ -36,7 +36,7 @@ from efi_image.errors import (
 
 LAYOUT = 2  # roots with another number are made again
 SUITE = "forky"
-PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf")
+PACKAGES = ("bochs", "bochsbios", "vgabios", "ovmf", "qemu-system-x86")
 MARKER = "zpp/rig.json"  # an old name; existing roots have it
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 INSTALL_HINT = "install it with `zpp-image bochs install`"
@@ -47,6 +47,11 @@ _FIX = "zpp/bochs_fix.so"
 _PLUGINS = "zpp/plugins"
 _DIVIDE = "zpp/divide.efi"
 _FIRMWARE = "usr/share/ovmf/OVMF.fd"
+_FIRMWARE_PARTS = "usr/share/OVMF"
+_QEMU = "usr/bin/qemu-system-x86_64"
+_QEMU_DATA = "usr/share/qemu"
+# those whose versions the marker file has; a root without one of them is made again
+_VERSIONED = ("bochs", "ovmf", "qemu-system-x86")
 _VGA_BIOS = "usr/share/bochs/VGABIOS-lgpl-latest"
 _REQUIRED = (_LINKER, _BOCHS, _FIX, _PLUGINS, _DIVIDE, _FIRMWARE, _VGA_BIOS)
 # Bochs loads every plugin that it finds. These need a desktop's libraries; without some of the
@@ -86,6 +91,24 @@ class BochsInstall:
     def firmware(self) -> Path:
         """OVMF, code and variables in one file."""
         return self.root / _FIRMWARE
+
+    @property
+    def firmware_parts(self) -> Path:
+        """The folder of OVMF's builds, with code and variables apart."""
+        return self.root / _FIRMWARE_PARTS
+
+    @property
+    def qemu(self) -> tuple[str, ...]:
+        """The command line of its QEMU, without the machine; raises EmulatorMissing."""
+        if not (self.root / _QEMU).exists():
+            raise EmulatorMissing(
+                f"{_QEMU} is missing", where=str(self.root),
+                hint="bring it up to date with `zpp-image bochs install`",
+            )  # fmt: skip
+        return (
+            *(str(self.root / _LINKER), "--library-path", str(self.root / LIBRARIES)),
+            *(str(self.root / _QEMU), "-L", str(self.root / _QEMU_DATA)),
+        )
 
     @property
     def divide(self) -> Path:
@@ -234,9 +257,10 @@ def _refuse_foreign(root: Path) -> None:
 
 def _present(root: Path) -> BochsInstall | None:
     try:
-        return find(root)
+        present = find(root)
     except EmulatorMissing:
         return None
+    return present if present.version.packages.keys() >= set(_VERSIONED) else None
 
 
 @contextlib.contextmanager
@@ -272,7 +296,7 @@ def _scratch_beside(root: Path) -> Iterator[Path]:
 
 def _finish(new: Path, scratch: Path) -> BochsInstall:
     """Remove files that no run reads, add the project's own parts, and mark the root."""
-    versions = {name: _package_version(new, name) for name in ("bochs", "ovmf")}
+    versions = {name: _package_version(new, name) for name in _VERSIONED}
     for name in _PRUNED:
         shutil.rmtree(new / name, ignore_errors=True)
     _add_plugins(new)

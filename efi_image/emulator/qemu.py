@@ -10,6 +10,7 @@ from pathlib import Path
 
 from efi_image.emulator import firmware
 from efi_image.emulator.base import End, ExitReason, Launch, Machine, Medium, RunRequest, guard
+from efi_image.emulator.bochs_install import BochsInstall
 from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe_cpu
 from efi_image.errors import EmulatorMissing
 
@@ -41,6 +42,7 @@ class Qemu:
     program: str
     accelerator: Accelerator
     extensions: Extension
+    arguments: tuple[str, ...] = ()  # before all others
 
     @property
     def name(self) -> str:
@@ -66,7 +68,7 @@ class Qemu:
             found = firmware.find_firmware(firmware.FirmwareNeed(machine=machine))
         return Launch(
             command=(
-                *(*guard(), self.program),
+                *(*guard(), self.program, *self.arguments),
                 *("-machine", f"{machine},accel={self.accelerator.value}{found.machine}"),
                 *("-cpu", request.cpu_model or self.default_model),
                 *("-smp", str(request.cpus), "-m", str(request.memory)),
@@ -127,6 +129,12 @@ def _medium(request: RunRequest) -> tuple[str, ...]:
 
 
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))
+
+
+def newest_qemu(install: BochsInstall) -> Qemu:
+    """The QEMU in the Bochs installation, with TCG; raises EmulatorMissing."""
+    program, *arguments = install.qemu
+    return Qemu(program, Accelerator.TCG, Extension.SVM, tuple(arguments))
 
 
 def find_qemus() -> list[Qemu]:

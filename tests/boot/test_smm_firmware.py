@@ -1,20 +1,55 @@
-"""Firmware that uses SMM (every build with Secure Boot): SMIs arrive while the guest runs."""
+"""Firmware that uses SMM (every build with Secure Boot): SMIs arrive while the guest runs. Without
+enrolled keys it starts unsigned programs."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import pytest
 from guest_log import parse_log
 from harness import EPYC, Harness, qemu_pc
 from test_linux import assert_linux_ran_well, assert_zpp_runs_on_every_cpu
 
-from efi_image.emulator.firmware import FirmwareNeed, find_firmware
+from efi_image.emulator import Emulator, EmulatorKind, ExitReason, choose
+from efi_image.emulator.firmware import Feature, FirmwareNeed, find_firmware
+from efi_image.emulator.qemu import newest_qemu
 
 
-def test_linux_runs_on_firmware_with_smm(harness: Harness) -> None:
+def assert_linux_runs(harness: Harness, emulator: Emulator, descriptor: Path) -> None:
     pc = qemu_pc(EPYC, 4)
-    found = find_firmware(FirmwareNeed(secure_boot=True, smm=True))
-    request = replace(harness.request(pc, harness.linux_image()), firmware=found.descriptor)
-    log = parse_log(harness.run_to_power_off(request, pc.emulator))
+    request = replace(harness.request(pc, harness.linux_image()), firmware=descriptor)
+    result = harness.boot_unchecked(request, emulator).require()
+    assert result.reason is ExitReason.POWER_OFF
+    log = parse_log(result.serial)
     assert_zpp_runs_on_every_cpu(log, pc)
     assert_linux_ran_well(log)
+
+
+def test_linux_on_the_systems_firmware(harness: Harness) -> None:
+    found = find_firmware(FirmwareNeed(secure_boot=True, smm=True))
+    assert_linux_runs(harness, choose(EmulatorKind.QEMU), found.descriptor)
+
+
+@pytest.mark.parametrize("build", ["", ".secboot", ".secboot.strictnx"], ids=lambda b: f"OVMF{b}")
+def test_linux_on_the_newest_firmware_and_qemu(harness: Harness, build: str) -> None:
+    parts = harness.bochs().firmware_parts
+    flash = {
+        key: {"filename": str(parts / name), "format": "raw"}
+        for key, name in (
+            ("executable", f"OVMF_CODE_4M{build}.fd"), ("nvram-template", "OVMF_VARS_4M.fd"),
+        )
+    }  # fmt: skip
+    descriptor = harness.folder / "firmware.json"
+    descriptor.write_text(
+        json.dumps(
+            {
+                "interface-types": ["uefi"],
+                "mapping": {"device": "flash", **flash},
+                "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
+                "features": [Feature.REQUIRES_SMM.value] if build else [],
+            }
+        )
+    )
+    assert_linux_runs(harness, newest_qemu(harness.bochs()), descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -29,7 +30,8 @@ for name in acpi gameport sounddummy soundpulse wx_gui eth_null eth_vde; do
 done
 touch "$root/usr/bin/bochs-bin" "$root/usr/share/ovmf/OVMF.fd" \
     "$root/usr/share/bochs/VGABIOS-lgpl-latest"
-for package in bochs ovmf; do
+touch "$root/usr/bin/qemu-system-x86_64"
+for package in bochs ovmf qemu-system-x86; do
     mkdir -p "$root/usr/share/doc/$package"
     echo "$package (3.1+dfsg-1) unstable; urgency=medium" |
         gzip >"$root/usr/share/doc/$package/changelog.Debian.gz"
@@ -84,7 +86,8 @@ def test_install(machine: Machine) -> None:
     installed = bochs_install.install(machine.root)
     assert machine.names == [".bochs.lock", "bochs"]
     assert installed == bochs_install.find(machine.root)
-    assert installed.version.packages == {"bochs": "3.1+dfsg-1", "ovmf": "3.1+dfsg-1"}
+    packages = ("bochs", "ovmf", "qemu-system-x86")
+    assert installed.version.packages == dict.fromkeys(packages, "3.1+dfsg-1")
     (call,) = machine.calls
     assert "deb http://mirror.test/debian forky main" in call
     assert '--aptopt=Acquire::http::Proxy "http://p";' in call
@@ -111,10 +114,28 @@ def test_install_again_does_nothing(machine: Machine) -> None:
     bochs_install.install(machine.root)
     lines: list[str] = []
     bochs_install.install(machine.root, progress=lines.append)
-    assert lines == ["already installed: bochs 3.1+dfsg-1, ovmf 3.1+dfsg-1"]
+    assert lines == [
+        "already installed: bochs 3.1+dfsg-1, ovmf 3.1+dfsg-1, qemu-system-x86 3.1+dfsg-1"
+    ]
     assert len(machine.calls) == 1
     bochs_install.install(machine.root, force=True, mirror="http://other.test/debian")
     assert "deb http://other.test/debian forky main" in machine.calls[1]
+
+
+def test_root_without_qemu_is_made_again(machine: Machine) -> None:
+    installed = bochs_install.install(machine.root)
+    assert installed.qemu[0] == str(machine.root / "usr/lib64/ld-linux-x86-64.so.2")
+    assert installed.qemu[3] == str(machine.root / "usr/bin/qemu-system-x86_64")
+    marker = machine.root / bochs_install.MARKER
+    document = json.loads(marker.read_text())
+    del document["packages"]["qemu-system-x86"]
+    marker.write_text(json.dumps(document))
+    (machine.root / "usr/bin/qemu-system-x86_64").unlink()
+    old = bochs_install.find(machine.root)  # Bochs itself still works
+    with pytest.raises(EmulatorMissing, match="qemu-system-x86_64 is missing"):
+        _ = old.qemu
+    assert bochs_install.install(machine.root).version == installed.version
+    assert len(machine.calls) == 2
 
 
 def test_changed_library_is_built_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:

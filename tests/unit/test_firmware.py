@@ -260,3 +260,7 @@ def test_qemu_with_smm(folders: Folders, tmp_path: Path) -> None:
     assert "driver=cfi.pflash01,property=secure,value=on" in command
     with pytest.raises(InputError, match="not for pc"):
         tcg.prepare(RunRequest(image, firmware=descriptor, machine=Machine.PC), tmp_path)
+    unpacked = Qemu("ld.so", Accelerator.TCG, Extension.SVM, ("--library-path", "lib", "qemu"))
+    command = unpacked.prepare(request, tmp_path).command
+    start = command.index("ld.so")
+    assert command[start + 1 : start + 5] == ("--library-path", "lib", "qemu", "-machine")

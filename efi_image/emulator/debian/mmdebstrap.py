@@ -11,7 +11,7 @@ from pathlib import Path
 from efi_image.emulator.debian import apt
 from efi_image.errors import MissingError, OutputError
 
-_SPACE = 1200 * 1024 * 1024  # bytes; 530 MB unpacked, and the packages meanwhile
+_SPACE = 1400 * 1024 * 1024  # bytes; 650 MB unpacked, and the packages meanwhile
 _NO_NETWORK = re.compile(
     r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable"
     r"|Connection (refused|timed out|failed)|Unable to connect"
