@@ -13,6 +13,8 @@ void on_nmi(Vcpu& vcpu)
 {
     if (vcpu.launched)
         return vendor().on_host_nmi(vcpu);
+    if (vcpu.on_leaving_nmi != nullptr)
+        vcpu.on_leaving_nmi(vcpu);
     vcpu.nmi_pending = true;
 }
 

@@ -12,9 +12,10 @@ struct alignas(page_size) Vcpu {
 
     u32 index;
     u32 apic_id;
-    bool launched;             // this CPU runs a guest
-    volatile bool nmi_pending; // for the guest
-    zpp_cpu_call* call;        // invalid after commit
+    bool launched;                      // this CPU runs a guest
+    volatile bool nmi_pending;          // for the guest
+    zpp_cpu_call* call;                 // invalid after commit
+    void (*on_leaving_nmi)(Vcpu& vcpu); // while being devirtualized: takes the next NMI
 
     // Number of exits by basic exit reason (VMX) or exit code (SVM).
     u64 exits[exit_counters];
