@@ -296,6 +296,7 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
     uint64_t status = zpp_trampoline_devirtualize(call);
     if (status == ZPP_HYPERCALL_OK) {
         zpp_cpu_restore(&call->os);
+        zpp_trampoline_unblock_nmi();
         call->launched = 0;
     }
     zpp_cpu_interrupts_restore(rflags);

@@ -105,7 +105,21 @@ __attribute__((__naked__, __used__, __noinline__)) static void trampoline(void)
         "    vmcall\n" /* returns only if it is refused */
         "    jmp .Lzpp_resume\n"
         "7:  vmmcall\n"
-        "    jmp .Lzpp_resume\n" ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_end\n"
+        "    jmp .Lzpp_resume\n"
+
+        "    .globl zpp_trampoline_unblock_nmi\n"
+        "zpp_trampoline_unblock_nmi:\n"
+        "    movl %%ss, %%eax\n"
+        "    movq %%rsp, %%rcx\n"
+        "    pushq %%rax\n"
+        "    pushq %%rcx\n"
+        "    pushfq\n"
+        "    movl %%cs, %%eax\n"
+        "    pushq %%rax\n"
+        "    leaq 9f(%%rip), %%rax\n"
+        "    pushq %%rax\n"
+        "    iretq\n"
+        "9:  " ZPP_ASM_RET "\n" ZPP_ASM_NO_ENTRY "    .globl zpp_trampoline_end\n"
         "zpp_trampoline_end:\n"
         :
         : [rsp] "i"(CALL(os.rsp)), [rip] "i"(CALL(os.rip)), [rflags] "i"(CALL(os.rflags)),

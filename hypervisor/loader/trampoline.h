@@ -17,6 +17,10 @@ ZPP_SYSV uint64_t zpp_trampoline_call(struct zpp_cpu_call *call);
  * interrupts are disabled. */
 ZPP_SYSV uint64_t zpp_trampoline_devirtualize(struct zpp_cpu_call *call);
 
+/* The core leaves a CPU with NMIs blocked, since the OS's handlers need what the trampoline and
+ * zpp_cpu_restore() restore. IRET ends that. */
+ZPP_SYSV void zpp_trampoline_unblock_nmi(void);
+
 /* Addresses, not functions: the bounds, and the target of the core's last jump (R12 = call). */
 extern const char zpp_trampoline_start[], zpp_trampoline_end[], zpp_trampoline_leave[];
 

@@ -35,6 +35,8 @@ uint64_t zpp_trampoline_call(zpp_cpu_call* call)
     return status;
 }
 
+void zpp_trampoline_unblock_nmi(void) { CHECK(fake_cpu.rflags == FakeCpu::interrupts_off); }
+
 uint64_t zpp_trampoline_devirtualize(zpp_cpu_call* call)
 {
     CHECK(fake_cpu.rflags == FakeCpu::interrupts_off);

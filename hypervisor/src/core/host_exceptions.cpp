@@ -17,6 +17,8 @@ void on_nmi(Vcpu& vcpu)
         return; // the control block may be gone
     if (vcpu.launched || vcpu.startup.kicked)
         return vendor().on_host_nmi(vcpu);
+    if (vcpu.on_leaving_nmi != nullptr)
+        vcpu.on_leaving_nmi(vcpu);
     vcpu.nmi_pending = true;
 }
 

@@ -1,6 +1,7 @@
 // VM exits of AMD-V: decodes them and dispatches them to their handlers.
 #include "apic/access.hpp"
 #include "apic/startup.hpp"
+#include "apic/leave.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
@@ -140,10 +141,11 @@ void Guest::devirtualize(zpp_cpu_call& call)
         open_window();
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
     call.status = ZPP_OK;
-    const u64 target = machine.info().trampoline_leave;
+    if (has(vmcb.virtual_interrupt, VirtualInterrupt::v_nmi_pending))
+        vcpu.nmi_pending = true;
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
     leave_svm_operation(vcpu); // the trampoline restores the other bits of CR4 and EFER
-    zpp_jump_to_loader(&call, target);
+    leave(vcpu, call);
 }
 
 extern "C" bool zpp_svm_on_exit(GuestRegisters& registers);

@@ -8,6 +8,7 @@
 **/
 #include "Core.h"
 #include "CpuState.h"
+#include "NmiCall.h"
 #include "Verdict.h"
 
 #include <Library/BaseLib.h>
@@ -40,6 +41,9 @@ typedef struct {
   UINTN                Excluded; ///< The CPU that is not launched, or NO_CPU.
   CPU_RESULT           *Results;
   UINT32               *ApicIds;
+  BOOLEAN              HasSvm;   ///< The CPUs have AMD-V; zpp hides it.
+  UINTN                NmiCpu;   ///< The AP that is devirtualized with an NMI pending, or NO_CPU.
+  UINT32               Nmis;     ///< Those that arrived there.
   UINTN                Failures;
 } ROLLBACK_TEST;
 
@@ -95,6 +99,23 @@ LaunchCpu (
 }
 
 /**
+  Devirtualizes the CPU with the pending NMI.
+
+  @param[in,out] Context  The ROLLBACK_TEST.
+**/
+STATIC
+VOID
+DevirtualizeInNmi (
+  IN OUT VOID  *Context
+  )
+{
+  ROLLBACK_TEST  *Test;
+
+  Test                                      = Context;
+  Test->Results[Test->NmiCpu].Devirtualized = zpp_loader_devirtualize (&Test->Loader, (UINT32)Test->NmiCpu);
+}
+
+/**
   Devirtualizes this CPU and records its state.
 
   @param[in,out] Context  The ROLLBACK_TEST.
@@ -110,9 +131,14 @@ DevirtualizeCpu (
   ROLLBACK_TEST  *Test;
   CPU_RESULT     *Result;
 
-  Test                  = Context;
-  Result                = &Test->Results[Cpu];
-  Result->Devirtualized = zpp_loader_devirtualize (&Test->Loader, (UINT32)Cpu);
+  Test   = Context;
+  Result = &Test->Results[Cpu];
+  if (Cpu == Test->NmiCpu) {
+    Test->Nmis = ZppCallInNmi (DevirtualizeInNmi, Test);
+  } else {
+    Result->Devirtualized = zpp_loader_devirtualize (&Test->Loader, (UINT32)Cpu);
+  }
+
   Result->Virtualized   = (BOOLEAN)zpp_cpu_is_held ();
   ZppReadCpuState (&Result->After);
 }
@@ -237,6 +263,30 @@ EnableLastCpu (
 }
 
 /**
+  Finds an AP on which zpp is launched.
+
+  @param[in] Test  The test.
+
+  @return Its number, or NO_CPU.
+**/
+STATIC
+UINTN
+FindLaunchedAp (
+  IN CONST ROLLBACK_TEST  *Test
+  )
+{
+  UINTN  Cpu;
+
+  for (Cpu = 0; Cpu < Test->Cpus.Count; Cpu++) {
+    if ((Cpu != Test->Excluded) && (Cpu != Test->Cpus.Bsp) && (Test->Results[Cpu].Launched == ZPP_OK)) {
+      return Cpu;
+    }
+  }
+
+  return NO_CPU;
+}
+
+/**
   Launches and rolls back once.
 
   @param[in,out] Test     The test.
@@ -260,7 +310,14 @@ LaunchAndRollBack (
     Expect (Test, Test->Cpus.Bsp, "commit without a CPU", ZPP_BAD_CALL, zpp_loader_commit ());
   }
 
+  // On VT-x, a pending NMI is lost.
+  Test->NmiCpu = Test->HasSvm ? FindLaunchedAp (Test) : NO_CPU;
   RollBack (Test);
+  if (Test->NmiCpu != NO_CPU) {
+    Expect (Test, Test->NmiCpu, "NMIs around the rollback", 2, Test->Nmis);
+    Test->NmiCpu = NO_CPU;
+  }
+
   return TRUE;
 }
 
@@ -301,7 +358,7 @@ RunRounds (
     // The first round excludes no CPU, as for a failure after the last launch.
     Excluded = Round == 0 ? NO_CPU : (Test->Cpus.Count - Round % Test->Cpus.Count) % Test->Cpus.Count;
     // On AMD-V, an INIT from a BSP that is not virtualized would reset a virtualized AP.
-    if ((Excluded == Test->Cpus.Bsp) && HasSvm ()) {
+    if ((Excluded == Test->Cpus.Bsp) && Test->HasSvm) {
       continue;
     }
 
@@ -365,6 +422,8 @@ ZppRollbackTestEntryPoint (
   ROLLBACK_TEST  Test;
 
   ZeroMem (&Test, sizeof (Test));
+  Test.HasSvm = HasSvm ();
+  Test.NmiCpu = NO_CPU;
   Expect (&Test, 0, "finding the CPUs", EFI_SUCCESS, ZppFindCpus (&Test.Cpus));
   Test.Results = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Results));
   Test.ApicIds = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.ApicIds));
