@@ -137,13 +137,11 @@ bool refuses_reserved_cr4(Vcpu& vcpu, const Vmcb& vmcb)
 
 void Guest::devirtualize(zpp_cpu_call& call)
 {
-    while (startup::is_kicked(vcpu))
-        open_window();
+    startup::leave(vcpu, open_window);
     restore_to_cpu(vmcb, machine.physical_of(&vmcb), call.os);
     call.status = ZPP_OK;
     if (has(vmcb.virtual_interrupt, VirtualInterrupt::v_nmi_pending))
         vcpu.nmi_pending = true;
-    __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);
     leave_svm_operation(vcpu); // the trampoline restores the other bits of CR4 and EFER
     leave(vcpu, call);
 }
