@@ -167,7 +167,7 @@ class FromUsb(Qemu):
 def boot_from(harness: Harness, stick: Stick, expect: tuple[str, ...]) -> BootResult:
     """Boots a machine with AMD-V from a stick until its serial log matches `expect`."""
     qemu = next(q for q in find_qemus() if q.accelerator.value == "tcg")
-    emulator = FromUsb(qemu.program, qemu.accelerator, qemu.extensions, stick)
+    emulator = FromUsb(qemu.program, qemu.accelerator, qemu.extensions, stick=stick)
     request = RunRequest(stick.file, cpus=2, expect=expect, timeout=BOOT_LIMIT)
     log = harness.log.with_name(f"{harness.log.stem}-{stick.serial}.log")
     return replace(harness, log=log).boot_unchecked(request, emulator).require()

@@ -1,7 +1,7 @@
 // VM exits of AMD-V: decodes them and dispatches them to their handlers.
 #include "apic/access.hpp"
-#include "apic/startup.hpp"
 #include "apic/leave.hpp"
+#include "apic/startup.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
