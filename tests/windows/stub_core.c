@@ -89,6 +89,8 @@ uint64_t zpp_trampoline_call(struct zpp_cpu_call *call)
     return ZPP_OK;
 }
 
+void zpp_trampoline_unblock_nmi(void) {}
+
 uint64_t zpp_trampoline_devirtualize(struct zpp_cpu_call *call)
 {
     if (behaviour >> 12 == 3 && (behaviour & 0xff) == call->cpu)

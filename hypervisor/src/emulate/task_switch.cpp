@@ -75,7 +75,7 @@ private:
     const TaskSwitch& request_;
     TaskState& state_;
     LinearMemory& memory_;
-    std::optional<TaskFault> fault_{};
+    std::optional<TaskFault> fault_;
 
     u32 old_place_ = 0, new_place_ = 0; // of the TSS descriptors
     u32 new_base_ = 0, new_limit_ = 0, new_rights_ = 0;

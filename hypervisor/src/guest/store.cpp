@@ -139,8 +139,8 @@ private:
         u64 value = 0;
         for (unsigned i = 0; i < bytes; ++i)
             value |= u64{reader_.next()} << (8 * i);
-        const unsigned unused = 64 - 8 * bytes;
-        store_.immediate = static_cast<u64>(static_cast<std::int64_t>(value << unused) >> unused);
+        const u64 sign = bytes != 0 ? u64{1} << (8 * bytes - 1) : 0;
+        store_.immediate = (value ^ sign) - sign; // sign-extended
     }
 
     void take_full_immediate() { take_immediate(store_.size == 8 ? 4 : store_.size); }
