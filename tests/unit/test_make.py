@@ -164,7 +164,7 @@ def test_size(build_dir: Path, tmp_path: Path) -> None:
         ("3M", 3 * MIB),
         ("2097152", 2 * MIB),
         ("1GiB", 1 << 30),
-        ("2048kb", 2 * MIB),
+        ("2048k", 2 * MIB),
     ):
         assert make(build_dir, tmp_path / "esp.img", "--plain-fat", "--size", text) == 0
         assert (tmp_path / "esp.img").stat().st_size == size
