@@ -72,6 +72,9 @@ Result prepare(const zpp_boot_info* info)
         return {ZPP_NO_MEMORY, "above 1 MiB"};
     if (!build_vcpus(*info))
         return {ZPP_NO_MEMORY, "windows"};
+    // The host takes exceptions through its IDT, which CR4.FRED turns off.
+    if (has(x86::read_cr4(), x86::Cr4::fred))
+        return {ZPP_MISSING_FEATURE, "an OS without FRED (Linux: fred=off)"};
     x86::build_idt();
     current_vcpu().gdt.load();
     x86::load_idt();
@@ -81,9 +84,6 @@ Result prepare(const zpp_boot_info* info)
         log::line("zpp: waiting for a debugger");
         wait_for_debugger();
     }
-    // The host takes exceptions through its IDT, which CR4.FRED turns off.
-    if (has(x86::read_cr4(), x86::Cr4::fred))
-        return {ZPP_MISSING_FEATURE, "an OS without FRED (Linux: fred=off)"};
     const Vendor* found = find_vendor();
     if (found == nullptr)
         return {ZPP_NO_VIRTUALIZATION};
