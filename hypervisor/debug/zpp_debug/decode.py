@@ -125,5 +125,5 @@ def vmcb_lines(vmcb: gdb.Value) -> list[str]:
         f"  intercepts: {_intercepts(field('intercept_vector_3'), _INTERCEPTS_1)}",
         f"  and: {_intercepts(field('intercept_vector_4'), _INTERCEPTS_2)}",
         row("intercept_exceptions", "msrpm_base", "asid", "tlb_control", "clean"),
-        row("nested_paging", "nested_cr3", "virtual_interrupt", "lbr_virtualization"),
+        row("nested_controls", "nested_cr3", "virtual_interrupt", "lbr_virtualization"),
     ]
