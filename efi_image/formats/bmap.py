@@ -149,7 +149,20 @@ def read_bmap(path: str | Path) -> Bmap:
     size, block = _number(root, "ImageSize", name), _number(root, "BlockSize", name)
     if not block or not size:
         raise _bad(name, "has a size of 0")
-    return Bmap(name, size, checksum_type, tuple(_ranges(root, block, size, name)))
+    found = Bmap(name, size, checksum_type, tuple(_ranges(root, block, size, name)))
+    _check_count(root, found, block)
+    return found
+
+
+def _check_count(root: Any, found: Bmap, block: int) -> None:
+    """A map that lost ranges would leave old data where the image has its own."""
+    if not found.ranges:
+        raise _bad(found.name, "maps no blocks, so nothing of the image would be written")
+    if root.find("MappedBlocksCount") is None:
+        return
+    count, wanted = -(-found.mapped // block), _number(root, "MappedBlocksCount", found.name)
+    if count != wanted:
+        raise _bad(found.name, f"maps {count} blocks, but its MappedBlocksCount is {wanted}")
 
 
 def _bad(name: str, what: str) -> InputError:

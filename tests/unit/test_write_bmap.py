@@ -86,6 +86,17 @@ def test_an_image_that_is_not_its_bmaps(tmp_path: Path) -> None:
             "<BmapFileSHA1>" + "a" * 40 + "</BmapFileSHA1></bmap>",
             "is damaged",
         ),
+        (
+            "<bmap version='1.3'><ImageSize>9</ImageSize><BlockSize>4096</BlockSize>"
+            "<BlockMap/></bmap>",
+            "maps no blocks, so nothing of the image would be written",
+        ),
+        (
+            "<bmap version='1.3'><ImageSize>8193</ImageSize><BlockSize>4096</BlockSize>"
+            "<MappedBlocksCount>3</MappedBlocksCount>"
+            "<BlockMap><Range>0</Range><Range>2</Range></BlockMap></bmap>",
+            "maps 2 blocks, but its MappedBlocksCount is 3",
+        ),
     ],
 )
 def test_bad_bmaps(text: str, what: str, tmp_path: Path) -> None:
