@@ -28,8 +28,8 @@ def build_dir(tmp_path: Path) -> Path:
     """A build directory with programs that UEFI would load."""
     folder = tmp_path / "build"
     folder.mkdir()
-    (folder / "ZppBoot.efi").write_bytes(make_pe(text=os.urandom(5000)))
-    (folder / "ZppDxe.efi").write_bytes(make_pe(subsystem=BOOT_DRIVER, text=os.urandom(30000)))
+    (folder / "ZppBoot.efi").write_bytes(make_pe(text=os.urandom(4000)))
+    (folder / "ZppDxe.efi").write_bytes(make_pe(subsystem=BOOT_DRIVER, text=os.urandom(4096)))
     return folder
 
 

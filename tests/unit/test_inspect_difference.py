@@ -75,13 +75,13 @@ def test_differences_of_files(tmp_path: Path, capsys: Capture) -> None:
 def test_differences_of_programs(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
     one = make(tmp_path / "one.img", build_dir)
     data = (build_dir / "ZppBoot.efi").read_bytes()
-    (build_dir / "ZppBoot.efi").write_bytes(make_pe(text=b"\x90" * 9000))
+    (build_dir / "ZppBoot.efi").write_bytes(make_pe(text=b"\x90" * 3000))
     two = make(tmp_path / "two.img", build_dir)
     capsys.readouterr()
     assert diff(one, two) == 1
     out = capsys.readouterr().out
     assert "\\EFI\\BOOT\\BOOTX64.EFI: authenticode sha256: " in out
-    assert "\\EFI\\BOOT\\BOOTX64.EFI: section .text: 5000 bytes r-x → 9000 bytes r-x" in out
+    assert "\\EFI\\BOOT\\BOOTX64.EFI: section .text: 4000 bytes r-x → 3000 bytes r-x" in out
     assert "ZppDxe" not in out
     (tmp_path / "old.efi").write_bytes(data)
     assert diff(tmp_path / "old.efi", build_dir / "ZppBoot.efi") == 1

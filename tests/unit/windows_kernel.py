@@ -178,10 +178,10 @@ class Kernel:
         if pages > min(self.faults.pages_in_a_row, free):
             return 0
         # from the end of memory; no two ranges are adjacent
+        address = CONTIGUOUS + self._handed_out
         self._handed_out += size + PAGE
         physical = HIGH_RAM + HIGH_RAM_SIZE - self._handed_out
         assert physical >= HIGH_RAM
-        address = CONTIGUOUS + self._handed_out
         self.machine.uc.mem_write(physical, b"\xa5" * size)
         self.machine.map(address, physical, pages, WRITABLE | NO_EXECUTE)
         self.contiguous[address] = (physical, pages)
