@@ -17,6 +17,7 @@ from efi_image.formats.pe.headers import HEAD, PeHeader, read_headers
 from efi_image.formats.pe.uefi import FaultKind, Machine, PeFault, Subsystem
 from efi_image.formats.zpp_conf import CONF_PATH, MAX_SIZE, ZppConf, parse
 from efi_image.progress import counter
+from efi_image.verify import loader_entries
 from efi_image.verify.context import CheckContext
 from efi_image.verify.secure_boot import Keys, refusal
 
@@ -57,7 +58,7 @@ class VolumeBoot:
     machines: set[Machine] = field(default_factory=set)
 
     def run(self) -> None:
-        """Check every *.efi file, then zpp.conf."""
+        """Check every *.efi file, then zpp.conf and the loader entries."""
         for names, node in self._programs():
             boots = uefi.boot_machine(names)
             if boots:
@@ -65,6 +66,7 @@ class VolumeBoot:
             else:
                 self._other_program(names, node)
         self._conf()
+        loader_entries.check(self.context, self.volume)
 
     def _programs(self) -> Iterator[tuple[files.FilePath, Node]]:
         count, scanned = 0, self.volume.scanned

@@ -307,6 +307,8 @@ RULES: tuple[Rule, ...] = (
          "nothing can start it", "replace it with a UEFI program, or rename it"),
     Rule("ZPP-B112", _N, "sections of the program are both writable and executable",
          "firmware that protects memory may refuse to load it", "link it with separate sections"),
+    Rule("ZPP-B113", _E, "an entry in \\loader\\entries names a file that does not exist",
+         "the entry does not start", "copy the file there, or correct or delete the entry"),
     # ---- zpp.conf
     Rule("ZPP-C101", _E, "zpp.conf has a mistake",
          "ZppBoot ignores the line", "correct the line"),

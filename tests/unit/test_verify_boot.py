@@ -161,6 +161,29 @@ def test_conf(tmp_path: Path, files: dict[str, bytes], rules: set[str]) -> None:
     assert found(tmp_path, {BOOT: GOOD, **files}) == rules
 
 
+ENTRY = "\\loader\\entries\\debian.conf"
+
+
+@pytest.mark.parametrize(
+    ("entry", "rules"),
+    [
+        pytest.param("title Debian\nlinux /k.efi\ninitrd\t/i\n", set(), id="all there"),
+        pytest.param("linux \\K.EFI\ninitrd /i /i $more\noptions root=/dev/x", set(), id="GRUB"),
+        pytest.param("# linux /gone\nlinux-x /gone\nlinux /k.efi", set(), id="other keys"),
+        pytest.param("linux /gone", {"B113"}, id="no kernel"),
+        pytest.param("  efi  /loader", {"B113"}, id="a directory"),
+        pytest.param("linux", {"B113"}, id="no value"),
+        pytest.param("linux /../k.efi", {"B113"}, id="above the root"),
+        pytest.param("linux /k.efi\ninitrd /i /gone", {"B113"}, id="no initrd"),
+        pytest.param("linux /k.efi\ndevicetree /gone.dtb", {"B113"}, id="no device tree"),
+    ],
+)
+def test_loader_entries(tmp_path: Path, entry: str, rules: set[str]) -> None:
+    files = {BOOT: GOOD, "\\k.efi": GOOD, "\\i": b"initrd"}
+    assert found(tmp_path, {**files, ENTRY: entry.encode()}) == rules
+    assert found(tmp_path, {**files, "\\loader\\entries\\note.txt": entry.encode()}) == set()
+
+
 @pytest.mark.parametrize("sector_size", [512, 4096])
 @pytest.mark.parametrize("partitioned", [True, False])
 @pytest.mark.parametrize("size", [4 << 20, 20 << 20, 64 << 20, 600 << 20])

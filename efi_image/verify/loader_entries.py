@@ -1,0 +1,61 @@
+"""Boot Loader Specification, type #1 entries: the files that \\loader\\entries\\*.conf names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from efi_image.errors import InputError
+from efi_image.formats import files
+from efi_image.formats.fat.names import fold
+from efi_image.formats.fat.reader import FatVolume
+from efi_image.formats.files import Kind
+from efi_image.verify.context import CheckContext
+
+ENTRIES = ("loader", "entries")
+MAX_ENTRIES = 1000
+MAX_SIZE = 64 << 10  # bytes
+_ONE_FILE = {"linux", "efi", "uki", "devicetree"}
+_SEVERAL_FILES = {"initrd", "devicetree-overlay"}  # GRUB takes several initrds in a line
+
+
+def check(context: CheckContext, volume: FatVolume) -> None:
+    """Check that every file an entry names is on the entry's own volume."""
+    for path, text in _entries(volume):
+        for number, line in enumerate(text.splitlines(), 1):
+            for key, name in _named(line):
+                if not _exists(volume, name):
+                    context.add("B113", f"line {number}: {key} {name}", path=path)
+
+
+def _entries(volume: FatVolume) -> Iterator[tuple[str, str]]:
+    """Path and text of each entry that can be read."""
+    try:
+        names, folder = files.find(volume, ENTRIES)
+        if folder.kind is not Kind.DIRECTORY:
+            return
+        nodes = list(islice(volume.children(folder), MAX_ENTRIES))
+    except InputError:
+        return  # the rules about directories reported it
+    for node in nodes:
+        if node.kind is not Kind.FILE or not fold(node.name).endswith(".conf"):
+            continue
+        try:
+            data = b"".join(volume.chunks(node)) if node.size <= MAX_SIZE else b""
+        except InputError:
+            continue  # the rules about chains reported it
+        yield files.show_path((*names, node.name)), data.decode("utf-8", "replace")
+
+
+def _named(line: str) -> Iterator[tuple[str, str]]:
+    """The files that a line names, with its key."""
+    key, _, value = line.replace("\t", " ").strip().partition(" ")
+    names = value.split() if key in _SEVERAL_FILES else [value.strip()] if key in _ONE_FILE else []
+    yield from ((key, name) for name in names if "$" not in name)  # GRUB's variables
+
+
+def _exists(volume: FatVolume, name: str) -> bool:
+    try:
+        return files.find(volume, files.split_path(name))[1].kind is Kind.FILE
+    except InputError:
+        return False
