@@ -50,5 +50,6 @@ def test_damage_within(tmp_path: Path) -> None:
     assert (place.part, place.offset) == ("El Torito", start + fat.fat_at(fat.free()))
     before = image.read_bytes()
     repaired = repair(image)  # of a file in an ISO image nothing is changed
-    assert repaired.fixed == () and repaired.after.findings == report.findings
+    assert repaired.fixed == ()
+    assert repaired.after.findings == report.findings
     assert image.read_bytes() == before
