@@ -357,8 +357,9 @@ RunRounds (
   for (Round = 0; Round < ROUNDS; Round++) {
     // The first round excludes no CPU, as for a failure after the last launch.
     Excluded = Round == 0 ? NO_CPU : (Test->Cpus.Count - Round % Test->Cpus.Count) % Test->Cpus.Count;
-    // On AMD-V, an INIT from a BSP that is not virtualized would reset a virtualized AP.
-    if ((Excluded == Test->Cpus.Bsp) && Test->HasSvm) {
+    // zpp takes INIT and SIPI where they are sent, so a BSP without zpp cannot start an AP with zpp.
+    // That is why loaders launch zpp on the BSP first, and take it away from the BSP last.
+    if ((Excluded == Test->Cpus.Bsp) && (Test->Cpus.Count > 1)) {
       continue;
     }
 
