@@ -94,23 +94,20 @@ def _gunzip(medium: Medium, tell: _Tell) -> Iterator[bytes]:
 
 
 def _unxz(medium: Medium, tell: _Tell) -> Iterator[bytes]:
-    inflate = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
-    for chunk in _chunks(medium, tell):
-        data = chunk
-        while data or not (inflate.eof or inflate.needs_input):
-            if inflate.eof:  # another stream, or padding
-                data = data.lstrip(b"\0")
-                if not data:
-                    break
-                inflate = lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY)
-            yield inflate.decompress(data, CHUNK)
-            data = inflate.unused_data if inflate.eof else b""
-    if not inflate.eof:
-        raise EOFError("it is cut short")
+    return _streams(medium, tell, lambda: lzma.LZMADecompressor(memlimit=MAX_XZ_MEMORY))
 
 
 def _bunzip2(medium: Medium, tell: _Tell) -> Iterator[bytes]:
-    inflate = bz2.BZ2Decompressor()
+    return _streams(medium, tell, bz2.BZ2Decompressor)
+
+
+def _streams(
+    medium: Medium,
+    tell: _Tell,
+    new: Callable[[], lzma.LZMADecompressor | bz2.BZ2Decompressor],
+) -> Iterator[bytes]:
+    """What streams one behind the other, with padding, hold."""
+    inflate = new()
     for chunk in _chunks(medium, tell):
         data = chunk
         while data or not (inflate.eof or inflate.needs_input):
@@ -118,10 +115,10 @@ def _bunzip2(medium: Medium, tell: _Tell) -> Iterator[bytes]:
                 data = data.lstrip(b"\0")
                 if not data:
                     break
-                inflate = bz2.BZ2Decompressor()
+                inflate = new()
             try:
                 yield inflate.decompress(data, CHUNK)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError) as error:  # of bz2; lzma has an error of its own
                 raise EOFError(str(error)) from None
             data = inflate.unused_data if inflate.eof else b""
     if not inflate.eof:

@@ -8,9 +8,9 @@ namespace zpp {
 // clang-format off
 inline constexpr Feature features[] = {
     {1, any_subleaf, Output::ecx, 1u << 5, Support::never, "VMX",
-     "zpp uses it; there is no nesting"},
+     "zpp uses it, and does not support nested virtualization"},
     {1, any_subleaf, Output::ecx, 1u << 6, Support::never, "SMX",
-     "GETSEC exits always, and SENTER would measure a machine without zpp"},
+     "GETSEC always exits, and SENTER would measure a machine without zpp"},
     {1, any_subleaf, Output::edx, 1u << 21, no_need, "DS (BTS)",
      "the area is at a linear address of the guest, and an exit clears IA32_DEBUGCTL"},
     {6, any_subleaf, Output::eax, 1u << 19 | 1u << 23, no_need, "HFI, Thread Director",

@@ -30,7 +30,7 @@ public:
     }
 
 private:
-    // Before the point of no return: the old task goes on, with a fault.
+    // Before the switch commits: the old task takes the fault.
     bool prepare();
     bool leave();
     bool enter();

@@ -1,4 +1,4 @@
-// Any integer instruction that stores to memory: decodes it, and executes it on a value in place of
+// Any integer instruction that stores to memory: decodes it, and executes it on a value instead of
 // the memory. Pure logic (AMD APM Vol. 3, ch. 3). decode.hpp has the few stores of the fast path.
 #pragma once
 #include "core/guest_registers.hpp"

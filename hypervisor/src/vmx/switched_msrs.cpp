@@ -7,7 +7,7 @@ namespace {
 
 bool is_switched(const SwitchedMsr& row) { return has(shared.capabilities.support, row.support); }
 
-// Counters go on without the controls: the guest has them, but no PEBS.
+// Without the controls, counters keep running in the host: the guest has them, but no PEBS.
 bool stops_at_launch(const SwitchedMsr& row)
 {
     return is_switched(row) || row.support != Support::perf_global_ctrl;

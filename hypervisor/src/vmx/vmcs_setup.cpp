@@ -50,7 +50,7 @@ x86::Cr4 host_cr4()
 {
     x86::Cr4 value = x86::Cr4::pae | x86::Cr4::mce | (x86::read_cr4() & x86::Cr4::la57);
     if ((x86::cpuid(1).ecx & leaf1_ecx_xsave) != 0)
-        value |= x86::Cr4::osxsave; // for XSETBV in place of the guest
+        value |= x86::Cr4::osxsave; // zpp executes XSETBV for the guest
     return real_cr4(value);
 }
 

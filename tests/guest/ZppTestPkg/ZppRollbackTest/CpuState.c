@@ -53,15 +53,8 @@ Selectors (
   return LShiftU64 (AsmReadCs (), 48) | LShiftU64 (AsmReadDs (), 32) | LShiftU64 (AsmReadEs (), 16) | AsmReadSs ();
 }
 
-/**
-  Whether the CPU has AMD-V, and no hypervisor hides it.
-
-  @retval TRUE   It has.
-  @retval FALSE  It does not.
-**/
-STATIC
 BOOLEAN
-HasSvm (
+ZppHasSvm (
   VOID
   )
 {
@@ -134,8 +127,8 @@ ReadMsrs (
   State->Item[StateApicBase]       = AsmReadMsr64 (MSR_APIC_BASE);
   State->Item[StateMtrrDefault]    = AsmReadMsr64 (MSR_MTRR_DEF_TYPE);
   State->Item[StateFeatureControl] = (Features & CPUID_1_ECX_VMX) != 0 ? AsmReadMsr64 (MSR_FEATURE_CONTROL) : 0;
-  State->Item[StateVmCr]           = HasSvm () ? AsmReadMsr64 (MSR_VM_CR) : 0;
-  State->Item[StateVmHsavePa]      = HasSvm () ? AsmReadMsr64 (MSR_VM_HSAVE_PA) : 0;
+  State->Item[StateVmCr]           = ZppHasSvm () ? AsmReadMsr64 (MSR_VM_CR) : 0;
+  State->Item[StateVmHsavePa]      = ZppHasSvm () ? AsmReadMsr64 (MSR_VM_HSAVE_PA) : 0;
   State->Item[StateSpecCtrl]       = HasSpecCtrl () ? AsmReadMsr64 (MSR_SPEC_CTRL) : 0;
   State->Item[StateXcr0]           = (Features & CPUID_1_ECX_OSXSAVE) != 0 ? AsmXGetBv (0) : 0;
   State->Item[StateCpuidFeatures]  = Features;

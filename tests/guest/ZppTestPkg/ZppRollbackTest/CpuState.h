@@ -54,6 +54,17 @@ typedef struct {
 extern CONST CHAR8  *CONST  gZppCpuStateNames[StateMax];
 
 /**
+  Checks whether the CPU has AMD-V, and no hypervisor hides it.
+
+  @retval TRUE   It has.
+  @retval FALSE  It does not.
+**/
+BOOLEAN
+ZppHasSvm (
+  VOID
+  );
+
+/**
   Reads the state of the current CPU.
 
   @param[out] State  The state.

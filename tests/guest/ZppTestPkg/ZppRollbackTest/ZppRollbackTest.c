@@ -322,24 +322,6 @@ LaunchAndRollBack (
 }
 
 /**
-  Checks whether the CPU has AMD-V.
-
-  @retval TRUE   It has.
-  @retval FALSE  It does not.
-**/
-STATIC
-BOOLEAN
-HasSvm (
-  VOID
-  )
-{
-  UINT32  Ecx;
-
-  AsmCpuid (0x80000001, NULL, NULL, &Ecx, NULL);
-  return (Ecx & BIT2) != 0;
-}
-
-/**
   Launches and rolls back, each time with another CPU excluded, and once with a CPU that the firmware
   has disabled.
 
@@ -423,7 +405,7 @@ ZppRollbackTestEntryPoint (
   ROLLBACK_TEST  Test;
 
   ZeroMem (&Test, sizeof (Test));
-  Test.HasSvm = HasSvm ();
+  Test.HasSvm = ZppHasSvm ();
   Test.NmiCpu = NO_CPU;
   Expect (&Test, 0, "finding the CPUs", EFI_SUCCESS, ZppFindCpus (&Test.Cpus));
   Test.Results = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Results));
