@@ -106,7 +106,7 @@ def _streams(
     tell: _Tell,
     new: Callable[[], lzma.LZMADecompressor | bz2.BZ2Decompressor],
 ) -> Iterator[bytes]:
-    """What streams one behind the other, with padding, hold."""
+    """The content of streams that follow each other, with padding between and behind them."""
     inflate = new()
     for chunk in _chunks(medium, tell):
         data = chunk

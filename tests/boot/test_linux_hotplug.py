@@ -30,7 +30,7 @@ def test_cpu_that_is_plugged_in_later(harness: Harness) -> None:
     image = harness.image(
         kernel=guest / "vmlinuz",
         initrd=guest / "initrd.img",
-        cmdline=f"{CMDLINE} no_timer_check zpp.steps=keep,plug,cpus,unload,cpus",
+        cmdline=f"{CMDLINE} zpp.steps=keep,plug,cpus,unload,cpus",
         hypervisor=False,
     )
     address = harness.folder / "qmp"

@@ -88,7 +88,7 @@ def server(harness: Harness, access: Access, words: str = "") -> Iterator[None]:
     guest = harness.build_directory / "linux-loader/oldest"
     initrd = harness.folder / "initrd.img"
     initrd.write_bytes((guest / "initrd-sshd.img").read_bytes() + access.files())
-    cmdline = f"{CMDLINE} no_timer_check {words}".strip()
+    cmdline = f"{CMDLINE} {words}".strip()
     image = harness.image(
         kernel=guest / "vmlinuz", initrd=initrd, cmdline=cmdline, hypervisor=False
     )

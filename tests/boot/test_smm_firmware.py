@@ -19,7 +19,7 @@ from efi_image.emulator.qemu import newest_qemu
 
 def assert_linux_runs(harness: Harness, emulator: Emulator, descriptor: Path) -> None:
     pc = qemu_pc(EPYC, 4)
-    image = harness.linux_image("no_timer_check")  # the build machine may be busy
+    image = harness.linux_image()
     request = replace(harness.request(pc, image), firmware=descriptor)
     result = harness.boot_unchecked(request, emulator).require()
     assert result.reason is ExitReason.POWER_OFF
