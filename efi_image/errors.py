@@ -57,6 +57,9 @@ class ExitCode(IntEnum):
     TERMINATED = 143
 
 
+# for a built program that is missing
+BUILD_HINT = "run `make` in a checkout of zpp, or install the wheel of a release, which has it"
+
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "success",
     ExitCode.VERDICT: "`run`: expected text not seen; `diff`: differences; `verify`: errors",

@@ -9,7 +9,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
-from efi_image.errors import InputError, UsageError
+from efi_image.errors import BUILD_HINT, InputError, UsageError
 from efi_image.formats.fat import Tree, parse_path
 from efi_image.formats.fat.names import check_name
 from efi_image.formats.files import show_path
@@ -61,8 +61,7 @@ def _built(directory: Path) -> Iterator[Placed]:
         try:
             source = FileSource.open(directory / name)
         except InputError as error:
-            hint = "build it with `make`"
-            raise InputError(error.what, where=error.where, hint=hint) from None
+            raise InputError(error.what, where=error.where, hint=BUILD_HINT) from None
         uefi.check(source, role)
         yield parse_path(target), source
 

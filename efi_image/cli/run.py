@@ -155,7 +155,7 @@ def command(
       zpp-image run zpp.iso --medium optical
     """
     address = _gdb_address(gdb) if gdb is not None or debug else ""
-    debugger_line = debugger.command(load().root, address) if debug else ()
+    debugger_line = debugger.command(load(), address) if debug else ()
     request = RunRequest(
         image=image,
         cpus=cpus,

@@ -24,6 +24,8 @@ from efi_image.errors import ConfigError
 
 COMMITTED = "environment.config"
 LOCAL = "environment.local"
+# of an installed package, which has no checkout around it
+_DATA = Path(__file__).resolve().parents[1] / "data"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,9 +61,21 @@ class Config:
 
     @property
     def build_directory(self) -> Path:
-        """Where the build puts its results: out/<configuration>/<architecture>."""
-        root = self.root or Path()
-        return root / "out" / self.configuration.value / self.selected_architecture
+        """The folder of the built programs: out/<configuration>/<architecture> of the checkout,
+        else those in the installed package."""
+        if self.root is None:
+            return _DATA / "zpp"
+        return self.root / "out" / self.configuration.value / self.selected_architecture
+
+    @property
+    def core_directory(self) -> Path:
+        """The folder of the core's sources and of its commands for gdb."""
+        return (self.root or _DATA) / "hypervisor"
+
+    @property
+    def scripts_directory(self) -> Path:
+        """Where the scripts for debuggers are written."""
+        return self.root / "out/environment" if self.root else user_cache() / "environment"
 
     def values(self) -> dict[str, str]:
         """Name → value as text."""
@@ -153,6 +167,12 @@ def _fault(place: str, message: str, hint: str = "") -> ConfigError:
 
 
 # ---- all of it
+
+
+def user_cache() -> Path:
+    """The user's cache folder for zpp."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    return (Path(cache) if cache.startswith("/") else Path.home() / ".cache") / "zpp"
 
 
 def find_root(start: Path | None = None) -> Path | None:

@@ -118,7 +118,8 @@ def merge(config: Config, *layers: Settings) -> Settings:
     for layer in layers:
         values |= layer.values
     if not values["output"].value:
-        path = Path(values["build-dir"].value) / _default_name(values["output-format"].value)
+        folder = Path(values["build-dir"].value) if config.root else Path()
+        path = folder / _default_name(values["output-format"].value)
         values["output"] = Setting("output", str(path), "default")
     if not values["table"].value:
         values["table"] = _default_table(values["output"].value)

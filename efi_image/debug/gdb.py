@@ -8,13 +8,13 @@ import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from types import FrameType
 
+from efi_image.config.environment import Config
 from efi_image.config.variables import VARIABLES
-from efi_image.errors import InputError, MissingError, UsageError
+from efi_image.debug.scripts import SYMBOLS, write_scripts
+from efi_image.errors import BUILD_HINT, InputError, MissingError, UsageError
 
-GDBINIT = Path("out/environment/gdbinit")
 # wait until the first CPU enters the core, load symbols, and run to the first line
 FIRST_COMMANDS = ("zwait", "zstartl")
 
@@ -38,16 +38,17 @@ def check_address(address: str) -> str:
     return address
 
 
-def command(root: Path | None, address: str) -> tuple[str, ...]:
-    """The command line of gdb; raises MissingError or InputError if it cannot be started."""
+def command(config: Config, address: str) -> tuple[str, ...]:
+    """The command line of gdb, whose scripts it writes; raises ZppError if it cannot be started."""
     if shutil.which("gdb") is None:
         raise MissingError("gdb is not installed", hint="`apt install gdb`")
-    gdbinit = (root or Path()) / GDBINIT
-    if root is None or not gdbinit.is_file():
-        raise InputError("does not exist", where=str(gdbinit), hint="`make` writes it")
+    symbols = config.build_directory / SYMBOLS
+    if not symbols.is_file():
+        raise InputError("does not exist", where=str(symbols), hint=BUILD_HINT)
+    write_scripts(config)
     commands = (f"target remote {address}", *FIRST_COMMANDS)
     words = [word for text in commands for word in ("-ex", text)]
-    return ("gdb", "-q", "-x", str(gdbinit), *words)
+    return ("gdb", "-q", "-x", str(config.scripts_directory / "gdbinit"), *words)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Writes out/environment: scripts for debuggers, and linux_load.sh, from templates.
+"""Writes scripts for debuggers, and linux_load.sh, from templates: to out/environment in a checkout.
 
 `make` runs `python3 -m efi_image.debug.scripts`. Standard library only: it runs before anything
 is installed.
@@ -18,10 +18,9 @@ from string import Template
 from xml.sax.saxutils import escape, quoteattr
 
 from efi_image.config.environment import Config, load, parse_overrides
-from efi_image.errors import ConfigError, OutputError, ZppError
+from efi_image.errors import BUILD_HINT, ConfigError, InputError, OutputError, ZppError
 
-FOLDER = "out/environment"
-TEMPLATES = "hypervisor/debug/templates"
+TEMPLATES = "debug/templates"  # in the core's folder
 SYMBOLS = "hypervisor.debug.elf"
 MODULE = "zpp.ko"
 
@@ -58,12 +57,13 @@ class Script:
     quote_inside: Quote = _plain
     windows: bool = False  # read by a debugger that runs on Windows
     executable: bool = False
+    checkout_only: bool = True
 
 
 SCRIPTS = (
-    Script("gdbcommand", _plain),
-    Script("gdbinit", _plain),
-    Script("zpp_gdb.py", repr),
+    Script("gdbcommand", _plain, checkout_only=False),
+    Script("gdbinit", _plain, checkout_only=False),
+    Script("zpp_gdb.py", repr, checkout_only=False),
     Script("launch.json", json.dumps, json.dumps),
     Script("options.xml", quoteattr, escape, windows=True),
     Script("zpp.vmx", _vmx),
@@ -73,14 +73,15 @@ SCRIPTS = (
 EXECUTABLE = {script.name for script in SCRIPTS if script.executable}
 
 
-def _values(config: Config, root: Path, script: Script, distribution: str) -> dict[str, str]:
+def _values(config: Config, script: Script, distribution: str) -> dict[str, str]:
     def on_windows(path: Path) -> str:
         return windows_path(PurePosixPath(path), distribution)
 
-    symbols, folder = config.build_directory / SYMBOLS, root / FOLDER
+    symbols, folder = config.build_directory / SYMBOLS, config.scripts_directory
     commands = folder / "zpp_gdb.py"
     plain = {
-        "root": str(root),
+        "root": str(config.root or ""),
+        "core": str(config.core_directory),
         "folder": str(folder),
         "symbols": str(symbols),
         "windows_symbols": on_windows(symbols),
@@ -97,22 +98,28 @@ def _values(config: Config, root: Path, script: Script, distribution: str) -> di
 
 
 def generate(config: Config, distribution: str = "") -> Mapping[str, str]:
-    """Name → text of each file; raises ConfigError outside of a checkout.
+    """Name → text of each file; raises InputError.
 
     `distribution` is WSL's name of this system, '' elsewhere.
     """
-    root = config.root
-    if root is None:
-        raise ConfigError(
-            "this is not a checkout, and the scripts are made from its templates",
-            hint="run it in the folder with environment.config",
-        )
     files = {}
     for script in SCRIPTS:
-        template = (root / TEMPLATES / f"{script.name}.in").read_text(encoding="utf-8")
-        values = _values(config, root, script, distribution)
-        files[script.name] = Template(template).substitute(values)
+        if config.root is None and script.checkout_only:
+            continue
+        template = config.core_directory / TEMPLATES / f"{script.name}.in"
+        try:
+            text = template.read_text(encoding="utf-8")
+        except OSError as error:
+            what = f"cannot be read: {error.strerror}"
+            raise InputError(what, where=str(template), hint=BUILD_HINT) from None
+        files[script.name] = Template(text).substitute(_values(config, script, distribution))
     return files
+
+
+def write_scripts(config: Config) -> None:
+    """Write the scripts of this configuration; raises ConfigError, InputError or OutputError."""
+    files = generate(config, os.environ.get("WSL_DISTRO_NAME", ""))
+    write(files, config.scripts_directory)
 
 
 def write(files: Mapping[str, str], folder: Path) -> None:
@@ -133,9 +140,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Write the files; 0, or the exit code of an error, which is printed in one line."""
     words = sys.argv[1:] if arguments is None else arguments
     try:
-        config = load(overrides=parse_overrides(words))
-        files = generate(config, os.environ.get("WSL_DISTRO_NAME", ""))
-        write(files, (config.root or Path()) / FOLDER)
+        write_scripts(load(overrides=parse_overrides(words)))
     except ZppError as error:
         print(error, file=sys.stderr)
         return int(error.exit_code)

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.errors import InputError, MissingError
+from efi_image.errors import BUILD_HINT, InputError, MissingError
 
 # as hypervisor/src/core/crash.cpp prints them, relative to the start of the image
 _ADDRESS = re.compile(
@@ -60,7 +60,7 @@ def look_up(
     Raises InputError or MissingError.
     """
     if not symbols.is_file():
-        raise InputError("does not exist", where=str(symbols), hint="`make` builds it")
+        raise InputError("does not exist", where=str(symbols), hint=BUILD_HINT)
     if not addresses:
         return {}
     wanted = "".join(f"{address:#x}\n" for address in addresses)

@@ -20,7 +20,8 @@ from efi_image.emulator.base import (
     guard,
     runs,
 )
-from efi_image.emulator.bochs_install import BochsInstall, data_file
+from efi_image.emulator.bochs_install import BochsInstall
+from efi_image.emulator.bochs_parts import data_file
 from efi_image.errors import EmulatorFailed, InputError, UsageError
 
 DEFAULT_MODEL = "corei7_haswell_4770"

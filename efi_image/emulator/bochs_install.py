@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from efi_image.config import environment as config
+from efi_image.emulator.bochs_parts import make_parts, sources_digest
 from efi_image.emulator.debian import mmdebstrap
 from efi_image.errors import (
     EmulatorFailed,
@@ -135,12 +136,7 @@ class BochsInstall:
 
 def default_root() -> Path:
     """Where the root is: BOCHS_ROOT, or in the user's cache folder."""
-    configured = config.load().bochs_root
-    if configured:
-        return configured
-    cache = os.environ.get("XDG_CACHE_HOME", "")
-    base = Path(cache) if cache.startswith("/") else Path.home() / ".cache"
-    return base / "zpp" / "bochs"
+    return config.load().bochs_root or config.user_cache() / "bochs"
 
 
 def find(root: Path) -> BochsInstall:
@@ -181,7 +177,7 @@ def check_library(bochs: BochsInstall) -> None:
             f"the library that fixes Bochs has no effect (exit status {done.returncode})",
             where=str(bochs.root),
             hint="this version of Bochs may need another library: see ovmf/README.md"
-            if bochs.version.sources == _sources_digest()
+            if bochs.version.sources == sources_digest()
             else "bring it up to date with `zpp-image bochs install`",
             details=(" ".join(command), *lines[-10:]),
         )
@@ -205,7 +201,7 @@ def install(
     root = root.absolute()
     with _locked(root):
         present = None if force else _present(root)
-        if present and present.version.sources == _sources_digest():
+        if present and present.version.sources == sources_digest():
             check_library(present)
             progress(f"already installed: {present.version.summary}")
             return present
@@ -316,15 +312,10 @@ def _renew(bochs: BochsInstall, scratch: Path) -> BochsInstall:
 
 def _add_own_parts(root: Path, scratch: Path, packages: Mapping[str, str]) -> BochsInstall:
     (root / "zpp").mkdir(exist_ok=True)
-    _compile(
-        data_file("bochs_fix.c"), root / _FIX, scratch,
-        ("-std=gnu17", "-O2", "-shared", "-fPIC"), ("-ldl",),
-    )  # fmt: skip
-    _compile(
-        data_file("divide.S"), root / _DIVIDE, scratch,
-        ("-nostdlib", "-static", "-no-pie", "-Wl,--oformat=binary,-Ttext=0,-e,0,--build-id=none"),
-    )  # fmt: skip
-    version = BochsVersion(LAYOUT, SUITE, packages, _sources_digest())
+    make_parts(scratch)
+    for name in (_FIX, _DIVIDE):
+        (scratch / Path(name).name).replace(root / name)
+    version = BochsVersion(LAYOUT, SUITE, packages, sources_digest())
     (root / MARKER).write_text(json.dumps(asdict(version), indent=2) + "\n", encoding="utf-8")
     return BochsInstall(root, version)
 
@@ -346,43 +337,3 @@ def _package_version(root: Path, package: str) -> str:
         raise MissingError(f"the package {package} was not unpacked", where=str(root)) from None
     match = re.match(r"\S+ \(([^)]+)\)", first)
     return match[1] if match else "unknown"
-
-
-def data_file(name: str) -> Path:
-    """A file of ovmf/bochs, in a checkout or in an installed package."""
-    here = Path(__file__).resolve().parents[1]
-    for folder in (here.parent / "ovmf/bochs", here / "data/bochs"):
-        if (folder / name).is_file():
-            return folder / name
-    raise MissingError(
-        f"ovmf/bochs/{name} is missing", hint="the checkout is incomplete: `git status`"
-    )
-
-
-def _sources_digest() -> str:
-    digest = hashlib.sha256()
-    for name in ("bochs_fix.c", "divide.S"):
-        digest.update(data_file(name).read_bytes())
-    return digest.hexdigest()
-
-
-def _compile(
-    source: Path,
-    target: Path,
-    scratch: Path,
-    options: tuple[str, ...],
-    libraries: tuple[str, ...] = (),
-) -> None:
-    command = ["cc", *options, "-o", str(target), str(source), *libraries]
-    environment = {**os.environ, "TMPDIR": str(scratch)}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    except FileNotFoundError:
-        raise MissingError(
-            "no C compiler is installed", hint="`apt install gcc libc6-dev`"
-        ) from None
-    if done.returncode != 0:
-        raise MissingError(
-            f"{source.name} does not compile",
-            details=(" ".join(command), *done.stderr.splitlines()[-12:]),
-        )

@@ -12,7 +12,7 @@ import pytest
 from click.testing import CliRunner
 
 from efi_image.cli.bochs import command
-from efi_image.emulator import bochs_install
+from efi_image.emulator import bochs_install, bochs_parts
 from efi_image.emulator.debian import apt, mmdebstrap
 from efi_image.errors import EmulatorFailed, EmulatorMissing, MissingError, OutputError, UsageError
 
@@ -141,10 +141,10 @@ def test_root_without_qemu_is_made_again(machine: Machine) -> None:
 def test_changed_library_is_built_again(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     bochs_install.install(machine.root)
     sources = machine.base / "sources"
-    shutil.copytree(bochs_install.data_file("bochsrc").parent, sources)
+    shutil.copytree(bochs_parts.data_file("bochsrc").parent, sources)
     with (sources / "bochs_fix.c").open("a") as file:
         file.write("int zpp_is_new;\n")
-    monkeypatch.setattr(bochs_install, "data_file", lambda name: sources / name)
+    monkeypatch.setattr(bochs_parts, "data_file", lambda name: sources / name)
     renewed = bochs_install.install(machine.root)
     assert len(machine.calls) == 1
     assert b"zpp_is_new" in (machine.root / "zpp/bochs_fix.so").read_bytes()

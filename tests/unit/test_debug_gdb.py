@@ -10,10 +10,14 @@ from fake_emulator import FakeEmulator
 
 from efi_image.cli import main as cli
 from efi_image.cli import run
+from efi_image.config.environment import COMMITTED, Config, load
 from efi_image.debug import gdb as debugger
+from efi_image.debug.scripts import SYMBOLS
 from efi_image.emulator import RunRequest
 from efi_image.emulator.base import Launch
 from efi_image.errors import ExitCode, InputError, MissingError, UsageError
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.parametrize("address", ["localhost:1234", "127.0.0.1:1", "127.8.8.8:99", "[::1]:1234"])
@@ -68,8 +72,20 @@ def test_foreign_address_starts_nothing(emulator: _Recorder, tmp_path: Path) -> 
     assert emulator.requests == ()
 
 
+@pytest.fixture
+def checkout(emulator: _Recorder, tmp_path: Path) -> Config:
+    """A checkout that is built."""
+    (tmp_path / COMMITTED).touch()
+    (tmp_path / "hypervisor").symlink_to(ROOT / "hypervisor")
+    config = load(tmp_path)
+    config.build_directory.mkdir(parents=True)
+    (config.build_directory / SYMBOLS).touch()
+    return config
+
+
 def test_debug_opens_gdb_before_the_serial_text(
     emulator: _Recorder,
+    checkout: Config,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -78,24 +94,25 @@ def test_debug_opens_gdb_before_the_serial_text(
     program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nsleep 0.5\necho left\n')
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    init = tmp_path / "gdbinit"
-    init.write_text("")
-    monkeypatch.setattr(debugger, "GDBINIT", init)
+    monkeypatch.setattr(run, "load", lambda: checkout)
+    init = checkout.scripts_directory / "gdbinit"
     assert cli.main(["run", str(tmp_path / "esp.img"), "--debug"]) == ExitCode.OK
     lines = capfd.readouterr().out.splitlines()
     assert lines == ["-q", "-x", str(init), "-ex", "target remote localhost:4567",
                      "-ex", "zwait", "-ex", "zstartl", "left", "hello"]  # fmt: skip
     assert emulator.requests[0].debug.stopped
+    assert f"source {init.parent}/zpp_gdb.py" in init.read_text().splitlines()
 
 
 def test_gdb_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(MissingError, match="gdb is not installed"):
-        debugger.command(tmp_path, "localhost:1")
+        debugger.command(load(), "localhost:1")
 
 
-def test_files_for_gdb_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_symbols_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "gdb").touch(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(InputError, match="gdbinit: does not exist"):
-        debugger.command(tmp_path, "localhost:1")
+    (tmp_path / COMMITTED).touch()
+    with pytest.raises(InputError, match=r"hypervisor.debug.elf: does not exist"):
+        debugger.command(load(tmp_path), "localhost:1")

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 import pytest
 
 from efi_image.config.environment import COMMITTED, load
-from efi_image.debug.scripts import FOLDER, SCRIPTS, TEMPLATES, generate, main, windows_path, write
+from efi_image.debug.scripts import SCRIPTS, generate, main, windows_path, write
 from efi_image.errors import ConfigError, OutputError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,6 +21,8 @@ ROOT = Path(__file__).resolve().parents[2]
 MIENGINE = "{http://schemas.microsoft.com/vstudio/MDDDebuggerOptions/2014}"
 MIENGINE_ELEMENTS = ["SetupCommands", "CustomLaunchSetupCommands", "LaunchCompleteCommand"]
 NAMES = [script.name for script in SCRIPTS]
+FOLDER = "out/environment"
+TEMPLATES = "hypervisor/debug/templates"
 
 
 @pytest.fixture(params=["plain", "with blank & <'brackets>"])
