@@ -347,20 +347,18 @@ check-names:
 # ---- packages and cleaning
 
 VERSION = $(shell $(PYTHON) -c 'import efi_image; print(efi_image.__version__)')
-export SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct)
+DATED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 .PHONY: man dist deb clean distclean
 man: ## Make the man pages of zpp-image in out/man/
 man: setup-venv
 	@rm -rf out/man
 	@PYTHONPATH=. $(PYTHON) .ci/man_pages.py out/man $$(git log -1 --format=%cs)
 
-STAGE := out/dist/stage
 dist: ## Make a wheel with the built programs, an sdist, a source tarball and the man pages in out/dist/
 dist: core uefi man
 	@mkdir -p out/dist
 	@rm -f out/dist/*.*
-	@$(PYTHON) .ci/dist/stage.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) out/man $(STAGE)
-	@ZPP_DIST_STAGE=$(CURDIR)/$(STAGE) $(PYTHON) -m hatchling build --directory out/dist
+	@$(DATED) $(PYTHON) .ci/dist/wheel.py $(OUT) $(or $(EDK2_ROOT),$(CACHE)/edk2) out/man out/dist
 	@git archive --format=tar --prefix="zpp-$(VERSION)/" HEAD | gzip -n9 >"out/dist/zpp-$(VERSION).tar.gz"
 	@tar -c --sort=name --owner=0 --group=0 --numeric-owner --mtime=@$$(git log -1 --format=%ct) \
 	    -C out/man . | gzip -n9 >"out/dist/zpp-image-$(VERSION)-man.tar.gz"
@@ -368,7 +366,7 @@ dist: core uefi man
 
 deb: ## Make a Debian package for this version of Debian in out/dist/
 deb: dist
-	@$(PYTHON) .ci/dist/deb.py out/dist/zpp_image-$(VERSION)-py3-none-any.whl out/dist
+	@$(DATED) $(PYTHON) .ci/dist/deb.py out/dist/zpp_image-$(VERSION)-py3-none-any.whl out/dist
 
 clean: ## Remove all build results; downloads stay
 	@rm -rf out compile_commands.json

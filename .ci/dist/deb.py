@@ -40,7 +40,7 @@ Version: {version}
 Architecture: {architecture}
 Maintainer: The zpp developers <zpp@example.invalid>
 Installed-Size: {size}
-Depends: python3 (>= {python}), python3 (<< {next_python})
+Depends: libstdc++6, python3 (>= {python}), python3 (<< {next_python})
 Recommends: qemu-system-x86, ovmf
 Suggests: gdb, mmdebstrap
 Section: utils

@@ -45,8 +45,9 @@ them does not show it.
   effect. Precise events (`perf record -e cycles:pp`) do not exist then; others work.
 - Intel PT needs *Intel PT uses guest physical addresses* (Ice Lake and later): without it the
   output could be in the core's memory.
-- On AMD-V, IBS, the counters and LBR v2 keep running in the host. They write to MSRs only, so a profile
-  can contain addresses of the core, and no data. A counter with its HostOnly bit counts the core.
+- On AMD-V, IBS, the counters and LBR v2 keep running in the host. They write to MSRs only, so a
+  profile can contain addresses of the core, and no data. A counter with its HostOnly bit counts the
+  core.
 """
 
 FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")

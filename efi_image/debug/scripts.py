@@ -1,4 +1,4 @@
-"""Writes scripts for debuggers, and linux_load.sh, from templates: to out/environment in a checkout.
+"""Writes scripts for debuggers, and linux_load.sh, from templates (a checkout: out/environment).
 
 `make` runs `python3 -m efi_image.debug.scripts`. Standard library only: it runs before anything
 is installed.
