@@ -44,6 +44,8 @@ def make(
     kernel: StrPath | None = None,
     initrd: StrPath | None = None,
     cmdline: str | None = None,
+    rootfs: StrPath | None = None,
+    rootfs_size: int | str | None = None,
     boot: Iterable[StrPath] = (),
     files: Iterable[tuple[StrPath, str]] = (),
     partitions: Iterable[tuple[StrPath, str] | tuple[StrPath, str, str]] = (),
@@ -80,6 +82,8 @@ def make(
         kernel: Linux kernel, UKI or other EFI program that ZppBoot starts.
         initrd: Initial RAM disk of the kernel.
         cmdline: Command line of the kernel.
+        rootfs: Directory for a partition with a Linux root file system (ext4), which is booted.
+        rootfs_size: Size of that partition in bytes, or a text such as `2G`.
         boot: EFI programs for \\EFI\\BOOT\\BOOT….EFI of their machines.
         files: Pairs of a file, directory or pattern, and its path on the image.
         partitions: A file, its type (`linux`, `swap`, a GUID) and a name, for each partition.
@@ -126,7 +130,8 @@ def make(
         {
             "output": output, "output-format": output_format, "bmap": bmap, "digest": digest,
             "build-dir": build_dir, "hypervisor": hypervisor, "kernel": kernel,
-            "initrd": initrd, "cmdline": cmdline, "serial": serial, "visible": visible,
+            "initrd": initrd, "cmdline": cmdline, "rootfs": rootfs,
+            "rootfs-size": rootfs_size, "serial": serial, "visible": visible,
             "reset-after": reset_after, "size": size, "table": table, "sector-size": sector_size,
             "align": align, "fat": fat,
             "label": label, "volume-serial": volume_serial, "disk-guid": disk_guid,

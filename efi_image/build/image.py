@@ -8,6 +8,7 @@ from efi_image.build.options import ResolvedOptions
 from efi_image.build.output import check_inputs, check_target, open_output
 from efi_image.build.partitions import Table
 from efi_image.build.plan import Plan, plan
+from efi_image.build.rootfs import with_root
 from efi_image.formats.fat import Tree
 from efi_image.progress import Progress, counter
 
@@ -65,11 +66,12 @@ def make_image(
     OutputError.
     """
     check_target(options)
-    planned = plan(options, tree)
-    check_inputs(planned)
-    with open_output(planned) as sink:
-        sink.progress = counter(progress, planned.payload)
-        planned.write(sink)
+    with with_root(options) as complete:
+        planned = plan(complete, tree)
+        check_inputs(planned)
+        with open_output(planned) as sink:
+            sink.progress = counter(progress, planned.payload)
+            planned.write(sink)
     return _report(planned, sink.sha256)
 
 

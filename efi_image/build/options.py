@@ -99,6 +99,8 @@ class ResolvedOptions:
     kernel: Path | None = None
     initrd: Path | None = None
     cmdline: str = ""
+    rootfs: Path | None = None
+    rootfs_size: int | None = None
     serial_port: int = 0x3F8
     visible: bool = False
     reset_after: int = 10

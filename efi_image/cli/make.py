@@ -52,6 +52,17 @@ Examples:
 @click.option("--initrd", metavar="FILE", help="Initial RAM disk of the kernel.")
 @click.option("--cmdline", metavar="TEXT", help="Command line of the kernel.")
 @click.option(
+    "--rootfs",
+    metavar="DIR",
+    help="Add a partition with a Linux root file system (ext4) from a directory, and boot it, with "
+    "its newest kernel unless --kernel is given.",
+)
+@click.option(
+    "--rootfs-size",
+    metavar="SIZE",
+    help="Size of that partition.  [default: 1.5 times the files, with 256M free at least]",
+)
+@click.option(
     "--boot",
     metavar="FILE",
     multiple=True,

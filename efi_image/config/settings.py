@@ -48,6 +48,8 @@ KEYS = {
         Key("kernel", Kind.PATH),
         Key("initrd", Kind.PATH),
         Key("cmdline"),
+        Key("rootfs", Kind.PATH),
+        Key("rootfs-size", Kind.NUMBER),
         Key("serial", Kind.NUMBER),
         Key("visible", Kind.SWITCH, "off"),
         Key("reset-after", Kind.NUMBER, "10"),
