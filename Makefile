@@ -26,8 +26,9 @@ endif
 
 # ---- settings
 
-WITHOUT_SETTINGS := help setup packages fuzz man clean distclean
-AFTER_SETUP := run test test-unit test-host test-boot coverage check
+WITHOUT_SETTINGS := help setup setup-run fuzz man clean distclean
+TESTING := test test-unit test-host test-boot coverage check
+AFTER_SETUP := run $(TESTING)
 GOALS := $(or $(MAKECMDGOALS),all)
 
 ifneq ($(filter-out $(WITHOUT_SETTINGS),$(GOALS)),)
@@ -61,23 +62,28 @@ help: ## List the targets
 
 # ---- set-up
 
-.PHONY: setup limits packages setup-steps setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
-setup: ## Install what is missing: Debian packages, .venv, EDK2, Bochs, Linux guests, kernels
-setup: packages
-	$(AGAIN) setup-steps
+.PHONY: setup setup-run limits
+setup: ## Install what is missing for the build, all tests and checks
+setup: limits
+	@.ci/setup/packages.sh packages packages-tests
+	$(AGAIN) EXTRA=dev setup-steps setup-test-steps
 
-packages: limits
+setup-run: ## Install only what `make run` and `make -j` need (ENGINE=bochs: Bochs too)
+setup-run: limits
 	@.ci/setup/packages.sh
+	$(AGAIN) setup-steps $(if $(filter bochs,$(ENGINE)),setup-bochs)
 
 # What make is about to do that not every machine can.
 limits:
 	@.ci/setup/limits.sh $(if $(filter test-boot,$(GOALS))$(and $(filter test,$(GOALS)),$(BOOT_TESTS)),boot) \
 	    $(if $(filter run,$(GOALS)),$(filter bochs,$(ENGINE)))
 
-setup-steps: setup-venv setup-bochs setup-edk2 setup-guest setup-kernels
+.PHONY: setup-steps setup-test-steps setup-venv setup-edk2 setup-guest setup-bochs setup-usb-guest setup-kernels
+setup-steps: setup-venv setup-edk2 setup-guest
+setup-test-steps: setup-bochs setup-usb-guest setup-kernels
 
 setup-venv:
-	@.ci/setup/venv.sh
+	@.ci/setup/venv.sh $(EXTRA)
 
 setup-bochs: setup-venv
 	@$(ZPP_IMAGE) bochs install | sed -u 's/^/setup: /'
@@ -87,8 +93,10 @@ setup-edk2:
 
 setup-guest:
 	@python3 tests/guest/linux/build.py fetch --cache $(CACHE)/linux-guest
+	@echo "setup: the Linux guest is ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
+
+setup-usb-guest: setup-guest
 	@python3 tests/guest/usb/usb_build.py fetch --cache $(CACHE)/usb-guest
-	@echo "setup: Linux guests are ready ($$(head -n 1 $(CACHE)/linux-guest/packages))"
 
 setup-kernels:
 	@python3 tests/guest/linux/kernels.py fetch --cache $(CACHE)
@@ -131,7 +139,7 @@ windows: core
 
 # ---- build for the tests
 
-.PHONY: windows-tests host-programs efi-guest waiting-guest unoptimized-guest linux-guest linux-loader
+.PHONY: windows-tests host-programs efi-guest waiting-guest unoptimized-guest linux-guest usb-guest linux-loader
 # The Windows driver, linked for Wine.
 windows-tests: windows
 	@$(MAKE) -C windows $(IN_WINDOWS) tests
@@ -157,7 +165,8 @@ unoptimized-guest: uefi
 	@$(MAKE) -C hypervisor $(IN) CONFIGURATION=debug OUT=$(CURDIR)/$(OUT)/unoptimized
 	@$(MAKE) -C uefi $(IN_UEFI) OUT=$(CURDIR)/$(OUT)/unoptimized
 
-linux-guest: ready $(OUT)/linux-guest/initrd.img $(OUT)/usb-guest/initrd.img
+linux-guest: ready $(OUT)/linux-guest/initrd.img
+usb-guest: ready $(OUT)/usb-guest/initrd.img
 
 GUEST_SOURCES := $(wildcard tests/guest/linux/* tests/guest/linux/program/* tests/guest/linux/spoil/*) hypervisor/include/zpp/hypercall.h
 $(OUT)/linux-guest/initrd.img: $(GUEST_SOURCES) $(wildcard $(CACHE)/linux-guest/packages)
@@ -223,7 +232,9 @@ test-host: ## Run the tests of the core's logic on this machine, with sanitizers
 test-boot: ## Run the tests that boot Bochs and QEMU
 coverage: ## Show the lines that tests run, with HTML in out/coverage/ (MARKERS=unit: slow tests too)
 check: ## Check formats, types, headers, spelling and wording
-$(AFTER_SETUP): setup
+run: setup-run
+$(TESTING): setup
+$(AFTER_SETUP):
 	$(AGAIN) $(if $(filter check,$@),--keep-going --output-sync) $@-now
 
 ENGINE :=
@@ -240,8 +251,8 @@ pytest = mkdir -p $(LOGS); [ -t 1 ] && color=yes || color=no; \
     $(PYTEST) --color=$$color $(1) | tee $(LOGS)/pytest.log
 
 .PHONY: for-unit for-boot
-for-unit: all linux-guest $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
-for-boot: all linux-guest linux-loader efi-guest waiting-guest unoptimized-guest
+for-unit: all linux-guest usb-guest $(if $(filter windows,$(BUILD_DRIVERS)),windows-tests)
+for-boot: all linux-guest usb-guest linux-loader efi-guest waiting-guest unoptimized-guest
 
 test-now: for-unit $(if $(BOOT_TESTS),for-boot) host-programs
 	@$(call pytest,$(TESTS))
@@ -262,6 +273,7 @@ coverage-now: core
 FUZZ_SECONDS := 60
 .PHONY: fuzz
 fuzz: ## Fuzz the parsers of foreign data, each for FUZZ_SECONDS=60
+fuzz: EXTRA = dev
 fuzz: setup-venv
 	@mkdir -p out/fuzz
 	@for target in $$($(PYTHON) tests/fuzz/fuzz.py --list); do \
@@ -350,6 +362,7 @@ VERSION = $(shell $(PYTHON) -c 'import efi_image; print(efi_image.__version__)')
 DATED = SOURCE_DATE_EPOCH=$${SOURCE_DATE_EPOCH:-$$(git log -1 --format=%ct)}
 .PHONY: man dist deb clean distclean
 man: ## Make the man pages of zpp-image in out/man/
+man: EXTRA = dev
 man: setup-venv
 	@rm -rf out/man
 	@PYTHONPATH=. $(PYTHON) .ci/man_pages.py out/man $$(git log -1 --format=%cs)

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Installs the missing Debian packages of a list: packages.sh [packages-bench]. The default is `packages`.
+# Installs the missing Debian packages of lists: packages.sh [LIST…]. The default is `packages`.
 # This is the first step of set-up, so it uses only bash and what every Debian has.
 set -euo pipefail
 cd "$(dirname "$0")"
 
-lists=${1:-packages}
+lists=("${@:-packages}")
 
-list() { sed -e 's/#.*//' "$lists" | awk -v column="$1" 'NF { print $column }'; }
+list() { sed -e 's/#.*//' "${lists[@]}" | awk -v column="$1" 'NF { print $column }'; }
 
 fail() {
     printf 'setup: %s\nhint: %s\n' "$1" "$2" >&2
@@ -23,7 +23,7 @@ without_apt() {
         return
     fi
     fail "this is not a Debian system, and these commands are missing: ${missing[*]}" \
-        "install them, or use Debian 12 or later (.ci/setup/$lists lists the packages)"
+        "install them, or use Debian 12 or later (.ci/setup/${lists[0]} lists the packages)"
 }
 
 missing_packages() {

@@ -1,9 +1,11 @@
 #!/bin/bash
-# Makes or updates .venv: zpp-image from this checkout, and the tools for tests and checks.
+# Makes or updates .venv with zpp-image from this checkout; venv.sh dev: and with the tools for tests and checks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
+extra=${1:-}
 stamp=.venv/.pyproject.toml # what .venv was made for
+tools=.venv/.dev            # is there if it has the tools
 
 # Python compiles at the first use, but not where PYTHONDONTWRITEBYTECODE is set.
 compile_package() {
@@ -20,7 +22,7 @@ pip_install() {
     .venv/bin/pip install --quiet --disable-pip-version-check --no-input "$@"
 }
 
-if works_here && cmp -s pyproject.toml "$stamp"; then
+if works_here && cmp -s pyproject.toml "$stamp" && { [ -z "$extra" ] || [ -e "$tools" ]; }; then
     compile_package
     echo "setup: Python environment is ready"
     exit 0
@@ -35,13 +37,16 @@ echo "setup: making the Python environment .venv"
 works_here || rm -rf .venv
 if [ ! -x .venv/bin/pip ] && ! python3 -m venv .venv; then
     printf 'setup: python3 could not make .venv\n' >&2
-    printf 'hint: install the package python3-venv; .venv takes 400 MB\n' >&2
+    printf 'hint: install the package python3-venv; .venv takes up to 400 MB\n' >&2
     exit 1
 fi
-if ! pip_install -e '.[dev]'; then
+[ ! -e "$tools" ] || extra=dev
+rm -f "$stamp"
+if ! pip_install -e ".${extra:+[$extra]}"; then
     printf 'setup: pip could not install the Python packages\n' >&2
     printf 'hint: check the network, the disk space and "pip config list"\n' >&2
     exit 1
 fi
 compile_package
+[ -z "$extra" ] || touch "$tools"
 cp pyproject.toml "$stamp"
