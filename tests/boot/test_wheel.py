@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 from harness import Harness
+from spdx_tools.spdx.parser import parse_anything
+from spdx_tools.spdx.validation.document_validator import validate_full_spdx_document
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAMS = ("ZppBoot.efi", "ZppDxe.efi", "hypervisor.debug.elf")
@@ -44,6 +46,10 @@ def test_wheel_boots_without_a_checkout(harness: Harness) -> None:
     for name in PROGRAMS:
         assert files[f"{PLACE}/{name}"] == (harness.build_directory / name).read_bytes()
     assert_described(files)
+    (sbom,) = (name for name in files if name.endswith("spdx.json"))
+    (harness.folder / "zpp.spdx.json").write_bytes(files[sbom])
+    document = parse_anything.parse_file(str(harness.folder / "zpp.spdx.json"))
+    assert validate_full_spdx_document(document) == []
     program = install(wheel, harness.folder / "venv")
     esp = harness.folder / "esp.img"
     # .venv's packages, but not the checkout that it has
