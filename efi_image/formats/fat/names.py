@@ -58,9 +58,37 @@ def check_name(name: str, where: str) -> str:
     return name
 
 
+class _Folding(dict[int, int]):
+    """Each character (a number) → the one that stands for it and its other case."""
+
+    def __missing__(self, code: int) -> int:
+        upper = _upcase(chr(code))
+        self[code] = ord(upper.lower() if upper.isascii() else upper)
+        return self[code]
+
+
+def _upcase(character: str) -> str:
+    """The character's upper case, if that is one UTF-16 unit with this one as its lower case.
+
+    As in the table of Windows: no other character becomes two, or an ASCII letter.
+    """
+    if character > "\uffff":
+        return character
+    upper = character.upper()
+    if len(upper) > 1:
+        upper = character.title()  # for some, Unicode gives two upper case letters as well
+    if len(upper) > 1 or upper > "\uffff":
+        return character
+    return upper if upper.lower() == character or character == _FINAL_SIGMA else character
+
+
+_FINAL_SIGMA = "ς"  # a second lower case of Σ
+_FOLDING = _Folding()
+
+
 def fold(name: str) -> str:
-    """The same for all names that some system considers the same."""
-    return name.lower() if name.isascii() else name.upper().casefold()
+    """The same for all names that FAT considers the same: case, one character at a time."""
+    return name.lower() if name.isascii() else name.translate(_FOLDING)
 
 
 def _exact(name: str) -> str | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from efi_image.errors import InputError
+from efi_image.formats.fat.names import fold
 from efi_image.formats.files import Kind, Node
 from efi_image.formats.iso9660 import structures as iso
 from efi_image.formats.iso9660.rockridge import Extras, extras
@@ -180,7 +181,7 @@ class IsoVolume:
 
     def same_name(self, one: str, other: str) -> bool:
         """Plain and Joliet names differ by more than case; Rock Ridge's by case as well."""
-        return one == other if self._rock_ridge else one.casefold() == other.casefold()
+        return one == other if self._rock_ridge else fold(one) == fold(other)
 
     def boot_entries(self) -> tuple[iso.BootEntry, ...]:
         """The entries of the El Torito boot catalog; raises InputError if it cannot be read."""
