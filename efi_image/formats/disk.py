@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from efi_image.errors import InputError
+from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.fat.reader import FatVolume
@@ -192,6 +192,43 @@ def parse_place(text: str) -> tuple[str, str]:
     if not colon or not head or "/" in tail or os.path.lexists(text):
         return text, ""
     return head, tail
+
+
+def split_location(text: str) -> tuple[str, str | None]:
+    """`IMAGE:/PATH` or `IMAGE:PARTITION:/PATH`, as the place and the path.
+
+    The path is None for what has none, or is a file of this machine. `IMAGE:` is its root.
+    """
+    if os.path.lexists(text):
+        return text, None
+    if len(text) > 1 and text.endswith(":"):
+        return text[:-1], ""
+    at = max(text.rfind(":/"), text.rfind(":\\"))
+    return (text[:at], text[at + 1 :]) if at > 0 else (text, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An image, the name of a partition of it ('': the one to look at), and paths there."""
+
+    image: str
+    partition: str
+    paths: tuple[str, ...]
+
+
+def locate(image: str, paths: Iterable[str] = ()) -> Location:
+    """`IMAGE PATH…`, `IMAGE:/PATH…`, both also with `:PARTITION` behind IMAGE.
+
+    Raises UsageError if the paths are on different images.
+    """
+    place, path = split_location(image)
+    found = [] if path is None else [path]
+    for each in paths:
+        other, within = split_location(each)
+        if within is not None and other != place:
+            raise UsageError(f"is not on {place}", where=each, hint="name one image at a time")
+        found.append(each if within is None else within)
+    return Location(*parse_place(place), tuple(found))
 
 
 @contextmanager

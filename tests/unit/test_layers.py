@@ -22,6 +22,7 @@ LAYERS = (
     ("build", "render"),
     ("config",),
     ("verify", "flash", "emulator", "debug"),
+    ("edit",),
     ("__init__",),  # the public API
     ("cli",),
     ("__main__",),
@@ -31,7 +32,7 @@ EVERYWHERE = "__version__"  # what every module may import from the public API
 # Imports inside functions: libraries that are slow to load, and modules of one operating system.
 DEFERRED = {
     "fcntl", "lief", "pefile", "pyfatfs", "pyudev", "rich", "tomllib", "zstandard",
-    "devices.linux", "devices.macos", "devices.windows", "flash.device",
+    "devices.linux", "devices.macos", "devices.windows", "edit.device", "flash.device",
 }  # fmt: skip
 LIMIT = 400  # lines
 SOURCES = {".py", ".c", ".h", ".cpp", ".hpp", ".S", ".nasm"}
