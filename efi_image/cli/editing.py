@@ -53,6 +53,7 @@ def changing(place: Location, yes_change: str | None, internal: bool) -> Iterato
                 device, "This changes files on it.", yes_change, "--yes-change"
             ),
             internal=internal,
+            note=lambda text: click.echo(printable(f"{place.image}: {text}"), err=True),
             progress=bar.progress,
         )
         with edit(place.image, place.partition, options) as editor:

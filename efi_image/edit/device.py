@@ -96,9 +96,12 @@ class DeviceTarget:
 
 @contextmanager
 def open_device_target(
-    path: str, confirm: Callable[[Device], None], *, internal: bool
+    path: str, confirm: Callable[[Device], None], *, internal: bool, note: Callable[[str], None]
 ) -> Iterator[DeviceTarget]:
-    """The disk at that path, after `confirm`; raises UnsafeTarget, InputError, OutputError."""
+    """The disk at that path, after `confirm`; raises UnsafeTarget, InputError, OutputError.
+
+    `note` is told if an interrupted change was taken back.
+    """
     disks = LinuxDisks()
     device = disks.find(path)
     refuse(device, internal=internal)
@@ -109,4 +112,7 @@ def open_device_target(
         closing(open_device(device, disks, internal=internal)) as target,
         open_raw(path) as medium,
     ):
-        yield DeviceTarget(target, medium, Journal(device, medium))
+        opened = DeviceTarget(target, medium, Journal(device, medium))
+        if opened.recover():
+            note("an interrupted change was taken back")
+        yield opened

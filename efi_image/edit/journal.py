@@ -50,6 +50,7 @@ class Journal:
     def remove(self) -> None:
         """The change is complete, or taken back."""
         self._path.unlink(missing_ok=True)
+        self.changes = []
 
     def left_behind(self) -> bool:
         """Load what a killed change left; whether the device is still in that state.
@@ -59,11 +60,13 @@ class Journal:
         if not self._path.exists():
             return False
         log = UndoLog.load(self._path)
-        self.changes = log.changes
         states: dict[int, set[bytes]] = {}
         for change in log.changes:
             states.setdefault(change.offset, set()).update((change.before, change.after))
-        return log.size == self._medium.size and all(
+        if log.size != self._medium.size or not all(
             self._medium.peek(offset, len(next(iter(known)))) in known
             for offset, known in states.items()
-        )
+        ):
+            return False  # something else changed the device since then
+        self.changes = log.changes
+        return True

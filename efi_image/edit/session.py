@@ -35,12 +35,14 @@ class EditOptions:
     """How to change an image.
 
     `seconds` (since 1970, UTC) is the date of new files. `confirm` is asked about a device, of
-    which `internal` allows a built-in one. `progress` is told the bytes that are written.
+    which `internal` allows a built-in one. `note` is told what else to know, `progress` the
+    bytes that are written.
     """
 
     seconds: int
     confirm: ConfirmChange
     internal: bool = False
+    note: Callable[[str], None] = lambda _text: None
     progress: Progress | None = None
 
 
@@ -71,7 +73,7 @@ def _open_target(image: str, options: EditOptions) -> AbstractContextManager[Edi
         raise UsageError("devices are changed on Linux only", where=image)
     from efi_image.edit.device import open_device_target  # noqa: PLC0415
 
-    return open_device_target(image, options.confirm, internal=options.internal)
+    return open_device_target(image, options.confirm, internal=options.internal, note=options.note)
 
 
 def _pick(disk: Disk, name: str) -> Partition:

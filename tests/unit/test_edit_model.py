@@ -131,7 +131,7 @@ class Player:
             (top / name).write_bytes(data)
         path = self.any_path()[:-1]
         tree, model = (*path, "tree"), self.model
-        works = key((*tree, "one")) not in model.nodes
+        works = not any(key((*path, *below)) in model.nodes for below in files)
         self.command("cp", "-r", str(top), self.place(path), works=works)
         if works:
             model.put(tree, None)
