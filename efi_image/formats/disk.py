@@ -18,6 +18,7 @@ from efi_image.formats.gpt.reader import read_gpt
 from efi_image.formats.gpt.structures import Gpt, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.iso9660.reader import IsoVolume, looks_like_iso
+from efi_image.formats.magic import BOOT_SECTORS, content_of, describe
 from efi_image.formats.mbr import ESP as MBR_ESP
 from efi_image.formats.mbr import Mbr, PartitionRecord, read_mbr
 from efi_image.io.medium import Medium
@@ -78,6 +79,8 @@ class Disk:
         medium = self.medium_of(partition)
         if partition.name == ISO_NAME or looks_like_iso(medium):
             return IsoVolume(medium)
+        if not looks_like_fat(medium.peek(0, 512)) and content_of(medium):
+            raise InputError(f"{describe(medium)}, not FAT or ISO 9660", where=medium.name)
         return FatVolume(medium)
 
     def has_volume(self, partition: Partition) -> bool:
@@ -102,8 +105,21 @@ class Disk:
             )
         readable = [p for p in self.partitions if self.has_volume(p)]
         if not readable:
-            raise InputError("has no FAT or ISO 9660 volume", where=self.medium.name)
+            raise InputError(f"has no FAT or ISO 9660 volume: {self.contents()}",
+                             where=self.medium.name)  # fmt: skip
         return next((p for p in readable if p.is_esp), readable[0])
+
+    def contents(self) -> str:
+        """What its partitions contain, or the whole disk if it has none."""
+        if not self.partitions:
+            return f"it {describe(self.medium)}"
+        found = []
+        for partition in self.partitions:
+            try:
+                found.append(f"partition {partition.name} {describe(self.medium_of(partition))}")
+            except InputError:
+                found.append(f"partition {partition.name} is not within the image")
+        return ", ".join(found)
 
     def _known(self) -> str:
         names = ", ".join(partition.name for partition in self.partitions)
@@ -152,6 +168,8 @@ def _mbr_sector_size(medium: Medium, table: Mbr) -> int:
 
 
 def _mbr_of(medium: Medium) -> Mbr | None:
+    if content_of(medium) in BOOT_SECTORS:
+        return None
     try:
         return read_mbr(medium)
     except InputError:
@@ -214,6 +232,13 @@ class Location:
     image: str
     partition: str
     paths: tuple[str, ...]
+
+    @property
+    def only_path(self) -> str:
+        """The path, '' without one; raises UsageError if there is more than one."""
+        if len(self.paths) > 1:
+            raise UsageError("names two paths", where=self.image)
+        return self.paths[0] if self.paths else ""
 
 
 def locate(image: str, paths: Iterable[str] = ()) -> Location:

@@ -45,7 +45,6 @@ LONG_FILES = {
     "tests/host/test_nested_paging.cpp": "the tests share an oracle of memory types",
     "tests/host/test_startup.cpp": "the tests share a machine whose CPUs are threads",
     "tests/unit/test_windows_entry.py": "the tests share an emulated Windows kernel",
-    "tests/unit/test_write_loop.py": "the tests share the kernel's loop devices",
 }
 
 

@@ -61,6 +61,8 @@ class ClusterChain:
 class FatVolume:
     """A FAT volume on a medium; raises InputError if it is not one, or cannot be read at all."""
 
+    unread = ""
+
     def __init__(self, medium: Medium) -> None:
         self.medium = medium
         self.boot = BootSector.unpack(medium.peek(0, 512).ljust(512, b"\0"))
