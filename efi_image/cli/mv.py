@@ -15,7 +15,7 @@ from efi_image.verify.finding import plural
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
 @device_options
 def command(words: tuple[str, ...], force: bool, yes_change: str | None, internal: bool) -> None:
-    """Rename or move files and directories within an image or a device.
+    """Rename or move files on an image or a device.
 
     SOURCE goes into TARGET if that is a directory; else TARGET is its new path. For IMAGE and
     paths see `zpp-image ls --help`; only FAT volumes can be changed.
