@@ -62,13 +62,12 @@ def find_item(editor: FatEditor, path: FilePath) -> tuple[Folder, Item]:
 
 
 def _folder_of(editor: FatEditor, path: FilePath) -> Folder:
-    """The directory that something at that path is in."""
+    """The directory for something new at that path; raises InputError."""
     try:
         return find_folder(editor, path[:-1])
     except InputError as error:
-        raise InputError(
-            f"its directory {error.what}", where=error.where, hint=error.hint
-        ) from None
+        hint = "make it with `zpp-image mkdir -p`" if "exist" in error.what else ""
+        raise InputError(error.what, where=error.where, hint=hint) from None
 
 
 def is_folder(editor: FatEditor, path: FilePath) -> bool:
@@ -88,6 +87,8 @@ def make_folders(editor: FatEditor, path: FilePath, *, parents: bool) -> int:
 
     With `parents` it may be there already. Raises InputError, FatNameError, DoesNotFitError.
     """
+    if not path and not parents:
+        raise InputError("already exists", where="\\")
     here = editor.root if parents else _folder_of(editor, path)
     count = 0
     for depth in range(1 if parents else len(path), len(path) + 1):

@@ -68,7 +68,7 @@ def on_host(path: str, *, recursive: bool) -> Group:
 
     Raises InputError, FatNameError, UsageError.
     """
-    own = os.path.basename(os.path.normpath(path))  # noqa: PTH119
+    own = os.path.basename(path.rstrip("/"))  # noqa: PTH119
     if not os.path.isdir(path):  # noqa: PTH112
         return Group(own, (Entry((), FileSource.open(path)),))
     need_recursive(path, recursive)
