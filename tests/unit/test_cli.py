@@ -99,7 +99,7 @@ def test_usage_errors_are_one_line(arguments: list[str], line: str, capsys: Capt
 @pytest.mark.parametrize(
     ("name", "meant"),
     [
-        ("vrify", "verify"), ("Verify", "verify"), ("inspct", "inspect"), ("extarct", "extract"),
+        ("verifx", "verify"), ("Verify", "verify"), ("inspct", "inspect"), ("extarct", "extract"),
         ("copy", "cp"), ("del", "rm"), ("remove", "rm"), ("move", "mv"), ("dir", "ls"),
         ("dd", "write"), ("flash", "write"), ("burn", "write"), ("create", "make"),
         ("info", "inspect"), ("fsck", "verify"), ("repair", "verify --fix"), ("boot", "run"),
