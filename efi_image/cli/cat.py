@@ -12,7 +12,7 @@ from efi_image.formats.files import Kind, find, show_path, split_path
 
 
 @click.command("cat")
-@click.argument("image")
+@click.argument("image", type=click.Path(readable=False))
 @click.argument("path", default="")
 def command(image: str, path: str) -> None:
     """Write a file from an image to standard output.

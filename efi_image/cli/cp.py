@@ -20,8 +20,10 @@ from efi_image.verify.finding import plural
 
 
 @click.command("cp")
-@click.argument("sources", nargs=-1, required=True, metavar="SOURCE...")
-@click.argument("target")
+@click.argument(
+    "sources", nargs=-1, required=True, type=click.Path(readable=False), metavar="SOURCE..."
+)
+@click.argument("target", type=click.Path(readable=False))
 @click.option("-r", "--recursive", is_flag=True, help="Copy directories and all files in them.")
 @click.option("-f", "--force", is_flag=True, help="Replace existing files.")
 @device_options

@@ -17,7 +17,7 @@ from efi_image.render.text import human
 
 
 @click.command("extract")
-@click.argument("image")
+@click.argument("image", type=click.Path(readable=False))
 @click.argument("paths", nargs=-1)
 @click.option(
     "--to",

@@ -62,7 +62,7 @@ def _show_image(
 
 
 @click.command("inspect")
-@click.argument("file")
+@click.argument("file", type=click.Path(readable=False))
 @click.argument("path", default="")
 @click.option("--tree", "as_tree", is_flag=True, help="Show the files as a tree.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -75,7 +75,7 @@ def _row(path: FilePath, node: Node) -> dict[str, object]:
 
 
 @click.command("ls")
-@click.argument("image")
+@click.argument("image", type=click.Path(readable=False))
 @click.argument("path", default="")
 @click.option("-r", "--recursive", is_flag=True, help="List everything below PATH.")
 @click.option("--tree", "as_tree", is_flag=True, help="List everything below PATH as a tree.")

@@ -10,7 +10,9 @@ from efi_image.formats.files import split_path
 
 
 @click.command("mkdir")
-@click.argument("words", nargs=-1, required=True, metavar="IMAGE PATH...")
+@click.argument(
+    "words", nargs=-1, required=True, type=click.Path(readable=False), metavar="IMAGE PATH..."
+)
 @click.option(
     "-p",
     "--parents",

@@ -11,7 +11,13 @@ from efi_image.verify.finding import plural
 
 
 @click.command("mv")
-@click.argument("words", nargs=-1, required=True, metavar="IMAGE SOURCE... TARGET")
+@click.argument(
+    "words",
+    nargs=-1,
+    required=True,
+    type=click.Path(readable=False),
+    metavar="IMAGE SOURCE... TARGET",
+)
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
 @device_options
 def command(words: tuple[str, ...], force: bool, yes_change: str | None, internal: bool) -> None:

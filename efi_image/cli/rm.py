@@ -11,7 +11,9 @@ from efi_image.verify.finding import plural
 
 
 @click.command("rm")
-@click.argument("words", nargs=-1, required=True, metavar="IMAGE PATH...")
+@click.argument(
+    "words", nargs=-1, required=True, type=click.Path(readable=False), metavar="IMAGE PATH..."
+)
 @click.option("-r", "--recursive", is_flag=True, help="Remove directories and all files in them.")
 @click.option("-f", "--force", is_flag=True, help="Ignore paths that do not exist.")
 @device_options

@@ -6,14 +6,16 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from shlex import quote
 
 from efi_image.devices import Device
 from efi_image.edit.target import EditTarget, open_image_file
 from efi_image.errors import InputError, UsageError
 from efi_image.flash.destination import is_device
 from efi_image.formats.disk import Disk, Partition, read_disk
+from efi_image.formats.fat.bpb import BootSector
 from efi_image.formats.fat.editor import FatEditor
-from efi_image.io.medium import sector_size_of
+from efi_image.io.medium import Medium, sector_size_of
 from efi_image.io.overlay import Overlay
 from efi_image.progress import Progress
 from efi_image.verify.finding import DISK, Finding
@@ -59,6 +61,7 @@ def edit(image: str, partition: str, options: EditOptions) -> Iterator[FatEditor
         medium = disk.medium_of(chosen)
         overlay = Overlay.over(target.medium, target.block)
         view = overlay.view(chosen.start, chosen.size, medium.name)
+        _check_sectors(view, target.block)
         editor = FatEditor(view, options.seconds, reuse=target.reuse)
         yield editor
         changes = editor.finish()
@@ -93,14 +96,25 @@ def _check_safe(disk: Disk, partition: Partition, image: str) -> None:
     bad = next((each for each in report.findings if _is_unsafe(each, part)), None)
     if bad is None:
         return
-    hint = f"`zpp-image verify {image}` explains it"
+    hint = f"`zpp-image verify {quote(image)}` explains it"
     if bad.fix and not is_device(image):
-        hint = f"repair it first: `zpp-image verify --fix {image}`"
+        hint = f"repair it first: `zpp-image verify --fix {quote(image)}`"
     raise InputError(
         f"cannot be changed safely: {bad.rule.title} ({bad.rule.code}: {bad.reason})",
         where=image,
         hint=hint,
     )
+
+
+def _check_sectors(medium: Medium, size: int) -> None:
+    """Raise InputError for a volume with smaller sectors than the device can write."""
+    sectors = BootSector.unpack(medium.peek(0, 512)).sector_size
+    if sectors < size:
+        raise InputError(
+            f"has a volume with sectors of {sectors} bytes, the device's have {size}",
+            where=medium.name,
+            hint=f"make the image again with `zpp-image make --sector-size {size}`",
+        )
 
 
 def _is_unsafe(finding: Finding, part: str) -> bool:

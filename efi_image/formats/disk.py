@@ -94,7 +94,8 @@ class Disk:
     def pick(self, name: str = "") -> Partition:
         """The partition of that name (a number, `esp` or `iso`), or the one to look at.
 
-        That is the first ESP, else the first that can be read. Raises InputError.
+        That is the first ESP that can be read, else, without an ESP, the first that can be read.
+        Raises InputError.
         """
         if name:
             for partition in self.partitions:
@@ -104,6 +105,14 @@ class Disk:
                 f"has no partition '{name}'", where=self.medium.name, hint=self._known()
             )
         readable = [p for p in self.partitions if self.has_volume(p)]
+        esps = [p for p in self.partitions if p.is_esp]
+        if readable and esps and not (self.is_iso or any(p in readable for p in esps)):
+            found = ", ".join(f"{self.medium.name}:{p.name}" for p in readable)
+            raise InputError(
+                f"its EFI system partition cannot be read: {self.contents()}",
+                where=self.medium.name,
+                hint=f"name another one: {found}",
+            )
         if not readable:
             raise InputError(f"has no FAT or ISO 9660 volume: {self.contents()}",
                              where=self.medium.name)  # fmt: skip

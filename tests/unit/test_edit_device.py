@@ -140,6 +140,24 @@ def test_what_is_read_back_wrong_is_taken_back(
     assert kernel_on(stick, tmp_path) == b"old" * 50_000
 
 
+def test_smaller_sectors_than_the_devices_are_refused(
+    attach: Attach, stick: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    loop = attach(stick, "--sector-size", "4096")
+    assert main(commands(stick, loop)) == 3
+    assert "sectors of 512 bytes, the device's have 4096" in capsys.readouterr().err
+
+
+def test_a_device_of_4096_byte_sectors(attach: Attach, stick: Path, tmp_path: Path) -> None:
+    made = ["make", str(stick), "--hypervisor", "none", "--size", "40M", "--sector-size", "4096"]
+    assert main(made) == 0
+    loop = attach(stick, "--sector-size", "4096")
+    yes = ["--yes-change", loop]
+    assert main(["mkdir", "-p", loop, "/EFI/zpp", *yes]) == 0
+    assert main([*commands(stick, loop)]) == 0
+    assert kernel_on(stick, tmp_path) == KERNEL
+
+
 def test_a_partition_is_refused(
     attach: Attach, stick: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -137,6 +137,23 @@ def test_both_partitions_are_named(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "partition 1 contains ext2, ext3 or ext4" in capsys.readouterr().out
 
 
+def test_no_other_partition_stands_in_for_the_esp(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content, volume = tmp_path / "content", tmp_path / "fat.img"
+    EXFAT(content)
+    run("mkfs.fat", "-C", volume, "8192")
+    script = "label: gpt\nstart=1MiB, size=8MiB, type=uefi\nstart=9MiB, size=8MiB, type=linux\n"
+    content.write_bytes(content.read_bytes() + volume.read_bytes())
+    image = on_esp(script)(content, tmp_path)
+    for words in (["ls", str(image)], ["mkdir", str(image), "/a"]):
+        assert main(words) == 3
+        message = capsys.readouterr().err
+        assert "partition 1 contains exFAT" in message
+        assert f"name another one: {image}:2" in message
+    assert main(["ls", f"{image}:2"]) == 0
+
+
 # ---- UDF beside ISO 9660
 
 
