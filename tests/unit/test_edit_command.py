@@ -185,7 +185,7 @@ def test_what_is_in_the_way(image: Path, tmp_path: Path, capsys: Capture) -> Non
         (["cp", str(tmp_path / "folder"), f"{image}:/"], "copy it with -r", 2),
         (["cp", str(tmp_path / "none"), f"{image}:/"], "none: does not exist", 3),
         (["rm", str(image), "/dir"], "remove it with -r", 2),
-        (["rm", str(image), "/nothing"], "\\nothing: does not exist", 3),
+        (["rm", str(image), "/nothing"], f"{image}:\\nothing: does not exist", 3),
         (["rm", "-r", str(image), "/"], "root directory", 2),
         (["rm", "-r", str(image), "/dir/file", "/nothing"], "\\nothing: does not exist", 3),
         (["mkdir", str(image), "/dir"], "already exists", 3),
