@@ -25,10 +25,11 @@ from efi_image.verify.rules import Severity
 
 ConfirmChange = Callable[[Device], None]  # raises UnsafeTarget if the user does not mean that disk
 
-# Faults with which a change would destroy more. Names that collide do not: `rm` and `mv` fix them.
+# Faults with which a change would destroy more, or that kept the check from seeing all. Names that
+# collide are not among them: `rm` and `mv` fix those.
 _UNSAFE_PARTS = ("ZPP-F1", "ZPP-F2", "ZPP-F3", "ZPP-F4")
 _SAFE_ERRORS = {"ZPP-F407", "ZPP-F408", "ZPP-F409"}
-_UNSAFE_WARNINGS = {"ZPP-F117", "ZPP-F417"}
+_UNSAFE_WARNINGS = {"ZPP-F117", "ZPP-F126", "ZPP-F416", "ZPP-F417"}
 _UNSAFE_TABLES = {"ZPP-G201", "ZPP-G203", "ZPP-M201"}
 
 

@@ -208,15 +208,25 @@ CASES = [
     (32, "gpt", "--sector-size=512", "40M"),
     (32, "none", "--sector-size=512", "36M"),
     (16, "gpt", "--sector-size=4096", "32M"),
+    (12, "mkfs.fat", "2", "4096"),
+    (32, "mkfs.fat", "1", "40000"),
 ]
+
+
+def make_image(image: Path, fat: int, table: str, sectors: str, size: str) -> None:
+    """By zpp-image, or by mkfs.fat with so many sectors in a cluster."""
+    if table == "mkfs.fat":
+        run("mkfs.fat", "-F", str(fat), "-s", sectors, "-C", image, size)
+        return
+    made = ["make", str(image), "--hypervisor=none", f"--fat={fat}", f"--table={table}", sectors]
+    assert main([*made, f"--size={size}"]) == 0
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("fat", "table", "sectors", "size"), CASES)
 def test_random_steps(fat: int, table: str, sectors: str, size: str, tmp_path: Path) -> None:
     image = tmp_path / "disk.img"
-    made = ["make", str(image), "--hypervisor=none", f"--fat={fat}", f"--table={table}", sectors]
-    assert main([*made, f"--size={size}"]) == 0
+    make_image(image, fat, table, sectors, size)
     with open_disk(image) as disk:
         place = disk.pick()
     player = Player(image, tmp_path, seed=fat * len(table))
