@@ -22,6 +22,10 @@ COMMANDS: dict[str, str] = {
     "ls": "List the files on an image.",
     "cat": "Write a file from an image to standard output.",
     "extract": "Extract files and directories from an image.",
+    "cp": "Copy files to an image or a device, from it, or within it.",
+    "rm": "Remove files and directories from an image or a device.",
+    "mkdir": "Make directories on an image or a device.",
+    "mv": "Rename or move files on an image or a device.",
     "inspect": "Show the structure of an image or a PE file.",
     "diff": "Compare the contents of two images or PE files.",
     "run": "Boot an image in an emulator.",
@@ -39,9 +43,31 @@ COMPLETE_VARIABLE = "_ZPP_IMAGE_COMPLETE"  # set by a shell that asks for comple
 # old name of a command → its name; hidden from the help
 ALIASES = {"rig": "bochs"}
 
+# what other programs call a command → how it is called here
+OTHER_NAMES = {
+    "boot": "run", "build": "make", "burn": "write", "check": "verify", "compare": "diff",
+    "copy": "cp", "create": "make", "dd": "write", "del": "rm", "delete": "rm", "dir": "ls",
+    "disks": "devices", "export": "extract", "fix": "verify --fix",
+    "flash": "write", "fsck": "verify", "get": "extract", "info": "inspect", "init": "make",
+    "list": "ls", "lsblk": "devices", "lint": "verify", "md": "mkdir", "move": "mv",
+    "mkfs": "make", "mkimage": "make", "new": "make", "print": "cat", "put": "cp",
+    "qemu": "run", "remove": "rm", "ren": "mv", "rename": "mv", "repair": "verify --fix",
+    "show": "inspect", "start": "run", "tree": "ls --tree", "type": "cat",
+    "undo": "verify --undo", "unpack": "extract", "validate": "verify",
+}  # fmt: skip
+
 EPILOG = "\b\nExit codes:\n" + "\n".join(
     f"  {code.value:3}  {text}" for code, text in EXIT_CODES.items()
 )
+
+
+def meant_by(name: str) -> str:
+    """The command that somebody means by a wrong name; '' if it is not like any."""
+    import difflib  # noqa: PLC0415
+
+    known = [*COMMANDS, *OTHER_NAMES]
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.7)
+    return OTHER_NAMES.get(close[0], close[0]) if close else ""
 
 
 class LazyGroup(click.Group):
@@ -58,6 +84,19 @@ class LazyGroup(click.Group):
         command = module.command
         assert isinstance(command, click.Command)
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command; a UsageError for another name says which command is meant."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError:
+            meant = meant_by(args[0])
+            if not meant:
+                raise
+            what = f"No such command '{args[0]}'; did you mean `{PROGRAM} {meant}`?"
+            raise click.UsageError(what, ctx) from None
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

@@ -7,13 +7,13 @@ import sys
 import click
 
 from efi_image.errors import InputError
-from efi_image.formats.disk import open_disk, parse_place
+from efi_image.formats.disk import locate, open_disk
 from efi_image.formats.files import Kind, find, show_path, split_path
 
 
 @click.command("cat")
-@click.argument("image")
-@click.argument("path")
+@click.argument("image", type=click.Path(readable=False))
+@click.argument("path", default="")
 def command(image: str, path: str) -> None:
     """Write a file from an image to standard output.
 
@@ -23,10 +23,12 @@ def command(image: str, path: str) -> None:
     Example:
       zpp-image cat esp.img /EFI/zpp/zpp.conf
     """
-    name, partition = parse_place(image)
-    with open_disk(name) as disk:
-        volume = disk.volume(disk.pick(partition))
-        real, node = find(volume, split_path(path))
+    place = locate(image, [path] if path else [])
+    if not place.paths:
+        raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
+    with open_disk(place.image) as disk:
+        volume = disk.volume(disk.pick(place.partition))
+        real, node = find(volume, split_path(place.only_path))
         if node.kind is not Kind.FILE:
             raise InputError(f"is a {node.kind.value}, not a file", where=show_path(real))
         output = sys.stdout.buffer

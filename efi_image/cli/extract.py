@@ -10,14 +10,14 @@ import click
 
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, printable
-from efi_image.formats.disk import open_disk, parse_place
+from efi_image.formats.disk import locate, open_disk
 from efi_image.formats.files import split_path
 from efi_image.inspect.extract import extract
 from efi_image.render.text import human
 
 
 @click.command("extract")
-@click.argument("image")
+@click.argument("image", type=click.Path(readable=False))
 @click.argument("paths", nargs=-1)
 @click.option(
     "--to",
@@ -40,10 +40,10 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
     Example:
       zpp-image extract disk.iso /EFI --to files
     """
-    name, partition = parse_place(image)
-    wanted = [split_path(path) for path in paths]
-    with open_disk(name) as disk, ProgressBar() as bar:
-        volume = disk.volume(disk.pick(partition))
+    place = locate(image, paths)
+    wanted = [split_path(path) for path in place.paths]
+    with open_disk(place.image) as disk, ProgressBar() as bar:
+        volume = disk.volume(disk.pick(place.partition))
         done = extract(volume, wanted, target, replace=force, progress=bar.progress)
     if as_json:
         click.echo(json.dumps(asdict(done), indent=2))
@@ -51,6 +51,8 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
         click.echo(f"{target}: {done.files} files, {human(done.size)}")
         if done.links:
             click.echo(f"{len(done.links)} links were skipped", err=True)
+    if volume.unread:
+        click.echo(printable(f"{place.image}: {volume.unread}"), err=True)
     if done.skipped:
         for line in done.skipped:
             click.echo(printable(line), err=True)

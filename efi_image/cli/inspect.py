@@ -10,7 +10,7 @@ import click
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
-from efi_image.formats.disk import Disk, parse_place, read_disk
+from efi_image.formats.disk import Disk, locate, read_disk
 from efi_image.formats.files import Kind, find, show_path, split_path
 from efi_image.formats.pe.headers import is_pe
 from efi_image.inspect.image import image_facts
@@ -62,7 +62,7 @@ def _show_image(
 
 
 @click.command("inspect")
-@click.argument("file")
+@click.argument("file", type=click.Path(readable=False))
 @click.argument("path", default="")
 @click.option("--tree", "as_tree", is_flag=True, help="Show the files as a tree.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
@@ -85,7 +85,8 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
       zpp-image inspect BOOTX64.EFI
       zpp-image inspect esp.img /EFI/BOOT/BOOTX64.EFI
     """
-    place, partition = parse_place(file)
+    found = locate(file, [path] if path else [])
+    place, partition, path = found.image, found.partition, found.only_path
     if partition and not path:
         raise UsageError("names a partition, but no PATH on it", where=file)
     with open_medium(place) as medium, ProgressBar() as bar:

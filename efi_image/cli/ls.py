@@ -8,7 +8,7 @@ from functools import partial
 import click
 
 from efi_image.errors import printable
-from efi_image.formats.disk import open_disk, parse_place
+from efi_image.formats.disk import locate, open_disk
 from efi_image.formats.files import (
     FilePath,
     FileSystem,
@@ -75,7 +75,7 @@ def _row(path: FilePath, node: Node) -> dict[str, object]:
 
 
 @click.command("ls")
-@click.argument("image")
+@click.argument("image", type=click.Path(readable=False))
 @click.argument("path", default="")
 @click.option("-r", "--recursive", is_flag=True, help="List everything below PATH.")
 @click.option("--tree", "as_tree", is_flag=True, help="List everything below PATH as a tree.")
@@ -95,10 +95,11 @@ def command(
       zpp-image ls esp.img
       zpp-image ls disk.img:2 /EFI --recursive
     """
-    name, partition = parse_place(image)
+    place = locate(image, [path] if path else [])
+    name = place.image
     with open_disk(name) as disk:
-        volume = disk.volume(disk.pick(partition))
-        real, node = find(volume, split_path(path))
+        volume = disk.volume(disk.pick(place.partition))
+        real, node = find(volume, split_path(place.only_path))
         rows = partial(_listed, volume, real, node, recursive)
         if as_json:
             lines = json_lines(_row(*row) for row in rows())
@@ -111,3 +112,5 @@ def command(
             lines = _long(rows)
         for line in lines:
             click.echo(line)
+        if volume.unread:
+            click.echo(printable(f"{name}: {volume.unread}"), err=True)

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
+from efi_image.cli.confirm import confirm
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.devices import Device
-from efi_image.errors import UnsafeTarget, printable
+from efi_image.errors import printable
 from efi_image.flash import ImageSource, Phase, WriteOptions, WriteReport
 from efi_image.flash import write as write_image
 from efi_image.progress import Progress
@@ -38,40 +38,8 @@ class _Bars:
             self._shown = None
 
 
-def _describe(device: Device) -> str:
-    serial = f", serial {device.serial}" if device.serial else ""
-    return f"{device.path}: {device.model or 'disk'}{serial}, {human(device.size)}"
-
-
-def _other_key(device: Device, key: str) -> str:
-    if device.twin and key == device.serial:
-        return (
-            f"has the same serial number as {device.twin}; this one needs --yes-erase {device.key}"
-        )
-    return f"is not the disk with serial {key}; this one needs --yes-erase {device.key}"
-
-
-def confirm(device: Device, source: ImageSource, key: str | None) -> None:
-    """Raise UnsafeTarget unless the person, or the script's option, means this disk."""
-    if key is not None:
-        if key not in {device.key, printable(device.key)}:
-            raise UnsafeTarget(_other_key(device, key), where=device.path)
-        return
-    if not sys.stdin.isatty():
-        raise UnsafeTarget(
-            "not confirmed: there is no terminal to ask on",
-            where=device.path,
-            hint=f"erase it with --yes-erase {device.key}",
-        )
-    click.echo(printable(_describe(device)), err=True)
-    for mount in device.unmount:
-        click.echo(printable(f"  will be unmounted: {mount.target}"), err=True)
-    click.echo(printable(f"This erases all data on it and writes {source.name}."), err=True)
-    answer = click.prompt(
-        printable(f"Type '{device.word}' to continue"), default="", show_default=False, err=True
-    )
-    if answer.strip() != printable(device.word):
-        raise UnsafeTarget("was not confirmed; nothing was written", where=device.path)
+def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
+    confirm(device, f"This erases all data on it and writes {source.name}.", key, "--yes-erase")
 
 
 def _document(options: WriteOptions, report: WriteReport) -> dict[str, Any]:
@@ -173,7 +141,7 @@ def command(
     bars = _Bars()
     try:
         report = write_image(
-            options, lambda device, source: confirm(device, source, yes_erase), bars.show
+            options, lambda device, source: _confirm(device, source, yes_erase), bars.show
         )
     except BaseException as error:
         bars.clear()

@@ -85,7 +85,7 @@ class FileDestination:
     def open(self, source: ImageSource, confirm: Confirm) -> Target:
         if not self.is_new:
             self._refuse_inputs(source)
-            self._refuse_attached()
+            refuse_attached(str(self.path))
         return open_file(self.path, source.size)
 
     def _refuse_inputs(self, source: ImageSource) -> None:
@@ -96,17 +96,16 @@ class FileDestination:
         if any(map(self.path.samefile, [*source.files(), *bmap])):
             raise UsageError("is an input of this write", where=str(self.path))
 
-    def _refuse_attached(self) -> None:
-        """Raise UnsafeTarget if the file is a loop device of this machine at the moment."""
-        if sys.platform != "linux":
-            return
-        from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
-
-        if loop := LinuxDisks().attached(str(self.path)):
-            raise UnsafeTarget(
-                f"is in use as {loop}", where=str(self.path), hint=f"write to {loop}"
-            )
-
     def abandon(self) -> None:
         if self.is_new:
             self.path.unlink(missing_ok=True)
+
+
+def refuse_attached(path: str) -> None:
+    """Raise UnsafeTarget if a file is a loop device of this machine at the moment."""
+    if sys.platform != "linux":
+        return
+    from efi_image.devices.linux import LinuxDisks  # noqa: PLC0415
+
+    if loop := LinuxDisks().attached(path):
+        raise UnsafeTarget(f"is in use as {loop}", where=path, hint=f"write to {loop}")

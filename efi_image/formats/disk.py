@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from efi_image.errors import InputError
+from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.fat.reader import FatVolume
@@ -18,6 +18,7 @@ from efi_image.formats.gpt.reader import read_gpt
 from efi_image.formats.gpt.structures import Gpt, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.iso9660.reader import IsoVolume, looks_like_iso
+from efi_image.formats.magic import BOOT_SECTORS, content_of, describe
 from efi_image.formats.mbr import ESP as MBR_ESP
 from efi_image.formats.mbr import Mbr, PartitionRecord, read_mbr
 from efi_image.io.medium import Medium
@@ -78,6 +79,8 @@ class Disk:
         medium = self.medium_of(partition)
         if partition.name == ISO_NAME or looks_like_iso(medium):
             return IsoVolume(medium)
+        if not looks_like_fat(medium.peek(0, 512)) and content_of(medium):
+            raise InputError(f"{describe(medium)}, not FAT or ISO 9660", where=medium.name)
         return FatVolume(medium)
 
     def has_volume(self, partition: Partition) -> bool:
@@ -91,7 +94,8 @@ class Disk:
     def pick(self, name: str = "") -> Partition:
         """The partition of that name (a number, `esp` or `iso`), or the one to look at.
 
-        That is the first ESP, else the first that can be read. Raises InputError.
+        That is the first ESP that can be read, else, without an ESP, the first that can be read.
+        Raises InputError.
         """
         if name:
             for partition in self.partitions:
@@ -101,9 +105,30 @@ class Disk:
                 f"has no partition '{name}'", where=self.medium.name, hint=self._known()
             )
         readable = [p for p in self.partitions if self.has_volume(p)]
+        esps = [p for p in self.partitions if p.is_esp]
+        if readable and esps and not (self.is_iso or any(p in readable for p in esps)):
+            found = ", ".join(f"{self.medium.name}:{p.name}" for p in readable)
+            raise InputError(
+                f"its EFI system partition cannot be read: {self.contents()}",
+                where=self.medium.name,
+                hint=f"name another one: {found}",
+            )
         if not readable:
-            raise InputError("has no FAT or ISO 9660 volume", where=self.medium.name)
+            raise InputError(f"has no FAT or ISO 9660 volume: {self.contents()}",
+                             where=self.medium.name)  # fmt: skip
         return next((p for p in readable if p.is_esp), readable[0])
+
+    def contents(self) -> str:
+        """What its partitions contain, or the whole disk if it has none."""
+        if not self.partitions:
+            return f"it {describe(self.medium)}"
+        found = []
+        for partition in self.partitions:
+            try:
+                found.append(f"partition {partition.name} {describe(self.medium_of(partition))}")
+            except InputError:
+                found.append(f"partition {partition.name} is not within the image")
+        return ", ".join(found)
 
     def _known(self) -> str:
         names = ", ".join(partition.name for partition in self.partitions)
@@ -152,6 +177,8 @@ def _mbr_sector_size(medium: Medium, table: Mbr) -> int:
 
 
 def _mbr_of(medium: Medium) -> Mbr | None:
+    if content_of(medium) in BOOT_SECTORS:
+        return None
     try:
         return read_mbr(medium)
     except InputError:
@@ -192,6 +219,50 @@ def parse_place(text: str) -> tuple[str, str]:
     if not colon or not head or "/" in tail or os.path.lexists(text):
         return text, ""
     return head, tail
+
+
+def split_location(text: str) -> tuple[str, str | None]:
+    """`IMAGE:/PATH` or `IMAGE:PARTITION:/PATH`, as the place and the path.
+
+    The path is None for what has none, or is a file of this machine. `IMAGE:` is its root.
+    """
+    if os.path.lexists(text):
+        return text, None
+    if len(text) > 1 and text.endswith(":"):
+        return text[:-1], ""
+    at = max(text.rfind(":/"), text.rfind(":\\"))
+    return (text[:at], text[at + 1 :]) if at > 0 else (text, None)
+
+
+@dataclass(frozen=True, slots=True)
+class Location:
+    """An image, the name of a partition of it ('': the one to look at), and paths there."""
+
+    image: str
+    partition: str
+    paths: tuple[str, ...]
+
+    @property
+    def only_path(self) -> str:
+        """The path, '' without one; raises UsageError if there is more than one."""
+        if len(self.paths) > 1:
+            raise UsageError("names two paths", where=self.image)
+        return self.paths[0] if self.paths else ""
+
+
+def locate(image: str, paths: Iterable[str] = ()) -> Location:
+    """`IMAGE PATH…`, `IMAGE:/PATH…`, both also with `:PARTITION` behind IMAGE.
+
+    Raises UsageError if the paths are on different images.
+    """
+    place, path = split_location(image)
+    found = [] if path is None else [path]
+    for each in paths:
+        other, within = split_location(each)
+        if within is not None and other != place:
+            raise UsageError(f"is not on {place}", where=each, hint="name one image at a time")
+        found.append(each if within is None else within)
+    return Location(*parse_place(place), tuple(found))
 
 
 @contextmanager

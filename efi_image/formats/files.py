@@ -58,6 +58,10 @@ class FileSystem(Protocol):
         """The volume's name."""
 
     @property
+    def unread(self) -> str:
+        """What else the volume has that is not read, and what to do about it; '' if nothing."""
+
+    @property
     def medium(self) -> Medium:
         """Where it is."""
 
@@ -106,7 +110,7 @@ def find(volume: FileSystem, path: FilePath) -> tuple[FilePath, Node]:
             or (child.alias and volume.same_name(child.alias, name))
         ]
         if not same:
-            raise InputError("does not exist", where=show_path((*real, name)))
+            raise InputError("does not exist", where=show_path((*real, name)), hint=volume.unread)
         here = next((child for child in same if child.name == name), same[0])
         real = (*real, here.name)
     return real, here

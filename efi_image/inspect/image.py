@@ -109,7 +109,7 @@ def _outline(path: FilePath, node: Node) -> FileFacts:
 
 @dataclass(frozen=True, slots=True)
 class VolumeFacts:
-    """A volume; sizes in bytes, `free` is -1 if it is unknown."""
+    """A volume; sizes in bytes, `free` is -1 if it is unknown; `unread` is not read of it."""
 
     format: str
     label: str
@@ -119,6 +119,7 @@ class VolumeFacts:
     clusters: int
     free: int
     boot_entries: tuple[str, ...]
+    unread: str
     files: Files
     faults: list[str]  # filled by an iteration over `files`
 
@@ -286,6 +287,7 @@ def _volume(volume: FileSystem, limits: _Limits) -> VolumeFacts:
         clusters=clusters,
         free=free,
         boot_entries=_boot_entries(volume),
+        unread=volume.unread,
         files=files,
         faults=files.faults,
     )

@@ -129,6 +129,8 @@ def _volume(volume: VolumeFacts, as_tree: bool) -> Iterator[str]:
         free = "the FAT cannot be read" if volume.free < 0 else f"{human(volume.free)} free"
         yield _row("clusters", f"{sizes}, {free}; sectors of {volume.sector_size} bytes")
     yield from (_row("El Torito", entry) for entry in volume.boot_entries)
+    if volume.unread:
+        yield _row("! not read", volume.unread)
     if as_tree:
         rows = volume.files.tree()
         yield from tree((depth, is_last, _in_tree(file)) for depth, is_last, file in rows)

@@ -10,6 +10,7 @@ from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.iso9660.reader import IsoVolume
 from efi_image.formats.iso9660.structures import EL_TORITO_SECTOR, SECTOR
+from efi_image.formats.magic import content_of, describe
 from efi_image.io.medium import Medium
 from efi_image.verify import boot_path, cross_check, gpt, mbr
 from efi_image.verify.context import CheckContext
@@ -50,11 +51,11 @@ class DiskCheck:
             if self._volumes and not any(partition.is_esp for partition in disk.partitions):
                 context.add("M204", f"{self._volumes[0][0].part} has a FAT volume")
         elif not disk.is_iso:
-            self._findings.add("ZPP-D101", "its first sectors have no known format", offset=0)
+            self._findings.add("ZPP-D101", f"it {describe(self._medium)}", offset=0)
             return
         if disk.is_iso:
             self._el_torito(disk)
-        self._boot()
+        self._boot(disk)
 
     def _gpt(self, disk: Disk) -> None:
         assert disk.gpt
@@ -88,8 +89,13 @@ class DiskCheck:
             except InputError:
                 self._unreadable = True  # the rules about the table reported it
                 continue
-            if partition.is_esp or _is_fat(medium):
+            if _is_fat(medium) or (partition.is_esp and not content_of(medium)):
                 self._partition(disk, partition, medium)
+            elif partition.is_esp:
+                part = f"partition {partition.name}"
+                self._findings.add("ZPP-F132", f"it {describe(medium)}", part=part,
+                                   offset=partition.start)  # fmt: skip
+                self._unreadable = True
 
     def _partition(self, disk: Disk, partition: Partition, medium: Medium) -> None:
         size = disk.sector_size
@@ -135,10 +141,10 @@ class DiskCheck:
         if self._options.cross_check:
             cross_check.check(context, checked)
 
-    def _boot(self) -> None:
+    def _boot(self, disk: Disk) -> None:
         if not self._volumes:
             if not self._unreadable:
-                self._findings.add("ZPP-D102", "no partition contains one")
+                self._findings.add("ZPP-D102", disk.contents())
             return
         boot_path.check(
             self._volumes,

@@ -196,6 +196,9 @@ RULES: tuple[Rule, ...] = (
          "OVMF does not boot it, whichever FAT is active", _NEW_IMAGE),
     Rule("ZPP-F131", _E, "the boot sector is unusable, but its backup is valid",
          "no driver opens the volume", "", "copies the backup"),
+    Rule("ZPP-F132", _E, "the EFI system partition is not formatted with FAT",
+         "UEFI starts programs only from FAT volumes",
+         "format it with FAT (`mkfs.fat`), which erases it, and copy the files to it"),
     # ---- FAT: tables
     Rule("ZPP-F201", _E, "FAT[0] does not contain the media byte",
          "some drivers refuse the volume", "", "writes it"),

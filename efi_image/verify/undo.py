@@ -7,6 +7,7 @@ in their order, each with its `offset` in bytes and its bytes `before` and `afte
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class UndoLog:
         text = json.dumps({"size": self.size, "changes": rows}, indent=1) + "\n"
         with atomic(path) as descriptor, open(descriptor, "wb", closefd=False) as file:
             file.write(text.encode("ascii"))
+            file.flush()
+            os.fsync(descriptor)
 
     @classmethod
     def load(cls, path: Path) -> UndoLog:

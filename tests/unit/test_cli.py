@@ -13,7 +13,7 @@ import pytest
 from foreign import mkfs
 
 from efi_image import __version__
-from efi_image.cli.app import ALIASES, COMMANDS, cli
+from efi_image.cli.app import ALIASES, COMMANDS, OTHER_NAMES, cli
 from efi_image.cli.main import main
 from efi_image.errors import EXIT_CODES, EmulatorFailed, ExitCode
 
@@ -94,6 +94,31 @@ def test_old_names_work_but_are_not_shown(old: str, name: str, capsys: Capture) 
 def test_usage_errors_are_one_line(arguments: list[str], line: str, capsys: Capture) -> None:
     assert main(arguments) == 2
     assert capsys.readouterr() == ("", line + "\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("verifx", "verify"), ("Verify", "verify"), ("inspct", "inspect"), ("extarct", "extract"),
+        ("copy", "cp"), ("del", "rm"), ("remove", "rm"), ("move", "mv"), ("dir", "ls"),
+        ("dd", "write"), ("flash", "write"), ("burn", "write"), ("create", "make"),
+        ("info", "inspect"), ("fsck", "verify"), ("repair", "verify --fix"), ("boot", "run"),
+    ],
+)  # fmt: skip
+def test_near_misses_name_the_command(name: str, meant: str, capsys: Capture) -> None:
+    assert main([name, "x"]) == 2
+    line = f"No such command '{name}'; did you mean `zpp-image {meant}`?"
+    assert capsys.readouterr() == ("", f"zpp-image: {line} (see zpp-image --help)\n")
+
+
+@pytest.mark.parametrize(("name", "meant"), list(OTHER_NAMES.items()))
+def test_other_names_lead_to_commands(name: str, meant: str) -> None:
+    command, *options = meant.split()
+    found = cli.get_command(click.Context(cli), command)
+    assert found is not None
+    assert name not in COMMANDS
+    for option in options:
+        assert any(option in parameter.opts for parameter in found.params)
 
 
 def test_without_arguments_help_is_shown(capsys: Capture) -> None:

@@ -10,15 +10,13 @@ import pytest
 from layouts import build, load, names
 
 from efi_image import devices
+from efi_image.cli.confirm import confirm
 from efi_image.cli.main import main
-from efi_image.cli.write import confirm
 from efi_image.devices import Bus, Device, Mount, Reason
 from efi_image.devices.linux import LinuxDisks
 from efi_image.devices.watch import Event, changes
 from efi_image.errors import InputError, OutputError, UnsafeTarget
 from efi_image.flash.device import refuse, unmount_confirmed
-from efi_image.flash.source import RawSource
-from efi_image.io.medium import Medium
 
 
 def listed(disks: devices.Disks) -> dict[str, Device]:
@@ -86,7 +84,6 @@ def test_a_serial_number_that_others_have_confirms_nothing(tmp_path: Path) -> No
 
 
 def test_what_confirms_for_scripts(tmp_path: Path) -> None:
-    source = RawSource(Medium(-1, "x.img", 0, 0))
     twin = listed(LinuxDisks(load("twins", tmp_path).system))["sdb"]
     plain = replace(twin, twin="")
     strange = replace(plain, serial="\x1b[2J")  # as it is, or as it is shown
@@ -94,7 +91,7 @@ def test_what_confirms_for_scripts(tmp_path: Path) -> None:
         (plain, plain.serial), (twin, "/dev/sdb"), (replace(plain, serial=""), "/dev/sdb"),
         (strange, "\x1b[2J"), (strange, "\\x1b[2J"),
     ):  # fmt: skip
-        confirm(device, source, key)
+        confirm(device, "It is erased.", key, "--yes-erase")
     for device, key, what in (
         (plain, "other", "this one needs --yes-erase 0123456789AB"),
         (plain, "/dev/sdb", "this one needs --yes-erase 0123456789AB"),
@@ -102,7 +99,7 @@ def test_what_confirms_for_scripts(tmp_path: Path) -> None:
         (replace(plain, serial=""), "", "this one needs --yes-erase /dev/sdb"),
     ):
         with pytest.raises(UnsafeTarget, match=what):
-            confirm(device, source, key)
+            confirm(device, "It is erased.", key, "--yes-erase")
 
 
 def test_large_sectors_are_refused(tmp_path: Path) -> None:

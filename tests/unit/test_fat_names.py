@@ -105,6 +105,41 @@ def test_twenty_thousand_aliases_are_unique() -> None:
     assert len(set(aliases(names).values())) == len(names)
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        ("BOOTX64.EFI", "bootx64.efi", True),
+        ("É", "é", True),
+        ("ÄÖÜ", "äöü", True),
+        ("ж", "Ж", True),
+        ("Σ", "σ", True),
+        ("Σ", "ς", True),
+        ("ÿ", "Ÿ", True),
+        ("ǆ", "Ǆ", True),
+        ("ᾳ", "ᾼ", True),
+        ("ａ", "Ａ", True),
+        ("straße", "strasse", False),
+        ("straße", "STRASSE", False),
+        ("ß", "ẞ", False),
+        ("ﬁ", "fi", False),
+        ("ı", "I", False),
+        ("İ", "i", False),
+        ("ſ", "s", False),
+        ("\u212a", "k", False),  # the Kelvin sign
+        ("\u212b", "å", False),  # the Ångström sign
+        ("µ", "μ", False),  # the micro sign
+        ("ŉ", "ʼn", False),
+        ("ǰ", "j\u030c", False),
+        ("é", "e", False),
+        ("é", "e\u0301", False),
+        ("\U00010428", "\U00010400", False),  # Deseret: no single UTF-16 unit
+    ],
+)
+def test_names_that_differ_only_in_case(one: str, other: str, same: bool) -> None:
+    """Oracle: the case table of Windows 7, as ntfs-3g writes it ($UpCase)."""
+    assert (fold(one) == fold(other)) is same
+
+
 NAME = st.text(
     st.one_of(
         st.sampled_from("aAbB~1. _+"),

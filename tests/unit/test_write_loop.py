@@ -6,7 +6,6 @@ import ctypes
 import fcntl
 import json
 import os
-import shutil
 import stat
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from loops import Attach, attach
 from oracles import run
 from writing import MIB, PAYLOAD, SIZE, assert_whole, image, make_image, old_content, old_stick
 
@@ -34,31 +34,7 @@ from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
 from efi_image.verify import verify
 
-__all__ = ["image"]
-
-Attach = Callable[..., str]
-
-
-@pytest.fixture
-def attach() -> Iterator[Attach]:
-    """Makes a loop device of a file; they are gone after the test."""
-    attached: list[str] = []
-
-    def losetup(file: Path, *options: str) -> str:
-        if os.geteuid() != 0:
-            pytest.skip("loop devices need root")
-        if not Path("/dev/loop-control").exists() or not shutil.which("losetup"):
-            pytest.skip("this machine has no loop devices")
-        command = ["losetup", "--find", "--show", *options, str(file)]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"no loop device is to be had: {done.stderr.strip()}")
-        attached.append(done.stdout.strip())
-        return attached[-1]
-
-    yield losetup
-    for path in reversed(attached):  # one that is mounted goes when it is unmounted
-        subprocess.run(["losetup", "-d", path], check=True)
+__all__ = ["attach", "image"]
 
 
 def test_a_loop_device(

@@ -7,7 +7,7 @@ Microsoft, FAT: General Overview of On-Disk Format 1.03, "Name Limits and Charac
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from efi_image.errors import FatNameError
 from efi_image.formats.fat.long_names import utf16_units
@@ -58,13 +58,41 @@ def check_name(name: str, where: str) -> str:
     return name
 
 
+class _Folding(dict[int, int]):
+    """Each character (a number) → the one that stands for it and its other case."""
+
+    def __missing__(self, code: int) -> int:
+        upper = _upcase(chr(code))
+        self[code] = ord(upper.lower() if upper.isascii() else upper)
+        return self[code]
+
+
+def _upcase(character: str) -> str:
+    """The character's upper case, if that is one UTF-16 unit with this one as its lower case.
+
+    As in the table of Windows: no other character becomes two, or an ASCII letter.
+    """
+    if character > "\uffff":
+        return character
+    upper = character.upper()
+    if len(upper) > 1:
+        upper = character.title()  # for some, Unicode gives two upper case letters as well
+    if len(upper) > 1 or upper > "\uffff":
+        return character
+    return upper if upper.lower() == character or character == _FINAL_SIGMA else character
+
+
+_FINAL_SIGMA = "ς"  # a second lower case of Σ
+_FOLDING = _Folding()
+
+
 def fold(name: str) -> str:
-    """The same for all names that some system considers the same."""
-    return name.lower() if name.isascii() else name.upper().casefold()
+    """The same for all names that FAT considers the same: case, one character at a time."""
+    return name.lower() if name.isascii() else name.translate(_FOLDING)
 
 
-def _exact(name: str) -> str | None:
-    """`BASE    EXT` if the name, its case aside, is an 8.3 name."""
+def exact_short(name: str) -> str | None:
+    """`BASE    EXT` (11 characters) if the name, its case aside, is an 8.3 name."""
     if len(name) > MAX_SHORT or not name.isascii():
         return None
     base, dot, extension = name.upper().partition(".")
@@ -90,14 +118,28 @@ def _shortened(text: str) -> str:
     return "".join(c if c in _SHORT else "_" for c in upper) if upper.strip(_SHORT) else upper
 
 
-class _Tails:
-    """Hands out `BASE~1.EXT`, `BASE~2.EXT` … that nobody uses, without searching twice."""
+class ShortNames:
+    """Hands out the 8.3 names (11 characters) of a directory; `used` are those that it has."""
 
-    def __init__(self, used: set[str]) -> None:
-        self._used = used
+    def __init__(self, used: Iterable[str] = ()) -> None:
+        self._used = set(used)
         self._next: dict[tuple[str, str, int], int] = {}
 
-    def claim(self, base: str, extension: str) -> str:
+    def claim(self, name: str) -> bytes:
+        """The name itself if it is a free 8.3 name, else `BASE~1.EXT`, `BASE~2.EXT` …"""
+        short = exact_short(name)
+        if short is None or short in self._used:
+            short = self._numbered(*_basis(name))
+        self._used.add(short)
+        return short.encode("ascii")
+
+    def release(self, short: bytes) -> None:
+        """Nobody uses that name any more."""
+        self._used.discard(short.decode("latin-1"))
+        self._next.clear()
+
+    def _numbered(self, base: str, extension: str) -> str:
+        """The first that nobody uses, without searching twice."""
         for digits in range(1, 7):
             prefix = base[: 7 - digits]
             key = (prefix, extension, digits)
@@ -105,7 +147,6 @@ class _Tails:
                 short = f"{f'{prefix}~{number}':8}{extension:3}"
                 if short not in self._used:
                     self._next[key] = number + 1
-                    self._used.add(short)
                     return short
             self._next[key] = 10**digits
         raise AssertionError("a directory has fewer names than there are aliases")
@@ -117,9 +158,9 @@ def short_names(names: Sequence[str]) -> list[bytes]:
     Names that are 8.3 names themselves, whatever their case, keep them; the others get numbered
     tails in the order given.
     """
-    exact = [_exact(name) for name in names]
-    tails = _Tails({short for short in exact if short})
+    exact = [exact_short(name) for name in names]
+    shorts = ShortNames(short for short in exact if short)
     return [
-        (short or tails.claim(*_basis(name))).encode("ascii")
+        short.encode("ascii") if short else shorts.claim(name)
         for name, short in zip(names, exact, strict=True)
     ]

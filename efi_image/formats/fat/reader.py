@@ -61,6 +61,8 @@ class ClusterChain:
 class FatVolume:
     """A FAT volume on a medium; raises InputError if it is not one, or cannot be read at all."""
 
+    unread = ""
+
     def __init__(self, medium: Medium) -> None:
         self.medium = medium
         self.boot = BootSector.unpack(medium.peek(0, 512).ljust(512, b"\0"))
@@ -158,11 +160,12 @@ class FatVolume:
             return length, first + length
         return length + 1, page[index + length] & self.kind.end_of_chain
 
-    def _runs(self, first: int, where: str) -> Iterator[tuple[int, int]]:
-        """A chain as (first, length) of contiguous clusters; raises ChainError.
+    def chain_runs(self, first: int, where: str = "") -> Iterator[tuple[int, int]]:
+        """A whole chain as (first, length) of contiguous clusters; raises ChainError.
 
         A loop is found after some rounds at most (Brent: the anchor moves at every power of two).
         """
+        where = where or self.medium.name
         if not self.exists(first):
             raise ChainError(ChainFault.OUTSIDE, first, where)
         cluster, anchor, steps, limit = first, 0, 0, 1
@@ -189,13 +192,13 @@ class FatVolume:
 
     def chain(self, first: int, where: str = "") -> Iterator[int]:
         """The clusters of a chain; raises ChainError, for a loop after some rounds at most."""
-        for start, length in self._runs(first, where or self.medium.name):
+        for start, length in self.chain_runs(first, where):
             yield from range(start, start + length)
 
     def length(self, first: int, where: str = "", limit: int | None = None) -> int:
         """Clusters in a chain, followed to its end, or up to a limit; raises ChainError."""
         total = 0
-        for _, length in self._runs(first, where or self.medium.name):
+        for _, length in self.chain_runs(first, where):
             total += length
             if limit is not None and total >= limit:
                 return limit
@@ -210,7 +213,7 @@ class FatVolume:
     def runs(self, first: int, count: int, where: str = "") -> Iterator[tuple[int, int]]:
         """A chain's first `count` clusters as (first, length) of contiguous ones."""
         last = first
-        for start, length in self._runs(first, where or self.medium.name):
+        for start, length in self.chain_runs(first, where):
             taken = min(length, count)
             yield start, taken
             count -= taken

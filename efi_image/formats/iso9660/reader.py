@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from efi_image.errors import InputError
+from efi_image.formats.fat.names import fold
 from efi_image.formats.files import Kind, Node
 from efi_image.formats.iso9660 import structures as iso
 from efi_image.formats.iso9660.rockridge import Extras, extras
@@ -13,8 +14,10 @@ from efi_image.formats.iso9660.structures import SECTOR, DirectoryRecord, Volume
 from efi_image.io.medium import Medium
 
 MAX_DESCRIPTORS = 32
+UDF_UNREAD = "it also has UDF, which zpp-image does not read; mount it to see all files"
 MAX_EXTENTS = 16  # of a file, 4 GiB each
 MAX_DIRECTORY = 16 << 20  # bytes of a directory
+UDF = (b"NSR02", b"NSR03")
 OWN_RECORD = 34  # bytes of a directory's record of itself
 
 
@@ -36,6 +39,18 @@ def _descriptors(medium: Medium) -> Iterator[bytes]:
         if len(data) < SECTOR or data[1:6] != iso.STANDARD_ID or data[0] == iso.TERMINATOR:
             return
         yield data
+
+
+def _has_udf(medium: Medium, descriptors: int) -> bool:
+    """Whether UDF's recognition sequence follows the descriptors (ECMA-167, part 2, 8 and 9)."""
+    first = iso.FIRST_DESCRIPTOR + descriptors
+    for number in range(first, first + MAX_DESCRIPTORS):
+        identifier = medium.peek(number * SECTOR + 1, 5)
+        if identifier in UDF:
+            return True
+        if identifier not in (iso.STANDARD_ID, b"BEA01"):
+            return False
+    return False
 
 
 class IsoVolume:
@@ -63,6 +78,7 @@ class IsoVolume:
         self._rock_ridge = self._find_rock_ridge()
         if joliet and not self._rock_ridge:
             self._descriptor = joliet
+        self.unread = UDF_UNREAD if _has_udf(medium, len(found)) else ""
         self._catalog = next(filter(None, map(iso.catalog_block, found)), 0)
 
     def _find_rock_ridge(self) -> bool:
@@ -180,7 +196,7 @@ class IsoVolume:
 
     def same_name(self, one: str, other: str) -> bool:
         """Plain and Joliet names differ by more than case; Rock Ridge's by case as well."""
-        return one == other if self._rock_ridge else one.casefold() == other.casefold()
+        return one == other if self._rock_ridge else fold(one) == fold(other)
 
     def boot_entries(self) -> tuple[iso.BootEntry, ...]:
         """The entries of the El Torito boot catalog; raises InputError if it cannot be read."""

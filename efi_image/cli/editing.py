@@ -1,0 +1,65 @@
+"""What the commands that change an image have in common."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import click
+
+from efi_image.cli.confirm import confirm
+from efi_image.cli.progress_bar import ProgressBar
+from efi_image.config.resolve import SOURCE_DATE
+from efi_image.config.values import parse_seconds
+from efi_image.edit.session import EditOptions, edit
+from efi_image.errors import printable
+from efi_image.formats.disk import Location, locate
+from efi_image.formats.fat.editor import FatEditor
+
+_Command = TypeVar("_Command", bound=Callable[..., None])
+
+
+def device_options(command: _Command) -> _Command:
+    """The options about devices."""
+    yes = click.option(
+        "--yes-change",
+        metavar="SERIAL",
+        help="Change a device without asking, if it has this serial number (its path, if it has "
+        "none).",
+    )
+    internal = click.option(
+        "--internal", is_flag=True, help="Allow a built-in disk that nothing uses."
+    )
+    return yes(internal(command))
+
+
+def located(words: tuple[str, ...]) -> Location:
+    """IMAGE and paths on it; raises UsageError if there is no path."""
+    found = locate(words[0], words[1:])
+    if not found.paths:
+        raise click.UsageError("Missing argument 'PATH...'.", click.get_current_context())
+    return found
+
+
+@contextmanager
+def changing(place: Location, yes_change: str | None, internal: bool) -> Iterator[FatEditor]:
+    """An editor for the volume; the image is changed when the block ends well."""
+    with ProgressBar() as bar:
+        options = EditOptions(
+            seconds=parse_seconds(os.environ.get(SOURCE_DATE, "0"), SOURCE_DATE),
+            confirm=lambda device: confirm(
+                device, "This changes files on it.", yes_change, "--yes-change"
+            ),
+            internal=internal,
+            note=lambda text: click.echo(printable(f"{place.image}: {text}"), err=True),
+            progress=bar.progress,
+        )
+        with edit(place.image, place.partition, options) as editor:
+            yield editor
+
+
+def say(image: str, text: str) -> None:
+    """One line about what was done."""
+    click.echo(printable(f"{image}: {text}"))
