@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -46,9 +47,10 @@ def located(words: tuple[str, ...]) -> Location:
 @contextmanager
 def changing(place: Location, yes_change: str | None, internal: bool) -> Iterator[FatEditor]:
     """An editor for the volume; the image is changed when the block ends well."""
+    now = str(int(time.time()))
     with ProgressBar() as bar:
         options = EditOptions(
-            seconds=parse_seconds(os.environ.get(SOURCE_DATE, "0"), SOURCE_DATE),
+            seconds=parse_seconds(os.environ.get(SOURCE_DATE) or now, SOURCE_DATE),
             confirm=lambda device: confirm(
                 device, "This changes files on it.", yes_change, "--yes-change"
             ),

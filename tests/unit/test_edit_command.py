@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,19 @@ def test_paths_on_two_images_are_refused(image: Path, capsys: Capture) -> None:
 
 
 # ---- copying
+
+
+@pytest.mark.parametrize("given", ["", "1700000000"])
+def test_date_of_new_files(
+    image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str
+) -> None:
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", given)
+    before = time.time()
+    (tmp_path / "new").write_text("new")
+    assert main(["cp", str(tmp_path / "new"), f"{image}:/new"]) == 0
+    assert main(["cp", f"{image}:/new", str(tmp_path / "copy")]) == 0
+    date = (tmp_path / "copy").stat().st_mtime
+    assert date == int(given) if given else before - 2 <= date <= time.time()  # FAT: 2 seconds
 
 
 def test_copies_out_keep_bytes_and_dates(image: Path, tmp_path: Path, capsys: Capture) -> None:
