@@ -306,7 +306,8 @@ bench-now:
 C_FILES = $(shell git ls-files $(foreach folder,examples hypervisor linux ovmf/bochs tests/bench \
     tests/guest/linux tests/host windows tests/windows,'$(folder)/*.[ch]' '$(folder)/*.[ch]pp'))
 SHELL_FILES = $(shell git grep -lE '^.!/bin/(ba)?sh' -- . ':!*.py' ':!*.in')
-CHECKS := check-format check-headers check-tidy check-python check-spelling check-wording check-shell check-names
+CHECKS := check-format check-headers check-tidy check-python check-spelling check-wording check-shell check-names \
+    check-docs
 
 check-now: $(CHECKS)
 
@@ -334,10 +335,11 @@ check-python:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
-	@MYPYPATH=tests/boot:tests/bench:tests/guest/linux:tests/guest/usb .venv/bin/mypy --no-error-summary tests/boot/*.py \
+	@MYPYPATH=tests/boot:tests/bench:tests/docs:tests/guest/linux:tests/guest/usb .venv/bin/mypy --no-error-summary tests/boot/*.py \
 	    tests/bench/*.py tests/host/*.py .ci/*.py .ci/check/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/conftest.py \
 	    tests/guest/linux/*.py tests/guest/usb/usb_build.py
+	@MYPYPATH=.ci/docs:docs/pictures .venv/bin/mypy --no-error-summary .ci/docs/*.py docs/pictures/*.py
 	@MYPYPATH=tests/guest/usb .venv/bin/mypy --no-error-summary tests/guest/usb/write_sticks.py
 
 check-spelling:
@@ -352,9 +354,24 @@ check-shell:
 	@echo "check: shellcheck"
 	@shellcheck $(SHELL_FILES)
 
+# A broken link or anchor, or a page that no map names, is an error.
+check-docs:
+	@echo "check: the site of the documentation"
+	@$(SITE)
+
 check-names:
 	@echo "check: no names of hosts or of this machine's folders"
 	@.ci/check/names.sh
+
+# ---- documentation
+
+SITE = PYTHONPATH=. $(PYTHON) .ci/docs/build_site.py out/docs
+.PHONY: docs
+docs: ## Build the documentation as a site in out/docs/
+docs: EXTRA = dev
+docs: setup-venv
+	@$(SITE)
+	@echo out/docs/index.html
 
 # ---- packages and cleaning
 

@@ -1,110 +1,16 @@
-"""Draws the pictures of docs/explanation/architecture.md as SVG: python3 docs/pictures/draw.py
+"""Draws the pictures of docs/explanation/ as SVG: python3 docs/pictures/draw.py
 
 Standard library only. tests/unit/test_docs_links.py compares the pictures with it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from html import escape
 from pathlib import Path
 
+from inside import cpu_start, nested_paging
+from svg import CORE, FAINT, GUEST, LOADER, PANEL, PLAIN, TOOL, Picture
+
 FOLDER = Path(__file__).resolve().parent
-
-INK = "#1f2933"
-FAINT = "#6b7785"
-LINE = "#4a5562"
-PANEL = "#f4f6f8"
-TOOL = "#dbeafe"
-LOADER = "#fde9c8"
-CORE = "#d9f2dd"
-GUEST = "#eadcf8"
-PLAIN = "#ffffff"
-
-
-class Picture:
-    """SVG elements, and the words that draw them."""
-
-    def __init__(self, width: int, height: int, title: str) -> None:
-        self.width, self.height, self.title = width, height, title
-        self.elements: list[str] = []
-
-    def text(
-        self,
-        x: float,
-        y: float,
-        words: str,
-        *,
-        size: int = 13,
-        anchor: str = "middle",
-        bold: bool = False,
-        colour: str = INK,
-    ) -> None:
-        weight = ' font-weight="bold"' if bold else ""
-        self.elements.append(
-            f'<text x="{x:g}" y="{y:g}" font-size="{size}" text-anchor="{anchor}"'
-            f' fill="{colour}"{weight}>{escape(words)}</text>'
-        )
-
-    def box(
-        self,
-        place: tuple[float, float, float, float],
-        title: str,
-        lines: Sequence[str] = (),
-        *,
-        fill: str = PLAIN,
-        size: int = 12,
-    ) -> None:
-        """A box at (x, y, width, height) with its words in the middle."""
-        x, y, width, height = place
-        self.elements.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6"'
-            f' fill="{fill}" stroke="{LINE}"/>'
-        )
-        step = size + 5
-        top = y + (height - step * len(lines)) / 2 + 5
-        self.text(x + width / 2, top, title, bold=True)
-        for number, line in enumerate(lines, 1):
-            self.text(x + width / 2, top + number * step, line, size=size)
-
-    def panel(self, place: tuple[float, float, float, float], title: str) -> None:
-        """A large area that holds boxes, with its title on top."""
-        x, y, width, height = place
-        self.elements.append(
-            f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="10"'
-            f' fill="{PANEL}"/>'
-        )
-        self.text(x + 14, y + 22, title, size=14, anchor="start", bold=True, colour=FAINT)
-
-    def arrow(self, *points: tuple[float, float], both: bool = False) -> None:
-        where = " ".join(f"{x:g},{y:g}" for x, y in points)
-        start = ' marker-start="url(#head)"' if both else ""
-        self.elements.append(
-            f'<polyline points="{where}" fill="none" stroke="{LINE}" stroke-width="1.5"'
-            f'{start} marker-end="url(#head)"/>'
-        )
-
-    def line(self, start: tuple[float, float], end: tuple[float, float]) -> None:
-        self.elements.append(
-            f'<line x1="{start[0]:g}" y1="{start[1]:g}" x2="{end[0]:g}" y2="{end[1]:g}"'
-            f' stroke="{LINE}" stroke-dasharray="2 4"/>'
-        )
-
-    def svg(self) -> str:
-        return "\n".join(
-            [
-                f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {self.width} {self.height}"'
-                ' font-family="DejaVu Sans, Verdana, sans-serif">',
-                f"<title>{escape(self.title)}</title>",
-                '<defs><marker id="head" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="8"'
-                f' markerHeight="8" orient="auto-start-reverse"><path d="M0 0L10 5L0 10z"'
-                f' fill="{LINE}"/></marker></defs>',
-                f'<rect width="{self.width}" height="{self.height}" rx="10" fill="#ffffff"/>',
-                *self.elements,
-                "</svg>",
-                "",
-            ]
-        )
 
 
 def parts() -> Picture:
@@ -208,23 +114,13 @@ def boot_flow() -> Picture:
         p.line((place, 60), (place, bottom))
     firmware, boot, dxe, core, system, aps = range(6)
 
-    def label(centre: float, y: float, words: Sequence[str], fill: str = "#ffffff") -> None:
-        width = max(len(word) for word in words) * 6.6 + 12
-        height = 15 * len(words) + 6
-        p.elements.append(
-            f'<rect x="{centre - width / 2:g}" y="{y:g}" width="{width:g}" height="{height:g}"'
-            f' rx="4" fill="{fill}"/>'
-        )
-        for number, word in enumerate(words):
-            p.text(centre, y + 15 + 15 * number, word, size=12)
-
     def message(y: float, start: int, end: int, *words: str) -> None:
-        label((x[start] + x[end]) / 2, y - 15 * len(words) - 9, words)
+        p.label((x[start] + x[end]) / 2, y - 15 * len(words) - 9, words)
         p.arrow((x[start], y), (x[end], y))
 
     def note(y: float, lane: int, *words: str) -> None:
         fill = LANES[lane][1]
-        label(x[lane], y, words, "#eef1f4" if fill == PLAIN else fill)
+        p.label(x[lane], y, words, fill="#eef1f4" if fill == PLAIN else fill)
 
     def phase(y: float, words: str) -> None:
         p.elements.append(f'<rect x="16" y="{y}" width="968" height="20" rx="4" fill="{PANEL}"/>')
@@ -249,7 +145,7 @@ def boot_flow() -> Picture:
     phase(404, "3  Launch: on each CPU; the BSP first, then all APs at once")
     message(456, dxe, core, "LAUNCH on a CPU")
     note(466, core, "VM entry: the caller", "goes on as a guest")
-    label(
+    p.label(
         830,
         432,
         (
@@ -257,7 +153,7 @@ def boot_flow() -> Picture:
             "devirtualized, the memory is freed, and",
             "the boot goes on without the hypervisor.",
         ),
-        "#fbe3e1",
+        fill="#fbe3e1",
     )
 
     phase(518, "4  Commit: once, the point of no return")
@@ -265,7 +161,7 @@ def boot_flow() -> Picture:
     note(580, core, "refuses to leave", "from now on")
     message(630, dxe, boot, "returns")
     p.arrow((x[boot], 664), (x[system], 664))
-    label((x[boot] + x[system]) / 2 - 40, 636, ("starts the OS, which runs as a guest",))
+    p.label((x[boot] + x[system]) / 2 - 40, 636, ("starts the OS, which runs as a guest",))
 
     phase(676, "5  The operating system starts its other CPUs")
     message(728, system, core, "INIT, SIPI for an AP")
@@ -278,13 +174,18 @@ def boot_flow() -> Picture:
         "register, then an NMI",
     )
     p.arrow((x[core], 828), (x[aps], 828))
-    label((x[core] + x[aps]) / 2 + 56, 802, ("the AP starts at the SIPI's vector",))
+    p.label((x[core] + x[aps]) / 2 + 56, 802, ("the AP starts at the SIPI's vector",))
     p.arrow((x[system], 868), (x[core], 868), both=True)
-    label((x[system] + x[core]) / 2, 840, ("VM exits and entries",))
+    p.label((x[system] + x[core]) / 2, 840, ("VM exits and entries",))
     return p
 
 
-PICTURES = {"parts.svg": parts, "boot-flow.svg": boot_flow}
+PICTURES = {
+    "parts.svg": parts,
+    "boot-flow.svg": boot_flow,
+    "nested-paging.svg": nested_paging,
+    "cpu-start.svg": cpu_start,
+}
 
 
 def main() -> None:

@@ -1,0 +1,91 @@
+"""Pictures of what happens inside the core; draw.py writes them."""
+
+from __future__ import annotations
+
+from svg import CORE, FAINT, GUEST, PANEL, PLAIN, Picture
+
+REFUSED = "#fbe3e1"
+
+
+def nested_paging() -> Picture:
+    """Where guest-physical addresses lead, and with which memory type."""
+    p = Picture(1000, 560, "Nested paging: where guest-physical addresses lead")
+    p.text(180, 40, "Guest-physical", size=15, bold=True)
+    p.text(780, 40, "Host-physical", size=15, bold=True)
+    rows = (
+        # y, height, guest, host, what the arrow says, fills
+        (60, 60, "above DRAM: devices", "devices", "as it is, usually UC", PLAIN, PLAIN),
+        (130, 60, "FEE00000H: local APIC", "local APIC",
+         "as it is; read-only where the core must see the ICR", "#fde9c8", PLAIN),
+        (200, 80, "DRAM", "DRAM", "as it is, with the type of the MTRRs", GUEST, GUEST),
+        (290, 60, "DRAM where the core is", "the core's pages", "", REFUSED, CORE),
+        (360, 80, "DRAM", "DRAM", "as it is, with the type of the MTRRs", GUEST, GUEST),
+    )  # fmt: skip
+    for y, height, guest, host, words, left, right in rows:
+        p.box((60, y, 240, height), guest, fill=left)
+        p.box((660, y, 240, height), host, fill=right)
+        if words:
+            p.arrow((300, y + height / 2), (660, y + height / 2))
+            p.text(480, y + height / 2 - 8, words, size=12)
+    p.box((60, 460, 240, 60), "addresses with key bits", ["(SME, MKTME)"], fill=REFUSED)
+    p.box((660, 460, 240, 60), "one scratch page", ["4 KiB that the guest may spoil"], fill=PLAIN)
+    p.arrow((300, 320), (624, 320), (624, 476), (660, 476))
+    p.text(432, 312, "hidden", size=12)
+    p.arrow((300, 504), (660, 504))
+    p.text(432, 496, "hidden", size=12)
+    p.text(916, 324, "no arrow", size=12, anchor="start", colour=FAINT)
+    p.text(916, 340, "ends here", size=12, anchor="start", colour=FAINT)
+    return p
+
+
+CPU_LANES = (
+    ("Guest on CPU 0", GUEST),
+    ("Core on CPU 0", CORE),
+    ("vCPU 1: mailbox", PLAIN),
+    ("Core on CPU 1", CORE),
+    ("Guest on CPU 1", GUEST),
+)
+
+
+def cpu_start() -> Picture:
+    """INIT and SIPI from one CPU to another, as the core delivers them."""
+    p = Picture(1000, 700, "How the core delivers INIT and SIPI to another CPU")
+    x = [110 + 195 * n for n in range(len(CPU_LANES))]
+    for place, (name, fill) in zip(x, CPU_LANES, strict=True):
+        p.box((place - 78, 24, 156, 36), name, fill=fill)
+        p.line((place, 60), (place, 680))
+    sender, core, mailbox, target_core, target = x
+
+    def phase(y: float, words: str) -> None:
+        p.elements.append(f'<rect x="16" y="{y:g}" width="968" height="20" rx="4" fill="{PANEL}"/>')
+        p.text(26, y + 15, words, size=12, anchor="start", bold=True, colour=FAINT)
+
+    def message(y: float, start: float, end: float, *words: str) -> None:
+        p.label((start + end) / 2, y - 15 * len(words) - 9, words)
+        p.arrow((start, y), (end, y))
+
+    phase(80, "1  INIT")
+    message(150, sender, core, "writes INIT to the ICR", "(VM exit)")
+    message(186, core, mailbox, "puts in INIT")
+    message(222, core, target_core, "sends an NMI: the kick")
+    message(258, target, target_core, "VM exit")
+    message(294, mailbox, target_core, "takes INIT")
+    p.label(
+        target_core, 304, ("INIT state,", "resets the local APIC,", "waits in the host"), fill=CORE
+    )
+    phase(380, "2  SIPI")
+    message(450, sender, core, "writes SIPI to the ICR", "(VM exit)")
+    message(486, core, mailbox, "puts in the vector")
+    message(522, mailbox, target_core, "sees it, still waiting")
+    message(570, target_core, target, "VM entry at", "vector × 1000H")
+    phase(600, "3  Afterwards")
+    p.label(
+        500,
+        630,
+        (
+            "Any other command goes to the real local APIC. On VT-x the writes are trapped",
+            "only while CPUs start; on AMD-V always, so that no INIT reaches a launched CPU.",
+        ),
+        fill="#eef1f4",
+    )
+    return p

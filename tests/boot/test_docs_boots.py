@@ -1,0 +1,56 @@
+"""The pages of docs/ with commands that boot: all of their blocks, in order."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import blocks as documented
+import pytest
+from harness import TIME_LIMIT, Harness
+
+PAGES = [page for page in documented.pages() if any(b.boots for b in documented.blocks(page))]
+
+
+@pytest.fixture
+def reader(harness: Harness) -> Path:
+    """A reader's folder, with the small Linux guest."""
+    folder = harness.folder / "reader"
+    folder.mkdir()
+    for name in ("vmlinuz", "initrd.img"):
+        shutil.copy(harness.build_directory / "linux-guest" / name, folder)
+    return folder
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_page(page: str, harness: Harness, reader: Path) -> None:
+    tool = documented.make_tool(harness.folder / "tool", harness.build_directory)
+    documented.run(documented.runnable(documented.blocks(page)), reader, tool)
+
+
+PROMPT = "(gdb) "
+SESSION = "docs/tutorial/first-vm-exit.md"
+DEBUG = "zpp-image run esp.img --cpus 2 --debug"
+
+
+def test_debug_session_of_the_tutorial(harness: Harness, reader: Path) -> None:
+    """The tutorial's gdb commands, typed; gdb prints what the page shows."""
+    page = documented.blocks(SESSION)
+    assert f"{DEBUG}\n" in [block.text for block in page]
+    session = "".join(block.text for block in page if block.mark == "gdb").split(PROMPT)
+    steps = [part.partition("\n")[::2] for part in session[1:]]
+    steps.insert(0, ("", session[0]))
+    tool = documented.make_tool(harness.folder / "tool", harness.build_directory)
+    environment = {**os.environ, "PATH": f"{tool}:{os.environ['PATH']}", "HOME": str(reader)}
+    make_image = "zpp-image make esp.img >/dev/null"
+    done = subprocess.run(
+        ("bash", "-c", f"{make_image} && exec {DEBUG}"), cwd=reader, env=environment,
+        input="".join(f"{command}\n" for command, _ in steps[1:]), stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT, text=True, check=False, timeout=TIME_LIMIT,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout
+    for (command, shown), printed in zip(steps, done.stdout.split(PROMPT), strict=True):
+        matches = command == "quit" or documented.same(shown, printed)
+        assert matches, f"{command}\nshown:\n{shown}\nprinted:\n{printed}"
