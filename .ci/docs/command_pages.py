@@ -42,7 +42,8 @@ def prose(text: str) -> str:
 
 def options(command: click.Command, context: click.Context) -> Iterator[str]:
     """The rows of a table of its options."""
-    records = [option.get_help_record(context) for option in command.get_params(context)]
+    found = [each for each in command.get_params(context) if isinstance(each, click.Option)]
+    records = [option.get_help_record(context) for option in found]
     shown = [record for record in records if record]
     if shown:
         yield "| option | what it does |\n| --- | --- |"
