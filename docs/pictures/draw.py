@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from inside import cpu_start, nested_paging
+from inside import cpu_start, memory, nested_paging
 from svg import CORE, FAINT, GUEST, LOADER, PANEL, PLAIN, TOOL, Picture
 
 FOLDER = Path(__file__).resolve().parent
@@ -185,6 +185,7 @@ PICTURES = {
     "boot-flow.svg": boot_flow,
     "nested-paging.svg": nested_paging,
     "cpu-start.svg": cpu_start,
+    "memory.svg": memory,
 }
 
 

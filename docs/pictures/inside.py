@@ -89,3 +89,42 @@ def cpu_start() -> Picture:
         fill="#eef1f4",
     )
     return p
+
+
+def memory() -> Picture:
+    """The core's host-virtual memory, and the block of a CPU (boot_info.h)."""
+    p = Picture(1000, 430, "The core's memory, and the block of a CPU")
+    hidden = (
+        ("hypervisor.elf", "text RX, read-only data R, data RW", 60, CORE),
+        ("struct zpp_boot_info", "RW", 44, PLAIN),
+        ("page tables of the core", "RW", 44, PLAIN),
+        ("heap: nested paging, …", "RW", 60, PLAIN),
+        ("blocks of the CPUs", "64 KiB each", 96, GUEST),
+    )
+    p.text(290, 34, "Host-virtual, contiguous", size=15, bold=True)
+    p.text(152, 62, "ffffa00000000000H", size=11, anchor="end", colour=FAINT)
+    y = 50
+    for title, line, height, fill in hidden:
+        p.box((160, y, 260, height), title, [line], fill=fill, size=11)
+        y += height
+    p.box((160, y, 260, 44), "struct zpp_cpu_call", ["one for each CPU"], size=11)
+    p.text(152, y - 2, "hidden until here", size=11, anchor="end", colour=FAINT)
+    p.text(650, 34, "One block: 16 pages", size=15, bold=True)
+    parts = (
+        ("0: vCPU", 44, CORE, "found from the stack pointer"),
+        ("1 to 3: control blocks", 60, PLAIN, "VMCS or VMCB"),
+        ("4 to 9: windows", 90, "#fde9c8", "pages of the guest, as needed"),
+        ("10: double-fault stack", 36, PLAIN, ""),
+        ("11: guard page", 36, REFUSED, "not mapped"),
+        ("12 to 15: host stack", 80, PLAIN, ""),
+    )
+    top = y = 50
+    for title, height, fill, line in parts:
+        p.box((540, y, 220, height), title, fill=fill)
+        if line:
+            p.text(772, y + height / 2 + 5, line, size=11, anchor="start", colour=FAINT)
+        y += height
+    blocks = 50 + sum(height for _, _, height, _ in hidden[:4])
+    for start, end in ((blocks, top), (blocks + 96, y)):
+        p.line((420, start), (540, end))
+    return p
