@@ -14,7 +14,8 @@ from fatdamage import Fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makepe import make_pe
-from test_verify_boot import BOOT, codes, patched, volume
+from pedamage import patched
+from test_verify_boot import BOOT, codes, volume
 
 from efi_image.errors import InputError, PeError
 from efi_image.formats.pe.authenticode import SignedContent
