@@ -142,7 +142,9 @@ class VolumeBoot:
         if self.keys is None or header is None or truncated:
             return
         try:
-            content = SignedContent(header, self.volume.reader(node), node.size)
+            content = SignedContent(
+                header, self.volume.reader(node), node.size, self.keys.algorithms
+            )
         except InputError:
             return  # the rules about chains reported it
         refused = refusal(content, self.keys)

@@ -349,6 +349,11 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-S105", _W, "verify cannot read a program's signature",
          "it cannot tell whether Secure Boot starts the program",
          "check it with `sbverify --cert CERT FILE`"),
+    Rule("ZPP-S106", _W, "only newer firmware starts a program with Secure Boot",
+         "OVMF 2026.08 starts it, OVMF 2022.11 does not",
+         "sign it with an RSA key, or enroll its SHA-256"),
+    Rule("ZPP-S107", _E, "a program's signature uses a hash algorithm that firmware does not know",
+         "Secure Boot refuses it: OVMF ignores the signature", "sign it again with SHA-256"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}

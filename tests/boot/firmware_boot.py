@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 import re
 import subprocess
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
 from efi_word import word_program
 from fatdamage import make_fat
-from harness import Harness
+from harness import TIME_LIMIT, Harness
 
 from efi_image.emulator import Debug, Emulator, EmulatorKind, ExitReason, RunRequest, choose
 from efi_image.emulator.firmware import Feature, FirmwareNeed, find_firmware
@@ -120,14 +120,20 @@ def _batches(drives: Iterable[Drive]) -> Iterator[list[Drive]]:
 
 
 def started(
-    harness: Harness, ovmf: Ovmf, drives: Sequence[Drive], variables: Path | None = None
+    harness: Harness,
+    ovmf: Ovmf,
+    drives: Sequence[Drive],
+    variables: Path | None = None,
+    *,
+    sign: Callable[[bytes], bytes] = bytes,
+    extra: tuple[str, ...] = (),
 ) -> dict[int, str]:
     """By its number what each disk's program said: `starts`, or `starts` and which program it was.
 
     OVMF tries one disk after the other, because every program returns to it. Those that start
-    nothing are missing.
+    nothing are missing. `sign` is for the last disk, which powers off; `extra` are QEMU's.
     """
-    program = word_program("end", power_off=True)
+    program = sign(word_program("end", power_off=True))
     end = make_fat(harness.folder, 12, name="end.img", program=program)
     blank = harness.folder / "blank.img"
     blank.write_bytes(bytes(1 << 20))
@@ -135,10 +141,10 @@ def started(
     descriptor = ovmf.descriptor(harness.folder, variables)
     for batch in _batches(drives):
         devices = [*((drive.image, drive.sector) for drive in batch), (end, 512)]
-        extra = tuple(word for row in enumerate(devices) for word in _device(*row))
+        words = [word for row in enumerate(devices) for word in _device(*row)]
         request = RunRequest(
-            blank, memory=MEMORY, firmware=descriptor, timeout=120,
-            debug=Debug(extra=("-device", "virtio-scsi-pci,id=scsi", *extra)),
+            blank, memory=MEMORY, firmware=descriptor, timeout=TIME_LIMIT,
+            debug=Debug(extra=(*extra, "-device", "virtio-scsi-pci,id=scsi", *words)),
         )  # fmt: skip
         boot = harness.boot_unchecked(request, ovmf.emulator)
         assert boot.reason is ExitReason.POWER_OFF, boot.serial[-2000:]

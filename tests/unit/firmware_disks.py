@@ -213,7 +213,7 @@ def iso(change: Callable[[bytearray], None]) -> Maker:
     return make
 
 
-def _catalog(data: bytes) -> int:
+def _catalog(data: bytes | bytearray) -> int:
     """The byte of the boot catalog, by the boot record in block 17 (El Torito, figure 7)."""
     return int(struct.unpack_from("<I", data, 17 * ISO_BLOCK + 71)[0]) * ISO_BLOCK
 

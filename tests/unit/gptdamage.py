@@ -38,7 +38,7 @@ class Disk:
     def __init__(self, data: bytearray) -> None:
         self.data = data
 
-    def put(self, at: int, form: str, *values: int) -> None:
+    def put(self, at: int, form: str, *values: int | bytes) -> None:
         struct.pack_into("<" + form, self.data, at, *values)
 
     def get(self, at: int) -> int:
@@ -53,18 +53,18 @@ class Disk:
             crc = zlib.crc32(self.data[lba * 512 : lba * 512 + 92])
             self.put(lba * 512 + 16, "I", crc)
 
-    def header(self, lba: int, offset: int, form: str, *values: int) -> None:
+    def header(self, lba: int, offset: int, form: str, *values: int | bytes) -> None:
         """Change a field of a header, its checksum made right."""
         self.put(lba * 512 + offset, form, *values)
         self.sign(lba)
 
-    def entry(self, number: int, offset: int, form: str, *values: int) -> None:
+    def entry(self, number: int, offset: int, form: str, *values: int | bytes) -> None:
         """Change a field of an entry in both arrays, checksums made right."""
         for lba, entries in ENTRIES.items():
             self.put(entries * 512 + (number - 1) * 128 + offset, form, *values)
             self.sign(lba)
 
-    def entry_of(self, lba: int, offset: int, form: str, *values: int) -> None:
+    def entry_of(self, lba: int, offset: int, form: str, *values: int | bytes) -> None:
         """Change the first entry's field in one array, its checksum not made right."""
         self.put(ENTRIES[lba] * 512 + offset, form, *values)
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from firmware_rows import NOTHING, ROWS, markdown
+import secure_rows
+from firmware_rows import NOTHING, ROWS, STARTS, markdown
 
 from efi_image.verify.rules import RULES, Rule
 
@@ -44,9 +46,23 @@ def test_a_claim_about_firmware_was_booted(rule: Rule) -> None:
         assert NOTHING in shown, rule.why
 
 
-def test_the_table_is_documented() -> None:
+@pytest.mark.parametrize("table", [markdown, secure_rows.markdown], ids=["faults", "secure-boot"])
+def test_the_tables_are_documented(table: Callable[[], str]) -> None:
     text = DOCS.read_text(encoding="utf-8")
-    assert markdown() in text, "write `markdown()` into docs/reference/firmware.md"
+    assert table() in text, "write `markdown()` into docs/reference/firmware.md"
+
+
+def test_every_rule_about_signatures_was_booted() -> None:
+    """Except S105, signatures that cannot be read: no signer is known to make one."""
+    rules = {rule.code.removeprefix("ZPP-") for rule in RULES if rule.code.startswith("ZPP-S")}
+    assert {row.rule for row in secure_rows.ROWS} == {"", *rules - {"S105"}}
+
+
+@pytest.mark.parametrize("row", secure_rows.ROWS, ids=lambda row: row.program)
+def test_verdict_and_result_agree(row: secure_rows.SecureRow) -> None:
+    """A clean verdict is for both versions, S106 for a difference, the others for neither."""
+    wanted = {"": (STARTS, STARTS), "S106": (NOTHING, STARTS)}
+    assert row.results == wanted.get(row.rule, (NOTHING, NOTHING))
 
 
 def test_rows_differ() -> None:
