@@ -90,11 +90,15 @@ def own_harness(harness: Harness, build: Ovmf) -> Harness:
 
 @dataclass(frozen=True)
 class Drive:
-    """A disk image whose program says its number, and the sector size of its drive."""
+    """A disk image whose program says its number, and the sector size of its drive.
+
+    What the machine writes stays in the image only if it is `writable`.
+    """
 
     number: int
     image: Path
     sector: int = 512
+    writable: bool = False
 
 
 def numbered(data: bytes, number: int) -> bytes:
@@ -140,8 +144,8 @@ def started(
     results = {}
     descriptor = ovmf.descriptor(harness.folder, variables)
     for batch in _batches(drives):
-        devices = [*((drive.image, drive.sector) for drive in batch), (end, 512)]
-        words = [word for row in enumerate(devices) for word in _device(*row)]
+        devices = enumerate([*batch, Drive(0, end)])
+        words = [word for row in devices for word in _device(*row)]
         request = RunRequest(
             blank, memory=MEMORY, firmware=descriptor, timeout=TIME_LIMIT,
             debug=Debug(extra=(*extra, "-device", "virtio-scsi-pci,id=scsi", *words)),
@@ -153,10 +157,10 @@ def started(
     return results
 
 
-def _device(position: int, device: tuple[Path, int]) -> Iterator[str]:
-    image, sector = device
-    kept = "readonly=on" if sector == 2048 else "snapshot=on"
-    yield from ("-drive", f"if=none,id=row{position},format=raw,{kept},file={image}")
+def _device(position: int, drive: Drive) -> Iterator[str]:
+    sector = drive.sector
+    kept = "readonly=on" if sector == 2048 else "snapshot=off" if drive.writable else "snapshot=on"
+    yield from ("-drive", f"if=none,id=row{position},format=raw,{kept},file={drive.image}")
     size = f",logical_block_size={sector},physical_block_size={sector}" if sector == 4096 else ""
     place = f"bus=scsi.0,channel=0,scsi-id={position // 8},lun={position % 8}"
     yield "-device"

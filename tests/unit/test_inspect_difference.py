@@ -121,3 +121,29 @@ def test_partitions_without_a_volume_are_compared_by_their_bytes(
     two.write_bytes(patched(divided.read_bytes(), (10 * MIB, b"x")))
     assert diff(divided, two) == 1
     assert capsys.readouterr().out == "~ partition 2: content\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("no primary header", "~ image: primary GPT: missing → made from the other copy"),
+        ("primary entries", "~ image: primary GPT: damaged → made from the other copy"),
+        ("no backup header", "~ image: backup GPT: missing → made from the other copy"),
+        ("tables differ", ""),
+    ],
+)
+def test_a_copy_of_the_gpt_that_firmware_made_again(
+    tmp_path: Path, damage: str, line: str
+) -> None:
+    """tests/boot/test_firmware_writes.py has the bytes of OVMF."""
+    sound = make_gpt(tmp_path)
+    disk = Disk(bytearray(sound.read_bytes()))
+    next(each for each in GPT_DAMAGES if each.name == damage).change(disk)
+    damaged = tmp_path / "damaged.img"
+    damaged.write_bytes(disk.data)
+    for old, new, wanted in ((damaged, sound, line), (sound, damaged, "")):
+        with open_disk(old) as one, open_disk(new) as other:
+            lines = [difference_line(d) for d in compare_disks(one, other, CompareOptions())]
+        told = [each for each in lines if "made from the other copy" in each]
+        assert told == ([f"{wanted}, as firmware does while it boots"] if wanted else [])
+        assert not wanted or lines == told
