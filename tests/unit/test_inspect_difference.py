@@ -9,6 +9,8 @@ from pathlib import Path
 import oracles
 import pytest
 from foreign import MIB, mkfs, patched, sources
+from gptdamage import DAMAGES as GPT_DAMAGES
+from gptdamage import Disk, make_gpt
 from makepe import make_pe
 from test_inspect import make
 
@@ -17,6 +19,7 @@ from efi_image.formats.disk import open_disk
 from efi_image.formats.pe.authenticode import SignatureFacts
 from efi_image.inspect.difference import CompareOptions, compare_disks, compare_pe
 from efi_image.inspect.pe import pe_facts
+from efi_image.render.inspect_report import difference_line
 
 Capture = pytest.CaptureFixture[str]
 
@@ -132,9 +135,7 @@ def test_partitions_without_a_volume_are_compared_by_their_bytes(
         ("tables differ", ""),
     ],
 )
-def test_a_copy_of_the_gpt_that_firmware_made_again(
-    tmp_path: Path, damage: str, line: str
-) -> None:
+def test_a_copy_of_the_gpt_that_firmware_made_again(tmp_path: Path, damage: str, line: str) -> None:
     """tests/boot/test_firmware_writes.py has the bytes of OVMF."""
     sound = make_gpt(tmp_path)
     disk = Disk(bytearray(sound.read_bytes()))
