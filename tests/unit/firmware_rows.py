@@ -44,8 +44,9 @@ _REFUSED = {
     "media byte", "FAT too small", "version of FAT32", "root cluster", "boot sector zeroed",
     "no clusters", "FATs not mirrored",
     "overlap", "partition over the table", "no protective MBR", "protective MBR begins at 5",
+    "relocations stripped, its address is not free",
 }  # fmt: skip
-_PE_STARTED = {"B105", "B106", "B109", "B112"}
+_PE_STARTED = {"B105", "B106", "B109", "B112"}  # but for those in _REFUSED
 _CODE = code(NUMBER)
 
 
@@ -62,7 +63,12 @@ _FAT = [
 ]
 _GPT = [Row(d.rule, d.name, disks.gpt(d.name), _result(d.name)) for d in GPT_DAMAGES]
 _PE = [
-    Row(rule, d.name, disks.program(d.make, _CODE), STARTS if rule in _PE_STARTED else NOTHING)
+    Row(
+        rule,
+        d.name,
+        disks.program(d.make, _CODE),
+        _result(d.name) if rule in _PE_STARTED else NOTHING,
+    )
     for d in PE_DAMAGES
     for rule in [max(d.rules)]
 ]

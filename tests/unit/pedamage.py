@@ -51,6 +51,12 @@ DAMAGES = (
     _damage("Windows program", "B104", lambda code: make_pe(subsystem=3, text=code)),
     _damage("relocations stripped", "B105", lambda code: make_pe(characteristics=0x23, text=code)),
     _damage("relocations outside", "B108", lambda code: make_pe(reloc_address=0x2FFF0, text=code)),
+    _damage("relocations stripped, its address is not free", "B105", lambda code: patched(
+        make_pe(characteristics=0x23, text=code), OPTIONAL + 24, "Q", 0xFEE00000)),
+    _damage("relocation block of size 0", "B108", _changed(0x404, "I", 0)),
+    _damage("relocation block that is too long", "B108", _changed(0x404, "I", 16)),
+    _damage("relocation beyond the image", "B108", _changed(0x400, "I", 0x3000)),
+    _damage("relocation of an unknown type", "B108", _changed(0x408, "H", 0xB000)),
     _damage("sections aligned to 0x1800", "B106 B109", _changed(OPTIONAL + 32, "I", 0x1800)),
     _damage("sections aligned to 32", "B109", _changed(OPTIONAL + 32, "I", 0x20)),
     _damage("section not aligned", "B109", lambda code: patched(
