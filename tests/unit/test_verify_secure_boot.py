@@ -19,6 +19,7 @@ from secure_lab import HASHES, X509, X509_SHA256, Key, SecureLab, signature_list
 from test_verify_boot import BOOT, codes, volume
 
 from efi_image.errors import InputError, PeError
+from efi_image.formats.pe import certificates as x509
 from efi_image.formats.pe.authenticode import SignedContent, read_signature
 from efi_image.formats.pe.headers import PeHeader, read_headers
 from efi_image.formats.signature_list import KeyList, parse_keys, read_keys
@@ -234,4 +235,28 @@ def test_damaged_signatures_are_read_or_refused(lab: Lab, data: st.DataObject) -
     for _ in range(data.draw(st.integers(1, 4))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     signed = read_signature(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
-    assert signed is None or signed.content
+    if signed is None:
+        return
+    for der in signed.certificates:
+        assert x509.subject(der)
+        assert x509.issuer(der)
+        assert x509.is_elliptic(der) in (False, True)
+        assert x509.is_issued_by(der, lab.root.der) in (False, True)
+        assert x509.verifies(signed, der) in (False, True)
+
+
+ODD_CERTIFICATES = {
+    "version 4": (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"),
+    "a bit string as a name": (b"\x0c\x04root", b"\x03\x04root"),
+    "a country of four letters": (b"\x06\x03U\x04\x03", b"\x06\x03U\x04\x06"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_CERTIFICATES)
+def test_certificates_that_the_library_refuses(lab: Lab, odd: str) -> None:
+    """Found by a fuzzer: `cryptography` raises something else, or warns, for each of them."""
+    old, new = ODD_CERTIFICATES[odd]
+    assert old in lab.root.der
+    changed = lab.root.der.replace(old, new)
+    assert x509.subject(changed)
+    assert not x509.is_issued_by(lab.leaf.der, changed)

@@ -6,43 +6,55 @@ As UEFI, this ignores dates and usages (EDK2's Pkcs7Verify).
 from __future__ import annotations
 
 import hashlib
+import warnings
+from collections.abc import Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeVar
 
 from efi_image.formats.pe import pkcs7
 from efi_image.formats.pe.pkcs7 import SignedData
 
 UNREADABLE_NAME = "a name that cannot be read"
 
+_Result = TypeVar("_Result")
+
+
+def _tried(call: Callable[[], _Result]) -> _Result | None:
+    """The result of a call of `cryptography`; None if it refuses the data, however it does so."""
+    from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415
+    from cryptography.x509 import InvalidVersion  # noqa: PLC0415
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of odd values, which firmware accepts
+        try:
+            return call()
+        except (ValueError, TypeError, InvalidSignature, InvalidVersion, UnsupportedAlgorithm):
+            return None
+
 
 @lru_cache(maxsize=1024)
 def load(der: bytes) -> Any | None:
     """The certificate as an object of `cryptography`; None if it is malformed."""
-    from cryptography import x509  # noqa: PLC0415
+    from cryptography.x509 import load_der_x509_certificate  # noqa: PLC0415
 
-    try:
-        return x509.load_der_x509_certificate(der)
-    except ValueError:
-        return None
+    return _tried(lambda: load_der_x509_certificate(der))
 
 
 def subject(der: bytes) -> str:
     """The subject's name, as in `C=DE, CN=zpp`."""
-    return _name(der, "subject")
+    return _name(load(der), "subject")
 
 
 def issuer(der: bytes) -> str:
     """The issuer's name."""
-    return _name(der, "issuer")
+    return _name(load(der), "issuer")
 
 
-def _name(der: bytes, which: str) -> str:
-    certificate = load(der)
-    try:
-        name = getattr(certificate, which)
-        return ", ".join(part.rfc4514_string() for part in name.rdns)
-    except (AttributeError, ValueError):
-        return UNREADABLE_NAME
+def _name(certificate: Any | None, which: str) -> str:
+    def text() -> str:
+        return ", ".join(part.rfc4514_string() for part in getattr(certificate, which).rdns)
+
+    return (certificate and _tried(text)) or UNREADABLE_NAME
 
 
 def signed_part(der: bytes) -> bytes:
@@ -60,16 +72,7 @@ def is_elliptic(der: bytes) -> bool:
 
 def _public_key(der: bytes) -> Any | None:
     certificate = load(der)
-    try:
-        return certificate.public_key() if certificate else None
-    except (ValueError, TypeError, _unsupported()):
-        return None
-
-
-def _unsupported() -> type[Exception]:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
-
-    return UnsupportedAlgorithm
+    return _tried(certificate.public_key) if certificate else None
 
 
 def is_issued_by(der: bytes, other: bytes) -> bool:
@@ -77,13 +80,12 @@ def is_issued_by(der: bytes, other: bytes) -> bool:
     certificate, by = load(der), load(other)
     if certificate is None or by is None:
         return False
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
 
-    try:
-        certificate.verify_directly_issued_by(by)
-    except (InvalidSignature, ValueError, TypeError, _unsupported()):
-        return False
-    return True
+    def check() -> bool:
+        certificate.verify_directly_issued_by(by)  # raises if not
+        return True
+
+    return bool(_tried(check))
 
 
 def signer_of(signed: SignedData) -> bytes | None:
@@ -106,22 +108,20 @@ def verifies(signed: SignedData, certificate: bytes) -> bool:
     if signed.attributes and digest != signed.message_digest:
         return False
     message = signed.attributes or signed.content
-    return _verifies(_public_key(certificate), signed.signature, message, algorithm)
+    key = _public_key(certificate)
+    return bool(_tried(lambda: _check(key, signed.signature, message, algorithm)))
 
 
-def _verifies(key: Any | None, signature: bytes, message: bytes, algorithm: str) -> bool:
-    from cryptography.exceptions import InvalidSignature  # noqa: PLC0415
+def _check(key: Any | None, signature: bytes, message: bytes, algorithm: str) -> bool:
+    """Whether the key is of a known kind; raises what `cryptography` does if it did not sign."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: PLC0415
 
     digest = getattr(hashes, algorithm.upper())()
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, message, padding.PKCS1v15(), digest)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, message, ec.ECDSA(digest))
-        else:
-            return False
-    except (InvalidSignature, ValueError, _unsupported()):
+    if isinstance(key, rsa.RSAPublicKey):
+        key.verify(signature, message, padding.PKCS1v15(), digest)
+    elif isinstance(key, ec.EllipticCurvePublicKey):
+        key.verify(signature, message, ec.ECDSA(digest))
+    else:
         return False
     return True
