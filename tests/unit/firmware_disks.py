@@ -157,6 +157,13 @@ def no_volume(disk: Disk) -> None:
     disk.entry(1, 0, "16s", bytes(disk.data[1024 + 128 : 1024 + 144]))
 
 
+def ext4_esp(disk: Disk) -> None:
+    """Leaves a superblock of ext4 on the ESP (Linux, fs/ext4/ext4.h)."""
+    at = ESP_AT * 512
+    disk.data[at : SECOND_AT * 512] = bytes((SECOND_AT - ESP_AT) * 512)
+    disk.put(at + 1024 + 0x38, "HH", 0xEF53, 1)
+
+
 def other_backup(disk: Disk) -> None:
     """Lets the backup's first entry lead to the place of the second partition, which moves away."""
     disk.entry(2, 32, "QQ", SECOND_AT - 2048, SECOND_AT - 1)

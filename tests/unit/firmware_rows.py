@@ -106,6 +106,7 @@ _DISK = [
     Row("F119", "clusters of 64 KiB", lambda lab: lab.mkfs("-F", "12", "-s", "128", kib=8192)),
     Row("F121", "FAT32 with 40,000 sectors of one cluster each",
         disks.fat(lambda volume: volume.put(32, "I", 40_000), 32), NOTHING),
+    Row("F132", "an ESP with ext4", disks.gpt_changed(disks.ext4_esp), NOTHING),
     Row("F125", "sectors of 4096 bytes on a disk with 512",
         lambda lab: lab.mkfs("-S", "4096", kib=4096)),
     Row("F125", "sectors of 512 bytes on a disk with 4096", lambda lab: lab.fats[12], sector=4096),

@@ -113,7 +113,7 @@ def verifies(signed: SignedData, certificate: bytes) -> bool:
 
 
 def _check(key: Any | None, signature: bytes, message: bytes, algorithm: str) -> bool:
-    """Whether the key is of a known kind; raises what `cryptography` does if it did not sign."""
+    """Whether it is a key of RSA or ECDSA; raises what `cryptography` does if it did not sign."""
     from cryptography.hazmat.primitives import hashes  # noqa: PLC0415
     from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa  # noqa: PLC0415
 
