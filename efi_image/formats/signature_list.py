@@ -18,7 +18,14 @@ from uuid import UUID
 from efi_image.errors import InputError
 
 X509 = UUID("a5c059a1-94e4-4aa7-87b5-ab155c2bf072")
-SHA256 = UUID("c1c41626-504c-4092-aca9-41f936934328")
+# lists of files' hashes: by the type, how hashlib calls the algorithm
+HASHES = {
+    UUID("826ca512-cf10-4ac9-b187-be01496631bd"): "sha1",
+    UUID("c1c41626-504c-4092-aca9-41f936934328"): "sha256",
+    UUID("ff3e5307-9fd0-48c9-85f1-8ad56c701e01"): "sha384",
+    UUID("093e0fae-a6c4-4f50-9f1b-d41e2b89c19a"): "sha512",
+}
+HASH_SIZES = {20: "sha1", 32: "sha256", 48: "sha384", 64: "sha512"}  # in bytes
 X509_SHA256 = UUID("3bd2a492-96c0-4079-b420-fcf98ef103ed")
 OWNER_SIZE = 16
 LIST_HEADER = struct.Struct("<16sIII")
@@ -29,7 +36,7 @@ _PEM = re.compile(rb"-----BEGIN CERTIFICATE-----(.*?)-----END CERTIFICATE-----",
 
 @dataclass(frozen=True, slots=True)
 class KeyList:
-    """The content of db or dbx: certificates (DER), SHA-256 of programs and of certificates."""
+    """The content of db or dbx: certificates (DER), hashes of programs, SHA-256 of certificates."""
 
     certificates: frozenset[bytes] = frozenset()
     hashes: frozenset[bytes] = frozenset()
@@ -103,7 +110,7 @@ def _lists(data: bytes, name: str) -> KeyList:
             entry = data[offset + OWNER_SIZE : offset + entry_size]
             if kind_id == X509:
                 certificates.add(entry)
-            elif kind_id == SHA256:
+            elif HASH_SIZES.get(len(entry)) == HASHES.get(kind_id, ""):
                 hashes.add(entry)
             elif kind_id == X509_SHA256:
                 certificate_hashes.add(entry[:32])

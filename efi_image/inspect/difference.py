@@ -10,6 +10,7 @@ from enum import Enum
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
 from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show_path
+from efi_image.formats.gpt.structures import GptCopy
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.formats.pe.authenticode import SignatureFacts
 from efi_image.inspect.image import (
@@ -22,6 +23,8 @@ from efi_image.inspect.image import (
 )
 from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.progress import Progress, counter
+
+_TABLE = ("size", "scheme", "sector_size", "table")
 
 
 class Change(Enum):
@@ -105,12 +108,43 @@ def compare_disks(old: Disk, new: Disk, options: CompareOptions) -> Iterator[Dif
     one, other = (
         image_facts(disk, programs=False, progress=options.progress) for disk in (old, new)
     )
-    yield from _values("image", one, other, ("size", "scheme", "sector_size", "table"))
+    restored = _restored(old, new)
+    names = ("size", "scheme", "sector_size") if restored else _TABLE
+    yield from _values("image", one, other, names)
+    if restored:
+        yield restored
     if not options.ignore_ids:
         yield from _values("image", one, other, ("disk_id",))
     for pair in _pairs(one, other):
         yield from _partitions(old, new, pair, options)
 
+
+def _restored(old: Disk, new: Disk) -> Difference | None:
+    """The copy of a GPT that firmware made again while it booted, if so the tables differ.
+
+    EDK2's PartitionDxe makes it from the valid copy, which stays as it is.
+    """
+    before, after = old.gpt, new.gpt
+    if not before or not after or old.medium.size != new.medium.size:
+        return None
+    pairs = (
+        ("primary", before.primary, after.primary, before.backup, after.backup),
+        ("backup", before.backup, after.backup, before.primary, after.primary),
+    )
+    for name, lost, found, kept, source in pairs:
+        if not found or not source or kept != source or _is_valid(lost):
+            continue
+        if _is_valid(found) and _is_valid(source) and found.array == source.array:
+            state = "damaged" if lost else "missing"
+            return Difference(Change.CHANGED, "image", f"{name} GPT", state, _REWRITTEN)
+    return None
+
+
+def _is_valid(copy: GptCopy | None) -> bool:
+    return copy is not None and copy.usable and copy.header.my_lba == copy.lba
+
+
+_REWRITTEN = "made from the other copy, as firmware does while it boots"
 
 _Pair = tuple[PartitionFacts | None, PartitionFacts | None]
 

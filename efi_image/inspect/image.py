@@ -297,11 +297,12 @@ def _boot_entries(volume: FileSystem) -> tuple[str, ...]:
     if not isinstance(volume, IsoVolume):
         return ()
     try:
-        entries = volume.boot_entries()
+        entries, fault = volume.boot_entries(), volume.catalog_fault()
     except InputError as error:
         return (f"the boot catalog cannot be read: {error.what}",)
-    return tuple(
-        f"{e.platform}{'' if e.bootable else ' (not bootable)'}: block {e.block}, "
+    ignored = (f"firmware ignores the boot catalog: {fault}",) if fault else ()
+    return ignored + tuple(
+        f"{e.platform}{f' ({e.fault})' if e.fault else ''}: block {e.block}, "
         f"{e.sectors} sectors of 512 bytes"
         for e in entries
     )

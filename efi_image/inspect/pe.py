@@ -19,6 +19,7 @@ from efi_image.formats.pe.headers import (
     READ,
     WRITE,
     PeHeader,
+    ReadAt,
     read_headers,
 )
 from efi_image.formats.pe.uefi import (
@@ -175,7 +176,7 @@ def _facts(data: mmap.mmap, pe: Any, name: str) -> PeFacts:
         sbat=tuple(line for line in texts.pop(".sbat", "").splitlines() if line),
         texts=texts,
         signatures=describe_signatures(content.certificates, content.digests),
-        findings=tuple(_findings(headers, pe, size)),
+        findings=tuple(_findings(headers, pe, size, read_at)),
     )
 
 
@@ -231,9 +232,9 @@ def _imports(pe: Any) -> tuple[str, ...]:
     return tuple(names[:MAX_IMPORTS])
 
 
-def _findings(header: PeHeader, pe: Any, size: int) -> Iterator[str]:
+def _findings(header: PeHeader, pe: Any, size: int, read_at: ReadAt) -> Iterator[str]:
     optional = pe.OPTIONAL_HEADER
-    for fault in find_faults(header, size):
+    for fault in find_faults(header, size, read_at):
         if fault.kind is not FaultKind.UNALIGNED:
             yield f"{fault.kind.value}: {fault.reason}"
     certificates_end = sum(header.certificates)

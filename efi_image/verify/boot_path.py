@@ -94,7 +94,11 @@ class VolumeBoot:
             header = read_headers(lambda offset, count: head[offset : offset + count])
         except PeError as error:
             return Program(None, [PeFault(FaultKind.FORMAT, f"it {error.what}")])
-        return Program(header, list(uefi.find_faults(header, node.size)))
+        try:
+            faults = list(uefi.find_faults(header, node.size, self.volume.reader(node)))
+        except InputError:  # the rules about chains reported it
+            faults = list(uefi.find_faults(header, node.size, None))
+        return Program(header, faults)
 
     def _head(self, node: Node) -> bytes:
         """A file's first HEAD bytes; raises InputError."""
@@ -142,7 +146,9 @@ class VolumeBoot:
         if self.keys is None or header is None or truncated:
             return
         try:
-            content = SignedContent(header, self.volume.reader(node), node.size)
+            content = SignedContent(
+                header, self.volume.reader(node), node.size, self.keys.algorithms
+            )
         except InputError:
             return  # the rules about chains reported it
         refused = refusal(content, self.keys)

@@ -107,13 +107,21 @@ class DiskCheck:
     def _el_torito(self, disk: Disk) -> None:
         """The FAT volume that firmware starts from optical media (El Torito)."""
         try:
-            entries = [e for e in IsoVolume(self._medium).boot_entries() if e.platform == "EFI"]
+            volume = IsoVolume(self._medium)
+            entries = [e for e in volume.boot_entries() if e.platform == "EFI"]
+            fault = volume.catalog_fault()
         except InputError as error:
             self._findings.add("ZPP-D106", f"it cannot be read: {error.what}")
             return
-        if not entries:
-            self._findings.add("ZPP-D106", "it has no entry for EFI")
-        for entry in entries[:MAX_EL_TORITO]:
+        skipped = [f"the entry for EFI {entry.fault}" for entry in entries if entry.fault]
+        usable = [entry for entry in entries if not entry.fault]
+        if fault or not usable:
+            reason = fault or "; ".join(skipped[:MAX_EL_TORITO]) or "it has no entry for EFI"
+            self._findings.add("ZPP-D106", reason)
+            return
+        for reason in skipped:
+            self._findings.add("ZPP-D107", reason)
+        for entry in usable[:MAX_EL_TORITO]:
             start = entry.block * SECTOR
             size = self._medium.size - start
             if entry.sectors > 1:

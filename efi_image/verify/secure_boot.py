@@ -1,24 +1,26 @@
 """Secure Boot: whether firmware with a given db and dbx would start a program.
 
-LIEF is loaded only to look at a signature. Source: UEFI Specification 2.10, 32.5.3.
+Source: UEFI Specification 2.10, 32.5.3, and what OVMF does where that leaves a choice
+(docs/reference/firmware.md). Where two versions of OVMF differ, the verdict says so.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from hashlib import sha256
 
+from efi_image.formats.pe import certificates
 from efi_image.formats.pe.authenticode import (
+    ALGORITHMS,
+    PKCS_SIGNED_DATA,
     SignedContent,
-    digest_of,
-    is_intact,
-    name_text,
-    parse_signatures,
+    has_rest,
+    read_signature,
+    split_table,
 )
-from efi_image.formats.signature_list import KeyList
+from efi_image.formats.pe.pkcs7 import SignedData
+from efi_image.formats.signature_list import HASH_SIZES, KeyList
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,12 @@ class Keys:
 
     db: KeyList
     dbx: KeyList
+
+    @property
+    def algorithms(self) -> frozenset[str]:
+        """The algorithms by which unsigned programs are looked up."""
+        hashes = self.db.hashes | self.dbx.hashes
+        return frozenset({"sha256", *(HASH_SIZES[len(each)] for each in hashes)})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,103 +45,105 @@ class Refusal:
     reason: str
 
 
+_SEQUENCE = b"\x30"  # the tag that PKCS #7 begins with
+_LESS = "OVMF 2022.11 does not start it, because"
+
+
 def refusal(content: SignedContent, keys: Keys) -> Refusal | None:
     """Why firmware with these keys refuses a program; None if it starts it."""
-    digests = content.digests
-    own = bytes.fromhex(digests["sha256"])
-    if own in keys.dbx.hashes:
-        return Refusal("S103", f"its hash {own.hex()} is in dbx")
+    digests = {name: bytes.fromhex(digest) for name, digest in content.digests.items()}
+    for digest in digests.values():
+        if digest in keys.dbx.hashes:
+            return Refusal("S103", f"its hash {digest.hex()} is in dbx")
     if not content.certificates:
-        return None if own in keys.db.hashes else Refusal("S101", f"its hash is {own.hex()}")
-    signatures, unread = parse_signatures(content.certificates)
-    if not signatures and not unread:
+        return _unsigned(digests, keys.db)
+    contents = [
+        data
+        for kind, data in split_table(content.certificates)
+        if kind == PKCS_SIGNED_DATA and data.startswith(_SEQUENCE)
+    ]
+    if not contents:
         return Refusal("S104", "its certificate table has no signature")
-    first: Refusal | None = None
-    if unread:
-        first = Refusal("S105", f"{unread} of {len(signatures) + unread}")
-    for signature in signatures:
-        refused = _judge(signature, digests, keys)
-        if refused is None or refused.code == "S103":
-            return refused
-        first = first or refused
-    return None if own in keys.db.hashes else first
-
-
-def _judge(signature: Any, digests: dict[str, str], keys: Keys) -> Refusal | None:
-    """Why firmware does not accept a signature; None if it does."""
-    chain = list(_chain(signature))
-    algorithm, digest = digest_of(signature)
-    if digests.get(algorithm) != digest:
-        return Refusal("S104", "the digest that it signs is not the file's")
-    if not chain or not is_intact(signature):
-        return Refusal("S104", "the signature itself does not verify")
-    revoked = next((c for c in chain if _is_revoked(c, keys.dbx)), None)
-    if revoked is not None:
-        return Refusal("S103", f"the certificate of {name_text(revoked.subject)} is in dbx")
-    if any(_is_trusted(certificate, keys.db) for certificate in chain):
+    verdicts = [_judge(read_signature(each), digests, keys) for each in contents]
+    revoked = next((verdict for verdict in verdicts if verdict and verdict.code == "S103"), None)
+    if revoked:
+        return revoked
+    if has_rest(content.certificates):
+        return Refusal("S104", "its certificate table has bytes behind the last signature")
+    if None in verdicts:
         return None
-    return Refusal("S102", f"it is signed by {name_text(chain[0].subject)}")
+    # one signature is enough; of several refusals the mildest says most
+    return min(filter(None, verdicts), key=lambda verdict: _MILDEST.index(verdict.code))
 
 
-@cache
-def _certificates(keys: KeyList) -> list[Any]:
-    import lief  # noqa: PLC0415
-
-    return [found for der in sorted(keys.certificates) for found in lief.PE.x509.parse(list(der))]
+_MILDEST = ("S106", "S105", "S102", "S104", "S107")
 
 
-def _chain(signature: Any) -> Iterator[Any]:
+def _unsigned(digests: dict[str, bytes], db: KeyList) -> Refusal | None:
+    if digests["sha256"] in db.hashes:
+        return None
+    for name, digest in digests.items():
+        if digest in db.hashes:
+            return Refusal("S106", f"{_LESS} db has only its {_shown(name)}")
+    return Refusal("S101", f"its hash is {digests['sha256'].hex()}")
+
+
+def _shown(algorithm: str) -> str:
+    return algorithm.upper().replace("SHA", "SHA-")
+
+
+def _judge(signed: SignedData | None, digests: dict[str, bytes], keys: Keys) -> Refusal | None:
+    """Why firmware does not accept a signature; None if it does."""
+    if signed is None:
+        return Refusal("S105", "it is not PKCS #7 SignedData as Authenticode has it")
+    if signed.algorithm not in ALGORITHMS:
+        return Refusal("S107", f"it uses {_shown(signed.algorithm)}")
+    chain = list(_chain(signed))
+    revoked = next((each for each in chain if _is_revoked(each, keys.dbx)), None)
+    if revoked is not None:
+        return Refusal("S103", f"the certificate of {certificates.subject(revoked)} is in dbx")
+    own = digests[signed.algorithm]
+    if own in keys.db.hashes:  # firmware looks for the hash of the signature's algorithm
+        return None
+    if own != signed.digest:
+        return Refusal("S104", "the digest that it signs is not the file's")
+    return _judge_signer(signed, chain, keys.db)
+
+
+def _judge_signer(signed: SignedData, chain: list[bytes], db: KeyList) -> Refusal | None:
+    if not chain or not certificates.verifies(signed, chain[0]):
+        return Refusal("S104", "the signature itself does not verify")
+    if not any(_is_trusted(each, db) for each in chain):
+        return Refusal("S102", f"it is signed by {certificates.subject(chain[0])}")
+    if certificates.is_elliptic(chain[0]):
+        return Refusal("S106", f"{_LESS} its key is ECDSA")
+    return None
+
+
+def _chain(signed: SignedData) -> Iterator[bytes]:
     """The signer's certificate, its issuer's, and so on, as far as the signature has them."""
-    listed = list(signature.certificates)
-    current = signature.signers[0].cert if len(signature.signers) else None
-    for _ in range(len(listed)):
-        if current is None:
-            return
+    current = certificates.signer_of(signed)
+    seen: set[bytes] = set()
+    while current is not None and current not in seen:
         yield current
-        issuer = current.issuer
-        if issuer == current.subject:
-            return
-        current = next((c for c in listed if c.subject == issuer), None)
+        seen.add(current)
+        current = next(
+            (
+                each
+                for each in signed.certificates
+                if each not in seen and certificates.is_issued_by(current, each)
+            ),
+            None,
+        )
 
 
-def _is_trusted(certificate: Any, keys: KeyList) -> bool:
+def _is_trusted(certificate: bytes, keys: KeyList) -> bool:
     """Whether a certificate is in the list, or issued by one that is."""
-    return any(
-        bytes(other.raw) == bytes(certificate.raw) or _issued(other, certificate)
-        for other in _certificates(keys)
+    return certificate in keys.certificates or any(
+        certificates.is_issued_by(certificate, each) for each in sorted(keys.certificates)
     )
 
 
-def _issued(issuer: Any, certificate: Any) -> bool:
-    """Whether a certificate is signed by an issuer; like UEFI, it ignores the dates."""
-    import lief  # noqa: PLC0415
-
-    if issuer.subject != certificate.issuer:
-        return False
-    return not issuer.verify(certificate) & lief.PE.x509.VERIFICATION_FLAGS.BADCERT_NOT_TRUSTED
-
-
-def _is_revoked(certificate: Any, dbx: KeyList) -> bool:
-    signed = _to_be_signed(bytes(certificate.raw))
-    return hashlib.sha256(signed).digest() in dbx.certificate_hashes or _is_trusted(
-        certificate, dbx
-    )
-
-
-def _to_be_signed(der: bytes) -> bytes:
-    """The part of a certificate that its issuer signed: the first element (RFC 5280, 4.1)."""
-    start, _ = _element(der, 0)
-    inner, end = _element(der, start)
-    return der[start:end] if inner else b""
-
-
-def _element(der: bytes, offset: int) -> tuple[int, int]:
-    """Start and end of a DER element's content; (0, 0) if there is none."""
-    if len(der) < offset + 2:
-        return 0, 0
-    length, start = der[offset + 1], offset + 2
-    if length & 0x80:
-        count = length & 0x7F
-        length = int.from_bytes(der[start : start + count], "big")
-        start += count
-    return (start, start + length) if start + length <= len(der) else (0, 0)
+def _is_revoked(certificate: bytes, dbx: KeyList) -> bool:
+    signed = certificates.signed_part(certificate)
+    return sha256(signed).digest() in dbx.certificate_hashes or _is_trusted(certificate, dbx)

@@ -12,8 +12,10 @@ from makepe import make_pe
 
 # type → KiB of the volume and sectors per cluster
 KINDS = {12: (1024, 1), 16: (4608, 1), 32: (33600, 1)}
+PROGRAM = make_pe(text=bytes(1500))
+BOOT = "EFI/BOOT/BOOTX64.EFI"
 FILES = {
-    "EFI/BOOT/BOOTX64.EFI": make_pe(text=bytes(1500)),
+    BOOT: PROGRAM,
     "THREE.TXT": b"3" * 1200,
     "ONE.TXT": b"1",
     "a long name, indeed.txt": b"long" * 300,
@@ -23,16 +25,22 @@ LABEL = "TESTLABEL"
 
 
 def make_fat(
-    folder: Path, bits: int, *, sector_size: int = 512, name: str = "", hidden: int = 0
+    folder: Path,
+    bits: int,
+    *,
+    sector_size: int = 512,
+    name: str = "",
+    hidden: int = 0,
+    program: bytes = PROGRAM,
 ) -> Path:
-    """A volume of mkfs.fat with FILES on it, by mtools."""
+    """A volume of mkfs.fat with FILES and a boot program on it, by mtools."""
     image = folder / (name or f"fat{bits}.img")
     kib, per_cluster = KINDS[bits]
     kib = kib * sector_size // 512
     options = ["-F", str(bits), "-s", str(per_cluster), "-S", str(sector_size), "-n", LABEL]
     options += ["-i", "12345678", "-h", str(hidden)]
     oracles.run("mkfs.fat", *options, "-C", image, str(kib))
-    for path, data in FILES.items():
+    for path, data in {**FILES, BOOT: program}.items():
         parts = path.split("/")
         for depth in range(1, len(parts)):
             oracles.run("mmd", "-D", "s", "-i", image, "::" + "/".join(parts[:depth]), check=False)

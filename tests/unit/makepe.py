@@ -7,6 +7,7 @@ import struct
 X64 = 0x8664
 EXECUTABLE = 0x0022
 APPLICATION, BOOT_DRIVER, RUNTIME_DRIVER = 10, 11, 12
+RELOCATIONS = struct.pack("<IIHH", 0x1000, 12, 0, 0)  # a block that changes nothing
 _64_BITS = {0x8664, 0xAA64, 0x5064, 0x6264}
 
 
@@ -27,7 +28,7 @@ def make_pe(
     directories = [(0, 0)] * 16
     directories[4] = security
     directories[5] = (reloc_address if reloc_size else 0, reloc_size)
-    sections = [(b".text", 0x1000, 0x60000020, text), (b".reloc", 0x2000, 0x42000040, bytes(12))]
+    sections = [(b".text", 0x1000, 0x60000020, text), (b".reloc", 0x2000, 0x42000040, RELOCATIONS)]
     sections += extra  # name, address, flags, data
     optional_size = (112 if wide else 96) + 8 * len(directories)
     headers_size = 0x200

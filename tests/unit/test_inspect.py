@@ -120,11 +120,11 @@ def test_other_volumes_are_named(divided: Path, capsys: Capture) -> None:
     assert "content            zeros\n" in out
 
 
-def test_lief_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -> None:
+def test_cryptography_is_imported_for_signatures_only(tmp_path: Path, build_dir: Path) -> None:
     image = make(tmp_path / "esp.img", build_dir)
     code = (
         "import sys\nfrom efi_image.cli.main import main\n"
-        "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'lief' in sys.modules)"
+        "code = main(['inspect', sys.argv[1]])\nsys.exit(code or 'cryptography' in sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code, image], stdout=subprocess.DEVNULL, check=True)
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import oracles
 import pytest
 from foreign import MIB, mkfs, patched, sources
+from gptdamage import DAMAGES as GPT_DAMAGES
+from gptdamage import Disk, make_gpt
 from makepe import make_pe
 from test_inspect import make
 
@@ -17,6 +19,7 @@ from efi_image.formats.disk import open_disk
 from efi_image.formats.pe.authenticode import SignatureFacts
 from efi_image.inspect.difference import CompareOptions, compare_disks, compare_pe
 from efi_image.inspect.pe import pe_facts
+from efi_image.render.inspect_report import difference_line
 
 Capture = pytest.CaptureFixture[str]
 
@@ -121,3 +124,27 @@ def test_partitions_without_a_volume_are_compared_by_their_bytes(
     two.write_bytes(patched(divided.read_bytes(), (10 * MIB, b"x")))
     assert diff(divided, two) == 1
     assert capsys.readouterr().out == "~ partition 2: content\n"
+
+
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ("no primary header", "~ image: primary GPT: missing → made from the other copy"),
+        ("primary entries", "~ image: primary GPT: damaged → made from the other copy"),
+        ("no backup header", "~ image: backup GPT: missing → made from the other copy"),
+        ("tables differ", ""),
+    ],
+)
+def test_a_copy_of_the_gpt_that_firmware_made_again(tmp_path: Path, damage: str, line: str) -> None:
+    """tests/boot/test_firmware_writes.py has the bytes of OVMF."""
+    sound = make_gpt(tmp_path)
+    disk = Disk(bytearray(sound.read_bytes()))
+    next(each for each in GPT_DAMAGES if each.name == damage).change(disk)
+    damaged = tmp_path / "damaged.img"
+    damaged.write_bytes(disk.data)
+    for old, new, wanted in ((damaged, sound, line), (sound, damaged, "")):
+        with open_disk(old) as one, open_disk(new) as other:
+            lines = [difference_line(d) for d in compare_disks(one, other, CompareOptions())]
+        told = [each for each in lines if "made from the other copy" in each]
+        assert told == ([f"{wanted}, as firmware does while it boots"] if wanted else [])
+        assert not wanted or lines == told

@@ -4,54 +4,30 @@ from __future__ import annotations
 
 import hashlib
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
-import oracles
 import pytest
 from fatdamage import Fat
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from makepe import make_pe
-from test_verify_boot import BOOT, codes, patched, volume
+from pedamage import patched
+from secure_lab import HASHES, X509, X509_SHA256, Key, SecureLab, signature_list
+from test_verify_boot import BOOT, codes, volume
 
 from efi_image.errors import InputError, PeError
-from efi_image.formats.pe.authenticode import SignedContent
+from efi_image.formats.pe import certificates as x509
+from efi_image.formats.pe.authenticode import SignedContent, read_signature
 from efi_image.formats.pe.headers import PeHeader, read_headers
-from efi_image.formats.signature_list import (
-    SHA256,
-    X509,
-    X509_SHA256,
-    KeyList,
-    parse_keys,
-    read_keys,
-)
+from efi_image.formats.signature_list import KeyList, parse_keys, read_keys
 from efi_image.verify import Options, verify
 from efi_image.verify.secure_boot import Keys, Refusal, refusal
 
+SHA256 = HASHES["sha256"]
 GOOD = make_pe(text=b"\x90" * 900)
-
-
-@dataclass(frozen=True)
-class Key:
-    """A private key and its certificate, PEM."""
-
-    key: Path
-    certificate: Path
-
-    @property
-    def der(self) -> bytes:
-        return next(iter(parse_keys(self.certificate.read_bytes(), "certificate").certificates))
-
-
-def _key(folder: Path, name: str, issuer: Key | None = None) -> Key:
-    key, certificate = folder / f"{name}.key", folder / f"{name}.pem"
-    options = ["-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-days", "9"]
-    if issuer:
-        options += ["-CA", str(issuer.certificate), "-CAkey", str(issuer.key)]
-    oracles.run("openssl", "req", "-x509", *options, "-keyout", key, "-out", certificate)
-    return Key(key, certificate)
 
 
 @dataclass(frozen=True)
@@ -66,29 +42,11 @@ class Lab:
     by_stranger: bytes
 
 
-def _signed(folder: Path, data: bytes, key: Key) -> bytes:
-    source, target = folder / "source.efi", folder / "signed.efi"
-    source.write_bytes(data)
-    oracles.run("sbsign", "--key", key.key, "--cert", key.certificate, "--output", target, source)
-    assert oracles.verdict("sbverify", "--cert", key.certificate, target)
-    return target.read_bytes()
-
-
 @pytest.fixture(scope="session")
 def lab(tmp_path_factory: pytest.TempPathFactory) -> Lab:
-    folder = tmp_path_factory.mktemp("keys")
-    root, stranger = _key(folder, "root"), _key(folder, "stranger")
-    leaf = _key(folder, "leaf", root)
-    return Lab(
-        root, leaf, stranger, *(_signed(folder, GOOD, key) for key in (root, leaf, stranger))
-    )
-
-
-def esl(kind: UUID, *entries: bytes) -> bytes:
-    """An EFI signature list."""
-    size = 16 + len(entries[0])
-    body = b"".join(UUID(bytes_le=bytes(15) + b"5").bytes_le + entry for entry in entries)
-    return kind.bytes_le + struct.pack("<III", 28 + len(body), 0, size) + body
+    keys = SecureLab(tmp_path_factory.mktemp("keys"))
+    three = keys.key("root"), keys.key("leaf", "root"), keys.key("stranger")
+    return Lab(*three, *(keys.sbsign(GOOD, key) for key in three))
 
 
 def found(tmp_path: Path, program: bytes, db: KeyList, dbx: KeyList | None = None) -> set[str]:
@@ -100,8 +58,10 @@ def parse(data: bytes) -> PeHeader:
     return read_headers(lambda offset, count: data[offset : offset + count])
 
 
-def content(data: bytes) -> SignedContent:
-    return SignedContent(parse(data), lambda at, count: data[at : at + count], len(data))
+def content(data: bytes, algorithms: Sequence[str] = ("sha256",)) -> SignedContent:
+    return SignedContent(
+        parse(data), lambda at, count: data[at : at + count], len(data), algorithms
+    )
 
 
 def own_hash(data: bytes) -> bytes:
@@ -142,14 +102,8 @@ def test_revoked(tmp_path: Path, lab: Lab) -> None:
 
 
 def test_revoked_by_the_hash_of_a_certificate(tmp_path: Path, lab: Lab) -> None:
-    # the signed part of a certificate, as openssl cuts it out
-    listing = oracles.run("openssl", "asn1parse", "-in", lab.leaf.certificate)
-    second = listing.splitlines()[1]
-    start = int(second.split(":")[0])
-    header, length = (int(second.split(f"{word}=")[1].split()[0]) for word in ("hl", " l"))
-    signed = lab.leaf.der[start : start + header + length]
-    digest = hashlib.sha256(signed).digest()
-    dbx = parse_keys(esl(X509_SHA256, digest + bytes(16)), "dbx")
+    digest = hashlib.sha256(lab.leaf.signed_part).digest()
+    dbx = parse_keys(signature_list(X509_SHA256, digest + bytes(16)), "dbx")
     assert dbx.certificate_hashes == {digest}
     assert found(tmp_path, lab.by_leaf, certificates(lab.root), dbx) == {"S103"}
 
@@ -181,7 +135,6 @@ def test_a_program_that_cannot_be_read_to_its_end_is_not_judged(tmp_path: Path) 
 
 
 def test_a_signature_that_cannot_be_read_is_not_called_changed(tmp_path: Path, lab: Lab) -> None:
-    """Such as one by pesign 0.112, which sbverify and OVMF accept."""
     start = parse(lab.by_root).certificates[0] + 8
     strange = patched(lab.by_root, start + 4, "BB", 0x04, 0x09)  # not an object identifier
     assert found(tmp_path, strange, certificates(lab.root)) == {"S105"}
@@ -192,13 +145,15 @@ def test_a_signer_whose_name_is_not_unicode(lab: Lab) -> None:
     subject = lab.by_root.index(b"root", issuer + 1)
     changed = patched(lab.by_root, subject, "B", 0x80)
     refused = refusal(content(changed), Keys(certificates(lab.stranger), KeyList()))
-    assert refused == Refusal("S102", "it is signed by CN=\ufffdoot")
+    assert refused == Refusal("S102", "it is signed by a name that cannot be read")
 
 
 def test_reading_keys(tmp_path: Path, lab: Lab) -> None:
     der, digests = lab.root.der, [hashlib.sha256(bytes([n])).digest() for n in range(3)]
     lists = (
-        esl(X509, der) + esl(SHA256, *digests) + esl(UUID(bytes_le=bytes(15) + b"9"), b"unknown")
+        signature_list(X509, der)
+        + signature_list(SHA256, *digests)
+        + signature_list(UUID(bytes_le=bytes(15) + b"9"), b"unknown")
     )
     wanted = KeyList(frozenset({der}), frozenset(digests))
     assert parse_keys(lists, "db") == wanted
@@ -207,14 +162,15 @@ def test_reading_keys(tmp_path: Path, lab: Lab) -> None:
     assert parse_keys(der, "db") == KeyList(frozenset({der}))
     text = f"# comment\n{digests[0].hex()}  # a\n{digests[1].hex()}\n".encode()
     (tmp_path / "hashes").write_bytes(text.removeprefix(b"# comment\n"))
-    (tmp_path / "db.esl").write_bytes(esl(X509, der))
+    (tmp_path / "db.esl").write_bytes(signature_list(X509, der))
     read = read_keys([tmp_path / "hashes", tmp_path / "db.esl"])
     assert read == KeyList(frozenset({der}), frozenset(digests[:2]))
 
 
 @pytest.mark.parametrize(
     "data",
-    [b"", b"text", bytes(28), esl(SHA256, bytes(32))[:-1], esl(SHA256, bytes(32)) + b"x",
+    [b"", b"text", bytes(28), signature_list(SHA256, bytes(32))[:-1],
+     signature_list(SHA256, bytes(32)) + b"x",
      X509.bytes_le + struct.pack("<III", 28, 0, 0), b"\xff" * 100,
      b"-----BEGIN CERTIFICATE-----\nA\n-----END CERTIFICATE-----"],
 )  # fmt: skip
@@ -224,7 +180,10 @@ def test_bad_keys(data: bytes) -> None:
 
 
 @settings(max_examples=50, deadline=None)
-@given(st.binary(max_size=200), st.sampled_from([b"", X509.bytes_le, SHA256.bytes_le, b"\x30\x82"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", X509.bytes_le, SHA256.bytes_le, b"\x30\x82"]),
+)
 def test_random_keys(data: bytes, prefix: bytes) -> None:
     try:
         keys = parse_keys(prefix + data, "db")
@@ -256,3 +215,48 @@ def test_random_damage_of_a_signature(lab: Lab, changes: list[tuple[int, int]]) 
 def test_missing_keys(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be read"):
         read_keys([tmp_path / "missing"])
+
+
+@pytest.mark.parametrize("algorithm", HASHES)
+def test_lists_of_other_hashes(tmp_path: Path, algorithm: str) -> None:
+    own = bytes.fromhex(content(GOOD, [algorithm]).digests[algorithm])
+    db = parse_keys(signature_list(HASHES[algorithm], own), "db")
+    assert db.hashes == {own}
+    assert found(tmp_path, GOOD, db) == (set() if algorithm == "sha256" else {"S106"})
+    assert found(tmp_path, GOOD, db, db) == {"S103"}
+
+
+@settings(max_examples=200, deadline=None,
+          suppress_health_check=[HealthCheck.function_scoped_fixture])  # fmt: skip
+@given(data=st.data())
+def test_damaged_signatures_are_read_or_refused(lab: Lab, data: st.DataObject) -> None:
+    start, size = parse(lab.by_root).certificates
+    whole = bytearray(lab.by_root[start + 8 : start + size])
+    for _ in range(data.draw(st.integers(1, 4))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    signed = read_signature(bytes(whole[: data.draw(st.integers(0, len(whole)))]))
+    if signed is None:
+        return
+    for der in signed.certificates:
+        assert x509.subject(der)
+        assert x509.issuer(der)
+        assert x509.is_elliptic(der) in (False, True)
+        assert x509.is_issued_by(der, lab.root.der) in (False, True)
+        assert x509.verifies(signed, der) in (False, True)
+
+
+ODD_CERTIFICATES = {
+    "version 4": (b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03"),
+    "a bit string as a name": (b"\x0c\x04root", b"\x03\x04root"),
+    "a country of four letters": (b"\x06\x03U\x04\x03", b"\x06\x03U\x04\x06"),
+}
+
+
+@pytest.mark.parametrize("odd", ODD_CERTIFICATES)
+def test_certificates_that_the_library_refuses(lab: Lab, odd: str) -> None:
+    """Found by a fuzzer: `cryptography` raises something else, or warns, for each of them."""
+    old, new = ODD_CERTIFICATES[odd]
+    assert old in lab.root.der
+    changed = lab.root.der.replace(old, new)
+    assert x509.subject(changed)
+    assert not x509.is_issued_by(lab.leaf.der, changed)

@@ -198,9 +198,16 @@ class IsoVolume:
         """Plain and Joliet names differ by more than case; Rock Ridge's by case as well."""
         return one == other if self._rock_ridge else fold(one) == fold(other)
 
+    def _read_catalog(self) -> bytes:
+        """The first sector of the boot catalog, b'' if there is none; raises InputError."""
+        return self.medium.read(self._catalog * SECTOR, SECTOR) if self._catalog else b""
+
     def boot_entries(self) -> tuple[iso.BootEntry, ...]:
         """The entries of the El Torito boot catalog; raises InputError if it cannot be read."""
-        if not self._catalog:
-            return ()
-        data = self.medium.read(self._catalog * SECTOR, SECTOR)
-        return tuple(iso.unpack_catalog(data))
+        data = self._read_catalog()
+        return tuple(iso.unpack_catalog(data)) if data else ()
+
+    def catalog_fault(self) -> str:
+        """Why firmware ignores the boot catalog, or ''; raises InputError as `boot_entries`."""
+        data = self._read_catalog()
+        return iso.catalog_fault(data) if data else ""

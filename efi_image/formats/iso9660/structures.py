@@ -172,6 +172,13 @@ class BootEntry:
         """The platform in words."""
         return PLATFORMS.get(self.platform_id, f"platform 0x{self.platform_id:02x}")
 
+    @property
+    def fault(self) -> str:
+        """Why firmware skips the entry; '' if it does not (EDK2's PartitionDxe)."""
+        if not self.bootable:
+            return "is not bootable"
+        return "" if self.block else "has block 0"
+
     @classmethod
     def unpack(cls, raw: bytes, platform_id: int) -> BootEntry:
         """The entry in 32 bytes."""
@@ -196,6 +203,18 @@ def catalog_block(descriptor: bytes) -> int:
     if descriptor[0] != BOOT_RECORD or not descriptor[7:].startswith(EL_TORITO):
         return 0
     return int.from_bytes(descriptor[71:75], "little")
+
+
+def catalog_fault(data: bytes) -> str:
+    """Why firmware ignores a whole boot catalog; '' if it does not (El Torito, 2.1)."""
+    first, signature = data[0], data[30:32]
+    if first != 1:
+        return f"its first byte is {first}, not 1"
+    if signature != b"\x55\xaa":
+        return "its validation entry has no signature 55 AA"
+    if sum(struct.unpack_from("<16H", data)) & 0xFFFF:
+        return "the checksum of its validation entry is wrong"
+    return ""
 
 
 def pack_catalog(entry: BootEntry) -> bytes:

@@ -1,4 +1,4 @@
-"""The signatures of a PE file; LIEF is loaded only to read one.
+"""The digests and signatures of a PE file.
 
 Sources: Microsoft's "Windows Authenticode Portable Executable Signature Format";
 "PE Format", "The Attribute Certificate Table".
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
-from typing import Any
 
+from efi_image.formats.pe import certificates, pkcs7
 from efi_image.formats.pe.headers import PeHeader, ReadAt
 
 PKCS_SIGNED_DATA = 0x0002
@@ -19,8 +19,7 @@ MAX_SIGNATURES = 16
 MAX_CERTIFICATE = 1 << 20  # bytes of one signature
 MAX_TABLE = 4 << 20  # bytes of a certificate table
 CHUNK = 1 << 20
-_ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")
-_DER_SEQUENCE = b"\x30"
+ALGORITHMS = ("sha1", "sha256", "sha384", "sha512")  # those that EDK2 knows
 _WIN_CERTIFICATE = struct.Struct("<IHH")
 
 
@@ -34,12 +33,20 @@ class SignedContent:
     never (EDK2's DxeImageVerificationLib, HashPeImage).
     """
 
-    def __init__(self, header: PeHeader, read_at: ReadAt, size: int) -> None:
-        """Reads a file of `size` bytes with `read_at`, which raises InputError."""
+    def __init__(
+        self,
+        header: PeHeader,
+        read_at: ReadAt,
+        size: int,
+        algorithms: Collection[str] = ("sha256",),
+    ) -> None:
+        """Reads a file of `size` bytes with `read_at`, which raises InputError.
+
+        Hashes an unsigned file by these algorithms, a signed one by all.
+        """
         start, length = header.certificates
         self.certificates = read_at(start, min(length, MAX_TABLE)) if length else b""
-        # an unsigned file is known by its SHA-256 alone; a signature names its algorithm
-        names = _ALGORITHMS if length else ("sha256",)
+        names = ALGORITHMS if length else algorithms
         digests = {name: hashlib.new(name) for name in names}
         for first, end in self.ranges(header, size):
             for offset in range(first, end, CHUNK):
@@ -91,6 +98,20 @@ def split_table(table: bytes) -> list[tuple[int, bytes]]:
     return found
 
 
+def has_rest(table: bytes) -> bool:
+    """Whether a certificate table has bytes behind its last signature; EDK2 refuses the file."""
+    size = sum(-(-(_WIN_CERTIFICATE.size + len(each)) // 8) * 8 for _, each in split_table(table))
+    return size != len(table)
+
+
+def read_signature(content: bytes) -> pkcs7.SignedData | None:
+    """A PKCS #7 SignedData; None if it cannot be read."""
+    try:
+        return pkcs7.parse(content) if len(content) <= MAX_CERTIFICATE else None
+    except (ValueError, IndexError):
+        return None
+
+
 def describe_signatures(table: bytes, digests: dict[str, str]) -> tuple[SignatureFacts, ...]:
     """The signatures in a certificate table; `digests` are the file's own, by algorithm."""
     found = tuple(_describe(kind, content, digests) for kind, content in split_table(table))
@@ -102,67 +123,19 @@ def _describe(kind: int, content: bytes, digests: dict[str, str]) -> SignatureFa
         return _faulty(f"has type 0x{kind:04x}, which is not PKCS #7")
     if len(content) > MAX_CERTIFICATE:
         return _faulty(f"is too large: {len(content)} bytes")
-    signature = parse_signature(content)
-    if signature is None:
+    signed = read_signature(content)
+    if signed is None:
         return _faulty("cannot be parsed")
-    algorithm, digest = digest_of(signature)
-    certificate = signature.signers[0].cert
+    signer = certificates.signer_of(signed)
     return SignatureFacts(
-        signer=name_text(certificate.subject if certificate else ""),
-        issuer=name_text(signature.signers[0].issuer),
-        algorithm=algorithm,
-        digest=digest,
-        matches=digests.get(algorithm) == digest,
-        intact=is_intact(signature),
+        signer=certificates.subject(signer) if signer else "",
+        issuer=certificates.issuer(signer) if signer else "",
+        algorithm=signed.algorithm,
+        digest=signed.digest.hex(),
+        matches=digests.get(signed.algorithm) == signed.digest.hex(),
+        intact=signer is not None and certificates.verifies(signed, signer),
     )
 
 
 def _faulty(fault: str) -> SignatureFacts:
     return SignatureFacts("", "", "", "", False, False, fault)
-
-
-# ---- by LIEF
-
-
-def name_text(name: str | bytes) -> str:
-    """LIEF's name of a certificate's subject or issuer, which is bytes if it is not UTF-8."""
-    return name.decode("utf-8", "replace") if isinstance(name, bytes) else name
-
-
-def parse_signatures(table: bytes) -> tuple[list[Any], int]:
-    """LIEF's signatures of all certificates in a table, and how many more LIEF cannot read.
-
-    LIEF does not read, for example, those of pesign 0.112.
-    """
-    contents = [
-        content
-        for kind, content in split_table(table)
-        if kind == PKCS_SIGNED_DATA
-        and len(content) <= MAX_CERTIFICATE
-        and content.startswith(_DER_SEQUENCE)
-    ]
-    parsed = [found for found in map(parse_signature, contents) if found is not None]
-    return parsed, len(contents) - len(parsed)
-
-
-def parse_signature(content: bytes) -> Any | None:
-    """LIEF's signature of a PKCS #7 SignedData with a signer; None if it cannot be read."""
-    import lief  # noqa: PLC0415
-
-    lief.logging.disable()
-    signature = lief.PE.Signature.parse(list(content))
-    return signature if isinstance(signature, lief.PE.Signature) and signature.signers else None
-
-
-def digest_of(signature: Any) -> tuple[str, str]:
-    """The algorithm and the digest (hexadecimal) of the content that is signed."""
-    algorithm = str(signature.digest_algorithm).rpartition(".")[2].replace("_", "").lower()
-    return algorithm, bytes(signature.content_info.digest).hex()
-
-
-def is_intact(signature: Any) -> bool:
-    """Whether the signature itself verifies; like firmware, it ignores the dates."""
-    import lief  # noqa: PLC0415
-
-    verdict = signature.check(lief.PE.Signature.VERIFICATION_CHECKS.SKIP_CERT_TIME)
-    return bool(verdict == lief.PE.Signature.VERIFICATION_FLAGS.OK)

@@ -12,7 +12,14 @@ from enum import Enum, IntEnum
 from efi_image.errors import PeError
 from efi_image.formats.fat.names import fold
 from efi_image.formats.files import show_path
-from efi_image.formats.pe.headers import PE32_PLUS, RELOCS_STRIPPED, PeHeader, read_headers
+from efi_image.formats.pe.headers import (
+    PE32_PLUS,
+    RELOCS_STRIPPED,
+    PeHeader,
+    ReadAt,
+    read_headers,
+)
+from efi_image.formats.pe.relocations import relocation_fault
 from efi_image.io.source import Source
 
 PAGE = 4096
@@ -72,7 +79,7 @@ class FaultKind(Enum):
     FORMAT = "UEFI cannot load it"
     TRUNCATED = "is truncated"
     STRIPPED = "its relocations are stripped, so UEFI can load it only at one address"
-    RELOCATIONS = "its relocations lie outside the image"
+    RELOCATIONS = "its relocations are not valid"
     SECTIONS = "its sections do not fit together"
     UNALIGNED = "its sections are not aligned to pages"
     WRITABLE_CODE = "its sections are both writable and executable"
@@ -90,8 +97,11 @@ class PeFault:
     reason: str
 
 
-def find_faults(header: PeHeader, size: int) -> Iterator[PeFault]:
-    """All faults of a file of `size` bytes with these headers, whatever its role."""
+def find_faults(header: PeHeader, size: int, read_at: ReadAt | None) -> Iterator[PeFault]:
+    """All faults of a file of `size` bytes with these headers, whatever its role.
+
+    The relocations are not looked at without `read_at`. Raises what that raises.
+    """
     if header.machine not in MACHINE_TEXT:
         reason = f"it is for machine 0x{header.machine:x}, which UEFI does not support"
         yield PeFault(FaultKind.FORMAT, reason)
@@ -107,10 +117,7 @@ def find_faults(header: PeHeader, size: int) -> Iterator[PeFault]:
     if header.characteristics & RELOCS_STRIPPED:
         reason = f"its characteristics are 0x{header.characteristics:04x}"
         yield PeFault(FaultKind.STRIPPED, reason)
-    # no relocations at all are fine: position-independent code needs none
-    address, length = header.relocations
-    if address + length > header.size_of_image:
-        reason = f"they end at 0x{address + length:x}, the image at 0x{header.size_of_image:x}"
+    if reason := _relocation_fault(header, size, read_at):
         yield PeFault(FaultKind.RELOCATIONS, reason)
     yield from (PeFault(FaultKind.SECTIONS, reason) for reason in _section_faults(header))
     if header.section_alignment % PAGE:
@@ -121,6 +128,14 @@ def find_faults(header: PeHeader, size: int) -> Iterator[PeFault]:
         yield PeFault(FaultKind.UNALIGNED, ", ".join(odd))
     if both := [section.name for section in header.sections if section.is_writable_code]:
         yield PeFault(FaultKind.WRITABLE_CODE, ", ".join(both))
+
+
+def _relocation_fault(header: PeHeader, size: int, read_at: ReadAt | None) -> str:
+    # no relocations at all are fine: position-independent code needs none
+    address, length = header.relocations
+    if address + length > header.size_of_image:
+        return f"they end at 0x{address + length:x}, the image at 0x{header.size_of_image:x}"
+    return relocation_fault(header, read_at) if read_at and header.end <= size else ""
 
 
 def _header_faults(header: PeHeader) -> Iterator[str]:
@@ -181,7 +196,7 @@ def identify(source: Source) -> PeInfo:
     Raises PeError if UEFI would not load it, InputError if the file cannot be read.
     """
     header = read_headers(source.read_at, source.name)
-    for fault in find_faults(header, source.size):
+    for fault in find_faults(header, source.size, source.read_at):
         if fault.kind not in HARMLESS:
             hint = "link it without /FIXED" if fault.kind is FaultKind.STRIPPED else ""
             raise PeError(f"{fault.kind.value}: {fault.reason}", where=source.name, hint=hint)
