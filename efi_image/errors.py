@@ -58,7 +58,7 @@ class ExitCode(IntEnum):
 
 
 # for a built program that is missing
-BUILD_HINT = "run `make` in a checkout of zpp, or install the wheel of a release, which has it"
+BUILD_HINT = "run `make` in a checkout of zpp, or install its wheel, which has it"
 
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "success",

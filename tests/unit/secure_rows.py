@@ -1,6 +1,6 @@
 """What OVMF does with signed programs: the second table of docs/reference/firmware.md.
 
-tests/boot/test_secure_boot.py boots every row with the keys of `databases`.
+tests/boot/test_secure_boot_verdicts.py boots every row with the keys of `databases`.
 """
 
 from __future__ import annotations
