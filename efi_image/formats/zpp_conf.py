@@ -63,6 +63,7 @@ class ZppConf:
     serial: int = 0x3F8
     visible: bool = False
     reset_after: int = RESET_AFTER
+    trace: int = 0  # the debug port for the trace of VM exits; 0: none
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
 
@@ -82,6 +83,8 @@ class ZppConf:
             yield _line("visible", "on")
         if self.reset_after != RESET_AFTER:
             yield _line("reset-after", str(self.reset_after))
+        if self.trace:
+            yield _line("trace", f"0x{self.trace:x}")
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
@@ -119,7 +122,9 @@ class _Section:
 
 
 class _Parser:
-    KEYS = frozenset({"hypervisor", "driver", "serial", "visible", "reset-after", "default"})
+    KEYS = frozenset(
+        {"hypervisor", "driver", "serial", "visible", "reset-after", "trace", "default"}
+    )
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
 
     def __init__(self, name: str) -> None:
@@ -166,9 +171,10 @@ class _Parser:
         return ZppConf(
             hypervisor=self._switch(top, "hypervisor", "on"),
             driver=top.get("driver", DRIVER_PATH),
-            serial=self._port(top),
+            serial=self._port(top, "serial", "0x3f8"),
             visible=self._switch(top, "visible", "off"),
             reset_after=self._reset_after(top),
+            trace=self._port(top, "trace", "0"),
             default=default,
             entries=tuple(
                 BootEntry(s.name, s.get("path"), s.get("initrd"), s.get("cmdline")) for s in rest
@@ -189,10 +195,10 @@ class _Parser:
             )
         return int(value, 0)
 
-    def _port(self, top: _Section) -> int:
-        value, line = top.values.get("serial", ("0x3f8", 0))
+    def _port(self, top: _Section, key: str, default: str) -> int:
+        value, line = top.values.get(key, (default, 0))
         if not _NUMBER.fullmatch(value) or int(value, 0) > 0xFFF8:
-            raise self.fault(line, f"serial must be an I/O port or 0, not '{value}'")
+            raise self.fault(line, f"{key} must be an I/O port or 0, not '{value}'")
         return int(value, 0)
 
 

@@ -173,6 +173,7 @@ static void fill_boot_info(const struct placement *placement, struct zpp_boot_in
     info->wait_for_debugger = request->wait_for_debugger;
     info->visible = request->visible;
     info->reset_after = request->reset_after;
+    info->trace_port = request->trace_port;
     copy(info->ranges, request->ranges, request->range_count * sizeof request->ranges[0]);
 }
 

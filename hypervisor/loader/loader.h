@@ -42,6 +42,7 @@ struct zpp_loader_request {
     uint8_t wait_for_debugger;
     uint8_t visible;      /* whether CPUID shows zpp to the guest */
     uint16_t reset_after; /* seconds from a crash to the reset, 0 for no reset */
+    uint16_t trace_port;  /* debug port for the trace of VM exits, 0 for none */
 };
 
 /* Private to these functions; must exist until commit or rollback. It has copies of what a

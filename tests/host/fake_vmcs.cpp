@@ -39,6 +39,7 @@ void on_failed_access(u32) { FAIL("a VMCS field cannot be accessed"); }
 
 extern "C" void zpp_vmx_exit() {}
 extern "C" void zpp_vmx_general_exit() {}
+extern "C" void zpp_vmx_traced_exit() {}
 
 } // namespace vmx
 

@@ -29,6 +29,7 @@ struct Exact {
 struct Parsed {
     bool hypervisor, visible;
     unsigned reset_after;
+    unsigned trace;
     std::optional<std::string> driver, default_entry;
     std::optional<unsigned> serial;
     std::vector<std::string> faults; // "line: message what"
@@ -47,6 +48,7 @@ Parsed parse(const std::string& conf)
     parsed.hypervisor = result.Hypervisor;
     parsed.visible = result.Visible;
     parsed.reset_after = result.ResetAfter;
+    parsed.trace = result.Trace;
     parsed.driver = text(result.Driver);
     parsed.default_entry = text(result.Default);
     if (result.HasSerial)
@@ -75,6 +77,7 @@ const std::string whole = "# written by hand\n"
                           "serial = 0x3f8\n"
                           "visible = on\n"
                           "reset-after = 60\n"
+                          "trace = 0xe9\n"
                           "default = linux\n"
                           "\n"
                           "[linux]\n"
@@ -97,6 +100,7 @@ TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
         CHECK(parsed.serial == 0x3f8);
         CHECK(parsed.visible);
         CHECK(parsed.reset_after == 60);
+        CHECK(parsed.trace == 0xe9);
         CHECK(parsed.default_entry == "linux");
         CHECK(find(conf, "linux") == Entry{"\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img",
                                            "console=ttyS0 quiet # not a comment"});
@@ -116,6 +120,7 @@ TEST_CASE("zpp.conf: an empty file gives the defaults")
         CHECK(parsed.serial == std::nullopt);
         CHECK_FALSE(parsed.visible);
         CHECK(parsed.reset_after == 10);
+        CHECK(parsed.trace == 0);
         CHECK(parsed.default_entry == std::nullopt);
         CHECK(parsed.faults.empty());
     }
@@ -161,6 +166,8 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
         {"reset-after = 3600\nreset-after = 0\n", {"2: duplicate key: reset-after"}},
         {"reset-after = 3601\n",
          {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not 3601"}},
+        {"trace = port\n",
+         {"1: trace must be the I/O port of a debug port such as 0xe9, or 0 for none, not port"}},
         {"reset-after = never\n",
          {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not never"}},
         {"\nhypervisor = yes\n", {"2: hypervisor must be on or off, not yes"}},

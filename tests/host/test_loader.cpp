@@ -115,6 +115,7 @@ public:
         request_.wait_for_debugger = 1;
         request_.visible = 1;
         request_.reset_after = 300;
+        request_.trace_port = 0xe9;
         fake_trampoline.call = [this](zpp_cpu_call& call) { return core(call); };
         fake_trampoline.devirtualize = [this](zpp_cpu_call& call) {
             devirtualized.push_back(call.cpu);
@@ -272,6 +273,7 @@ void check_boot_info(Machine& machine)
     CHECK(info.wait_for_debugger == 1);
     CHECK(info.visible == 1);
     CHECK(info.reset_after == 300);
+    CHECK(info.trace_port == 0xe9);
     REQUIRE(info.range_count == machine.memory().ranges().size());
     for (u32 i = 0; i < info.range_count; ++i) {
         CHECK(info.ranges[i].physical == machine.memory().ranges()[i].physical);

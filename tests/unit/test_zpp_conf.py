@@ -13,7 +13,7 @@ LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "
 
 
 def test_text() -> None:
-    conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0,
+    conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0, trace=0xE9,
                    default="linux", entries=(LINUX,))  # fmt: skip
     lines = conf.to_text().splitlines()
     assert lines[0].startswith("# written by zpp-image ")
@@ -23,6 +23,7 @@ def test_text() -> None:
         "serial = 0",
         "visible = on",
         "reset-after = 0",
+        "trace = 0xe9",
         "default = linux",
         "",
         "[linux]",
@@ -40,6 +41,7 @@ def test_defaults_are_left_out_where_they_are_empty() -> None:
     text = ZppConf(entries=(BootEntry("a", "\\a.efi"),)).to_text()
     assert "visible" not in text
     assert "reset-after" not in text
+    assert "trace" not in text
     assert "default" not in text
     assert "initrd" not in text
     assert "cmdline" not in text
@@ -65,13 +67,14 @@ ENTRY = st.builds(
     st.booleans(),
     st.booleans(),
     st.integers(0, 3600),
+    st.integers(0, 0xFFF8),
 )
 def test_round_trip(
     hypervisor: bool, driver: str, serial: int, entries: list[BootEntry],
-    visible: bool, first: bool, crlf: bool, reset_after: int,
+    visible: bool, first: bool, crlf: bool, reset_after: int, trace: int,
 ) -> None:  # fmt: skip
     default = entries[0].name if first and entries else ""
-    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, default, tuple(entries))
+    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, default, tuple(entries))
     data = conf.to_text().encode("ascii")
     assert parse(data.replace(b"\n", b"\r\n") if crlf else data) == conf
 
@@ -90,6 +93,7 @@ def test_round_trip(
         ("[a]\npath = x\nserial = 1", 3, "unknown key 'serial' in section [a]"),
         ("serial = 0x10000", 1, "serial must be an I/O port or 0"),
         ("serial = 65535", 1, "serial must be an I/O port or 0"),
+        ("trace = 65536", 1, "trace must be an I/O port or 0, not '65536'"),
         ("serial = com1", 1, "serial must be an I/O port or 0"),
         ("serial = 1\nserial = 1", 2, "'serial' is set already in line 1"),
         ("[a]\npath = x\n[a]\n", 3, "section [a] is there already"),

@@ -13,7 +13,7 @@ _KEPT = ("rbp", "r12", "r13", "r14", "r15")
 _ORDER = ("rax", "rbx", "rcx", "rdx", "rsi", "rdi", "rbp", "r8", "r9", "r10", "r11", "r12",
           "r13", "r14", "r15")  # fmt: skip
 # bytes from the scratch registers to the end of the stub's frame
-_STUBS = {"zpp_svm_run": 152, "zpp_vmx_exit": 80}
+_STUBS = {"zpp_svm_run": 152, "zpp_vmx_exit": 80, "zpp_vmx_traced_exit": 80}
 _MOST_FRAMES = 64
 
 

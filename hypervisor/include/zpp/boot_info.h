@@ -48,7 +48,7 @@
 #define ZPP_CORE_BASE 0xffffa00000000000ull
 
 #define ZPP_BOOT_INFO_MAGIC 0x746f6f422d70707aull /* "zpp-Boot" */
-#define ZPP_BOOT_INFO_VERSION 4u
+#define ZPP_BOOT_INFO_VERSION 5u
 
 /* A CPU's block, in pages: 0 the vCPU, 1 to 3 control blocks, 4 to 9 windows (the core maps
  * pages of the guest there), 10 the double-fault stack, 11 a guard page, 12 to 15 the host
@@ -76,6 +76,9 @@ struct zpp_memory_range {
 
 /* The last base port of a UART, which has eight ports. */
 #define ZPP_SERIAL_PORT_MAX 0xfff8u
+
+/* Of trace_port. */
+#define ZPP_TRACE_PORT_MAX ZPP_SERIAL_PORT_MAX
 
 /* Of reset_after, in seconds. */
 #define ZPP_RESET_AFTER_DEFAULT 10u
@@ -108,7 +111,7 @@ struct zpp_boot_info {
     uint8_t wait_for_debugger; /* 1: spin on gdb_attached in PREPARE */
     uint8_t visible;           /* 1: show zpp in CPUID (zpp/hypercall.h) */
     uint16_t reset_after;      /* seconds from a crash of the core to the reset; 0: no reset */
-    uint8_t reserved[2];
+    uint16_t trace_port;       /* debug port for the trace of VM exits (zpp/trace.h); 0: no trace */
 
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
 };

@@ -3,6 +3,7 @@
 #include "core/host_paging.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
+#include "core/trace.hpp"
 #include "core/virt.hpp"
 #include "emulate/cpuid.hpp"
 #include "svm/svm.hpp"
@@ -88,6 +89,7 @@ Result prepare(const zpp_boot_info* info)
     if (found == nullptr)
         return {ZPP_NO_VIRTUALIZATION};
     choose_vendor(*found);
+    trace::start(info->trace_port);
     return found->prepare();
 }
 

@@ -5,8 +5,9 @@
 
     .text
 
-/* bool zpp_svm_run(u64 guest_vmcb, u64 host_vmcb), host-physical addresses: runs the guest.
- * Returns only if the CPU refused the first VMRUN. GIF must be clear. */
+/* bool zpp_svm_run(u64 guest_vmcb, u64 host_vmcb, bool traced), host-physical addresses: runs the
+ * guest; `traced`: in the second loop, which writes the trace and has no fast handler. Returns only
+ * if the CPU refused the first VMRUN. GIF must be clear. */
     .globl zpp_svm_run
     .type zpp_svm_run, @function
     .p2align 4
@@ -34,7 +35,6 @@ zpp_svm_run:
     .cfi_adjust_cfa_offset 16
     xorl %ebx, %ebx
     xorl %ecx, %ecx
-    xorl %edx, %edx
     xorl %esi, %esi
     xorl %edi, %edi
     xorl %ebp, %ebp
@@ -46,6 +46,9 @@ zpp_svm_run:
     xorl %r13d, %r13d
     xorl %r14d, %r14d
     xorl %r15d, %r15d
+    testb %dl, %dl
+    movl $0, %edx
+    jnz 5f
     .p2align 4
 1:  movq (%rsp), %rax
     vmload %rax
@@ -75,6 +78,24 @@ zpp_svm_run:
     jz 4f
     pop_scratch_registers
     jmp 1b
+5:  .cfi_def_cfa_offset 72
+    movq (%rsp), %rax
+    vmload %rax
+    movq (%rsp), %rax
+    vmrun %rax
+    push_scratch_registers
+    movq 80(%rsp), %rax
+    vmsave %rax
+    movq 88(%rsp), %rax
+    vmload %rax
+    push_other_registers
+    movq %rsp, %rdi
+    call zpp_svm_on_traced_exit
+    testb %al, %al
+    pop_other_registers
+    jz 4f
+    pop_scratch_registers
+    jmp 5b
 4:  .cfi_def_cfa_offset 152
     addq $96, %rsp
     .cfi_adjust_cfa_offset -96

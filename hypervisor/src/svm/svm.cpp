@@ -2,6 +2,7 @@
 #include "apic/access.hpp"
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
+#include "core/trace.hpp"
 #include "guest/memory.hpp"
 #include "svm/efer.hpp"
 #include "svm/events.hpp"
@@ -165,7 +166,7 @@ void write_controls(Vmcb& vmcb)
     vmcb.nested_cr3 = shared.nested_cr3.value;
 }
 
-extern "C" void zpp_svm_run(Hpa guest_vmcb, Hpa host_vmcb);
+extern "C" void zpp_svm_run(Hpa guest_vmcb, Hpa host_vmcb, bool traced);
 
 Result launch(Vcpu& vcpu)
 {
@@ -188,7 +189,7 @@ Result launch(Vcpu& vcpu)
     vmsave(host);
     startup::note_identity(vcpu);
     __atomic_store_n(&vcpu.launched, true, __ATOMIC_RELEASE);
-    zpp_svm_run(guest, host);
+    zpp_svm_run(guest, host, trace::is_on());
 
     // The CPU refused the very first VMRUN.
     __atomic_store_n(&vcpu.launched, false, __ATOMIC_RELEASE);

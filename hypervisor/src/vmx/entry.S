@@ -28,6 +28,7 @@ zpp_vmx_after_fast_exit:
     subq $8, %rsp /* keeps the stack aligned for the call */
     .cfi_adjust_cfa_offset 8
     call zpp_vmx_on_exit
+zpp_vmx_after_general_exit:
     addq $8, %rsp
     .cfi_adjust_cfa_offset -8
     pop_other_registers
@@ -55,6 +56,24 @@ zpp_vmx_general_exit:
     jmp zpp_vmx_after_fast_exit
     .cfi_endproc
     .size zpp_vmx_general_exit, . - zpp_vmx_general_exit
+
+/* HOST_RIP while the trace is on. */
+    .globl zpp_vmx_traced_exit
+    .type zpp_vmx_traced_exit, @function
+    .p2align 4
+zpp_vmx_traced_exit:
+    .cfi_startproc
+    .cfi_undefined rip
+    .cfi_def_cfa_offset 0
+    push_scratch_registers
+    push_other_registers
+    movq %rsp, %rdi
+    subq $8, %rsp
+    .cfi_adjust_cfa_offset 8
+    call zpp_vmx_on_traced_exit
+    jmp zpp_vmx_after_general_exit
+    .cfi_endproc
+    .size zpp_vmx_traced_exit, . - zpp_vmx_traced_exit
 
 /* void zpp_vmx_launch(void): returns only if VMLAUNCH failed. The guest starts with zeroed
  * registers. */

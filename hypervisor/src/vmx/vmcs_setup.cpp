@@ -1,4 +1,5 @@
 #include "vmx/vmcs_setup.hpp"
+#include "core/trace.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vcpu_state.hpp"
@@ -59,13 +60,24 @@ x86::Cr4 host_cr4()
 extern "C" {
 void zpp_vmx_exit();
 void zpp_vmx_general_exit();
+void zpp_vmx_traced_exit();
 }
+
+namespace {
+
+u64 exit_stub(const Vcpu& vcpu)
+{
+    if (trace::is_on())
+        return reinterpret_cast<u64>(&zpp_vmx_traced_exit);
+    return reinterpret_cast<u64>(vcpu.cpuid_faults ? &zpp_vmx_general_exit : &zpp_vmx_exit);
+}
+
+} // namespace
 
 void follow_cpuid_faulting(Vcpu& vcpu, x86::MiscFeaturesEnables enables)
 {
     vcpu.cpuid_faults = has(enables, x86::MiscFeaturesEnables::cpuid_fault);
-    vmcs::write(FieldNatural::host_rip,
-                reinterpret_cast<u64>(vcpu.cpuid_faults ? &zpp_vmx_general_exit : &zpp_vmx_exit));
+    vmcs::write(FieldNatural::host_rip, exit_stub(vcpu));
 }
 
 void write_host_state(Vcpu& vcpu)

@@ -28,18 +28,6 @@ bool wait_by_timer(u32 milliseconds, const Ports& ports)
     return false;
 }
 
-// 0 if unknown.
-u64 tsc_hz(const Ports& ports)
-{
-    const u32 leaves = ports.cpuid(0, 0).eax;
-    if (leaves >= 0x15) {
-        const CpuidResult tsc = ports.cpuid(0x15, 0);
-        if (tsc.eax != 0 && tsc.ebx != 0 && tsc.ecx != 0)
-            return u64{tsc.ecx} * tsc.ebx / tsc.eax;
-    }
-    return leaves >= 0x16 ? u64{ports.cpuid(0x16, 0).eax & 0xffff} * 1'000'000 : 0;
-}
-
 void wait_without_timer(u32 milliseconds, const Ports& ports)
 {
     if (const u64 hz = tsc_hz(ports); hz != 0) {
@@ -53,6 +41,17 @@ void wait_without_timer(u32 milliseconds, const Ports& ports)
 }
 
 } // namespace
+
+u64 tsc_hz(const Ports& ports)
+{
+    const u32 leaves = ports.cpuid(0, 0).eax;
+    if (leaves >= 0x15) {
+        const CpuidResult tsc = ports.cpuid(0x15, 0);
+        if (tsc.eax != 0 && tsc.ebx != 0 && tsc.ecx != 0)
+            return u64{tsc.ecx} * tsc.ebx / tsc.eax;
+    }
+    return leaves >= 0x16 ? u64{ports.cpuid(0x16, 0).eax & 0xffff} * 1'000'000 : 0;
+}
 
 void wait_milliseconds(u32 milliseconds, const Ports& ports)
 {

@@ -9,4 +9,7 @@ namespace zpp::x86 {
 // (leaves 15H and 16H), else reads of port 80H, which take about a microsecond.
 void wait_milliseconds(u32 milliseconds, const Ports& ports = real_ports);
 
+// By CPUID, leaves 15H and 16H; 0 if unknown.
+u64 tsc_hz(const Ports& ports);
+
 } // namespace zpp::x86

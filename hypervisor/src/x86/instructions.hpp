@@ -73,6 +73,12 @@ inline u8 in8(u16 port)
 
 inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
+// REP OUTSB: the bytes in turn.
+inline void out8(u16 port, const u8* bytes, u64 count)
+{
+    asm volatile("rep outsb" : "+S"(bytes), "+c"(count) : "d"(port) : "memory");
+}
+
 inline u64 rdtsc()
 {
     u32 low, high;

@@ -95,6 +95,19 @@ SetResetAfter (
 }
 
 static const char *
+SetTrace (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  if (!ZppTextToPort (Value, &Parser->Conf->Trace)) {
+    return "trace must be the I/O port of a debug port such as 0xe9, or 0 for none, not";
+  }
+
+  return NULL;
+}
+
+static const char *
 SetText (
   ZPP_TEXT  *Target,
   ZPP_TEXT  Value
@@ -162,6 +175,7 @@ static const KEY  mKeys[] = {
   { "serial",     false, SetSerial      },
   { "visible",    false, SetVisible     },
   { "reset-after", false, SetResetAfter },
+  { "trace",      false, SetTrace       },
   { "default",    false, SetDefault     },
   { "path",       true,  SetPath        },
   { "initrd",     true,  SetInitrd      },

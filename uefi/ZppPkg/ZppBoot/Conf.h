@@ -21,6 +21,7 @@ typedef struct {
   uint16_t    Serial;       ///< Its I/O port, 0 for none.
   bool        Visible;      ///< "visible": CPUID shows zpp; off by default.
   uint16_t    ResetAfter;   ///< "reset-after": seconds from a crash to the reset, 0 for no reset.
+  uint16_t    Trace;        ///< "trace": the debug port for the trace of VM exits, 0 for none.
   ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
   unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;

@@ -16,7 +16,7 @@
 #include <zpp/hypercall.h>
 
 #define DEFAULT_DRIVER    L"\\EFI\\zpp\\ZppDxe.efi"
-#define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff visible=1 reset-after=3600")
+#define LOAD_OPTIONS_MAX  sizeof ("serial=0xffff visible=1 reset-after=3600 trace=0xffff")
 
 /**
   Asks the hypervisor how much memory it uses.
@@ -86,9 +86,10 @@ SetLoadOptions (
     Length = UnicodeSPrint (
                Options,
                LOAD_OPTIONS_MAX * sizeof (CHAR16),
-               L"visible=%d reset-after=%d",
+               L"visible=%d reset-after=%d trace=0x%x",
                Conf->Visible,
-               Conf->ResetAfter
+               Conf->ResetAfter,
+               Conf->Trace
                );
     if (Conf->HasSerial) {
       Length += UnicodeSPrint (

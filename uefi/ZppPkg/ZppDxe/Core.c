@@ -65,6 +65,7 @@ ZppPrepareCore (
     .wait_for_debugger = Settings->WaitForDebugger,
     .visible           = Settings->Visible,
     .reset_after       = Settings->ResetAfter,
+    .trace_port        = Settings->TracePort,
   };
 
   Pages = zpp_loader_pages (Request.elf, Request.elf_size, Request.cpu_count);

@@ -116,11 +116,13 @@ ZppReadSettings (
   UINT64  Port;
   UINT64  Visible;
   UINT64  ResetAfter;
+  UINT64  TracePort;
 
   Settings->SerialPort      = FixedPcdGet16 (PcdZppSerialPort);
   Settings->WaitForDebugger = FixedPcdGetBool (PcdZppWaitForDebugger);
   Settings->Visible         = FALSE;
   Settings->ResetAfter      = ZPP_RESET_AFTER_DEFAULT;
+  Settings->TracePort       = 0;
 
   if ((LoadOptions == NULL) || (LoadOptionsSize >= sizeof (Text))) {
     return EFI_SUCCESS;
@@ -134,9 +136,11 @@ ZppReadSettings (
   Port       = Settings->SerialPort;
   Visible    = Settings->Visible;
   ResetAfter = Settings->ResetAfter;
+  TracePort  = Settings->TracePort;
   if (EFI_ERROR (ReadSetting (Text, L"serial=", ZPP_SERIAL_PORT_MAX, &Port)) ||
       EFI_ERROR (ReadSetting (Text, L"visible=", 1, &Visible)) ||
-      EFI_ERROR (ReadSetting (Text, L"reset-after=", ZPP_RESET_AFTER_MAX, &ResetAfter)))
+      EFI_ERROR (ReadSetting (Text, L"reset-after=", ZPP_RESET_AFTER_MAX, &ResetAfter)) ||
+      EFI_ERROR (ReadSetting (Text, L"trace=", ZPP_TRACE_PORT_MAX, &TracePort)))
   {
     return EFI_INVALID_PARAMETER;
   }
@@ -144,5 +148,6 @@ ZppReadSettings (
   Settings->SerialPort = (UINT16)Port;
   Settings->Visible    = (BOOLEAN)Visible;
   Settings->ResetAfter = (UINT16)ResetAfter;
+  Settings->TracePort  = (UINT16)TracePort;
   return EFI_SUCCESS;
 }

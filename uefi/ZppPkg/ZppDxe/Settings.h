@@ -11,6 +11,7 @@ typedef struct {
   BOOLEAN    WaitForDebugger; ///< Wait for a debugger before the first launch.
   BOOLEAN    Visible;         ///< CPUID shows zpp.
   UINT16     ResetAfter;      ///< Seconds from a crash of the core to the reset, 0 for no reset.
+  UINT16     TracePort;       ///< Debug port for the trace of VM exits, 0 for none.
 } ZPP_SETTINGS;
 
 /**
