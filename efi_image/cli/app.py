@@ -29,6 +29,7 @@ COMMANDS: dict[str, str] = {
     "inspect": "Show the structure of an image or a PE file.",
     "diff": "Compare the contents of two images or PE files.",
     "run": "Boot an image in an emulator.",
+    "trace": "Show the VM exits of a run.",
     "devices": "List disks, and which of them are safe to write.",
     "write": "Write an image to a USB stick and verify it.",
     "symbolize": "Add source lines to the addresses in a crash report.",

@@ -8,6 +8,7 @@ from subprocess import Popen
 
 import click
 
+from efi_image.cli.tracing import Screen, tracing
 from efi_image.config.environment import load
 from efi_image.config.values import parse_size
 from efi_image.debug import gdb as debugger
@@ -115,6 +116,13 @@ class _Command(click.Command):
     metavar="WORD",
     help="Argument for QEMU or line for bochsrc. Repeatable.",
 )
+@click.option(
+    "--trace",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save every VM exit in FILE, for `zpp-image trace`.",
+)
+@click.option("--explain", is_flag=True, help="Explain each kind of VM exit when it first happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
 def command(
     image: Path,
@@ -135,6 +143,8 @@ def command(
     deterministic: bool,
     keep_work: bool,
     extra: tuple[str, ...],
+    trace: Path | None,
+    explain: bool,
     quiet: bool,
 ) -> None:
     """Boot an image in an emulator.
@@ -152,6 +162,7 @@ def command(
       zpp-image run esp.img --emulator bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
       zpp-image run esp.img --cpus 4 --debug
+      zpp-image run esp.img --explain --trace boot.trace
       zpp-image run zpp.iso --medium optical
     """
     address = _gdb_address(gdb) if gdb is not None or debug else ""
@@ -182,11 +193,13 @@ def command(
     say(f"{image} on {chosen.description}; {cpus} CPU{'s' if cpus > 1 else ''} of model {model}")
     show = _Terminal(shown=not quiet)
     try:
-        if debug:
-            with debugger.running(debugger_line) as show.busy:
-                result = boot(request, chosen, show)
-        else:
-            result = boot(request, chosen, show)
+        screen = Screen(show, show.finish_line, say)
+        with tracing(request, chosen, trace, explain, screen) as (request, terminal):
+            if debug:
+                with debugger.running(debugger_line) as show.busy:
+                    result = boot(request, chosen, terminal)
+            else:
+                result = boot(request, chosen, terminal)
     finally:
         show.finish_line()
     for line in result.problems:

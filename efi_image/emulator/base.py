@@ -21,6 +21,7 @@ from efi_image.errors import ExpectationFailed, InputError, TimedOut, UsageError
 from efi_image.formats.detect import HEAD, is_raw
 
 TAIL_LINES = 30
+TRACE_PORT = 0xE9  # the only one that Bochs has
 LOG_ENDINGS = ("raw", "emulator")  # files beside the log
 
 
@@ -63,6 +64,7 @@ class Debug:
     extra: tuple[str, ...] = ()  # QEMU: arguments; Bochs: lines of the bochsrc
     gdb: str = ""  # HOST:PORT of the GDB server; '' for none
     stopped: bool = False  # a debugger starts the CPUs
+    trace: Path | None = None  # gets the bytes of the debug port at TRACE_PORT
 
 
 @dataclass(frozen=True, slots=True)

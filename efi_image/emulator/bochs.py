@@ -24,6 +24,7 @@ from efi_image.emulator.bochs_install import BochsInstall
 from efi_image.emulator.bochs_parts import data_file
 from efi_image.errors import EmulatorFailed, InputError, UsageError
 
+TSC_HZ = 100_000_000  # `ips` of ovmf/bochs/bochsrc
 DEFAULT_MODEL = "corei7_haswell_4770"
 # APs that wait in MWAIT make a machine with 4 CPUs about 100 times slower
 _EXCLUDED = ("mwait", "mwaitx")
@@ -126,6 +127,7 @@ class Bochs:
             command=(
                 *isolation(),
                 *guard(),
+                *_debug_port(request),
                 *self.install.command("-q", "-f", "bochsrc", root=root),
             ),
             work=work,
@@ -179,6 +181,13 @@ def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
         features=model.options(deterministic=request.debug.deterministic),
     )
     return text + "".join(f"{line}\n" for line in request.debug.extra)
+
+
+def _debug_port(request: RunRequest) -> tuple[str, ...]:
+    """A prefix for the file of the trace: Bochs prints the bytes of port E9H."""
+    if request.debug.trace is None:
+        return ()
+    return ("sh", "-c", 'exec "$@" >"$0"', str(request.debug.trace.absolute()))
 
 
 def isolation() -> tuple[str, ...]:

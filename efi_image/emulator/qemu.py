@@ -9,7 +9,16 @@ from enum import Enum
 from pathlib import Path
 
 from efi_image.emulator import firmware
-from efi_image.emulator.base import End, ExitReason, Launch, Machine, Medium, RunRequest, guard
+from efi_image.emulator.base import (
+    TRACE_PORT,
+    End,
+    ExitReason,
+    Launch,
+    Machine,
+    Medium,
+    RunRequest,
+    guard,
+)
 from efi_image.emulator.bochs_install import BochsInstall
 from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe_cpu
 from efi_image.errors import EmulatorMissing
@@ -79,6 +88,7 @@ class Qemu:
                 *self._deterministic(request),
                 *(("-gdb", f"tcp:{request.debug.gdb}") if request.debug.gdb else ()),
                 *(("-S",) if request.debug.stopped else ()),
+                *_debug_port(request),
                 *request.debug.extra,
             ),
             work=work,
@@ -126,6 +136,15 @@ def _medium(request: RunRequest) -> tuple[str, ...]:
         *("-drive", f"if=none,id=image,{kept},format=raw,file={image}"),
         *("-device", *device[:-1], f"{device[-1]},drive=image,bootindex=0"),
     )
+
+
+def _debug_port(request: RunRequest) -> tuple[str, ...]:
+    """A debug port whose bytes go to the file of the trace."""
+    if request.debug.trace is None:
+        return ()
+    path = str(request.debug.trace.absolute()).replace(",", ",,")
+    device = f"isa-debugcon,iobase={TRACE_PORT:#x},chardev=trace"
+    return ("-chardev", f"file,id=trace,path={path}", "-device", device)
 
 
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))
