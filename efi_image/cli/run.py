@@ -254,3 +254,4 @@ class _Terminal:
         self._write()
         if self._unfinished:
             click.echo()
+            self._unfinished = False

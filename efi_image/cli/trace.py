@@ -59,7 +59,7 @@ def command(
 
     FILE is a trace that `zpp-image run --trace FILE` has made. The table has the exits by
     reason, the most frequent details, such as CPUID leaves and MSRs, and the most frequent
-    addresses. Rates are 0 or `?` if the rate of the TSC is unknown.
+    addresses. Rates are `?` if the rate of the TSC is unknown.
 
     \b
     Examples:

@@ -111,7 +111,7 @@ def test_packets_are_found_in_pieces_and_among_other_bytes(
 ) -> None:
     data = before + start() + PACKETS[0] + between + b"".join(PACKETS[1:])
     stream = PacketStream()
-    found = []
+    found: list[bytes] = []
     for cut in [*cuts, len(data)]:
         found += stream.feed(data[:cut])
         data = data[cut:]

@@ -32,7 +32,8 @@ void start(u16 port)
     if (port == 0)
         return;
     if (x86::in8(port) != ZPP_TRACE_PORT_ID) {
-        log::line("zpp: no trace: there is no debug port at 0x{x}; start the machine with one, or remove `trace` from zpp.conf", port);
+        log::line("zpp: no trace: there is no debug port at 0x{x}; remove `trace` from zpp.conf",
+                  port);
         return;
     }
     debug_port = port;
