@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 from click.decorators import FC
 
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.debug.kernel_symbols import read_symbols
 from efi_image.errors import UsageError
 from efi_image.formats.vm_trace import Trace, read_trace
@@ -73,37 +74,44 @@ def command(
             raise UsageError("is the trace itself", where=str(output))
     trace = read_trace(file)
     symbolize = read_symbols(symbols) if symbols is not None else lambda _address: ""
-    summary = summarize(trace, symbolize, top)
-    if as_json:
-        for piece in json_text({"version": JSON_VERSION, **_fields(summary)}):
-            click.echo(piece, nl=False)
-        click.echo()
-    else:
-        for line in trace_lines(summary):
-            click.echo(line)
+    with ProgressBar() as bar:
+        summary = summarize(trace, symbolize, top, bar.progress)
+        if perfetto is not None:
+            _write(perfetto, perfetto_lines(trace, symbolize, bar.progress))
+        _write_pictures(trace, summary, html, svg, bar)
+    _print(summary, as_json)
     if symbols is not None and summary.places and not any(row.symbol for row in summary.places):
         click.echo(
             f"zpp-image: no address is in {symbols}; boot with nokaslr, or take /proc/kallsyms of "
             "that boot",
             err=True,
         )
-    if perfetto is not None:
-        _write(perfetto, perfetto_lines(trace, symbolize))
-    _write_pictures(trace, summary, html, svg)
 
 
-def _fields(summary: Summary) -> dict[str, object]:
-    return {**asdict(summary), "vendor": summary.vendor.title}
+def _print(summary: Summary, as_json: bool) -> None:
+    if as_json:
+        for piece in json_text({"version": JSON_VERSION, **_fields(summary)}):
+            click.echo(piece, nl=False)
+        click.echo()
+        return
+    for line in trace_lines(summary):
+        click.echo(line)
 
 
-def _write_pictures(trace: Trace, summary: Summary, html: Path | None, svg: Path | None) -> None:
+def _write_pictures(
+    trace: Trace, summary: Summary, html: Path | None, svg: Path | None, bar: ProgressBar
+) -> None:
     if html is None and svg is None:
         return
-    picture = course(trace, summary, columns_for(summary.cpus), len(COLOURS))
+    picture = course(trace, summary, columns_for(summary.cpus), len(COLOURS), bar.progress)
     if html is not None:
         _write(html, html_lines(summary, picture))
     if svg is not None:
         _write(svg, svg_lines(summary, picture))
+
+
+def _fields(summary: Summary) -> dict[str, object]:
+    return {**asdict(summary), "vendor": summary.vendor.title}
 
 
 def _write(output: Path, lines: Iterable[str]) -> None:

@@ -127,7 +127,7 @@ class Bochs:
             command=(
                 *isolation(),
                 *guard(),
-                *_debug_port(request),
+                *debug_port(request),
                 *self.install.command("-q", "-f", "bochsrc", root=root),
             ),
             work=work,
@@ -183,7 +183,7 @@ def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
     return text + "".join(f"{line}\n" for line in request.debug.extra)
 
 
-def _debug_port(request: RunRequest) -> tuple[str, ...]:
+def debug_port(request: RunRequest) -> tuple[str, ...]:
     """A prefix for the file of the trace: Bochs prints the bytes of port E9H."""
     if request.debug.trace is None:
         return ()

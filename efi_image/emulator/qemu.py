@@ -88,7 +88,7 @@ class Qemu:
                 *self._deterministic(request),
                 *(("-gdb", f"tcp:{request.debug.gdb}") if request.debug.gdb else ()),
                 *(("-S",) if request.debug.stopped else ()),
-                *_debug_port(request),
+                *debug_port(request),
                 *request.debug.extra,
             ),
             work=work,
@@ -138,7 +138,7 @@ def _medium(request: RunRequest) -> tuple[str, ...]:
     )
 
 
-def _debug_port(request: RunRequest) -> tuple[str, ...]:
+def debug_port(request: RunRequest) -> tuple[str, ...]:
     """A debug port whose bytes go to the file of the trace."""
     if request.debug.trace is None:
         return ()

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from efi_image.errors import InputError
 from efi_image.io.medium import Medium, open_raw
+from efi_image.progress import Progress, counter
 
 MAGIC = b"zppTrace"
 VERSION = 1
@@ -188,10 +189,10 @@ class Trace:
     skipped: int
     packets: int
 
-    def exits(self) -> Iterator[VmExit]:
+    def exits(self, progress: Progress | None = None) -> Iterator[VmExit]:
         """The exits in the order of the file; raises InputError at a damaged packet."""
         clock = Clock(self.start)
-        for packet in self._packets():
+        for packet in self._packets(progress):
             if is_start(packet):
                 clock.restart(_start_of(packet, str(self.path)))
                 continue
@@ -203,7 +204,8 @@ class Trace:
                 )  # fmt: skip
             yield exit_
 
-    def _packets(self) -> Iterator[bytes]:
+    def _packets(self, progress: Progress | None) -> Iterator[bytes]:
+        tell = counter(progress, self.packets * PACKET)
         with open_raw(self.path) as medium:
             for first in range(0, self.packets, _PER_READ):
                 count = min(_PER_READ, self.packets - first)
@@ -217,6 +219,8 @@ class Trace:
                             where=str(self.path), hint="record it again with `run --trace`",
                         )  # fmt: skip
                     yield packet
+                if tell:
+                    tell(len(data))
 
 
 def read_trace(path: Path) -> Trace:

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from efi_image.formats.vm_trace import Trace, Vendor, VmExit
 from efi_image.inspect.vm_exit_reasons import detail_of, name_of, reason_of
+from efi_image.progress import Progress
 
 _T = TypeVar("_T")
 Symbolize = Callable[[int], str]
@@ -122,10 +123,12 @@ def _top(counts: Counter[_T], limit: int) -> Iterable[tuple[_T, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], str(item[0])))[:limit]
 
 
-def summarize(trace: Trace, symbolize: Symbolize, limit: int = PLACES) -> Summary:
+def summarize(
+    trace: Trace, symbolize: Symbolize, limit: int = PLACES, progress: Progress | None = None
+) -> Summary:
     """Read the whole trace; raises InputError at a damaged packet."""
     tally = Tally(trace.start.vendor, trace.start.cpu_count)
-    for exit_ in trace.exits():
+    for exit_ in trace.exits(progress):
         tally.add(exit_)
     seconds = tally.ticks / trace.tsc_hz if trace.tsc_hz else None
     return Summary(
@@ -154,7 +157,9 @@ class Course:
     counts: tuple[dict[str, list[int]], ...]
 
 
-def course(trace: Trace, summary: Summary, columns: int, most: int) -> Course:
+def course(
+    trace: Trace, summary: Summary, columns: int, most: int, progress: Progress | None = None
+) -> Course:
     """Sort the exits into `columns` equal pieces of time; at most `most` names are told apart."""
     names = [row.name for row in summary.reasons]
     if len(names) > most:
@@ -162,7 +167,7 @@ def course(trace: Trace, summary: Summary, columns: int, most: int) -> Course:
     counts: tuple[dict[str, list[int]], ...] = tuple({} for _ in range(summary.cpus))
     width = summary.ticks + 1
     known = set(names)
-    for exit_ in trace.exits():
+    for exit_ in trace.exits(progress):
         name = name_of(summary.vendor, exit_)
         of_cpu = counts[exit_.cpu].setdefault(name if name in known else OTHERS, [0] * columns)
         of_cpu[min(exit_.ticks * columns // width, columns - 1)] += 1

@@ -8,12 +8,15 @@ from typing import Any
 
 from efi_image.formats.vm_trace import MODES, Trace
 from efi_image.inspect.vm_exit_reasons import detail_of, name_of, reason_of
+from efi_image.progress import Progress
 
 _PROCESS = 1
 _TICKS = 1_000_000_000  # a second of them, if the TSC's rate is unknown
 
 
-def perfetto_lines(trace: Trace, symbolize: Callable[[int], str]) -> Iterator[str]:
+def perfetto_lines(
+    trace: Trace, symbolize: Callable[[int], str], progress: Progress | None = None
+) -> Iterator[str]:
     """The lines of the JSON file: one track for each CPU, an instant event for each exit.
 
     Times are in microseconds; without the TSC's rate a tick counts as a nanosecond.
@@ -30,26 +33,25 @@ def perfetto_lines(trace: Trace, symbolize: Callable[[int], str]) -> Iterator[st
                   "args": {"name": f"VM exits ({vendor.title})"}})  # fmt: skip
     scale = 1e6 / (trace.tsc_hz or _TICKS)
     known: set[int] = set()
-    for exit_ in trace.exits():
+    for exit_ in trace.exits(progress):
         if exit_.cpu not in known:
             known.add(exit_.cpu)
             name = {"name": f"CPU {exit_.cpu}"}
             yield "," + _event({"ph": "M", "name": "thread_name", "pid": _PROCESS,
                                 "tid": exit_.cpu, "args": name})  # fmt: skip
-        arguments: dict[str, Any] = {
+        arguments = {
             "rip": f"{exit_.cs:#x}:{exit_.rip:#x}",
             "symbol": symbolize(exit_.rip),
             "detail": detail_of(vendor, exit_).title,
-            "qualification": f"{exit_.qualification:#x}",
-            "mode": MODES[exit_.mode],
-            "cpl": exit_.cpl,
-            "tick": exit_.ticks,
+            "qualification": f"{exit_.qualification:#x}" if exit_.qualification else "",
+            "mode": MODES[exit_.mode] if exit_.mode != len(MODES) - 1 else "",
+            "cpl": f"{exit_.cpl}" if exit_.cpl else "",
         }
         yield "," + _event({
             "ph": "i", "s": "t", "name": name_of(vendor, exit_),
             "cat": reason_of(vendor, exit_.reason).kind, "pid": _PROCESS, "tid": exit_.cpu,
             "ts": round(exit_.ticks * scale, 3),
-            "args": {key: value for key, value in arguments.items() if value != ""},
+            "args": {key: value for key, value in arguments.items() if value},
         })  # fmt: skip
     yield "]}"
 

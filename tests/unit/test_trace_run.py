@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ from efi_image.build.partitions import Table
 from efi_image.cli import run
 from efi_image.cli.main import main
 from efi_image.debug.trace_image import traced_copy, with_trace
-from efi_image.emulator.base import Launch, RunRequest
+from efi_image.emulator import bochs, qemu
+from efi_image.emulator.base import Debug, Launch, RunRequest
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.disk import open_disk
 from efi_image.formats.files import find, split_path
@@ -168,6 +170,21 @@ def test_trace_must_not_overwrite_the_image(image: Path, monkeypatch: pytest.Mon
 def test_trace_that_cannot_be_written(image: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     use(monkeypatch, start())
     assert main(["run", str(image), "--trace", "/no/such/folder/t"]) == ExitCode.OUTPUT
+
+
+def test_debug_port_of_each_emulator(tmp_path: Path) -> None:
+    """QEMU has a device for it; Bochs prints the port's bytes."""
+    image = tmp_path / "esp.img"
+    assert qemu.debug_port(RunRequest(image)) == bochs.debug_port(RunRequest(image)) == ()
+    port = tmp_path / 'a, "port"'
+    request = RunRequest(image, debug=Debug(trace=port))
+    assert qemu.debug_port(request) == (
+        "-chardev", f'file,id=trace,path={tmp_path}/a,, "port"',
+        "-device", "isa-debugcon,iobase=0xe9,chardev=trace",
+    )  # fmt: skip
+    line = (*bochs.debug_port(request), "printf", "%s", "bytes of the port")
+    subprocess.run(line, check=True)
+    assert port.read_text() == "bytes of the port"
 
 
 # ---- the copy of the image
