@@ -194,7 +194,7 @@ KINDS = {
         "executed an instruction of VT-x, SMX or AMD-V",
         "answered with #UD, as on a CPU without that extension", "26.1.2", "15.9",
     ),
-    "fatal": Kind("could not go on", "ends with a crash report", "28.3", "15.6"),
+    "fatal": Kind("could not go on", "ends with a crash report", "27.8", "15.6"),
     "off": Kind(
         "did what zpp does not let exit", "ends with a crash report, for it is unexpected",
         "26.1.3", "15.9",
