@@ -55,10 +55,12 @@ bool stop_other_cpus()
     return true;
 }
 
+bool is_stopping() { return __atomic_load_n(&stopping, __ATOMIC_ACQUIRE); }
+
 void stop_if_asked()
 {
     // A CPU that has crashed, too, stops by itself after its report.
-    if (__atomic_load_n(&stopping, __ATOMIC_ACQUIRE) && current_vcpu().crashes == 0) [[unlikely]]
+    if (is_stopping() && current_vcpu().crashes == 0) [[unlikely]]
         stop_this_cpu();
 }
 

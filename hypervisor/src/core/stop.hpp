@@ -11,6 +11,9 @@ bool stop_other_cpus();
 // asked this one to stop.
 void stop_if_asked();
 
+// Whether a CPU has crashed and stops the others.
+bool is_stopping();
+
 // The last act of the first CPU that crashed: waits for the others, then for the time that the user
 // has set, and resets the machine.
 [[noreturn]] void reset_after_crash();

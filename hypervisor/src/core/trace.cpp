@@ -1,6 +1,7 @@
 #include "core/trace.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
+#include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "lib/spinlock.hpp"
 #include "x86/delay.hpp"
@@ -55,9 +56,13 @@ void start(u16 port)
 void write(zpp_trace_exit& packet)
 {
     packet.cpu = static_cast<u16>(current_vcpu().index);
-    const LockGuard guard(lock);
+    constexpr unsigned tries = 1000;
+    while (!lock.lock_within(tries))
+        if (is_stopping()) // after a crash, and perhaps the lock's holder is stopped
+            return;
     packet.tsc = x86::rdtsc();
     send(packet, ZPP_TRACE_EXIT);
+    lock.unlock();
 }
 
 } // namespace zpp::trace
