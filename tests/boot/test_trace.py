@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from harness import EPYC, HASWELL, RYZEN, Harness, Pc, qemu_pc
+from test_crash import broken_harness
 
 from efi_image.cli.main import main
 from efi_image.debug.trace_image import traced_copy
@@ -23,7 +24,8 @@ from efi_image.formats.vm_trace import Trace, Vendor, VmExit, read_trace
 REASONS = 192  # as the program asks
 ROUNDS = 5
 NESTED_PAGE_FAULT, ITS_COUNTER = 0x400, 0xA8  # zpp/hypercall.h
-EXIT_COUNT = 0x7A7070 << 32 | 2
+EXIT_COUNT, COMMIT = 0x7A7070 << 32 | 2, 0x7A7070 << 32 | 7
+NMI = 0x61  # AMD-V
 HYPERCALL = {Vendor.VTX: 18, Vendor.AMDV: 0x81}
 CPUID = {Vendor.VTX: 10, Vendor.AMDV: 0x72}
 RDMSR = {Vendor.VTX: (31, 0x3A), Vendor.AMDV: (0x7C, 0xC0010114)}
@@ -86,6 +88,25 @@ def test_trace_agrees_with_the_core(
     assert f"zpp-image: zpp 0.1.0 runs the machine with {pc.vendor}\n" in told
     assert told.count("CPUID: leaf 0x16, CPU frequencies (at ") == 1
     assert f"zpp-image: {len(exits)} VM exits:\n" in told
+
+
+def test_last_exit_before_a_crash_is_kept(harness: Harness, tmp_path: Path) -> None:
+    """The core crashes in the commit, stops all CPUs and resets the machine; the trace goes on."""
+    broken = broken_harness(harness, "zpp::unmap(")
+    image = broken.image(kernel=harness.build_directory / "ZppBoot.efi", reset_after=1)
+    file = tmp_path / "boot.trace"
+    words = ["--emulator", "qemu", "--cpus", "4", "--cpu-model", EPYC, "--timeout", "300"]
+    words += ["--expect", r"zpp: reset in 1 s(?s:.*)reset in 1 s", "--log", str(harness.log)]
+    assert main(["run", str(image), *words, "--trace", str(file)]) == 0
+    first = harness.log.read_text().split("zpp: reset in 1 s")[0]
+    assert "does not stop" not in first
+    trace = read_trace(file)
+    exits = list(trace.exits())
+    commits = [n for n, exit_ in enumerate(exits) if exit_.operand == COMMIT]
+    assert len(commits) == 2
+    # afterwards only the NMIs that stop the other CPUs
+    assert {exit_.reason for exit_ in exits[commits[1] + 1 :]} <= {NMI}
+    assert exits[commits[1]].ticks > exits[commits[0]].ticks  # across the reset
 
 
 def test_core_does_not_write_to_a_port_without_a_debug_port(
