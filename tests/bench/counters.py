@@ -15,14 +15,14 @@ from pathlib import Path
 
 _PAGE = 4096
 _MAGIC = b"zpp-Boot"
-_VERSION = 3
+VERSION = 5
 _HEAD = struct.Struct("<8sIIII5Q3QHB5x")  # struct zpp_boot_info up to its ranges
 _RANGE = struct.Struct("<QQ")
 _MOST_RANGES = 64
 _BLOCK_PAGES = 16
-_VCPU = struct.Struct("<I?")  # class Vcpu: index, launched
+_VCPU = struct.Struct("<I4x?")  # class Vcpu: index, launched
 _EXITS = struct.Struct("<192Q")
-_EXITS_OFFSET = 32
+_EXITS_OFFSET = 40
 _VMMCALL = 0x81  # each CPU confirms its launch with one
 
 NAMES = {
@@ -72,7 +72,7 @@ def _cores(ram: mmap.mmap) -> Iterator[_Core]:
     while found >= 0:
         values = _HEAD.unpack_from(ram, found)
         size = _HEAD.size + _MOST_RANGES * _RANGE.size
-        if found % _PAGE == 0 and values[1:3] == (_VERSION, size):
+        if found % _PAGE == 0 and values[1:3] == (VERSION, size):
             ranges = (
                 _RANGE.unpack_from(ram, found + _HEAD.size + index * _RANGE.size)
                 for index in range(values[4])

@@ -7,13 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from counters import NoCounters, exits
+from counters import VERSION, NoCounters, exits
 
 PAGE = 4096
 FIRST_BLOCK = 16
 
 
-def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = 3) -> bytes:
+def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = VERSION) -> bytes:
     size = 96 + 64 * 16
     head = struct.pack("<8sIIII8QHB5x", b"zpp-Boot", version, size, cpus, len(ranges),
                        *(0, 0, FIRST_BLOCK, 0, 0, 0, 0, 0), 0x3F8, 0)  # fmt: skip
@@ -22,7 +22,7 @@ def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = 3) -> byt
 
 def vcpu(index: int, counts: dict[int, int], *, launched: bool = True) -> bytes:
     exits_of = [counts.get(reason, 0) for reason in range(192)]
-    return struct.pack("<I?27x192Q", index, launched, *exits_of)
+    return struct.pack("<I4x?31x192Q", index, launched, *exits_of)
 
 
 def memory(path: Path, pages: dict[int, bytes]) -> Path:
@@ -36,6 +36,11 @@ def memory(path: Path, pages: dict[int, bytes]) -> Path:
 
 # the core's pages 0 to 15 are at 64, its page 16 and the following at 8
 RANGES = [(64 * PAGE, 16), (8 * PAGE, 40)]
+
+
+def test_version_is_the_contract_s() -> None:
+    header = Path(__file__).parents[2] / "hypervisor/include/zpp/boot_info.h"
+    assert f"#define ZPP_BOOT_INFO_VERSION {VERSION}u\n" in header.read_text()
 
 
 def test_counters_of_all_cpus_are_added(tmp_path: Path) -> None:

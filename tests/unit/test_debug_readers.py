@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zpp_debug import elf
 from zpp_debug.elf import NoCore, Read
-from zpp_debug.layout import BOOT_INFO_SIZE, CORE_BASE, Layout
+from zpp_debug.layout import BOOT_INFO_SIZE, CORE_BASE, VERSION, Layout
 from zpp_debug.nested import Kind, walk
 
 BASE = CORE_BASE
@@ -100,11 +100,16 @@ def test_any_bytes_give_an_answer_or_no_core(data: bytes) -> None:
 
 
 def boot_info(ranges: list[tuple[int, int]]) -> bytes:
-    head = struct.pack("<8sIIII5Q3QHB5x", b"zpp-Boot", 4, BOOT_INFO_SIZE, 2, len(ranges),
+    head = struct.pack("<8sIIII5Q3QHB5x", b"zpp-Boot", VERSION, BOOT_INFO_SIZE, 2, len(ranges),
                        17, 4, 32, 64, 65, 0, 0, 0, 0x3F8, 1)  # fmt: skip
     return (head + b"".join(struct.pack("<QQ", *entry) for entry in ranges)).ljust(
         BOOT_INFO_SIZE, b"\0"
     )
+
+
+def test_version_is_the_contract_s() -> None:
+    header = Path(__file__).parents[2] / "hypervisor/include/zpp/boot_info.h"
+    assert f"#define ZPP_BOOT_INFO_VERSION {VERSION}u\n" in header.read_text()
 
 
 def test_layout_translates_both_ways() -> None:

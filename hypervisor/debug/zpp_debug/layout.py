@@ -8,7 +8,7 @@ from dataclasses import dataclass
 PAGE = 4096
 CORE_BASE = 0xFFFFA00000000000
 BLOCK = 0x10000
-VERSION = 4
+VERSION = 5
 _MAGIC = b"zpp-Boot"
 _HEAD = struct.Struct("<8sIIII5Q3QHB5x")
 _RANGE = struct.Struct("<QQ")
