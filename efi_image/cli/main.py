@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
@@ -20,20 +21,29 @@ from efi_image.errors import ExitCode, OutputError, ZppError, printable
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-# Windows has no SIGHUP
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_NAMES = ("SIGTERM", "SIGHUP", "SIGQUIT")  # Windows has only the first
+_ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class _Terminated(BaseException):
-    """SIGTERM or SIGHUP as an exception, so that half-written files are removed."""
+    """SIGTERM, SIGHUP or SIGQUIT as an exception, so that half-written files are removed."""
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    # a terminal that is closed sends SIGHUP twice: the second must not disturb the cleaning up
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     raise _Terminated
 
 
+def _print(line: str) -> None:
+    """Print a line on standard error, if anybody is still there."""
+    with suppress(OSError):
+        click.echo(line, err=True)
+
+
 def _say(line: str) -> None:
-    click.echo(f"{app.PROGRAM}: {line}", err=True)
+    _print(f"{app.PROGRAM}: {line}")
 
 
 def _invoke(words: Sequence[str]) -> int:
@@ -68,7 +78,7 @@ def _report(error: BaseException, debug: bool) -> int:
         case ZppError():
             _say(str(error))
             for line in error.details:
-                click.echo(line, err=True)
+                _print(line)
             return error.exit_code
         case KeyboardInterrupt():
             _say("interrupted")
@@ -81,7 +91,7 @@ def _report(error: BaseException, debug: bool) -> int:
             return ExitCode.OK
     if described := app.describe_error(error):
         code, text = described
-        click.echo(text, err=True)
+        _print(text)
         return code
     if not debug:
         _show_traceback(error)

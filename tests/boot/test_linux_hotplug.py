@@ -8,9 +8,9 @@ from pathlib import Path
 
 from guest_log import SIGNATURE
 from harness import CMDLINE, EPYC, Harness, qemu_pc
-from qmp import Qmp
 
 from efi_image.emulator import Debug, EmulatorKind, boot, choose
+from efi_image.emulator.qmp import Qmp
 
 PC = qemu_pc(EPYC, 2)
 

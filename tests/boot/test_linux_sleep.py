@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from harness import EPYC, Harness, Pc, qemu_pc
-from qmp import Qmp
 from test_linux_loader import (
     Step,
     assert_bare,
@@ -26,6 +25,7 @@ from test_linux_loader import (
 )
 
 from efi_image.emulator import Debug, EmulatorKind, boot, choose
+from efi_image.emulator.qmp import Qmp
 
 PATHS = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 AGAIN = "launched again after the sleep: the hypervisor runs on {} CPUs"

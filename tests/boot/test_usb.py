@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from harness import Harness
 from nbd import Fault, FaultyStick
-from qmp import Qmp
 from usb_guest import MIB, Step, Stick, boot_from, session, written_bytes
 
 from efi_image.build.image import make_image
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.build.partitions import Table
+from efi_image.emulator.qmp import Qmp
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
 
