@@ -55,6 +55,7 @@ class ExitCode(IntEnum):
     VERIFICATION_FAILED = 10
     INTERNAL = 70
     INTERRUPTED = 130
+    READER_GONE = 141
     TERMINATED = 143
 
 
@@ -76,6 +77,7 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.VERIFICATION_FAILED: "verification failed: the data read back differs",
     ExitCode.INTERNAL: "internal error of zpp-image",
     ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file remains, nothing that boots",
+    ExitCode.READER_GONE: "`make -`: the reader of standard output ended early (SIGPIPE)",
     ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP, SIGQUIT); the same",
 }
 

@@ -124,6 +124,11 @@ def cli() -> None:
     """
 
 
+def _color() -> bool | None:
+    """False where nobody wants colours (https://no-color.org); None: on a terminal alone."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
 def invoke(words: Sequence[str]) -> int:
     """Run the command that the words name; unlike in click's own `main`, errors pass through.
 
@@ -132,8 +137,11 @@ def invoke(words: Sequence[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         cli.main(args=words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE)
     try:
-        with cli.make_context(PROGRAM, list(words)) as context:
+        with cli.make_context(PROGRAM, list(words), color=_color()) as context:
             code = cli.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message(), err=True)
+        return ExitCode.USAGE
     except click.exceptions.Exit as done:
         code = done.exit_code
     return code if isinstance(code, int) else ExitCode.OK
@@ -142,12 +150,10 @@ def invoke(words: Sequence[str]) -> int:
 def describe_error(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the message for an error of click's; None for other errors."""
     match error:
-        case click.exceptions.NoArgsIsHelpError():
-            return ExitCode.USAGE, error.format_message()
         case click.ClickException():
-            return ExitCode.USAGE, f"{PROGRAM}: {_usage_line(error)}"
+            return ExitCode.USAGE, _usage_line(error)
         case click.Abort():
-            return ExitCode.INTERRUPTED, f"{PROGRAM}: interrupted"
+            return ExitCode.INTERRUPTED, "interrupted"
     return None
 
 

@@ -9,10 +9,12 @@ from typing import Any
 
 import click
 
+from efi_image.cli.json_output import Output, show_json
 from efi_image.config.values import parse_size
 from efi_image.devices import Bus, Device, Reason, Refusal, disks
 from efi_image.devices.watch import changes
 from efi_image.errors import printable
+from efi_image.render.as_json import versioned
 from efi_image.render.text import human, table
 
 HEADER = ("DEVICE", "SIZE", "BUS", "MODEL", "SERIAL", "MOUNTED", "SAFE TO WRITE")
@@ -68,7 +70,7 @@ def _judged(devices: Iterable[Device], everything: bool, needed: int) -> Iterato
 
 def _show(devices: list[Device], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([device_json(device) for device in devices], indent=2))
+        show_json({"devices": [device_json(device) for device in devices]})
         return
     for line in table_of(devices):
         click.echo(line)
@@ -83,7 +85,9 @@ def _follow(everything: bool, needed: int, as_json: bool) -> None:
 
     for event, device in changes(look):
         if as_json:
-            click.echo(json.dumps({"event": event.value, "device": device_json(device)}))
+            row = versioned({"event": event.value, "device": device_json(device)})
+            Output.begun = True
+            click.echo(json.dumps(row))
         else:
             words = f"{event.value:7}  {device.path}  {human(device.size)}  {device.model}"
             click.echo(printable(f"{words}  {verdict(device)}"))

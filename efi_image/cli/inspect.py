@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from efi_image.cli.json_output import json_pieces
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
@@ -17,16 +18,14 @@ from efi_image.inspect.image import image_facts
 from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.io.atomic import atomic
 from efi_image.progress import told
-from efi_image.render.as_json import json_text
 from efi_image.render.inspect_report import image_lines, pe_lines
 from efi_image.render.layout_drawing import as_svg, in_terminal
 
 
 def _show_json(facts: object, bar: ProgressBar) -> None:
-    for piece in json_text(facts):
+    for piece in json_pieces(facts):
         bar.clear()
         click.echo(piece, nl=False)
-    click.echo()
 
 
 def _save(path: Path, text: str) -> None:

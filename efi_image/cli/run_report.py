@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
+from efi_image.cli.json_output import show_json as print_json
 from efi_image.emulator import BootResult
 from efi_image.errors import ZppError, printable
 
@@ -31,7 +30,6 @@ def show_json(result: BootResult) -> None:
         say(message)
     request = result.request
     document = {
-        "version": 1,
         "image": str(request.image),
         "emulator": result.emulator,
         "cpus": request.cpus,
@@ -46,5 +44,5 @@ def show_json(result: BootResult) -> None:
         "log": str(request.log) if request.log else None,
         "screenshot": str(shot) if (shot := request.devices.screenshot) else None,
     }
-    click.echo(json.dumps(document, indent=2))
+    print_json(document)
     click.get_current_context().exit(code)

@@ -34,7 +34,7 @@ class StatusLine:
         columns = shutil.get_terminal_size().columns
         text = text[: max(columns - 1, 0)]
         if self._stream and text != self._drawn:
-            dim, plain = ("", "") if "NO_COLOR" in os.environ else ("\x1b[2m", "\x1b[m")
+            dim, plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[2m", "\x1b[m")
             self._put(f"\r\x1b[K{dim}{text}{plain}")
             self._drawn = text
 

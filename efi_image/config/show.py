@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -21,15 +20,11 @@ def as_table(config: Config | None, settings: Settings | None) -> str:
     return "\n\n".join(parts)
 
 
-def as_json(config: Config | None, settings: Settings | None) -> str:
+def document(config: Config | None, settings: Settings | None) -> dict[str, Any]:
     """The same for programs; with both, the image's settings are below the key `image`."""
-    document = _document(config.settings) if config else {}
+    found = _document(config.settings) if config else {}
     image = _image(settings) if settings else {}
-    if config and settings:
-        document["image"] = image
-    else:
-        document |= image
-    return json.dumps(document, indent=2)
+    return found | ({"image": image} if config and settings else image)
 
 
 def _shown(setting: Setting) -> str:

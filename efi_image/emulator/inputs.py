@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,19 +16,27 @@ from efi_image.build.partitions import Table
 from efi_image.emulator.request import RunRequest
 from efi_image.errors import InputError
 from efi_image.formats.detect import HEAD, is_raw, open_medium
+from efi_image.io.claims import make_claimed, remove_abandoned
 from efi_image.io.medium import open_raw
 from efi_image.io.sink import Sink
+
+_PREFIX = "zpp-work-"  # of folders that a later run may remove if nobody uses them
 
 
 @contextlib.contextmanager
 def work_directory(request: RunRequest) -> Iterator[Path]:
     """A folder for one run; it is kept only if that was asked for."""
-    work = Path(tempfile.mkdtemp(prefix="zpp-run-"))
+    if request.debug.keep_work:
+        yield Path(tempfile.mkdtemp(prefix="zpp-kept-"))
+        return
+    remove_abandoned(Path(tempfile.gettempdir()), f"{_PREFIX}[a-z0-9_]{{8}}")
+    work, descriptor = make_claimed(_PREFIX)
     try:
         yield work
     finally:
-        if not request.debug.keep_work:
-            shutil.rmtree(work, ignore_errors=True)
+        shutil.rmtree(work, ignore_errors=True)
+        if descriptor >= 0:
+            os.close(descriptor)
 
 
 def usable(request: RunRequest, work: Path) -> RunRequest:

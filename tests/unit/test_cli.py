@@ -26,7 +26,13 @@ HEAVY = {"cryptography", "lief", "pefile", "pyfatfs", "pyudev", "rich"}
 @pytest.mark.slow
 @pytest.mark.parametrize(
     "words",
-    ["--version", "--help", "make --help", "make OUT --build-dir BUILD", "write IMAGE STICK"],
+    [
+        "--version",
+        "--help",
+        "make --help",
+        "make OUT --build-dir BUILD",
+        "write --force IMAGE STICK",
+    ],
 )
 def test_heavy_libraries_are_imported_only_where_they_are_used(
     words: str, build_dir: Path, tmp_path: Path

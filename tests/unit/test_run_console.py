@@ -3,85 +3,32 @@
 from __future__ import annotations
 
 import os
-import pty
-import select
 import signal
 import subprocess
 import sys
-import termios
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from terminal import TAKE_TERMINAL, Session
 
 ROOT = Path(__file__).parents[2]
-PROGRAM = """
-import os, sys
+PROGRAM = (
+    TAKE_TERMINAL
+    + """
+import sys
 from efi_image.cli import main, run
-if os.isatty(0):
-    os.close(os.open(os.ttyname(0), os.O_RDWR))  # it controls the session now
 sys.path.insert(0, {folder!r})
 from fake_emulator import FakeEmulator
 run.choose = lambda *_: FakeEmulator({player})
 sys.exit(main.main(["run", {image!r}, *sys.argv[1:]]))
 """
+)
 GREETING = b"\x1b[31mlogin:\x1b[0m "
 ANSWERS = f"({GREETING!r},), answers=True"
 PANICS = f"({GREETING!r}, b'\\r\\nKernel panic - not syncing: no init\\r\\n'), pause=1, linger=20"
 CTRL_RIGHT_BRACKET = b"\x1d"
-
-
-class Session:
-    """`zpp-image run` on a terminal of its own."""
-
-    def __init__(self, folder: Path, player: str, *options: str) -> None:
-        self.folder = folder
-        self.work = folder / "work"
-        self.work.mkdir()
-        self.seen = b""
-        self._ours, self._theirs = pty.openpty()
-        termios.tcsetwinsize(self._theirs, (24, 80))
-        self.before = termios.tcgetattr(self._theirs)
-        self.process = subprocess.Popen(
-            command(folder, player, *options),
-            stdin=self._theirs, stdout=self._theirs, stderr=self._theirs,
-            env=environment(self.work), start_new_session=True,
-        )  # fmt: skip
-
-    def wait_for(self, text: bytes) -> None:
-        end = time.monotonic() + 30
-        while text not in self.seen:
-            if time.monotonic() > end:
-                pytest.fail(f"no {text!r} in {self.seen!r}")
-            self._read()
-
-    def _read(self) -> None:
-        if select.select([self._ours], [], [], 0.1)[0]:
-            self.seen += os.read(self._ours, 65536)
-
-    def type(self, keys: bytes) -> None:
-        os.write(self._ours, keys)
-
-    def end(self) -> int:
-        """The exit code."""
-        end = time.monotonic() + 30
-        while self.process.poll() is None and time.monotonic() < end:
-            self._read()
-        code = self.process.wait(1)
-        self._read()
-        return code
-
-    @property
-    def mode(self) -> list[object]:
-        return termios.tcgetattr(self._theirs)
-
-    def close(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._ours)
-        os.close(self._theirs)
 
 
 def command(folder: Path, player: str, *options: str) -> list[str]:
@@ -105,7 +52,9 @@ def sessions(tmp_path: Path) -> Iterator[list[Session]]:
 
 
 def start(sessions: list[Session], folder: Path, player: str, *options: str) -> Session:
-    sessions.append(Session(folder, player, *options))
+    work = folder / "work"
+    work.mkdir()
+    sessions.append(Session(command(folder, player, *options), environment(work)))
     return sessions[-1]
 
 
@@ -161,7 +110,7 @@ def test_the_terminal_is_as_before_at_every_end(
     assert session.mode == session.before
     assert b"Traceback" not in session.seen
     assert b"\x1b[?25h" in session.seen  # the cursor, which a guest may hide
-    assert list(session.work.iterdir()) == []
+    assert list((tmp_path / "work").iterdir()) == []
 
 
 @pytest.mark.parametrize("options", [["--no-stdin"], ["--expect", "never"], ["--quiet"]])
