@@ -1,4 +1,4 @@
-"""Signs on the serial port: how far a boot is, and that the guest failed for good."""
+"""Signs on the serial port: how far a boot is, and that the guest failed and will not recover."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Watcher:
                 return
 
     def failure(self) -> str:
-        """Why the guest failed for good, or ''."""
+        """Why the guest failed and will not recover, or ''."""
         if self._found is None:
             return ""
         sign, meaning, since = self._found

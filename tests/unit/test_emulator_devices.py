@@ -84,7 +84,7 @@ def test_gdb_server(image: Path, work: Path, emulator: Bochs) -> None:
         emulator.prepare(RunRequest(image, debug=debug), work)
 
 
-SHARE = Path("/work/share.img")
+SHARE = Path("/folder/share.img")
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ SHARE = Path("/work/share.img")
          "-no-shutdown"),
         (Devices(display=True), "-display sdl -device VGA"),
         (Devices(share=SHARE), "-drive if=none,id=share,snapshot=on,format=raw,"
-         "file=/work/share.img -device virtio-blk-pci,drive=share"),
+         "file=/folder/share.img -device virtio-blk-pci,drive=share"),
         (Devices(network=True), "-netdev user,id=network -device virtio-net-pci,netdev=network"),
         (Devices(network=True, forwards=(Forward(40022, 22), Forward(40080, 80))),
          "-netdev user,id=network,hostfwd=tcp:127.0.0.1:40022-:22,hostfwd=tcp:127.0.0.1:40080-:80"),
