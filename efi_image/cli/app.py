@@ -34,7 +34,7 @@ COMMANDS: dict[str, str] = {
     "symbolize": "Add source lines to the addresses in a crash report.",
     "bochs": "Install, check or remove the Bochs emulator.",
     "config": "Show the merged configuration.",
-    "completion": "Print the completion script of a shell.",
+    "completion": "Print or install the completion script of a shell.",
 }
 
 PROGRAM = "zpp-image"

@@ -15,6 +15,7 @@ from efi_image.emulator.base import (
     Console,
     Emulator,
     ExitReason,
+    TextViewer,
     Viewer,
 )
 from efi_image.emulator.request import Debug, Devices, Forward, Machine, Medium, RunRequest
@@ -33,6 +34,7 @@ __all__ = [
     "Machine",
     "Medium",
     "RunRequest",
+    "TextViewer",
     "Viewer",
     "boot",
     "choose",

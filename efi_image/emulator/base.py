@@ -10,7 +10,7 @@ import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
@@ -81,6 +81,17 @@ class Viewer:
 
     def tick(self, stage: str, seconds: float) -> None:
         """Called several times a second: how far the boot is, and for how long it runs."""
+
+
+@dataclass
+class TextViewer(Viewer):
+    """Calls a function with the readable text as it comes."""
+
+    take: Callable[[str], object]
+
+    def show(self, data: bytes, text: str) -> None:
+        if text:
+            self.take(text)
 
 
 class Emulator(Protocol):

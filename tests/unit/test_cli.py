@@ -90,9 +90,9 @@ def test_old_names_work_but_are_not_shown(old: str, name: str, capsys: Capture) 
     [
         (["frobnicate"], "zpp-image: No such command 'frobnicate'. (see zpp-image --help)"),
         (
-            ["completion"],
-            "zpp-image: Missing argument '{bash|zsh|fish}'. Choose from: bash, zsh, fish "
-            "(see zpp-image completion --help)",
+            ["completion", "tcsh"],
+            "zpp-image: Invalid value for '[bash|zsh|fish]': 'tcsh' is no"
+            "t one of 'bash', 'zsh', 'fish'. (see zpp-image completion --help)",
         ),
         (["config", "--bad"], "zpp-image: No such option '--bad'. (see zpp-image config --help)"),
     ],
