@@ -124,7 +124,7 @@ def cli() -> None:
     """
 
 
-def _color() -> bool | None:
+def color() -> bool | None:
     """False where nobody wants colours (https://no-color.org); None: on a terminal alone."""
     return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
@@ -137,7 +137,7 @@ def invoke(words: Sequence[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         cli.main(args=words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE)
     try:
-        with cli.make_context(PROGRAM, list(words), color=_color()) as context:
+        with cli.make_context(PROGRAM, list(words), color=color()) as context:
             code = cli.invoke(context)
     except click.exceptions.NoArgsIsHelpError as asked:
         click.echo(asked.format_message(), err=True)

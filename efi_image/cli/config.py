@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.terminal import columns
 from efi_image.config import manifest, show
 from efi_image.config.environment import load
 from efi_image.config.settings import merge
@@ -40,4 +41,4 @@ def command(with_image: bool, path: Path | None, as_json: bool) -> None:
     if as_json:
         show_json(show.document(config, image))
     else:
-        click.echo(show.as_table(config, image))
+        click.echo(show.as_table(config, image, columns()))

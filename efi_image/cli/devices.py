@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from efi_image.cli.json_output import Output, show_json
+from efi_image.cli.terminal import columns
 from efi_image.config.values import parse_size
 from efi_image.devices import Bus, Device, Reason, Refusal, disks
 from efi_image.devices.watch import changes
@@ -51,9 +52,9 @@ def _row(device: Device) -> tuple[str, ...]:
     )
 
 
-def table_of(devices: Iterable[Device]) -> list[str]:
-    """Devices as lines for people."""
-    return list(table([HEADER, *map(_row, devices)], "<><<<<<"))
+def table_of(devices: Iterable[Device], width: int | None = None) -> list[str]:
+    """Devices as lines for people, of at most `width` columns."""
+    return list(table([HEADER, *map(_row, devices)], "<><<<<<", width))
 
 
 def _judged(devices: Iterable[Device], everything: bool, needed: int) -> Iterator[Device]:
@@ -72,7 +73,7 @@ def _show(devices: list[Device], as_json: bool) -> None:
     if as_json:
         show_json({"devices": [device_json(device) for device in devices]})
         return
-    for line in table_of(devices):
+    for line in table_of(devices, columns()):
         click.echo(line)
     if not devices:
         click.echo("no disks found")

@@ -8,6 +8,7 @@ import click
 
 from efi_image.cli.json_output import json_pieces
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import show
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import read_disk
@@ -57,9 +58,12 @@ def command(
 
     with ProgressBar() as bar:
         differences = _compare(old, new, CompareOptions(ignore_dates, ignore_ids, bar.progress))
-        lines = (f"{difference_line(each)}\n" for each in counted())
-        for piece in json_pieces({"differences": counted()}) if as_json else lines:
+        if as_json:
+            for piece in json_pieces({"differences": counted()}):
+                bar.clear()
+                click.echo(piece, nl=False)
+        for each in counted():
             bar.clear()
-            click.echo(piece, nl=False)
+            show(difference_line(each))
     if count:
         ctx.exit(ExitCode.VERDICT)

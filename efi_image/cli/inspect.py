@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
 
 from efi_image.cli.json_output import json_pieces
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import columns, show
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import Disk, locate, read_disk
@@ -53,11 +53,11 @@ def _show_image(
         return
     for line in image_lines(facts, as_tree=as_tree):
         bar.clear()
-        click.echo(line)
+        show(line)
     bar.clear()
     click.echo()
-    for line in in_terminal(facts, min(shutil.get_terminal_size().columns, 100)):
-        click.echo(line)
+    for line in in_terminal(facts, min(columns() or 100, 100)):
+        show(line)
 
 
 @click.command("inspect")
@@ -102,4 +102,4 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     if as_json:
         _show_json(pe, bar)
     else:
-        click.echo("\n".join(pe_lines(path or file, pe)))
+        show("\n".join(pe_lines(path or file, pe)))

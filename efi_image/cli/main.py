@@ -40,11 +40,11 @@ def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
 def _print(line: str) -> None:
     """Print a line on standard error, if anybody is still there."""
     with suppress(OSError):
-        click.echo(line, err=True)
+        click.echo(line, err=True, color=app.color())
 
 
 def _say(line: str) -> None:
-    _print(f"{app.PROGRAM}: {line}")
+    _print(f"{click.style(f'{app.PROGRAM}:', fg='red', bold=True)} {line}")
 
 
 def _occupy_closed_descriptors() -> None:

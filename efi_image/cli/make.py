@@ -13,6 +13,7 @@ from efi_image.build.options import Addition, Hypervisor, OutputFormat, Resolved
 from efi_image.build.partitions import Table
 from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import columns
 from efi_image.config import manifest, show
 from efi_image.config.environment import Setting, load
 from efi_image.config.resolve import resolve
@@ -191,7 +192,7 @@ def command(
         if as_json:
             show_json(show.document(None, settings))
         else:
-            click.echo(show.as_table(None, settings))
+            click.echo(show.as_table(None, settings, columns()))
         return
     options = resolve(settings)
     report = _make(options)

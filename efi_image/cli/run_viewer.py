@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -12,48 +10,19 @@ from subprocess import Popen
 from typing import BinaryIO, TextIO
 
 from efi_image.cli.serial_console import Keyboard, Pipe
+from efi_image.cli.status_line import StatusLine
 from efi_image.emulator import Viewer
 
 _QUIET = 0.5  # seconds without output before the status line appears
 _STAGES = {"firmware": "the firmware starts", "zpp": "zpp starts", "kernel": "the kernel boots"}
 
 
-class StatusLine:
-    """One line on a terminal, drawn only while the cursor is at the start of a line.
-
-    So it never mixes with the guest's output, which takes it away. `columns` is the width.
-    """
-
-    def __init__(self, stream: TextIO | None) -> None:
-        is_shown = stream and stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"
-        self._stream = stream if is_shown else None
-        self._drawn = ""
-
-    def draw(self, text: str) -> None:
-        """Show the text in place of the last."""
-        columns = shutil.get_terminal_size().columns
-        text = text[: max(columns - 1, 0)]
-        if self._stream and text != self._drawn:
-            dim, plain = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[2m", "\x1b[m")
-            self._put(f"\r\x1b[K{dim}{text}{plain}")
-            self._drawn = text
-
-    def erase(self) -> None:
-        """Take it away."""
-        if self._drawn:
-            self._put("\r\x1b[K")
-            self._drawn = ""
-
-    def _put(self, text: str) -> None:
-        assert self._stream
-        self._stream.write(text)
-        self._stream.flush()
-
-
 class RunViewer(Viewer):
     """Shows the serial port, but not while a debugger uses the terminal.
 
-    With a console the terminal gets the guest's bytes as they are, else readable text.
+    The status line is drawn only while the cursor is at the start of a line, and the guest's
+    output takes it away, so they never mix. With a console the terminal gets the guest's bytes
+    as they are, else readable text.
     """
 
     def __init__(
@@ -96,7 +65,7 @@ class RunViewer(Viewer):
         if not self._is_booting or self.busy is not None:
             self._status.erase()
         elif self._may_draw and quiet > _QUIET:
-            self._status.draw(f"zpp-image: {seconds:.0f} s: {_STAGES[stage]} …")
+            self._status.draw(f"zpp-image: {seconds:.0f} s: {_STAGES[stage]} …", dim=True)
 
     def _was_used(self) -> bool:
         return self._keyboard is not None and self._keyboard.used

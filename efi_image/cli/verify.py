@@ -12,6 +12,7 @@ import click
 
 from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import show
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.formats.signature_list import read_keys
@@ -189,6 +190,6 @@ def command(
     if as_json:
         show_json(document)
     else:
-        click.echo(text)
+        show(text)
     if not report.clean:
         click.get_current_context().exit(ExitCode.VERDICT)

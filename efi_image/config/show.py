@@ -12,11 +12,14 @@ from efi_image.config.variables import VARIABLES
 HIDDEN = "********"
 
 
-def as_table(config: Config | None, settings: Settings | None) -> str:
-    """The configuration and the settings of an image, for people."""
-    parts = [_table(config.settings)] if config else []
+def as_table(config: Config | None, settings: Settings | None, width: int | None = None) -> str:
+    """The configuration and the settings of an image, for people.
+
+    Where a line does not fit into `width` columns, the place of the value follows on its own.
+    """
+    parts = [_table(config.settings, width)] if config else []
     if settings:
-        parts.append(_table(_rows_of(settings)))
+        parts.append(_table(_rows_of(settings), width))
     return "\n\n".join(parts)
 
 
@@ -33,11 +36,14 @@ def _shown(setting: Setting) -> str:
     return HIDDEN if secret and setting.value else setting.value
 
 
-def _table(rows: Iterable[Setting]) -> str:
+def _table(rows: Iterable[Setting], width: int | None) -> str:
     listed = [(each.name, _shown(each), each.origin) for each in rows]
     names = max(len(name) for name, _, _ in listed)
     values = max(len(value) for _, value, _ in listed)
-    return "\n".join(f"{name:{names}} := {value:{values}}  {at}" for name, value, at in listed)
+    places = max(len(at) for _, _, at in listed)
+    if width is None or names + values + places + 6 <= width:
+        return "\n".join(f"{name:{names}} := {value:{values}}  {at}" for name, value, at in listed)
+    return "\n".join(f"{name:{names}} := {value}\n    {at}" for name, value, at in listed)
 
 
 def _rows_of(settings: Settings) -> Iterable[Setting]:

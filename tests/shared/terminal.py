@@ -23,10 +23,12 @@ if os.isatty(0):
 class Session:
     """The program, and what it has printed."""
 
-    def __init__(self, command: Sequence[str], environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, command: Sequence[str], environment: Mapping[str, str], columns: int = 80
+    ) -> None:
         self.seen = b""
         self._ours, self._theirs = pty.openpty()
-        termios.tcsetwinsize(self._theirs, (24, 80))
+        termios.tcsetwinsize(self._theirs, (24, columns))
         self.before = self.mode
         self.process = subprocess.Popen(
             command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs,

@@ -20,7 +20,7 @@ from efi_image.errors import EXIT_CODES, EmulatorFailed, ExitCode
 Capture = pytest.CaptureFixture[str]
 
 
-HEAVY = {"cryptography", "lief", "pefile", "pyfatfs", "pyudev", "rich"}
+HEAVY = {"cryptography", "lief", "pefile", "pyfatfs", "pyudev"}
 
 
 @pytest.mark.slow
