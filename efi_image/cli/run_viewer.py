@@ -9,9 +9,11 @@ from collections.abc import Callable
 from subprocess import Popen
 from typing import BinaryIO, TextIO
 
+from efi_image.cli.progress_bar import ProgressBar
 from efi_image.cli.serial_console import Keyboard, Pipe
 from efi_image.cli.status_line import StatusLine
 from efi_image.emulator import Viewer
+from efi_image.progress import Progress
 
 _QUIET = 0.5  # seconds without output before the status line appears
 _STAGES = {"firmware": "the firmware starts", "zpp": "zpp starts", "kernel": "the kernel boots"}
@@ -42,14 +44,19 @@ class RunViewer(Viewer):
         self._encoding = (out.encoding if out else None) or "utf-8"
         self._is_shared = out is not None and out.isatty()  # with the status line
         self._status = StatusLine(err or sys.stderr)
+        self._unpacking = ProgressBar(title="unpacking")
         self._clock = clock
         self._last = clock()
         self._kept = b""
         self._at_start = True  # of a line
         self._is_booting = True
 
+    def unpacking(self) -> Progress | None:
+        return self._unpacking.progress
+
     def show(self, data: bytes, text: str) -> None:
         piece = data if self._keyboard else text.encode(self._encoding, "replace")
+        self._unpacking.clear()
         if not piece or self._output is None:
             return
         self._kept += piece
@@ -58,6 +65,7 @@ class RunViewer(Viewer):
             self._write()
 
     def tick(self, stage: str, seconds: float) -> None:
+        self._unpacking.clear()
         quiet = self._clock() - self._last
         # a prompt, or a key: somebody uses the guest by now
         if (stage == "kernel" and not self._at_start and quiet > _QUIET) or self._was_used():
@@ -84,6 +92,7 @@ class RunViewer(Viewer):
 
     def finish(self) -> None:
         """Leave the cursor at the start of an empty line."""
+        self._unpacking.clear()
         try:
             self._write()
             if not self._at_start and self._output:

@@ -18,6 +18,7 @@ from typing import Protocol
 
 from efi_image.emulator.request import RunRequest
 from efi_image.errors import ExpectationFailed, GuestFailed, TimedOut
+from efi_image.progress import Progress
 
 TAIL_LINES = 30
 
@@ -75,6 +76,9 @@ class Viewer:
     """Sees a run as it goes on. This one shows nothing; others override its methods."""
 
     console: Console | None = None  # for a request with `console`
+
+    def unpacking(self) -> Progress | None:
+        """What is told how far the image is unpacked, and the shared folder copied."""
 
     def show(self, data: bytes, text: str) -> None:
         """The next bytes of the serial port, and the readable text that they complete."""

@@ -19,6 +19,7 @@ from efi_image.formats.detect import HEAD, is_raw, open_medium
 from efi_image.io.claims import make_claimed, remove_abandoned
 from efi_image.io.medium import open_raw
 from efi_image.io.sink import Sink
+from efi_image.progress import Progress, told
 
 _PREFIX = "zpp-work-"  # of folders that a later run may remove if nobody uses them
 
@@ -39,12 +40,12 @@ def work_directory(request: RunRequest) -> Iterator[Path]:
             os.close(descriptor)
 
 
-def usable(request: RunRequest, work: Path) -> RunRequest:
+def usable(request: RunRequest, work: Path, progress: Progress | None = None) -> RunRequest:
     """The request with a raw image, and an image of the folder that it shares."""
-    return _with_share(_with_raw(request, work), work)
+    return _with_share(_with_raw(request, work, progress), work, progress)
 
 
-def _with_raw(request: RunRequest, work: Path) -> RunRequest:
+def _with_raw(request: RunRequest, work: Path, progress: Progress | None) -> RunRequest:
     """The request for the raw image that a compressed one or a virtual disk stands for."""
     with open_raw(request.image) as file, open_medium(request.image) as medium:
         if is_raw(file.peek(0, HEAD)) and medium.size == file.size:
@@ -52,7 +53,7 @@ def _with_raw(request: RunRequest, work: Path) -> RunRequest:
         unpacked = work / "image.raw"
         with unpacked.open("w+b") as out:
             sink = Sink(out.fileno(), str(unpacked), digest=False)
-            for piece in medium.chunks(0, medium.size):
+            for piece in told(medium.chunks(0, medium.size), progress, medium.size):
                 sink.write(piece)
             sink.finish()
     raw = replace(request, image=unpacked)
@@ -60,7 +61,7 @@ def _with_raw(request: RunRequest, work: Path) -> RunRequest:
     return raw
 
 
-def _with_share(request: RunRequest, work: Path) -> RunRequest:
+def _with_share(request: RunRequest, work: Path, progress: Progress | None) -> RunRequest:
     """The request for a FAT volume with the files of the folder: every guest can read it."""
     folder = request.devices.share
     if folder is None:
@@ -77,6 +78,7 @@ def _with_share(request: RunRequest, work: Path) -> RunRequest:
             files=tuple(Addition(file, "/", "--share") for file in files),
             table=Table.NONE,
             label="SHARE",
-        )
+        ),
+        progress=progress,
     )
     return replace(request, devices=replace(request.devices, share=image))

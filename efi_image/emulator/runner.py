@@ -41,9 +41,10 @@ def run(request: RunRequest, emulator: Emulator, viewer: Viewer | None = None) -
     """
     request.check_files()
     with work_directory(request) as work, Logs(request.log) as logs:
-        launch = emulator.prepare(usable(request, work), work)
+        viewer = viewer or Viewer()
+        launch = emulator.prepare(usable(request, work, viewer.unpacking()), work)
         began = time.monotonic()
-        watch = _Watch(request, launch, logs, viewer or Viewer())
+        watch = _Watch(request, launch, logs, viewer)
         try:
             with watch.line, watch.screen, started(launch) as process:
                 reason, status = watch.until_end(process)

@@ -29,6 +29,7 @@ from efi_image.errors import (
     TimedOut,
     UsageError,
 )
+from efi_image.progress import Progress
 
 HELLO = (b"first\r\n", b"zpp: CPU 0 held\r\n", b"zpp: CPU 1 held\r\n")
 
@@ -70,6 +71,10 @@ class Pieces(Viewer):
     def __init__(self) -> None:
         self.text = ""
         self.data = b""
+        self.unpacked: list[tuple[int, int]] = []
+
+    def unpacking(self) -> Progress:
+        return lambda done, total: self.unpacked.append((done, total))
 
     def show(self, data: bytes, text: str) -> None:
         self.data += data
@@ -104,7 +109,9 @@ def test_every_form_of_an_image_runs(request_: RunRequest, form: str) -> None:
         raw.with_name(f"{raw.name}.{form}").rename(image)
     else:
         image = raw
-    boot(replace(request_, image=image), Reader(HELLO))
+    pieces = Pieces()
+    boot(replace(request_, image=image), Reader(HELLO), pieces)
+    assert pieces.unpacked == ([] if form == "raw" else [(len(data), len(data))])
     assert Reader.disk[: len(data)] == data
     assert not any(Reader.disk[len(data) :])
     assert left_behind(request_) == []
