@@ -285,6 +285,8 @@ def _console(is_wanted: bool) -> Keyboard | Pipe | None:
     """What goes to the serial port; raises UsageError."""
     if not is_wanted:
         return None
+    if not hasattr(os, "openpty"):  # Windows
+        raise UsageError("works on Linux and macOS only", where="--stdin")
     if sys.stdin is None:
         raise UsageError("standard input is closed", where="--stdin")
     return Keyboard(_KEYS, _SCREEN) if os.isatty(_KEYS) else Pipe(_KEYS)

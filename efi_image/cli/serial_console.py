@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import termios
-import tty
 from contextlib import suppress
 
 ESCAPE = b"\x1d"  # Ctrl-]
@@ -26,11 +24,16 @@ class Keyboard:
         self._screen = screen
 
     def __enter__(self) -> Keyboard:
+        import termios  # noqa: PLC0415
+        import tty  # noqa: PLC0415
+
         self._saved = termios.tcgetattr(self._keys)
         tty.setraw(self._keys, termios.TCSADRAIN)
         return self
 
     def __exit__(self, *_error: object) -> None:
+        import termios  # noqa: PLC0415
+
         with suppress(OSError, termios.error):  # the terminal may be gone
             termios.tcsetattr(self._keys, termios.TCSADRAIN, self._saved)
             os.write(self._screen, _RESTORE)
@@ -59,8 +62,8 @@ class Pipe:
 
 def is_attended(keys: int, screen: int) -> bool:
     """Whether both are terminals, and this process may use them (it is in the foreground)."""
-    if not (os.isatty(keys) and os.isatty(screen)):
-        return False
+    if not (os.isatty(keys) and os.isatty(screen) and hasattr(os, "tcgetpgrp")):
+        return False  # Windows has no such terminals
     try:
         return os.tcgetpgrp(keys) == os.getpgrp()
     except OSError:

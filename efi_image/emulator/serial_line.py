@@ -9,11 +9,11 @@ import contextlib
 import os
 import select
 import threading
-import tty
 from pathlib import Path
 from typing import BinaryIO
 
 from efi_image.emulator.base import Console
+from efi_image.errors import OutputError
 
 DEVICE = "serial.tty"  # in the work directory: a link to the emulator's end
 _PIECE = 0x10000
@@ -24,7 +24,11 @@ class SerialLine:
     """The pseudo-terminal; `is_over` when the console ended the run."""
 
     def __init__(self, work: Path, output: Path, console: Console) -> None:
+        import tty  # noqa: PLC0415
+
         self.is_over = False
+        self._fault: OSError | None = None
+        self._output = output
         self._console = console
         self._arrived = threading.Event()
         self._ours, self._theirs = os.openpty()
@@ -37,9 +41,13 @@ class SerialLine:
         self._thread.start()
 
     def wait(self, seconds: float) -> None:
-        """Wait for bytes of the guest, or for the console to end the run."""
+        """Wait for bytes of the guest, or for the console to end the run. Raises OutputError."""
         self._arrived.wait(seconds)
         self._arrived.clear()
+        if self._fault:
+            raise OutputError(
+                f"cannot be written ({self._fault.strerror})", where=str(self._output)
+            )
 
     def close(self) -> None:
         """Take what the emulator, which has ended, wrote last."""
@@ -50,6 +58,13 @@ class SerialLine:
             os.close(descriptor)
 
     def _pump(self, file: BinaryIO) -> None:
+        try:
+            self._copy(file)
+        except OSError as error:  # such as a full disk
+            self._fault = error
+            self._arrived.set()
+
+    def _copy(self, file: BinaryIO) -> None:
         waiting = b""  # for the guest
         has_input = True
         while True:

@@ -31,8 +31,8 @@ PUBLIC_API = "__init__"  # its functions import what they need, so that it is ch
 EVERYWHERE = "__version__"  # what every module may import from the public API
 # Imports inside functions: libraries that are slow to load, and modules of one operating system.
 DEFERRED = {
-    "cryptography", "difflib", "fcntl", "lief", "pefile", "pyfatfs", "pyudev", "tomllib",
-    "zstandard", "devices.linux", "devices.macos", "devices.windows", "edit.device",
+    "cryptography", "difflib", "fcntl", "lief", "pefile", "pyfatfs", "pyudev", "termios",
+    "tomllib", "tty", "zstandard", "devices.linux", "devices.macos", "devices.windows", "edit.device",
     "flash.device",
 }  # fmt: skip
 LIMIT = 400  # lines

@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from terminal import TAKE_TERMINAL, Session
 
+from efi_image.cli.serial_console import Pipe
+from efi_image.emulator.serial_line import SerialLine
+from efi_image.errors import OutputError
+
 ROOT = Path(__file__).parents[2]
 PROGRAM = (
     TAKE_TERMINAL
@@ -133,6 +137,22 @@ def test_every_byte_of_a_fast_guest_is_in_the_log(sessions: list[Session], tmp_p
     assert session.end() == 0
     expected = b"".join(b"line %d\r\n" % n for n in range(7000))
     assert (tmp_path / "boot.log.raw").read_bytes() == expected
+
+
+def test_a_disk_without_room(tmp_path: Path) -> None:
+    """The bytes of the guest cannot be kept: the run ends with the reason."""
+    (tmp_path / "serial").symlink_to("/dev/full")
+    reader, writer = os.pipe()
+    line = SerialLine(tmp_path, tmp_path / "serial", Pipe(reader))
+    try:
+        with (tmp_path / "serial.tty").open("wb", buffering=0) as guest:
+            guest.write(b"hello")
+        with pytest.raises(OutputError, match="serial: cannot be written .No space left"):
+            line.wait(20)
+    finally:
+        line.close()
+        os.close(reader)
+        os.close(writer)
 
 
 def run_piped(folder: Path, data: bytes, *options: str) -> subprocess.CompletedProcess[bytes]:
