@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
@@ -46,6 +47,21 @@ def empty(tmp_path: Path) -> Path:
     return image
 
 
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        number: int = listener.getsockname()[1]
+        return number
+
+
+def listeners(port: int) -> list[str]:
+    """The addresses on which this machine listens at a port, as in /proc/net/tcp."""
+    rows = [line.split() for name in ("tcp", "tcp6")
+            for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]]  # fmt: skip
+    places = [row[1].split(":") for row in rows if row[3] == "0A"]
+    return [address for address, number in places if int(number, 16) == port]
+
+
 @pytest.mark.parametrize("pc", PCS, ids=str)
 def test_a_shell_of_linux_on_zpp(harness: Harness, run: list[Session], pc: Pc) -> None:
     image = harness.linux_image("zpp.action=shell")
@@ -75,9 +91,11 @@ def test_the_shell_of_the_firmware(run: list[Session], empty: Path) -> None:
     folder.mkdir()
     (folder / "hello.txt").write_text("hello from the host\n")
     picture = empty.parent / "screen.png"
-    session = start(run, empty, "--emulator", "qemu", "--share", folder, "--network", "user",
+    port = free_port()
+    session = start(run, empty, "--emulator", "qemu", "--share", folder, "--forward", f"{port}:22",
                     "--screenshot", picture)  # fmt: skip
     session.wait_for(b"in 5 seconds", LIMIT)
+    assert listeners(port) == ["0100007F"]  # 127.0.0.1, and no other address
     session.type(b"\x1b")
     for command, answer in (
         (b"connect -r", b"Shell> "),
