@@ -125,7 +125,7 @@ def verdict(
 ) -> tuple[int, dict[str, object]]:
     """The exit code and the JSON of a run without a console."""
     capsys.readouterr()
-    code = cli.main(["run", *map(str, words), "--timeout", "240", "--json"])
+    code = cli.main(["run", *map(str, words), "--timeout", "500", "--json"])
     document: dict[str, object] = json.loads(capsys.readouterr().out)
     assert document["exit_code"] == code
     return code, document
