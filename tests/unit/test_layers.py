@@ -32,8 +32,8 @@ EVERYWHERE = "__version__"  # what every module may import from the public API
 # Imports inside functions: libraries that are slow to load, and modules of one operating system.
 DEFERRED = {
     "cryptography", "difflib", "fcntl", "lief", "pefile", "pyfatfs", "pyudev", "termios",
-    "tomllib", "tty", "zstandard", "devices.linux", "devices.macos", "devices.windows", "edit.device",
-    "flash.device",
+    "tomllib", "tty", "zstandard", "devices.linux", "devices.macos", "devices.windows",
+    "edit.device", "flash.device",
 }  # fmt: skip
 LIMIT = 400  # lines
 SOURCES = {".py", ".c", ".h", ".cpp", ".hpp", ".S", ".nasm"}
