@@ -15,18 +15,21 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def lock(descriptor: int, *, wait: bool = False) -> bool:
-    """Lock an open file or folder for this process; False if another one has it."""
+def lock(descriptor: int, *, wait: bool = False, unknown: bool = True) -> bool:
+    """Lock an open file or folder for this process; False if another one has it.
+
+    `unknown` is the answer where there are no locks.
+    """
     try:
         import fcntl  # noqa: PLC0415
     except ImportError:  # Windows
-        return True
+        return unknown
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
     except BlockingIOError:
         return False
     except OSError:  # the file system has no locks
-        return True
+        return unknown
     return True
 
 
@@ -75,7 +78,7 @@ def _remove_unclaimed(path: Path) -> None:
     descriptor = os.open(path, flags)
     try:
         status = os.fstat(descriptor)
-        if status.st_uid != os.geteuid() or not lock(descriptor):
+        if status.st_uid != os.geteuid() or not lock(descriptor, unknown=False):
             return
         if stat.S_ISDIR(status.st_mode):
             shutil.rmtree(path, ignore_errors=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import random
@@ -96,6 +97,23 @@ def test_other_files_stay(tmp_path: Path) -> None:
     names += [".x.aaaaaaaaaaaa.tmp", ".x.bbbbbbbbbbbb.tmp"]
     make_again("atomic", tmp_path)
     assert set(temporary(tmp_path)) == set(names)
+
+
+def test_nothing_is_removed_where_there_are_no_locks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = tmp_path / ".x.0123456789ab.tmp"
+    left.touch()
+
+    def no_locks(_descriptor: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", no_locks)
+        make_again("atomic", tmp_path)
+    assert left.exists()
+    make_again("atomic", tmp_path)
+    assert not left.exists()
 
 
 # ---- plain files as targets of a write

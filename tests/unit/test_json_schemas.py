@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +122,8 @@ def test_every_command_with_json_has_a_schema() -> None:
     assert {name.replace(" ", "-") for name in ERRORS} <= described
     assert described == {name for name, _ in OUTPUTS} | {"devices-watch"}
     assert set(ERRORS) <= set(COMMANDS_BY_NAME)
+    page = (SCHEMAS.parent / "json.md").read_text()
+    assert set(re.findall(r"\(schemas/(.*)\.json\)", page)) == described
 
 
 def test_every_result_of_a_run_is_in_the_schema() -> None:
