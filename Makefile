@@ -335,7 +335,7 @@ check-python:
 	@.venv/bin/ruff check --quiet .
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
-	@MYPYPATH=tests/boot:tests/unit:tests/bench:tests/docs:tests/guest/linux:tests/guest/usb .venv/bin/mypy --no-error-summary tests/boot/*.py \
+	@MYPYPATH=tests/boot:tests/shared:tests/unit:tests/bench:tests/docs:tests/guest/linux:tests/guest/usb .venv/bin/mypy --no-error-summary tests/boot/*.py \
 	    tests/bench/*.py tests/host/*.py .ci/*.py .ci/check/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/conftest.py \
 	    tests/guest/linux/*.py tests/guest/usb/usb_build.py

@@ -228,7 +228,7 @@ def inspect(file: StrPath, *, progress: Progress | None = None) -> dict[str, Any
     from efi_image.formats.pe.headers import is_pe
     from efi_image.inspect.image import image_facts
     from efi_image.inspect.pe import pe_facts
-    from efi_image.render.as_json import json_text
+    from efi_image.render.as_json import json_text, versioned
 
     with open_medium(os.fspath(file)) as medium:
         facts: object
@@ -236,7 +236,7 @@ def inspect(file: StrPath, *, progress: Progress | None = None) -> dict[str, Any
             facts = pe_facts(medium.chunks(0, medium.size), os.fspath(file))
         else:
             facts = image_facts(read_disk(medium), progress=progress)
-        document: dict[str, Any] = json.loads("".join(json_text(facts)))
+        document: dict[str, Any] = json.loads("".join(json_text(versioned(facts))))
         return document
 
 
@@ -297,7 +297,9 @@ def write(
     from efi_image.flash import write as write_image
     from efi_image.flash.options import quiet
 
-    def confirm(device: Device, _source: ImageSource) -> None:
+    def confirm(device: Device | Path, _source: ImageSource) -> None:
+        if isinstance(device, Path):
+            return
         if yes_erase != device.key:
             raise UnsafeTarget(
                 "is not confirmed",

@@ -2,6 +2,7 @@
 
     ZppError
     ├── ExpectationFailed    1   the guest ran, but the expected text was not seen
+    ├── GuestFailed          1   the guest failed: a crash of the core, a kernel panic …
     ├── UsageError           2   options that contradict each other, or a value out of range
     │   └── ConfigError      2   environment.config, environment.local or an environment variable
     ├── InputError           3   an input file is missing, unreadable or not valid
@@ -54,6 +55,7 @@ class ExitCode(IntEnum):
     VERIFICATION_FAILED = 10
     INTERNAL = 70
     INTERRUPTED = 130
+    READER_GONE = 141
     TERMINATED = 143
 
 
@@ -62,7 +64,8 @@ BUILD_HINT = "run `make` in a checkout of zpp, or install its wheel, which has i
 
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "success",
-    ExitCode.VERDICT: "`run`: expected text not seen; `diff`: differences; `verify`: errors",
+    ExitCode.VERDICT: "`run`: the guest failed, or text not seen; `diff`: differences; `verify`: "
+    "errors",
     ExitCode.USAGE: "error in the usage or the configuration",
     ExitCode.INPUT: "an input file is missing or not valid, or FAT does not allow its name",
     ExitCode.OUTPUT: "the output cannot be written",
@@ -74,7 +77,8 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.VERIFICATION_FAILED: "verification failed: the data read back differs",
     ExitCode.INTERNAL: "internal error of zpp-image",
     ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file remains, nothing that boots",
-    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP); the same",
+    ExitCode.READER_GONE: "`make -`: the reader of standard output ended early (SIGPIPE)",
+    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP, SIGQUIT); the same",
 }
 
 
@@ -113,6 +117,12 @@ class ZppError(Exception):
 
 class ExpectationFailed(ZppError):
     """The guest ran to its end, but the expected text was not seen."""
+
+    exit_code = ExitCode.VERDICT
+
+
+class GuestFailed(ZppError):
+    """The guest failed: the core crashed, the kernel panicked, or nothing could be started."""
 
     exit_code = ExitCode.VERDICT
 

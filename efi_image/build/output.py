@@ -122,6 +122,8 @@ def _stream(descriptor: int, plan: Plan, blocks: BmapBuilder | None) -> Iterator
             )
             yield sink
             sink.finish()
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise OutputError(
             f"cannot be written: {error.strerror}", where=options.output_name

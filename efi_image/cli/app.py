@@ -35,7 +35,7 @@ COMMANDS: dict[str, str] = {
     "symbolize": "Add source lines to the addresses in a crash report.",
     "bochs": "Install, check or remove the Bochs emulator.",
     "config": "Show the merged configuration.",
-    "completion": "Print the completion script of a shell.",
+    "completion": "Print or install the completion script of a shell.",
 }
 
 PROGRAM = "zpp-image"
@@ -125,6 +125,11 @@ def cli() -> None:
     """
 
 
+def color() -> bool | None:
+    """False where nobody wants colours (https://no-color.org); None: on a terminal alone."""
+    return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
+
+
 def invoke(words: Sequence[str]) -> int:
     """Run the command that the words name; unlike in click's own `main`, errors pass through.
 
@@ -133,8 +138,11 @@ def invoke(words: Sequence[str]) -> int:
     if COMPLETE_VARIABLE in os.environ:
         cli.main(args=words, prog_name=PROGRAM, complete_var=COMPLETE_VARIABLE)
     try:
-        with cli.make_context(PROGRAM, list(words)) as context:
+        with cli.make_context(PROGRAM, list(words), color=color()) as context:
             code = cli.invoke(context)
+    except click.exceptions.NoArgsIsHelpError as asked:
+        click.echo(asked.format_message(), err=True)
+        return ExitCode.USAGE
     except click.exceptions.Exit as done:
         code = done.exit_code
     return code if isinstance(code, int) else ExitCode.OK
@@ -143,12 +151,10 @@ def invoke(words: Sequence[str]) -> int:
 def describe_error(error: BaseException) -> tuple[int, str] | None:
     """The exit code and the message for an error of click's; None for other errors."""
     match error:
-        case click.exceptions.NoArgsIsHelpError():
-            return ExitCode.USAGE, error.format_message()
         case click.ClickException():
-            return ExitCode.USAGE, f"{PROGRAM}: {_usage_line(error)}"
+            return ExitCode.USAGE, _usage_line(error)
         case click.Abort():
-            return ExitCode.INTERRUPTED, f"{PROGRAM}: interrupted"
+            return ExitCode.INTERRUPTED, "interrupted"
     return None
 
 

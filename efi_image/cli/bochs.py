@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from efi_image.cli.json_output import show_json
 from efi_image.emulator import bochs_install
 from efi_image.emulator.bochs_check import boot_divide
 
@@ -72,12 +72,7 @@ def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
     if not quick:
         seconds = boot_divide(installed).seconds
     if as_json:
-        click.echo(
-            json.dumps(
-                {"root": str(installed.root), "seconds": seconds, **asdict(installed.version)},
-                indent=2,
-            )
-        )
+        show_json({"root": str(installed.root), "seconds": seconds, **asdict(installed.version)})
         return
     click.echo(f"{installed.root}: {installed.version.summary}; the library works")
     if seconds is not None:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from efi_image.cli.json_output import show_json
+from efi_image.cli.terminal import columns
 from efi_image.config import manifest, show
 from efi_image.config.environment import load
 from efi_image.config.settings import merge
@@ -36,4 +38,7 @@ def command(with_image: bool, path: Path | None, as_json: bool) -> None:
     config = load()
     layers = [manifest.load(path)] if path else []
     image = merge(config, *layers) if with_image or path else None
-    click.echo(show.as_json(config, image) if as_json else show.as_table(config, image))
+    if as_json:
+        show_json(show.document(config, image))
+    else:
+        click.echo(show.as_table(config, image, columns()))

@@ -1,8 +1,9 @@
-"""Asks whether a disk is the one that the user means."""
+"""Asks whether a disk or file is the one that the user means."""
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -35,6 +36,20 @@ def confirm(device: Device, purpose: str, key: str | None, option: str) -> None:
     )
     if answer.strip() != printable(device.word):
         raise UnsafeTarget("was not confirmed; nothing was written", where=device.path)
+
+
+def confirm_file(path: Path, source: str) -> None:
+    """Raise UnsafeTarget unless the person wants the file to be overwritten."""
+    size = human(path.stat().st_size)
+    if not sys.stdin.isatty():
+        raise UnsafeTarget(
+            f"exists already and has data ({size})",
+            where=str(path),
+            hint="overwrite it with --force",
+        )
+    question = f"{path} has data ({size}). Overwrite it with {source}?"
+    if not click.confirm(printable(question), err=True):
+        raise UnsafeTarget("was not confirmed; nothing was written", where=str(path))
 
 
 def _describe(device: Device) -> str:

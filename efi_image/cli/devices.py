@@ -9,10 +9,13 @@ from typing import Any
 
 import click
 
+from efi_image.cli.json_output import Output, show_json
+from efi_image.cli.terminal import columns
 from efi_image.config.values import parse_size
 from efi_image.devices import Bus, Device, Reason, Refusal, disks
 from efi_image.devices.watch import changes
 from efi_image.errors import printable
+from efi_image.render.as_json import versioned
 from efi_image.render.text import human, table
 
 HEADER = ("DEVICE", "SIZE", "BUS", "MODEL", "SERIAL", "MOUNTED", "SAFE TO WRITE")
@@ -49,9 +52,9 @@ def _row(device: Device) -> tuple[str, ...]:
     )
 
 
-def table_of(devices: Iterable[Device]) -> list[str]:
-    """Devices as lines for people."""
-    return list(table([HEADER, *map(_row, devices)], "<><<<<<"))
+def table_of(devices: Iterable[Device], width: int | None = None) -> list[str]:
+    """Devices as lines for people, of at most `width` columns."""
+    return list(table([HEADER, *map(_row, devices)], "<><<<<<", width))
 
 
 def _judged(devices: Iterable[Device], everything: bool, needed: int) -> Iterator[Device]:
@@ -68,9 +71,9 @@ def _judged(devices: Iterable[Device], everything: bool, needed: int) -> Iterato
 
 def _show(devices: list[Device], as_json: bool) -> None:
     if as_json:
-        click.echo(json.dumps([device_json(device) for device in devices], indent=2))
+        show_json({"devices": [device_json(device) for device in devices]})
         return
-    for line in table_of(devices):
+    for line in table_of(devices, columns()):
         click.echo(line)
     if not devices:
         click.echo("no disks found")
@@ -83,7 +86,9 @@ def _follow(everything: bool, needed: int, as_json: bool) -> None:
 
     for event, device in changes(look):
         if as_json:
-            click.echo(json.dumps({"event": event.value, "device": device_json(device)}))
+            row = versioned({"event": event.value, "device": device_json(device)})
+            Output.begun = True
+            click.echo(json.dumps(row))
         else:
             words = f"{event.value:7}  {device.path}  {human(device.size)}  {device.model}"
             click.echo(printable(f"{words}  {verdict(device)}"))

@@ -6,14 +6,15 @@ from collections.abc import Iterator
 
 import click
 
+from efi_image.cli.json_output import json_pieces
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import show
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import read_disk
 from efi_image.formats.pe.headers import is_pe
 from efi_image.inspect.difference import CompareOptions, Difference, compare_disks, compare_pe
 from efi_image.inspect.pe import pe_facts
-from efi_image.render.as_json import EMPTY, json_lines
 from efi_image.render.inspect_report import difference_line
 
 
@@ -48,13 +49,21 @@ def command(
     Example:
       zpp-image diff yesterday.img today.img --ignore-ids
     """
-    found = False
+    count = 0
+
+    def counted() -> Iterator[Difference]:
+        nonlocal count
+        for count, each in enumerate(differences, 1):  # noqa: B007
+            yield each
+
     with ProgressBar() as bar:
         differences = _compare(old, new, CompareOptions(ignore_dates, ignore_ids, bar.progress))
-        shown = json_lines(differences) if as_json else map(difference_line, differences)
-        for line in shown:
+        if as_json:
+            for piece in json_pieces({"differences": counted()}):
+                bar.clear()
+                click.echo(piece, nl=False)
+        for each in counted():
             bar.clear()
-            click.echo(line)
-            found = found or line != EMPTY
-    if found:
+            show(difference_line(each))
+    if count:
         ctx.exit(ExitCode.VERDICT)

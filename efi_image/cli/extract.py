@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
+from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, printable
 from efi_image.formats.disk import locate, open_disk
@@ -46,7 +45,7 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
         volume = disk.volume(disk.pick(place.partition))
         done = extract(volume, wanted, target, replace=force, progress=bar.progress)
     if as_json:
-        click.echo(json.dumps(asdict(done), indent=2))
+        show_json(done)
     else:
         click.echo(f"{target}: {done.files} files, {human(done.size)}")
         if done.links:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import click
 
+from efi_image.cli.json_output import json_pieces
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import columns, show
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.disk import Disk, locate, read_disk
@@ -17,16 +18,14 @@ from efi_image.inspect.image import image_facts
 from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.io.atomic import atomic
 from efi_image.progress import told
-from efi_image.render.as_json import json_text
 from efi_image.render.inspect_report import image_lines, pe_lines
 from efi_image.render.layout_drawing import as_svg, in_terminal
 
 
 def _show_json(facts: object, bar: ProgressBar) -> None:
-    for piece in json_text(facts):
+    for piece in json_pieces(facts):
         bar.clear()
         click.echo(piece, nl=False)
-    click.echo()
 
 
 def _save(path: Path, text: str) -> None:
@@ -54,11 +53,11 @@ def _show_image(
         return
     for line in image_lines(facts, as_tree=as_tree):
         bar.clear()
-        click.echo(line)
+        show(line)
     bar.clear()
     click.echo()
-    for line in in_terminal(facts, min(shutil.get_terminal_size().columns, 100)):
-        click.echo(line)
+    for line in in_terminal(facts, min(columns() or 100, 100)):
+        show(line)
 
 
 @click.command("inspect")
@@ -103,4 +102,4 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     if as_json:
         _show_json(pe, bar)
     else:
-        click.echo("\n".join(pe_lines(path or file, pe)))
+        show("\n".join(pe_lines(path or file, pe)))

@@ -7,6 +7,7 @@ from functools import partial
 
 import click
 
+from efi_image.cli.json_output import json_pieces
 from efi_image.errors import printable
 from efi_image.formats.disk import locate, open_disk
 from efi_image.formats.files import (
@@ -21,7 +22,6 @@ from efi_image.formats.files import (
     walk,
 )
 from efi_image.inspect.image import date_text
-from efi_image.render.as_json import json_lines
 from efi_image.render.text import aligned, tree, widths_of
 
 MARKS = {Kind.DIRECTORY: "\\", Kind.LINK: "@", Kind.FILE: ""}
@@ -102,8 +102,10 @@ def command(
         real, node = find(volume, split_path(place.only_path))
         rows = partial(_listed, volume, real, node, recursive)
         if as_json:
-            lines = json_lines(_row(*row) for row in rows())
-        elif as_tree:
+            for piece in json_pieces({"files": (_row(*row) for row in rows())}):
+                click.echo(piece, nl=False)
+            return
+        if as_tree:
             click.echo(printable(show_path(real)))
             lines = tree(_tree(volume, real, node))
         elif names:

@@ -8,32 +8,52 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from types import FrameType
 from typing import NoReturn
 
 import click
 
 from efi_image.cli import app
+from efi_image.cli.json_output import Output, error_document, show_json, wants_json
 from efi_image.errors import ExitCode, OutputError, ZppError, printable
 
 # a full disk can show wherever something is written
 _NO_SPACE = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
-# Windows has no SIGHUP
-_ENDING = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+_NAMES = ("SIGTERM", "SIGHUP", "SIGQUIT")  # Windows has only the first
+_ENDING = [getattr(signal, name) for name in _NAMES if hasattr(signal, name)]
 
 
 class _Terminated(BaseException):
-    """SIGTERM or SIGHUP as an exception, so that half-written files are removed."""
+    """SIGTERM, SIGHUP or SIGQUIT as an exception, so that half-written files are removed."""
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
+    # a terminal that is closed sends SIGHUP twice: the second must not disturb the cleaning up
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_IGN)
     raise _Terminated
 
 
+def _print(line: str) -> None:
+    """Print a line on standard error, if anybody is still there."""
+    with suppress(OSError):
+        click.echo(line, err=True, color=app.color())
+
+
 def _say(line: str) -> None:
-    click.echo(f"{app.PROGRAM}: {line}", err=True)
+    _print(f"{click.style(f'{app.PROGRAM}:', fg='red', bold=True)} {line}")
+
+
+def _occupy_closed_descriptors() -> None:
+    """Keep 0, 1 and 2 from becoming a file that is opened later, where they are closed."""
+    for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, flags)  # gets the lowest number, and still fails
 
 
 def _invoke(words: Sequence[str]) -> int:
@@ -60,33 +80,40 @@ def _classified(error: BaseException) -> BaseException:
     return error
 
 
-def _report(error: BaseException, debug: bool) -> int:
-    """Print one line about the error, and return its exit code."""
-    if debug:
+def _report(error: BaseException, words: Sequence[str]) -> int:
+    """Print one line about the error, and with --json an object; return the exit code."""
+    is_debug = _wants_traceback(words)
+    if is_debug:
         _show_traceback(error)
+    if isinstance(error, BrokenPipeError):  # as in `ls | head`: whoever reads has seen enough
+        _drop_output()
+        return ExitCode.OK
+    code, message = _describe(error)
+    if code == ExitCode.INTERNAL and not is_debug:
+        _show_traceback(error)
+    _say(message)
+    for line in error.details if isinstance(error, ZppError) else ():
+        _print(line)
+    if wants_json(words) and not Output.begun:
+        has_image = "make" in words and "-" in words  # on standard output
+        with suppress(OSError):
+            show_json(error_document(error, code, message), err=has_image)
+    return code
+
+
+def _describe(error: BaseException) -> tuple[int, str]:
+    """The exit code of an error, and its line."""
     match error:
         case ZppError():
-            _say(str(error))
-            for line in error.details:
-                click.echo(line, err=True)
-            return error.exit_code
+            return error.exit_code, str(error)
         case KeyboardInterrupt():
-            _say("interrupted")
-            return ExitCode.INTERRUPTED
+            return ExitCode.INTERRUPTED, "interrupted"
         case _Terminated():
-            _say("terminated")
-            return ExitCode.TERMINATED
-        case BrokenPipeError():  # as in `ls | head`: whoever reads has seen enough
-            _drop_output()
-            return ExitCode.OK
+            return ExitCode.TERMINATED, "terminated"
     if described := app.describe_error(error):
-        code, text = described
-        click.echo(text, err=True)
-        return code
-    if not debug:
-        _show_traceback(error)
-    _say(f"internal error: {type(error).__name__}: {printable(str(error))}")
-    return ExitCode.INTERNAL
+        return described
+    line = f"internal error: {type(error).__name__}: {printable(str(error))}"
+    return ExitCode.INTERNAL, line
 
 
 def _show_traceback(error: BaseException) -> None:
@@ -101,14 +128,17 @@ def _wants_traceback(words: Sequence[str]) -> bool:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run zpp-image and return its exit code."""
     words = list(sys.argv[1:] if arguments is None else arguments)
-    debug = _wants_traceback(words)
+    Output.begun = False
+    _occupy_closed_descriptors()
+    if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # for an encoding without our line drawings
     # nohup ignores SIGHUP, which has to stay so
     caught = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _terminate) for number in caught}
     try:
         return int(_invoke(words))
     except (Exception, KeyboardInterrupt, _Terminated) as error:
-        return int(_report(_classified(error), debug))
+        return int(_report(_classified(error), words))
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)

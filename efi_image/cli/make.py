@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import sys
 from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 
 import click
 
 from efi_image.build.image import Report, make_image
-from efi_image.build.options import Addition, Hypervisor, OutputFormat
+from efi_image.build.options import Addition, Hypervisor, OutputFormat, ResolvedOptions
 from efi_image.build.partitions import Table
+from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import columns
 from efi_image.config import manifest, show
 from efi_image.config.environment import Setting, load
 from efi_image.config.resolve import resolve
 from efi_image.config.settings import KEYS, Settings, merge
 from efi_image.config.values import parse_partition
-from efi_image.errors import UsageError
+from efi_image.errors import ExitCode, OutputError, UsageError
 from efi_image.render.text import human
 
 LISTED = 40  # files
@@ -188,13 +189,29 @@ def command(
     layers = [manifest.load(manifest_path)] if manifest_path else []
     settings = merge(load(), *layers, given)
     if only_show:
-        click.echo(show.as_json(None, settings) if as_json else show.as_table(None, settings))
+        if as_json:
+            show_json(show.document(None, settings))
+        else:
+            click.echo(show.as_table(None, settings, columns()))
         return
     options = resolve(settings)
+    report = _make(options)
+    is_taken = options.to_standard_output  # by the image
+    if as_json:
+        show_json(report, err=is_taken)
+    else:
+        click.echo(_summary(report), err=is_taken)
+
+
+def _make(options: ResolvedOptions) -> Report:
+    if options.to_standard_output and sys.stdout is None:
+        raise OutputError("is closed", where=options.output_name)
     with ProgressBar() as bar:
-        report = make_image(options, progress=bar.progress)
-    text = json.dumps(asdict(report), indent=2) if as_json else _summary(report)
-    click.echo(text, err=options.to_standard_output)  # standard output has the image
+        try:
+            return make_image(options, progress=bar.progress)
+        except BrokenPipeError:
+            # the image is not complete, but nobody reads a message about it
+            click.get_current_context().exit(ExitCode.READER_GONE)
 
 
 def _values(single: Mapping[str, str | bool | None]) -> dict[str, Setting]:

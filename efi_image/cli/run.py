@@ -2,31 +2,43 @@
 
 from __future__ import annotations
 
+import os
 import re
+import sys
+from contextlib import ExitStack
 from pathlib import Path
-from subprocess import Popen
 
 import click
 
-from efi_image.cli.tracing import Screen, tracing
+from efi_image.cli.run_report import say, show_json, summary
+from efi_image.cli.run_viewer import RunViewer
+from efi_image.cli.serial_console import ESCAPE_NAME, Keyboard, Pipe, is_attended
+from efi_image.cli.tracing import tracing
 from efi_image.config.environment import load
 from efi_image.config.values import parse_size
 from efi_image.debug import gdb as debugger
 from efi_image.emulator import (
     BootResult,
     Debug,
+    Devices,
+    Emulator,
     EmulatorKind,
+    Forward,
     Machine,
     Medium,
     RunRequest,
     boot,
     choose,
 )
+from efi_image.errors import UsageError
 
 _CPU_MODEL_HELP = (
     "MODEL[,+FEATURE][,-FEATURE]; QEMU: as for its -cpu (default with TCG: EPYC,+svm; with KVM: "
     "host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
+
+_TIME_LIMIT = 600.0  # seconds, where nobody watches
+_KEYS, _SCREEN = 0, 1  # the descriptors of standard input and output
 
 _OLD_NAME = re.compile(r"^--engine(?==|$)")
 
@@ -72,7 +84,11 @@ class _Command(click.Command):
     help="Medium of the image: a disk, an optical disc, or a USB stick (QEMU).",
 )
 @click.option(
-    "--timeout", type=float, default=0, metavar="SECONDS", help="Time limit in seconds; 0: none."
+    "--timeout",
+    type=float,
+    metavar="SECONDS",
+    help="Time limit in seconds; 0: none.  "
+    "[default: 600; none with a console, a window or a debugger]",
 )
 @click.option(
     "--expect",
@@ -80,7 +96,45 @@ class _Command(click.Command):
     metavar="REGEX",
     help="Text to wait for on the serial port; the run ends when all were seen. Repeatable.",
 )
-@click.option("--until-power-off", is_flag=True, help="Do not stop before the machine powers off.")
+@click.option(
+    "--until-power-off",
+    is_flag=True,
+    help="Do not stop before the machine powers off, not even when the guest has failed.",
+)
+@click.option(
+    "--stdin/--no-stdin",
+    default=None,
+    help="Send standard input to the guest's serial port.  [default: if it is a terminal, standard "
+    "output too, and nothing is expected]",
+)
+@click.option("--display", is_flag=True, help="Show the machine's screen in a window (QEMU).")
+@click.option(
+    "--screenshot",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Save the machine's screen at the end, as PNG (.png) or PPM (.ppm) (QEMU).",
+)
+@click.option(
+    "--share",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Give the guest a copy of the folder as a second disk: a FAT volume named SHARE.",
+)
+@click.option(
+    "--network",
+    type=click.Choice(["none", "user"]),
+    default="none",
+    show_default=True,
+    help="user: the guest reaches the networks of this machine by NAT (QEMU).",
+)
+@click.option(
+    "--forward",
+    "forwards",
+    multiple=True,
+    metavar="PORT:PORT",
+    help="Let a TCP port of this machine (127.0.0.1 only) lead to one of the guest; implies "
+    "--network user. Repeatable.",
+)
 @click.option(
     "--log",
     type=click.Path(path_type=Path),
@@ -124,6 +178,7 @@ class _Command(click.Command):
 )
 @click.option("--explain", is_flag=True, help="Explain each kind of VM exit when it first happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON; implies --quiet.")
 def command(
     image: Path,
     emulator: str,
@@ -132,9 +187,15 @@ def command(
     cpu_model: str,
     machine: str | None,
     medium: str,
-    timeout: float,
+    timeout: float | None,
     expect: tuple[str, ...],
     until_power_off: bool,
+    stdin: bool | None,
+    display: bool,
+    screenshot: Path | None,
+    share: Path | None,
+    network: str,
+    forwards: tuple[str, ...],
     log: Path | None,
     firmware: Path | None,
     bochs_root: Path | None,
@@ -146,27 +207,36 @@ def command(
     trace: Path | None,
     explain: bool,
     quiet: bool,
+    as_json: bool,
 ) -> None:
     """Boot an image in an emulator.
 
-    Shows the serial output on the terminal. The run ends when the machine powers off, when
-    all expected texts were seen, or at the time limit. The image is not changed.
+    Shows the serial output on the terminal, where keys go to the guest and Ctrl-] ends the run.
+    The run ends when the machine powers off, when all expected texts were seen, when the guest
+    has failed (the core crashed, the kernel panicked, or, without a console, the firmware found
+    nothing to start), or at the time limit. The image is not changed.
 
     The exit code is 0 if all expected texts were seen (without --expect: if the guest powered
     off, or ended the run by QEMU's debug-exit device, whose code is shown, or by Bochs's
-    shutdown port), 1 if the guest ended before, 7 if the emulator failed, 8 at the time limit.
+    shutdown port, or you ended it), 1 if the guest failed or ended before, 7 if the emulator
+    failed, 8 at the time limit.
 
     \b
     Examples:
       zpp-image run esp.img
       zpp-image run esp.img --emulator bochs --cpus 4
       zpp-image run esp.img --expect 'login:' --timeout 300 --log boot.log
+      zpp-image run esp.img --share files --forward 2222:22
+      zpp-image run esp.img --screenshot screen.png --json
       zpp-image run esp.img --cpus 4 --debug
       zpp-image run esp.img --explain --trace boot.trace
       zpp-image run zpp.iso --medium optical
     """
     address = _gdb_address(gdb) if gdb is not None or debug else ""
     debugger_line = debugger.command(load(), address) if debug else ()
+    is_free = not (expect or quiet or debug or as_json)
+    console = _console(is_free and is_attended(_KEYS, _SCREEN) if stdin is None else stdin)
+    is_watched = isinstance(console, Keyboard) or display or bool(address)
     request = RunRequest(
         image=image,
         cpus=cpus,
@@ -174,11 +244,20 @@ def command(
         cpu_model=cpu_model,
         machine=Machine(machine) if machine else None,
         medium=Medium(medium),
-        timeout=timeout,
+        timeout=(0 if is_watched else _TIME_LIMIT) if timeout is None else timeout,
         expect=expect,
         until_power_off=until_power_off,
+        verdicts=not address,
+        console=console is not None,
         log=log,
         firmware=firmware,
+        devices=Devices(
+            display=display,
+            screenshot=screenshot,
+            share=share,
+            network=network == "user" or bool(forwards),
+            forwards=tuple(map(Forward.parse, forwards)),
+        ),
         debug=Debug(
             deterministic=deterministic,
             keep_work=keep_work,
@@ -189,23 +268,48 @@ def command(
     )
     request.check_files()
     chosen = choose(EmulatorKind(emulator), bochs_root)
-    model = cpu_model or chosen.default_model
-    say(f"{image} on {chosen.description}; {cpus} CPU{'s' if cpus > 1 else ''} of model {model}")
-    show = _Terminal(shown=not quiet)
-    try:
-        screen = Screen(show, show.finish_line, say)
-        with tracing(request, chosen, trace, explain, screen) as (request, terminal):
-            if debug:
-                with debugger.running(debugger_line) as show.busy:
-                    result = boot(request, chosen, terminal)
-            else:
-                result = boot(request, chosen, terminal)
-    finally:
-        show.finish_line()
+    _introduce(request, chosen, console)
+    viewer = RunViewer(console, shown=not (quiet or as_json))
+    with tracing(request, chosen, trace, explain, viewer) as traced:
+        result = _boot(traced, chosen, viewer, debugger_line)
     for line in result.problems:
         say(f"{result.emulator}: {line}")
+    if as_json:
+        show_json(result)
+        return
     result.require()
-    say(_summary(result))
+    say(summary(result))
+
+
+def _boot(
+    request: RunRequest, emulator: Emulator, viewer: RunViewer, debugger_line: tuple[str, ...]
+) -> BootResult:
+    with ExitStack() as stack:
+        stack.callback(viewer.finish)
+        if isinstance(viewer.console, Keyboard):
+            stack.enter_context(viewer.console)
+        if debugger_line:
+            viewer.busy = stack.enter_context(debugger.running(debugger_line))
+        return boot(request, emulator, viewer)
+
+
+def _console(is_wanted: bool) -> Keyboard | Pipe | None:
+    """What goes to the serial port; raises UsageError."""
+    if not is_wanted:
+        return None
+    if not hasattr(os, "openpty"):  # Windows
+        raise UsageError("works on Linux and macOS only", where="--stdin")
+    if sys.stdin is None:
+        raise UsageError("standard input is closed", where="--stdin")
+    return Keyboard(_KEYS, _SCREEN) if os.isatty(_KEYS) else Pipe(_KEYS)
+
+
+def _introduce(request: RunRequest, emulator: Emulator, console: Keyboard | Pipe | None) -> None:
+    model = request.cpu_model or emulator.default_model
+    cpus = f"{request.cpus} CPU{'s' if request.cpus > 1 else ''} of model {model}"
+    say(f"{request.image} on {emulator.description}; {cpus}")
+    if isinstance(console, Keyboard):
+        say(f"keys go to the guest; {ESCAPE_NAME} ends the run")
 
 
 def _memory(text: str) -> int:
@@ -215,43 +319,3 @@ def _memory(text: str) -> int:
 
 def _gdb_address(given: str | None) -> str:
     return debugger.check_address(given or load().gdb_server_address)
-
-
-def say(line: str) -> None:
-    """Print a line of our own, told apart from the guest's."""
-    click.secho(f"zpp-image: {line}", err=True, dim=True)
-
-
-def _summary(result: BootResult) -> str:
-    count = len(result.request.expect)
-    seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
-    return f"{result.ending}{seen} ({result.seconds:.1f} s)"
-
-
-class _Terminal:
-    """Shows the serial text as it comes, but not while a debugger uses the terminal."""
-
-    def __init__(self, *, shown: bool) -> None:
-        self.busy: Popen[bytes] | None = None
-        self._shown = shown
-        self._kept = ""
-        self._unfinished = False
-
-    def __call__(self, text: str) -> None:
-        if not self._shown:
-            return
-        self._kept += text
-        if self.busy is None or self.busy.poll() is not None:
-            self._write()
-
-    def _write(self) -> None:
-        if self._kept:
-            click.echo(self._kept, nl=False)
-            self._unfinished = not self._kept.endswith("\n")
-            self._kept = ""
-
-    def finish_line(self) -> None:
-        self._write()
-        if self._unfinished:
-            click.echo()
-            self._unfinished = False

@@ -5,16 +5,16 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from threading import RLock
 
+from efi_image.cli.run_viewer import RunViewer
 from efi_image.debug.trace_explain import Narrator
 from efi_image.debug.trace_follow import Recording, recording
 from efi_image.debug.trace_image import traced_copy
 from efi_image.emulator import Emulator, RunRequest
-from efi_image.emulator.base import TRACE_PORT
 from efi_image.emulator.bochs import TSC_HZ as BOCHS_TSC_HZ
+from efi_image.emulator.request import TRACE_PORT
 from efi_image.errors import UsageError
 from efi_image.inspect.trace_summary import PLACES
 from efi_image.render.trace_table import detail_lines, reason_lines
@@ -22,50 +22,30 @@ from efi_image.render.trace_table import detail_lines, reason_lines
 _ICOUNT_TSC_HZ = 1_000_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Screen:
-    """Where a run prints: `show` the guest's text, `finish_line` ends its line, `say` ours."""
-
-    show: Callable[[str], None]
-    finish_line: Callable[[], None]
-    say: Callable[[str], None]
-
-
 @contextmanager
 def tracing(
-    request: RunRequest, emulator: Emulator, output: Path | None, explain: bool, screen: Screen
-) -> Iterator[tuple[RunRequest, Callable[[str], None]]]:
-    """The request and the terminal of a run that is traced, or as they are.
+    request: RunRequest, emulator: Emulator, output: Path | None, explain: bool, viewer: RunViewer
+) -> Iterator[RunRequest]:
+    """The request of a run that is traced, or as it is.
 
     The run boots a copy of the image, which it would not change either. Raises InputError,
     UsageError and OutputError.
     """
     if output is None and not explain:
-        yield request, screen.show
+        yield request
         return
     for path in (request.image, request.firmware):
         if output is not None and path is not None and output.exists() and output.samefile(path):
             raise UsageError(f"is also an input ({path})", where=str(output))
-    lock = RLock()  # the narrator has a thread of its own
-
-    def show(text: str) -> None:
-        with lock:
-            screen.show(text)
-
-    def say(line: str) -> None:
-        with lock:
-            screen.finish_line()
-            screen.say(line)
-
     tsc_hz = _known_tsc_hz(request, emulator)
-    narrator = Narrator(say, tsc_hz) if explain else None
+    narrator = Narrator(viewer.say, tsc_hz) if explain else None
     with tempfile.TemporaryDirectory(prefix="zpp-trace-") as folder:
         port = Path(folder) / "port"
         image = traced_copy(request.image, Path(folder), TRACE_PORT)
         traced = replace(request, image=image, debug=replace(request.debug, trace=port))
         with recording(port, output, narrator, tsc_hz) as made:
-            yield traced, show
-    _conclude(made, output, narrator, say)
+            yield traced
+    _conclude(made, output, narrator, viewer.say)
 
 
 def _known_tsc_hz(request: RunRequest, emulator: Emulator) -> int:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +10,9 @@ from typing import Any
 
 import click
 
+from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.terminal import show
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.formats.signature_list import read_keys
@@ -186,6 +187,9 @@ def command(
         with ProgressBar() as bar:
             report = verify(image, replace(options, progress=bar.progress))
         document, text = _document(report), _table(report)
-    click.echo(json.dumps(document, indent=2) if as_json else text)
+    if as_json:
+        show_json(document)
+    else:
+        show(text)
     if not report.clean:
         click.get_current_context().exit(ExitCode.VERDICT)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from efi_image.cli.confirm import confirm
+from efi_image.cli.confirm import confirm, confirm_file
+from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.devices import Device
 from efi_image.errors import printable
@@ -38,8 +38,14 @@ class _Bars:
             self._shown = None
 
 
-def _confirm(device: Device, source: ImageSource, key: str | None) -> None:
-    confirm(device, f"This erases all data on it and writes {source.name}.", key, "--yes-erase")
+def _confirm(
+    target: Device | Path, source: ImageSource, key: str | None, force: bool = False
+) -> None:
+    if isinstance(target, Device):
+        purpose = f"This erases all data on it and writes {source.name}."
+        confirm(target, purpose, key, "--yes-erase")
+    elif not force:
+        confirm_file(target, source.name)
 
 
 def _document(options: WriteOptions, report: WriteReport) -> dict[str, Any]:
@@ -84,6 +90,7 @@ Examples:
               help="Write only the blocks in this bmap file; check their checksums.")  # fmt: skip
 @click.option("--yes-erase", metavar="SERIAL", help="Erase the disk without asking, if it has this "
               "serial number (its path, if it has none).")  # fmt: skip
+@click.option("-f", "--force", is_flag=True, help="Overwrite a plain file without asking.")
 @click.option(
     "--verify/--no-verify", default=True, help="Read back the data and compare it. [default: yes]"
 )
@@ -102,6 +109,7 @@ def command(
     target: str,
     bmap: Path | None,
     yes_erase: str | None,
+    force: bool,
     verify: bool,
     delta: bool,
     resume: bool,
@@ -141,7 +149,7 @@ def command(
     bars = _Bars()
     try:
         report = write_image(
-            options, lambda device, source: _confirm(device, source, yes_erase), bars.show
+            options, lambda target, source: _confirm(target, source, yes_erase, force), bars.show
         )
     except BaseException as error:
         bars.clear()
@@ -150,7 +158,7 @@ def command(
         raise
     bars.clear()
     if as_json:
-        click.echo(json.dumps(_document(options, report), indent=2))
+        show_json(_document(options, report))
         return
     for line in _summary(options, report):
         click.echo(printable(line))

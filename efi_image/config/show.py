@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
@@ -13,23 +12,22 @@ from efi_image.config.variables import VARIABLES
 HIDDEN = "********"
 
 
-def as_table(config: Config | None, settings: Settings | None) -> str:
-    """The configuration and the settings of an image, for people."""
-    parts = [_table(config.settings)] if config else []
+def as_table(config: Config | None, settings: Settings | None, width: int | None = None) -> str:
+    """The configuration and the settings of an image, for people.
+
+    Where a line does not fit into `width` columns, the place of the value follows on its own.
+    """
+    parts = [_table(config.settings, width)] if config else []
     if settings:
-        parts.append(_table(_rows_of(settings)))
+        parts.append(_table(_rows_of(settings), width))
     return "\n\n".join(parts)
 
 
-def as_json(config: Config | None, settings: Settings | None) -> str:
+def document(config: Config | None, settings: Settings | None) -> dict[str, Any]:
     """The same for programs; with both, the image's settings are below the key `image`."""
-    document = _document(config.settings) if config else {}
+    found = _document(config.settings) if config else {}
     image = _image(settings) if settings else {}
-    if config and settings:
-        document["image"] = image
-    else:
-        document |= image
-    return json.dumps(document, indent=2)
+    return found | ({"image": image} if config and settings else image)
 
 
 def _shown(setting: Setting) -> str:
@@ -38,11 +36,14 @@ def _shown(setting: Setting) -> str:
     return HIDDEN if secret and setting.value else setting.value
 
 
-def _table(rows: Iterable[Setting]) -> str:
+def _table(rows: Iterable[Setting], width: int | None) -> str:
     listed = [(each.name, _shown(each), each.origin) for each in rows]
     names = max(len(name) for name, _, _ in listed)
     values = max(len(value) for _, value, _ in listed)
-    return "\n".join(f"{name:{names}} := {value:{values}}  {at}" for name, value, at in listed)
+    places = max(len(at) for _, _, at in listed)
+    if width is None or names + values + places + 6 <= width:
+        return "\n".join(f"{name:{names}} := {value:{values}}  {at}" for name, value, at in listed)
+    return "\n".join(f"{name:{names}} := {value}\n    {at}" for name, value, at in listed)
 
 
 def _rows_of(settings: Settings) -> Iterable[Setting]:

@@ -71,7 +71,7 @@ def look_up(
         raise MissingError(
             f"does not start ({error.strerror})",
             where=str(symbolizer),
-            hint="`make setup` installs it; TOOLCHAIN is its folder",
+            hint="`apt install llvm-19`, or set TOOLCHAIN to the folder of LLVM",
         ) from None
     answers = done.stdout.splitlines()
     if done.returncode or len(answers) != len(addresses):

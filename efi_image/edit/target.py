@@ -6,7 +6,6 @@ So a failure, a signal or a kill leaves it as it was, or complete.
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from efi_image.formats.detect import HEAD
 from efi_image.formats.fat.changes import Changes
 from efi_image.formats.virtual_disk import DiskFormat, without_footer
 from efi_image.io.atomic import atomic, check_output
+from efi_image.io.claims import lock
 from efi_image.io.medium import Medium, open_raw
 from efi_image.io.sink import Sink
 from efi_image.io.source import FileSource
@@ -111,17 +111,8 @@ def open_image_file(path: str) -> Iterator[ImageFile]:
 
 def _lock(medium: Medium, path: Path) -> None:
     """Keep other changes away; raises UnsafeTarget if there is one at the moment."""
-    if sys.platform == "win32":
+    if lock(medium.descriptor) and os.path.samestat(os.fstat(medium.descriptor), path.stat()):
         return
-    import fcntl  # noqa: PLC0415
-
-    try:
-        fcntl.flock(medium.descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pass
-    else:
-        if os.path.samestat(os.fstat(medium.descriptor), path.stat()):
-            return
     raise UnsafeTarget("is being changed by another zpp-image", where=medium.name, hint="try again")
 
 

@@ -6,43 +6,21 @@ command means (`end`). efi_image.emulator.runner starts, watches and ends the co
 
 from __future__ import annotations
 
-import re
 import shlex
 import shutil
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import Protocol
 
-from efi_image.errors import ExpectationFailed, InputError, TimedOut, UsageError
-from efi_image.formats.detect import HEAD, is_raw
+from efi_image.emulator.request import RunRequest
+from efi_image.errors import ExpectationFailed, GuestFailed, TimedOut
+from efi_image.progress import Progress
 
 TAIL_LINES = 30
-TRACE_PORT = 0xE9  # the only one that Bochs has
-LOG_ENDINGS = ("raw", "emulator")  # files beside the log
-
-
-class Machine(Enum):
-    """The kind of PC, by its chipset: `--machine`."""
-
-    Q35 = "q35"
-    PC = "pc"  # i440FX
-
-
-class Medium(Enum):
-    """The kind of drive that has the image: `--medium`."""
-
-    DISK = "disk"
-    OPTICAL = "optical"
-    USB = "usb"
-
-    @property
-    def sector(self) -> int:
-        """Bytes of a sector; an image is a whole number of them."""
-        return 2048 if self is Medium.OPTICAL else 512
 
 
 class ExitReason(Enum):
@@ -53,83 +31,8 @@ class ExitReason(Enum):
     GUEST_CODE = "the guest ended with debug-exit code"  # QEMU
     SHUTDOWN_PORT = "the guest ended by the shutdown port"  # Bochs
     TIMEOUT = "the time limit passed"
-
-
-@dataclass(frozen=True, slots=True)
-class Debug:
-    """Options for finding faults; a guest need not notice them."""
-
-    deterministic: bool = False  # with one CPU: every run is the same
-    keep_work: bool = False  # keep the work directory
-    extra: tuple[str, ...] = ()  # QEMU: arguments; Bochs: lines of the bochsrc
-    gdb: str = ""  # HOST:PORT of the GDB server; '' for none
-    stopped: bool = False  # a debugger starts the CPUs
-    trace: Path | None = None  # gets the bytes of the debug port at TRACE_PORT
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """A boot of an image. `timeout` is in seconds (0: none), `memory` in MiB.
-
-    The run ends when the machine powers off, or as soon as every expression of `expect` was
-    seen, unless `until_power_off`. `log` gets the serial port's readable text, `log`.raw its
-    bytes, and `log`.emulator the emulator's own log. Raises UsageError for values out of range.
-    """
-
-    image: Path
-    cpus: int = 1
-    memory: int = 512
-    cpu_model: str = ""  # MODEL[,+FEATURE][,-FEATURE]; '': the emulator's default
-    machine: Machine | None = None  # None: the emulator's default
-    medium: Medium = Medium.DISK
-    timeout: float = 0
-    expect: tuple[str, ...] = ()
-    until_power_off: bool = False
-    log: Path | None = None
-    firmware: Path | None = None  # see firmware.read_firmware(); None: the emulator's own
-    debug: Debug = field(default_factory=Debug)
-
-    def __post_init__(self) -> None:
-        if self.cpus < 1:
-            raise UsageError(f"must be at least 1, not {self.cpus}", where="--cpus")
-        if self.memory < 64:
-            raise UsageError(f"must be at least 64 MiB, not {self.memory}", where="--memory")
-        if not self.timeout >= 0:  # nor is NaN
-            raise UsageError(f"must be 0 or more seconds, not {self.timeout:g}", where="--timeout")
-        for expression in self.expect:
-            try:
-                re.compile(expression)
-            except re.error as error:
-                raise UsageError(
-                    f"is not a regular expression: {expression!r} ({error})", where="--expect"
-                ) from None
-
-    def check_files(self) -> None:
-        """Raise InputError unless the files that the run reads are usable."""
-        self._check_log()
-        is_descriptor = self.firmware is not None and self.firmware.suffix == ".json"
-        firmware_unit = 1 if is_descriptor else 512
-        for path, sector in ((self.image, self.medium.sector), (self.firmware, firmware_unit)):
-            if path is None:
-                continue
-            try:
-                with path.open("rb") as file:
-                    raw = is_raw(file.read(HEAD))
-                    size = file.seek(0, 2)
-            except OSError as error:
-                raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
-            if size == 0 or (raw and size % sector):
-                raise InputError(f"is not a whole number of {sector}-byte sectors", where=str(path))
-
-    def _check_log(self) -> None:
-        """Raise UsageError if a log file is also an input."""
-        if self.log is None:
-            return
-        logs = [self.log, *(Path(f"{self.log}.{end}") for end in LOG_ENDINGS)]
-        for log in filter(Path.exists, logs):
-            for path in filter(None, (self.image, self.firmware)):
-                if path.exists() and log.samefile(path):
-                    raise UsageError(f"is also an input ({path})", where=str(log))
+    GUEST_FAILED = "the guest failed"
+    QUIT = "you ended the run"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +60,42 @@ class End:
 
     reason: ExitReason | None
     guest_code: int | None = None
+
+
+class Console(Protocol):
+    """Input for the serial port: a person's keyboard, or a pipe."""
+
+    def fileno(self) -> int:
+        """The descriptor that is readable when there is input."""
+
+    def read(self) -> bytes | None:
+        """The next bytes, b"" when no more will come, None to end the run."""
+
+
+class Viewer:
+    """Sees a run as it goes on. This one shows nothing; others override its methods."""
+
+    console: Console | None = None  # for a request with `console`
+
+    def unpacking(self) -> Progress | None:
+        """What is told how far the image is unpacked, and the shared folder copied."""
+
+    def show(self, data: bytes, text: str) -> None:
+        """The next bytes of the serial port, and the readable text that they complete."""
+
+    def tick(self, stage: str, seconds: float) -> None:
+        """Called several times a second: how far the boot is, and for how long it runs."""
+
+
+@dataclass
+class TextViewer(Viewer):
+    """Calls a function with the readable text as it comes."""
+
+    take: Callable[[str], object]
+
+    def show(self, data: bytes, text: str) -> None:
+        if text:
+            self.take(text)
 
 
 class Emulator(Protocol):
@@ -201,12 +140,15 @@ class BootResult:
     command: str
     seconds: float
     guest_code: int | None = None
+    failure: str = ""  # why the guest failed, for ExitReason.GUEST_FAILED
+    stages: Mapping[str, float] = field(default_factory=dict)  # name → seconds at which it began
 
     @property
     def ending(self) -> str:
         """How the run ended, in words."""
         code = f" {self.guest_code}" if self.guest_code is not None else ""
-        return f"{self.reason.value}{code}"
+        failure = f": {self.failure}" if self.failure else ""
+        return f"{self.reason.value}{code}{failure}"
 
     @property
     def seen(self) -> bool:
@@ -214,7 +156,8 @@ class BootResult:
         return not self.missing
 
     def require(self) -> BootResult:
-        """The result itself; raises TimedOut or ExpectationFailed with the log's tail."""
+        """The result itself; raises TimedOut, GuestFailed or ExpectationFailed with the log's
+        tail."""
         details = failure_details(
             self.serial, self.problems, self.command,
             log="" if self.serial else self.emulator_log, kept=self.request.debug.keep_work,
@@ -223,7 +166,15 @@ class BootResult:
         if self.reason is ExitReason.TIMEOUT:
             what = f"not seen: {unseen}" if unseen else "the machine did not power off"
             raise TimedOut(
-                f"{what} within {self.request.timeout:g} s ({self.emulator})", details=details
+                f"{what} within {self.request.timeout:g} s ({self.emulator})",
+                hint="--timeout 0 sets no limit",
+                details=details,
+            )
+        if self.reason is ExitReason.GUEST_FAILED:
+            raise GuestFailed(
+                f"{self.ending} ({self.emulator})",
+                hint="--until-power-off lets it go on",
+                details=details,
             )
         if self.missing:
             raise ExpectationFailed(

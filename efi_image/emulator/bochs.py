@@ -14,14 +14,13 @@ from efi_image.emulator.base import (
     End,
     ExitReason,
     Launch,
-    Machine,
-    Medium,
-    RunRequest,
     guard,
     runs,
 )
 from efi_image.emulator.bochs_install import BochsInstall
 from efi_image.emulator.bochs_parts import data_file
+from efi_image.emulator.request import Machine, Medium, RunRequest
+from efi_image.emulator.serial_line import DEVICE
 from efi_image.errors import EmulatorFailed, InputError, UsageError
 
 TSC_HZ = 100_000_000  # `ips` of ovmf/bochs/bochsrc
@@ -43,6 +42,7 @@ _MEDIA = {
     Medium.DISK: "type=disk, path=disk.img, mode=volatile, journal=disk.journal",
     Medium.OPTICAL: "type=cdrom, path=disk.img, status=inserted",
 }
+_SHARE = "type=disk, path=share.img, mode=volatile, journal=share.journal"
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,14 +106,7 @@ class Bochs:
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         model = CpuModel.parse(request.cpu_model)
         self._check_model(model)
-        if request.machine not in (None, Machine.PC):
-            raise UsageError(
-                f"Bochs has no machine {request.machine.value}", hint="use --machine pc"
-            )
-        if request.medium not in _MEDIA:
-            raise UsageError("Bochs has no USB medium", hint="use --emulator qemu")
-        if request.debug.gdb:
-            raise UsageError("Bochs has no GDB server", hint="use --emulator qemu")
+        _check_request(request)
         firmware = request.firmware or self.install.firmware
         for link, target in (
             ("root", self.install.root),
@@ -163,6 +156,22 @@ class Bochs:
             )
 
 
+def _check_request(request: RunRequest) -> None:
+    """Raise UsageError for what Bochs does not have."""
+    devices = request.devices
+    if request.machine not in (None, Machine.PC):
+        raise UsageError(f"Bochs has no machine {request.machine.value}", hint="use --machine pc")
+    for is_asked, what in (
+        (request.medium not in _MEDIA, "USB medium"),
+        (request.debug.gdb, "GDB server"),
+        (devices.display, "window here (--display)"),
+        (devices.screenshot, "way to save its screen (--screenshot)"),
+        (devices.network, "network (--network, --forward)"),
+    ):
+        if is_asked:
+            raise UsageError(f"Bochs has no {what}", hint="use --emulator qemu")
+
+
 def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
     size = firmware.stat().st_size
     if not 0 < size <= 16 << 20 or size % 0x10000:
@@ -174,12 +183,15 @@ def _bochsrc(request: RunRequest, model: CpuModel, firmware: Path) -> str:
     text = template.substitute(
         memory=request.memory,
         medium=_MEDIA[request.medium],
+        serial=f"mode=term, dev={DEVICE}" if request.console else "mode=file, dev=serial",
         boot="cdrom" if request.medium is Medium.OPTICAL else "disk",
         firmware_address=f"{(1 << 32) - size:#x}",
         model=model.name,
         cpus=request.cpus,
         features=model.options(deterministic=request.debug.deterministic),
     )
+    if request.devices.share:
+        text += f"ata0-slave: {_SHARE}\n"
     return text + "".join(f"{line}\n" for line in request.debug.extra)
 
 

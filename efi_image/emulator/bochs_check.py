@@ -7,9 +7,10 @@ from pathlib import Path
 
 from efi_image.build.image import make_image
 from efi_image.build.options import Hypervisor, ResolvedOptions
-from efi_image.emulator.base import BootResult, RunRequest
+from efi_image.emulator.base import BootResult
 from efi_image.emulator.bochs import Bochs
 from efi_image.emulator.bochs_install import BochsInstall
+from efi_image.emulator.request import RunRequest
 from efi_image.emulator.runner import run
 
 CORRECT = r"^zpp-bochs: IDIV is correct$"  # as ovmf/bochs/divide.S prints it

@@ -9,18 +9,11 @@ from enum import Enum
 from pathlib import Path
 
 from efi_image.emulator import firmware
-from efi_image.emulator.base import (
-    TRACE_PORT,
-    End,
-    ExitReason,
-    Launch,
-    Machine,
-    Medium,
-    RunRequest,
-    guard,
-)
+from efi_image.emulator import qemu_devices as devices
+from efi_image.emulator.base import End, ExitReason, Launch, guard
 from efi_image.emulator.bochs_install import BochsInstall
 from efi_image.emulator.cpu_probe import DEBUG_EXIT, Extension, probe_cpu
+from efi_image.emulator.request import Machine, RunRequest
 from efi_image.errors import EmulatorMissing
 
 PROGRAM = "qemu-system-x86_64"
@@ -81,14 +74,17 @@ class Qemu:
                 *("-machine", f"{machine},accel={self.accelerator.value}{found.machine}"),
                 *("-cpu", request.cpu_model or self.default_model),
                 *("-smp", str(request.cpus), "-m", str(request.memory)),
-                *("-nodefaults", "-no-user-config", "-display", "none"),
+                *("-nodefaults", "-no-user-config"),
                 *found.copied(work).arguments,
-                *_medium(request),
-                *("-serial", "file:serial", "-device", DEBUG_EXIT),
+                *devices.medium(request),
+                *devices.serial(request),
+                *("-device", DEBUG_EXIT),
+                *devices.graphics(self.program, request.devices),
+                *devices.network(request.devices),
                 *self._deterministic(request),
                 *(("-gdb", f"tcp:{request.debug.gdb}") if request.debug.gdb else ()),
                 *(("-S",) if request.debug.stopped else ()),
-                *debug_port(request),
+                *devices.debug_port(request),
                 *request.debug.extra,
             ),
             work=work,
@@ -120,31 +116,6 @@ class Qemu:
         return tuple(
             line for line in log.splitlines() if _TELLING.search(line) and not _USUAL.search(line)
         )
-
-
-def _medium(request: RunRequest) -> tuple[str, ...]:
-    """The drive with the image, which is read only, and the device that boots from it."""
-    image = str(request.image.absolute()).replace(",", ",,")
-    is_disc = request.medium is Medium.OPTICAL
-    kept = "media=cdrom,readonly=on" if is_disc else "snapshot=on"
-    device = {
-        Medium.DISK: ("virtio-blk-pci",),
-        Medium.OPTICAL: ("ide-cd",),
-        Medium.USB: ("qemu-xhci", "-device", "usb-storage"),
-    }[request.medium]
-    return (
-        *("-drive", f"if=none,id=image,{kept},format=raw,file={image}"),
-        *("-device", *device[:-1], f"{device[-1]},drive=image,bootindex=0"),
-    )
-
-
-def debug_port(request: RunRequest) -> tuple[str, ...]:
-    """A debug port whose bytes go to the file of the trace."""
-    if request.debug.trace is None:
-        return ()
-    path = str(request.debug.trace.absolute()).replace(",", ",,")
-    device = f"isa-debugcon,iobase={TRACE_PORT:#x},chardev=trace"
-    return ("-chardev", f"file,id=trace,path={path}", "-device", device)
 
 
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))

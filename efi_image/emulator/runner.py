@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import shutil
 import signal
 import subprocess
-import tempfile
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from contextlib import closing, nullcontext
 from pathlib import Path
-from typing import BinaryIO
 
 from efi_image.emulator.base import (
     BootResult,
@@ -21,52 +15,49 @@ from efi_image.emulator.base import (
     End,
     ExitReason,
     Launch,
-    RunRequest,
+    Viewer,
     failure_details,
 )
+from efi_image.emulator.inputs import usable, work_directory
+from efi_image.emulator.logs import Logs
+from efi_image.emulator.process import OUTPUT, started, wait
+from efi_image.emulator.request import RunRequest
+from efi_image.emulator.screen import Screen
 from efi_image.emulator.serial import SerialText
-from efi_image.errors import EmulatorFailed, EmulatorMissing, OutputError
-from efi_image.formats.detect import HEAD, is_raw, open_medium
-from efi_image.io.medium import open_raw
-from efi_image.io.sink import Sink
-
-Terminal = Callable[[str], None]
+from efi_image.emulator.serial_line import SerialLine
+from efi_image.emulator.verdict import Watcher
+from efi_image.errors import EmulatorFailed
 
 _POLL = 0.05  # seconds
-_GRACE = 3.0  # seconds for an emulator to write its log
 _OVERLAP = 4096  # characters before new text in which a match may begin
-_OUTPUT = "emulator.out"
 
 
-def run(request: RunRequest, emulator: Emulator, terminal: Terminal | None = None) -> BootResult:
-    """Boot `request.image`; `terminal` gets the readable serial text as it comes.
+def run(request: RunRequest, emulator: Emulator, viewer: Viewer | None = None) -> BootResult:
+    """Boot `request.image`; `viewer` sees the serial port's bytes and text as they come.
 
-    A power-off, the expected text and the time limit are results. Raises EmulatorFailed if the
-    emulator did not start, failed, or was killed, EmulatorMissing, InputError, OutputError, and
-    whatever `terminal` raises.
+    A power-off, the expected text, a guest that failed and the time limit are results. Raises
+    EmulatorFailed if the emulator did not start, failed, or was killed, EmulatorMissing,
+    InputError, OutputError, and whatever `viewer` raises.
     """
     request.check_files()
-    with (
-        _work_directory(request) as work,
-        _raw(request, work) as raw,
-        _Logs(request.log) as logs,
-    ):
-        launch = emulator.prepare(raw, work)
-        started = time.monotonic()
-        watch = _Watch(request, launch, logs, terminal or _nowhere)
+    with work_directory(request) as work, Logs(request.log) as logs:
+        viewer = viewer or Viewer()
+        launch = emulator.prepare(usable(request, work, viewer.unpacking()), work)
+        began = time.monotonic()
+        watch = _Watch(request, launch, logs, viewer)
         try:
-            with _started(launch) as process:
+            with watch.line, watch.screen, started(launch) as process:
                 reason, status = watch.until_end(process)
         except BaseException:
-            watch.terminal = _nowhere  # the terminal itself may have failed
+            watch.viewer = Viewer()  # it may have failed itself
             raise
         finally:
             watch.drain(final=True)
             log = _read(work / launch.log)
-            logs.write_emulator(log, _read(work / _OUTPUT))
+            logs.write_emulator(log, _read(work / OUTPUT))
         end = End(reason) if reason else emulator.end(status, log)
         if end.reason is None:
-            raise _failure(emulator, launch, status, watch.text, log)
+            raise _failure(emulator, launch, status, request, watch.text, log)
         return BootResult(
             request=request,
             emulator=emulator.name,
@@ -74,60 +65,89 @@ def run(request: RunRequest, emulator: Emulator, terminal: Terminal | None = Non
             missing=tuple(watch.missing),
             serial=watch.text,
             emulator_log=log,
-            problems=emulator.problems(log),
+            problems=(*emulator.problems(log), *watch.problems),
             command=launch.line,
-            seconds=time.monotonic() - started,
+            seconds=time.monotonic() - began,
             guest_code=end.guest_code,
+            failure=watch.failure,
+            stages=watch.watcher.stages,
         )
 
 
 def _failure(
-    emulator: Emulator, launch: Launch, status: int, serial: str, log: str
+    emulator: Emulator, launch: Launch, status: int, request: RunRequest, serial: str, log: str
 ) -> EmulatorFailed:
     if status < 0:
         how = f"was killed by {signal.Signals(-status).name}"
     else:
-        how = f"failed with exit status {status}"
-    output = _read(launch.work / _OUTPUT)
+        how = f"ended with exit status {status}"
+    output = _read(launch.work / OUTPUT)
     text = log if log == output else log + output
+    kept = request.debug.keep_work
     return EmulatorFailed(
-        f"{emulator.name} {how}",
-        details=failure_details(serial, emulator.problems(text), launch.line, log=text, kept=True),
+        f"the emulator failed: {emulator.name} {how}",
+        details=failure_details(serial, emulator.problems(text), launch.line, log=text, kept=kept),
     )
-
-
-def _nowhere(_text: str) -> None:
-    """No terminal."""
 
 
 class _Watch:
     """Follows the serial port: text, logs, and the expected text that is still missing."""
 
-    def __init__(
-        self, request: RunRequest, launch: Launch, logs: _Logs, terminal: Terminal
-    ) -> None:
+    def __init__(self, request: RunRequest, launch: Launch, logs: Logs, viewer: Viewer) -> None:
         self.text = ""
         self.missing = list(request.expect)
+        self.failure = ""
+        self.problems: list[str] = []
+        self.viewer = viewer
+        self.watcher = Watcher(attended=request.console or request.devices.display)
         self._request = request
         self._path = launch.work / launch.serial
         self._logs = logs
-        self.terminal = terminal
         self._offset = 0
         self._readable = SerialText()
+        self._line = _line(request, launch, viewer)
+        self._screen = _screen(request, launch)
+        self.line = closing(self._line) if self._line else nullcontext()
+        self.screen = closing(self._screen) if self._screen else nullcontext()
 
     def until_end(self, process: subprocess.Popen[bytes]) -> tuple[ExitReason | None, int]:
         """The reason to end the run, or None and the emulator's exit status."""
-        limit = self._request.timeout
-        deadline = time.monotonic() + limit if limit else None
+        began = time.monotonic()
         while True:
-            status = _wait(process, _POLL)
+            status = self._wait(process)
             self.drain()
+            self.viewer.tick(self.watcher.stage, time.monotonic() - began)
             if status is not None:
                 return None, status
-            if self._all_seen():
-                return ExitReason.EXPECTED, 0
-            if deadline is not None and time.monotonic() >= deadline:
-                return ExitReason.TIMEOUT, 0
+            if reason := self._reason(time.monotonic() - began):
+                self._save_screen()
+                return reason, 0
+
+    def _wait(self, process: subprocess.Popen[bytes]) -> int | None:
+        """Wait a moment, less if there is something to do; the exit status, if it has ended."""
+        if self._line is None:
+            return wait(process, _POLL)
+        self._line.wait(_POLL)
+        return process.poll()
+
+    def _reason(self, seconds: float) -> ExitReason | None:
+        """Why the run has to end now."""
+        if self._all_seen():
+            return ExitReason.EXPECTED
+        if self._line and self._line.is_over:
+            return ExitReason.QUIT
+        if self._screen and self._screen.is_off():
+            return ExitReason.POWER_OFF
+        if self._request.verdicts and not self._request.until_power_off:
+            self.failure = self.watcher.failure()
+            if self.failure:
+                return ExitReason.GUEST_FAILED
+        is_over = 0 < self._request.timeout <= seconds
+        return ExitReason.TIMEOUT if is_over else None
+
+    def _save_screen(self) -> None:
+        if self._screen and (problem := self._screen.save()):
+            self.problems.append(problem)
 
     def _all_seen(self) -> bool:
         wanted = self._request.expect and not self._request.until_power_off
@@ -143,11 +163,12 @@ class _Watch:
         self._offset += len(data)
         text = self._readable.feed(data, final=final)
         self._logs.write(data, text)
-        if text:
-            self.terminal(text)
+        if data or text:
+            self.viewer.show(data, text)
             self._look_at(text)
 
     def _look_at(self, new: str) -> None:
+        self.watcher.feed(new)
         start = max(0, len(self.text) - _OVERLAP)
         start = self.text.rfind("\n", 0, start) + 1
         self.text += new
@@ -158,136 +179,16 @@ class _Watch:
         ]
 
 
-@contextlib.contextmanager
-def _raw(request: RunRequest, work: Path) -> Iterator[RunRequest]:
-    """The request for the raw image that a compressed one or a virtual disk stands for."""
-    with open_raw(request.image) as file, open_medium(request.image) as medium:
-        if is_raw(file.peek(0, HEAD)) and medium.size == file.size:
-            yield request
-            return
-        unpacked = work / "image.raw"
-        with unpacked.open("w+b") as out:
-            sink = Sink(out.fileno(), str(unpacked), digest=False)
-            for piece in medium.chunks(0, medium.size):
-                sink.write(piece)
-            sink.finish()
-    raw = replace(request, image=unpacked)
-    raw.check_files()
-    yield raw
-
-
-@contextlib.contextmanager
-def _started(launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
-    """The emulator with all its children; none is left when the block ends."""
-    try:
-        with (launch.work / _OUTPUT).open("wb") as output:
-            process = subprocess.Popen(
-                launch.command, cwd=launch.work, env={**os.environ, **launch.environment},
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
-            )  # fmt: skip
-    except OSError as error:
-        details = ("the command line was:", f"  {launch.line}")
-        program = launch.command[0]
-        if isinstance(error, FileNotFoundError):
-            raise EmulatorMissing(f"{program} is not installed", details=details) from None
-        raise EmulatorFailed(
-            f"{program} does not start ({error.strerror})", details=details
-        ) from None
-    try:
-        yield process
-    finally:
-        try:
-            if process.poll() is None:
-                _signal(process, launch.stop_signal)
-                _wait(process, _GRACE)
-        finally:
-            _signal(process, signal.SIGKILL)
-            process.wait()
-
-
-def _wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:
-    """The exit status; None if it still runs after that time."""
-    try:
-        return process.wait(seconds)
-    except subprocess.TimeoutExpired:
+def _line(request: RunRequest, launch: Launch, viewer: Viewer) -> SerialLine | None:
+    """The serial port that takes input, if the request has one."""
+    if not request.console or viewer.console is None:
         return None
+    return SerialLine(launch.work, launch.work / launch.serial, viewer.console)
 
 
-def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    """Send a signal to the process and all its children."""
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, number)
-
-
-class _Logs:
-    """The files of `--log`, if asked for, written while the guest runs."""
-
-    def __init__(self, path: Path | None) -> None:
-        self._path = path
-        self._text: BinaryIO | None = None
-        self._raw: BinaryIO | None = None
-
-    def __enter__(self) -> _Logs:
-        if self._path is not None:
-            with self._faults(self._path):
-                self._path.parent.mkdir(parents=True, exist_ok=True)
-                self._text = self._path.open("wb")
-                self._raw = _beside(self._path, "raw").open("wb")
-                _beside(self._path, "emulator").unlink(missing_ok=True)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close()
-
-    def write(self, data: bytes, text: str) -> None:
-        if self._path is None:
-            return
-        with self._faults(self._path):
-            for file, piece in ((self._raw, data), (self._text, text.encode())):
-                if file is not None and piece:
-                    file.write(piece)
-                    file.flush()
-
-    def write_emulator(self, log: str, output: str) -> None:
-        if self._path is not None:
-            text = log if log == output else log + output
-            with self._faults(self._path):
-                _beside(self._path, "emulator").write_text(text, encoding="utf-8")
-
-    @contextlib.contextmanager
-    def _faults(self, path: Path) -> Iterator[None]:
-        """Turn an OSError into an OutputError, and write nothing more."""
-        try:
-            yield
-        except OSError as error:
-            self._close()
-            self._path = None
-            raise OutputError(f"cannot be written ({error.strerror})", where=str(path)) from None
-
-    def _close(self) -> None:
-        for file in (self._text, self._raw):
-            if file is not None:
-                with contextlib.suppress(OSError):  # flushed before, or the disk is full
-                    file.close()
-
-
-def _beside(path: Path, ending: str) -> Path:
-    return path.with_name(f"{path.name}.{ending}")
-
-
-@contextlib.contextmanager
-def _work_directory(request: RunRequest) -> Iterator[Path]:
-    """A folder for one run; it is kept if asked for, or if the emulator failed."""
-    work = Path(tempfile.mkdtemp(prefix="zpp-run-"))
-    keep = request.debug.keep_work
-    try:
-        yield work
-    except EmulatorFailed:
-        keep = True
-        raise
-    finally:
-        if not keep:
-            shutil.rmtree(work, ignore_errors=True)
+def _screen(request: RunRequest, launch: Launch) -> Screen | None:
+    file = request.devices.screenshot
+    return Screen(launch.work, file) if file else None
 
 
 def _read(path: Path) -> str:

@@ -34,11 +34,21 @@ def choose(kind: EmulatorKind = EmulatorKind.AUTO, bochs_root: Path | None = Non
         return Bochs(find(root))
     if kind is EmulatorKind.QEMU:
         return _choose_qemu(find_qemus())
+    missing = None
     try:
         able = [qemu for qemu in find_qemus() if qemu.extensions & USABLE]
-    except EmulatorMissing:
-        able = []
-    return able[0] if able else Bochs(find(root))
+    except EmulatorMissing as error:
+        able, missing = [], error
+    if able:
+        return able[0]
+    try:
+        return Bochs(find(root))
+    except EmulatorMissing as error:
+        if missing is None:
+            raise
+        raise EmulatorMissing(
+            f"{missing.what}, and {error.what}", hint=f"{missing.hint}, or {error.hint}"
+        ) from None
 
 
 def _choose_qemu(found: list[Qemu]) -> Qemu:

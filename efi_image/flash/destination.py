@@ -86,7 +86,15 @@ class FileDestination:
         if not self.is_new:
             self._refuse_inputs(source)
             refuse_attached(str(self.path))
-        return open_file(self.path, source.size)
+        target = open_file(self.path, source.size)
+        try:
+            # a write that is resumed was confirmed when it began
+            if not self.is_new and not self.options.resume and target.has_data():
+                confirm(self.path, source)
+        except BaseException:
+            target.close()
+            raise
+        return target
 
     def _refuse_inputs(self, source: ImageSource) -> None:
         """Raise UsageError if the file is an input."""

@@ -24,8 +24,8 @@ class Phase(Enum):
     READING_BACK = "reading back"
 
 
-# called with the disk that would be erased; raises UnsafeTarget if the user does not mean it
-Confirm = Callable[[Device, ImageSource], None]
+# called with the disk or file that would be erased; raises UnsafeTarget if it is not meant
+Confirm = Callable[[Device | Path, ImageSource], None]
 
 # gives the progress display of a phase, or None
 Watch = Callable[[Phase], Progress | None]

@@ -74,6 +74,7 @@ class Session:
             if self._options.verify:
                 self._read_back()
             self._make_bootable()
+            self._target.check_place()
             if self._recognized and self._options.verify:
                 check_target(self._recognized, self._target.name, size)
         except BaseException:

@@ -8,8 +8,9 @@ import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from efi_image.errors import OutputError
+from efi_image.errors import OutputError, UnsafeTarget
 from efi_image.flash.chunker import PIECE, aligned, is_zero
+from efi_image.io.claims import lock
 from efi_image.io.holes import data_extents
 
 BLOCK = 4096  # bytes; direct I/O of any medium is aligned to this
@@ -135,6 +136,19 @@ class Target:
 
     # ---- a device overrides these
 
+    def check_place(self) -> None:
+        """Raise OutputError if the file's name leads to another file by now."""
+        try:
+            here = Path(self.name).stat()
+        except OSError:
+            raise OutputError("was removed during the write", where=self.name) from None
+        if not os.path.samestat(here, os.fstat(self._direct)):
+            raise OutputError("was replaced by another file during the write", where=self.name)
+
+    def has_data(self) -> bool:
+        """Whether anything would be lost; a file of holes has nothing."""
+        return any(True for _ in data_extents(self._direct, 0, self.size))
+
     def _drop_buffers(self) -> None:
         pass
 
@@ -176,7 +190,8 @@ def _locate(
 def open_file(path: Path, size: int | None) -> Target:
     """An existing plain file, whose size counts, or a new one of `size` bytes.
 
-    Raises OutputError; for a new file also if no size is known (None).
+    It is locked until it is closed. Raises OutputError, also for a new file if no size is known
+    (None); UnsafeTarget if another write has locked it.
     """
     name = str(path)
     is_new = not path.exists()
@@ -187,6 +202,11 @@ def open_file(path: Path, size: int | None) -> Target:
             hint=f"make a file of the stick's size first: `truncate -s SIZE {name}`",
         )
     plain = _open(path, os.O_CREAT if is_new else 0)
+    if not lock(plain):
+        os.close(plain)
+        raise UnsafeTarget(
+            "is being written by another program", where=name, hint="wait until that has ended"
+        )
     try:
         if is_new and size is not None:
             os.ftruncate(plain, size)

@@ -58,6 +58,8 @@ class CompareOptions:
 def _text(value: object) -> str:
     if isinstance(value, Enum):
         return str(value.value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
     if isinstance(value, tuple):
         return ", ".join(_text(item) for item in value)
     if isinstance(value, SignatureFacts):

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from efi_image.errors import OutputError, reason_of
+from efi_image.io.claims import claim, open_claimed, remove_abandoned
+
+_SUFFIX = ".tmp"
 
 _NOT_A_FILE = (
     (stat.S_ISDIR, "is a directory", "give the name of a file in it"),
@@ -44,7 +48,16 @@ def check_output(output: str | Path) -> Path:
 
 
 def _temporary_beside(real: Path) -> Path:
-    return real.with_name(f".{real.name[:200]}.{os.urandom(6).hex()}.tmp")
+    return real.with_name(f"{_prefix(real)}{os.urandom(6).hex()}{_SUFFIX}")
+
+
+def _prefix(real: Path) -> str:
+    return f".{real.name[:200]}."
+
+
+def _remove_leftovers(real: Path) -> None:
+    """Remove what a killed process left of this output."""
+    remove_abandoned(real.parent, f"{re.escape(_prefix(real))}[0-9a-f]{{12}}{re.escape(_SUFFIX)}")
 
 
 @contextmanager
@@ -54,6 +67,7 @@ def atomic(output: str | Path) -> Iterator[int]:
     Otherwise `output` stays as it was, and nothing else is left. Raises OutputError.
     """
     real = check_output(output)
+    _remove_leftovers(real)
     # the name is known before the file exists, so that no signal can leave it behind
     temporary = _temporary_beside(real)
     descriptor = -1
@@ -61,6 +75,7 @@ def atomic(output: str | Path) -> Iterator[int]:
         try:
             flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             descriptor = os.open(temporary, flags, 0o666)
+            claim(temporary, descriptor)
         except OSError as error:
             raise _failed(output, error) from None
         yield descriptor
@@ -86,10 +101,13 @@ def workspace(output: str | Path) -> Iterator[Path]:
     are removed in any case. Raises OutputError.
     """
     real = check_output(output)
+    _remove_leftovers(real)
     folder = _temporary_beside(real)
+    descriptor = -1
     try:
         try:
             folder.mkdir(0o700)
+            descriptor = open_claimed(folder)
         except OSError as error:
             raise _failed(output, error) from None
         made = folder / real.name
@@ -104,3 +122,5 @@ def workspace(output: str | Path) -> Iterator[Path]:
                 left.unlink()
         with suppress(OSError):
             folder.rmdir()
+        if descriptor >= 0:
+            os.close(descriptor)

@@ -41,7 +41,8 @@ class Watcher(Protocol):
 
 
 class Sink:
-    """A new file; skipped bytes and zeros become holes. All methods raise OutputError.
+    """A new file; skipped bytes and zeros become holes. All methods raise OutputError, and
+    BrokenPipeError if the reader of a stream is gone.
 
     `progress` is told how many more bytes of sources were copied.
     """
@@ -166,6 +167,8 @@ class Sink:
             self.progress(count)
 
     def _failed(self, error: OSError) -> OutputError:
+        if isinstance(error, BrokenPipeError):
+            raise error
         return OutputError(f"cannot be written: {error.strerror}", where=self._name)
 
     # ---- what a stream does differently

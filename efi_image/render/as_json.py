@@ -9,9 +9,9 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
+VERSION = 1  # of the documents; a new number means that readers have to change
 PARTS = 4096  # per piece
 _INDENT = "  "
-EMPTY = "[]"
 _scalar = json.JSONEncoder().encode
 
 
@@ -22,13 +22,9 @@ def json_text(value: Any) -> Iterator[str]:
         yield piece
 
 
-def json_lines(values: Iterable[Any]) -> Iterator[str]:
-    """The lines of an array, one item at a time; EMPTY if there are none."""
-    waiting = ""  # for the comma, if another follows
-    for value in values:
-        yield f"{waiting}," if waiting else "["
-        waiting = _INDENT + "".join(_value(value, "\n" + _INDENT))
-    yield from (waiting, "]") if waiting else (EMPTY,)
+def versioned(value: Any) -> dict[str, Any]:
+    """The members of a dataclass or mapping, after the version."""
+    return {"version": VERSION, **dict(_members(value))}
 
 
 def _value(value: Any, end: str) -> Iterator[str]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 
 from efi_image.errors import printable
 
+_INDENT = " " * 4
+_STYLE = re.compile(r"\x1b\[[0-9;]*m")
 _UNITS = ("bytes", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -20,9 +24,44 @@ def human(size: int) -> str:
     return f"{amount:.0f} {unit}" if unit == "bytes" else f"{amount:.1f} {unit}"
 
 
-def table(rows: Sequence[Sequence[str]], align: str) -> Iterator[str]:
-    """Rows in columns; `align` has `<` or `>` for each column."""
-    return aligned(rows, widths_of(rows), align)
+def table(rows: Sequence[Sequence[str]], align: str, width: int | None = None) -> Iterator[str]:
+    """Rows in columns, the first with their names; `align` has `<` or `>` for each column.
+
+    If they do not fit into `width`, the last columns follow each row on lines of their own.
+    """
+    widths = widths_of(rows)
+    kept = len(widths)
+    while width and kept > 1 and _total(widths[:kept]) > width:
+        kept -= 1
+    header = rows[0]
+    lines = aligned([row[:kept] for row in rows], widths[:kept], align[:kept])
+    for row, line in zip(rows, lines, strict=True):
+        yield line
+        rest = [
+            f"{name}: {printable(cell)}"
+            for name, cell in zip(header[kept:], row[kept:], strict=True)
+            if cell and row is not header
+        ]
+        if rest and width:
+            yield from wrapped(_INDENT + ", ".join(rest), width)
+
+
+def _total(widths: Sequence[int]) -> int:
+    return sum(widths) + 2 * (len(widths) - 1)
+
+
+def wrapped(line: str, width: int) -> list[str]:
+    """The line in parts of at most so many columns; words that are longer stay whole.
+
+    The further parts are indented by four columns more than the first. Colours take no room.
+    """
+    if len(_STYLE.sub("", line)) <= width:
+        return [line]
+    indent = line[: len(line) - len(line.lstrip())]
+    return textwrap.wrap(
+        line.strip(), width, initial_indent=indent, subsequent_indent=indent + _INDENT,
+        break_long_words=False, break_on_hyphens=False,
+    )  # fmt: skip
 
 
 def widths_of(rows: Iterable[Sequence[str]]) -> list[int]:

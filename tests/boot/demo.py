@@ -10,7 +10,7 @@ from pathlib import Path
 
 from guest_log import SIGNATURE, GuestLog, parse_log
 
-from efi_image.emulator import EmulatorKind, ExitReason, RunRequest, boot, choose
+from efi_image.emulator import EmulatorKind, ExitReason, RunRequest, TextViewer, boot, choose
 from efi_image.errors import ExitCode, UsageError, ZppError
 
 CPUS = 4
@@ -42,8 +42,8 @@ def run(image: Path, cpus: int, kind: EmulatorKind) -> int:
     emulator = choose(kind)
     machine = f"{cpus} CPUs of model {emulator.default_model}"
     print(f"Booting {image} on {emulator.description}; {machine}", flush=True)
-    request = RunRequest(image, cpus=cpus, timeout=TIME_LIMIT)
-    result = boot(request, emulator, lambda text: print(text, end="", flush=True))
+    request = RunRequest(image, cpus=cpus, timeout=TIME_LIMIT, verdicts=True)
+    result = boot(request, emulator, TextViewer(lambda text: print(text, end="", flush=True)))
     log = parse_log(result.serial)
     line = summary(log, cpus, emulator.description.partition(" ")[0], result.seconds)
     if result.reason is ExitReason.POWER_OFF and succeeded(log, cpus):

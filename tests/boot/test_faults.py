@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from harness import Harness
 
-from efi_image.emulator import EmulatorKind, ExitReason, boot, choose
+from efi_image.emulator import EmulatorKind, ExitReason, TextViewer, boot, choose
 from efi_image.emulator.bochs_check import boot_divide
 from efi_image.errors import EmulatorFailed, EmulatorMissing, TimedOut
 
@@ -44,7 +44,7 @@ def test_killed_emulator_shows_the_tail(harness: Harness) -> None:
 
     request = harness.with_defaults(harness.bochs_request(harness.linux_image()))
     with pytest.raises(EmulatorFailed, match="was killed by SIGKILL") as caught:
-        boot(request, choose(EmulatorKind.BOCHS), kill_after_launch)
+        boot(request, choose(EmulatorKind.BOCHS), TextViewer(kill_after_launch))
     assert any("virtualized with Intel VT-x" in line for line in caught.value.details)
 
 

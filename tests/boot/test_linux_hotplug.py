@@ -8,9 +8,9 @@ from pathlib import Path
 
 from guest_log import SIGNATURE
 from harness import CMDLINE, EPYC, Harness, qemu_pc
-from qmp import Qmp
 
-from efi_image.emulator import Debug, EmulatorKind, boot, choose
+from efi_image.emulator import Debug, EmulatorKind, TextViewer, boot, choose
+from efi_image.emulator.qmp import Qmp
 
 PC = qemu_pc(EPYC, 2)
 
@@ -44,7 +44,7 @@ def test_cpu_that_is_plugged_in_later(harness: Harness) -> None:
         if "zpp-guest: plug" in before + chunk and "zpp-guest: plug" not in before:
             plug_cpu(address)
 
-    serial = boot(request, choose(EmulatorKind.QEMU), terminal).require().serial
+    serial = boot(request, choose(EmulatorKind.QEMU), TextViewer(terminal)).require().serial
     assert "load: error 0" in serial
     assert "online: 1" in serial
     assert "log: zpp: CPU 2 came online and is virtualized" in serial

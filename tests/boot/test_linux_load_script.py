@@ -17,7 +17,7 @@ import cpio
 import pytest
 from harness import CMDLINE, EPYC, Harness, qemu_pc
 
-from efi_image.emulator import Debug, EmulatorKind, boot, choose
+from efi_image.emulator import Debug, EmulatorKind, TextViewer, boot, choose
 from efi_image.errors import ZppError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -105,7 +105,7 @@ def server(harness: Harness, access: Access, words: str = "") -> Iterator[None]:
 
     def work() -> None:
         try:
-            boot(request, choose(EmulatorKind.QEMU), terminal).require()
+            boot(request, choose(EmulatorKind.QEMU), TextViewer(terminal)).require()
         except ZppError as error:
             failures.append(error)
             listens.set()

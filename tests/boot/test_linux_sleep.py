@@ -15,7 +15,6 @@ from pathlib import Path
 
 import pytest
 from harness import EPYC, Harness, Pc, qemu_pc
-from qmp import Qmp
 from test_linux_loader import (
     Step,
     assert_bare,
@@ -25,7 +24,8 @@ from test_linux_loader import (
     steps_of,
 )
 
-from efi_image.emulator import Debug, EmulatorKind, boot, choose
+from efi_image.emulator import Debug, EmulatorKind, TextViewer, boot, choose
+from efi_image.emulator.qmp import Qmp
 
 PATHS = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
 AGAIN = "launched again after the sleep: the hypervisor runs on {} CPUs"
@@ -78,7 +78,7 @@ def boot_until_off(harness: Harness, pc: Pc, kernel: str, words: str, *extra: st
     request = replace(harness.with_defaults(harness.request(pc, image)), debug=debug)
     waker = Waker(address)
     try:
-        return boot(request, choose(EmulatorKind.QEMU), waker).require().serial
+        return boot(request, choose(EmulatorKind.QEMU), TextViewer(waker)).require().serial
     finally:
         waker.end()
 

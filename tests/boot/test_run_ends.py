@@ -45,4 +45,4 @@ def test_emulator_that_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str])
     image.write_bytes(bytes(1 << 20))
     line = ["run", str(image), "--emulator", "qemu", "--extra=-device", "--extra=no-such-device"]
     assert cli.main(line) == ExitCode.EMULATOR
-    assert "qemu failed with exit status 1" in capsys.readouterr().err
+    assert "the emulator failed: qemu ended with exit status 1" in capsys.readouterr().err

@@ -18,7 +18,7 @@ from test_crash import broken_harness
 from efi_image.cli.main import main
 from efi_image.debug.trace_image import traced_copy
 from efi_image.emulator import EmulatorKind
-from efi_image.emulator.base import TRACE_PORT
+from efi_image.emulator.request import TRACE_PORT
 from efi_image.formats.vm_trace import Trace, Vendor, VmExit, read_trace
 
 REASONS = 192  # as the program asks

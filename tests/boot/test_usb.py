@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from harness import Harness
 from nbd import Fault, FaultyStick
-from qmp import Qmp
 from usb_guest import MIB, Step, Stick, boot_from, session, written_bytes
 
 from efi_image.build.image import make_image
 from efi_image.build.options import Addition, Hypervisor, ResolvedOptions
 from efi_image.build.partitions import Table
+from efi_image.emulator.qmp import Qmp
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.io.medium import open_raw
 
@@ -100,7 +100,7 @@ def test_sticks_are_written_and_boot(harness: Harness, image: Path) -> None:
             {"name": "partition", "run": [*by_hand[:2], "/dev/sda1", "--yes-erase", "x"]},
         ],
     )
-    rows = steps["list"].json
+    rows = steps["list"].json["devices"]
     listed = {row["serial"]: (row["bus"], row["sector_size"], row["safe"]) for row in rows}
     assert listed == {
         "STORAGE1": ("usb", 512, True), "UAS1": ("usb", 512, True), "BIG4K": ("usb", 4096, True),
@@ -229,7 +229,8 @@ def test_faulty_sticks_are_never_reported_as_written(harness: Harness, image: Pa
     check_step(steps["liar"], VERIFICATION_FAILED, f"first at byte {bad + 77};", unfinished)
     for name in ("pulled", "worn", "torn", "locked", "small", "fake", "liar"):
         assert "equal" not in steps[name].out
-    listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in steps["list"].json}
+    rows = steps["list"].json["devices"]
+    listed = {row["serial"]: [r["reason"] for r in row["reasons"]] for row in rows}
     assert listed["LOCKED"] == ["read-only"]
     assert listed["SMALL"] == ["too-small"]
     lines = [line for line in steps["watched"].out.splitlines() if line.startswith("{")]

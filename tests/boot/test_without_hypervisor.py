@@ -7,7 +7,7 @@ from guest_log import SIGNATURE, GuestLog, parse_log
 from harness import HASWELL, Harness
 
 from efi_image.emulator import EmulatorKind
-from efi_image.emulator.base import RunRequest
+from efi_image.emulator.request import RunRequest
 
 VTX_WITHOUT_EPT = "core2_penryn_t9600"
 AMDV_WITHOUT_NPT = "qemu64,+svm"

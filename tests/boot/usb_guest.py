@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from harness import Harness
-from qmp import Qmp
 
 from efi_image.emulator import BootResult, RunRequest
 from efi_image.emulator.base import Launch, guard
 from efi_image.emulator.qemu import Qemu, find_qemus
+from efi_image.emulator.qmp import Qmp
 
 HERE = Path(__file__).resolve().parent
 PROGRAM = HERE.parent / "guest/usb/write_sticks.py"

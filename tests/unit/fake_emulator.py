@@ -7,7 +7,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.emulator.base import End, ExitReason, Launch, RunRequest
+from efi_image.emulator.base import End, ExitReason, Launch
+from efi_image.emulator.request import RunRequest
 
 _PLAYER = """
 import json, pathlib, signal, subprocess, sys, time
@@ -17,10 +18,16 @@ if script["deaf"]:
 if script["child"]:
     subprocess.Popen([sys.executable, "-c", script["child"]])
 pathlib.Path("emulator.log").write_text(script["log"])
-with open("serial", "wb", buffering=0) as serial:
+with open("serial.tty" if script["console"] else "serial", "r+b" if script["console"] else "wb",
+          buffering=0) as serial:
     for piece in script["pieces"]:
         serial.write(piece.encode("latin-1"))
         time.sleep(script["pause"])
+    while script["answers"] and script["console"]:
+        word = serial.read(1024)
+        serial.write(b"<" + word + b">\\r\\n")
+        if b"off" in word:
+            break
 print("the fake emulator ends", flush=True)
 time.sleep(script["linger"])
 sys.exit(script["status"])
@@ -37,6 +44,7 @@ class FakeEmulator:
     pause: float = 0.0  # seconds after each piece
     linger: float = 0.0  # seconds after the last piece
     deaf: bool = False  # to SIGTERM
+    answers: bool = False  # repeats what was typed, until that contains `off`
     child: str = ""  # Python code of a child process
     failure: End | None = None  # what a status other than 0 means; None: a failure
 
@@ -61,6 +69,8 @@ class FakeEmulator:
             "pause": self.pause,
             "linger": self.linger,
             "deaf": self.deaf,
+            "answers": self.answers,
+            "console": request.console,
             "child": self.child,
         }
         return Launch((sys.executable, "-c", _PLAYER, json.dumps(script)), work)

@@ -22,6 +22,7 @@ PACKAGES = {
     "mcopy": "mtools",
     "minfo": "mtools",
     "mformat": "mtools",
+    "mtype": "mtools",
     "sgdisk": "gdisk",
     "xorriso": "xorriso",
     "isoinfo": "genisoimage",

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import oracles
 import pytest
 from fake_emulator import FakeEmulator
 
 from efi_image.cli import main as cli
 from efi_image.cli import run
-from efi_image.emulator import EmulatorKind, ExitReason
-from efi_image.emulator.base import End
+from efi_image.emulator import EmulatorKind, ExitReason, RunRequest
+from efi_image.emulator.base import End, Launch
 from efi_image.errors import ExitCode
 
 
@@ -76,6 +78,8 @@ def test_quiet(tool: Tool) -> None:
         (["--emulator", "vmware"], ExitCode.USAGE, "'vmware' is not one of"),
         (["--firmware", "/no/such.fd"], ExitCode.INPUT, "/no/such.fd: cannot be read"),
         (["--log", "/"], ExitCode.OUTPUT, "cannot be written"),
+        (["--forward", "22"], ExitCode.USAGE, "--forward: is not HOSTPORT:GUESTPORT"),
+        (["--network", "bridge"], ExitCode.USAGE, "'bridge' is not one of"),
     ],
 )
 def test_exit_codes(tool: Tool, options: list[str], code: ExitCode, words: str) -> None:
@@ -98,9 +102,9 @@ def test_failed_emulator(tool: Tool) -> None:
     outcome = tool()
     assert outcome.code == ExitCode.EMULATOR
     assert outcome.out == "hello\n"
-    assert "zpp-image: fake failed with exit status 9\n" in outcome.err
+    assert "zpp-image: the emulator failed: fake ended with exit status 9\n" in outcome.err
     assert "  VMENTER FAIL: guest CR0\n" in outcome.err
-    assert "the command line was:" in outcome.err
+    assert "the command line was (--keep-work keeps its folder):" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -122,6 +126,102 @@ def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
     outcome = tool("--expect", "never")
     assert outcome.code == ExitCode.VERDICT
     assert f"{words} (fake), but not seen: 'never'" in outcome.err
+
+
+def test_json_has_the_result_and_nothing_else(tool: Tool, tmp_path: Path) -> None:
+    log = tmp_path / "boot.log"
+    outcome = tool("--json", "--log", str(log))
+    assert outcome.code == ExitCode.OK
+    document = json.loads(outcome.out)
+    assert document["version"] == 1
+    assert (document["result"], document["exit_code"]) == ("power-off", 0)
+    assert document["reason"] == "the machine powered off"
+    assert list(document["stages"]) == ["firmware", "zpp"]
+    assert document["log"] == str(log)
+    assert "zpp: CPU 0 held" in log.read_text()
+
+
+@pytest.mark.parametrize(
+    ("emulator", "options", "code", "result", "reason"),
+    [
+        (FakeEmulator((b"hello",)), ["--expect", "bye"], 1, "power-off", "not seen: 'bye'"),
+        (FakeEmulator(linger=60), ["--timeout", "0.5"], 8, "timeout", "did not power off"),
+        (FakeEmulator((b"Kernel panic - not syncing: x\n",), linger=60), [], 1, "guest-failed",
+         "the guest failed: the kernel panicked (x)"),
+        (FakeEmulator((b"hello",), linger=60), ["--expect", "hello"], 0, "expected", "was seen"),
+    ],
+)  # fmt: skip
+def test_json_of_failed_runs(
+    tool: Tool, emulator: FakeEmulator, options: list[str], code: int, result: str, reason: str
+) -> None:
+    tool.emulator = emulator
+    outcome = tool("--json", *options)
+    document = json.loads(outcome.out)
+    assert outcome.code == document["exit_code"] == code
+    assert document["result"] == result
+    assert reason in document["reason"]
+    if code:
+        assert reason in outcome.err
+
+
+def test_a_guest_that_failed(tool: Tool) -> None:
+    panic = b"[    2.0] Kernel panic - not syncing: no init\r\n"
+    tool.emulator = FakeEmulator((panic,), linger=60)
+    outcome = tool()
+    assert outcome.code == ExitCode.VERDICT
+    words = "the guest failed: the kernel panicked (no init) (fake); --until-power-off lets it"
+    assert words in outcome.err
+    assert "Kernel panic" in outcome.out
+    tool.emulator = FakeEmulator((panic,), linger=4)
+    assert tool("--until-power-off").code == ExitCode.OK
+
+
+def test_default_time_limit(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(run, "_TIME_LIMIT", 0.5)
+    tool.emulator = FakeEmulator(linger=4)
+    outcome = tool()
+    assert outcome.code == ExitCode.TIMEOUT
+    assert "within 0.5 s (fake); --timeout 0 sets no limit" in outcome.err
+    assert tool("--timeout", "0").code == ExitCode.OK
+
+
+def test_shared_folder(tool: Tool, tmp_path: Path) -> None:
+    """The oracle is mtools."""
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub/hello.txt").write_text("hello\n")
+    seen: list[str] = []
+
+    class Reader(FakeEmulator):
+        def prepare(self, request: RunRequest, work: Path) -> Launch:
+            share = request.devices.share
+            assert share is not None
+            seen.append(oracles.run("mtype", "-i", share, "::sub/hello.txt"))
+            return super().prepare(request, work)
+
+    tool.emulator = Reader()
+    assert tool("--share", str(folder)).code == ExitCode.OK
+    assert seen == ["hello\n"]
+    outcome = tool("--share", str(folder / "none"))
+    assert outcome.code == ExitCode.INPUT
+    assert "none: is not a folder" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words"),
+    [
+        ("screen.jpg", ExitCode.USAGE, "ends neither in .png nor in .ppm"),
+        ("none/screen.png", ExitCode.OUTPUT, "its directory does not exist"),
+        ("link.png", ExitCode.USAGE, "is also an input"),
+    ],
+)
+def test_screenshots_that_cannot_be_saved(
+    tool: Tool, tmp_path: Path, name: str, code: ExitCode, words: str
+) -> None:
+    (tmp_path / "link.png").symlink_to(tool.image)
+    outcome = tool("--screenshot", str(tmp_path / name))
+    assert outcome.code == code
+    assert words in outcome.err
 
 
 def test_missing_image(tool: Tool) -> None:

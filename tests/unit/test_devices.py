@@ -232,7 +232,7 @@ def test_table(laptop: LinuxDisks, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_json(laptop: LinuxDisks, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["devices", "--json", "--size", "32G"]) == 0
-    first, second = json.loads(capsys.readouterr().out)
+    first, second = json.loads(capsys.readouterr().out)["devices"]
     assert [row["reason"] for row in first["reasons"]] == ["system"] * 3 + ["internal"]
     assert second["safe"] is False
     assert second["reasons"] == [{"reason": "too-small", "text": "is smaller than 32.0 GiB"}]

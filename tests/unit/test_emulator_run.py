@@ -18,7 +18,7 @@ import oracles
 import pytest
 from fake_emulator import FakeEmulator
 
-from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, boot
+from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, Viewer, boot
 from efi_image.emulator.base import Launch
 from efi_image.errors import (
     EmulatorFailed,
@@ -29,6 +29,7 @@ from efi_image.errors import (
     TimedOut,
     UsageError,
 )
+from efi_image.progress import Progress
 
 HELLO = (b"first\r\n", b"zpp: CPU 0 held\r\n", b"zpp: CPU 1 held\r\n")
 
@@ -64,6 +65,22 @@ def gone(pid: int) -> bool:
     return state == "Z"  # killed; its adoptive parent has not asked for it yet
 
 
+class Pieces(Viewer):
+    """Keeps the text that it was shown."""
+
+    def __init__(self) -> None:
+        self.text = ""
+        self.data = b""
+        self.unpacked: list[tuple[int, int]] = []
+
+    def unpacking(self) -> Progress:
+        return lambda done, total: self.unpacked.append((done, total))
+
+    def show(self, data: bytes, text: str) -> None:
+        self.data += data
+        self.text += text
+
+
 class Reader(FakeEmulator):
     """Keeps the bytes of the disk that it was given."""
 
@@ -92,7 +109,9 @@ def test_every_form_of_an_image_runs(request_: RunRequest, form: str) -> None:
         raw.with_name(f"{raw.name}.{form}").rename(image)
     else:
         image = raw
-    boot(replace(request_, image=image), Reader(HELLO))
+    pieces = Pieces()
+    boot(replace(request_, image=image), Reader(HELLO), pieces)
+    assert pieces.unpacked == ([] if form == "raw" else [(len(data), len(data))])
     assert Reader.disk[: len(data)] == data
     assert not any(Reader.disk[len(data) :])
     assert left_behind(request_) == []
@@ -110,13 +129,14 @@ def test_a_log_never_overwrites_the_image(request_: RunRequest, name: str) -> No
 
 
 def test_power_off_ends_the_run(request_: RunRequest) -> None:
-    pieces: list[str] = []
-    result = boot(request_, FakeEmulator(HELLO), pieces.append)
+    pieces = Pieces()
+    result = boot(request_, FakeEmulator(HELLO), pieces)
     assert result.reason is ExitReason.POWER_OFF
     assert result.seen
     assert result.require() is result
     assert result.serial == "first\nzpp: CPU 0 held\nzpp: CPU 1 held\n"
-    assert "".join(pieces) == result.serial
+    assert pieces.text == result.serial
+    assert pieces.data == b"".join(HELLO)
     assert left_behind(request_) == []
 
 
@@ -173,8 +193,10 @@ def test_time_limit_without_expectation(request_: RunRequest) -> None:
 
 
 def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
-    with pytest.raises(EmulatorFailed, match="fake failed with exit status 3") as raised:
-        boot(request_, FakeEmulator((b"hello\n",), status=3))
+    request = replace(request_, debug=Debug(keep_work=True))
+    failed = "the emulator failed: fake ended with exit status 3"
+    with pytest.raises(EmulatorFailed, match=failed) as raised:
+        boot(request, FakeEmulator((b"hello\n",), status=3))
     details = raised.value.details
     assert "  hello" in details
     assert "  the fake emulator ends" in details
@@ -185,6 +207,13 @@ def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
     assert again.returncode == 3
     assert again.stdout == "the fake emulator ends\n"
     assert len(left_behind(request_)) == 1
+
+
+def test_failed_emulator_leaves_nothing_behind(request_: RunRequest) -> None:
+    with pytest.raises(EmulatorFailed) as raised:
+        boot(request_, FakeEmulator((b"hello\n",), status=3))
+    assert "the command line was (--keep-work keeps its folder):" in raised.value.details
+    assert left_behind(request_) == []
 
 
 def test_killed_emulator_is_a_failure(request_: RunRequest, tmp_path: Path) -> None:
@@ -237,13 +266,14 @@ def test_emulator_that_is_not_installed(request_: RunRequest) -> None:
 def test_interrupted_run_ends_the_emulator_and_keeps_the_logs(
     request_: RunRequest, tmp_path: Path
 ) -> None:
-    def interrupt(_text: str) -> None:
-        raise KeyboardInterrupt
+    class Interrupting(Viewer):
+        def show(self, data: bytes, text: str) -> None:
+            raise KeyboardInterrupt
 
     log = tmp_path / "boot.log"
     emulator = FakeEmulator(HELLO, log="words\n", pause=0.3, linger=60)
     with pytest.raises(KeyboardInterrupt):
-        boot(replace(request_, log=log), emulator, interrupt)
+        boot(replace(request_, log=log), emulator, Interrupting())
     assert "first" in log.read_text()
     assert "words" in (tmp_path / "boot.log.emulator").read_text()
     assert left_behind(request_) == []

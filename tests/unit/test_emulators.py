@@ -8,13 +8,13 @@ import shutil
 from pathlib import Path
 
 import pytest
+from machines import TCG, fake_bochs, options
 
 from efi_image.emulator import (
     Debug,
     EmulatorKind,
     ExitReason,
     Machine,
-    Medium,
     RunRequest,
     bochs,
     choose,
@@ -24,13 +24,16 @@ from efi_image.emulator import (
 from efi_image.emulator import select as choice
 from efi_image.emulator.base import End
 from efi_image.emulator.bochs import Bochs, CpuModel
-from efi_image.emulator.bochs_install import LAYOUT, MARKER, BochsInstall, BochsVersion
+from efi_image.emulator.bochs_install import LAYOUT, MARKER
 from efi_image.emulator.cpu_probe import Extension, probe_cpu, probe_rom
 from efi_image.emulator.qemu import Accelerator, Qemu
-from efi_image.errors import EmulatorFailed, EmulatorMissing, InputError, UsageError
+from efi_image.errors import (
+    EmulatorFailed,
+    EmulatorMissing,
+    InputError,
+    UsageError,
+)
 
-VERSION = BochsVersion(LAYOUT, "forky", {"bochs": "3.1", "ovmf": "1"}, "")
-TCG = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
 POOR = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.NONE)
 WARNING = "qemu-system-x86_64: warning: TCG doesn't support requested feature: CPUID.07H:EBX.rdseed"
 KVM = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.KVM, Extension.NONE)
@@ -53,19 +56,7 @@ def work(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
-    """Bochs of a root that has nothing but the firmware's file."""
-    install = BochsInstall(tmp_path / "root", VERSION)
-    install.firmware.parent.mkdir(parents=True)
-    install.firmware.write_bytes(bytes(0x20000))
-    monkeypatch.setattr(bochs, "isolation", lambda: ("unshare", "--net"))
-    monkeypatch.setattr(bochs, "guard", lambda: ("setpriv", "--pdeathsig", "KILL"))
-    monkeypatch.setattr(Bochs, "models", lambda _self: ["corei7_haswell_4770", "ryzen"])
-    return Bochs(install)
-
-
-def options(bochsrc: str) -> dict[str, str]:
-    lines = [line for line in bochsrc.splitlines() if line and not line.startswith("#")]
-    return dict(line.split(": ", 1) for line in lines)
+    return fake_bochs(tmp_path, monkeypatch)
 
 
 def test_bochs_command_line(emulator: Bochs, image: Path, work: Path) -> None:
@@ -216,54 +207,6 @@ def test_bochs_has_one_machine(emulator: Bochs, image: Path, work: Path) -> None
         emulator.prepare(RunRequest(image, machine=Machine.Q35), work)
 
 
-@pytest.mark.parametrize(
-    ("medium", "devices", "drive"),
-    [
-        (Medium.DISK, ["virtio-blk-pci,drive=image,bootindex=0"], "snapshot=on"),
-        (Medium.OPTICAL, ["ide-cd,drive=image,bootindex=0"], "media=cdrom,readonly=on"),
-        (Medium.USB, ["qemu-xhci", "usb-storage,drive=image,bootindex=0"],
-         "snapshot=on"),
-    ],
-)  # fmt: skip
-def test_media_of_qemu(
-    image: Path, work: Path, medium: Medium, devices: list[str], drive: str
-) -> None:
-    rom = work / "rom.fd"
-    rom.write_bytes(b"own")
-    command = TCG.prepare(RunRequest(image, firmware=rom, medium=medium), work).command
-    pairs = list(itertools.pairwise(command))
-    assert [b for a, b in pairs if a == "-device"][: len(devices)] == devices
-    assert drive in [b for a, b in pairs if a == "-drive"][-1]
-
-
-def test_media_of_bochs(emulator: Bochs, image: Path, work: Path) -> None:
-    emulator.prepare(RunRequest(image, medium=Medium.OPTICAL), work)
-    lines = options((work / "bochsrc").read_text())
-    assert lines["ata0-master"] == "type=cdrom, path=disk.img, status=inserted"
-    assert lines["boot"] == "cdrom"
-    with pytest.raises(UsageError, match="no USB medium"):
-        emulator.prepare(RunRequest(image, medium=Medium.USB), work)
-
-
-def test_an_optical_image_is_a_whole_number_of_blocks(tmp_path: Path) -> None:
-    short = tmp_path / "short.iso"
-    short.write_bytes(bytes(2560))
-    RunRequest(short).check_files()
-    with pytest.raises(InputError, match="2048-byte sectors"):
-        RunRequest(short, medium=Medium.OPTICAL).check_files()
-
-
-def test_gdb_server(image: Path, work: Path, emulator: Bochs) -> None:
-    rom = work / "rom.fd"
-    rom.write_bytes(b"own")
-    debug = Debug(gdb="127.0.0.1:5000", stopped=True)
-    command = TCG.prepare(RunRequest(image, firmware=rom, debug=debug), work).command
-    assert command[command.index("-gdb") + 1] == "tcp:127.0.0.1:5000"
-    assert "-S" in command
-    with pytest.raises(UsageError, match="Bochs has no GDB server"):
-        emulator.prepare(RunRequest(image, debug=debug), work)
-
-
 def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
     rom = tmp_path / "own.fd"
     rom.write_bytes(b"own")
@@ -344,9 +287,13 @@ def test_no_engine_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(choice, "find_qemus", lambda: [POOR])
     with pytest.raises(EmulatorMissing, match="zpp-image bochs install"):
         choose(EmulatorKind.AUTO, tmp_path)
+    monkeypatch.undo()
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EmulatorMissing, match="qemu-system-x86"):
+    with pytest.raises(EmulatorMissing, match="`apt install qemu-system-x86 ovmf`$"):
         qemu.find_qemus()
+    both = "`apt install qemu-system-x86 ovmf`, or install it with `zpp-image bochs install`"
+    with pytest.raises(EmulatorMissing, match=both):
+        choose(EmulatorKind.AUTO, tmp_path)
 
 
 def test_probe_rom_is_whole() -> None:

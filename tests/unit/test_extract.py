@@ -239,7 +239,7 @@ def test_ls_tree_and_json(image: Path, capsys: Capture) -> None:
     assert main(["ls", str(image), "EFI", "--tree"]) == 0
     assert capsys.readouterr().out == "\\EFI\n└── BOOT\\\n    └── BOOTX64.EFI\n"
     assert main(["ls", str(image), "deep/ER", "-r", "--json"]) == 0
-    rows = json.loads(capsys.readouterr().out)
+    rows = json.loads(capsys.readouterr().out)["files"]
     assert [(row["path"], row["kind"], row["size"]) for row in rows] == [
         ("est", "directory", 0),
         ("est\\data.bin", "file", 120_000),

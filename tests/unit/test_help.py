@@ -211,6 +211,50 @@ def wait_for(terminal: int, text: str) -> None:
         seen += os.read(terminal, 4096).decode(errors="replace")
 
 
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        ("bash", ".local/share/bash-completion/completions/zpp-image"),
+        ("zsh", ".zfunc/_zpp-image"),
+        ("fish", ".config/fish/completions/zpp-image.fish"),
+    ],
+)
+def test_completion_installs_with_one_command(
+    name: str, place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    for variable in ("XDG_DATA_HOME", "XDG_CONFIG_HOME", "ZDOTDIR"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SHELL", f"/usr/bin/{name}")
+    assert main(["completion", "--install"]) == 0
+    assert f"{tmp_path / place}: installed" in capsys.readouterr().out
+    assert main(["completion", name]) == 0
+    assert (tmp_path / place).read_text() == capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_bash_finds_the_installed_completion(program: dict[str, str]) -> None:
+    """As bash-completion does it: it loads the file that has the command's name."""
+    subprocess.run(["zpp-image", "completion", "bash", "--install"], env=program, check=True)
+    script = """
+        source "$HOME/.local/share/bash-completion/completions/zpp-image"
+        complete -p zpp-image
+    """
+    done = subprocess.run(
+        [shell("bash"), "-c", script], env=program, capture_output=True, text=True, check=True
+    )
+    assert "zpp-image" in done.stdout
+
+
+def test_unknown_shell_of_the_user(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("SHELL", "/bin/tcsh")
+    assert main(["completion"]) == 2
+    assert "no completion for tcsh; name one of: bash, zsh, fish" in capsys.readouterr().err
+
+
 def test_unknown_shells_are_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["completion", "tcsh"]) == 2
     assert "'bash', 'zsh', 'fish'" in capsys.readouterr().err

@@ -64,7 +64,7 @@ def test_differences_of_files(tmp_path: Path, capsys: Capture) -> None:
     assert "~ partition fat: label:  → OTHER\n" in out
     assert "~ partition fat: serial: " in out
     assert diff(one, two, "--ignore-dates", "--ignore-ids", "--json") == 1
-    found = json.loads(capsys.readouterr().out)
+    found = json.loads(capsys.readouterr().out)["differences"]
     where = [(d["change"], d["where"].removeprefix("partition fat: "), d["what"]) for d in found]
     assert where == [
         ("changed", "partition fat", "label"),

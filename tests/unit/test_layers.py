@@ -31,9 +31,9 @@ PUBLIC_API = "__init__"  # its functions import what they need, so that it is ch
 EVERYWHERE = "__version__"  # what every module may import from the public API
 # Imports inside functions: libraries that are slow to load, and modules of one operating system.
 DEFERRED = {
-    "cryptography", "difflib", "fcntl", "lief", "pefile", "pyfatfs", "pyudev", "rich", "tomllib",
-    "zstandard", "devices.linux", "devices.macos", "devices.windows", "edit.device",
-    "flash.device",
+    "cryptography", "difflib", "fcntl", "lief", "pefile", "pyfatfs", "pyudev", "termios",
+    "tomllib", "tty", "zstandard", "devices.linux", "devices.macos", "devices.windows",
+    "edit.device", "flash.device",
 }  # fmt: skip
 LIMIT = 400  # lines
 SOURCES = {".py", ".c", ".h", ".cpp", ".hpp", ".S", ".nasm"}

@@ -117,7 +117,7 @@ def test_show(build_dir: Path, folder: Path, capsys: Capture) -> None:
     assert shown["build-dir"]["value"] == str(build_dir)
     assert main(["config", "--json", "--show"]) == 0
     assert json.loads(capsys.readouterr().out)["image"]["table"]["value"] == "gpt"
-    assert set(shown) == {*KEYS, "boot", "files", "partitions"}
+    assert set(shown) == {"version", *KEYS, "boot", "files", "partitions"}
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from efi_image.cli.progress_bar import ProgressBar, describe
+from efi_image.cli.progress_bar import ProgressBar, describe, fitted
 from efi_image.progress import counter, told
 
 MIB = 1 << 20
@@ -49,7 +49,7 @@ class Clock:
     ],
 )
 def test_line(done: int, total: int, seconds: float, line: str) -> None:
-    assert describe(done, total, seconds) == line
+    assert "  ".join(describe(done, total, seconds).values()) == line
 
 
 @pytest.fixture(autouse=True)
@@ -61,10 +61,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def lines(stream: io.StringIO) -> list[str]:
     """What was drawn, without colours: each line that took the place of another."""
-    text = re.sub(r"\x1b\[[0-9;]*m", "", stream.getvalue())
-    found = [
-        re.sub(r"\x1b\[[?0-9;]*[A-Za-z]|[━╸╺]", "", line) for line in re.split(r"[\r\n]+", text)
-    ]
+    found = [re.sub(r"\x1b\[K|[━╌]", "", line) for line in re.split(r"[\r\n]+", stream.getvalue())]
     return [line.rstrip() for line in found if line.strip()]
 
 
@@ -87,9 +84,8 @@ def test_it_is_shown_after_a_second_and_taken_away() -> None:
 
 
 def is_taken_away(stream: io.StringIO) -> bool:
-    """Whether the cursor, which is shown again, is on the line that was drawn, now empty."""
-    tail = stream.getvalue().rpartition("━")[2]
-    return "\x1b[?25h" in tail and tail.endswith("\r\x1b[1A\x1b[2K")
+    """Whether the cursor is at the start of the line that was drawn, now empty."""
+    return stream.getvalue().endswith("\r\x1b[K")
 
 
 def test_it_is_quiet_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,16 +114,47 @@ def test_it_is_taken_away_when_the_work_fails() -> None:
     assert is_taken_away(stream)
 
 
-@pytest.mark.parametrize("columns", [100, 40, 10])
-def test_it_fits_the_terminal(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("COLUMNS", str(columns))
+@pytest.mark.parametrize(
+    ("columns", "line"),
+    [
+        (100, "writing:  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s  0:02 left  ━━━━━━━━━━╌╌╌╌╌╌╌╌╌╌"),
+        (64, "writing:  50%  1.0 MiB of 2.0 MiB  512.0 KiB/s  0:02 left"),
+        (55, "writing:  50%  512.0 KiB/s  0:02 left  ━━━━━━━━╌╌╌╌╌╌╌╌"),
+        (40, "writing:  50%  512.0 KiB/s  0:02 left"),
+        (30, "writing:  50%  0:02 left"),
+        (16, " 50%  0:02 left"),
+        (10, " 50%  0:02"),
+        (2, " 5"),
+    ],
+)
+def test_it_fits_the_terminal(columns: int, line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert fitted("writing", MIB, 2 * MIB, 2, columns)[:columns] == line
+    monkeypatch.setenv("COLUMNS", str(columns + 1))
     stream, clock = Terminal(), Clock()
     with ProgressBar(stream, clock, "writing") as bar:
         clock.now += 2
         bar(MIB, 2 * MIB)
-        assert lines(stream)[-1].startswith("writing: "[: columns - 2])
-        drawn = re.sub(r"\x1b\[[?0-9;]*[A-Za-z]", "", stream.getvalue())
-        assert max(map(len, drawn.split("\r"))) <= columns
+        assert stream.getvalue() == f"\r\x1b[K{line}"
+
+
+@pytest.mark.parametrize("columns", [0, 20, 59, 80])
+def test_it_never_scrolls(columns: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a real terminal, whose width is that of standard error."""
+    monkeypatch.delenv("COLUMNS")
+    ours, theirs = pty.openpty()
+    termios.tcsetwinsize(theirs, (24, columns))
+    with os.fdopen(theirs, "w", encoding="utf-8") as stream:
+        clock, seen = Clock(), ""
+        with ProgressBar(stream, clock, "reading back") as bar:
+            for step in range(1, 100):
+                clock.now += 2
+                bar(step * MIB, 100 * MIB)
+                seen += os.read(ours, 1 << 16).decode()
+    os.close(ours)
+    assert "\n" not in seen
+    drawn = seen.split("\r\x1b[K")
+    assert len(drawn) > 90
+    assert max(map(len, drawn)) < (columns or 80)
 
 
 PROGRAM = """
@@ -157,8 +184,7 @@ def test_interrupt_leaves_a_clean_terminal() -> None:
     os.close(ours)
     assert process.wait(60) != 0
     shown, _, trace = seen.partition(b"Traceback")
-    assert shown.endswith(b"\r\x1b[1A\x1b[2K")
-    assert b"\x1b[?25h" in shown
+    assert shown.endswith(b"\r\x1b[K")
     assert b"KeyboardInterrupt" in trace
 
 

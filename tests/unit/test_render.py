@@ -15,7 +15,7 @@ import pytest
 from efi_image.cli.main import main
 from efi_image.formats.disk import open_disk
 from efi_image.inspect.image import image_facts
-from efi_image.render.as_json import EMPTY, json_lines, json_text
+from efi_image.render.as_json import VERSION, json_text, versioned
 from efi_image.render.layout_drawing import Region, Use, as_svg, in_terminal, regions
 from efi_image.render.text import human, table, tree
 
@@ -107,11 +107,11 @@ def test_json_is_that_of_the_standard_library() -> None:
     assert json.loads("".join(json_text({"n": numbers()}))) == {"n": [1, 2]}
 
 
-def test_json_lines() -> None:
-    assert list(json_lines([])) == [EMPTY]
-    things = [Thing("a", Colour.RED), Thing("b", Colour.RED)]
-    document = json.loads("\n".join(json_lines(things)))
-    assert [row["name"] for row in document] == ["a", "b"]
+@pytest.mark.parametrize("value", [Thing("a", Colour.RED), {"name": "a"}])
+def test_documents_begin_with_their_version(value: object) -> None:
+    document = json.loads("".join(json_text(versioned(value))))
+    assert list(document)[:2] == ["version", "name"]
+    assert document["version"] == VERSION
 
 
 def test_records_match_by_position() -> None:

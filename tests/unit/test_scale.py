@@ -155,4 +155,4 @@ def test_writing_takes_little_memory(tmp_path: Path, packing: str) -> None:
         subprocess.run([packing, "-q", "-1", "-k", image], check=True)
         image = next(path for path in tmp_path.iterdir() if path.name.startswith("x.img."))
     assert peak_memory("write", image, stick, "--raw-bytes") < MEMORY
-    assert peak_memory("write", image, stick, "--raw-bytes", "--delta") < MEMORY
+    assert peak_memory("write", image, stick, "--raw-bytes", "--delta", "--force") < MEMORY

@@ -20,8 +20,9 @@ from efi_image.build.partitions import Table
 from efi_image.cli import run
 from efi_image.cli.main import main
 from efi_image.debug.trace_image import traced_copy, with_trace
-from efi_image.emulator import bochs, qemu
-from efi_image.emulator.base import Debug, Launch, RunRequest
+from efi_image.emulator import bochs, qemu_devices
+from efi_image.emulator.base import Launch
+from efi_image.emulator.request import Debug, RunRequest
 from efi_image.errors import ExitCode, InputError
 from efi_image.formats.disk import open_disk
 from efi_image.formats.fat.reader import FatVolume
@@ -176,10 +177,10 @@ def test_trace_that_cannot_be_written(image: Path, monkeypatch: pytest.MonkeyPat
 def test_debug_port_of_each_emulator(tmp_path: Path) -> None:
     """QEMU has a device for it; Bochs prints the port's bytes."""
     image = tmp_path / "esp.img"
-    assert qemu.debug_port(RunRequest(image)) == bochs.debug_port(RunRequest(image)) == ()
+    assert qemu_devices.debug_port(RunRequest(image)) == bochs.debug_port(RunRequest(image)) == ()
     port = tmp_path / 'a, "port"'
     request = RunRequest(image, debug=Debug(trace=port))
-    assert qemu.debug_port(request) == (
+    assert qemu_devices.debug_port(request) == (
         "-chardev", f'file,id=trace,path={tmp_path}/a,, "port"',
         "-device", "isa-debugcon,iobase=0xe9,chardev=trace",
     )  # fmt: skip

@@ -105,7 +105,7 @@ def test_what_could_not_be_cleared_is_said(
     """Nobody is told that a stick does not boot which does."""
     stick = old_stick(tmp_path, SIZE)
     monkeypatch.setattr("efi_image.flash.destination.open_file", lambda path, _: Dying(path))
-    assert main(["write", str(image), str(stick)]) == 4
+    assert main(["write", "--force", str(image), str(stick)]) == 4
     told = capsys.readouterr()
     assert told.out == ""
     assert "unfinished, and clearing the target failed: do not boot from it" in told.err

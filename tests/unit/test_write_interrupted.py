@@ -45,7 +45,7 @@ def do(runs: list[Run], folder: Path) -> list[Result]:
 def whole(image: Path, folder: Path, *options: str) -> tuple[bytes, int]:
     """What a stick is after a write, and how many calls that takes."""
     stick = old_stick(folder, SIZE + MIB, "whole")
-    (result,) = do([Run(["write", str(image), str(stick), *options])], folder)
+    (result,) = do([Run(["write", "--force", str(image), str(stick), *options])], folder)
     assert result.status == 0, result
     assert DONE in result.out
     assert_whole(image, stick)
@@ -65,11 +65,16 @@ def test_killed_at_any_call(image: Path, tmp_path: Path) -> None:
     for stick in sticks[1:]:
         shutil.copyfile(sticks[0], stick)
     runs = [
-        Run(["write", str(image), str(stick)], call, signal.SIGKILL, torn=dice.random() < 0.5)
+        Run(
+            ["write", "--force", str(image), str(stick)],
+            call,
+            signal.SIGKILL,
+            torn=dice.random() < 0.5,
+        )
         for stick, call in zip(sticks, places, strict=True)
     ]
     again = [Run(["write", str(image), str(stick), "--resume"]) for stick in sticks]
-    anew = [Run(["write", str(image), str(stick)]) for stick in sticks]
+    anew = [Run(["write", "--force", str(image), str(stick)]) for stick in sticks]
     ended = {"untouched": 0, "unfinished": 0, "whole": 0}
     results = do(runs, tmp_path)
     states = [stick.read_bytes() for stick in sticks]
@@ -112,7 +117,7 @@ def test_a_signal_leaves_a_clear_state(
     stick = old_stick(tmp_path, SIZE + MIB)
     first, second = do(
         [
-            Run(["write", str(image), str(stick)], calls // 2, number),
+            Run(["write", "--force", str(image), str(stick)], calls // 2, number),
             Run(["write", str(image), str(stick), "--resume", "--json"]),
         ],
         tmp_path,
@@ -134,7 +139,7 @@ def test_a_signal_before_the_first_write_changes_nothing(image: Path, tmp_path: 
     broken.write_bytes(b"\x1f\x8b\x08" + bytes(50))
     stick = old_stick(tmp_path, SIZE)
     before = stick.read_bytes()
-    (result,) = do([Run(["write", str(broken), str(stick)])], tmp_path)
+    (result,) = do([Run(["write", "--force", str(broken), str(stick)])], tmp_path)
     assert result.status == 3
     assert UNFINISHED not in result.err
     assert stick.read_bytes() == before
@@ -146,7 +151,7 @@ def test_killed_without_reading_back(image: Path, tmp_path: Path) -> None:
     wanted, calls = whole(image, tmp_path)
     sticks = [old_stick(tmp_path, SIZE + MIB, f"stick{number}") for number in range(6)]
     runs = [
-        Run(["write", str(image), str(stick), "--no-verify"], call, signal.SIGKILL)
+        Run(["write", "--force", str(image), str(stick), "--no-verify"], call, signal.SIGKILL)
         for stick, call in zip(sticks, range(calls - 5, calls + 1), strict=True)
     ]
     for result, stick in zip(do(runs, tmp_path), sticks, strict=True):
@@ -210,7 +215,7 @@ exit $code
 
 def test_json_report(image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     stick = old_stick(tmp_path, SIZE + MIB)
-    assert main(["write", str(image), str(stick), "--json"]) == 0
+    assert main(["write", "--force", str(image), str(stick), "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
     assert report["image"] == str(image)
     assert report["target"] == str(stick)

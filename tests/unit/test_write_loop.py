@@ -149,7 +149,7 @@ def test_what_is_written_may_not_be_on_it(
     assert f"contains {loop}, an input of this write" in capsys.readouterr().err
     stick = old_stick(tmp_path, SIZE, "copy")
     assert main(["write", str(image), loop, "--yes-erase", loop]) == 0
-    assert main(["write", loop, str(stick)]) == 0
+    assert main(["write", "-f", loop, str(stick)]) == 0
     assert stick.read_bytes() == image.read_bytes()
 
 

@@ -1,0 +1,48 @@
+"""The result of `zpp-image run`, in words and as JSON."""
+
+from __future__ import annotations
+
+import click
+
+from efi_image.cli.json_output import show_json as print_json
+from efi_image.emulator import BootResult
+from efi_image.errors import ZppError, printable
+
+
+def say(line: str) -> None:
+    """Print a line of our own, told apart from the guest's."""
+    click.secho(f"zpp-image: {printable(line)}", err=True, dim=True)
+
+
+def summary(result: BootResult) -> str:
+    count = len(result.request.expect)
+    seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
+    return f"{result.ending}{seen} ({result.seconds:.1f} s)"
+
+
+def show_json(result: BootResult) -> None:
+    """Print the result, and end with the exit code that it has without --json."""
+    code, message = 0, ""
+    try:
+        result.require()
+    except ZppError as error:
+        code, message = error.exit_code, str(error)
+        say(message)
+    request = result.request
+    document = {
+        "image": str(request.image),
+        "emulator": result.emulator,
+        "cpus": request.cpus,
+        "result": result.reason.name.lower().replace("_", "-"),
+        "reason": message or result.ending,
+        "exit_code": int(code),
+        "guest_code": result.guest_code,
+        "seconds": round(result.seconds, 3),
+        "stages": {name: round(seconds, 3) for name, seconds in result.stages.items()},
+        "missing": list(result.missing),
+        "problems": list(result.problems),
+        "log": str(request.log) if request.log else None,
+        "screenshot": str(shot) if (shot := request.devices.screenshot) else None,
+    }
+    print_json(document)
+    click.get_current_context().exit(code)

@@ -1,0 +1,125 @@
+"""What `zpp-image run` shows of a run: the serial port, and a status line while it boots."""
+
+from __future__ import annotations
+
+import errno
+import sys
+import time
+from collections.abc import Callable
+from subprocess import Popen
+from threading import RLock
+from typing import BinaryIO, TextIO
+
+import click
+
+from efi_image.cli.progress_bar import ProgressBar
+from efi_image.cli.serial_console import Keyboard, Pipe
+from efi_image.cli.status_line import StatusLine
+from efi_image.emulator import Viewer
+from efi_image.errors import printable
+from efi_image.progress import Progress
+
+_QUIET = 0.5  # seconds without output before the status line appears
+_STAGES = {"firmware": "the firmware starts", "zpp": "zpp starts", "kernel": "the kernel boots"}
+
+
+class RunViewer(Viewer):
+    """Shows the serial port, but not while a debugger uses the terminal.
+
+    The status line is drawn only while the cursor is at the start of a line, and the guest's
+    output takes it away, so they never mix. With a console the terminal gets the guest's bytes
+    as they are, else readable text.
+    """
+
+    def __init__(
+        self,
+        console: Keyboard | Pipe | None = None,
+        *,
+        shown: bool = True,
+        out: TextIO | None = None,
+        err: TextIO | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.console = console
+        self._keyboard = console if isinstance(console, Keyboard) else None
+        self.busy: Popen[bytes] | None = None
+        out = out or sys.stdout  # None if the caller has closed it
+        self._output: BinaryIO | None = out.buffer if shown and out else None
+        self._encoding = (out.encoding if out else None) or "utf-8"
+        self._is_shared = out is not None and out.isatty()  # with the status line
+        self._status = StatusLine(err or sys.stderr)
+        self._unpacking = ProgressBar(title="unpacking")
+        self._clock = clock
+        self._last = clock()
+        self._kept = b""
+        self._at_start = True  # of a line
+        self._is_booting = True
+        self._lock = RLock()  # a trace is explained by a thread of its own
+
+    def unpacking(self) -> Progress | None:
+        return self._unpacking.progress
+
+    def say(self, line: str) -> None:
+        """Print a line of our own while the guest runs."""
+        with self._lock:
+            self.finish()
+            self._status.erase()
+            end = "\r\n" if self._keyboard else "\n"  # the terminal is in raw mode
+            click.secho(f"zpp-image: {printable(line)}{end}", err=True, dim=True, nl=False)
+
+    def show(self, data: bytes, text: str) -> None:
+        with self._lock:
+            self._show(data, text)
+
+    def _show(self, data: bytes, text: str) -> None:
+        piece = data if self._keyboard else text.encode(self._encoding, "replace")
+        self._unpacking.clear()
+        if not piece or self._output is None:
+            return
+        self._kept += piece
+        self._last = self._clock()
+        if self.busy is None or self.busy.poll() is not None:
+            self._write()
+
+    def tick(self, stage: str, seconds: float) -> None:
+        with self._lock:
+            self._tick(stage, seconds)
+
+    def _tick(self, stage: str, seconds: float) -> None:
+        self._unpacking.clear()
+        quiet = self._clock() - self._last
+        # a prompt, or a key: somebody uses the guest by now
+        if (stage == "kernel" and not self._at_start and quiet > _QUIET) or self._was_used():
+            self._is_booting = False
+        if not self._is_booting or self.busy is not None:
+            self._status.erase()
+        elif self._may_draw and quiet > _QUIET:
+            self._status.draw(f"zpp-image: {seconds:.0f} s: {_STAGES[stage]} …", dim=True)
+
+    def _was_used(self) -> bool:
+        return self._keyboard is not None and self._keyboard.used
+
+    def _write(self) -> None:
+        self._status.erase()
+        if self._kept and self._output:
+            self._output.write(self._kept)
+            self._output.flush()
+            self._at_start = self._kept.endswith(b"\n")
+            self._kept = b""
+
+    @property
+    def _may_draw(self) -> bool:
+        return self._at_start or not self._is_shared
+
+    def finish(self) -> None:
+        """Leave the cursor at the start of an empty line."""
+        self._unpacking.clear()
+        try:
+            self._write()
+            if not self._at_start and self._output:
+                self._output.write(b"\r\n" if self._keyboard else b"\n")
+                self._output.flush()
+                self._at_start = True
+        except OSError as error:
+            if error.errno != errno.EIO:  # the terminal is gone
+                raise
