@@ -54,7 +54,13 @@ public:
 
     void inject(x86::Event event) { vmcb.event_injection = event.value | u64{event.code} << 32; }
 
-    // NMIs; see events.cpp.
+    // Machine checks and NMIs; see events.cpp.
+    bool injects_event() const;
+    void exit_at_once();
+    void inject_machine_check()
+    {
+        inject(x86::Event::exception(x86::vector_machine_check, vmcb.cr0));
+    }
     bool takes_nmi() const;
     void open_nmi_window();
     void close_nmi_window();

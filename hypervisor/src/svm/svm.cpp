@@ -206,6 +206,8 @@ void on_host_nmi(Vcpu& vcpu)
         vcpu.nmi_pending = true;
 }
 
+void exit_at_once(Vcpu&) {} // the CPU is not on its way into the guest; see events.cpp
+
 bool on_security_exception(Vcpu& vcpu)
 {
     if (!vcpu.launched)
@@ -222,6 +224,7 @@ constinit const Vendor vendor = {.name = "AMD-V",
                                  .prepare = prepare,
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
+                                 .exit_at_once = exit_at_once,
                                  .on_security_exception = on_security_exception,
                                  .send_nmi = apic_access::send_nmi,
                                  .leave = leave_svm_operation,

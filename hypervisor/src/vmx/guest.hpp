@@ -6,29 +6,12 @@
 #include "guest/code.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/msr.hpp"
+#include "vmx/requested_exits.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vmcs.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
-
-inline void set_primary_controls(PrimaryControls set, PrimaryControls clear)
-{
-    const PrimaryControls controls{vmcs::read(Field32::primary_controls)};
-    vmcs::write(Field32::primary_controls, (controls & ~clear) | set);
-}
-
-inline void open_nmi_window() { set_primary_controls(PrimaryControls::nmi_window_exiting, {}); }
-// Makes the next VM entry exit before it runs an instruction of the guest. Without the VMX-preemption
-// timer it waits for the end of the guest's NMI handler.
-inline void exit_at_once()
-{
-    if (shared.capabilities.preemption_timer)
-        vmcs::write(Field32::pin_based_controls,
-                    shared.capabilities.pin | PinControls::activate_preemption_timer);
-    else
-        open_nmi_window();
-}
 
 class Guest {
 public:
@@ -104,14 +87,26 @@ public:
             vmcs::write(Field32::entry_exception_error_code, event.code);
     }
 
+    bool injects_event() const
+    {
+        return x86::is_event(vmcs::read(Field32::entry_interruption_information));
+    }
+    void exit_at_once() { request_exits(vcpu); } // it is what a pending machine check wants
+    void inject_machine_check()
+    {
+        inject(x86::Event::exception(x86::vector_machine_check, cr0()));
+        request_exits(vcpu);
+    }
+
     // Called at the NMI window only.
-    bool takes_nmi() const { return true; }
-    void open_nmi_window() { vmx::open_nmi_window(); }
-    void close_nmi_window() { set_primary_controls({}, PrimaryControls::nmi_window_exiting); }
+    bool takes_nmi() const { return !injects_event(); }
+    void open_nmi_window() { request_exits(vcpu); }
+    void close_nmi_window() {} // open while an NMI is pending
     void inject_nmi()
     {
         end_interrupt_shadow(); // some CPUs refuse an NMI under blocking by STI
         inject(x86::Event::nmi());
+        request_exits(vcpu);
     }
 
     // CR0 and CR4 as the guest sees them: host-owned bits are in the read shadow.
