@@ -19,10 +19,8 @@ TEST_CASE("machine check: the guest takes it if the host can go on")
         u64 status;
         bool launched, pending, expected;
     } const cases[] = {
-        {ripv | mcip, true, false, true},
-        {ripv | eipv | mcip | lmce, true, false, true},
-        {mcip, true, false, false},
-        {eipv | mcip, true, false, false},
+        {ripv | mcip, true, false, true},   {ripv | eipv | mcip | lmce, true, false, true},
+        {mcip, true, false, false},         {eipv | mcip, true, false, false},
         {ripv | mcip, false, false, false}, // there is no guest
         {ripv | mcip, true, true, false},   // a second one
     };
@@ -71,7 +69,8 @@ TEST_CASE("machine check: the log has the first bank with an error")
     };
     const std::string head = "zpp: CPU 3: machine check in the host, MCG_STATUS 5\n";
     CHECK(report({{mcg_status, 5}, {mcg_cap, 0}}) == head);
-    CHECK(report({{mcg_status, 5}, {mcg_cap, 0x102}, {mc0_status, 1}, {mc0_status + 4, 1}}) == head);
+    CHECK(report({{mcg_status, 5}, {mcg_cap, 0x102}, {mc0_status, 1}, {mc0_status + 4, 1}}) ==
+          head);
     CHECK(report({{mcg_status, 5},
                   {mcg_cap, 3},
                   {mc0_status, 0x7000000000000000},

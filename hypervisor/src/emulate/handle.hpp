@@ -18,16 +18,6 @@ namespace zpp {
 // RIP wraps at the size of the code segment; it cannot unless bits above bit 15 change.
 constexpr bool may_wrap(u64 rip, u64 next) { return (rip ^ next) >> 16 != 0; }
 
-constexpr u64 wrap_rip(u64 rip, CodeSize size)
-{
-    switch (size) {
-    case CodeSize::bits16: return static_cast<u16>(rip);
-    case CodeSize::bits32: return static_cast<u32>(rip);
-    case CodeSize::bits64: return rip;
-    }
-    return rip;
-}
-
 // RFLAGS.TF traps after each instruction; with DEBUGCTL.BTF after each branch, and none of those
 // exits.
 template <class G> bool traps_after_instruction(const G& guest)
@@ -43,7 +33,7 @@ template <class G> u64 next_rip(const G& guest, unsigned instruction_length)
     const u64 rip = guest.rip();
     const u64 next = rip + instruction_length;
     if (may_wrap(rip, next)) [[unlikely]]
-        return wrap_rip(next, guest.code_size());
+        return wrap_to(next, guest.code_size());
     return next;
 }
 

@@ -10,7 +10,7 @@ struct VmExit {
         cpuid,
         rdmsr,
         wrmsr,
-        mov_to_cr,
+        mov_to_cr, // and LMSW
         xsetbv,
         hypercall,
         invd,

@@ -35,6 +35,16 @@ public:
     }
 
     GuestCode code_at_rip() const { return svm::code_at_rip(vcpu, vmcb); }
+    GuestPaging paging() const { return {vmcb.cr0, vmcb.cr3, vmcb.cr4, vmcb.efer}; }
+    u64 segment_base(SegmentRegister segment) const
+    {
+        return (&vmcb.es)[static_cast<unsigned>(segment)].base;
+    }
+    bool has_big_stack() const
+    {
+        constexpr u16 attributes_b = 1u << 10;
+        return (vmcb.ss.attributes & attributes_b) != 0;
+    }
     u64& register_of(unsigned number)
     {
         u64* const pushed = find_register(registers, number);

@@ -61,8 +61,21 @@ public:
         const u64 linear = code_size() == CodeSize::bits64
                                ? rip()
                                : static_cast<u32>(vmcs::read(guest_cs.base) + rip());
-        return fetch_code(vcpu, {cr0(), vmcs::read(FieldNatural::guest_cr3), cr4(), efer()},
-                          {linear});
+        return fetch_code(vcpu, paging(), {linear});
+    }
+    GuestPaging paging() const
+    {
+        return {cr0(), vmcs::read(FieldNatural::guest_cr3), cr4(), efer()};
+    }
+    u64 segment_base(SegmentRegister segment) const
+    {
+        constexpr FieldNatural bases[] = {guest_es.base, guest_cs.base, guest_ss.base,
+                                          guest_ds.base, guest_fs.base, guest_gs.base};
+        return vmcs::read(bases[static_cast<unsigned>(segment)]);
+    }
+    bool has_big_stack() const
+    {
+        return has(AccessRights{vmcs::read(guest_ss.rights)}, AccessRights::db);
     }
 
     void end_interrupt_shadow()

@@ -59,6 +59,7 @@ enum class Msr : u32 {
     ia32_rtit_cr3_match = 0x572,
     ia32_rtit_addr0_a = 0x580,
     ia32_rtit_addr3_b = 0x587,
+    ia32_u_cet = 0x6a0,
     ia32_s_cet = 0x6a2,
     ia32_interrupt_ssp_table_addr = 0x6a8,
     ia32_x2apic_first = 0x800, // the register at xAPIC offset 0; others follow by offset / 16
