@@ -62,8 +62,8 @@ TEST_CASE("CR0 under AMD-V: MOV to CR0 writes what a CPU takes, and no more")
         u64 value;
         bool valid;
     } const cases[] = {
-        {PE | WP, true},       {PE | NW | CD, true}, {PE | CD, true}, {0, true},
-        {PE | NW, false},      {NW, false},          {PG, false},     {PE | PG | NW, false},
+        {PE | WP, true},  {PE | NW | CD, true}, {PE | CD, true}, {0, true},
+        {PE | NW, false}, {NW, false},          {PG, false},     {PE | PG | NW, false},
     };
     for (const auto& c : cases) {
         CAPTURE(c.value);
