@@ -16,8 +16,8 @@ cd "$folder"
 
 apt-get -q download pesign=0.112-6 sbsigntool=0.9.4-3.1 systemd-boot-efi libnss3 libnss3-tools \
     libnspr4 libpopt0 libefivar1 >/dev/null
-for package in *.deb; do dpkg-deb -x "$package" root; done
-export PATH=$folder/root/usr/bin:$PATH LD_LIBRARY_PATH=$folder/root/usr/lib/x86_64-linux-gnu
+for package in *.deb; do dpkg-deb -x "$package" unpacked; done
+export PATH=$folder/unpacked/usr/bin:$PATH LD_LIBRARY_PATH=$folder/unpacked/usr/lib/x86_64-linux-gnu
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check lief==1.0.0 2>/dev/null
 
@@ -27,7 +27,7 @@ openssl pkcs12 -export -inkey key.pem -in cert.pem -out key.p12 -passout pass: -
 mkdir nss
 certutil -N -d nss --empty-password
 pk12util -i key.p12 -d nss -W '' >/dev/null
-program=root/usr/lib/systemd/boot/efi/systemd-bootx64.efi
+program=unpacked/usr/lib/systemd/boot/efi/systemd-bootx64.efi
 sbsign --key key.pem --cert cert.pem --output sbsign.efi $program 2>/dev/null
 pesign -n nss -c key -s -i $program -o pesign.efi
 

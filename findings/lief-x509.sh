@@ -12,15 +12,15 @@ trap 'rm -rf "$folder"' EXIT
 cd "$folder"
 
 apt-get -q download sbsigntool=0.9.4-3.1 systemd-boot-efi >/dev/null
-for package in *.deb; do dpkg-deb -x "$package" root; done
+for package in *.deb; do dpkg-deb -x "$package" unpacked; done
 python3 -m venv venv
 venv/bin/pip install --quiet --disable-pip-version-check lief==1.0.0 2>/dev/null
 
 openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=finding \
     -keyout key.pem -out cert.pem 2>/dev/null
 openssl x509 -in cert.pem -outform DER -out cert.der
-root/usr/bin/sbsign --key key.pem --cert cert.pem --output signed.efi \
-    root/usr/lib/systemd/boot/efi/systemd-bootx64.efi 2>/dev/null
+unpacked/usr/bin/sbsign --key key.pem --cert cert.pem --output signed.efi \
+    unpacked/usr/lib/systemd/boot/efi/systemd-bootx64.efi 2>/dev/null
 
 {
     echo "openssl: $(openssl x509 -noout -subject -in cert.der)"

@@ -53,7 +53,10 @@ them does not show it.
 FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")
 FEATURE_MSR_HEAD = ("MSR", "feature", "VT-x", "AMD-V", "test")
 MSR_HEAD = ("MSR", "name", "on", "RDMSR", "WRMSR", "test")
-EXIT_HEAD = ("exit reason", "name", "answer", "test")
+EXIT_HEADS = {
+    "VT-x": ("exit reason", "name", "answer", "test"),
+    "AMD-V": ("exit code", "name", "answer", "test"),
+}
 
 # The test of a row, by its first match: a file of tests/host/, and how the name of a case starts.
 TESTS = (
@@ -76,6 +79,10 @@ TESTS = (
     (r"AMD-V .*", "test_emulate_msr: what exits under AMD-V"),
     (r"exit VT-x .* #UD", "test_exit_names: those of hidden features are #UD"),
     (r"exit VT-x .*", "test_exit_names: the table has every number of the manual once"),
+    (r"exit AMD-V .* #UD", "test_exit_names: SVM instructions are #UD"),
+    (r"exit AMD-V CR0_SEL_WRITE .*", "test_svm_cr0: MOV to CR0"),
+    (r"exit AMD-V EXCP .*", "test_svm_events: the IRET faults"),
+    (r"exit AMD-V .*", "test_exit_names: the table is in order"),
 )
 
 
@@ -147,9 +154,18 @@ def feature_msr_rows(rows: Sequence[Row]) -> Iterator[Row]:
         yield place, name, vmx, svm, test_of(f"feature-msr {name}")
 
 
-def exit_rows(rows: Sequence[Row]) -> Iterator[Row]:
+def exit_place(code: str) -> str:
+    """A decimal exit reason, or the first and the last exit code."""
+    first, _, last = code.partition(" ")
+    if not last:
+        return first
+    return number(first) if first == last else f"{number(first)} to {number(last)}"
+
+
+def exit_rows(rows: Sequence[Row], wanted: str) -> Iterator[Row]:
     for vendor, code, name, answer in rows:
-        yield code, name, answer, test_of(f"exit {vendor} {name} {answer}")
+        if vendor == wanted:
+            yield exit_place(code), name, answer, test_of(f"exit {vendor} {name} {answer}")
 
 
 def page(tables: str) -> str:
@@ -169,7 +185,9 @@ def page(tables: str) -> str:
         "Rows with * only if the CPU has no control that does the same.\n\n",
         *table(MSR_HEAD, [*msr_rows(of("msr"))]),
         "\n## VM exits of VT-x, by exit reason\n\n",
-        *table(EXIT_HEAD, [*exit_rows(of("exit"))]),
+        *table(EXIT_HEADS["VT-x"], [*exit_rows(of("exit"), "VT-x")]),
+        "\n## VM exits of AMD-V, by exit code\n\n",
+        *table(EXIT_HEADS["AMD-V"], [*exit_rows(of("exit"), "AMD-V")]),
     ))  # fmt: skip
 
 

@@ -220,8 +220,12 @@ static enum zpp_status enter(struct zpp_loader *loader, uint32_t cpu, enum zpp_p
     zpp_cpu_capture(&call->os);
     call->phase = phase;
     enum zpp_status status = (enum zpp_status)zpp_trampoline_call(call);
-    if (phase == ZPP_PHASE_LAUNCH && status == ZPP_OK)
+    if (phase == ZPP_PHASE_LAUNCH && status == ZPP_OK) {
         call->launched = 1;
+    } else if (phase == ZPP_PHASE_LAUNCH) { /* a failed VM entry may have loaded the host's state */
+        zpp_cpu_restore(&call->os);
+        zpp_trampoline_unblock_nmi();
+    }
     zpp_cpu_interrupts_restore(rflags);
     return status;
 }

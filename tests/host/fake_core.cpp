@@ -16,6 +16,7 @@ const Vendor& vendor()
                              .prepare = nullptr,
                              .launch = nullptr,
                              .on_host_nmi = nullptr,
+                             .exit_at_once = [](Vcpu&) { ++test::fake_core.exits_at_once; },
                              .on_security_exception = nullptr,
                              .send_nmi = nullptr,
                              .leave = nullptr,

@@ -12,6 +12,7 @@ struct FakeCore {
     bool follows_mtrrs = true;   // nested paging has their memory types
     unsigned shown_bits = 52;    // guest_memory::shown_bits()
     unsigned followed_mtrrs = 0; // calls of guest_memory::follow_mtrrs()
+    unsigned exits_at_once = 0;  // calls of Vendor::exit_at_once()
 };
 
 extern FakeCore fake_core;

@@ -4,6 +4,7 @@
 #include "vmx/vmcs_setup.hpp"
 #include "x86/exceptions.hpp"
 #include <doctest/doctest.h>
+#include <utility>
 
 namespace zpp {
 namespace {
@@ -28,6 +29,8 @@ bool vmread(u64 field, u64& value)
 
 bool vmwrite(u64 field, u64 value)
 {
+    if (current->before_write)
+        std::exchange(current->before_write, nullptr)();
     current->fields[static_cast<u32>(field)] = value;
     return true;
 }

@@ -4,6 +4,7 @@
 #include "fake_msrs.hpp"
 #include "fake_registers.hpp"
 #include "vmx/entry_checks.hpp"
+#include <functional>
 #include <map>
 #include <string>
 
@@ -36,7 +37,8 @@ public:
     CpuBlock block;
     FakeRegisters cpu;
     std::map<u32, u64> fields;
-    unsigned flushes = 0; // INVVPID and INVEPT
+    std::function<void()> before_write; // once, before the next VMWRITE: what interrupts the core
+    unsigned flushes = 0;               // INVVPID and INVEPT
 };
 
 } // namespace zpp::test

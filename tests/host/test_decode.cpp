@@ -521,33 +521,55 @@ TEST_CASE("is_privileged_svm: those of CPL 0, with prefixes, whole")
     CHECK_FALSE(svm({0x48, 0x0f, 0x01, 0xd8}, bits32));
 }
 
-// ---- MOV to CR4
+// ---- MOV to a control register
 
-bool to_cr4(const Bytes& bytes, CodeSize size) { return on_copy(bytes, is_mov_to_cr4, size); }
+std::optional<MovToCr> to_cr(const Bytes& bytes, CodeSize size)
+{
+    return on_copy(bytes, decode_mov_to_cr, size);
+}
 
-TEST_CASE("is_mov_to_cr4: of each control register from each register")
+TEST_CASE("decode_mov_to_cr: each control register from each register")
 {
     for (const CodeSize size : {bits16, bits32, bits64})
-        for (unsigned modrm = 0xc0; modrm < 0x100; ++modrm) {
-            const bool cr4 = modrm >= 0xe0 && modrm < 0xe8;
+        for (unsigned modrm = 0; modrm < 0x100; ++modrm) {
             const auto byte = static_cast<u8>(modrm);
             CAPTURE(modrm);
-            CHECK(to_cr4({0x0f, 0x22, byte}, size) == cr4);
-            CHECK(to_cr4({0x66, 0x0f, 0x22, byte}, size) == cr4);
-            CHECK(to_cr4(followed_by({0x0f, 0x22, byte}, 0xe0), size) == cr4);
-            CHECK_FALSE(to_cr4({0x0f, 0x20, byte}, size)); // from CR4
-            CHECK_FALSE(to_cr4({0x0f, 0x23, byte}, size)); // to DR4
-            CHECK_FALSE(to_cr4({0x22, byte, 0x0f}, size));
-            CHECK_FALSE(to_cr4({0x0f, 0x22}, size));
-            CHECK_FALSE(to_cr4({0x0f}, size));
-            CHECK_FALSE(to_cr4({}, size));
+            const Bytes forms[] = {{0x0f, 0x22, byte},
+                                   {0x66, 0x0f, 0x22, byte},
+                                   followed_by({0x0f, 0x22, byte}, 0xe0)};
+            for (const Bytes& form : forms) {
+                const auto move = to_cr(form, size);
+                REQUIRE(move);
+                CHECK(move->number == (modrm >> 3 & 7));
+                CHECK(move->source == (modrm & 7));
+                CHECK(move->length == (form[0] == 0x66 ? 4 : 3));
+            }
+            CHECK_FALSE(to_cr({0x0f, 0x20, byte}, size)); // from it
+            CHECK_FALSE(to_cr({0x0f, 0x23, byte}, size)); // to DR4
+            CHECK_FALSE(to_cr({0x22, byte, 0x0f}, size));
+            CHECK_FALSE(to_cr({0x0f, 0x22}, size));
+            CHECK_FALSE(to_cr({0x0f}, size));
+            CHECK_FALSE(to_cr({}, size));
         }
-    CHECK(to_cr4({0x41, 0x0f, 0x22, 0xe7}, bits64));       // mov cr4, r15
-    CHECK(to_cr4({0x48, 0x0f, 0x22, 0xe0}, bits64));       // mov cr4, rax
-    CHECK_FALSE(to_cr4({0x44, 0x0f, 0x22, 0xe0}, bits64)); // mov cr12, rax
-    CHECK_FALSE(to_cr4({0x45, 0x0f, 0x22, 0xc0}, bits64)); // mov cr8, r8
-    CHECK(to_cr4({0x44, 0x2e, 0x0f, 0x22, 0xe0}, bits64)); // REX.R before CS: ignored
-    CHECK_FALSE(to_cr4({0x44, 0x0f, 0x22, 0xe0}, bits32)); // inc esp
+    const struct {
+        Bytes bytes;
+        unsigned number, source, length;
+    } cases[] = {
+        {{0x41, 0x0f, 0x22, 0xe7}, 4, 15, 4},      // mov cr4, r15
+        {{0x48, 0x0f, 0x22, 0xe0}, 4, 0, 4},       // mov cr4, rax
+        {{0x44, 0x0f, 0x22, 0xe0}, 12, 0, 4},      // mov cr12, rax
+        {{0x45, 0x0f, 0x22, 0xc0}, 8, 8, 4},       // mov cr8, r8
+        {{0xf0, 0x0f, 0x22, 0xc1}, 8, 1, 4},       // lock mov cr0, rcx
+        {{0x44, 0x2e, 0x0f, 0x22, 0xe0}, 4, 0, 5}, // REX.R before CS: ignored
+    };
+    for (const auto& c : cases) {
+        const auto move = to_cr(c.bytes, bits64);
+        REQUIRE(move);
+        CHECK(move->number == c.number);
+        CHECK(move->source == c.source);
+        CHECK(move->length == c.length);
+    }
+    CHECK_FALSE(to_cr({0x44, 0x0f, 0x22, 0xe0}, bits32)); // inc esp
 }
 
 // ---- whatever comes
@@ -565,8 +587,8 @@ TEST_CASE("decode: random bytes, and what follows an instruction does not matter
         const auto size = static_cast<CodeSize>(random() % 3);
         const auto store = store_of(bytes, size);
         const unsigned length = length_of(bytes, size);
-        const bool cr4 = to_cr4(bytes, size);
-        if (int{store.has_value()} + int{length != 0} + int{cr4} > 1)
+        const auto move = to_cr(bytes, size);
+        if (int{store.has_value()} + int{length != 0} + int{move.has_value()} > 1)
             FAIL("two instructions at once");
         if (store) {
             ++found;

@@ -34,6 +34,7 @@ TEST_CASE("VM entry: the launch, INIT, SIPI, and what the core injects into each
         [](Guest& guest) { inject_fault(guest, x86::vector_general_protection); },
         [](Guest& guest) { inject_fault(guest, x86::vector_undefined_opcode); },
         [](Guest& guest) { guest.inject_nmi(); },
+        [](Guest& guest) { guest.inject_machine_check(); },
         [](Guest& guest) { advance(guest, 2); },
     };
     unsigned number = 0;
@@ -57,10 +58,12 @@ TEST_CASE("VM entry: the NMI window opens and closes")
     vmcs.launch(FakeVmcs::uefi());
     GuestRegisters registers{};
     Guest guest{vmcs.block.vcpu(), registers};
+    guest.vcpu.nmi_pending = true;
     guest.open_nmi_window();
     CHECK((vmcs[Field32::primary_controls] & bit(22)) != 0);
     CHECK(vmcs.broken_rule() == "");
-    guest.close_nmi_window();
+    deliver_nmi(guest);
+    CHECK(vmcs[Field32::entry_interruption_information] == 0x80000202);
     CHECK((vmcs[Field32::primary_controls] & bit(22)) == 0);
 }
 

@@ -55,6 +55,26 @@ TEST_CASE("guest code: anywhere on a page, and across two")
         REQUIRE(guest.is_right(linear));
 }
 
+TEST_CASE("guest code: an operand, also across two pages")
+{
+    Guest guest;
+    for (const u64 linear : {u64{8}, page_size - 3}) {
+        u64 expected = 0;
+        for (unsigned i = 0; i < 8; ++i) {
+            const u64 at = linear + i;
+            const u8 byte = guest.windows.page(at < page_size ? code : more)[at % page_size];
+            expected |= u64{byte} << (8 * i);
+        }
+        const auto read = [&](unsigned size) {
+            return read_linear(guest.windows.vcpu(), guest.paging, {linear}, size);
+        };
+        CHECK(read(8) == expected);
+        CHECK(read(4) == (expected & 0xffffffff));
+        CHECK(read(1) == (expected & 0xff));
+    }
+    CHECK_FALSE(read_linear(guest.windows.vcpu(), guest.paging, {2 * page_size - 2}, 4));
+}
+
 TEST_CASE("guest code: a window is remapped only for another page")
 {
     Guest guest;

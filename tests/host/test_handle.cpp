@@ -2,6 +2,7 @@
 #include "core/log.hpp"
 #include "emulate/handle.hpp"
 #include "fake_core.hpp"
+#include "fake_registers.hpp"
 #include <doctest/doctest.h>
 #include <memory>
 #include <string>
@@ -32,6 +33,7 @@ struct FakeGuest {
     unsigned cpl_ = 0;
     CodeSize size = CodeSize::bits64;
     bool shadow = false, single_step = false, nmi_allowed = true, window = false;
+    bool exits_at_once = false;
     std::vector<u32> injected{};
     x86::Cr0 cr0_shadow{};
     x86::Cr4 cr4_shadow{};
@@ -55,6 +57,9 @@ struct FakeGuest {
     void end_interrupt_shadow() { shadow = false; }
     void pend_single_step() { single_step = true; }
     void inject(x86::Event event) { injected.push_back(event.value); }
+    bool injects_event() const { return !injected.empty(); }
+    void exit_at_once() { exits_at_once = true; }
+    void inject_machine_check() { inject(x86::Event::exception(x86::vector_machine_check, cr0_)); }
     bool takes_nmi() const { return nmi_allowed; }
     void open_nmi_window() { window = true; }
     void close_nmi_window() { window = false; }
@@ -174,6 +179,48 @@ TEST_CASE("apply: a fault pushes RF, and an error code in protected mode only")
     real_mode.finish(Outcome::general_protection);
     CHECK_FALSE(has(real_mode.guest.rflags_, x86::Rflags::rf)); // 16 bits
     CHECK(real_mode.guest.injected.back() == 0x8000030d);
+}
+
+TEST_CASE("machine check: after the event that is due")
+{
+    FakeRegisters cpu;
+    cpu.msrs = {{0x179, 0}, {0x17a, 5}};
+    Machine machine;
+    deliver_machine_check(machine.guest);
+    CHECK(machine.guest.injected.empty());
+    machine.guest.cr4_ = x86::Cr4::mce;
+    machine.vcpu->machine_check_pending = true;
+    machine.guest.inject(x86::Event::nmi());
+    deliver_machine_check(machine.guest);
+    CHECK(machine.guest.injected == std::vector<u32>{0x80000202});
+    CHECK(machine.guest.exits_at_once);
+    CHECK(machine.vcpu->machine_check_pending);
+    machine.guest.injected.clear(); // it was delivered
+    deliver_machine_check(machine.guest);
+    CHECK(machine.guest.injected == std::vector<u32>{0x80000312});
+    CHECK_FALSE(machine.vcpu->machine_check_pending);
+}
+
+TEST_CASE("machine check: without CR4.MCE the CPU shuts down")
+{
+    for (const bool injects : {false, true}) {
+        FakeRegisters cpu;
+        cpu.msrs = {{0x179, 0}, {0x17a, 5}};
+        Machine machine;
+        machine.vcpu->machine_check_pending = true;
+        if (injects)
+            machine.guest.inject(x86::Event::nmi());
+        CHECK_THROWS_AS(deliver_machine_check(machine.guest), Crash);
+    }
+}
+
+TEST_CASE("machine check: the guest takes it before zpp leaves")
+{
+    Machine machine;
+    machine.vcpu->machine_check_pending = true;
+    machine.registers.rax = ZPP_HYPERCALL(ZPP_HYPERCALL_DEVIRTUALIZE);
+    const VmExit exit{.reason = Reason::hypercall, .code = 0};
+    CHECK(handle_exit(machine.guest, exit) == Outcome::retry);
 }
 
 TEST_CASE("NMI: at once, or at the window")

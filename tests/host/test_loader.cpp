@@ -491,9 +491,12 @@ TEST_CASE("loader: a CPU that fails to launch, and the roll-back of the others")
         for (u32 cpu = 4; cpu-- > 0;)
             CHECK(zpp_loader_devirtualize(&machine.loader, cpu) == ZPP_OK);
         CHECK(machine.devirtualized == launched); // only those, each once
-        REQUIRE(fake_cpu.restored.size() == launched.size());
-        for (std::size_t i = 0; i < launched.size(); ++i)
-            CHECK(fake_cpu.restored[i].cr3 == 0x1000 * (launched[i] + 1)); // its own state
+        // Each has its own state again, the one that failed first.
+        std::vector<u32> restored = launched;
+        restored.insert(restored.begin(), failing);
+        REQUIRE(fake_cpu.restored.size() == restored.size());
+        for (std::size_t i = 0; i < restored.size(); ++i)
+            CHECK(fake_cpu.restored[i].cr3 == 0x1000 * (restored[i] + 1));
         CHECK(fake_cpu.rflags == FakeCpu::interrupts_on);
         for (u32 cpu = 0; cpu < 4; ++cpu) // again: nothing more to leave
             CHECK(zpp_loader_devirtualize(&machine.loader, cpu) == ZPP_OK);

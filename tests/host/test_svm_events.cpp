@@ -4,6 +4,7 @@
 #include "apic/startup.hpp"
 #include "fake_apic.hpp"
 #include "fake_core.hpp"
+#include "fake_registers.hpp"
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
 #include "svm/shared.hpp"
@@ -22,6 +23,7 @@ using Commands = std::vector<Command>;
 constexpr u64 TF = 1 << 8, IF = 1 << 9, NT = 1 << 14, RF = 1 << 16;
 constexpr u64 dr6_default = 0xffff0ff0, BS = 1 << 14;
 constexpr u64 nmi_event = 0x80000202, db_event = 0x80000301, gp_event = 0x80000b0d;
+constexpr u64 mc_event = 0x80000312;
 constexpr u64 iret_rip = 0x1000, target = 0x2000;
 constexpr u32 nmi_to_self = 0x4400;
 
@@ -270,6 +272,8 @@ TEST_CASE("NMI: an event that a CPU delivers after the NMI does not loop")
     Cpu cpu;
     cpu.vmcb().exit_interrupt_info = 0x80000020;
     CHECK(cpu.exit(ExitCode::nmi) == 0x80000020);
+    CHECK(FakeApic::take_sent() == Commands{{5, nmi_to_self}});
+    CHECK(cpu.exit(ExitCode::nmi) == 0x80000020); // the window
     CHECK(FakeApic::take_sent().empty());
     cpu.vmcb().exit_interrupt_info = 0;
     CHECK(cpu.exit(ExitCode::cpuid) == nmi_event);
@@ -322,6 +326,83 @@ TEST_CASE("NMI: an exception that nothing intercepts")
 {
     Cpu cpu;
     CHECK_THROWS_AS(cpu.exit(exception(1)), Crash);
+}
+
+// A machine check that was taken in the host's window, before the end of an exit.
+struct MachineCheck {
+    FakeRegisters registers;
+
+    explicit MachineCheck(Cpu& cpu)
+    {
+        registers.msrs = {{0x1b, 0xfee00900}, {0x179, 0}, {0x17a, 5}};
+        cpu.vmcb().cr4 = x86::Cr4::mce;
+        cpu.vcpu().machine_check_pending = true;
+    }
+};
+
+TEST_CASE("machine check: injected at once, and an NMI after it")
+{
+    Cpu cpu;
+    const MachineCheck pending(cpu);
+    CHECK(cpu.exit(ExitCode::nmi) == mc_event);
+    CHECK_FALSE(cpu.vcpu().machine_check_pending);
+    CHECK(FakeApic::take_sent() == Commands{{5, nmi_to_self}});
+    CHECK(cpu.exit(ExitCode::nmi) == nmi_event); // the window
+    CHECK_FALSE(cpu.vcpu().nmi_pending);
+}
+
+TEST_CASE("machine check: after an event that is injected")
+{
+    Cpu cpu;
+    const MachineCheck pending(cpu);
+    cpu.vmcb().exit_interrupt_info = 0x80000020;
+    CHECK(cpu.exit(ExitCode::nested_page_fault) == 0x80000020);
+    CHECK(FakeApic::take_sent() == Commands{{5, nmi_to_self}});
+    cpu.vmcb().exit_interrupt_info = 0;
+    CHECK(cpu.exit(ExitCode::nmi) == mc_event); // the window
+    CHECK_FALSE(cpu.vcpu().nmi_pending);
+    CHECK(FakeApic::take_sent().empty());
+}
+
+TEST_CASE("machine check: one in place of the IRET masks NMIs again")
+{
+    Cpu cpu;
+    CHECK(cpu.exit(ExitCode::nmi) == nmi_event);
+    cpu.vmcb().rip = iret_rip;
+    CHECK(cpu.exit(ExitCode::iret) == 0);
+    CHECK_FALSE(cpu.intercepts_iret());
+    const MachineCheck pending(cpu);
+    CHECK(cpu.exit(ExitCode::nmi) == mc_event);
+    CHECK(cpu.intercepts_iret());
+    CHECK_FALSE(has(cpu.vmcb().rflags, x86::Rflags::tf));
+    cpu.vmcb().rip = 0x3000; // its handler; any IRET ends the mask
+    CHECK(cpu.exit(ExitCode::cpuid) == 0);
+    CHECK(cpu.exit(ExitCode::iret) == 0);
+    CHECK(has(cpu.vmcb().rflags, x86::Rflags::tf));
+    cpu.vmcb().rip = iret_rip;
+    CHECK(cpu.exit(exception(1)) == nmi_event);
+}
+
+TEST_CASE("machine check: not during the step over an IRET")
+{
+    Cpu cpu;
+    reach_iret(cpu, 2);
+    const MachineCheck pending(cpu);
+    CHECK(cpu.exit(ExitCode::smi) == 0);
+    CHECK(FakeApic::take_sent().empty());
+    run_iret(cpu, 2);
+    CHECK(cpu.exit(exception(1)) == mc_event);
+    CHECK(raw(cpu.vmcb().rflags) == 2);
+    CHECK(cpu.vcpu().nmi_pending);
+    CHECK(FakeApic::take_sent() == Commands{{5, nmi_to_self}});
+    CHECK(cpu.exit(ExitCode::nmi) == nmi_event);
+}
+
+TEST_CASE("machine check: of the guest, during the step over an IRET")
+{
+    Cpu cpu;
+    reach_iret(cpu, 2);
+    CHECK(cpu.exit(exception(18)) == mc_event);
 }
 
 TEST_CASE("vNMI: the CPU does it all")

@@ -298,6 +298,7 @@ TEST_CASE("task switch: faults of the old task change nothing")
         [](Machine& m) { m.describe(new_task, new_tss, 0x89, 102); },
         [](Machine& m) { m.describe(new_task, new_tss, 0x92, 103); },
         [](Machine& m) { m.request.selector = beyond; },
+        [](Machine& m) { m.state.shadow_stack = true; },
     };
     for (const auto& spoil : cases) {
         Machine machine;

@@ -197,8 +197,7 @@ TEST_CASE("MOV to CR0: the shadow keeps the value only if the CPU takes it")
     }
     SUBCASE("an NMI comes before it")
     {
-        open_nmi_window(); // of the host's NMI handler
-        machine.vmcs.block.vcpu().nmi_pending = true;
+        take_nmi(machine.vmcs.block.vcpu()); // in the host
         settle_cr_retry(machine.guest);
         CHECK(shadow == old);
         CHECK((controls & bit(22)) != 0);

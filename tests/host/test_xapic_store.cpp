@@ -107,6 +107,56 @@ TEST_CASE("xAPIC: REP STOS over several registers, one store at a time")
     CHECK(apic_access::read(lvt + 0x10) == 0x10000);
 }
 
+TEST_CASE("xAPIC: MOVS and POP store what the caller has read")
+{
+    struct {
+        std::vector<u8> bytes;
+        CodeSize size;
+        unsigned operand;
+        SegmentRegister segment;
+        u64 rsi, rdi, rcx, rsp;
+        u64 flags;
+        bool ends;
+    } const cases[] = {
+        {{0xa5}, CodeSize::bits64, 4, SegmentRegister::ds, 4, 4, 5, 0, 2, true},
+        {{0xa5}, CodeSize::bits64, 4, SegmentRegister::ds, ~u64{3}, ~u64{3}, 5, 0, 0x402, true},
+        {{0xa4}, CodeSize::bits64, 1, SegmentRegister::ds, 1, 1, 5, 0, 2, true},
+        {{0x65, 0xf3, 0xa5}, CodeSize::bits32, 4, SegmentRegister::gs, 4, 4, 4, 0, 2, false},
+        {{0x2e, 0x66, 0xa5}, CodeSize::bits32, 2, SegmentRegister::cs, 2, 2, 5, 0, 2, true},
+        {{0xf3, 0x67, 0xa5}, CodeSize::bits32, 4, SegmentRegister::ds, 4, 4, 4, 0, 2, false},
+        {{0x8f, 0x03}, CodeSize::bits64, 8, SegmentRegister{}, 0, 0, 5, 8, 2, true},
+        {{0x66, 0x8f, 0x03}, CodeSize::bits64, 2, SegmentRegister{}, 0, 0, 5, 2, 2, true},
+        {{0x8f, 0x03}, CodeSize::bits32, 4, SegmentRegister{}, 0, 0, 5, 4, 2, true},
+    };
+    const FakeApic apic;
+    for (const auto& c : cases) {
+        CpuBlock cpu;
+        GuestRegisters registers{};
+        registers.rcx = 5;
+        u64 rsp = 0;
+        x86::Rflags flags{c.flags};
+        auto store =
+            decode_any_store(c.bytes.data(), static_cast<unsigned>(c.bytes.size()), c.size);
+        REQUIRE(store);
+        CHECK(store->from_memory());
+        CHECK_FALSE(store->reads_memory());
+        CHECK(store->size == c.operand);
+        CHECK(store->segment == c.segment);
+        CHECK(store->length == c.bytes.size());
+        store->immediate = 0x10011;
+        apic_access::write(lvt, 0x20022);
+        CHECK(store_to_xapic(cpu.vcpu(), lvt, *store, registers, rsp, flags) == c.ends);
+        const u32 kept = c.operand == 1 ? 0x20000 : c.operand == 2 ? 0x20000 : 0x10000;
+        CHECK(apic_access::read(lvt) == (kept | 0x11));
+        CHECK(registers.rsi == c.rsi);
+        CHECK(registers.rdi == c.rdi);
+        CHECK(registers.rcx == c.rcx);
+        CHECK(rsp == c.rsp);
+    }
+    const u8 xop[] = {0x8f, 0xe8, 0x78, 0x00, 0x00};
+    CHECK_FALSE(decode_any_store(xop, sizeof xop, CodeSize::bits64));
+}
+
 TEST_CASE("xAPIC: what the host follows, it follows in every form")
 {
     const FakeApic apic;

@@ -28,7 +28,8 @@ FILES = (
 # The host tests that the recipe changes, and what they need of the fakes and of the core.
 OBJECTS = (
     "main", "test_handle", "test_vmx_capabilities", "fake_core", "fake_msrs", "fake_registers",
-    "fake_windows", "core/core/log", "core/core/machine", "core/emulate/control",
+    "fake_windows", "core/core/log", "core/core/machine", "core/core/machine_check",
+    "core/emulate/control",
     "core/emulate/cpuid", "core/emulate/features", "core/emulate/hypercall", "core/emulate/msr",
     "core/lib/format", "core/paging/mtrr", "core/vmx/capabilities",
 )  # fmt: skip

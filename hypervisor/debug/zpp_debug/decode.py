@@ -42,7 +42,8 @@ def vcpu_line(core: Core, index: int) -> str:
     """One CPU in one line."""
     vcpu = core.value("zpp::Vcpu", core.layout.vcpu(index))
     exits = sum(int(vcpu["exits"][i]) for i in range(vcpu["exits"].type.range()[1] + 1))
-    flags = [name for name in ("launched", "nmi_pending") if bool(vcpu[name])]
+    names = ("launched", "nmi_pending", "machine_check_pending")
+    flags = [name for name in names if bool(vcpu[name])]
     started = vcpu["startup"]
     if bool(started["kicked"]):
         flags.append("kicked")

@@ -1,5 +1,6 @@
 #include "core/crash.hpp"
 #include "core/log.hpp"
+#include "core/machine_check.hpp"
 #include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "lib/spinlock.hpp"
@@ -119,6 +120,8 @@ void crash_on_exception(const x86::ExceptionFrame& frame)
               frame.vector, frame.error_code, x86::read_cr2());
     log::line("zpp:   rip {x} (image + {x}) rsp {x}", frame.rip,
               frame.rip - reinterpret_cast<u64>(zpp_image_start), frame.rsp);
+    if (frame.vector == x86::vector_machine_check)
+        machine_check::report(vcpu);
     report_registers(frame);
     report_backtrace(frame.rbp);
     report_history(vcpu);

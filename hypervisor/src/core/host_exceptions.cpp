@@ -1,6 +1,11 @@
-// Exceptions and NMIs in the host: a fault of a safe.hpp instruction becomes its result, an NMI is
-// kept for the guest, anything else is a crash.
+// Exceptions and NMIs in the host: a fault of a safe.hpp instruction becomes its result, an NMI or a
+// machine check is kept for the guest, anything else is a crash.
+//
+// They come on the stack that the host uses, which is always valid: the host runs at CPL 0 only and
+// never loads RSP from the guest. A stack of the IST would need a TR, which the fast path of AMD-V
+// and a CPU before its launch do not have.
 #include "core/crash.hpp"
+#include "core/machine_check.hpp"
 #include "core/stop.hpp"
 #include "core/vcpu.hpp"
 #include "core/virt.hpp"
@@ -30,6 +35,8 @@ void zpp_on_exception(x86::ExceptionFrame& frame)
 {
     if (frame.vector == x86::vector_nmi)
         return on_nmi(current_vcpu());
+    if (frame.vector == x86::vector_machine_check && machine_check::note(current_vcpu()))
+        return;
     // A microcode update in the guest's memory may change while the CPU reads it: #PF.
     if ((frame.vector == x86::vector_general_protection ||
          frame.vector == x86::vector_page_fault) &&

@@ -1,5 +1,6 @@
 // The core's entry point: the phases of boot_info.h. It picks the vendor, so it is the top layer:
 // the only file of core/ that includes vmx/ and svm/, and no file includes it.
+#include "apic/leave.hpp"
 #include "core/host_paging.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
@@ -122,7 +123,11 @@ void zpp_core_entry(zpp_cpu_call* call)
     switch (call->phase) {
     case ZPP_PHASE_PREPARE:
         return write_result(call, prepare(reinterpret_cast<const zpp_boot_info*>(call->boot_info)));
-    case ZPP_PHASE_LAUNCH: return write_result(call, launch(call));
+    case ZPP_PHASE_LAUNCH:
+        write_result(call, launch(call)); // it has failed
+        if (current_vcpu().nmi_pending)
+            leave(current_vcpu(), *call);
+        return;
     default: return write_result(call, {ZPP_BAD_CALL});
     }
 }

@@ -12,14 +12,15 @@ struct alignas(page_size) Vcpu {
 
     u32 index;
     u32 apic_id;
-    bool launched;                      // this CPU runs a guest
-    volatile bool nmi_pending;          // for the guest
-    bool cpuid_faults;                  // CPUID faulting: #GP above CPL 0
-    bool stopped;                       // after a crash; see stop.hpp
-    bool crashed_first;                 // it resets the machine
-    u32 crashes;                        // of this CPU: 2 is a crash in its own report
-    zpp_cpu_call* call;                 // invalid after commit
-    void (*on_leaving_nmi)(Vcpu& vcpu); // while being devirtualized: takes the next NMI
+    bool launched;                       // this CPU runs a guest
+    volatile bool nmi_pending;           // for the guest
+    volatile bool machine_check_pending; // for the guest
+    bool cpuid_faults;                   // CPUID faulting: #GP above CPL 0
+    bool stopped;                        // after a crash; see stop.hpp
+    bool crashed_first;                  // it resets the machine
+    u32 crashes;                         // of this CPU: 2 is a crash in its own report
+    zpp_cpu_call* call;                  // invalid after commit
+    void (*on_leaving_nmi)(Vcpu& vcpu);  // while being devirtualized: takes the next NMI
 
     // Number of exits by basic exit reason (VMX) or exit code (SVM).
     u64 exits[exit_counters];

@@ -30,12 +30,36 @@ inline bool is_xapic_store(const VmExit& exit)
 [[nodiscard]] bool store_to_xapic(Vcpu& vcpu, u32 offset, const AnyStore& store,
                                   GuestRegisters& registers, u64& rsp, x86::Rflags& flags);
 
+// The source of MOVS or POP, which the CPU has just read.
+template <class G> bool read_source(G& guest, AnyStore& store)
+{
+    const bool is_64_bit = guest.code_size() == CodeSize::bits64;
+    SegmentRegister segment = store.segment;
+    u64 offset = guest.registers.rsi;
+    if (store.operation == AnyStore::Operation::pop) {
+        constexpr unsigned rsp_number = 4;
+        segment = SegmentRegister::ss;
+        offset = guest.read_register(rsp_number);
+        store.address = is_64_bit               ? CodeSize::bits64
+                        : guest.has_big_stack() ? CodeSize::bits32
+                                                : CodeSize::bits16;
+    }
+    const bool has_base =
+        !is_64_bit || segment == SegmentRegister::fs || segment == SegmentRegister::gs;
+    const u64 linear =
+        (has_base ? guest.segment_base(segment) : 0) + wrap_to(offset, store.address);
+    const auto value = read_linear(guest.vcpu, guest.paging(),
+                                   {is_64_bit ? linear : static_cast<u32>(linear)}, store.size);
+    store.immediate = value.value_or(0);
+    return value.has_value();
+}
+
 // Nothing if it is not a known store, such as a write of the guest's page walk.
 template <class G> std::optional<Outcome> emulate_xapic_store(G& guest, VmExit& exit)
 {
     const GuestCode code = guest.code_at_rip();
-    const auto store = decode_any_store(code.bytes, code.count, guest.code_size());
-    if (!store)
+    auto store = decode_any_store(code.bytes, code.count, guest.code_size());
+    if (!store || (store->from_memory() && !read_source(guest, *store)))
         return std::nullopt;
     constexpr unsigned rsp_number = 4;
     u64 rsp = guest.read_register(rsp_number);

@@ -31,6 +31,11 @@ concept GuestState = requires(G& guest, const G& seen, u64 value, x86::Event eve
     guest.pend_single_step();     // #DB before the next instruction
     guest.inject(event);          // at the next VM entry
 
+    // Machine checks.
+    { seen.injects_event() } -> std::same_as<bool>; // the next VM entry does
+    guest.exit_at_once();                           // after that VM entry
+    guest.inject_machine_check();
+
     // NMIs.
     { seen.takes_nmi() } -> std::same_as<bool>;
     guest.open_nmi_window(); // exit as soon as the guest takes NMIs

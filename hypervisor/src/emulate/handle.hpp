@@ -2,6 +2,7 @@
 #pragma once
 #include "core/crash.hpp"
 #include "core/log.hpp"
+#include "core/machine_check.hpp"
 #include "core/stop.hpp"
 #include "emulate/control.hpp"
 #include "emulate/cpuid.hpp"
@@ -16,16 +17,6 @@ namespace zpp {
 
 // RIP wraps at the size of the code segment; it cannot unless bits above bit 15 change.
 constexpr bool may_wrap(u64 rip, u64 next) { return (rip ^ next) >> 16 != 0; }
-
-constexpr u64 wrap_rip(u64 rip, CodeSize size)
-{
-    switch (size) {
-    case CodeSize::bits16: return static_cast<u16>(rip);
-    case CodeSize::bits32: return static_cast<u32>(rip);
-    case CodeSize::bits64: return rip;
-    }
-    return rip;
-}
 
 // RFLAGS.TF traps after each instruction; with DEBUGCTL.BTF after each branch, and none of those
 // exits.
@@ -42,7 +33,7 @@ template <class G> u64 next_rip(const G& guest, unsigned instruction_length)
     const u64 rip = guest.rip();
     const u64 next = rip + instruction_length;
     if (may_wrap(rip, next)) [[unlikely]]
-        return wrap_rip(next, guest.code_size());
+        return wrap_to(next, guest.code_size());
     return next;
 }
 
@@ -85,6 +76,24 @@ template <class G>
     }
 }
 
+// Injects the pending machine check. It takes no event's place: an event that is due comes first, and
+// the machine check before the first instruction of its handler, as for one during the delivery.
+// Without CR4.MCE the CPU shuts down (SDM Vol. 3B, 16.3.1.2 and Vol. 3A, 2.5; AMD APM Vol. 2, 9.3.1).
+template <class G> void deliver_machine_check(G& guest)
+{
+    if (!guest.vcpu.machine_check_pending) [[likely]]
+        return;
+    if (has(guest.cr4(), x86::Cr4::mce) && guest.injects_event())
+        return guest.exit_at_once();
+    machine_check::report(guest.vcpu);
+    if (!has(guest.cr4(), x86::Cr4::mce)) {
+        log::line("zpp: CPU {}: CR4.MCE is 0: shutdown", guest.vcpu.index);
+        shut_down(guest.vcpu);
+    }
+    guest.vcpu.machine_check_pending = false;
+    guest.inject_machine_check();
+}
+
 // Injects the pending NMI, now or at the next NMI window.
 template <class G> void deliver_nmi(G& guest)
 {
@@ -107,6 +116,8 @@ template <class G> Outcome on_hypercall(G& guest)
 {
     if (!is_hypercall(guest.registers) || guest.cpl() != 0)
         return Outcome::undefined_opcode;
+    if (guest.vcpu.machine_check_pending)
+        return Outcome::retry; // the guest takes it before zpp leaves
     if (is_devirtualize_call(guest.vcpu, guest.registers, guest.rip()))
         guest.devirtualize(*guest.vcpu.call);
     return emulate_hypercall(guest.registers);

@@ -126,7 +126,8 @@ bool Switch::prepare()
     if (!descriptor)
         return false;
     const u32 size = (descriptor->type() & 8) != 0 ? sizeof(x86::Tss32) : sizeof(x86::Tss16);
-    if (!descriptor->is_system() || (descriptor->type() & 5) != 1 || descriptor->limit() < size - 1)
+    if (!descriptor->is_system() || (descriptor->type() & 5) != 1 ||
+        descriptor->limit() < size - 1 || state_.shadow_stack)
         return fail_selector(x86::vector_invalid_tss, request_.selector);
     new_base_ = descriptor->base();
     new_limit_ = descriptor->limit();

@@ -1,5 +1,6 @@
 // Hardware task switches (SDM Vol. 3A, 8.2 and 8.3), which always exit under VT-x (Vol. 3C,
-// 26.4.2). Pure logic on the guest's state; the vendor's code loads and stores that.
+// 26.4.2). Pure logic on the guest's state; the vendor's code loads and stores that. Switches with
+// shadow stacks fault with #TS, as for a TSS that is too small for SSP: no OS makes them.
 #pragma once
 #include "guest/linear_memory.hpp"
 #include "x86/event.hpp"
@@ -22,6 +23,7 @@ struct TaskState {
     SegmentState es, cs, ss, ds, fs, gs, ldtr, tr;
     u32 gdtr_base, gdtr_limit;
     bool paging;
+    bool shadow_stack; // of CET, in one of the two tasks or both
 };
 
 struct TaskSwitch {

@@ -10,7 +10,7 @@ struct VmExit {
         cpuid,
         rdmsr,
         wrmsr,
-        mov_to_cr,
+        mov_to_cr, // and LMSW
         xsetbv,
         hypercall,
         invd,
@@ -24,8 +24,9 @@ struct VmExit {
         init,
         exception,
         task_switch,
-        monitor_trap, // VT-x, after one instruction of the guest
-        host_request, // the host asked for this exit
+        machine_check, // during VM entry
+        monitor_trap,  // VT-x, after one instruction of the guest
+        host_request,  // the host asked for this exit
         triple_fault,
         unexpected,
     };

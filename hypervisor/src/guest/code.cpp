@@ -28,6 +28,19 @@ std::optional<Gpa> translate(Vcpu& vcpu, const GuestPaging& paging, Gva address)
     return walk(paging, address, read, &context);
 }
 
+std::optional<u64> read_linear(Vcpu& vcpu, const GuestPaging& paging, Gva address, unsigned size)
+{
+    u64 value = 0;
+    for (unsigned i = 0; i < size; ++i) {
+        const auto physical = translate(vcpu, paging, address + i);
+        const u8* byte = physical ? look_at(vcpu, last_window, *physical) : nullptr;
+        if (byte == nullptr)
+            return std::nullopt;
+        value |= u64{*byte} << (8 * i);
+    }
+    return value;
+}
+
 GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction)
 {
     GuestCode code{};

@@ -15,6 +15,9 @@ struct GuestCode {
 // The guest-physical address of a linear one; nothing if the guest has no memory there.
 std::optional<Gpa> translate(Vcpu& vcpu, const GuestPaging& paging, Gva address);
 
+// `size` bytes at most 8; nothing if the guest does not have memory there.
+std::optional<u64> read_linear(Vcpu& vcpu, const GuestPaging& paging, Gva address, unsigned size);
+
 GuestCode fetch_code(Vcpu& vcpu, const GuestPaging& paging, Gva instruction);
 
 } // namespace zpp

@@ -119,14 +119,20 @@ bool is_privileged_svm(const u8* bytes, unsigned count, CodeSize size)
     return reader.ok() && !prefixes.lock && modrm >= vmrun && modrm <= invlpga && modrm != vmmcall;
 }
 
-bool is_mov_to_cr4(const u8* bytes, unsigned count, CodeSize size)
+std::optional<MovToCr> decode_mov_to_cr(const u8* bytes, unsigned count, CodeSize size)
 {
     Reader reader(bytes, count);
     const Prefixes prefixes = read_prefixes(reader, size);
     if (reader.next() != 0x0f || reader.next() != 0x22)
-        return false;
-    const u8 modrm = reader.next();
-    return reader.ok() && ((modrm >> 3) & 7) == 4 && (prefixes.rex & rex_r) == 0;
+        return std::nullopt;
+    const u8 modrm = reader.next(); // its mod does not count
+    if (!reader.ok())
+        return std::nullopt;
+    // LOCK MOV to CR0 is MOV to CR8 (AMD APM Vol. 3, MOV CRn).
+    const unsigned upper = (prefixes.rex & rex_r) != 0 || prefixes.lock ? 8 : 0;
+    return MovToCr{.number = ((modrm >> 3) & 7u) + upper,
+                   .source = (modrm & 7u) + ((prefixes.rex & rex_b) != 0 ? 8 : 0),
+                   .length = reader.position()};
 }
 
 } // namespace zpp

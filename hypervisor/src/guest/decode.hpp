@@ -8,6 +8,20 @@ namespace zpp {
 
 enum class CodeSize : u8 { bits16, bits32, bits64 };
 
+// A register of this size, of an address.
+constexpr u64 wrap_to(u64 value, CodeSize size)
+{
+    switch (size) {
+    case CodeSize::bits16: return static_cast<u16>(value);
+    case CodeSize::bits32: return static_cast<u32>(value);
+    case CodeSize::bits64: return value;
+    }
+    return value;
+}
+
+// By their numbers; `standard` is that of the instruction.
+enum class SegmentRegister : u8 { es, cs, ss, ds, fs, gs, standard };
+
 constexpr unsigned max_instruction_length = 15;
 
 // An instruction that stores 32 bits.
@@ -31,7 +45,13 @@ unsigned decode_length(const u8* bytes, unsigned count, CodeSize size);
 // INVLPGA.
 bool is_privileged_svm(const u8* bytes, unsigned count, CodeSize size);
 
-// Whether the instruction is MOV to CR4.
-bool is_mov_to_cr4(const u8* bytes, unsigned count, CodeSize size);
+struct MovToCr {
+    unsigned number; // of the control register
+    unsigned source; // register number
+    unsigned length; // bytes
+};
+
+// Nothing unless the instruction is MOV to a control register.
+std::optional<MovToCr> decode_mov_to_cr(const u8* bytes, unsigned count, CodeSize size);
 
 } // namespace zpp

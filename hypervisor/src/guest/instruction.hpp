@@ -43,15 +43,29 @@ private:
     bool ok_ = true;
 };
 
+constexpr SegmentRegister segment_override(u8 byte)
+{
+    switch (byte) {
+    case 0x26: return SegmentRegister::es;
+    case 0x2e: return SegmentRegister::cs;
+    case 0x36: return SegmentRegister::ss;
+    case 0x3e: return SegmentRegister::ds;
+    case 0x64: return SegmentRegister::fs;
+    case 0x65: return SegmentRegister::gs;
+    default: return SegmentRegister::standard;
+    }
+}
+
 struct Prefixes {
     bool operand_size = false;
     bool address_size = false;
     bool lock = false;
-    bool repeat = false; // F2H or F3H
+    bool repeat = false;                                 // F2H or F3H
+    SegmentRegister segment = SegmentRegister::standard; // the last override
     u8 rex = 0;
 };
 
-constexpr u8 rex_r = 4, rex_w = 8;
+constexpr u8 rex_b = 1, rex_r = 4, rex_w = 8;
 
 constexpr bool is_legacy_prefix(u8 byte)
 {
@@ -83,6 +97,8 @@ inline Prefixes read_prefixes(InstructionReader& reader, CodeSize size)
             prefixes.address_size |= byte == 0x67;
             prefixes.lock |= byte == 0xf0;
             prefixes.repeat |= byte >= 0xf2;
+            if (segment_override(byte) != SegmentRegister::standard)
+                prefixes.segment = segment_override(byte);
             prefixes.rex = 0; // REX counts only right before the opcode
         } else if (size == CodeSize::bits64 && byte >> 4 == 4) {
             prefixes.rex = byte;

@@ -60,6 +60,9 @@ private:
         case 0x89: return from_register(Operation::mov, opcode);
         case 0xa2:
         case 0xa3: skip_offset(reader_, prefixes_, size_); return from_rax(Operation::mov, opcode);
+        case 0x8f: return pop();
+        case 0xa4:
+        case 0xa5: return movs(opcode);
         case 0xaa:
         case 0xab: store_.repeat = prefixes_.repeat; return from_rax(Operation::stos, opcode);
         case 0xc0:
@@ -255,6 +258,25 @@ private:
             return memory();
         default: return false;
         }
+    }
+
+    bool movs(u8 opcode)
+    {
+        store_.operation = Operation::movs;
+        store_.repeat = prefixes_.repeat;
+        store_.segment = prefixes_.segment == SegmentRegister::standard ? SegmentRegister::ds
+                                                                        : prefixes_.segment;
+        set_size(opcode);
+        return true;
+    }
+
+    bool pop() // 64 bits by default in 64-bit code
+    {
+        store_.operation = Operation::pop;
+        store_.size = size_ != CodeSize::bits64 ? operand_size(prefixes_, size_)
+                      : prefixes_.operand_size  ? 2
+                                                : 8;
+        return memory() && modrm_.reg == 0;
     }
 
     // In 32-bit code C4H and C5H with a memory operand are LES and LDS, which load.

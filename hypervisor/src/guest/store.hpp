@@ -40,25 +40,32 @@ struct AnyStore {
         setcc,
         movbe,
         stos,
+        movs,
+        pop,
         vector, // of an SSE or AVX register, which zpp does not read
     };
 
     Operation operation;
-    unsigned length;    // of the instruction, in bytes
-    unsigned size;      // of the operand, in bytes; 0 for `vector`
-    bool from_register; // else `immediate`
-    u8 source;          // register number, 0 = RAX ... 15 = R15
-    bool high_byte;     // AH, CH, DH or BH: bits 15:8 of `source` - 4
-    u64 immediate;      // sign-extended; for SETcc the condition
-    CodeSize address;   // STOS: the size of RDI and RCX
-    bool repeat;        // STOS
+    unsigned length;         // of the instruction, in bytes
+    unsigned size;           // of the operand, in bytes; 0 for `vector`
+    bool from_register;      // else `immediate`
+    u8 source;               // register number, 0 = RAX ... 15 = R15
+    bool high_byte;          // AH, CH, DH or BH: bits 15:8 of `source` - 4
+    u64 immediate;           // sign-extended; for SETcc the condition
+    CodeSize address;        // STOS and MOVS: the size of RDI, RSI and RCX
+    bool repeat;             // STOS and MOVS
+    SegmentRegister segment; // MOVS: of its source
+
+    // MOVS and POP: the caller reads the source into `immediate`, and for POP sets `address` to the
+    // size of RSP.
+    bool from_memory() const { return operation == Operation::movs || operation == Operation::pop; }
 
     // Whether the result depends on what was in memory.
     bool reads_memory() const
     {
         return operation != Operation::mov && operation != Operation::movbe &&
                operation != Operation::setcc && operation != Operation::stos &&
-               operation != Operation::vector;
+               operation != Operation::vector && !from_memory();
     }
 };
 
@@ -68,7 +75,7 @@ std::optional<AnyStore> decode_any_store(const u8* bytes, unsigned count, CodeSi
 struct StoreResult {
     u64 value;   // for the memory, in `size` bytes
     bool writes; // false: nothing is written
-    bool ends;   // false: the instruction runs again (REP STOS)
+    bool ends;   // false: the instruction runs again (REP STOS and MOVS)
 };
 
 // memory: the old value. Changes the registers and the flags as the CPU does.

@@ -152,15 +152,21 @@ public:
     }
     void set_source(u64 value) { set_register(store_.source, store_.high_byte, value); }
 
-    // Moves RDI and counts RCX, in the size of addresses. Returns whether STOS is at its end.
+    // Moves RDI and RSI and counts RCX, in the size of addresses. Returns whether STOS or MOVS is at
+    // its end.
     bool step_string(bool down)
     {
-        add_to_address(registers_.rdi, down ? 0 - u64{store_.size} : store_.size);
+        const u64 step = down ? 0 - u64{store_.size} : store_.size;
+        add_to_address(registers_.rdi, step);
+        if (store_.operation == Operation::movs)
+            add_to_address(registers_.rsi, step);
         if (!store_.repeat)
             return true;
         add_to_address(registers_.rcx, ~u64{0});
-        return (registers_.rcx & address_mask()) == 0;
+        return wrap_to(registers_.rcx, store_.address) == 0;
     }
+
+    void pop() { add_to_address(rsp_, store_.size); }
 
 private:
     unsigned shift() const { return store_.high_byte ? 8 : 0; }
@@ -170,18 +176,9 @@ private:
         u64* const pushed = find_register(registers_, number);
         return pushed != nullptr ? *pushed : rsp_;
     }
-    u64 address_mask() const
-    {
-        switch (store_.address) {
-        case CodeSize::bits16: return 0xffff;
-        case CodeSize::bits32: return 0xffffffff;
-        case CodeSize::bits64: return ~u64{0};
-        }
-        return ~u64{0};
-    }
     void add_to_address(u64& target, u64 value)
     {
-        const u64 mask = address_mask();
+        const u64 mask = wrap_to(~u64{0}, store_.address);
         const u64 kept = store_.address == CodeSize::bits16 ? target & ~mask : 0;
         target = kept | ((target + value) & mask);
     }
@@ -209,7 +206,9 @@ StoreResult execute(const AnyStore& store, u64 memory, GuestRegisters& registers
     case Operation::mov: return result(source);
     case Operation::movbe: return result(swapped(source, store.size));
     case Operation::setcc: return result(condition(store.immediate & 15, flags) ? 1 : 0);
-    case Operation::stos: {
+    case Operation::pop: machine.pop(); return result(source);
+    case Operation::stos:
+    case Operation::movs: {
         const bool ends = machine.step_string(has(flags, Rflags::df));
         return {source, true, ends};
     }

@@ -1,4 +1,10 @@
-// NMIs on AMD-V. With vNMI (AMD APM Vol. 2, 15.21.10) the CPU masks them and delivers a pending one.
+// NMIs and machine checks on AMD-V.
+//
+// While GIF is clear the CPU holds a machine check back, or shuts down where it cannot (APM Vol. 2,
+// table 15-10). So the host takes one in its windows only, and injects it at the end of that exit;
+// one that comes later is delivered by the CPU itself, in the guest.
+//
+// NMIs: with vNMI (AMD APM Vol. 2, 15.21.10) the CPU masks them and delivers a pending one.
 // Without it:
 //   - The end of the guest's NMI handler is not reported, so its IRET is intercepted, and if
 //     another NMI is pending, stepped over: that one is due right after the IRET, whatever RFLAGS
@@ -49,6 +55,14 @@ void end_step(VcpuState& state, Vmcb& vmcb)
     vmcb.clean &= ~(Clean::intercepts | Clean::drx);
 }
 
+// Until the next IRET.
+void mask_nmis(VcpuState& state, Vmcb& vmcb)
+{
+    state.nmi_masked = true;
+    vmcb.intercept_vector_3 |= InterceptVector3::iret;
+    vmcb.clean &= ~Clean::intercepts;
+}
+
 // The #DB after the IRET: the guest's own if it was stepping, or watched what the IRET read.
 void on_step_trap(Guest& guest)
 {
@@ -94,18 +108,32 @@ bool Guest::takes_nmi() const
 void Guest::open_nmi_window()
 {
     VcpuState& state = state_of(vcpu);
-    if (state.nmi_masked || state.nmi_window_open || state.stepping)
-        return; // the intercepted IRET opens it, or it is open
-    if (vmcb.rip == state.iret_rip) {
-        if (!switches_task(vmcb))
-            begin_step(state, vmcb);
+    if (state.nmi_masked || state.stepping)
+        return; // the intercepted IRET opens it
+    if (vmcb.rip != state.iret_rip)
+        return exit_at_once();
+    if (!switches_task(vmcb))
+        begin_step(state, vmcb);
+}
+
+// After the injected event, and where the CPU takes NMIs. A step ends with an exit by itself.
+void Guest::exit_at_once()
+{
+    VcpuState& state = state_of(vcpu);
+    if (state.nmi_window_open || state.stepping)
         return;
-    }
-    // Not right after an NMI: if a CPU took it before the injected event, that would never end.
-    if (is_nmi_exit(vmcb) || !has(x86::rdmsr<x86::ApicBase>(), x86::ApicBase::en))
+    // Not twice in a row: if a CPU took the NMI before the injected event, that would never end.
+    if ((is_nmi_exit(vmcb) && state.nmi_was_window) ||
+        !has(x86::rdmsr<x86::ApicBase>(), x86::ApicBase::en))
         return; // the next exit tries again
     state.nmi_window_open = true;
     apic_access::send(vcpu.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
+}
+
+// During a step RFLAGS is not the guest's, so no event may save it.
+bool Guest::injects_event() const
+{
+    return x86::is_event(vmcb.event_injection) || state_of(vcpu).stepping;
 }
 
 // An exception during the step over an IRET.
@@ -129,11 +157,9 @@ void Guest::inject_nmi()
         vmcb.clean &= ~Clean::tpr;
         return;
     }
-    state_of(vcpu).nmi_masked = true;
     end_interrupt_shadow();
     inject(x86::Event::nmi());
-    vmcb.intercept_vector_3 |= InterceptVector3::iret;
-    vmcb.clean &= ~Clean::intercepts;
+    mask_nmis(state_of(vcpu), vmcb);
 }
 
 void deliver_events(Guest& guest)
@@ -141,6 +167,14 @@ void deliver_events(Guest& guest)
     Vmcb& vmcb = guest.vmcb;
     if (!x86::is_event(vmcb.event_injection) && x86::is_event(vmcb.exit_interrupt_info))
         vmcb.event_injection = vmcb.exit_interrupt_info;
+    deliver_machine_check(guest);
+    // An event in place of the IRET that was to end the guest's NMI handler.
+    VcpuState& state = state_of(guest.vcpu);
+    if (x86::is_event(vmcb.event_injection) && state.iret_rip != 0 && vmcb.rip == state.iret_rip &&
+        !state.stepping) {
+        mask_nmis(state, vmcb);
+        state.iret_rip = 0;
+    }
     deliver_nmi(guest);
 }
 
@@ -153,7 +187,12 @@ void on_iret(Guest& guest)
     state_of(guest.vcpu).iret_rip = guest.vmcb.rip;
 }
 
-bool take_window_nmi(Vcpu& vcpu) { return std::exchange(state_of(vcpu).nmi_window_open, false); }
+bool take_window_nmi(Vcpu& vcpu)
+{
+    VcpuState& state = state_of(vcpu);
+    state.nmi_was_window = std::exchange(state.nmi_window_open, false);
+    return state.nmi_was_window;
+}
 
 void forget_events(Guest& guest)
 {

@@ -6,6 +6,7 @@
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
 #include "emulate/handle.hpp"
+#include "svm/cr0.hpp"
 #include "svm/events.hpp"
 #include "svm/exception.hpp"
 #include "svm/exit_code.hpp"
@@ -32,6 +33,7 @@ Reason reason_of(const Vmcb& vmcb, bool stepping)
     case ExitCode::init: return Reason::init;
     case ExitCode::iret: return Reason::iret;
     case ExitCode::invd: return Reason::invd;
+    case ExitCode::cr0_selective_write: return Reason::mov_to_cr;
     case ExitCode::invlpga:
     case ExitCode::vmrun:
     case ExitCode::vmload:
@@ -82,6 +84,7 @@ Outcome dispatch(Guest& guest, VmExit& exit)
         open_window();
         return Outcome::retry;
     case Reason::iret: on_iret(guest); return Outcome::retry;
+    case Reason::mov_to_cr: return on_cr0_write(guest, exit);
     case Reason::general_protection: return on_general_protection(guest, exit);
     default: return handle_exit(guest, exit);
     }
@@ -123,14 +126,15 @@ void follow_cr4(const Vmcb& vmcb)
         x86::write_cr4(wanted);
 }
 
-// QEMU's TCG exits with VMEXIT_INVALID instead of #GP if the guest sets a reserved bit of CR4. If
-// VMRUN itself has failed, an injected event is still pending.
-bool refuses_reserved_cr4(Vcpu& vcpu, const Vmcb& vmcb)
+// QEMU's TCG exits with VMEXIT_INVALID instead of #GP if the guest sets a reserved bit of CR3 or CR4.
+// If VMRUN itself has failed, an injected event is still pending.
+bool refuses_reserved_bit(Vcpu& vcpu, const Vmcb& vmcb)
 {
     if (x86::is_event(vmcb.event_injection))
         return false;
     const GuestCode code = code_at_rip(vcpu, vmcb);
-    return is_mov_to_cr4(code.bytes, code.count, code_size(vmcb));
+    const auto move = decode_mov_to_cr(code.bytes, code.count, code_size(vmcb));
+    return move && (move->number == 3 || move->number == 4);
 }
 
 } // namespace
@@ -158,13 +162,15 @@ bool zpp_svm_on_exit(GuestRegisters& registers)
     if (static_cast<std::int32_t>(vmcb.exit_code) == exit_invalid) {
         if (!state_of(vcpu).entered)
             return false;
-        if (!refuses_reserved_cr4(vcpu, vmcb))
+        if (!refuses_reserved_bit(vcpu, vmcb))
             crash_on_exit("VMRUN refused the VMCB", registers);
         inject_fault(guest, x86::vector_general_protection);
         return true;
     }
     state_of(vcpu).entered = true;
     vmcb.clean = Clean::all;
+    if (shared.watches_cr0) [[unlikely]]
+        watch_cr0(vmcb);
     vmcb.tlb_control = 0;
     vmcb.event_injection = 0;
     vcpu.record_exit(exit_counter(vmcb.exit_code), vmcb.rip, vmcb.exit_code);

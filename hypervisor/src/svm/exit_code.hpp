@@ -12,6 +12,7 @@ enum class ExitCode : u64 {
     nmi = 0x61,
     smi = 0x62,
     init = 0x63,
+    cr0_selective_write = 0x65,
     cpuid = 0x72,
     iret = 0x74,
     invd = 0x76,
@@ -36,6 +37,7 @@ constexpr bool is_exception(u64 code)
 
 // VMEXIT_INVALID. QEMU's TCG writes only the lower half.
 constexpr std::int32_t exit_invalid = -1;
+constexpr u64 exit_invalid_code = ~u64{0};
 
 // Index into Vcpu::exits.
 constexpr u64 nested_page_fault_counter = 0xa8; // its exit code is too large for an index
@@ -48,28 +50,32 @@ enum class ExitAnswer : u8 {
     handled,
     undefined_opcode, // the guest gets #UD, as on a CPU that does not have the hidden feature
     intercept_off,    // cannot happen: its intercept, or the feature's control, is 0
+    step,             // intercepted only while an IRET is stepped over; see events.cpp
+    crash,            // only by a fault of the core
 };
 
 struct ExitCodeRow {
-    u16 first, last;
+    u64 first, last;
     const char* name; // in the manual, without VMEXIT_
     ExitAnswer answer;
 };
 
-// What the core does about each exit code, but for VMEXIT_INVALID: a crash report.
+// What the core does about each exit code.
 // clang-format off
 inline constexpr ExitCodeRow exit_codes[] = {
     {0x00, 0x0f, "CR_READ", ExitAnswer::intercept_off},
     {0x10, 0x1f, "CR_WRITE", ExitAnswer::intercept_off},
     {0x20, 0x2f, "DR_READ", ExitAnswer::intercept_off},
     {0x30, 0x3f, "DR_WRITE", ExitAnswer::intercept_off},
-    {0x40, 0x5f, "EXCP", ExitAnswer::intercept_off},
+    {0x40, 0x4c, "EXCP", ExitAnswer::step},
+    {0x4d, 0x4d, "EXCP", ExitAnswer::handled}, // #GP
+    {0x4e, 0x5f, "EXCP", ExitAnswer::step},
     {0x60, 0x60, "INTR", ExitAnswer::intercept_off},
     {0x61, 0x61, "NMI", ExitAnswer::handled},
     {0x62, 0x62, "SMI", ExitAnswer::handled},
     {0x63, 0x63, "INIT", ExitAnswer::handled},
-    {0x64, 0x64, "VINTR", ExitAnswer::handled},
-    {0x65, 0x65, "CR0_SEL_WRITE", ExitAnswer::intercept_off},
+    {0x64, 0x64, "VINTR", ExitAnswer::intercept_off},
+    {0x65, 0x65, "CR0_SEL_WRITE", ExitAnswer::handled}, // only where the CPU needs it; see cr0.hpp
     {0x66, 0x66, "IDTR_READ", ExitAnswer::intercept_off},
     {0x67, 0x67, "GDTR_READ", ExitAnswer::intercept_off},
     {0x68, 0x68, "LDTR_READ", ExitAnswer::intercept_off},
@@ -124,6 +130,7 @@ inline constexpr ExitCodeRow exit_codes[] = {
     {0x401, 0x401, "AVIC_INCOMPLETE_IPI", ExitAnswer::intercept_off},
     {0x402, 0x402, "AVIC_NOACCEL", ExitAnswer::intercept_off},
     {0x403, 0x403, "VMGEXIT", ExitAnswer::intercept_off}, // only guests of SEV-ES
+    {exit_invalid_code, exit_invalid_code, "INVALID", ExitAnswer::crash},
 };
 // clang-format on
 

@@ -35,6 +35,16 @@ public:
     }
 
     GuestCode code_at_rip() const { return svm::code_at_rip(vcpu, vmcb); }
+    GuestPaging paging() const { return {vmcb.cr0, vmcb.cr3, vmcb.cr4, vmcb.efer}; }
+    u64 segment_base(SegmentRegister segment) const
+    {
+        return (&vmcb.es)[static_cast<unsigned>(segment)].base;
+    }
+    bool has_big_stack() const
+    {
+        constexpr u16 attributes_b = 1u << 10;
+        return (vmcb.ss.attributes & attributes_b) != 0;
+    }
     u64& register_of(unsigned number)
     {
         u64* const pushed = find_register(registers, number);
@@ -54,7 +64,13 @@ public:
 
     void inject(x86::Event event) { vmcb.event_injection = event.value | u64{event.code} << 32; }
 
-    // NMIs; see events.cpp.
+    // Machine checks and NMIs; see events.cpp.
+    bool injects_event() const;
+    void exit_at_once();
+    void inject_machine_check()
+    {
+        inject(x86::Event::exception(x86::vector_machine_check, vmcb.cr0));
+    }
     bool takes_nmi() const;
     void open_nmi_window();
     void close_nmi_window();

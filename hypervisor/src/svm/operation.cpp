@@ -34,7 +34,7 @@ void enter_svm_operation(Vcpu& vcpu)
     state_of(vcpu).os_vm_hsave_pa = x86::rdmsr(Msr::vm_hsave_pa);
     x86::wrmsr(Msr::vm_hsave_pa, machine.physical_of(host_save_area(vcpu)).value);
     redirect_init(true);
-    x86::write_cr4(x86::read_cr4() | shared.host_cr4);
+    x86::write_cr4(x86::read_cr4() | x86::Cr4::mce | shared.host_cr4);
     // The guest runs with the logical OR of the VMCB's value and the host's, so the host's is 0.
     if (shared.spec_ctrl) {
         vmcb_of(vcpu).spec_ctrl = x86::rdmsr(Msr::ia32_spec_ctrl);

@@ -12,6 +12,7 @@ struct Shared {
     bool decode_assists;    // EDX.DecodeAssists
     bool spec_ctrl;         // EDX.SpecCtrl: SPEC_CTRL is virtualized
     bool virtual_nmi;       // EDX.VNMI
+    bool watches_cr0;       // see cr0.hpp
     x86::Efer efer_allowed; // bits that the guest can set
     x86::Cr4 host_cr4;      // bits that the host sets besides those of the OS
 };

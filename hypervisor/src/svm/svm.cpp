@@ -4,6 +4,7 @@
 #include "core/machine.hpp"
 #include "core/trace.hpp"
 #include "guest/memory.hpp"
+#include "svm/cr0.hpp"
 #include "svm/efer.hpp"
 #include "svm/events.hpp"
 #include "svm/exit_code.hpp"
@@ -125,6 +126,7 @@ Result prepare()
     shared.virtual_nmi = (features & svm_virtual_nmi) != 0;
     shared.efer_allowed = efer_by_trial(efer_by_cpuid(x86::cpuid), write_efer, read_efer);
     shared.host_cr4 = host_cr4();
+    shared.watches_cr0 = !cpu_checks_cr0();
 
     constexpr u32 leaf80000001_edx_page1gb = 1u << 26;
     guest_memory::protect(apic_access::page());
@@ -155,6 +157,8 @@ void write_controls(Vmcb& vmcb)
                               InterceptVector3::invd | InterceptVector3::invlpga |
                               InterceptVector3::msr_prot | InterceptVector3::shutdown;
     vmcb.intercept_vector_4 = InterceptVector4::svm_instructions;
+    if (shared.watches_cr0)
+        watch_cr0(vmcb);
     if (shared.virtual_nmi)
         vmcb.virtual_interrupt = VirtualInterrupt::v_nmi_enable;
     vmcb.msrpm_base = shared.msrpm.value;
@@ -206,6 +210,8 @@ void on_host_nmi(Vcpu& vcpu)
         vcpu.nmi_pending = true;
 }
 
+void exit_at_once(Vcpu&) {} // the CPU is not on its way into the guest; see events.cpp
+
 bool on_security_exception(Vcpu& vcpu)
 {
     if (!vcpu.launched)
@@ -222,6 +228,7 @@ constinit const Vendor vendor = {.name = "AMD-V",
                                  .prepare = prepare,
                                  .launch = launch,
                                  .on_host_nmi = on_host_nmi,
+                                 .exit_at_once = exit_at_once,
                                  .on_security_exception = on_security_exception,
                                  .send_nmi = apic_access::send_nmi,
                                  .leave = leave_svm_operation,

@@ -15,6 +15,7 @@ struct VcpuState {
     // NMIs, without vNMI; see events.cpp.
     bool nmi_masked;        // the guest is in its NMI handler
     bool nmi_window_open;   // the host has sent itself an NMI
+    bool nmi_was_window;    // that of the last NMI exit
     bool stepping;          // over the IRET, with RFLAGS.TF
     u32 stepped_exceptions; // what the step replaces in the VMCB
     x86::Rflags stepped_rflags;

@@ -12,6 +12,7 @@ enum class InterceptVector3 : u32 {
     nmi = bit(1),
     smi = bit(2),
     init = bit(3),
+    cr0_selective_write = bit(5), // of other bits than TS and MP
     cpuid = bit(18),
     iret = bit(20),
     invd = bit(22),

@@ -6,15 +6,11 @@
 namespace zpp::vmx {
 namespace {
 
-void watch(const Vcpu& vcpu, bool on)
+void watch(Vcpu& vcpu, bool on)
 {
+    state_of(vcpu).cr_retry.pending = on;
     vmcs::write(Field32::exception_bitmap, on ? 1u << x86::vector_general_protection : 0);
-    if (!shared.capabilities.monitor_trap_flag)
-        return;
-    constexpr PrimaryControls flag = PrimaryControls::monitor_trap_flag;
-    set_primary_controls(on ? flag : PrimaryControls{}, on ? PrimaryControls{} : flag);
-    if (vcpu.nmi_pending) // the host's NMI handler may have opened it in between
-        open_nmi_window();
+    request_exits(vcpu);
 }
 
 } // namespace
@@ -62,7 +58,6 @@ void settle_cr_retry(Guest& guest)
     CrRetry& retry = state_of(guest.vcpu).cr_retry;
     if (!retry.pending) [[likely]]
         return;
-    retry.pending = false;
     watch(guest.vcpu, false);
     // Without the flag the exit may come later, but then not at the same instruction.
     const bool succeeded = shared.capabilities.monitor_trap_flag ? guest.rip() == retry.next_rip

@@ -1,8 +1,9 @@
 #include "vmx/exit.hpp"
 #include "apic/access.hpp"
 #include "apic/icr_trap.hpp"
+#include "apic/leave.hpp"
 #include "apic/startup.hpp"
-#include "core/machine.hpp"
+#include "core/machine_check.hpp"
 #include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "emulate/apic.hpp"
@@ -14,6 +15,7 @@
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
 #include "vmx/operation.hpp"
+#include "vmx/requested_exits.hpp"
 #include "vmx/task_switch.hpp"
 #include "vmx/vcpu_state.hpp"
 #include "x86/instructions.hpp"
@@ -44,6 +46,7 @@ Reason reason_of(ExitReason reason)
     case ExitReason::triple_fault: return Reason::triple_fault;
     case ExitReason::monitor_trap: return Reason::monitor_trap;
     case ExitReason::task_switch: return Reason::task_switch;
+    case ExitReason::entry_failed_machine_check: return Reason::machine_check;
     case ExitReason::ept_violation:
     case ExitReason::ept_misconfiguration: return Reason::nested_paging;
     default: break;
@@ -121,13 +124,16 @@ void on_init(Guest& guest)
 void on_nmi(Guest& guest)
 {
     stop_if_asked();
-    if (startup::take_kick(guest.vcpu)) {
-        state_of(guest.vcpu).kicked = true;
-    } else {
-        guest.vcpu.nmi_pending = true;
-        guest.open_nmi_window();
-    }
+    take_nmi(guest.vcpu);
     x86::unblock_nmi();
+}
+
+// VM entry has failed and changed nothing in the VMCS, so what it was to inject is still there (SDM
+// Vol. 3C, 27.8 and 27.9).
+void on_machine_check(const Guest& guest)
+{
+    if (!machine_check::note(guest.vcpu))
+        crash_on_exit("machine check that ends the host", guest.registers);
 }
 
 Outcome on_nested_paging(Guest& guest, VmExit& exit)
@@ -161,18 +167,18 @@ Outcome dispatch(Guest& guest, VmExit& exit)
     case Reason::nested_paging: return on_nested_paging(guest, exit);
     case Reason::nmi: on_nmi(guest); return Outcome::retry;
     case Reason::init: on_init(guest); return Outcome::retry;
-    case Reason::host_request: return Outcome::retry; // a kick in the host
+    case Reason::host_request: return Outcome::retry; // of a kick or a machine check in the host
+    case Reason::machine_check: on_machine_check(guest); return Outcome::retry;
     default: return handle_exit(guest, exit);
     }
 }
 
-// Closes the door first: a kick between the steps opens it again.
 void finish_kick(Vcpu& vcpu)
 {
     if (!state_of(vcpu).kicked)
         return;
-    vmcs::write(Field32::pin_based_controls, shared.capabilities.pin);
     state_of(vcpu).kicked = false;
+    request_exits(vcpu);
     icr_trap::on_kick(vcpu);
 }
 
@@ -180,7 +186,7 @@ void reset(GuestRegisters& registers)
 {
     Guest guest{current_vcpu(), registers};
     guest.vcpu.nmi_pending = false;
-    guest.close_nmi_window();
+    request_exits(guest.vcpu);
     write_init_state(registers);
     apic_access::reset(x86::interrupt_window);
     startup::note_identity(guest.vcpu);
@@ -195,11 +201,11 @@ void start(u8 vector)
 [[noreturn]] void give_back(const Guest& guest, zpp_cpu_call& call, const Result& result)
 {
     startup::leave(guest.vcpu, x86::pause);
+    machine_check::end_if_pending(guest.vcpu);
     restore_to_cpu(guest, call.os);
     write_result(&call, result);
-    const u64 target = machine.info().trampoline_leave;
     leave_vmx_operation(guest.vcpu);
-    zpp_jump_to_loader(&call, target);
+    leave(guest.vcpu, call);
 }
 
 // The CPU found the guest's state invalid only after it had loaded the host's, so VMLAUNCH does not
@@ -225,6 +231,8 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
     const u32 code = vmcs::read(Field32::exit_reason);
     Guest guest{current_vcpu(), registers};
     if (is_failed_launch(guest.vcpu, code)) [[unlikely]] {
+        if (static_cast<u16>(code) == static_cast<u16>(ExitReason::entry_failed_machine_check))
+            crash_on_exit(exit_name(code), registers);
         const EntryRule* rule = find_broken_rule();
         give_back(guest, *guest.vcpu.call,
                   {ZPP_ENTRY_FAILED, rule != nullptr ? rule->text : "invalid guest state"});
@@ -239,6 +247,7 @@ void zpp_vmx_on_exit(GuestRegisters& registers)
     just_started = just_started && guest.rip() == 0;
     finish_kick(guest.vcpu);
     startup::take(guest.vcpu, registers, {reset, start, x86::pause});
+    deliver_machine_check(guest);
 }
 
 void zpp_vmx_on_failed_resume(const GuestRegisters& registers)

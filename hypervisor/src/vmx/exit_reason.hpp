@@ -83,7 +83,7 @@ inline constexpr ExitReasonRow exit_reasons[] = {
     {37, "monitor trap flag", ExitAnswer::handled},
     {39, "MONITOR", ExitAnswer::control_off},
     {40, "PAUSE", ExitAnswer::control_off},
-    {41, "VM-entry failure: machine check", ExitAnswer::crash},
+    {41, "VM-entry failure: machine check", ExitAnswer::handled},
     {43, "TPR below threshold", ExitAnswer::control_off},
     {44, "APIC access", ExitAnswer::control_off},
     {45, "virtualized EOI", ExitAnswer::control_off},

@@ -6,29 +6,12 @@
 #include "guest/code.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/msr.hpp"
+#include "vmx/requested_exits.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/vmcs.hpp"
 #include "x86/msr.hpp"
 
 namespace zpp::vmx {
-
-inline void set_primary_controls(PrimaryControls set, PrimaryControls clear)
-{
-    const PrimaryControls controls{vmcs::read(Field32::primary_controls)};
-    vmcs::write(Field32::primary_controls, (controls & ~clear) | set);
-}
-
-inline void open_nmi_window() { set_primary_controls(PrimaryControls::nmi_window_exiting, {}); }
-// Makes the next VM entry exit before it runs an instruction of the guest. Without the VMX-preemption
-// timer it waits for the end of the guest's NMI handler.
-inline void exit_at_once()
-{
-    if (shared.capabilities.preemption_timer)
-        vmcs::write(Field32::pin_based_controls,
-                    shared.capabilities.pin | PinControls::activate_preemption_timer);
-    else
-        open_nmi_window();
-}
 
 class Guest {
 public:
@@ -78,8 +61,21 @@ public:
         const u64 linear = code_size() == CodeSize::bits64
                                ? rip()
                                : static_cast<u32>(vmcs::read(guest_cs.base) + rip());
-        return fetch_code(vcpu, {cr0(), vmcs::read(FieldNatural::guest_cr3), cr4(), efer()},
-                          {linear});
+        return fetch_code(vcpu, paging(), {linear});
+    }
+    GuestPaging paging() const
+    {
+        return {cr0(), vmcs::read(FieldNatural::guest_cr3), cr4(), efer()};
+    }
+    u64 segment_base(SegmentRegister segment) const
+    {
+        constexpr FieldNatural bases[] = {guest_es.base, guest_cs.base, guest_ss.base,
+                                          guest_ds.base, guest_fs.base, guest_gs.base};
+        return vmcs::read(bases[static_cast<unsigned>(segment)]);
+    }
+    bool has_big_stack() const
+    {
+        return has(AccessRights{vmcs::read(guest_ss.rights)}, AccessRights::db);
     }
 
     void end_interrupt_shadow()
@@ -104,14 +100,26 @@ public:
             vmcs::write(Field32::entry_exception_error_code, event.code);
     }
 
+    bool injects_event() const
+    {
+        return x86::is_event(vmcs::read(Field32::entry_interruption_information));
+    }
+    void exit_at_once() { request_exits(vcpu); } // it is what a pending machine check wants
+    void inject_machine_check()
+    {
+        inject(x86::Event::exception(x86::vector_machine_check, cr0()));
+        request_exits(vcpu);
+    }
+
     // Called at the NMI window only.
-    bool takes_nmi() const { return true; }
-    void open_nmi_window() { vmx::open_nmi_window(); }
-    void close_nmi_window() { set_primary_controls({}, PrimaryControls::nmi_window_exiting); }
+    bool takes_nmi() const { return !injects_event(); }
+    void open_nmi_window() { request_exits(vcpu); }
+    void close_nmi_window() {} // open while an NMI is pending
     void inject_nmi()
     {
         end_interrupt_shadow(); // some CPUs refuse an NMI under blocking by STI
         inject(x86::Event::nmi());
+        request_exits(vcpu);
     }
 
     // CR0 and CR4 as the guest sees them: host-owned bits are in the read shadow.

@@ -3,6 +3,7 @@
 #include "emulate/task_switch.hpp"
 #include "vmx/delivery.hpp"
 #include "x86/instructions.hpp"
+#include "x86/safe.hpp"
 #include <initializer_list>
 
 namespace zpp::vmx {
@@ -20,6 +21,14 @@ constexpr NamedSegment segments[] = {
 constexpr Field64 pdptes[] = {Field64::guest_pdpte0, Field64::guest_pdpte1, Field64::guest_pdpte2,
                               Field64::guest_pdpte3};
 
+bool has_shadow_stack(const Guest& guest)
+{
+    constexpr u64 sh_stk_en = bit(0);
+    return has(guest.cr4(), x86::Cr4::cet) &&
+           ((x86::rdmsr_or_zero(x86::Msr::ia32_u_cet) | x86::rdmsr_or_zero(x86::Msr::ia32_s_cet)) &
+            sh_stk_en) != 0;
+}
+
 TaskState load_state(const Guest& guest, u32 eip)
 {
     TaskState state{};
@@ -34,6 +43,7 @@ TaskState load_state(const Guest& guest, u32 eip)
     state.gdtr_base = static_cast<u32>(vmcs::read(FieldNatural::guest_gdtr_base));
     state.gdtr_limit = vmcs::read(Field32::guest_gdtr_limit);
     state.paging = has(guest.cr0(), x86::Cr0::pg);
+    state.shadow_stack = has_shadow_stack(guest);
     return state;
 }
 

@@ -15,13 +15,14 @@ struct CrRetry {
 
 struct VcpuState {
     u64 nested_paging_generation; // of the translations that this CPU has cached
-    bool kicked;                  // by an NMI in the host, see exit_at_once()
+    volatile bool kicked;         // by an NMI; not handled yet
     bool just_started;            // by a SIPI; no guest instruction has run since
     u32 failed_field;             // VMCS field whose access failed; 0 for none
     CrRetry cr_retry;
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }
+inline const VcpuState& state_of(const Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }
 
 // After a write of MISC_FEATURES_ENABLES, and at the launch. While CPUID faulting is on, exits skip
 // the fast path: it does not look at the CPL.

@@ -13,6 +13,7 @@
 #include "vmx/guest.hpp"
 #include "vmx/guest_state.hpp"
 #include "vmx/operation.hpp"
+#include "vmx/requested_exits.hpp"
 #include "vmx/shared.hpp"
 #include "vmx/switched_msrs.hpp"
 #include "vmx/vcpu_state.hpp"
@@ -145,15 +146,7 @@ Result check_this_cpu()
 
 extern "C" void zpp_vmx_launch();
 
-void on_host_nmi(Vcpu& vcpu)
-{
-    if (startup::take_kick(vcpu)) {
-        state_of(vcpu).kicked = true;
-        return exit_at_once();
-    }
-    vcpu.nmi_pending = true;
-    open_nmi_window();
-}
+void exit_at_once(Vcpu& vcpu) { request_exits(vcpu); }
 
 Result enter_guest(Vcpu& vcpu, const SwitchedMsrs& switched)
 {
@@ -168,8 +161,7 @@ Result enter_guest(Vcpu& vcpu, const SwitchedMsrs& switched)
     flush_guest_tlb();
     startup::note_identity(vcpu);
     __atomic_store_n(&vcpu.launched, true, __ATOMIC_SEQ_CST);
-    if (vcpu.nmi_pending)
-        open_nmi_window();
+    request_exits(vcpu); // an NMI may be pending already
     zpp_vmx_launch();
     startup::leave(vcpu, x86::pause);
     if (const EntryRule* rule = find_broken_rule(); rule != nullptr)
@@ -206,7 +198,8 @@ constinit const Vendor vendor = {.name = "Intel VT-x",
                                  .present = present,
                                  .prepare = prepare,
                                  .launch = launch,
-                                 .on_host_nmi = on_host_nmi,
+                                 .on_host_nmi = take_nmi,
+                                 .exit_at_once = exit_at_once,
                                  .on_security_exception = on_security_exception,
                                  .send_nmi = apic_access::send_nmi,
                                  .leave = leave_vmx_operation,

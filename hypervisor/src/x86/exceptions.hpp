@@ -15,6 +15,7 @@ constexpr u8 vector_segment_not_present = 11;
 constexpr u8 vector_stack_fault = 12;
 constexpr u8 vector_general_protection = 13;
 constexpr u8 vector_page_fault = 14;
+constexpr u8 vector_machine_check = 18;
 constexpr u8 vector_control_protection = 21;
 constexpr u8 vector_security = 30; // #SX, AMD
 

@@ -15,6 +15,8 @@ enum class Msr : u32 {
     ia32_smm_monitor_ctl = 0x9b,
     ia32_mtrrcap = 0xfe,
     misc_features_enables = 0x140,
+    ia32_mcg_cap = 0x179,
+    ia32_mcg_status = 0x17a,
     ia32_sysenter_cs = 0x174,
     ia32_sysenter_esp = 0x175,
     ia32_sysenter_eip = 0x176,
@@ -37,6 +39,7 @@ enum class Msr : u32 {
     ia32_perf_capabilities = 0x345,
     ia32_perf_global_ctrl = 0x38f,
     ia32_pebs_enable = 0x3f1,
+    ia32_mc0_status = 0x401, // IA32_MC0_ADDR follows; the next bank's are 4 further
     ia32_vmx_basic = 0x480,
     ia32_vmx_misc = 0x485,
     ia32_vmx_cr0_fixed0 = 0x486,
@@ -56,6 +59,7 @@ enum class Msr : u32 {
     ia32_rtit_cr3_match = 0x572,
     ia32_rtit_addr0_a = 0x580,
     ia32_rtit_addr3_b = 0x587,
+    ia32_u_cet = 0x6a0,
     ia32_s_cet = 0x6a2,
     ia32_interrupt_ssp_table_addr = 0x6a8,
     ia32_x2apic_first = 0x800, // the register at xAPIC offset 0; others follow by offset / 16
@@ -120,6 +124,12 @@ enum class FeatureControl : u64 {
     senter = bits(15, 8),
 };
 
+enum class McgStatus : u64 {
+    ripv = bit(0), // the interrupted program can continue
+    eipv = bit(1),
+    mcip = bit(2),
+};
+
 enum class MiscFeaturesEnables : u64 {
     cpuid_fault = bit(0),
 };
@@ -163,8 +173,8 @@ constexpr u64 pat_at_power_on = 0x0007040600070406;
 
 } // namespace x86
 
-template <OneOf<x86::ApicBase, x86::FeatureControl, x86::MiscFeaturesEnables, x86::Hwcr,
-                x86::DebugCtl, x86::SysCfg, x86::VmCr>
+template <OneOf<x86::ApicBase, x86::FeatureControl, x86::McgStatus, x86::MiscFeaturesEnables,
+                x86::Hwcr, x86::DebugCtl, x86::SysCfg, x86::VmCr>
               T>
 inline constexpr bool is_register<T> = true;
 

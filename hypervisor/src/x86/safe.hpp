@@ -43,6 +43,17 @@ inline u64 rdmsr_or_zero(Msr msr)
     return !faulted;
 }
 
+[[nodiscard]] inline bool safe_write_cr0(Cr0 value)
+{
+    bool faulted = true;
+    asm volatile("1: mov %1, %%cr0\n"
+                 "movb $0, %0\n" ZPP_FIXUP
+                 : "+r"(faulted)
+                 : "r"(value)
+                 : "memory");
+    return !faulted;
+}
+
 [[nodiscard]] inline bool safe_xsetbv(u32 index, u64 value)
 {
     bool faulted = true;

@@ -34,7 +34,7 @@ void check_store(const u8* bytes, unsigned count, CodeSize size)
     require(store->from_register || !store->exchange);
     require(same(store, decode_store(bytes, store->length, size)));
     require(!decode_store(bytes, store->length - 1, size));
-    require(decode_length(bytes, count, size) == 0 && !is_mov_to_cr4(bytes, count, size));
+    require(decode_length(bytes, count, size) == 0 && !decode_mov_to_cr(bytes, count, size));
 }
 
 void check_length(const u8* bytes, unsigned count, CodeSize size)
@@ -45,7 +45,7 @@ void check_length(const u8* bytes, unsigned count, CodeSize size)
     require(length >= 2 && length <= count && length <= max_instruction_length);
     require(decode_length(bytes, length, size) == length);
     require(decode_length(bytes, length - 1, size) == 0);
-    require(!is_mov_to_cr4(bytes, count, size));
+    require(!decode_mov_to_cr(bytes, count, size));
 }
 
 constexpr u8 good[] = {2, 0x65, 0x67, 0x44, 0x89, 0x8c, 0x25, 0x00, 0x03, 0xe0, 0xfe};

@@ -87,8 +87,28 @@ const char* text_of(vmx::ExitAnswer answer)
     return "?";
 }
 
+const char* text_of(svm::ExitAnswer answer)
+{
+    switch (answer) {
+    case svm::ExitAnswer::handled:
+        return "emulated";
+    case svm::ExitAnswer::undefined_opcode:
+        return "#UD";
+    case svm::ExitAnswer::intercept_off:
+        return "cannot happen: its intercept is 0";
+    case svm::ExitAnswer::step:
+        return "goes on to the guest; only while an IRET is stepped over";
+    case svm::ExitAnswer::crash:
+        return "crash report";
+    }
+    return "?";
+}
+
 void print_exits()
 {
+    for (const svm::ExitCodeRow& row : svm::exit_codes)
+        std::printf("exit\tAMD-V\t%llx %llx\t%s\t%s\n", static_cast<unsigned long long>(row.first),
+                    static_cast<unsigned long long>(row.last), row.name, text_of(row.answer));
     for (const vmx::ExitReasonRow& row : vmx::exit_reasons)
         std::printf("exit\tVT-x\t%u\t%s\t%s\n", row.reason, row.name, text_of(row.answer));
 }

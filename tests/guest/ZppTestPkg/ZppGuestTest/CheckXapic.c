@@ -31,6 +31,10 @@ STORE (DoBts, "btsl $4, (%%rdi)")
 STORE (DoBtr, "btrl $3, (%%rdi)")
 STORE (DoStos, "cld\n stosl")
 STORE (DoRepStos, "cld\n rep stosl")
+STORE (DoMovs, "pushq %%rsi\n pushq %%rax\n movq %%rsp, %%rsi\n cld\n movsl\n popq %%rsi\n popq %%rsi")
+STORE (DoRepMovs, "pushq %%rsi\n pushq %%rax\n movq %%rsp, %%rsi\n cld\n rep movsl\n popq %%rsi\n popq %%rsi")
+STORE (DoPop, "pushq %%rax\n popq (%%rdi)")
+STORE (DoPop16, "pushw %%ax\n popw (%%rdi)")
 STORE (DoMovnti, "movnti %%eax, (%%rdi)")
 STORE (DoMov8, "movb %%al, (%%rdi)")
 STORE (DoMov16, "movw %%ax, (%%rdi)")
@@ -69,6 +73,10 @@ STATIC CONST STORE_CHECK  mStores[] = {
   { "BTR",               DoBtr,          5,       0x100f6, 5,       0 },
   { "STOS",              DoStos,         0x100e2, 0x100e2, 0x100e2, 4 },
   { "REP STOS",          DoRepStos,      0x100e3, 0x100e3, 0x100e3, 4 },
+  { "MOVS",              DoMovs,         0x100ea, 0x100ea, 0x100ea, 4 },
+  { "REP MOVS",          DoRepMovs,      0x100eb, 0x100eb, 0x100eb, 4 },
+  { "POP",               DoPop,          0x100ec, 0,       0x100ec, 0 },
+  { "POP of 16 bits",    DoPop16,        0xed,    0,       0xed,    0 },
   { "MOVNTI",            DoMovnti,       0x100e4, 0x100e4, 0x100e4, 0 },
   { "MOV of 8 bits",     DoMov8,         0xe5,    0,       0xe5,    0 },
   { "MOV of 16 bits",    DoMov16,        0xe6,    0,       0xe6,    0 },

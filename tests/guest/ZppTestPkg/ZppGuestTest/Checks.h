@@ -89,6 +89,16 @@ ZppCheckApicInit (
   );
 
 /**
+  Waits for a machine check, and checks it. Runs on every CPU.
+
+  @param[in,out] Test  The test.
+**/
+VOID
+ZppCheckMachineCheck (
+  IN OUT ZPP_TEST  *Test
+  );
+
+/**
   Measures and prints the cost of CPUID.
 **/
 VOID

@@ -15,6 +15,7 @@
 #define VECTOR_UD    6u
 #define VECTOR_GP    13u
 #define VECTOR_PF    14u
+#define VECTOR_MC    18u
 
 /// The exceptions and interrupts on a CPU. FaultEntry.nasm uses the offsets.
 typedef struct {

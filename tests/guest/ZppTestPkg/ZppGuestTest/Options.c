@@ -77,6 +77,7 @@ ReadWord (
          ReadNumber (Word, L"x2apic=", &Options->X2Apic) ||
          ReadNumber (Word, L"breakpoints=", &Options->Breakpoints) ||
          ReadNumber (Word, L"visible=", &Options->Visible) ||
+         ReadNumber (Word, L"machine-check=", &Options->MachineCheck) ||
          ReadNumber (Word, L"strict-msrs=", &Options->StrictMsrs);
 }
 

@@ -19,6 +19,7 @@ typedef struct {
   UINTN         X2Apic;       ///< "x2apic=1": switch all local APICs to x2APIC mode first.
   UINTN         Breakpoints;  ///< "breakpoints=1": the CPU has breakpoints on instructions.
   UINTN         Visible;      ///< "visible=1": CPUID shows zpp.
+  UINTN         MachineCheck; ///< "machine-check=1": only wait for one that hits the host; 2: without CR4.MCE; 3: it hits the guest.
   UINTN         StrictMsrs;   ///< "strict-msrs=1": missing MSRs must give #GP.
 } ZPP_OPTIONS;
 

@@ -132,6 +132,11 @@ RunAll (
     return;
   }
 
+  if (Test->Options.MachineCheck != 0) {
+    ZppCheckMachineCheck (Test);
+    return;
+  }
+
   ZppPrepareMemoryChecks (Test);
   for (Table = 0; Table < ARRAY_SIZE (mTables); Table++) {
     RunTable (Test, mTables[Table]);

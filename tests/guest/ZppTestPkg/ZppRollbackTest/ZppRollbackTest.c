@@ -41,7 +41,6 @@ typedef struct {
   UINTN                Excluded; ///< The CPU that is not launched, or NO_CPU.
   CPU_RESULT           *Results;
   UINT32               *ApicIds;
-  BOOLEAN              HasSvm;   ///< The CPUs have AMD-V; zpp hides it.
   UINTN                NmiCpu;   ///< The AP that is devirtualized with an NMI pending, or NO_CPU.
   UINT32               Nmis;     ///< Those that arrived there.
   UINTN                Failures;
@@ -310,8 +309,7 @@ LaunchAndRollBack (
     Expect (Test, Test->Cpus.Bsp, "commit without a CPU", ZPP_BAD_CALL, zpp_loader_commit ());
   }
 
-  // On VT-x, a pending NMI is lost.
-  Test->NmiCpu = Test->HasSvm ? FindLaunchedAp (Test) : NO_CPU;
+  Test->NmiCpu = FindLaunchedAp (Test);
   RollBack (Test);
   if (Test->NmiCpu != NO_CPU) {
     Expect (Test, Test->NmiCpu, "NMIs around the rollback", 2, Test->Nmis);
@@ -405,7 +403,6 @@ ZppRollbackTestEntryPoint (
   ROLLBACK_TEST  Test;
 
   ZeroMem (&Test, sizeof (Test));
-  Test.HasSvm = ZppHasSvm ();
   Test.NmiCpu = NO_CPU;
   Expect (&Test, 0, "finding the CPUs", EFI_SUCCESS, ZppFindCpus (&Test.Cpus));
   Test.Results = AllocateZeroPool (Test.Cpus.Count * sizeof (*Test.Results));
