@@ -275,7 +275,7 @@ def command(
     for line in result.problems:
         say(f"{result.emulator}: {line}")
     if as_json:
-        show_json(result)
+        show_json(result, image)
         return
     result.require()
     say(summary(result))

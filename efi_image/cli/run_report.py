@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from efi_image.cli.json_output import show_json as print_json
@@ -20,7 +22,7 @@ def summary(result: BootResult) -> str:
     return f"{result.ending}{seen} ({result.seconds:.1f} s)"
 
 
-def show_json(result: BootResult) -> None:
+def show_json(result: BootResult, image: Path) -> None:
     """Print the result, and end with the exit code that it has without --json."""
     code, message = 0, ""
     try:
@@ -30,7 +32,7 @@ def show_json(result: BootResult) -> None:
         say(message)
     request = result.request
     document = {
-        "image": str(request.image),
+        "image": str(image),  # a traced run boots a copy
         "emulator": result.emulator,
         "cpus": request.cpus,
         "result": result.reason.name.lower().replace("_", "-"),

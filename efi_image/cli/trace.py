@@ -9,18 +9,16 @@ from pathlib import Path
 import click
 from click.decorators import FC
 
+from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.debug.kernel_symbols import read_symbols
 from efi_image.errors import UsageError
 from efi_image.formats.vm_trace import Trace, read_trace
 from efi_image.inspect.trace_summary import PLACES, Summary, course, summarize
 from efi_image.io.atomic import atomic
-from efi_image.render.as_json import json_text
 from efi_image.render.trace_perfetto import perfetto_lines
 from efi_image.render.trace_picture import COLOURS, columns_for, html_lines, svg_lines
 from efi_image.render.trace_table import trace_lines
-
-JSON_VERSION = 1
 
 
 def _output(kind: str, ending: str, text: str) -> Callable[[FC], FC]:
@@ -90,9 +88,7 @@ def command(
 
 def _print(summary: Summary, as_json: bool) -> None:
     if as_json:
-        for piece in json_text({"version": JSON_VERSION, **_fields(summary)}):
-            click.echo(piece, nl=False)
-        click.echo()
+        show_json(_fields(summary))
         return
     for line in trace_lines(summary):
         click.echo(line)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import vm_traces
 from fake_emulator import FakeEmulator
 from jsonschema import Draft202012Validator
 from layouts import load
@@ -41,6 +42,7 @@ OUTPUTS = [
     ("diff", "diff IMAGE IMAGE"),
     ("run", "run IMAGE"),
     ("run", "run IMAGE --expect never --log LOG"),
+    ("trace", "trace TRACE"),
     ("devices", "devices --all"),
     ("write", "write IMAGE TARGET --force"),
     ("bochs-check", "bochs check --quick"),
@@ -96,6 +98,7 @@ def places(
         "nothing",
     )
     found = {name.upper(): str(tmp_path / name) for name in names}
+    found["TRACE"] = str(vm_traces.write(tmp_path / "boot.trace"))
     return {**found, "BUILD": str(build_dir), "PROGRAM": str(build_dir / "ZppBoot.efi")}
 
 
