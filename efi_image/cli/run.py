@@ -102,6 +102,11 @@ class _Command(click.Command):
     help="Do not stop before the machine powers off, not even when the guest has failed.",
 )
 @click.option(
+    "--verdicts/--no-verdicts",
+    default=None,
+    help="End the run when the guest has failed.  [default: yes, but not with a debugger]",
+)
+@click.option(
     "--stdin/--no-stdin",
     default=None,
     help="Send standard input to the guest's serial port.  [default: if it is a terminal, standard "
@@ -190,6 +195,7 @@ def command(
     timeout: float | None,
     expect: tuple[str, ...],
     until_power_off: bool,
+    verdicts: bool | None,
     stdin: bool | None,
     display: bool,
     screenshot: Path | None,
@@ -247,7 +253,7 @@ def command(
         timeout=(0 if is_watched else _TIME_LIMIT) if timeout is None else timeout,
         expect=expect,
         until_power_off=until_power_off,
-        verdicts=not address,
+        verdicts=not address if verdicts is None else verdicts,
         console=console is not None,
         log=log,
         firmware=firmware,

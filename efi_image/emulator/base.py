@@ -173,7 +173,7 @@ class BootResult:
         if self.reason is ExitReason.GUEST_FAILED:
             raise GuestFailed(
                 f"{self.ending} ({self.emulator})",
-                hint="--until-power-off lets it go on",
+                hint="--no-verdicts lets it go on",
                 details=details,
             )
         if self.missing:

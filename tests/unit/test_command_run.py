@@ -169,11 +169,12 @@ def test_a_guest_that_failed(tool: Tool) -> None:
     tool.emulator = FakeEmulator((panic,), linger=60)
     outcome = tool()
     assert outcome.code == ExitCode.VERDICT
-    words = "the guest failed: the kernel panicked (no init) (fake); --until-power-off lets it"
+    words = "the guest failed: the kernel panicked (no init) (fake); --no-verdicts lets it"
     assert words in outcome.err
     assert "Kernel panic" in outcome.out
     tool.emulator = FakeEmulator((panic,), linger=4)
-    assert tool("--until-power-off").code == ExitCode.OK
+    for option in ("--until-power-off", "--no-verdicts"):
+        assert tool(option).code == ExitCode.OK
 
 
 def test_default_time_limit(tool: Tool, monkeypatch: pytest.MonkeyPatch) -> None:
