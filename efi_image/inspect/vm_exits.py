@@ -131,6 +131,13 @@ KINDS = {
         "set the bits that the guest sees, and let it repeat the instruction",
         "26.1.3", "", _control_register,
     ),
+    "cr0 write": Kind(
+        "changed CR0, on a CPU that does not check the value", "checked it: #GP if it is not valid",
+        "", "15.9",
+    ),
+    "machine check": Kind(
+        "had a machine check while it was entered", "gave it the exception", "27.9", "",
+    ),
     "nested paging": Kind(
         "accessed memory that nested paging does not let it",
         "executed the store for the guest; INIT and SIPI to other CPUs it delivers itself",

@@ -44,6 +44,7 @@ LONG_FILES = {
     "tests/host/test_decode.cpp": "half of it is one table of instructions and their encodings",
     "tests/host/test_loader.cpp": "every failure of one call, on one fake machine",
     "tests/host/test_nested_paging.cpp": "the tests share an oracle of memory types",
+    "tests/host/test_svm_events.cpp": "the tests share a CPU and the VMCB of its guest",
     "tests/host/test_startup.cpp": "the tests share a machine whose CPUs are threads",
     "tests/unit/test_windows_entry.py": "the tests share an emulated Windows kernel",
 }

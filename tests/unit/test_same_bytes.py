@@ -14,17 +14,17 @@ from makepe import BOOT_DRIVER, make_pe
 from efi_image.cli.main import main
 
 RECORDED = {
-    "default": "747a4b0c431120d7e94072f8bb3ea63aa0200bcc165cc8d7075592fc9d9f5263",
-    "mbr": "e0369569ba6d62dbdfc4a4da2b27c971a2a8fb1437679d8ab13e50ac968bf252",
-    "plain 12": "3cea2339019c4a09b7886c8fdf914587f4633e775dfdf25c571cdf1511fe367f",
-    "iso": "7f34faff44dc75cf1780a57a7ecf2e9ed22b4ed2baf1fd68e747bbaa7a418a45",
-    "4096-byte sectors": "c3ae13f4787f29745eeae6d28e727133d4c9f3e9f3f9970996e2c336aa58972e",
-    "partitions": "b58f2043b9e328dd3b7f0456c0ca8a70caaa0ead6326763520c46348ef1f4d6e",
-    "minimal": "7597f4a9705641ff7fe6f8c2d3a6eb37b76a17357307b88cacdb944608e28ff3",
-    "many files": "7ddf10b93bab0b3a7421d43309877ae228ac101be600d41f668f22306b931159",
-    "dated": "7bce792f5b1c17b75ef15a7ea1f0fb8491353419acdb79930ce876c613fbde0d",
-    "no hypervisor": "881c7c70a6f8f4402a31f503f523b5a4bfbcd66a5d8f4c969c2f5acf964656a6",
-    "identities": "0168ddecd4acff1061f40c01555e487d8e5c9391a22005ec54c6adfb0bc4299f",
+    "default": "e7db092572e05df2bb05cf522401f783a20d86e8459af0c705088bfdfcce099c",
+    "mbr": "e38b2a839db19865e41b9cfc23ba30088d49d9a9cdb5660e56f27dd53dd16948",
+    "plain 12": "a87e1ab64f55c628544d78320b1c4f4712b1cc813ae1f6f9255f9c3d504d2f5f",
+    "iso": "a6ba9db0dbe93c0c448e3f917e13a14f67bec0706d30792789cfbbb5c5dcfb47",
+    "4096-byte sectors": "ccb0cb18d60f613562116f5635ab2f7a649d077e4d423704405d0b218632d96a",
+    "partitions": "1d2d1307fb1efdae29d82a028097418cafb026248d479dcffcacf41c72735a6a",
+    "minimal": "e0deac8e08e7c978d6e7e94ec6adc9a350e809c6e3ce04252032d24681281ad5",
+    "many files": "f3cfc2590e132ccaff25c6256f0089ba1437e3d1a28f9d5b8cf0bb5789239b00",
+    "dated": "e6c2f2c21218987480deec1fbdc94bda2daa54dd8a5da8deef390d3e96d7ddd0",
+    "no hypervisor": "54ca1a7c80834a8e24d04f8960b85e7d4be01dc31d165c634cb2f417d69a0d83",
+    "identities": "43e43ec6a963812d30863d3de3feb4ab6e3e4192cb7f9909ec0e804e2374d8b6",
 }
 
 OPTIONS = {
