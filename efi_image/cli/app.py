@@ -118,7 +118,7 @@ def cli() -> None:
 
     \b
     Examples:
-      zpp-image make esp.img --kernel vmlinuz --cmdline quiet
+      zpp-image make esp.img --kernel vmlinuz --initrd initrd.img --cmdline console=ttyS0,115200
       zpp-image ls esp.img /EFI
       zpp-image run esp.img
       zpp-image write esp.img /dev/sdb

@@ -56,7 +56,7 @@ def _cpuid(_vendor: Vendor, exit_: VmExit) -> Detail:
     name = CPUID_LEAVES.get(leaf, "")
     title = f"leaf {leaf:#x}" + (f", {name}" if name else "")
     if 0x40000000 <= leaf <= 0x40000001 and exit_.ecx == ZPP_KEY:
-        return Detail(f"{title}, with zpp's key", "showed itself to who knows the key in ECX")
+        return Detail(f"{title}, with zpp's key", "answered, because the key was in ECX")
     return Detail(title)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -62,6 +63,14 @@ AMDV = (
     qemu_pc(EPYC, 8, Machine.PC), qemu_pc(EPYC, 4), qemu_pc(EPYC, 2, Machine.PC), qemu_pc(EPYC, 1),
     qemu_pc(ROME, 4, Machine.PC), qemu_pc(PLAIN, 2),
 )  # fmt: skip
+
+
+def free_port() -> int:
+    """A TCP port of this machine that nothing listens at."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        number: int = listener.getsockname()[1]
+        return number
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import CMDLINE, EPYC, HASWELL, Harness, Pc, qemu_pc
+from harness import CMDLINE, EPYC, HASWELL, Harness, Pc, free_port, qemu_pc
 from terminal import TAKE_TERMINAL, Session
 from test_crash import broken_harness
 
@@ -45,13 +44,6 @@ def empty(tmp_path: Path) -> Path:
     image = tmp_path / "empty.img"
     image.write_bytes(bytes(1 << 20))
     return image
-
-
-def free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        number: int = listener.getsockname()[1]
-        return number
 
 
 def listeners(port: int) -> list[str]:

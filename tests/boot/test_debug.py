@@ -93,7 +93,7 @@ def assert_structures(output: Output) -> None:
     control = output.first("zcontrol")
     assert "exit 0x72 cpuid" in control
     assert f"rip {rip} " in control
-    assert "intercepts: NMI SMI INIT CPUID" in control
+    assert "intercepts: NMI SMI INIT CR0 CPUID" in control
     assert output.first("znpt 0xfee00000").splitlines()[-1].endswith("r-x -> 0xfee00000 page")
     assert output.first("znpt 0x1000000").splitlines()[-1].endswith("rwx -> 0x1000000 page")
     assert "this machine has no EPT: znpt" in output.first("zept 0")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import blocks as documented
 import pytest
-from harness import TIME_LIMIT, Harness
+from harness import TIME_LIMIT, Harness, free_port
 
 PAGES = [page for page in documented.pages() if any(b.boots for b in documented.blocks(page))]
 
@@ -47,7 +47,10 @@ def test_debug_session(page: str, harness: Harness, reader: Path) -> None:
     steps.insert(0, ("", session[0]))
     tool = documented.make_tool(harness.folder / "tool", harness.build_directory)
     documented.run([b for b in documented.runnable(found) if not b.boots], reader, tool)
-    environment = {**os.environ, "PATH": f"{tool}:{os.environ['PATH']}", "HOME": str(reader)}
+    environment = {
+        **os.environ, "PATH": f"{tool}:{os.environ['PATH']}", "HOME": str(reader),
+        "GDB_SERVER_ADDRESS": f"localhost:{free_port()}",
+    }  # fmt: skip
     done = subprocess.run(
         DEBUG.split(), cwd=reader, env=environment,
         input="".join(f"{command}\n" for command, _ in steps[1:]), stdout=subprocess.PIPE,

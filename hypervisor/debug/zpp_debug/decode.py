@@ -9,7 +9,7 @@ from .target import Core
 SVM, VMX = "AMD-V", "Intel VT-x"
 NESTED_FAULT_COUNTER = 0xA8  # svm/exit_code.hpp
 _INTERCEPTS_1 = {
-    1: "NMI", 2: "SMI", 3: "INIT", 4: "VINTR", 18: "CPUID", 20: "IRET", 22: "INVD",
+    1: "NMI", 2: "SMI", 3: "INIT", 4: "VINTR", 5: "CR0", 18: "CPUID", 20: "IRET", 22: "INVD",
     24: "HLT", 26: "INVLPGA", 27: "I/O", 28: "MSR", 31: "shutdown",
 }  # fmt: skip
 _INTERCEPTS_2 = {
