@@ -64,7 +64,6 @@ def test_in_the_guest_the_cpu_delivers_it(harness: Harness) -> None:
         harness, host=False, mcg_status=RIPV | MCIP, words=words, expect=r"^ZPP-TEST: \w+"
     )
     assert "ZPP-TEST: PASS" in serial, serial
-    assert not NOTED.search(serial)
 
 
 @pytest.mark.parametrize("mcg_status", [MCIP, EIPV | MCIP])
