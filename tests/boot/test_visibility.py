@@ -16,6 +16,7 @@ REASONS = (
     r"Built 1 zonelists|PM: hibernation: Registered nosave|efi: (SMBIOS=|Freeing|Remove mem)",
     # the emulator's time, which a busy machine stretches
     r"/proc/cpuinfo: (bogomips|cpu MHz)|/sys/devices/system/clocksource/|.*BogoMIPS|"
+    r"calibrate_delay_direct\(\)|"
     r"tsc: |clocksource: |sched_clock: |APIC calibration|APIC delta|hrtimer: |perf: |rcu: |"
     r"TSC |INFO: |workqueue: |node 0 deferred pages|audit: type=2000|random: |"
     r"rtc_cmos .*setting system clock|"
