@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import signal
 import subprocess
 import termios
 import time
@@ -20,6 +21,12 @@ if os.isatty(0):
 """
 
 
+def _heed_keys() -> None:
+    """A shell's background job ignores these signals, and so do the programs that it starts."""
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 class Session:
     """The program, and what it has printed."""
 
@@ -32,7 +39,7 @@ class Session:
         self.before = self.mode
         self.process = subprocess.Popen(
             command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs,
-            env=environment, start_new_session=True,
+            env=environment, start_new_session=True, preexec_fn=_heed_keys,
         )  # fmt: skip
 
     def wait_for(self, text: bytes, seconds: float = 30) -> None:
@@ -59,7 +66,9 @@ class Session:
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
             self._read()
-        code = self.process.wait(1)
+        code = self.process.poll()
+        if code is None:
+            pytest.fail(f"still runs after {seconds} seconds: {self.seen!r}")
         self._read()
         return code
 
