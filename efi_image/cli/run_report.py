@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json as print_json
-from efi_image.emulator import BootResult
+from efi_image.emulator import BootResult, ExitReason
 from efi_image.errors import ZppError, printable
 
 
@@ -17,8 +17,8 @@ def say(line: str) -> None:
 
 
 def summary(result: BootResult) -> str:
-    count = len(result.request.expect)
-    seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
+    said = not result.request.expect or result.reason is ExitReason.EXPECTED
+    seen = "" if said else f"; {ExitReason.EXPECTED.value}"
     return f"{result.ending}{seen} ({result.seconds:.1f} s)"
 
 

@@ -27,7 +27,7 @@ class ExitReason(Enum):
     """How a run ended."""
 
     POWER_OFF = "the machine powered off"
-    EXPECTED = "everything expected was seen"
+    EXPECTED = "all expected text was seen"
     GUEST_CODE = "the guest ended with debug-exit code"  # QEMU
     SHUTDOWN_PORT = "the guest ended by the shutdown port"  # Bochs
     TIMEOUT = "the time limit passed"
