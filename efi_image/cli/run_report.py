@@ -12,7 +12,7 @@ from efi_image.errors import ZppError, printable
 
 
 def say(line: str) -> None:
-    """Print a line of our own, told apart from the guest's."""
+    """Print a line from zpp-image, distinct from the guest's output."""
     click.secho(f"zpp-image: {printable(line)}", err=True, dim=True)
 
 

@@ -115,7 +115,7 @@ def _xsetbv(_vendor: Vendor, exit_: VmExit) -> Detail:
 KINDS = {
     "cpuid": Kind(
         "asked the CPU for its features",
-        "executed CPUID itself, cleared hidden features, and set bits that depend on guest registers",
+        "executed CPUID itself, cleared hidden features, and set bits from the guest's registers",
         "26.1.2", "15.9", _cpuid,
     ),
     "rdmsr": Kind(
