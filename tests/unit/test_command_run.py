@@ -112,7 +112,7 @@ def test_failed_emulator(tool: Tool) -> None:
     [
         (End(ExitReason.GUEST_CODE, 0), "the guest ended with debug-exit code 0"),
         (End(ExitReason.GUEST_CODE, 33), "the guest ended with debug-exit code 33"),
-        (End(ExitReason.SHUTDOWN_PORT), "the guest ended by the shutdown port"),
+        (End(ExitReason.SHUTDOWN_PORT), "the guest ended through the shutdown port"),
     ],
 )
 def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
@@ -169,7 +169,7 @@ def test_a_guest_that_failed(tool: Tool) -> None:
     tool.emulator = FakeEmulator((panic,), linger=60)
     outcome = tool()
     assert outcome.code == ExitCode.VERDICT
-    words = "the guest failed: the kernel panicked (no init) (fake); --no-verdicts lets it"
+    words = "the guest failed: the kernel panicked (no init) (fake); --no-verdicts continues"
     assert words in outcome.err
     assert "Kernel panic" in outcome.out
     tool.emulator = FakeEmulator((panic,), linger=4)

@@ -121,7 +121,7 @@ def test_a_killed_change_is_taken_back_by_the_next(
             main(commands(stick, loop))
     journals = list(tmp_path.glob("cache/zpp/changes/*"))
     assert main(["mkdir", loop, "/new", "--yes-change", loop]) == 0
-    assert ("an interrupted change was taken back" in capsys.readouterr().err) is bool(journals)
+    assert ("undid an interrupted change" in capsys.readouterr().err) is bool(journals)
     assert kernel_on(stick, tmp_path) == b"old" * 50_000
     assert not list(tmp_path.glob("cache/zpp/changes/*"))
 
