@@ -65,7 +65,7 @@ def test_a_copy_of_the_gpt_is_written_again(harness: Harness, build: str) -> Non
         assert told == [
             Difference(
                 Change.CHANGED, "image", f"{copy} GPT", state,
-                "made from the other copy, as firmware does while it boots",
+                "rewritten from the other copy, as firmware does during a boot",
             )
         ], name  # fmt: skip
         assert verify(after).findings == ()

@@ -195,11 +195,7 @@ def test_what_is_in_the_way(image: Path, tmp_path: Path, capsys: Capture) -> Non
         (["cp", "-f", file, f"{image}:/x/y"], "\\x: does not exist; make it with", 3),
         (["cp", file, f"{image}:/x/"], "\\x: does not exist", 3),
         (["cp", file, f"{image}:/dir/file/x"], "\\dir\\file: is not a directory", 3),
-        (
-            ["cp", "-r", "-f", str(tmp_path / "dir"), f"{image}:/dir/file"],
-            "a directory cannot replace it",
-            3,
-        ),
+        (["cp", "-rf", str(tmp_path / "dir"), f"{image}:/dir/file"], "directory cannot replace", 3),
         (["cp", str(tmp_path / "folder"), f"{image}:/"], "copy it with -r", 2),
         (["cp", str(tmp_path / "none"), f"{image}:/"], "none: does not exist", 3),
         (["rm", str(image), "/dir"], "remove it with -r", 2),

@@ -213,6 +213,6 @@ def test_one_clear_line_for_a_bad_file(tool: Tool) -> None:
     assert outcome.code == ExitCode.INPUT
     assert outcome.out == ""
     (line,) = outcome.err.splitlines()
-    assert "is cut off in packet 6" in line
+    assert "is truncated in packet 6" in line
     tool.file.unlink()
     assert tool().code == ExitCode.INPUT

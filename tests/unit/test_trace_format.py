@@ -69,12 +69,12 @@ def whole() -> bytes:
 
 
 FAULTS = {
-    "empty": (b"", "is not a trace of zpp"),
-    "text": (b"hello, this is a file with text in it\n" * 3, "is not a trace of zpp"),
-    "cut in the header": (whole()[:20], "is cut off in its header, at byte 20"),
+    "empty": (b"", "is not a zpp trace"),
+    "text": (b"hello, this is a file with text in it\n" * 3, "is not a zpp trace"),
+    "cut in the header": (whole()[:20], "is truncated in its header, at byte 20"),
     "header alone": (head(), "has no packets: zpp did not start in that run"),
-    "cut in the first packet": (whole()[:60], "is cut off in packet 0: 28 of 56 bytes are there"),
-    "cut in a packet": (whole()[:-1], "is cut off in packet 6: 55 of 56 bytes are there"),
+    "cut in the first packet": (whole()[:60], "is truncated in packet 0, which has 28 of 56 bytes"),
+    "cut in a packet": (whole()[:-1], "is truncated in packet 6, which has 55 of 56 bytes"),
     "another version": (
         b"zppTrace\x02" + whole()[9:], "is a trace of version 2; this zpp-image reads version 1"
     ),
