@@ -1,4 +1,4 @@
-"""What a VM exit was about: names of CPUID leaves, MSRs, APIC registers, hypercalls, exceptions."""
+"""Names of the objects of VM exits: CPUID leaves, MSRs, APIC registers, hypercalls, exceptions."""
 
 from __future__ import annotations
 
