@@ -28,7 +28,7 @@ def nested_paging() -> Picture:
             p.arrow((300, y + height / 2), (660, y + height / 2))
             p.text(480, y + height / 2 - 8, words, size=12)
     p.box((60, 460, 240, 60), "addresses with key bits", ["(SME, MKTME)"], fill=REFUSED)
-    p.box((660, 460, 240, 60), "one scratch page", ["4 KiB that the guest may overwrite"], fill=PLAIN)
+    p.box((660, 460, 240, 60), "one scratch page", ["4 KiB that the guest may write"], fill=PLAIN)
     p.arrow((300, 320), (624, 320), (624, 476), (660, 476))
     p.text(432, 312, "hidden", size=12)
     p.arrow((300, 504), (660, 504))

@@ -21,7 +21,7 @@ if os.isatty(0):
 
 
 class Session:
-    """The program, and what it has printed."""
+    """The program, and its output so far."""
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], columns: int = 80

@@ -1,4 +1,4 @@
-"""What OVMF does with the faults that `verify` finds: the table of docs/reference/firmware.md.
+"""How OVMF treats the faults that `verify` finds: the table of docs/reference/firmware.md.
 
 tests/boot/test_firmware_claims.py boots every row.
 """

@@ -251,7 +251,7 @@ def test_a_file_that_fits_only_in_place_of_the_old_one(tmp_path: Path) -> None:
 
 
 def test_scattered_free_space_is_used(tmp_path: Path) -> None:
-    """Every second file goes, and a large one takes their place."""
+    """Removes every second file, and stores a large one in the gaps."""
     image, top = tmp_path / "v.img", tmp_path / "top"
     top.mkdir()
     made = ["make", str(image), "--hypervisor", "none", "--table", "none", "--size", "4M"]

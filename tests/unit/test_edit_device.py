@@ -1,4 +1,4 @@
-"""Files changed on a device: the kernel's loop devices stand for sticks."""
+"""Files changed on a device; the kernel's loop devices stand in for sticks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_file_behind_a_loop_device_is_refused(
 
 
 def break_write(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
-    """Let that write to the device fail, once."""
+    """Make that write to the device fail once."""
     real, count = BlockTarget.write, 0
 
     def write(self: BlockTarget, offset: int, view: memoryview) -> None:

@@ -58,7 +58,7 @@ def test_offsets_are_those_of_the_core_s_header() -> None:
 
 @pytest.mark.parametrize(("tsc", "ticks"), [(100, [0, 10, 10, 15]), (TSC + 30, [0, 10, 30, 35])])
 def test_time_goes_on_after_a_reset(tmp_path: Path, tsc: int, ticks: list[int]) -> None:
-    """The TSC may begin again, or not."""
+    """The TSC may start again at 0, or not."""
     again = [vm_exit(10, ticks=tsc - TSC + later) for later in (0, 5)]
     packets = (vm_exit(10), vm_exit(10, ticks=10), start(tsc=tsc), *again)
     assert [e.ticks for e in read_trace(write(tmp_path / "t", packets)).exits()] == ticks

@@ -20,7 +20,7 @@ AMDV_ROWS = re.findall(
     r'\{(0x\w+), (0x\w+), "([^"]+)", ExitAnswer::(\w+)\}',
     (CORE / "src/svm/exit_code.hpp").read_text(),
 )
-# what the core's answer means here
+# the meaning of the core's answer here
 KINDS_OF = {"undefined_opcode": "hidden", "control_off": "off", "intercept_off": "off",
             "crash": "fatal"}  # fmt: skip
 EXCP0, EXCP13 = 0x40, 0x4D
