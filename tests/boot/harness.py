@@ -145,8 +145,8 @@ class Harness:
     def run_bare_linux(self, request: RunRequest, kind: EmulatorKind, started: str) -> str:
         """As `run_to_power_off`, for a Linux that starts without zpp and then prints `started`.
 
-        On a busy machine, such a Linux sometimes hangs on QEMU 7.2 (docs/reference/emulators.md). If
-        it hangs before `started`, boot it once more: zpp is not involved."""
+        On a busy machine, it sometimes hangs on QEMU 7.2 (docs/reference/emulators.md). If that
+        happens before `started`, it is booted once more: zpp is not involved."""
         try:
             result = self.boot_unchecked(request, choose(kind))
         except ZppError:
