@@ -1,7 +1,7 @@
 """Changes the files of an existing FAT volume: in memory first, then as ordered writes.
 
 The order keeps the volume readable at any time: new data goes to free clusters, then come their
-chains, then the directories that name them, and last the chains that are no longer used.
+chains, then the directories that name them, and last the chains that became free.
 """
 
 from __future__ import annotations
