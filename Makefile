@@ -354,7 +354,7 @@ check-shell:
 	@echo "check: shellcheck"
 	@shellcheck $(SHELL_FILES)
 
-# A broken link or anchor, or a page that no map names, is an error.
+# A broken link or anchor, or a page that docs/README.md does not name, is an error.
 check-docs:
 	@echo "check: the site of the documentation"
 	@$(SITE)

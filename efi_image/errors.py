@@ -60,12 +60,12 @@ class ExitCode(IntEnum):
 
 
 # for a built program that is missing
-BUILD_HINT = "run `make` in a checkout of zpp, or install its wheel, which has it"
+BUILD_HINT = "run `make` in a clone of zpp, or install its wheel, which contains it"
 
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "success",
-    ExitCode.VERDICT: "`run`: the guest failed, or text not seen; `diff`: differences; `verify`: "
-    "errors",
+    ExitCode.VERDICT: "`run`: the guest failed, or expected text was not seen; "
+    "`diff`: differences; `verify`: errors",
     ExitCode.USAGE: "error in the usage or the configuration",
     ExitCode.INPUT: "an input file is missing or not valid, or FAT does not allow its name",
     ExitCode.OUTPUT: "the output cannot be written",
@@ -76,9 +76,9 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.UNSAFE: "target not safe, in use, or not confirmed; nothing was written",
     ExitCode.VERIFICATION_FAILED: "verification failed: the data read back differs",
     ExitCode.INTERNAL: "internal error of zpp-image",
-    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file remains, nothing that boots",
+    ExitCode.INTERRUPTED: "interrupted (SIGINT); no half-written file remains, and nothing boots",
     ExitCode.READER_GONE: "`make -`: the reader of standard output ended early (SIGPIPE)",
-    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP, SIGQUIT); the same",
+    ExitCode.TERMINATED: "terminated (SIGTERM, SIGHUP, SIGQUIT); as with 130",
 }
 
 

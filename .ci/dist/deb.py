@@ -1,6 +1,6 @@
 """Make a Debian package of zpp-image: deb.py WHEEL OUTPUT_FOLDER.
 
-It has the wheel and, in the same private folder, the Python packages of .venv that the wheel needs:
+It contains the wheel and, in the same private folder, the Python packages of .venv that it needs:
 Debian does not have all of them. So it depends on the Python version that .venv has.
 """
 
@@ -99,7 +99,7 @@ def copy(package: importlib.metadata.Distribution, target: Path) -> None:
 
 
 def move_data(root: Path) -> None:
-    """Man pages go where man looks for them, compressed."""
+    """Move the man pages to the folder where man looks for them, compressed."""
     (data,) = (root / PRIVATE).glob("*.data")
     pages = root / "usr/share/man/man1"
     pages.mkdir(parents=True)
@@ -140,7 +140,7 @@ def write_documents(root: Path, packages: list[importlib.metadata.Distribution])
 
 
 def licence(package: importlib.metadata.Distribution) -> Iterator[str]:
-    """A paragraph on a Python package, with its licence as it tells it."""
+    """A paragraph about a Python package, with the licence that it declares."""
     top = sorted({PurePosixPath(file).parts[0] for file in package.files or ()} - {".."})
     about = package.metadata
     classified = [
@@ -158,7 +158,7 @@ def licence(package: importlib.metadata.Distribution) -> Iterator[str]:
 
 
 def indented(text: str) -> Iterator[str]:
-    """The lines as those of a field in a control file."""
+    """The lines, indented as in a field of a control file."""
     return (f" {line.rstrip()}" if line.strip() else " ." for line in text.splitlines())
 
 

@@ -1,4 +1,4 @@
-"""Adds what `make dist` staged to the wheel: the built programs, the man pages and the SBOM."""
+"""Adds the files that `make dist` staged to the wheel: built programs, man pages and SBOM."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ STAGE = "ZPP_DIST_STAGE"  # the folder that .ci/dist/stage.py wrote
 
 
 class Payload(BuildHookInterface[Any]):
-    """Does nothing where that folder is not set, as when pip builds a source distribution."""
+    """Does nothing if that folder is not set, as when pip builds a source distribution."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         folder = os.environ.get(STAGE)

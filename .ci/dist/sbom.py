@@ -22,7 +22,7 @@ from edk2 import RELEASE as EDK2  # noqa: E402
 NAME = "zpp-image"
 LICENCE = "MIT"
 EDK2_LICENCE = "BSD-2-Clause-Patent"
-# what is linked into a program besides zpp's own code
+# programs that contain other code than zpp's own
 WITH_EDK2 = {"ZppBoot.efi", "ZppDxe.efi"}
 PROGRAMS = "SPDXRef-programs"
 
@@ -97,7 +97,7 @@ def _package(
 
 
 def _programs(version: str, files: list[dict[str, Any]]) -> dict[str, Any]:
-    """The files that are not Python's, as a package with a verification code (clause 7.9)."""
+    """The files other than Python code, as a package with a verification code (clause 7.9)."""
     sums = sorted(file["checksums"][0]["checksumValue"] for file in files)
     code = hashlib.sha1("".join(sums).encode(), usedforsecurity=False).hexdigest()
     package = _package("programs", "zpp", version, f"{LICENCE} AND {EDK2_LICENCE}")

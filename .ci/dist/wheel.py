@@ -1,7 +1,6 @@
 """Make the wheel and the sdist: wheel.py BUILD_DIRECTORY EDK2 MAN_PAGES OUTPUT.
 
-BUILD_DIRECTORY has the results of `make`, EDK2 is its source tree. The folder OUTPUT/stage then has
-what the wheel has besides Python; hatch_payload.py adds it.
+BUILD_DIRECTORY has the results of `make`, EDK2 is its source tree. The folder OUTPUT/stage then has the wheel's files other than Python; hatch_payload.py adds them.
 """
 
 from __future__ import annotations

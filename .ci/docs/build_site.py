@@ -23,7 +23,7 @@ PAGES = (
     "ovmf/README.md",
 )  # fmt: skip
 LINK = re.compile(r"\]\(([^)\s#]+\.md)")
-# what a browser would load from elsewhere
+# URLs that a browser would load from elsewhere
 FOREIGN = re.compile(
     r"""<(?:link|script|img|iframe|source)\b[^>]*?\b(?:href|src)=["']?(?:https?:)?//[^>]*"""
     r"""|(?:@import|url\()\s*["']?(?:https?:)?//[^)"']*"""
@@ -76,7 +76,7 @@ def append(page: Path, text: str) -> None:
 
 
 def foreign(site: Path) -> list[str]:
-    """What the pages would load from the network."""
+    """The URLs that the pages would load from the network."""
     files = [path for path in site.rglob("*") if path.suffix in {".html", ".css", ".svg"}]
     return [
         f"{path.relative_to(site)}: {found}"

@@ -1,4 +1,4 @@
-"""The pages of the site for the commands of zpp-image, written from click."""
+"""The site's pages for the commands of zpp-image, generated from click."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from efi_image.cli.app import COMMANDS, cli
 INTRODUCTION = """\
 # Commands
 
-Written from `zpp-image COMMAND --help`. What holds for all commands (output, exit codes,
-configuration) is in [command line](../command-line.md).
+Generated from `zpp-image COMMAND --help`. [Command line](../command-line.md) has what all commands
+share: output, exit codes, configuration.
 
 | command | what it does |
 | --- | --- |
@@ -25,7 +25,7 @@ _MARKS = re.compile(r"([\\`*_<>\[\]|~$])")
 
 
 def escaped(text: str) -> str:
-    """Text that Markdown shows as it is."""
+    """The text, escaped for Markdown."""
     return _MARKS.sub(r"\\\1", text)
 
 

@@ -21,7 +21,7 @@ html_theme_options = {
     }
 }
 
-# Anchors as hosts of Git repositories make them, so that a link works in both.
+# The same anchors as on Git hosting sites, so that a link works on both.
 myst_heading_anchors = 4
 myst_links_external_new_tab = False
 pygments_style = "friendly"

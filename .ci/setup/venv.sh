@@ -1,11 +1,11 @@
 #!/bin/bash
-# Makes or updates .venv with zpp-image from this checkout; venv.sh dev: and with the tools for tests and checks.
+# Makes or updates .venv with zpp-image from this checkout; `venv.sh dev` adds the tools for tests and checks.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
 extra=${1:-}
 stamp=.venv/.pyproject.toml # what .venv was made for
-tools=.venv/.dev            # is there if it has the tools
+tools=.venv/.dev            # exists if .venv has the tools
 
 # Python compiles at the first use, but not where PYTHONDONTWRITEBYTECODE is set.
 compile_package() {

@@ -1,4 +1,4 @@
-"""Pictures of what happens inside the core; draw.py writes them."""
+"""Pictures of the inside of the core; draw.py writes them."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ def nested_paging() -> Picture:
     p.text(780, 40, "Host-physical", size=15, bold=True)
     rows = (
         # y, height, guest, host, what the arrow says, fills
-        (60, 60, "above DRAM: devices", "devices", "as it is, usually UC", PLAIN, PLAIN),
+        (60, 60, "above DRAM: devices", "devices", "unchanged, usually UC", PLAIN, PLAIN),
         (130, 60, "FEE00000H: local APIC", "local APIC",
-         "as it is; read-only where the core must see the ICR", "#fde9c8", PLAIN),
-        (200, 80, "DRAM", "DRAM", "as it is, with the type of the MTRRs", GUEST, GUEST),
+         "unchanged; read-only while the core must see the ICR", "#fde9c8", PLAIN),
+        (200, 80, "DRAM", "DRAM", "unchanged, with the type of the MTRRs", GUEST, GUEST),
         (290, 60, "DRAM where the core is", "the core's pages", "", REFUSED, CORE),
-        (360, 80, "DRAM", "DRAM", "as it is, with the type of the MTRRs", GUEST, GUEST),
+        (360, 80, "DRAM", "DRAM", "unchanged, with the type of the MTRRs", GUEST, GUEST),
     )  # fmt: skip
     for y, height, guest, host, words, left, right in rows:
         p.box((60, y, 240, height), guest, fill=left)
@@ -28,7 +28,7 @@ def nested_paging() -> Picture:
             p.arrow((300, y + height / 2), (660, y + height / 2))
             p.text(480, y + height / 2 - 8, words, size=12)
     p.box((60, 460, 240, 60), "addresses with key bits", ["(SME, MKTME)"], fill=REFUSED)
-    p.box((660, 460, 240, 60), "one scratch page", ["4 KiB that the guest may spoil"], fill=PLAIN)
+    p.box((660, 460, 240, 60), "one scratch page", ["4 KiB that the guest may write"], fill=PLAIN)
     p.arrow((300, 320), (624, 320), (624, 476), (660, 476))
     p.text(432, 312, "hidden", size=12)
     p.arrow((300, 504), (660, 504))
@@ -66,7 +66,7 @@ def cpu_start() -> Picture:
 
     phase(80, "1  INIT")
     message(150, sender, core, "writes INIT to the ICR", "(VM exit)")
-    message(186, core, mailbox, "puts in INIT")
+    message(186, core, mailbox, "stores INIT")
     message(222, core, target_core, "sends an NMI: the kick")
     message(258, target, target_core, "VM exit")
     message(294, mailbox, target_core, "takes INIT")
@@ -75,8 +75,8 @@ def cpu_start() -> Picture:
     )
     phase(380, "2  SIPI")
     message(450, sender, core, "writes SIPI to the ICR", "(VM exit)")
-    message(486, core, mailbox, "puts in the vector")
-    message(522, mailbox, target_core, "sees it, still waiting")
+    message(486, core, mailbox, "stores the vector")
+    message(522, mailbox, target_core, "reads it while waiting")
     message(570, target_core, target, "VM entry at", "vector × 1000H")
     phase(600, "3  Afterwards")
     p.label(

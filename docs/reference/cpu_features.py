@@ -19,9 +19,9 @@ Row = Sequence[str]
 INTRODUCTION = """\
 # CPU features, MSRs and exits
 
-Made from the core's tables by `make reference`; a test compares them. What is not listed is
-passed on: the guest uses it on the CPU, without an exit. This CPUID is what zpp shows; the bits
-that follow the guest's CR4 and mode are in the [contract](contract.md).
+`make reference` generates this page from the core's tables; a test compares them. Everything else
+is passed on: the guest uses it on the CPU, without an exit. The CPUID bits here are as zpp shows
+them; the [contract](contract.md) has those that depend on the guest's CR4 and mode.
 
 | word | meaning |
 | --- | --- |
@@ -34,20 +34,19 @@ Tests are cases of `tests/host/`.
 
 ## Counters, traces and records
 
-The CPU itself counts and writes while the guest's programs are profiled. On VT-x an exit stops
-it, and the next entry starts it again: IA32_DEBUGCTL (LBR, BTS) is cleared,
-IA32_PERF_GLOBAL_CTRL, IA32_RTIT_CTL (Intel PT) and IA32_LBR_CTL are loaded with 0. So nothing
-counts the host, or writes a record through the host's page tables. A CPU that cannot stop one of
-them does not show it.
+When the guest profiles programs, the CPU itself counts events and writes records. On VT-x a VM exit
+stops that, and the next VM entry starts it again: an exit clears IA32_DEBUGCTL (LBR, BTS) and loads
+IA32_PERF_GLOBAL_CTRL, IA32_RTIT_CTL (Intel PT) and IA32_LBR_CTL with 0. So nothing counts the host,
+or writes a record through the host's page tables. If the CPU cannot stop one of them, zpp hides it.
 
 - PEBS before Ice Lake (IA32_PERF_CAPABILITIES[14] is 0) can write a record some time after its
   counter stopped, so IA32_MISC_ENABLE says that there is no PEBS, and IA32_PEBS_ENABLE has no
-  effect. Precise events (`perf record -e cycles:pp`) do not exist then; others work.
+  effect. Precise events (`perf record -e cycles:pp`) are then not available; others work.
 - Intel PT needs *Intel PT uses guest physical addresses* (Ice Lake and later): without it the
   output could be in the core's memory.
 - On AMD-V, IBS, the counters and LBR v2 keep running in the host. They write to MSRs only, so a
-  profile can contain addresses of the core, and no data. A counter with its HostOnly bit counts the
-  core.
+  profile can contain addresses of the core, but no data. A counter with its HostOnly bit set counts
+  the core.
 """
 
 FEATURE_HEAD = ("CPUID", "feature", "VT-x", "AMD-V", "why", "test")

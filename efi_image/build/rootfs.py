@@ -31,7 +31,7 @@ BLOCK = 4096  # bytes
 INODE = 256  # bytes
 FREE = 256 * MIB  # at least, if the size is not given
 _KERNEL = re.compile(r"vmlinuz-(.+)")
-# e2fsprogs is in the folders of the administrator, which a user's PATH may lack
+# Debian has e2fsprogs in folders that a user's PATH may lack
 _FOLDERS = ("/usr/sbin", "/sbin", "/usr/local/sbin")
 
 
@@ -88,13 +88,13 @@ class _Tree:
 
     @property
     def default_size(self) -> int:
-        """Bytes of a file system with room for as much as half of the tree, and FREE at least."""
+        """Bytes of a file system with half of the tree's size free, but at least FREE."""
         needed = self.size + self.count * INODE
         return -(-(needed + needed // 16 + max(needed // 2, FREE)) // MIB) * MIB
 
 
 def _walk(top: Path) -> Iterator[tuple[os.stat_result, str]]:
-    """The status of each file below a directory, on its file system, and its path in it."""
+    """The status and relative path of each file below a directory; raises InputError."""
     waiting, device = [top], top.stat().st_dev
     while waiting:
         folder = waiting.pop()
@@ -103,13 +103,13 @@ def _walk(top: Path) -> Iterator[tuple[os.stat_result, str]]:
         except OSError as error:
             raise InputError(
                 f"cannot be read: {reason_of(error)}", where=str(folder),
-                hint="run this as root, who owns the files of a root file system",
+                hint="run this as root, who can read all files of a root file system",
             ) from None  # fmt: skip
         for entry in entries:
             status = entry.stat(follow_symlinks=False)
             if status.st_dev != device:
                 raise InputError(
-                    "is mounted in the directory", where=entry.path, hint=f"`umount {entry.path}`"
+                    "is a mount point", where=entry.path, hint=f"`umount {entry.path}`"
                 )
             yield status, os.path.relpath(entry.path, top)
             if entry.is_dir(follow_symlinks=False):
@@ -139,7 +139,7 @@ def _make(program: str, options: ResolvedOptions, tree: _Tree, guid: UUID, file:
     raise InputError("mke2fs failed", where=str(tree.path), details=tuple(lines[-5:]))
 
 
-# ---- what boots it
+# ---- the kernel and its command line
 
 
 def _with_kernel(options: ResolvedOptions, guid: UUID) -> ResolvedOptions:
@@ -177,6 +177,6 @@ def _newest_kernel(boot: Path) -> tuple[Path, Path | None]:
 
 
 def _version(text: str) -> list[tuple[int, str]]:
-    """A key that sorts 6.12 behind 6.1."""
+    """A key that sorts 6.12 after 6.1."""
     parts = re.findall(r"[0-9]+|[^0-9]+", text)
     return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

@@ -63,7 +63,7 @@ EPILOG = "\b\nExit codes:\n" + "\n".join(
 
 
 def meant_by(name: str) -> str:
-    """The command that somebody means by a wrong name; '' if it is not like any."""
+    """The command that a wrong name probably means, or ''."""
     import difflib  # noqa: PLC0415
 
     known = [*COMMANDS, *OTHER_NAMES]
@@ -89,7 +89,7 @@ class LazyGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """The command; a UsageError for another name says which command is meant."""
+        """The command; the UsageError for a wrong name suggests one."""
         try:
             return super().resolve_command(ctx, args)
         except click.UsageError:
@@ -126,7 +126,7 @@ def cli() -> None:
 
 
 def color() -> bool | None:
-    """False where nobody wants colours (https://no-color.org); None: on a terminal alone."""
+    """False if the user wants no colours (https://no-color.org); None: only on a terminal."""
     return False if os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb" else None
 
 

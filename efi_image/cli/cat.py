@@ -12,7 +12,7 @@ from efi_image.errors import InputError, OutputError, printable
 from efi_image.formats.disk import locate, open_disk
 from efi_image.formats.files import Kind, find, show_path, split_path
 
-# control characters that no text has; ESC could reprogram the terminal
+# control characters that text does not contain; ESC could reprogram the terminal
 _BINARY = re.compile(rb"[\x00-\x06\x0e-\x1f\x7f]")
 _HINT = "send it to a file or a pipe"
 
@@ -46,7 +46,7 @@ def command(image: str, path: str) -> None:
 
 
 def _asked(pieces: Iterator[bytes], name: str) -> Iterator[bytes]:
-    """The same pieces; bytes that would disturb a terminal only if the user wants them there."""
+    """The same pieces; asks before bytes that would disturb a terminal."""
     first = next(pieces, b"")
     if sys.stdout.isatty() and _BINARY.search(first):
         if not sys.stdin or not sys.stdin.isatty():

@@ -16,7 +16,7 @@ from efi_image.io.atomic import atomic
 
 @dataclass(frozen=True, slots=True)
 class Shell:
-    """Where a shell finds the completions of a user, below `variable` or `default`."""
+    """Where a shell looks for a user's completions, below `variable` or `default`."""
 
     variable: str
     default: str
@@ -46,8 +46,8 @@ SHELLS = {
 def command(shell: str | None, install: bool) -> None:
     """Print or install the completion script of a shell.
 
-    SHELL is by default the one that you use (the variable SHELL). The script calls zpp-image for
-    each completion, so it works with later versions as well.
+    The default for SHELL is the shell that you use (the variable SHELL). The script calls
+    zpp-image for each completion, so it works with later versions too.
 
     \b
     Examples:

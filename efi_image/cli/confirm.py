@@ -1,4 +1,4 @@
-"""Asks whether a disk or file is the one that the user means."""
+"""Asks the user to confirm a disk or file before it is overwritten."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from efi_image.render.text import human
 
 
 def confirm(device: Device, purpose: str, key: str | None, option: str) -> None:
-    """Raise UnsafeTarget unless the person, or the script's option, means this disk.
+    """Raise UnsafeTarget unless the user, or the script's option, confirms this disk.
 
-    `purpose` says in a sentence what happens to it, `key` is the option's value.
+    `purpose` is a sentence about the change, `key` is the option's value.
     """
     if key is not None:
         if key not in {device.key, printable(device.key)}:
@@ -39,7 +39,7 @@ def confirm(device: Device, purpose: str, key: str | None, option: str) -> None:
 
 
 def confirm_file(path: Path, source: str) -> None:
-    """Raise UnsafeTarget unless the person wants the file to be overwritten."""
+    """Raise UnsafeTarget unless the user confirms that the file may be overwritten."""
     size = human(path.stat().st_size)
     if not sys.stdin.isatty():
         raise UnsafeTarget(

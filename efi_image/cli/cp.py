@@ -39,8 +39,8 @@ def command(
 
     IMAGE:/PATH is a path on an image, IMAGE:2:/PATH on its partition 2; anything else is a path
     of this machine. For IMAGE see `zpp-image ls --help`; only FAT volumes can be changed. SOURCE
-    goes into TARGET if that is a directory; else TARGET is the copy's path. An image is changed
-    as a whole or not at all.
+    goes into TARGET if that is a directory; else TARGET is the copy's path. If a copy fails, the
+    image stays as it was.
 
     \b
     Examples:
@@ -72,7 +72,7 @@ def _volume(stack: ExitStack, place: Location) -> FileSystem:
 
 
 def _group(stack: ExitStack, source: str, recursive: bool) -> Group:
-    """What is to be copied, from this machine or from an image."""
+    """The files to copy, from this machine or from an image."""
     if split_location(source)[1] is None:
         return on_host(source, recursive=recursive)
     place = locate(source)

@@ -27,8 +27,8 @@ def device_options(command: _Command) -> _Command:
     yes = click.option(
         "--yes-change",
         metavar="SERIAL",
-        help="Change a device without asking, if it has this serial number (its path, if it has "
-        "none).",
+        help="Change a device without asking, if it has this serial number (or this path, if it "
+        "has no serial number).",
     )
     internal = click.option(
         "--internal", is_flag=True, help="Allow a built-in disk that nothing uses."
@@ -46,7 +46,7 @@ def located(words: tuple[str, ...]) -> Location:
 
 @contextmanager
 def changing(place: Location, yes_change: str | None, internal: bool) -> Iterator[FatEditor]:
-    """An editor for the volume; the image is changed when the block ends well."""
+    """An editor for the volume; the image is changed if the block succeeds."""
     now = str(int(time.time()))
     with ProgressBar() as bar:
         options = EditOptions(
@@ -63,5 +63,5 @@ def changing(place: Location, yes_change: str | None, internal: bool) -> Iterato
 
 
 def say(image: str, text: str) -> None:
-    """One line about what was done."""
+    """Print one line about the change."""
     click.echo(printable(f"{image}: {text}"))

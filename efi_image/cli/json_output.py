@@ -15,7 +15,7 @@ from efi_image.render.as_json import json_text, versioned
 
 
 class Output:
-    """What was printed so far."""
+    """Whether anything was printed."""
 
     begun = False  # then an error cannot follow as an object of its own
 
@@ -45,7 +45,7 @@ def json_pieces(value: Any) -> Iterable[str]:
 
 
 def error_document(error: BaseException, code: int, message: str) -> Mapping[str, Any]:
-    """An error for programs; `kind` is the class of efi_image.errors, or what happened."""
+    """An error for programs; `kind` is the class in efi_image.errors, or another exception."""
     told = error if isinstance(error, ZppError) else None
     return {
         "error": {

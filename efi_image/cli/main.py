@@ -31,14 +31,14 @@ class _Terminated(BaseException):
 
 
 def _terminate(_number: int, _frame: FrameType | None) -> NoReturn:
-    # a terminal that is closed sends SIGHUP twice: the second must not disturb the cleaning up
+    # a terminal that is closed sends SIGHUP twice: the second must not interrupt the clean-up
     for number in _ENDING:
         signal.signal(number, signal.SIG_IGN)
     raise _Terminated
 
 
 def _print(line: str) -> None:
-    """Print a line on standard error, if anybody is still there."""
+    """Print a line on standard error, if it is still open."""
     with suppress(OSError):
         click.echo(line, err=True, color=app.color())
 
@@ -48,7 +48,7 @@ def _say(line: str) -> None:
 
 
 def _occupy_closed_descriptors() -> None:
-    """Keep 0, 1 and 2 from becoming a file that is opened later, where they are closed."""
+    """If descriptor 0, 1 or 2 is closed, keep a file opened later from getting its number."""
     for number, flags in enumerate((os.O_WRONLY, os.O_RDONLY, os.O_RDONLY)):
         try:
             os.fstat(number)
@@ -85,7 +85,7 @@ def _report(error: BaseException, words: Sequence[str]) -> int:
     is_debug = _wants_traceback(words)
     if is_debug:
         _show_traceback(error)
-    if isinstance(error, BrokenPipeError):  # as in `ls | head`: whoever reads has seen enough
+    if isinstance(error, BrokenPipeError):  # as in `ls | head`: the reader has seen enough
         _drop_output()
         return ExitCode.OK
     code, message = _describe(error)
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Output.begun = False
     _occupy_closed_descriptors()
     if sys.stdout is not None and hasattr(sys.stdout, "reconfigure"):
-        sys.stdout.reconfigure(errors="replace")  # for an encoding without our line drawings
+        sys.stdout.reconfigure(errors="replace")  # for an encoding without line-drawing characters
     # nohup ignores SIGHUP, which has to stay so
     caught = [number for number in _ENDING if signal.getsignal(number) != signal.SIG_IGN]
     previous = {number: signal.signal(number, _terminate) for number in caught}

@@ -61,7 +61,7 @@ Examples:
 @click.option(
     "--rootfs-size",
     metavar="SIZE",
-    help="Size of that partition.  [default: 1.5 times the files, with 256M free at least]",
+    help="Size of that partition.  [default: 1.5 times the files, with at least 256M free]",
 )
 @click.option(
     "--boot",

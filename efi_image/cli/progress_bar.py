@@ -15,7 +15,7 @@ FIRST = 1.0  # seconds; shorter work shows nothing
 EVERY = 0.1
 BAR = 20  # columns
 LEAST_BAR = 6
-# the most that is left out of a line that does not fit, one step after the other
+# what to leave out of a line that does not fit, in steps
 _LESS = ((), ("bytes",), ("bytes", "rate"), ("bytes", "rate", "title"))
 
 
@@ -41,7 +41,7 @@ class ProgressBar:
 
     @property
     def progress(self) -> progress.Progress | None:
-        """The bar itself; None where it would show nothing."""
+        """The bar itself; None if it would show nothing."""
         return self if self._line.is_shown else None
 
     def __call__(self, done: int, total: int) -> None:
@@ -57,7 +57,7 @@ class ProgressBar:
         self._line.draw(fitted(self._title, done, total, seconds, self._line.columns))
 
     def clear(self) -> None:
-        """Take the line away, so that something else can be printed."""
+        """Erase the line, so that something else can be printed."""
         self._line.erase()
 
     def __enter__(self) -> ProgressBar:
@@ -68,7 +68,7 @@ class ProgressBar:
 
 
 def fitted(title: str, done: int, total: int, seconds: float, columns: int) -> str:
-    """The line in so many columns: a bar if there is room, else less and less text."""
+    """The line for that many columns: with a bar if there is room, else with less text."""
     facts = describe(done, total, seconds)
     for left_out in _LESS:
         head = f"{title}: " if title and "title" not in left_out else ""

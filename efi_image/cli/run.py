@@ -37,7 +37,7 @@ _CPU_MODEL_HELP = (
     "host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
 
-_TIME_LIMIT = 600.0  # seconds, where nobody watches
+_TIME_LIMIT = 600.0  # seconds, if nobody watches
 _KEYS, _SCREEN = 0, 1  # the descriptors of standard input and output
 
 _OLD_NAME = re.compile(r"^--engine(?==|$)")
@@ -94,23 +94,23 @@ class _Command(click.Command):
     "--expect",
     multiple=True,
     metavar="REGEX",
-    help="Text to wait for on the serial port; the run ends when all were seen. Repeatable.",
+    help="Text to wait for on the serial port; the run ends when all of it was seen. Repeatable.",
 )
 @click.option(
     "--until-power-off",
     is_flag=True,
-    help="Do not stop before the machine powers off, not even when the guest has failed.",
+    help="Do not stop before the machine powers off, even if the guest fails.",
 )
 @click.option(
     "--verdicts/--no-verdicts",
     default=None,
-    help="End the run when the guest has failed.  [default: yes, but not with a debugger]",
+    help="End the run when the guest fails.  [default: yes, except with a debugger]",
 )
 @click.option(
     "--stdin/--no-stdin",
     default=None,
-    help="Send standard input to the guest's serial port.  [default: if it is a terminal, standard "
-    "output too, and nothing is expected]",
+    help="Send standard input to the guest's serial port.  [default: if it and standard output "
+    "are terminals, and no text is expected]",
 )
 @click.option("--display", is_flag=True, help="Show the machine's screen in a window (QEMU).")
 @click.option(
@@ -130,14 +130,14 @@ class _Command(click.Command):
     type=click.Choice(["none", "user"]),
     default="none",
     show_default=True,
-    help="user: the guest reaches the networks of this machine by NAT (QEMU).",
+    help="user: connect the guest to this machine's networks through NAT (QEMU).",
 )
 @click.option(
     "--forward",
     "forwards",
     multiple=True,
     metavar="PORT:PORT",
-    help="Let a TCP port of this machine (127.0.0.1 only) lead to one of the guest; implies "
+    help="Forward a TCP port of this machine (127.0.0.1 only) to a port of the guest; implies "
     "--network user. Repeatable.",
 )
 @click.option(
@@ -179,7 +179,7 @@ class _Command(click.Command):
     "--trace",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Save every VM exit in FILE, for `zpp-image trace`.",
+    help="Record every VM exit in FILE, for `zpp-image trace`.",
 )
 @click.option("--explain", is_flag=True, help="Explain each kind of VM exit when it first happens.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not show the serial output.")
@@ -217,15 +217,15 @@ def command(
 ) -> None:
     """Boot an image in an emulator.
 
-    Shows the serial output on the terminal, where keys go to the guest and Ctrl-] ends the run.
-    The run ends when the machine powers off, when all expected texts were seen, when the guest
-    has failed (the core crashed, the kernel panicked, or, without a console, the firmware found
-    nothing to start), or at the time limit. The image is not changed.
+    The serial output appears on the terminal; keys go to the guest, and Ctrl-] ends the run. The
+    run also ends when the machine powers off, when all expected text was seen, when the guest
+    fails (the core crashed, the kernel panicked, or, without a console, the firmware found
+    nothing to start), and at the time limit. The image does not change.
 
-    The exit code is 0 if all expected texts were seen (without --expect: if the guest powered
-    off, or ended the run by QEMU's debug-exit device, whose code is shown, or by Bochs's
-    shutdown port, or you ended it), 1 if the guest failed or ended before, 7 if the emulator
-    failed, 8 at the time limit.
+    The exit code is 0 if all expected text was seen (without --expect: if the guest powered off,
+    if it used QEMU's debug-exit device, whose code is shown, or Bochs's shutdown port, or if you
+    ended the run), 1 if the guest failed or ended too early, 7 if the emulator failed, and 8 at
+    the time limit.
 
     \b
     Examples:
@@ -300,7 +300,7 @@ def _boot(
 
 
 def _console(is_wanted: bool) -> Keyboard | Pipe | None:
-    """What goes to the serial port; raises UsageError."""
+    """The input for the serial port; raises UsageError."""
     if not is_wanted:
         return None
     if not hasattr(os, "openpty"):  # Windows

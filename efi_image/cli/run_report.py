@@ -7,18 +7,18 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json as print_json
-from efi_image.emulator import BootResult
+from efi_image.emulator import BootResult, ExitReason
 from efi_image.errors import ZppError, printable
 
 
 def say(line: str) -> None:
-    """Print a line of our own, told apart from the guest's."""
+    """Print a line from zpp-image, distinct from the guest's output."""
     click.secho(f"zpp-image: {printable(line)}", err=True, dim=True)
 
 
 def summary(result: BootResult) -> str:
-    count = len(result.request.expect)
-    seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
+    said = not result.request.expect or result.reason is ExitReason.EXPECTED
+    seen = "" if said else f"; {ExitReason.EXPECTED.value}"
     return f"{result.ending}{seen} ({result.seconds:.1f} s)"
 
 

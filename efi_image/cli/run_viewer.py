@@ -1,4 +1,4 @@
-"""What `zpp-image run` shows of a run: the serial port, and a status line while it boots."""
+"""Shows a run: the serial port, and a status line during the boot."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ class RunViewer(Viewer):
     """Shows the serial port, but not while a debugger uses the terminal.
 
     The status line is drawn only while the cursor is at the start of a line, and the guest's
-    output takes it away, so they never mix. With a console the terminal gets the guest's bytes
-    as they are, else readable text.
+    output erases it, so they never mix. With a console the terminal gets the guest's bytes as they
+    are, else readable text.
     """
 
     def __init__(

@@ -1,15 +1,15 @@
-"""One line on a terminal that is drawn over and taken away again."""
+"""One line on a terminal that is redrawn and erased."""
 
 from __future__ import annotations
 
 import os
 from typing import TextIO
 
-WIDTH = 80  # columns of a terminal that does not tell its width
+WIDTH = 80  # columns of a terminal that does not report its width
 
 
 class StatusLine:
-    """The line that the cursor is at the start of. It shows nothing where there is no terminal."""
+    """The line with the cursor at its start. It shows nothing if there is no terminal."""
 
     def __init__(self, stream: TextIO | None) -> None:
         is_shown = stream and stream.isatty() and os.environ.get("TERM") != "dumb"
@@ -18,12 +18,12 @@ class StatusLine:
 
     @property
     def is_shown(self) -> bool:
-        """Whether somebody can see it."""
+        """Whether it can be seen."""
         return self._stream is not None
 
     @property
     def columns(self) -> int:
-        """How many characters fit; one less than the terminal has, so that it never scrolls."""
+        """How many characters fit: one less than the columns, so that the line never scrolls."""
         given = os.environ.get("COLUMNS", "")
         if given.isdecimal() and int(given):
             return int(given) - 1
@@ -43,7 +43,7 @@ class StatusLine:
             self._put(f"\r\x1b[K\x1b[2m{text}\x1b[m" if is_dim else f"\r\x1b[K{text}")
 
     def erase(self) -> None:
-        """Take it away."""
+        """Erase it."""
         if self._drawn:
             self._put("\r\x1b[K")
             self._drawn = ""

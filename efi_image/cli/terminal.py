@@ -1,4 +1,4 @@
-"""The width of the terminal that standard output is, and lines that fit it."""
+"""The width of the terminal at standard output, and lines that fit it."""
 
 from __future__ import annotations
 

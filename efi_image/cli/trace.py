@@ -43,7 +43,7 @@ def _output(kind: str, ending: str, text: str) -> Callable[[FC], FC]:
 @_output(
     "perfetto", "json", "Write every exit in Chrome's trace event format, for ui.perfetto.dev."
 )
-@_output("html", "html", "Write a page with the picture and the numbers, which loads nothing else.")
+@_output("html", "html", "Write the picture and the numbers as a page that loads nothing else.")
 @_output("svg", "svg", "Write the picture: a lane for each CPU, colours by reason.")
 def command(
     file: Path,
@@ -56,9 +56,9 @@ def command(
 ) -> None:
     """Show the VM exits of a run.
 
-    FILE is a trace that `zpp-image run --trace FILE` has made. The table has the exits by
-    reason, the most frequent details, such as CPUID leaves and MSRs, and the most frequent
-    addresses. Rates are `?` if the rate of the TSC is unknown.
+    FILE is a trace from `zpp-image run --trace FILE`. The table shows the exits by reason, the
+    most frequent details, such as CPUID leaves and MSRs, and the most frequent addresses. Rates
+    are `?` if the rate of the TSC is unknown.
 
     \b
     Examples:
@@ -80,7 +80,7 @@ def command(
     _print(summary, as_json)
     if symbols is not None and summary.places and not any(row.symbol for row in summary.places):
         click.echo(
-            f"zpp-image: no address is in {symbols}; boot with nokaslr, or take /proc/kallsyms of "
+            f"zpp-image: no address matches {symbols}; boot with nokaslr, or use /proc/kallsyms of "
             "that boot",
             err=True,
         )

@@ -26,9 +26,9 @@ _ICOUNT_TSC_HZ = 1_000_000_000
 def tracing(
     request: RunRequest, emulator: Emulator, output: Path | None, explain: bool, viewer: RunViewer
 ) -> Iterator[RunRequest]:
-    """The request of a run that is traced, or as it is.
+    """The request for a traced run, or the same request if there is nothing to trace.
 
-    The run boots a copy of the image, which it would not change either. Raises InputError,
+    A traced run boots a copy of the image, with tracing switched on. Raises InputError,
     UsageError and OutputError.
     """
     if output is None and not explain:

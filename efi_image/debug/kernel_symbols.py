@@ -22,7 +22,7 @@ class KernelSymbols:
         self._names = [name for _, name in symbols]
 
     def __call__(self, address: int) -> str:
-        """`name+0x12`, or '' if no symbol is near below the address."""
+        """`name+0x12`, or '' if no symbol is close below the address."""
         number = bisect_right(self._addresses, address) - 1
         if number < 0 or address - self._addresses[number] >= _FARTHEST:
             return ""
@@ -40,7 +40,7 @@ def read_symbols(path: Path) -> KernelSymbols:
     if not found:
         raise InputError(
             "has no symbols of functions", where=str(path),
-            hint="use System.map, /proc/kallsyms as root reads it, or vmlinux",
+            hint="use System.map, /proc/kallsyms read by root, or vmlinux",
         )  # fmt: skip
     return KernelSymbols(found)
 

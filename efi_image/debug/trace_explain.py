@@ -15,7 +15,7 @@ _INDENT = "    "
 
 
 class Narrator:
-    """Prints lines by `say`. Without the TSC's rate the times are of this machine's clock."""
+    """Prints lines with `say`. Without the TSC's rate, times come from this machine's clock."""
 
     def __init__(self, say: Callable[[str], None], tsc_hz: int = 0) -> None:
         self.tally: Tally | None = None

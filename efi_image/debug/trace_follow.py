@@ -1,4 +1,4 @@
-"""Follows the bytes of the debug port during a run: keeps the packets, passes the exits on."""
+"""Reads the debug port's bytes during a run: records the packets, passes the exits on."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ OnExit = Callable[[TraceStart, VmExit], None]
 
 @dataclass(slots=True)
 class Recording:
-    """A trace while it is recorded; `tsc_hz` is 0 as long as it is unknown."""
+    """A trace that is being recorded; `tsc_hz` is 0 until it is known."""
 
     start: TraceStart | None = None
     packets: int = 0
@@ -39,7 +39,7 @@ class Recording:
 
 
 class _Follower:
-    """Reads what is new in the port's file, and writes the trace."""
+    """Reads new bytes from the port's file, and writes the trace."""
 
     def __init__(
         self, port: Path, out: BinaryIO | None, on_exit: OnExit | None, tsc_hz: int
@@ -118,8 +118,8 @@ def recording(
 ) -> Iterator[Recording]:
     """Follow the file `port` while the block runs; `output` gets the trace.
 
-    `tsc_hz` is the TSC's rate where it is known; else it is measured by this machine's clock.
-    `on_exit` runs in a thread of its own. Raises OutputError.
+    `tsc_hz` is the TSC's rate if known; else this machine's clock measures it. `on_exit` runs in
+    a separate thread. Raises OutputError.
     """
     out = None
     if output is not None:

@@ -44,7 +44,7 @@ def traced_copy(image: Path, folder: Path, port: int) -> Path:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(copy)) from None
     if not blocks:
         raise InputError(
-            f"has no {CONF_PATH}, so zpp cannot be told to trace",
+            f"has no {CONF_PATH}, which switches tracing on",
             where=str(image), hint="`zpp-image make` makes an image with zpp",
         )  # fmt: skip
     return copy

@@ -1,7 +1,7 @@
-"""A device that is changed: found, asked for and opened as for `write`.
+"""A device that is changed: found, confirmed and opened as for `write`.
 
-New data is written to free clusters and read back before anything points to it. A failure takes
-the change back; a kill leaves a journal, by which the next change takes it back.
+New data is written to free clusters and read back before anything points to it. A failure undoes
+the change; a kill leaves a journal, with which the next change undoes it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class DeviceTarget:
             self.journal.remove()
 
     def recover(self) -> bool:
-        """Take back a change that was killed; whether there was one."""
+        """Undo a change that was killed; whether there was one."""
         if not self.journal.left_behind():
             return False
         with deferred_signals():
@@ -100,7 +100,7 @@ def open_device_target(
 ) -> Iterator[DeviceTarget]:
     """The disk at that path, after `confirm`; raises UnsafeTarget, InputError, OutputError.
 
-    `note` is told if an interrupted change was taken back.
+    `note` is told if an interrupted change was undone.
     """
     disks = LinuxDisks()
     device = disks.find(path)
@@ -114,5 +114,5 @@ def open_device_target(
     ):
         opened = DeviceTarget(target, medium, Journal(device, medium))
         if opened.recover():
-            note("an interrupted change was taken back")
+            note("undid an interrupted change")
         yield opened

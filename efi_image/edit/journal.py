@@ -1,6 +1,6 @@
 """The journal of a device's change: the blocks before and after it, in the user's cache folder.
 
-It exists while the change is made. What a killed change left is taken back by the next one.
+It exists during the change. The next change undoes what a killed one left.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Journal:
         self.changes: list[Change] = []
 
     def save(self, stages: Iterable[tuple[Block, ...]]) -> None:
-        """Keep the present content of all blocks that the stages replace."""
+        """Save the current content of all blocks that the stages replace."""
         now: dict[int, bytes] = {}
         for offset, after in (block for stage in stages for block in stage):
             before = now.get(offset) or self._medium.read(offset, len(after))
@@ -48,7 +48,7 @@ class Journal:
             put(change.offset, change.before)
 
     def remove(self) -> None:
-        """The change is complete, or taken back."""
+        """The change is complete, or undone."""
         self._path.unlink(missing_ok=True)
         self.changes = []
 

@@ -1,4 +1,4 @@
-"""What each command does to a volume; nothing is written before all of it is known to work."""
+"""The changes of each command; nothing is written before the whole change is known to work."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def find_folder(editor: FatEditor, path: FilePath) -> Folder:
 def find_item(editor: FatEditor, path: FilePath) -> tuple[Folder, Item]:
     """A file or directory and the directory that it is in; raises InputError, UsageError."""
     if not path:
-        raise UsageError("is the root directory, which stays where it is", where="\\")
+        raise UsageError("is the root directory, which cannot be moved or removed", where="\\")
     folder = find_folder(editor, path[:-1])
     item = folder.find(path[-1])
     if item is None:
@@ -62,7 +62,7 @@ def find_item(editor: FatEditor, path: FilePath) -> tuple[Folder, Item]:
 
 
 def _folder_of(editor: FatEditor, path: FilePath) -> Folder:
-    """The directory for something new at that path; raises InputError."""
+    """The directory for a new entry at that path; raises InputError."""
     try:
         return find_folder(editor, path[:-1])
     except InputError as error:
@@ -165,7 +165,7 @@ class _Copier:
             self._directory(path, folder, old)
             return
         if old and old.is_directory:
-            raise InputError("is a directory, which no file replaces", where=where)
+            raise InputError("is a directory; a file cannot replace it", where=where)
         key = folder.cluster, fold(old.entry.name if old else path[-1])
         if key in self._seen:
             raise UsageError("two of the files to copy have this name", where=where)
@@ -180,7 +180,7 @@ class _Copier:
         if old is None:
             self._folders[path] = self._editor.make_folder(folder, path[-1])
         elif not old.is_directory:
-            raise InputError("is a file, which no directory replaces", where=show_path(path))
+            raise InputError("is a file; a directory cannot replace it", where=show_path(path))
 
 
 # ---- mv
@@ -214,11 +214,11 @@ def _move(editor: FatEditor, found: tuple[Folder, Item], end: FilePath, *, force
     folder, item = found
     where = show_path(end)
     if not end:
-        raise UsageError("is the root directory, which stays where it is", where=where)
+        raise UsageError("is the root directory, which cannot be replaced", where=where)
     check_name(end[-1], where)
     target = _folder_of(editor, end)
     if item.is_directory and _is_below(editor, item, end[:-1]):
-        raise UsageError("is in the directory that is moved", where=where)
+        raise UsageError("is inside the directory to move", where=where)
     old = target.find(end[-1])
     if old and not (target is folder and old.last == item.last):
         if old.is_directory or item.is_directory:

@@ -25,7 +25,7 @@ from efi_image.verify.rules import Severity
 
 ConfirmChange = Callable[[Device], None]  # raises UnsafeTarget if the user does not mean that disk
 
-# Faults with which a change would destroy more, or that kept the check from seeing all. Names that
+# Faults that a change would make worse, or that hid parts of the volume from the check. Names that
 # collide are not among them: `rm` and `mv` fix those.
 _UNSAFE_PARTS = ("ZPP-F1", "ZPP-F2", "ZPP-F3", "ZPP-F4")
 _SAFE_ERRORS = {"ZPP-F407", "ZPP-F408", "ZPP-F409"}
@@ -37,9 +37,8 @@ _UNSAFE_TABLES = {"ZPP-G201", "ZPP-G203", "ZPP-M201"}
 class EditOptions:
     """How to change an image.
 
-    `seconds` (since 1970, UTC) is the date of new files. `confirm` is asked about a device, of
-    which `internal` allows a built-in one. `note` is told what else to know, `progress` the
-    bytes that are written.
+    `seconds` (since 1970, UTC) is the date of new files. `confirm` is called for a device;
+    `internal` allows a built-in one. `note` gets other messages, `progress` the written bytes.
     """
 
     seconds: int
@@ -51,9 +50,9 @@ class EditOptions:
 
 @contextmanager
 def edit(image: str, partition: str, options: EditOptions) -> Iterator[FatEditor]:
-    """An editor for a volume of an image; the image is changed when the block ends well.
+    """An editor for a volume of an image; the image is changed if the block succeeds.
 
-    Else it is as before. Raises ZppError.
+    Otherwise it stays as it was. Raises ZppError.
     """
     with _open_target(image, options) as target:
         disk = read_disk(target.medium)

@@ -48,7 +48,7 @@ class VolumeSource:
         return map(memoryview, self._volume.chunks(self._node))
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """So many bytes from that offset; fewer at the end."""
+        """`count` bytes from that offset; fewer at the end."""
         found, position = b"", 0
         for chunk in self._volume.chunks(self._node):
             if position < offset + count and position + len(chunk) > offset:
@@ -64,7 +64,7 @@ def need_recursive(where: str, recursive: bool) -> None:
 
 
 def on_host(path: str, *, recursive: bool) -> Group:
-    """What is at that path of this machine; links to files are followed.
+    """The files at that path of this machine; links to files are followed.
 
     Raises InputError, FatNameError, UsageError.
     """
@@ -93,7 +93,7 @@ def _below(folder: str, above: FilePath) -> Iterator[Entry]:
 
 
 def on_volume(volume: FileSystem, path: FilePath, *, recursive: bool) -> Group:
-    """What is at that path of a volume; raises InputError, also for links, and UsageError."""
+    """The files at that path of a volume; raises InputError, also for links, and UsageError."""
     real, node = find(volume, path)
     rows: list[tuple[FilePath, Node]] = [((), node)]
     if node.kind is Kind.DIRECTORY:

@@ -1,4 +1,4 @@
-"""The image file that is changed: a copy with the changes takes its place as a whole.
+"""The image file that is changed: a copy with the changes replaces it as a whole.
 
 So a failure, a signal or a kill leaves it as it was, or complete.
 """
@@ -56,7 +56,7 @@ class EditTarget(Protocol):
         """Bytes."""
 
     def commit(self, changes: Changes, progress: Progress | None) -> None:
-        """Make the changes; raises ZppError, and then it is as before."""
+        """Make the changes; raises ZppError, and then the image is as before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +110,7 @@ def open_image_file(path: str) -> Iterator[ImageFile]:
 
 
 def _lock(medium: Medium, path: Path) -> None:
-    """Keep other changes away; raises UnsafeTarget if there is one at the moment."""
+    """Lock out other changes; raises UnsafeTarget if there is one."""
     if lock(medium.descriptor) and os.path.samestat(os.fstat(medium.descriptor), path.stat()):
         return
     raise UnsafeTarget("is being changed by another zpp-image", where=medium.name, hint="try again")
@@ -121,7 +121,7 @@ def _require_raw(medium: Medium) -> None:
     compression, form = Compression.of(head), DiskFormat.of(head)
     if compression:
         raise InputError(
-            f"is packed ({compression.value}); only raw images can be changed",
+            f"is compressed ({compression.value}); only raw images can be changed",
             where=medium.name,
             hint=f"unpack it: `{_UNPACK[compression]} {medium.name}`",
         )

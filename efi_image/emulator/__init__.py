@@ -4,7 +4,7 @@ request        the request
 base           the `Emulator` protocol, the result
 select         which emulator: qemu (firmware, cpu_probe) or bochs (bochs_install)
 runner         starts it (inputs, process), follows the serial port (serial, serial_line, verdict),
-               keeps the logs and the screen (screen, qmp), ends it
+               saves the logs and the screen (screen, qmp), ends it
 bochs_install  `zpp-image bochs`: unpacks Debian's packages (debian); bochs_check tests it
 """
 

@@ -27,9 +27,9 @@ class ExitReason(Enum):
     """How a run ended."""
 
     POWER_OFF = "the machine powered off"
-    EXPECTED = "everything expected was seen"
+    EXPECTED = "all expected text was seen"
     GUEST_CODE = "the guest ended with debug-exit code"  # QEMU
-    SHUTDOWN_PORT = "the guest ended by the shutdown port"  # Bochs
+    SHUTDOWN_PORT = "the guest ended through the shutdown port"  # Bochs
     TIMEOUT = "the time limit passed"
     GUEST_FAILED = "the guest failed"
     QUIT = "you ended the run"
@@ -73,18 +73,18 @@ class Console(Protocol):
 
 
 class Viewer:
-    """Sees a run as it goes on. This one shows nothing; others override its methods."""
+    """Sees a run while it goes on. This one shows nothing; others override its methods."""
 
     console: Console | None = None  # for a request with `console`
 
     def unpacking(self) -> Progress | None:
-        """What is told how far the image is unpacked, and the shared folder copied."""
+        """Gets the progress of unpacking the image, and of copying the shared folder."""
 
     def show(self, data: bytes, text: str) -> None:
         """The next bytes of the serial port, and the readable text that they complete."""
 
     def tick(self, stage: str, seconds: float) -> None:
-        """Called several times a second: how far the boot is, and for how long it runs."""
+        """Called several times a second with the boot's stage and its duration."""
 
 
 @dataclass
@@ -173,7 +173,7 @@ class BootResult:
         if self.reason is ExitReason.GUEST_FAILED:
             raise GuestFailed(
                 f"{self.ending} ({self.emulator})",
-                hint="--no-verdicts lets it go on",
+                hint="--no-verdicts continues after a failure",
                 details=details,
             )
         if self.missing:

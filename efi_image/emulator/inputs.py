@@ -21,12 +21,12 @@ from efi_image.io.medium import open_raw
 from efi_image.io.sink import Sink
 from efi_image.progress import Progress, told
 
-_PREFIX = "zpp-work-"  # of folders that a later run may remove if nobody uses them
+_PREFIX = "zpp-work-"  # of folders that a later run may remove if they are not in use
 
 
 @contextlib.contextmanager
 def work_directory(request: RunRequest) -> Iterator[Path]:
-    """A folder for one run; it is kept only if that was asked for."""
+    """A folder for one run; it is kept only on request."""
     if request.debug.keep_work:
         yield Path(tempfile.mkdtemp(prefix="zpp-kept-"))
         return
@@ -41,12 +41,12 @@ def work_directory(request: RunRequest) -> Iterator[Path]:
 
 
 def usable(request: RunRequest, work: Path, progress: Progress | None = None) -> RunRequest:
-    """The request with a raw image, and an image of the folder that it shares."""
+    """The request with a raw image, and with an image of the shared folder."""
     return _with_share(_with_raw(request, work, progress), work, progress)
 
 
 def _with_raw(request: RunRequest, work: Path, progress: Progress | None) -> RunRequest:
-    """The request for the raw image that a compressed one or a virtual disk stands for."""
+    """The request, with a compressed image or a virtual disk unpacked to a raw image."""
     with open_raw(request.image) as file, open_medium(request.image) as medium:
         if is_raw(file.peek(0, HEAD)) and medium.size == file.size:
             return request

@@ -11,7 +11,7 @@ from efi_image.errors import OutputError
 
 
 class Logs:
-    """The files of `--log`, if asked for, written while the guest runs."""
+    """The files of `--log`, if it is given, written while the guest runs."""
 
     def __init__(self, path: Path | None) -> None:
         self._path = path

@@ -37,7 +37,7 @@ def medium(request: RunRequest) -> tuple[str, ...]:
 
 
 def _quoted(path: Path) -> str:
-    """A file as in `-drive`, where a comma is doubled."""
+    """A file name for `-drive`, with commas doubled."""
     return str(path.absolute()).replace(",", ",,")
 
 
@@ -59,7 +59,7 @@ def debug_port(request: RunRequest) -> tuple[str, ...]:
 
 
 def graphics(program: str, devices: Devices) -> tuple[str, ...]:
-    """A graphics adapter, and where its picture goes."""
+    """A graphics adapter, and the destination of its picture."""
     shown = find_display(program) if devices.display else "none"
     qmp = ("-qmp", f"unix:{screen.SOCKET},server=on,wait=off", "-no-shutdown")
     return (

@@ -13,7 +13,7 @@ _TIME_LIMIT = 30.0  # seconds
 
 
 class QmpError(Exception):
-    """QEMU refused a command, or is gone."""
+    """QEMU refused a command, or has ended."""
 
 
 class Qmp:
@@ -27,7 +27,7 @@ class Qmp:
         self.command("qmp_capabilities")
 
     def command(self, name: str, **arguments: object) -> Any:
-        """What a command returns."""
+        """The result of a command."""
         message = json.dumps({"execute": name, "arguments": arguments})
         try:
             self._socket.sendall(message.encode() + b"\n")

@@ -38,7 +38,7 @@ class Medium(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Debug:
-    """Options for finding faults; a guest need not notice them."""
+    """Options for debugging, which the guest need not notice."""
 
     deterministic: bool = False  # with one CPU: every run is the same
     keep_work: bool = False  # keep the work directory
@@ -69,7 +69,7 @@ class Forward:
 
 @dataclass(frozen=True, slots=True)
 class Devices:
-    """What the machine has besides its disk and its serial port."""
+    """The machine's devices other than its disk and its serial port."""
 
     display: bool = False  # a window with the machine's screen
     screenshot: Path | None = None  # gets the screen at the end: .ppm or .png

@@ -124,14 +124,14 @@ class _Watch:
                 return reason, 0
 
     def _wait(self, process: subprocess.Popen[bytes]) -> int | None:
-        """Wait a moment, less if there is something to do; the exit status, if it has ended."""
+        """Wait a moment, or less if there is something to do; the exit status, if it has ended."""
         if self._line is None:
             return wait(process, _POLL)
         self._line.wait(_POLL)
         return process.poll()
 
     def _reason(self, seconds: float) -> ExitReason | None:
-        """Why the run has to end now."""
+        """The reason to end the run now, if any."""
         if self._all_seen():
             return ExitReason.EXPECTED
         if self._line and self._line.is_over:

@@ -25,11 +25,11 @@ class Screen:
             self._qmp = self._qmp or Qmp(self._work / SOCKET)
             status: str = self._qmp.command("query-status")["status"]
         except QmpError:
-            return False  # the process tells how it ended
+            return False  # the process's status says how it ended
         return status == "shutdown"
 
     def save(self) -> str:
-        """Write the file; why that was impossible, or ''. Raises OutputError."""
+        """Write the file; returns the reason if QEMU cannot, or ''. Raises OutputError."""
         shot = self._work / "screenshot"
         form = {"format": "png"} if self._file.suffix.lower() == ".png" else {}
         try:

@@ -1,6 +1,6 @@
 """A serial port that takes input: a pseudo-terminal between the emulator and a console.
 
-A thread of its own keeps every byte of the guest in a file, whatever the console does.
+A separate thread saves every byte of the guest in a file, whatever the console does.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class SerialLine:
             )
 
     def close(self) -> None:
-        """Take what the emulator, which has ended, wrote last."""
+        """Read the last output of the emulator, which has ended."""
         os.write(self._stop_writer, b"\0")
         self._thread.join()
         self._file.close()

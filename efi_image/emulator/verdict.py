@@ -1,4 +1,4 @@
-"""Signs on the serial port: how far a boot is, and that the guest failed and will not recover."""
+"""Signs on the serial port: how far a boot is, and whether the guest failed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _LONGEST = 10.0  # seconds that a guest has to finish its report
 class Sign:
     """Text that means the guest failed, if nothing follows for `silence` seconds.
 
-    A prompt is a sign only where nobody could answer it.
+    A prompt is a sign only if nobody can answer it.
     """
 
     pattern: str

@@ -59,7 +59,7 @@ class FileSystem(Protocol):
 
     @property
     def unread(self) -> str:
-        """What else the volume has that is not read, and what to do about it; '' if nothing."""
+        """The contents of the volume that are not read, with a remedy; '' if there are none."""
 
     @property
     def medium(self) -> Medium:

@@ -43,7 +43,7 @@ def content_of(medium: Medium) -> str:
 
 
 def describe(medium: Medium) -> str:
-    """What a medium that is neither FAT nor ISO 9660 is, as in `it contains NTFS`."""
+    """A description of a medium that is neither FAT nor ISO 9660, as in `it contains NTFS`."""
     content = content_of(medium)
     if content == ZEROS:
         return "is blank (it begins with zeros)"

@@ -1,4 +1,4 @@
-"""The trace of VM exits: the core's packets, and the file that `run --trace` keeps them in.
+"""The trace of VM exits: the core's packets, and the file in which `run --trace` saves them.
 
 docs/reference/trace-format.md describes both; hypervisor/include/zpp/trace.h is the core's side.
 """
@@ -46,7 +46,7 @@ _MAX_CPUS = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class TraceStart:
-    """The core's first packet after each reset; `tsc_hz` is 0 if CPUID does not say it."""
+    """The core's first packet after each reset; `tsc_hz` is 0 if CPUID does not give it."""
 
     vendor: Vendor
     zpp_version: str
@@ -129,7 +129,7 @@ def is_start(packet: bytes) -> bool:
 
 
 class Clock:
-    """Turns packets into VM exits, whose ticks go on across resets of the machine."""
+    """Turns packets into VM exits, whose ticks continue across resets of the machine."""
 
     def __init__(self, start: TraceStart) -> None:
         self._base = start.tsc
@@ -224,14 +224,14 @@ class Trace:
 
 
 def read_trace(path: Path) -> Trace:
-    """Open a trace file; raises InputError if it is not one, or is cut off."""
+    """Open a trace file; raises InputError if it is not one, or is truncated."""
     where = str(path)
     with open_raw(path) as medium:
         tsc_hz, skipped = _read_header(medium, where)
         packets, rest = divmod(medium.size - _HEADER.size, PACKET)
         if rest:
             raise InputError(
-                f"is cut off in packet {packets}: {rest} of {PACKET} bytes are there",
+                f"is truncated in packet {packets}, which has {rest} of {PACKET} bytes",
                 where=where, hint="record it again with `run --trace`",
             )  # fmt: skip
         first = medium.peek(_HEADER.size, PACKET)
@@ -247,10 +247,10 @@ def _read_header(medium: Medium, where: str) -> tuple[int, int]:
     data = medium.peek(0, _HEADER.size)
     if not data.startswith(MAGIC):
         raise InputError(
-            "is not a trace of zpp", where=where, hint="`zpp-image run --trace FILE` makes one"
+            "is not a zpp trace", where=where, hint="`zpp-image run --trace FILE` makes one"
         )
     if len(data) < _HEADER.size:
-        raise InputError(f"is cut off in its header, at byte {len(data)}", where=where)
+        raise InputError(f"is truncated in its header, at byte {len(data)}", where=where)
     _, version, size, packet, _, tsc_hz, skipped = _HEADER.unpack(data)
     if (version, size, packet) != (VERSION, _HEADER.size, PACKET):
         raise InputError(

@@ -6,7 +6,7 @@ difference   two images or PE files, compared by meaning
 extract      files of an image, written below a directory
 
 trace_summary     a trace of VM exits in numbers
-vm_exits          what each kind of VM exit is, in words
+vm_exits          each kind of VM exit, in words
 vm_exit_reasons   the exit reasons and exit codes of both vendors
 vm_exit_names     CPUID leaves, MSRs, APIC registers, hypercalls
 """

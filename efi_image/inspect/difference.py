@@ -122,7 +122,7 @@ def compare_disks(old: Disk, new: Disk, options: CompareOptions) -> Iterator[Dif
 
 
 def _restored(old: Disk, new: Disk) -> Difference | None:
-    """The copy of a GPT that firmware made again while it booted, if so the tables differ.
+    """The copy of a GPT that firmware rewrote during a boot, if that explains the difference.
 
     EDK2's PartitionDxe makes it from the valid copy, which stays as it is.
     """
@@ -146,7 +146,7 @@ def _is_valid(copy: GptCopy | None) -> bool:
     return copy is not None and copy.usable and copy.header.my_lba == copy.lba
 
 
-_REWRITTEN = "made from the other copy, as firmware does while it boots"
+_REWRITTEN = "rewritten from the other copy, as firmware does during a boot"
 
 _Pair = tuple[PartitionFacts | None, PartitionFacts | None]
 

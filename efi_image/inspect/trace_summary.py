@@ -19,7 +19,7 @@ OTHERS = "others"
 
 @dataclass(frozen=True, slots=True)
 class ReasonCount:
-    """The exits of one reason; `rate` is in exits a second, None if the TSC's is unknown."""
+    """The exits of one reason; `rate` is in exits per second, None if the TSC's is unknown."""
 
     name: str
     reason: int
@@ -160,7 +160,7 @@ class Course:
 def course(
     trace: Trace, summary: Summary, columns: int, most: int, progress: Progress | None = None
 ) -> Course:
-    """Sort the exits into `columns` equal pieces of time; at most `most` names are told apart."""
+    """Sort the exits into `columns` equal spans of time; at most `most` names are distinguished."""
     names = [row.name for row in summary.reasons]
     if len(names) > most:
         names = [*names[: most - 1], OTHERS]

@@ -1,4 +1,4 @@
-"""What a VM exit was about: names of CPUID leaves, MSRs, APIC registers, hypercalls, exceptions."""
+"""Names of the objects of VM exits: CPUID leaves, MSRs, APIC registers, hypercalls, exceptions."""
 
 from __future__ import annotations
 
@@ -65,13 +65,13 @@ class MsrRange:
 
 
 _LOCKED = "answered with #GP, as if the firmware had locked the register"
-_SAME = "accepted the value that the register has; answered others with #GP"
+_SAME = "accepted only the value that the register has; answered others with #GP"
 _ABSENT = "answered with #GP, as on a CPU without that feature"
-_MTRR = "let the CPU take the value, and gave nested paging the new memory types"
-_ROUTING = "took the value only if the core's memory stays where it is; otherwise #GP"
-_FAULTING = "passed the value on, and follows CPUID faulting if it has been switched"
+_MTRR = "passed the value on, and updated the memory types of nested paging"
+_ROUTING = "passed the value on unless it moves the core's memory; then #GP"
+_FAULTING = "passed the value on, and noted whether CPUID faulting is on"
 _APIC = "passed the value on unless it moves the local APIC; then #GP"
-_ICR = "sent the interrupt; INIT and SIPI it delivered to the other vCPU itself"
+_ICR = "sent the interrupt, or delivered the INIT or SIPI to the other vCPU itself"
 
 # Those of vmx/msr.cpp, svm/msr.cpp, emulate/msr.cpp and emulate/feature_table.hpp.
 # Intel SDM Vol. 4; AMD APM Vol. 2, App. A.
@@ -81,10 +81,10 @@ MSRS = (
     MsrRange(0x3A, 0x3A, "IA32_FEATURE_CONTROL",
              "showed VT-x as switched off and locked by the firmware", _LOCKED),
     MsrRange(0x79, 0x79, "IA32_BIOS_UPDT_TRIG", "",
-             "checked the microcode update, and gave it to the CPU if it fits"),
+             "checked the microcode update, and loaded it if it fits this CPU"),
     MsrRange(0x9B, 0x9B, "IA32_SMM_MONITOR_CTL", _ABSENT, _ABSENT),
     MsrRange(0x140, 0x140, "MISC_FEATURES_ENABLES", "", _FAULTING),
-    MsrRange(0x1A0, 0x1A0, "IA32_MISC_ENABLE", "read the CPU's value, and showed no PEBS", ""),
+    MsrRange(0x1A0, 0x1A0, "IA32_MISC_ENABLE", "showed the CPU's value, without PEBS", ""),
     MsrRange(0x1CC, 0x1D4, "FRED registers", _ABSENT, _ABSENT),
     MsrRange(0x1F4, 0x1F5, "PRMRR", "", _LOCKED),
     MsrRange(0x1FB, 0x1FB, "PRMRR_VALID_CONFIG", "", _LOCKED),
@@ -94,7 +94,7 @@ MSRS = (
     MsrRange(0x2F4, 0x2F5, "UNCORE_PRMRR", "", _LOCKED),
     MsrRange(0x2FF, 0x2FF, "IA32_MTRR_DEF_TYPE", "", _MTRR),
     MsrRange(0x38F, 0x38F, "IA32_PERF_GLOBAL_CTRL", "showed the value that VM entry loads",
-             "kept the value for VM entry, which loads it"),
+             "saved the value, which VM entry loads"),
     MsrRange(0x3F1, 0x3F1, "IA32_PEBS_ENABLE", "showed 0", "ignored the write"),
     MsrRange(0x480, 0x493, "VMX capabilities",
              "answered with #GP: VT-x is hidden from the guest", _ABSENT),
@@ -102,23 +102,23 @@ MSRS = (
     MsrRange(0x830, 0x830, "IA32_X2APIC_ICR", "", _ICR),
     MsrRange(0x982, 0x984, "IA32_TME", "", _LOCKED),
     MsrRange(0xDA0, 0xDA0, "IA32_XSS", "",
-             "passed the value on unless it has hidden state; then #GP"),
+             "passed the value on unless it enables hidden state; then #GP"),
     MsrRange(0x1200, 0x121F, "last branch records", _ABSENT, _ABSENT),
     MsrRange(0x1400, 0x1401, "IA32_SEAMRR", "", _LOCKED),
     MsrRange(0x14CE, 0x14CF, "last branch records", _ABSENT, _ABSENT),
     MsrRange(0x1500, 0x161F, "last branch records", _ABSENT, _ABSENT),
     MsrRange(0x17D0, 0x17D0, "IA32_HW_FEEDBACK_PTR", "",
-             "took the address only if it is outside the core's memory; otherwise #GP"),
+             "passed the address on unless it is in the core's memory; then #GP"),
     MsrRange(0xC0000080, 0xC0000080, "EFER", "showed the guest's value, with SVME as 0",
-             "took the value, and kept SVME set, which it needs itself"),
+             "passed the value on, but kept SVME set, which it needs itself"),
     MsrRange(0xC0010010, 0xC0010010, "SYSCFG", "showed memory encryption as switched off",
-             "took the value unless it moves memory or switches memory encryption on; then #GP"),
+             "passed the value on unless it moves memory or enables encryption; then #GP"),
     MsrRange(0xC0010015, 0xC0010015, "HWCR", "", _FAULTING),
     MsrRange(0xC0010016, 0xC0010019, "IORR", "", _ROUTING),
     MsrRange(0xC001001A, 0xC001001A, "TOP_MEM", "", _ROUTING),
     MsrRange(0xC001001D, 0xC001001D, "TOP_MEM2", "", _ROUTING),
     MsrRange(0xC0010020, 0xC0010020, "PATCH_LOADER", "",
-             "checked the microcode patch, and gave it to the CPU if it fits"),
+             "checked the microcode patch, and loaded it if it fits this CPU"),
     MsrRange(0xC0010058, 0xC0010058, "MMIO_CFG_BASE_ADDR", "", _ROUTING),
     MsrRange(0xC0010111, 0xC0010113, "SMM_BASE, SMM_ADDR or SMM_MASK", "", _SAME),
     MsrRange(0xC0010114, 0xC0010114, "VM_CR",

@@ -196,7 +196,7 @@ def reason_of(vendor: Vendor, number: int) -> Reason:
 
 
 def kind_of(vendor: Vendor, exit_: VmExit) -> Kind:
-    """What the exit is; an MSR exit of AMD-V is a read or a write."""
+    """The kind of the exit; an MSR exit of AMD-V is a read or a write."""
     return KINDS[_kind_key(vendor, exit_)]
 
 

@@ -52,7 +52,7 @@ class Kind:
 def _cpuid(_vendor: Vendor, exit_: VmExit) -> Detail:
     leaf = exit_.eax
     if 0x40000100 <= leaf <= 0x4FFFFFFF:
-        return Detail("leaves from 0x40000100 on, signatures of other hypervisors")
+        return Detail("leaves from 0x40000100, signatures of other hypervisors")
     name = CPUID_LEAVES.get(leaf, "")
     title = f"leaf {leaf:#x}" + (f", {name}" if name else "")
     if 0x40000000 <= leaf <= 0x40000001 and exit_.ecx == ZPP_KEY:
@@ -91,21 +91,21 @@ def _nested_paging(vendor: Vendor, exit_: VmExit) -> Detail:
         return Detail(f"{access} of the local APIC, {name}")
     return Detail(
         f"{access} of {address & ~0xFFF:#x}",
-        "answered with an exception, as beyond the end of the physical address space",
+        "raised the exception for an address beyond the physical address space",
     )
 
 
 def _hypercall(_vendor: Vendor, exit_: VmExit) -> Detail:
     number = exit_.eax
     if exit_.operand >> 32 != ZPP_KEY:
-        return Detail("not one of zpp", "answered with #UD, as on the bare machine")
+        return Detail("not one of zpp's", "answered with #UD, as on the bare machine")
     return Detail(HYPERCALLS[number] if number < len(HYPERCALLS) else f"number {number}")
 
 
 def _event(_vendor: Vendor, exit_: VmExit) -> Detail:
     if exit_.operand >> 8 & 7 == 2:
         return Detail("NMI", "kept an NMI for the guest, or took one that the core itself had sent")
-    return Detail(exception(exit_.operand & 0xFF), "gave the exception to the guest")
+    return Detail(exception(exit_.operand & 0xFF), "passed the exception on to the guest")
 
 
 def _xsetbv(_vendor: Vendor, exit_: VmExit) -> Detail:
@@ -115,7 +115,7 @@ def _xsetbv(_vendor: Vendor, exit_: VmExit) -> Detail:
 KINDS = {
     "cpuid": Kind(
         "asked the CPU for its features",
-        "executed CPUID itself, took out what it hides, and set what follows the guest's registers",
+        "executed CPUID itself, cleared hidden features, and set bits from the guest's registers",
         "26.1.2", "15.9", _cpuid,
     ),
     "rdmsr": Kind(
@@ -123,7 +123,7 @@ KINDS = {
         "26.1.3", "15.11", _rdmsr,
     ),
     "wrmsr": Kind(
-        "wrote a model-specific register", "answered with #GP, or gave the value to the CPU",
+        "wrote a model-specific register", "answered with #GP, or passed the value on",
         "26.1.3", "15.11", _wrmsr,
     ),
     "control register": Kind(
@@ -136,26 +136,26 @@ KINDS = {
         "", "15.9",
     ),
     "machine check": Kind(
-        "had a machine check while it was entered", "gave it the exception", "27.9", "",
+        "had a machine check during VM entry", "passed it on to the guest", "27.9", "",
     ),
     "nested paging": Kind(
-        "accessed memory that nested paging does not let it",
-        "executed the store for the guest; INIT and SIPI to other CPUs it delivers itself",
+        "accessed memory that nested paging protects",
+        "emulated the store, and delivers INIT and SIPI to other CPUs itself",
         "29.3.3", "15.25.6", _nested_paging,
     ),
     "hypercall": Kind("called zpp", "executed the call", "26.1.2", "15.9", _hypercall),
     "event": Kind(
-        "got an NMI or an exception", "gave it to the guest", "26.2", "15.12", _event
+        "got an NMI or an exception", "passed it on to the guest", "26.2", "15.12", _event
     ),
     "nmi": Kind(
         "got an NMI", "kept it for the guest, or took one that the core itself had sent",
         "26.2", "15.13.2",
     ),
     "nmi window": Kind(
-        "can take an NMI again", "gave it the NMI that was waiting", "26.2", "",
+        "can take an NMI again", "injected the pending NMI", "26.2", "",
     ),
     "smi": Kind(
-        "was to enter System Management Mode", "let the firmware's handler run in the host",
+        "had to enter System Management Mode", "let the firmware's handler run in the host",
         "", "15.13.3",
     ),
     "init": Kind(
@@ -163,35 +163,35 @@ KINDS = {
         "26.2", "15.13.4",
     ),
     "iret": Kind(
-        "ended its NMI handler", "let the IRET run, so that the next NMI can come", "", "15.9"
+        "ended its NMI handler", "let the IRET run, so that the next NMI can arrive", "", "15.9"
     ),
     "stepping": Kind(
         "finished the IRET that the core stepped over, or had an exception in it",
-        "gave it the exception if it is its own, and the NMI that was waiting", "", "15.12",
+        "passed on the guest's own exception, and injected the pending NMI", "", "15.12",
     ),
     "general protection": Kind(
-        "caused #GP", "gave the guest the same exception; #UD for a hidden instruction of AMD-V",
+        "caused #GP", "passed it on; #UD for a hidden instruction of AMD-V",
         "", "15.12",
     ),
     "invd": Kind(
-        "wanted to throw the caches away", "wrote them back to memory first (WBINVD)",
+        "discarded the caches (INVD)", "wrote them back to memory first (WBINVD)",
         "26.1.2", "15.9",
     ),
     "xsetbv": Kind(
         "chose the state that XSAVE saves",
-        "checked the value, and gave it to the CPU; #GP if it is not valid", "26.1.2", "15.9",
+        "checked the value, and passed it on; #GP if it is not valid", "26.1.2", "15.9",
         _xsetbv,
     ),
     "task switch": Kind(
         "switched tasks by a task gate or TSS", "emulated the task switch", "26.2", "15.14.1"
     ),
     "single step": Kind(
-        "executed the one instruction that the core watched",
-        "took note of whether a MOV to CR0 or CR4 worked", "26.5.2", "",
+        "executed one instruction under single-step",
+        "checked whether a MOV to CR0 or CR4 worked", "26.5.2", "",
     ),
     "timer": Kind(
-        "was stopped at once because the core asked for it",
-        "looked at messages from other CPUs", "26.5.1", "",
+        "exited at once because the core asked for it",
+        "checked for messages from other CPUs", "26.5.1", "",
     ),
     "triple fault": Kind(
         "had an exception that it could not handle", "shut this CPU down; the machine resets",
@@ -203,7 +203,7 @@ KINDS = {
     ),
     "fatal": Kind("could not go on", "ends with a crash report", "27.8", "15.6"),
     "off": Kind(
-        "did what zpp does not let exit", "ends with a crash report, for it is unexpected",
+        "caused an exit that zpp does not enable", "ends with a crash report",
         "26.1.3", "15.9",
     ),
 }  # fmt: skip

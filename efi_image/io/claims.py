@@ -1,4 +1,4 @@
-"""Temporary files and folders of live processes, told apart from those that a killed one left.
+"""Temporary files and folders of live processes, distinct from those that a killed one left.
 
 The owner locks its file (flock), and the lock ends with the process. Systems and file systems
 without such locks keep what is left there.

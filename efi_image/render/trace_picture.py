@@ -24,7 +24,7 @@ _TICKS = 8
 
 
 def columns_for(cpus: int) -> int:
-    """Columns of time, fewer on machines with many CPUs, so that the file stays small."""
+    """Number of time columns; fewer on machines with many CPUs, so that the file stays small."""
     return max(50, min(COLUMNS, 16 * COLUMNS // max(1, cpus)))
 
 
@@ -129,7 +129,7 @@ def _all_columns(course: Course) -> Iterator[list[int]]:
 def _lane(course: Course, cpu: int, y: int, height: int, highest: int) -> Iterator[str]:
     """One path for each reason: its bars stand on those of the more frequent ones.
 
-    The height of a column grows with the root of its count, so that rare exits can be seen.
+    The height of a column grows with the square root of its count, so that rare exits show.
     """
     width = (_WIDTH - _LEFT - _RIGHT) / course.columns
     bottom = y + height

@@ -69,7 +69,7 @@ def refusal(content: SignedContent, keys: Keys) -> Refusal | None:
     if revoked:
         return revoked
     if has_rest(content.certificates):
-        return Refusal("S104", "its certificate table has bytes behind the last signature")
+        return Refusal("S104", "its certificate table has bytes after the last signature")
     if None in verdicts:
         return None
     # one signature is enough; of several refusals the mildest says most
@@ -95,7 +95,7 @@ def _shown(algorithm: str) -> str:
 def _judge(signed: SignedData | None, digests: dict[str, bytes], keys: Keys) -> Refusal | None:
     """Why firmware does not accept a signature; None if it does."""
     if signed is None:
-        return Refusal("S105", "it is not PKCS #7 SignedData as Authenticode has it")
+        return Refusal("S105", "it is not PKCS #7 SignedData as Authenticode requires")
     if signed.algorithm not in ALGORITHMS:
         return Refusal("S107", f"it uses {_shown(signed.algorithm)}")
     chain = list(_chain(signed))

@@ -57,7 +57,7 @@ class Ovmf:
 
 
 def newest(harness: Harness, build: str = "") -> Ovmf:
-    """The one of the Bochs installation, with its QEMU; `build` is as in `.secboot`."""
+    """That of the Bochs installation, with its QEMU; `build` is as in `.secboot`."""
     install = harness.bochs()
     parts = install.firmware_parts
     code, variables = parts / f"OVMF_CODE_4M{build}.fd", parts / "OVMF_VARS_4M.fd"
@@ -66,7 +66,7 @@ def newest(harness: Harness, build: str = "") -> Ovmf:
 
 
 def installed(*, secure: bool = False) -> Ovmf:
-    """The one of the system."""
+    """That of the system."""
     found = find_firmware(FirmwareNeed(secure_boot=secure, smm=secure))
     assert found.variables is not None
     package = ("dpkg-query", "-W", "-f", "${Version}", "ovmf")
@@ -102,7 +102,7 @@ class Drive:
 
 
 def numbered(data: bytes, number: int) -> bytes:
-    """The image with this number in its programs."""
+    """The image, with this number in its programs."""
     return data.replace(_NUMBER, f"{number:06}".encode("utf-16-le"))
 
 
@@ -132,7 +132,7 @@ def started(
     sign: Callable[[bytes], bytes] = bytes,
     extra: tuple[str, ...] = (),
 ) -> dict[int, str]:
-    """By its number what each disk's program said: `starts`, or `starts` and which program it was.
+    """What each disk's program printed, by number: `starts`, or `starts` and the program's name.
 
     OVMF tries one disk after the other, because every program returns to it. Those that start
     nothing are missing. `sign` is for the last disk, which powers off; `extra` are QEMU's.

@@ -145,8 +145,8 @@ class Harness:
     def run_bare_linux(self, request: RunRequest, kind: EmulatorKind, started: str) -> str:
         """As `run_to_power_off`, for a Linux that starts without zpp and then prints `started`.
 
-        QEMU 7.2 sometimes loses such a Linux on a busy machine (docs/reference/emulators.md). It is
-        booted again, once, if it did not come so far: zpp had no part in that."""
+        On a busy machine, it sometimes hangs on QEMU 7.2 (docs/reference/emulators.md). If that
+        happens before `started`, it is booted once more: zpp is not involved."""
         try:
             result = self.boot_unchecked(request, choose(kind))
         except ZppError:

@@ -66,7 +66,7 @@ def test_a_shell_of_linux_on_zpp(harness: Harness, run: list[Session], pc: Pc) -
     session.wait_for(b"42 is the answer")
     session.type(b"echo $((6 + 1)) sleeps; sleep 600\r")
     session.wait_for(b"7 sleeps")
-    session.type(b"\x03")  # the guest's, not ours
+    session.type(b"\x03")  # of the guest, not of this machine
     session.wait_for(b"^C")
     session.type(CTRL_RIGHT_BRACKET)
     assert session.end() == ExitCode.OK, session.seen

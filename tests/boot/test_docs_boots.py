@@ -1,4 +1,4 @@
-"""The pages of docs/ with commands that boot: all of their blocks, in order."""
+"""Runs the pages of docs/ with commands that boot: all blocks, in order."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ SESSIONS = [
 
 @pytest.mark.parametrize("page", SESSIONS)
 def test_debug_session(page: str, harness: Harness, reader: Path) -> None:
-    """The gdb commands of a page, typed; gdb prints what the page shows."""
+    """Typing the gdb commands of a page prints what the page shows."""
     found = documented.blocks(page)
     assert f"{DEBUG}\n" in [block.text for block in found]
     session = "".join(block.text for block in found if block.mark == "gdb").split(PROMPT)

@@ -1,4 +1,4 @@
-"""What `verify` says about firmware, compared with what OVMF does."""
+"""Compares the claims of `verify` about firmware with OVMF."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def drives(harness: Harness) -> list[firmware_boot.Drive]:
 
 
 def allowed(results: tuple[str, str], version: str) -> set[str]:
-    """The result of a version, by VERSIONS; another version may do as either does."""
+    """The expected result of a version in VERSIONS; another version may match either."""
     listed = dict(zip(VERSIONS, results, strict=True))
     return {listed[version]} if version in listed else set(results)
 

@@ -15,7 +15,7 @@ from efi_image.formats.disk import read_disk
 from efi_image.inspect.difference import Change, CompareOptions, Difference, compare_disks
 from efi_image.verify import verify
 
-# by damage: the copy that OVMF makes again, and the sectors that it changes
+# by damage: the copy that OVMF rewrites, and the sectors that it changes
 REWRITTEN = {
     "no primary header": ("primary", "missing", {1}),
     "no primary table at all": ("primary", "missing", {1, 2}),
@@ -65,7 +65,7 @@ def test_a_copy_of_the_gpt_is_written_again(harness: Harness, build: str) -> Non
         assert told == [
             Difference(
                 Change.CHANGED, "image", f"{copy} GPT", state,
-                "made from the other copy, as firmware does while it boots",
+                "rewritten from the other copy, as firmware does during a boot",
             )
         ], name  # fmt: skip
         assert verify(after).findings == ()

@@ -1,4 +1,4 @@
-"""Machine checks under zpp, on QEMU: gdb stops the CPU, and the monitor raises one there."""
+"""Machine checks under zpp on QEMU: gdb stops the CPU, and the monitor raises one there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BANK_LINE = f"zpp:   bank {BANK} status {STATUS:x} address {ADDRESS:x}\n"
 
 
 def windows(symbols: Path) -> list[int]:
-    """Addresses in the exit handler where the host takes events."""
+    """Addresses in the exit handler at which the host takes events."""
     binary = lief.ELF.parse(symbols)
     assert binary
     handler = next(s for s in binary.symbols if s.demangled_name == "zpp_svm_on_exit")

@@ -60,7 +60,7 @@ def test_uki(harness: Harness) -> None:
 
 
 def test_a_kernel_put_on_an_image_with_cp(harness: Harness, tmp_path: Path) -> None:
-    """In the gaps that removed files left, where the firmware has to follow its chain."""
+    """`cp` stores it in the gaps of removed files, so the firmware has to follow its chain."""
     kernel, initrd = guest(harness)
     image = harness.folder / "zpp.img"
     files = tmp_path / "files"

@@ -25,7 +25,7 @@ def out(port: int, *data: int) -> bytes:
     [
         ("qemu", out(0xF4, 0), "the guest ended with debug-exit code 0"),
         ("qemu", out(0xF4, 33), "the guest ended with debug-exit code 33"),
-        ("bochs", out(0x8900, *b"Shutdown"), "the guest ended by the shutdown port"),
+        ("bochs", out(0x8900, *b"Shutdown"), "the guest ended through the shutdown port"),
     ],
 )
 def test_guest_ends_the_run(

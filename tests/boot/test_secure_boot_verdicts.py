@@ -1,4 +1,4 @@
-"""Programs with and without signatures: what `verify` says and what OVMF does with Secure Boot."""
+"""Programs with and without signatures: the verdict of `verify`, and OVMF with Secure Boot."""
 
 from __future__ import annotations
 

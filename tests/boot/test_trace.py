@@ -39,7 +39,7 @@ def counter(vendor: Vendor, exit_: VmExit) -> tuple[int, int]:
 
 
 def counts_at_the_hypercalls(trace: Trace) -> dict[tuple[int, int], int]:
-    """What the trace says at the moment when the program asks for each CPU and reason."""
+    """The trace's count for each CPU and reason when the program asks for it."""
     vendor = trace.start.vendor
     so_far: Counter[tuple[int, int]] = Counter()
     asked: dict[tuple[int, int], int] = {}

@@ -24,7 +24,7 @@ PLACE = "efi_image/data/zpp"
 
 
 def make_wheel(harness: Harness, name: str) -> Path:
-    """As `make dist` does it."""
+    """As `make dist` builds it."""
     output, pages = harness.folder / name, harness.folder / "man"
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "SOURCE_DATE_EPOCH": "1700000000"}
     edk2 = os.environ.get("EDK2_ROOT") or ROOT / ".cache/edk2"
@@ -52,7 +52,7 @@ def test_wheel_boots_without_a_checkout(harness: Harness) -> None:
     assert validate_full_spdx_document(document) == []
     program = install(wheel, harness.folder / "venv")
     esp = harness.folder / "esp.img"
-    # .venv's packages, but not the checkout that it has
+    # .venv's packages, but not the checkout in it
     libraries = {**os.environ, "PYTHONPATH": sysconfig.get_path("purelib")}
     for words in (
         ("make", "esp.img"),
@@ -86,7 +86,7 @@ def assert_described(files: dict[str, bytes]) -> None:
 
 
 def install(wheel: Path, folder: Path) -> Path:
-    """Into an environment of its own; returns the program."""
+    """Into a separate environment; returns the program."""
     subprocess.run((sys.executable, "-m", "venv", folder), check=True)
     pip = (folder / "bin/pip", "--quiet", "--disable-pip-version-check", "install")
     subprocess.run((*pip, "--no-deps", "--no-index", wheel), check=True)

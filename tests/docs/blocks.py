@@ -43,7 +43,7 @@ class Block:
 
     @property
     def reason(self) -> str:
-        """Why it does not run."""
+        """The reason why it does not run."""
         return self.mark.removeprefix("not run:").strip() if "not run:" in self.mark else ""
 
     @property
@@ -89,7 +89,7 @@ def indented_blocks(page: str) -> list[int]:
 
 
 def same(shown: str, printed: str) -> bool:
-    """Whether an output is what a page shows; `…` is anything, and so are numbers that change."""
+    """Whether an output matches a page; `…` and numbers that change match anything."""
     shown, printed = _NUMBERS.sub("…", shown), _NUMBERS.sub("0", printed)
     parts = [re.escape(" ".join(part.split())) for part in shown.split("…")]
     return re.fullmatch(r" ?.*?".join(parts), " ".join(printed.split())) is not None

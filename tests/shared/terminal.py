@@ -28,7 +28,7 @@ def _heed_keys() -> None:
 
 
 class Session:
-    """The program, and what it has printed."""
+    """The program, and its output so far."""
 
     def __init__(
         self, command: Sequence[str], environment: Mapping[str, str], columns: int = 80

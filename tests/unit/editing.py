@@ -24,7 +24,7 @@ def image(tmp_path: Path) -> Path:
 
 
 def fails(words: list[str], capsys: Capture, message: str, code: int = 3) -> None:
-    """The command ends with that code and one line that has that text."""
+    """The command ends with that code and one line with that text."""
     capsys.readouterr()
     assert main(words) == code
     error = capsys.readouterr().err

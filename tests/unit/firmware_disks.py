@@ -16,7 +16,7 @@ from fatdamage import BOOT, Fat, make_fat
 from gptdamage import DAMAGES as GPT_DAMAGES
 from gptdamage import LAST, MIB, Disk, make_gpt
 
-NUMBER = "######"  # what the programs print; a row's number takes its place
+NUMBER = "######"  # the output of the programs; a row's number replaces it
 ESP_AT, SECOND_AT = 2048, 14336  # sectors of the partitions of make_gpt
 BASIC_DATA = bytes.fromhex("a2a0d0ebe5b9334487c068b6b72699c7")
 ISO_BLOCK = 2048

@@ -1,4 +1,4 @@
-"""What OVMF does with the faults that `verify` finds: the table of docs/reference/firmware.md.
+"""How OVMF treats the faults that `verify` finds: the table of docs/reference/firmware.md.
 
 tests/boot/test_firmware_claims.py boots every row.
 """
@@ -116,7 +116,7 @@ _BOOT = [
     Row("B102", "the name is in lower case", disks.boot_name(b"BOOTX64 EFI", 0x18)),
 ]
 _ISO = [
-    Row("", "a sound ISO", lambda lab: lab.iso, sector=2048),
+    Row("", "a valid ISO", lambda lab: lab.iso, sector=2048),
     Row("D106", "no boot catalog", disks.catalog_moved(0), NOTHING, sector=2048),
     Row("D106", "the catalog lies beyond the disc", disks.catalog_moved(99999), NOTHING,
         sector=2048),

@@ -45,7 +45,7 @@ class Disk:
         return int(struct.unpack_from("<Q", self.data, at)[0])
 
     def sign(self, *lbas: int) -> None:
-        """Make checksums right again."""
+        """Correct the checksums."""
         for lba in lbas:
             entries = ENTRIES[lba] * 512
             self.put(lba * 512 + 88, "I", zlib.crc32(self.data[entries : entries + 16384]))
@@ -54,18 +54,18 @@ class Disk:
             self.put(lba * 512 + 16, "I", crc)
 
     def header(self, lba: int, offset: int, form: str, *values: int | bytes) -> None:
-        """Change a field of a header, its checksum made right."""
+        """Change a field of a header, and correct its checksum."""
         self.put(lba * 512 + offset, form, *values)
         self.sign(lba)
 
     def entry(self, number: int, offset: int, form: str, *values: int | bytes) -> None:
-        """Change a field of an entry in both arrays, checksums made right."""
+        """Change a field of an entry in both arrays, and correct the checksums."""
         for lba, entries in ENTRIES.items():
             self.put(entries * 512 + (number - 1) * 128 + offset, form, *values)
             self.sign(lba)
 
     def entry_of(self, lba: int, offset: int, form: str, *values: int | bytes) -> None:
-        """Change the first entry's field in one array, its checksum not made right."""
+        """Change the first entry's field in one array, and leave its checksum wrong."""
         self.put(ENTRIES[lba] * 512 + offset, form, *values)
 
 

@@ -1,4 +1,4 @@
-"""The kernel's loop devices, where this machine has them and lets us."""
+"""The kernel's loop devices, if this machine has them and allows them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Attach = Callable[..., str]
 
 @pytest.fixture
 def attach() -> Iterator[Attach]:
-    """Makes a loop device of a file; they are gone after the test."""
+    """Makes loop devices of files, and removes them after the test."""
     attached: list[str] = []
 
     def losetup(file: Path, *options: str) -> str:
@@ -31,5 +31,5 @@ def attach() -> Iterator[Attach]:
         return attached[-1]
 
     yield losetup
-    for path in reversed(attached):  # one that is mounted goes when it is unmounted
+    for path in reversed(attached):  # a mounted one is removed when it is unmounted
         subprocess.run(["losetup", "-d", path], check=True)

@@ -17,7 +17,7 @@ TCG = Qemu("/usr/bin/qemu-system-x86_64", Accelerator.TCG, Extension.SVM)
 
 
 def fake_bochs(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
-    """Bochs of a root that has nothing but the firmware's file."""
+    """Bochs from a root that has only the firmware's file."""
     install = BochsInstall(folder / "root", VERSION)
     install.firmware.parent.mkdir(parents=True)
     install.firmware.write_bytes(bytes(0x20000))

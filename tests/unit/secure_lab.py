@@ -47,7 +47,7 @@ class Key:
 
     @property
     def signed_part(self) -> bytes:
-        """What the certificate's issuer signed, as openssl finds it (RFC 5280, 4.1)."""
+        """The part that the certificate's issuer signed, by openssl (RFC 5280, 4.1)."""
         listing = oracles.run("openssl", "asn1parse", "-in", self.certificate)
         second = listing.splitlines()[1]
         start = int(second.split(":")[0])

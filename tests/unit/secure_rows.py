@@ -1,4 +1,4 @@
-"""What OVMF does with signed programs: the second table of docs/reference/firmware.md.
+"""How OVMF treats signed programs: the second table of docs/reference/firmware.md.
 
 tests/boot/test_secure_boot_verdicts.py boots every row with the keys of `databases`.
 """

@@ -183,7 +183,7 @@ def test_a_second_writer_is_refused(image: Path, stick: Path, capsys: Capture) -
 
 @pytest.mark.slow
 def test_writers_that_race(image: Path, tmp_path: Path) -> None:
-    """Whoever reports success is right when it ends; the file has one image, not a mixture."""
+    """A writer that reports success has written the file, which is one image, not a mixture."""
     other = tmp_path / "other"
     other.write_bytes(random.Random(4).randbytes(3 * MIB))
     images = {path.read_bytes() for path in (image, other)}
@@ -208,7 +208,7 @@ def test_writers_that_race(image: Path, tmp_path: Path) -> None:
 def test_a_target_that_is_another_file_by_now(
     image: Path, stick: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch, how: str
 ) -> None:
-    """As when `make` puts its output there meanwhile."""
+    """As when `make` replaces the file during the write."""
     read_back = Write._read_back
 
     def replace(write: Write) -> None:

@@ -70,7 +70,7 @@ def test_quiet(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "1 expected text seen"),
+        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "; all expected text was seen ("),
         (["--expect", "CPU 0", "--expect", "CPU 1"], ExitCode.VERDICT, "not seen: 'CPU 1'"),
         (["--expect", "("], ExitCode.USAGE, "--expect: is not a regular expression"),
         (["--cpus", "0"], ExitCode.USAGE, "--cpus: must be at least 1"),
@@ -112,7 +112,7 @@ def test_failed_emulator(tool: Tool) -> None:
     [
         (End(ExitReason.GUEST_CODE, 0), "the guest ended with debug-exit code 0"),
         (End(ExitReason.GUEST_CODE, 33), "the guest ended with debug-exit code 33"),
-        (End(ExitReason.SHUTDOWN_PORT), "the guest ended by the shutdown port"),
+        (End(ExitReason.SHUTDOWN_PORT), "the guest ended through the shutdown port"),
     ],
 )
 def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
@@ -122,7 +122,7 @@ def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
     assert f"zpp-image: {words} (" in outcome.err
     outcome = tool("--expect", "hello", "--until-power-off")  # not before the emulator ends
     assert outcome.code == ExitCode.OK
-    assert f"{words}, 1 expected text seen (" in outcome.err
+    assert f"{words}; all expected text was seen (" in outcome.err
     outcome = tool("--expect", "never")
     assert outcome.code == ExitCode.VERDICT
     assert f"{words} (fake), but not seen: 'never'" in outcome.err
@@ -169,7 +169,7 @@ def test_a_guest_that_failed(tool: Tool) -> None:
     tool.emulator = FakeEmulator((panic,), linger=60)
     outcome = tool()
     assert outcome.code == ExitCode.VERDICT
-    words = "the guest failed: the kernel panicked (no init) (fake); --no-verdicts lets it"
+    words = "the guest failed: the kernel panicked (no init) (fake); --no-verdicts continues"
     assert words in outcome.err
     assert "Kernel panic" in outcome.out
     tool.emulator = FakeEmulator((panic,), linger=4)

@@ -56,7 +56,7 @@ def test_no_block_is_only_indented(page: str) -> None:
 
 @pytest.mark.parametrize("page", [p for p in PAGES if documented.runnable(documented.blocks(p))])
 def test_commands(page: str, folder: Path, tool: Path) -> None:
-    """All of a page in one shell; a page that boots runs in tests/boot/."""
+    """A whole page in one shell; a page that boots runs in tests/boot/."""
     found = documented.runnable(documented.blocks(page))
     if not any(block.boots for block in found):
         documented.run(found, folder, tool)

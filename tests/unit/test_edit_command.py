@@ -195,7 +195,7 @@ def test_what_is_in_the_way(image: Path, tmp_path: Path, capsys: Capture) -> Non
         (["cp", "-f", file, f"{image}:/x/y"], "\\x: does not exist; make it with", 3),
         (["cp", file, f"{image}:/x/"], "\\x: does not exist", 3),
         (["cp", file, f"{image}:/dir/file/x"], "\\dir\\file: is not a directory", 3),
-        (["cp", "-r", "-f", str(tmp_path / "dir"), f"{image}:/dir/file"], "no directory", 3),
+        (["cp", "-rf", str(tmp_path / "dir"), f"{image}:/dir/file"], "directory cannot replace", 3),
         (["cp", str(tmp_path / "folder"), f"{image}:/"], "copy it with -r", 2),
         (["cp", str(tmp_path / "none"), f"{image}:/"], "none: does not exist", 3),
         (["rm", str(image), "/dir"], "remove it with -r", 2),
@@ -206,7 +206,7 @@ def test_what_is_in_the_way(image: Path, tmp_path: Path, capsys: Capture) -> Non
         (["mkdir", str(image), "/"], "already exists", 3),
         (["mkdir", str(image), "/a/b"], "\\a: does not exist; make it with", 3),
         (["mkdir", "-p", str(image), "/dir/file/x"], "is a file", 3),
-        (["mv", str(image), "/dir", "/dir/sub"], "in the directory that is moved", 2),
+        (["mv", str(image), "/dir", "/dir/sub"], "is inside the directory to move", 2),
         (["mv", str(image), "/", "/dir/sub"], "root directory", 2),
         (["mv", str(image), "/nothing", "/x"], "does not exist", 3),
         (["rm", str(image), "/../x"], "cannot have '..'", 3),
@@ -251,7 +251,7 @@ def test_a_file_that_fits_only_in_place_of_the_old_one(tmp_path: Path) -> None:
 
 
 def test_scattered_free_space_is_used(tmp_path: Path) -> None:
-    """Every second file goes, and a large one takes their place."""
+    """Removes every second file, and stores a large one in the gaps."""
     image, top = tmp_path / "v.img", tmp_path / "top"
     top.mkdir()
     made = ["make", str(image), "--hypervisor", "none", "--table", "none", "--size", "4M"]

@@ -1,4 +1,4 @@
-"""Files changed on a device: the kernel's loop devices stand for sticks."""
+"""Files changed on a device; the kernel's loop devices stand in for sticks."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_file_behind_a_loop_device_is_refused(
 
 
 def break_write(monkeypatch: pytest.MonkeyPatch, number: int, error: BaseException) -> None:
-    """Let that write to the device fail, once."""
+    """Make that write to the device fail once."""
     real, count = BlockTarget.write, 0
 
     def write(self: BlockTarget, offset: int, view: memoryview) -> None:
@@ -121,7 +121,7 @@ def test_a_killed_change_is_taken_back_by_the_next(
             main(commands(stick, loop))
     journals = list(tmp_path.glob("cache/zpp/changes/*"))
     assert main(["mkdir", loop, "/new", "--yes-change", loop]) == 0
-    assert ("an interrupted change was taken back" in capsys.readouterr().err) is bool(journals)
+    assert ("undid an interrupted change" in capsys.readouterr().err) is bool(journals)
     assert kernel_on(stick, tmp_path) == b"old" * 50_000
     assert not list(tmp_path.glob("cache/zpp/changes/*"))
 

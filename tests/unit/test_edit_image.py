@@ -1,4 +1,4 @@
-"""Image files that are changed: which are refused, and what a failure or a kill leaves."""
+"""Changed image files: which are refused, and the state after a failure or a kill."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_full_disk_leaves_the_image(image: Path, capsys: Capture) -> None:
 def test_a_kill_leaves_the_image_as_it_was_or_complete(
     how: signal.Signals, wait: float, image: Path, tmp_path: Path
 ) -> None:
-    """From the moment at which the copy is begun."""
+    """From the moment when the copy starts."""
     big = tmp_path / "big"
     big.write_bytes(os.urandom(8 << 20))
     before = image.read_bytes()

@@ -84,7 +84,7 @@ class Player:
         self.log: list[str] = []
 
     def command(self, *words: str, works: bool) -> None:
-        """Run it; it has to work, or to fail without a change."""
+        """Run it; it must succeed, or fail without a change."""
         before = self.image.read_bytes()
         self.log.append(f"{' '.join(words)} ({'works' if works else 'fails'})")
         assert (main(list(words)) == 0) is works, self.log
@@ -95,12 +95,12 @@ class Player:
         return f"{self.image}:/{'/'.join(path)}"
 
     def any_path(self) -> Path_:
-        """Something new in some directory."""
+        """A new path in some directory."""
         folders = [(), *(name for name, data in self.model.nodes.values() if data is None)]
         return (*self.random.choice(folders), self.random.choice(NAMES))
 
     def some(self) -> Path_:
-        """Something that exists, most of the time."""
+        """An existing path, most of the time."""
         names = [name for name, _ in self.model.nodes.values()]
         return self.random.choice(names) if names else self.any_path()
 

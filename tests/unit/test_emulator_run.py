@@ -66,7 +66,7 @@ def gone(pid: int) -> bool:
 
 
 class Pieces(Viewer):
-    """Keeps the text that it was shown."""
+    """Keeps the text that it gets."""
 
     def __init__(self) -> None:
         self.text = ""

@@ -69,7 +69,7 @@ def places(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> dict[str, str]:
-    """The files that the words stand for, and machines that are always the same."""
+    """The files for the words, and machines that are always the same."""
     version = BochsVersion(LAYOUT, "forky", {"bochs": "3.1"}, "")
     installed = BochsInstall(tmp_path / "root", version)
     monkeypatch.setattr("efi_image.emulator.bochs_install.find", lambda _root: installed)

@@ -174,4 +174,4 @@ def test_a_file_system_mounted_in_the_tree_is_refused(
         assert make(build_dir, tmp_path / "disk.img", "--rootfs", tree) == ExitCode.INPUT
     finally:
         subprocess.run(["umount", below], check=True)
-    assert f"{below}: is mounted in the directory; `umount {below}`" in capsys.readouterr().err
+    assert f"{below}: is a mount point; `umount {below}`" in capsys.readouterr().err

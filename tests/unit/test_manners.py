@@ -1,4 +1,4 @@
-"""What every command does with closed and poor outputs, and with errors for programs."""
+"""Every command with closed or limited outputs, and its errors for programs."""
 
 from __future__ import annotations
 

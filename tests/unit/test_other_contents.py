@@ -48,7 +48,7 @@ BOOT = (510, b"\x55\xaa")  # behind boot code, which looks like a partition tabl
 NTFS = signed((0, b"\xeb\x52\x90NTFS    "), BOOT)  # NTFS.com, "NTFS Partition Boot Sector"
 EXFAT = signed((0, b"\xeb\x76\x90EXFAT   " + bytes(53)), BOOT)  # Microsoft, exFAT, 3.1
 
-# what the messages say → how to make it; a new member is one line
+# text of the messages → how to make the content; a new member is one line
 CONTENTS: dict[str, Maker] = {
     "contains NTFS": made("mkntfs", "-F", "-q", otherwise=NTFS),
     "contains exFAT": made("mkfs.exfat", otherwise=EXFAT),

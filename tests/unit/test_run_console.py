@@ -1,4 +1,4 @@
-"""The console of `zpp-image run` on a pseudo-terminal, with a process that plays the guest."""
+"""The console of `zpp-image run` on a pseudo-terminal; a process plays the guest."""
 
 from __future__ import annotations
 

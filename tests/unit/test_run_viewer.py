@@ -31,7 +31,7 @@ class Screen(io.BytesIO):
         return super().write(data.encode() if isinstance(data, str) else data)  # type: ignore[arg-type]
 
     def lines(self) -> list[str]:
-        """What a terminal shows that knows CR, LF and EL (ECMA-48)."""
+        """The screen of a terminal that knows CR, LF and EL (ECMA-48)."""
         text = re.sub(r"\x1b\[[0-9;]*m", "", self.getvalue().decode())
         shown, column = [""], 0
         for piece in re.findall(r"\x1b\[K|.|\n|\r", text):

@@ -1,4 +1,4 @@
-"""The site of the documentation: its source, and what it may not load. `make check` builds it."""
+"""The documentation's site: its source, and what it must not load. `make check` builds it."""
 
 from __future__ import annotations
 

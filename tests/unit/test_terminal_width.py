@@ -80,7 +80,7 @@ def test_columns_that_do_not_fit_follow() -> None:
 
 @pytest.mark.parametrize("width", [30, 60, 80])
 def test_no_fact_about_a_disk_is_lost(width: int, tmp_path: Path) -> None:
-    """The serial number above all, which --yes-erase needs."""
+    """Above all the serial number, which --yes-erase needs."""
     devices = list(LinuxDisks(load("twins", tmp_path).system).devices())
     whole = " ".join(" ".join(table_of(devices)).split())
     shown = " ".join(" ".join(table_of(devices, width)).split())

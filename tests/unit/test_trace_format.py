@@ -58,7 +58,7 @@ def test_offsets_are_those_of_the_core_s_header() -> None:
 
 @pytest.mark.parametrize(("tsc", "ticks"), [(100, [0, 10, 10, 15]), (TSC + 30, [0, 10, 30, 35])])
 def test_time_goes_on_after_a_reset(tmp_path: Path, tsc: int, ticks: list[int]) -> None:
-    """The TSC may begin again, or not."""
+    """The TSC may start again at 0, or not."""
     again = [vm_exit(10, ticks=tsc - TSC + later) for later in (0, 5)]
     packets = (vm_exit(10), vm_exit(10, ticks=10), start(tsc=tsc), *again)
     assert [e.ticks for e in read_trace(write(tmp_path / "t", packets)).exits()] == ticks
@@ -69,12 +69,12 @@ def whole() -> bytes:
 
 
 FAULTS = {
-    "empty": (b"", "is not a trace of zpp"),
-    "text": (b"hello, this is a file with text in it\n" * 3, "is not a trace of zpp"),
-    "cut in the header": (whole()[:20], "is cut off in its header, at byte 20"),
+    "empty": (b"", "is not a zpp trace"),
+    "text": (b"hello, this is a file with text in it\n" * 3, "is not a zpp trace"),
+    "cut in the header": (whole()[:20], "is truncated in its header, at byte 20"),
     "header alone": (head(), "has no packets: zpp did not start in that run"),
-    "cut in the first packet": (whole()[:60], "is cut off in packet 0: 28 of 56 bytes are there"),
-    "cut in a packet": (whole()[:-1], "is cut off in packet 6: 55 of 56 bytes are there"),
+    "cut in the first packet": (whole()[:60], "is truncated in packet 0, which has 28 of 56 bytes"),
+    "cut in a packet": (whole()[:-1], "is truncated in packet 6, which has 55 of 56 bytes"),
     "another version": (
         b"zppTrace\x02" + whole()[9:], "is a trace of version 2; this zpp-image reads version 1"
     ),

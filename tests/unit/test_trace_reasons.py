@@ -20,7 +20,7 @@ AMDV_ROWS = re.findall(
     r'\{(0x\w+), (0x\w+), "([^"]+)", ExitAnswer::(\w+)\}',
     (CORE / "src/svm/exit_code.hpp").read_text(),
 )
-# what the core's answer means here
+# the meaning of the core's answer here
 KINDS_OF = {"undefined_opcode": "hidden", "control_off": "off", "intercept_off": "off",
             "crash": "fatal"}  # fmt: skip
 EXCP0, EXCP13 = 0x40, 0x4D
@@ -133,7 +133,7 @@ KEY = 0x7A7070
          "leaf 0x40000000, hypervisor's signature, with zpp's key"),
         (VTX, vm_exit(10, 0, 0x40000000), "CPUID", "leaf 0x40000000, hypervisor's signature"),
         (VTX, vm_exit(10, 0, 0x40000300), "CPUID",
-         "leaves from 0x40000100 on, signatures of other hypervisors"),
+         "leaves from 0x40000100, signatures of other hypervisors"),
         (VTX, vm_exit(31, 0, 0, 0x3A), "RDMSR", "0x3a, IA32_FEATURE_CONTROL"),
         (VTX, vm_exit(32, 0, 0, 0x202), "WRMSR", "0x202, IA32_MTRR_PHYSBASE/MASK"),
         (VTX, vm_exit(84, 0x3A, 0, 0x79), "RDMSR with an immediate", "0x3a, IA32_FEATURE_CONTROL"),
@@ -145,7 +145,7 @@ KEY = 0x7A7070
         (AMDV, vm_exit(0x400, 0, 0x123456789), "NPF", "access of 0x123456000"),
         (VTX, vm_exit(18, 0, KEY << 32 | 7), "VMCALL", "commit"),
         (VTX, vm_exit(18, 0, KEY << 32 | 99), "VMCALL", "number 99"),
-        (AMDV, vm_exit(0x81, 0, 7), "VMMCALL", "not one of zpp"),
+        (AMDV, vm_exit(0x81, 0, 7), "VMMCALL", "not one of zpp's"),
         (VTX, vm_exit(0, 0, 0x80000202), "exception or NMI", "NMI"),
         (VTX, vm_exit(0, 0, 0x80000B0D), "exception or NMI", "#GP"),
         (VTX, vm_exit(55, 0, 7, 0), "XSETBV", "XCR0"),

@@ -218,7 +218,7 @@ def test_a_packed_image_is_copied(tmp_path: Path) -> None:
 
 def test_image_without_zpp_conf(tmp_path: Path) -> None:
     image = make(tmp_path / "esp.img", conf=None)
-    with pytest.raises(InputError, match="so zpp cannot be told to trace"):
+    with pytest.raises(InputError, match="which switches tracing on"):
         traced_copy(image, tmp_path, 0xE9)
     assert CONF_PATH == "\\EFI\\zpp\\zpp.conf"
 

@@ -1,4 +1,4 @@
-"""Signs on the serial port that a guest failed for good, and the stages of a boot."""
+"""Signs on the serial port that a guest failed, and the stages of a boot."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Traces of VM exits for the tests, of packets that are packed here and not by the tool."""
+"""Traces of VM exits for the tests, with packets that are packed here and not by the tool."""
 
 from __future__ import annotations
 

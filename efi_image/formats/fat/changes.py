@@ -10,14 +10,14 @@ from efi_image.errors import InputError
 from efi_image.io.source import Source
 
 PIECE = 1 << 18  # bytes; all clusters are parts of it
-Block = tuple[int, bytes]  # its byte in the image, and its new content
+Block = tuple[int, bytes]  # the block's byte in the image, and its new content
 
 
 @dataclass(frozen=True, slots=True)
 class NewData:
     """The next `size` bytes of a file, which go to byte `offset` of the image.
 
-    What the file does not fill is zeros.
+    The rest after the end of the file is zeros.
     """
 
     source: Source

@@ -1,7 +1,7 @@
 """Changes the files of an existing FAT volume: in memory first, then as ordered writes.
 
 The order keeps the volume readable at any time: new data goes to free clusters, then come their
-chains, then the directories that name them, and last the chains that nobody needs any more.
+chains, then the directories that name them, and last the chains that became free.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class FatEditor:
         Raises DoesNotFitError.
         """
         if source.size > MAX_FILE:
-            raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
+            raise DoesNotFitError("is larger than 4 GiB - 1, FAT's limit", where=source.name)
         old = folder.find(name)
         if old and self._reuse:
             self._release(old)
@@ -190,7 +190,7 @@ class FatEditor:
     # ---- the result
 
     def finish(self) -> Changes:
-        """All writes, none if nothing changed; the editor is not used after that."""
+        """All writes, none if nothing changed; the editor must not be used after that."""
         folders = [row for row in self._folders.values() if row[0].changed]
         if not (self._data or self._chains or self._freed or folders):
             return Changes()

@@ -59,12 +59,12 @@ class Folder:
         return Item(entry, first, last)
 
     def _know(self, item: Item) -> None:
-        """A name counts before another's 8.3 name."""
+        """A long name takes precedence over another entry's 8.3 name."""
         self._items[fold(item.entry.name)] = item
         self._items.setdefault(fold(item.entry.short_name), item)
 
     def find(self, name: str) -> Item | None:
-        """What has that name, or that 8.3 name."""
+        """The entry with that name, or that 8.3 name."""
         return self._items.get(fold(name))
 
     def items(self) -> Iterator[Item]:
@@ -79,7 +79,7 @@ class Folder:
         return missing
 
     def grow(self, count: int) -> None:
-        """So many new records, all free."""
+        """Add that many free records."""
         self.records += [_EMPTY] * count
 
     def add(self, name: str, record: bytes) -> Item:
@@ -133,7 +133,7 @@ class Folder:
         return next((n for n in range(self._from, len(records)) if not records[n][0]), len(records))
 
     def _gap(self, count: int) -> tuple[int, int]:
-        """Where so many free records begin, and how many of them are still missing."""
+        """Where that many free records begin, and how many of them are still missing."""
         first, ended = self._from, False
         for number in range(self._from, len(self.records)):
             mark = self.records[number][0]

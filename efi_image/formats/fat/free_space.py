@@ -1,4 +1,4 @@
-"""The clusters of a volume that are free, and which of them new files get."""
+"""The free clusters of a volume, and the choice of those for new files."""
 
 from __future__ import annotations
 

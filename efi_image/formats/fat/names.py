@@ -59,7 +59,7 @@ def check_name(name: str, where: str) -> str:
 
 
 class _Folding(dict[int, int]):
-    """Each character (a number) → the one that stands for it and its other case."""
+    """Each character (a number) → the one that represents both of its cases."""
 
     def __missing__(self, code: int) -> int:
         upper = _upcase(chr(code))
@@ -87,7 +87,7 @@ _FOLDING = _Folding()
 
 
 def fold(name: str) -> str:
-    """The same for all names that FAT considers the same: case, one character at a time."""
+    """A key that is equal for names that FAT considers equal: case is folded by character."""
     return name.lower() if name.isascii() else name.translate(_FOLDING)
 
 
@@ -134,12 +134,12 @@ class ShortNames:
         return short.encode("ascii")
 
     def release(self, short: bytes) -> None:
-        """Nobody uses that name any more."""
+        """Free that name."""
         self._used.discard(short.decode("latin-1"))
         self._next.clear()
 
     def _numbered(self, base: str, extension: str) -> str:
-        """The first that nobody uses, without searching twice."""
+        """The first unused one, without searching twice."""
         for digits in range(1, 7):
             prefix = base[: 7 - digits]
             key = (prefix, extension, digits)

@@ -79,7 +79,7 @@ class Tree:
         Raises DoesNotFitError if it is too large, FatNameError if something else is there.
         """
         if source.size > MAX_FILE:
-            raise DoesNotFitError("is larger than FAT's 4 GiB - 1", where=source.name)
+            raise DoesNotFitError("is larger than 4 GiB - 1, FAT's limit", where=source.name)
         children = self.directory(path[:-1]).children
         name = path[-1]
         file = File(name, source)

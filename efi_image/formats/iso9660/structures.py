@@ -174,7 +174,7 @@ class BootEntry:
 
     @property
     def fault(self) -> str:
-        """Why firmware skips the entry; '' if it does not (EDK2's PartitionDxe)."""
+        """The reason why firmware skips the entry, or '' (EDK2's PartitionDxe)."""
         if not self.bootable:
             return "is not bootable"
         return "" if self.block else "has block 0"
@@ -206,7 +206,7 @@ def catalog_block(descriptor: bytes) -> int:
 
 
 def catalog_fault(data: bytes) -> str:
-    """Why firmware ignores a whole boot catalog; '' if it does not (El Torito, 2.1)."""
+    """The reason why firmware ignores a whole boot catalog, or '' (El Torito, 2.1)."""
     first, signature = data[0], data[30:32]
     if first != 1:
         return f"its first byte is {first}, not 1"

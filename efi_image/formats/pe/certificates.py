@@ -1,4 +1,4 @@
-"""X.509 certificates and what they verify; `cryptography` is loaded only to look at one.
+"""X.509 certificates and their signatures; `cryptography` is loaded only to read one.
 
 As UEFI, this ignores dates and usages (EDK2's Pkcs7Verify).
 """
@@ -20,7 +20,7 @@ _Result = TypeVar("_Result")
 
 
 def _tried(call: Callable[[], _Result]) -> _Result | None:
-    """The result of a call of `cryptography`; None if it refuses the data, however it does so."""
+    """The result of a call of `cryptography`; None if it refuses the data in any way."""
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.x509 import InvalidVersion  # noqa: PLC0415
 

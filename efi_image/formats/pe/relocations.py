@@ -17,7 +17,7 @@ _BLOCK = struct.Struct("<II")  # the page's address, the block's size
 
 
 def relocation_fault(header: PeHeader, read_at: ReadAt) -> str:
-    """Why EDK2 cannot apply the relocations; '' if it can, or if no section has them."""
+    """The reason why EDK2 cannot apply the relocations; '' if it can, or if no section has them."""
     table = _table(header, read_at)
     position = 0
     # EDK2 compares with the address of the table's last byte
@@ -40,7 +40,7 @@ def _block_fault(header: PeHeader, page: int, entries: bytes) -> str:
     for (entry,) in struct.iter_unpack("<H", entries[: len(entries) & ~1]):
         kind, address = entry >> 12, page + (entry & 0xFFF)
         if address >= header.size_of_image:
-            return f"one is for 0x{address:x}, the image ends at 0x{header.size_of_image:x}"
+            return f"one is for 0x{address:x}, but the image ends at 0x{header.size_of_image:x}"
         if header.machine == _X64 and kind not in _X64_TYPES:
             return f"the one for 0x{address:x} has type {kind}, which x86-64 does not have"
     return ""

@@ -1,7 +1,7 @@
 /*
  * The trace of VM exits: the packets that the core writes to a debug port (zpp_boot_info.trace_port),
- * for tools. Little-endian; docs/reference/trace-format.md describes the file that they end in. The
- * port may carry other bytes between packets.
+ * for tools. Little-endian; docs/reference/trace-format.md describes the file that contains them.
+ * The port may carry other bytes between packets.
  */
 #ifndef ZPP_TRACE_H
 #define ZPP_TRACE_H
@@ -11,7 +11,7 @@
 #define ZPP_TRACE_SYNC 0x545au /* "ZT" */
 #define ZPP_TRACE_VERSION 1u
 
-/* What a debug port of QEMU (isa-debugcon) and Bochs (port_e9_hack) returns when it is read. */
+/* A read of a debug port of QEMU (isa-debugcon) or Bochs (port_e9_hack) returns this. */
 #define ZPP_TRACE_PORT_ID 0xe9u
 
 enum zpp_trace_kind { ZPP_TRACE_START = 0, ZPP_TRACE_EXIT = 1 };
@@ -24,7 +24,7 @@ enum zpp_trace_mode {
     ZPP_TRACE_64_BIT = 4,
 };
 
-/* Every packet begins so. The sum of all its bytes is 0 modulo 256. */
+/* The head of every packet. The sum of all bytes of a packet is 0 modulo 256. */
 struct zpp_trace_head {
     uint16_t sync;
     uint8_t kind; /* enum zpp_trace_kind */

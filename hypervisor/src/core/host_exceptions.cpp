@@ -1,9 +1,9 @@
 // Exceptions and NMIs in the host: a fault of a safe.hpp instruction becomes its result, an NMI or a
-// machine check is kept for the guest, anything else is a crash.
+// machine check is saved for the guest, anything else is a crash.
 //
-// They come on the stack that the host uses, which is always valid: the host runs at CPL 0 only and
-// never loads RSP from the guest. A stack of the IST would need a TR, which the fast path of AMD-V
-// and a CPU before its launch do not have.
+// They use the host's current stack, which is always valid: the host runs at CPL 0 only and never
+// loads RSP from the guest. An IST stack would need the host's TR, which is not loaded on AMD-V's
+// fast path or before a launch.
 #include "core/crash.hpp"
 #include "core/machine_check.hpp"
 #include "core/stop.hpp"

@@ -17,7 +17,7 @@ bool is_for_guest(McgStatus status, const Vcpu& vcpu)
 bool note(Vcpu& vcpu)
 {
     const McgStatus status{x86::rdmsr_or_zero(Msr::ia32_mcg_status)};
-    if (vcpu.crashes != 0) // the report goes on if it can; the guest does not
+    if (vcpu.crashes != 0) // only the report continues, if it can
         return has(status, McgStatus::ripv);
     if (!is_for_guest(status, vcpu))
         return false;

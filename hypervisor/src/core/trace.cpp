@@ -58,7 +58,7 @@ void write(zpp_trace_exit& packet)
     packet.cpu = static_cast<u16>(current_vcpu().index);
     constexpr unsigned tries = 1000;
     while (!lock.lock_within(tries))
-        if (is_stopping()) // after a crash, and perhaps the lock's holder is stopped
+        if (is_stopping()) // after a crash; the lock's holder may be stopped
             return;
     packet.tsc = x86::rdtsc();
     send(packet, ZPP_TRACE_EXIT);

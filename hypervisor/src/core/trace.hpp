@@ -6,7 +6,7 @@
 
 namespace zpp::trace {
 
-// At PREPARE, once the vendor is known. 0, and a port without a debug port, switch the trace off.
+// At PREPARE, once the vendor is known. 0, or a port that is not a debug port, turns the trace off.
 void start(u16 port);
 
 inline constinit u16 debug_port = 0;

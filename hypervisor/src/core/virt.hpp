@@ -23,8 +23,7 @@ struct Vendor {
     // it, so it can interrupt any instruction.
     void (*on_host_nmi)(Vcpu& vcpu);
 
-    // In the host's handler of machine checks: if the CPU is on its way into the guest, the VM entry
-    // must exit at once.
+    // From the host's #MC handler: if a VM entry is already under way, it must exit at once.
     void (*exit_at_once)(Vcpu& vcpu);
 
     // #SX in the host: on AMD-V, an INIT redirected by VM_CR.R_INIT. Returns whether it was

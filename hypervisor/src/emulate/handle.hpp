@@ -76,8 +76,8 @@ template <class G>
     }
 }
 
-// Injects the pending machine check. It takes no event's place: an event that is due comes first, and
-// the machine check before the first instruction of its handler, as for one during the delivery.
+// Injects the pending machine check. It replaces no event: a pending event comes first, then the
+// machine check before that event's handler, as on a bare CPU if it arrives during the delivery.
 // Without CR4.MCE the CPU shuts down (SDM Vol. 3B, 16.3.1.2 and Vol. 3A, 2.5; AMD APM Vol. 2, 9.3.1).
 template <class G> void deliver_machine_check(G& guest)
 {
@@ -87,7 +87,7 @@ template <class G> void deliver_machine_check(G& guest)
         return guest.exit_at_once();
     machine_check::report(guest.vcpu);
     if (!has(guest.cr4(), x86::Cr4::mce)) {
-        log::line("zpp: CPU {}: CR4.MCE is 0: shutdown", guest.vcpu.index);
+        log::line("zpp: CPU {}: machine check, but CR4.MCE is 0: shutdown", guest.vcpu.index);
         shut_down(guest.vcpu);
     }
     guest.vcpu.machine_check_pending = false;

@@ -26,7 +26,7 @@ template <class Guest> zpp_trace_mode mode_of(const Guest& guest)
     }
 }
 
-// Before the exit is handled: a handler may not return, or wait until another CPU starts this one.
+// Called before the handler, which might not return, or wait until another CPU starts this one.
 template <class Guest> void write_exit(const Guest& guest, const Exit& exit)
 {
     const GuestRegisters& registers = guest.registers;

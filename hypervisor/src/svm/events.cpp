@@ -1,8 +1,8 @@
 // NMIs and machine checks on AMD-V.
 //
-// While GIF is clear the CPU holds a machine check back, or shuts down where it cannot (APM Vol. 2,
-// table 15-10). So the host takes one in its windows only, and injects it at the end of that exit;
-// one that comes later is delivered by the CPU itself, in the guest.
+// While GIF is clear the CPU keeps a machine check pending, or shuts down if it cannot (APM Vol. 2,
+// table 15-10). So the host takes one only where it sets GIF, and injects it at the end of that
+// exit; the CPU itself delivers a later one, in the guest.
 //
 // NMIs: with vNMI (AMD APM Vol. 2, 15.21.10) the CPU masks them and delivers a pending one.
 // Without it:
@@ -116,13 +116,13 @@ void Guest::open_nmi_window()
         begin_step(state, vmcb);
 }
 
-// After the injected event, and where the CPU takes NMIs. A step ends with an exit by itself.
+// After the injected event, once the CPU takes NMIs. A step ends with an exit anyway.
 void Guest::exit_at_once()
 {
     VcpuState& state = state_of(vcpu);
     if (state.nmi_window_open || state.stepping)
         return;
-    // Not twice in a row: if a CPU took the NMI before the injected event, that would never end.
+    // Not twice in a row: if a CPU took the NMI before the injected event, this would never end.
     if ((is_nmi_exit(vmcb) && state.nmi_was_window) ||
         !has(x86::rdmsr<x86::ApicBase>(), x86::ApicBase::en))
         return; // the next exit tries again
@@ -130,7 +130,7 @@ void Guest::exit_at_once()
     apic_access::send(vcpu.apic_id, static_cast<u32>(DeliveryMode::nmi) << 8 | 1u << 14);
 }
 
-// During a step RFLAGS is not the guest's, so no event may save it.
+// During a step RFLAGS is not the guest's, so no event must save it.
 bool Guest::injects_event() const
 {
     return x86::is_event(vmcb.event_injection) || state_of(vcpu).stepping;

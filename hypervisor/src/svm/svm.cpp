@@ -210,7 +210,7 @@ void on_host_nmi(Vcpu& vcpu)
         vcpu.nmi_pending = true;
 }
 
-void exit_at_once(Vcpu&) {} // the CPU is not on its way into the guest; see events.cpp
+void exit_at_once(Vcpu&) {} // no VM entry is under way; see events.cpp
 
 bool on_security_exception(Vcpu& vcpu)
 {

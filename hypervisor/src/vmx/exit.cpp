@@ -128,12 +128,12 @@ void on_nmi(Guest& guest)
     x86::unblock_nmi();
 }
 
-// VM entry has failed and changed nothing in the VMCS, so what it was to inject is still there (SDM
+// The VM entry failed and left the VMCS unchanged, so the event to inject is still there (SDM
 // Vol. 3C, 27.8 and 27.9).
 void on_machine_check(const Guest& guest)
 {
     if (!machine_check::note(guest.vcpu))
-        crash_on_exit("machine check that ends the host", guest.registers);
+        crash_on_exit("machine check from which the host cannot continue", guest.registers);
 }
 
 Outcome on_nested_paging(Guest& guest, VmExit& exit)

@@ -104,7 +104,7 @@ public:
     {
         return x86::is_event(vmcs::read(Field32::entry_interruption_information));
     }
-    void exit_at_once() { request_exits(vcpu); } // it is what a pending machine check wants
+    void exit_at_once() { request_exits(vcpu); } // a pending machine check needs it
     void inject_machine_check()
     {
         inject(x86::Event::exception(x86::vector_machine_check, cr0()));

@@ -22,7 +22,7 @@ PinControls wanted_pin(const Vcpu& vcpu)
                : capabilities.pin;
 }
 
-// Without the VMX-preemption timer an exit at once waits for the end of the guest's NMI handler.
+// Without the VMX-preemption timer an immediate exit waits for the end of the guest's NMI handler.
 PrimaryControls wanted_primary(const Vcpu& vcpu)
 {
     const Capabilities& capabilities = shared.capabilities;
@@ -34,7 +34,7 @@ PrimaryControls wanted_primary(const Vcpu& vcpu)
     return wanted;
 }
 
-// An NMI in the host may change what is wanted before the write, which would undo its own.
+// An NMI in the host may request other controls just before this write, which would undo them.
 template <class Field, class Controls>
 void write(const Vcpu& vcpu, Field field, Controls (*wanted)(const Vcpu&))
 {

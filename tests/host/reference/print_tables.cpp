@@ -95,9 +95,9 @@ const char* text_of(svm::ExitAnswer answer)
     case svm::ExitAnswer::undefined_opcode:
         return "#UD";
     case svm::ExitAnswer::intercept_off:
-        return "cannot happen: its intercept is 0";
+        return "cannot happen: not intercepted";
     case svm::ExitAnswer::step:
-        return "goes on to the guest; only while an IRET is stepped over";
+        return "passed to the guest; intercepted only while an IRET is stepped over";
     case svm::ExitAnswer::crash:
         return "crash report";
     }
