@@ -97,7 +97,7 @@ const char* text_of(svm::ExitAnswer answer)
     case svm::ExitAnswer::intercept_off:
         return "cannot happen: its intercept is 0";
     case svm::ExitAnswer::step:
-        return "goes on to the guest; only while an IRET is stepped over";
+        return "goes on to the guest; only while an instruction is stepped over";
     case svm::ExitAnswer::crash:
         return "crash report";
     }
