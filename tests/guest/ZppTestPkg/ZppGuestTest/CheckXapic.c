@@ -45,7 +45,6 @@ STORE (DoMovq, "xorps %%xmm0, %%xmm0\n movq %%xmm0, (%%rdi)")
 STORE (DoMovd, "movd %%eax, %%xmm0\n movd %%xmm0, (%%rdi)")
 STORE (DoMovss, "movd %%eax, %%xmm0\n movss %%xmm0, (%%rdi)")
 STORE (DoFistp, "pushq %%rax\n fildl (%%rsp)\n fistpl (%%rdi)\n popq %%rax")
-STORE (DoPextrd, "movd %%eax, %%xmm0\n pextrd $0, %%xmm0, (%%rdi)")
 STORE (DoSetcc, "cmpb %%al, %%al\n setne (%%rdi)")
 
 typedef struct {
@@ -92,7 +91,6 @@ STATIC CONST STORE_CHECK  mStores[] = {
   { "SETcc",             DoSetcc,        5,       0,       5,       0 },
   { "MOVD",              DoMovd,         0x100d1, 0x100d1, 0x100d1, 0, TRUE },
   { "MOVSS",             DoMovss,        0x100d2, 0x100d2, 0x100d2, 0, TRUE },
-  { "PEXTRD",            DoPextrd,       0x100d3, 0x100d3, 0x100d3, 0, TRUE },
   { "FISTP",             DoFistp,        0x100d4, 0x100d4, 0x100d4, 0, TRUE },
 };
 
