@@ -112,24 +112,19 @@ bool NestedPaging::fill_entry(u64& entry, unsigned level, Gpa base, std::optiona
 // Copies the tables on the way to the page.
 std::optional<Hpa> NestedPaging::build_open_root() const
 {
-    Hpa root{};
-    const u64* table = root_;
-    u64* entry = nullptr;
+    constexpr u64 address_mask = 0x000ffffffffff000;
+    u64 root = format_.table(pages_.physical_of(root_));
+    u64* entry = &root;
     for (unsigned level = format_.levels; level >= 1; --level) {
         auto* copy = static_cast<u64*>(pages_.allocate());
         if (copy == nullptr)
             return std::nullopt;
-        __builtin_memcpy(copy, table, page_size);
-        if (entry == nullptr)
-            root = pages_.physical_of(copy);
-        else
-            *entry = format_.table(pages_.physical_of(copy));
+        __builtin_memcpy(copy, pages_.virtual_of({*entry & address_mask}), page_size);
+        *entry = format_.table(pages_.physical_of(copy));
         entry = &copy[index_of(protected_, level)];
-        if (level > 1)
-            table = static_cast<u64*>(pages_.virtual_of({*entry & 0x000ffffffffff000}));
     }
     *entry = format_.leaf(identity(protected_), MemoryType::uncacheable, 1, true);
-    return root;
+    return Hpa{root & address_mask};
 }
 
 void NestedPaging::allow_writes(bool allowed)
