@@ -30,7 +30,8 @@ them; the [contract](contract.md) has those that depend on the guest's CR4 and m
 | hidden | CPUID shows 0, MSRs give #GP, instructions #UD |
 | emulated | zpp answers |
 
-Tests are cases of `tests/host/`.
+Tests are cases of `tests/host/` and `tests/boot/`, and checks of the EFI program `ZppGuestTest`,
+which runs on each emulator.
 
 ## Counters, traces and records
 
@@ -57,11 +58,13 @@ EXIT_HEADS = {
     "AMD-V": ("exit code", "name", "answer", "test"),
 }
 
-# The test of a row, by its first match: a file of tests/host/, and how the name of a case starts.
+# The test of a row, by its first match: a file of tests/host/ or tests/boot/, and how the name of a
+# case starts; or the EFI test program, and how the name of a check starts.
 TESTS = (
     (r"feature IA32_XSS.*", "test_features: IA32_XSS has no component of a hidden feature"),
     (r"feature INVLPGB.*", "test_features: INVLPGB shows where the VMCB can enable it"),
-    (r"feature (VMX|SMX|SVM|SKINIT|features of SVM)", "test_cpuid: ECX of leaves"),
+    (r"feature (VMX|SMX|SVM|SKINIT) .*", "test_cpuid: ECX of leaves"),
+    (r"feature features of SVM .*", "test_cpuid: the leaves of SVM and of memory encryption"),
     (r"feature HFI.*", "test_emulate_msr: the hardware feedback table cannot be in the core"),
     (r"feature .* (passed on|hidden)", "test_features: a row shows if its needs are met"),
     (r"feature .*", "test_features: a row is hidden if its need is not met"),
@@ -76,13 +79,50 @@ TESTS = (
     (r"AMD-V (VM_CR|VM_HSAVE_PA|SVM_KEY|PATCH_LOADER)", "test_emulate_msr: SVM does not exist"),
     (r"VT-x .*", "test_emulate_msr: what exits under VT-x"),
     (r"AMD-V .*", "test_emulate_msr: what exits under AMD-V"),
-    (r"exit VT-x .* #UD", "test_exit_names: those of hidden features are #UD"),
+    (r"exit VT-x (SEAMCALL|TDCALL) .*", "test_exit_names: those of hidden features are #UD"),
+    (r"exit AMD-V SKINIT .*", "test_exit_names: SVM instructions are #UD"),
+    (r"exit .* #UD", "ZppGuestTest: VMX, SVM and SMX instructions give #UD"),
+    (r"exit VT-x .* cannot happen.*", "test_vmx_capabilities: a capable CPU"),
+    (r"exit AMD-V .* cannot happen.*", "test_vmcb_setup: the intercepts are those of the table"),
+    (r"exit .* CPUID .*", "test_handle: CPUID answers for the guest's mode"),
+    (r"exit VT-x (RD|WR)MSR emulated", "test_handle: MSRs by the table"),
+    (r"exit AMD-V MSR .*", "test_handle: MSRs by the table"),
+    (r"exit .* INVD .*", "ZppGuestTest: WBINVD and INVD preserve memory"),
+    (r"exit .* (VMCALL|VMMCALL) .*", "test_hypercall: what is refused"),
+    (r"exit .* (triple fault|SHUTDOWN) .*", "test_handle: a triple fault is one line"),
+    (r"exit .* (EPT violation|NPF) .*", "test_xapic_store: a store of each form and place"),
+    (r"exit VT-x exception or NMI .*", "test_requested_exits: an NMI, a kick or a machine check"),
+    (r"exit VT-x NMI window .*", "test_handle: at once, or at the window"),
+    (r"exit VT-x INIT signal .*", "test_icr_trap: an INIT that was not trapped"),
+    (r"exit VT-x task switch .*", "test_vmx_task_switch: the four sources"),
+    (r"exit VT-x control-register access .*", "test_vmx_events: MOV, CLTS and LMSW"),
+    (r"exit VT-x monitor trap flag .*", "test_vmx_events: the shadow keeps the value only if"),
+    (r"exit VT-x XSETBV .*", "test_xcr0: #GP before the host would run it"),
+    (r"exit VT-x VMX-preemption timer .*", "test_requested_exits: the controls follow the state"),
+    (r"exit VT-x .* invalid guest state .*", "test_entry_checks: the broken rule is named"),
+    (r"exit VT-x .* machine check .*", "test_machine_check: the guest takes it if the host can"),
     (r"exit VT-x .*", "test_exit_names: the table has every number of the manual once"),
-    (r"exit AMD-V .* #UD", "test_exit_names: SVM instructions are #UD"),
     (r"exit AMD-V CR0_SEL_WRITE .*", "test_svm_cr0: MOV to CR0"),
+    (r"exit AMD-V EXCP emulated", "ZppGuestTest: #GP arrives as it was"),
     (r"exit AMD-V EXCP .*", "test_svm_events: the IRET faults"),
+    (r"exit AMD-V NMI .*", "test_svm_events: injected, masked until the IRET"),
+    (r"exit AMD-V IRET .*", "test_svm_events: a pending one comes right after the IRET"),
+    (r"exit AMD-V SMI .*", "test_smm_firmware: linux on the newest firmware"),
+    (r"exit AMD-V INIT .*", "test_startup: an INIT from elsewhere"),
     (r"exit AMD-V .*", "test_exit_names: the table is in order"),
 )
+
+
+def cases_of(file: str) -> list[str]:
+    """The names of a file's cases, or of the checks of the EFI test program."""
+    if file == "ZppGuestTest":
+        program = ROOT / "tests/guest/ZppTestPkg" / file
+        text = "".join(path.read_text() for path in sorted(program.glob("Check*.c")))
+        return re.findall(r'\{ "([^"]+)", +Check', text)
+    host, boot = ROOT / f"tests/host/{file}.cpp", ROOT / f"tests/boot/{file}.py"
+    if host.exists():
+        return re.findall(r'TEST_CASE\("[^:"]*: ([^"]*)', host.read_text())
+    return [name.replace("_", " ") for name in re.findall(r"def test_(\w+)", boot.read_text())]
 
 
 def test_of(key: str) -> str:
@@ -90,10 +130,8 @@ def test_of(key: str) -> str:
     for pattern, name in TESTS:
         if re.fullmatch(pattern, key):
             file, _, case = name.partition(": ")
-            path = ROOT / "tests/host" / f"{file}.cpp"
-            cases = re.findall(r'TEST_CASE\("[^:"]*: ([^"]*)', path.read_text())
-            if not any(known.startswith(case) for known in cases):
-                raise ValueError(f"{path}: no test case starts with {case!r}")
+            if not any(known.startswith(case) for known in cases_of(file)):
+                raise ValueError(f"{file}: no test case starts with {case!r}")
             return f"`{file}`: {case}"
     raise ValueError(f"no test holds this row: {key}; add it to {__file__}")
 

@@ -27,6 +27,22 @@ _SAID = re.compile(r"zpp-word:(\d{6})([^;]*);")
 _NUMBER = "######".encode("utf-16-le")
 
 
+def write_descriptor(path: Path, code: Path, variables: Path, features: list[Feature]) -> Path:
+    """Describes firmware for `RunRequest`."""
+    flash = {
+        key: {"filename": str(file), "format": "raw"}
+        for key, file in (("executable", code), ("nvram-template", variables))
+    }
+    document = {
+        "interface-types": ["uefi"],
+        "mapping": {"device": "flash", **flash},
+        "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
+        "features": [feature.value for feature in features],
+    }
+    path.write_text(json.dumps(document))
+    return path
+
+
 @dataclass(frozen=True)
 class Ovmf:
     """A build of OVMF: its version, code and empty variable store, and the emulator to run it."""
@@ -39,21 +55,9 @@ class Ovmf:
 
     def descriptor(self, folder: Path, variables: Path | None = None) -> Path:
         """A descriptor for `RunRequest`, with another variable store if one is given."""
-        flash = {
-            key: {"filename": str(path), "format": "raw"}
-            for key, path in (
-                ("executable", self.code), ("nvram-template", variables or self.variables),
-            )
-        }  # fmt: skip
-        document = {
-            "interface-types": ["uefi"],
-            "mapping": {"device": "flash", **flash},
-            "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
-            "features": [Feature.REQUIRES_SMM.value] if self.secure else [],
-        }
         path = folder / f"firmware-{self.version}.json"
-        path.write_text(json.dumps(document))
-        return path
+        features = [Feature.REQUIRES_SMM] if self.secure else []
+        return write_descriptor(path, self.code, variables or self.variables, features)
 
 
 def newest(harness: Harness, build: str = "") -> Ovmf:

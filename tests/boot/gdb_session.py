@@ -15,6 +15,8 @@ from efi_image.emulator import BootResult, Debug, EmulatorKind, RunRequest
 
 TIME_LIMIT = 240.0  # seconds for all commands, which take 10 on an idle machine
 WAITING = "zpp: waiting for a debugger"
+# The VMCB of the CPU that runs the core.
+VMCB = "((zpp::svm::Vmcb*)(((unsigned long)$rsp & ~0xffffUL) + 0x2000))"
 _MARK = "@@ "
 
 

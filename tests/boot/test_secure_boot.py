@@ -3,17 +3,18 @@ its db. docs/how-to/secure-boot.md says how to sign them."""
 
 from __future__ import annotations
 
-import json
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from firmware_boot import write_descriptor
 from guest_log import parse_log
 from harness import CMDLINE, EPYC, Harness, qemu_pc
 from test_linux import assert_linux_ran_well, assert_zpp_runs_on_every_cpu
 
 from efi_image.emulator import EmulatorKind
+from efi_image.emulator.firmware import Feature
 
 PC = qemu_pc(EPYC, 2)
 KEYS = Path("/usr/share/ovmf/PkKek-1-snakeoil")  # of Debian's ovmf; the certificate is in its db
@@ -25,22 +26,8 @@ CODE, VARIABLES = (
 @pytest.fixture
 def firmware(harness: Harness) -> Path:
     """A descriptor of firmware with Secure Boot, and that key enrolled."""
-    flash = {
-        key: {"filename": str(file), "format": "raw"}
-        for key, file in (("executable", CODE), ("nvram-template", VARIABLES))
-    }
-    path = harness.folder / "firmware.json"
-    path.write_text(
-        json.dumps(
-            {
-                "interface-types": ["uefi"],
-                "mapping": {"device": "flash", **flash},
-                "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
-                "features": ["requires-smm", "secure-boot", "enrolled-keys"],
-            }
-        )
-    )
-    return path
+    features = [Feature.REQUIRES_SMM, Feature.SECURE_BOOT, Feature.ENROLLED_KEYS]
+    return write_descriptor(harness.folder / "firmware.json", CODE, VARIABLES, features)
 
 
 def sign(harness: Harness) -> Harness:

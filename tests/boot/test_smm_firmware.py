@@ -3,18 +3,17 @@ enrolled keys it starts unsigned programs."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from firmware_boot import newest
 from guest_log import parse_log
 from harness import EPYC, Harness, qemu_pc
 from test_linux import assert_linux_ran_well, assert_zpp_runs_on_every_cpu
 
 from efi_image.emulator import Emulator, EmulatorKind, ExitReason, choose
-from efi_image.emulator.firmware import Feature, FirmwareNeed, find_firmware
-from efi_image.emulator.qemu import newest_qemu
+from efi_image.emulator.firmware import FirmwareNeed, find_firmware
 
 
 def assert_linux_runs(harness: Harness, emulator: Emulator, descriptor: Path) -> None:
@@ -35,22 +34,5 @@ def test_linux_on_the_systems_firmware(harness: Harness) -> None:
 
 @pytest.mark.parametrize("build", ["", ".secboot", ".secboot.strictnx"], ids=lambda b: f"OVMF{b}")
 def test_linux_on_the_newest_firmware_and_qemu(harness: Harness, build: str) -> None:
-    parts = harness.bochs().firmware_parts
-    flash = {
-        key: {"filename": str(parts / name), "format": "raw"}
-        for key, name in (
-            ("executable", f"OVMF_CODE_4M{build}.fd"), ("nvram-template", "OVMF_VARS_4M.fd"),
-        )
-    }  # fmt: skip
-    descriptor = harness.folder / "firmware.json"
-    descriptor.write_text(
-        json.dumps(
-            {
-                "interface-types": ["uefi"],
-                "mapping": {"device": "flash", **flash},
-                "targets": [{"architecture": "x86_64", "machines": ["pc-q35-*"]}],
-                "features": [Feature.REQUIRES_SMM.value] if build else [],
-            }
-        )
-    )
-    assert_linux_runs(harness, newest_qemu(harness.bochs()), descriptor)
+    ovmf = newest(harness, build)
+    assert_linux_runs(harness, ovmf.emulator, ovmf.descriptor(harness.folder))

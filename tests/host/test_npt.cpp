@@ -65,7 +65,11 @@ public:
         std::map<u64, u64> leaves;                // by size
     };
 
-    Verdict judge() const
+    Verdict judge() const { return judge(paging_.root()); }
+
+    std::optional<Hpa> build_open_root() const { return paging_.build_open_root(); }
+
+    Verdict judge(Hpa root) const
     {
         Verdict verdict;
         NptWalk w{};
@@ -79,7 +83,7 @@ public:
             ++verdict.leaves[leaf.size];
             judge_leaf(leaf, verdict);
         };
-        walk(w, paging_.root().value);
+        walk(w, root.value);
         verdict.malformed = w.malformed;
         return verdict;
     }
@@ -184,6 +188,42 @@ TEST_CASE("NPT: the protected page is writable for a while, whatever happens to 
             subject.require_right();
         }
     }
+}
+
+TEST_CASE("NPT: with the other root only the protected page is writable")
+{
+    for (const unsigned levels : {4u, 5u})
+        for (const bool large : {false, true})
+            for (const u64 page : {u64{0xfee00000}, u64{0}, 64 * GiB - page_size}) {
+                Subject subject({.bits = 36,
+                                 .large = large,
+                                 .levels = levels,
+                                 .protect = page,
+                                 .hidden = {{0x7e12'3000, 300}}});
+                REQUIRE(subject.build());
+                const auto open = subject.build_open_root();
+                REQUIRE(open);
+                const auto protected_ = subject.require_right(), all = subject.judge(*open);
+                CHECK(all.read_only.empty());
+                CHECK(all.mapped == protected_.mapped);
+                CHECK(all.malformed == 0);
+                CHECK(all.wrong == 0);
+                CHECK(all.hidden == protected_.hidden);
+                CHECK(all.scratch == protected_.scratch);
+                CHECK(all.leaves == protected_.leaves);
+            }
+}
+
+TEST_CASE("NPT: no memory for the other root")
+{
+    Subject subject({.bits = 36});
+    REQUIRE(subject.build());
+    for (unsigned tables = 0; tables < 4; ++tables) {
+        Arena::set_limit(Arena::used() + tables);
+        CHECK_FALSE(subject.build_open_root());
+    }
+    Arena::set_limit(Arena::used() + 4);
+    CHECK(subject.build_open_root());
 }
 
 TEST_CASE("NPT: nothing is read-only unless it is asked for")

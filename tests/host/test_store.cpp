@@ -270,11 +270,11 @@ TEST_CASE("store: RSP, and vectors, of which nothing is written")
     const auto store = decode_any_store(rsp, 2, CodeSize::bits64);
     REQUIRE(store);
     CHECK(execute(*store, 0, state.registers, state.rsp, flags).value == 0x12345678);
-    const Bytes vectors[] = {{0x0f, 0x11, 0x03},       {0x66, 0x0f, 0x7f, 0x03},
+    const Bytes vectors[] = {{0x0f, 0x29, 0x03},       {0x66, 0x0f, 0x7f, 0x03},
                              {0xf3, 0x0f, 0x7f, 0x03}, {0x0f, 0x29, 0x43, 0x10},
                              {0x66, 0x0f, 0xe7, 0x03}, {0xc5, 0xfd, 0x7f, 0x03},
-                             {0xc5, 0xf8, 0x11, 0x03}, {0xc4, 0xc1, 0x7c, 0x11, 0x04, 0x24},
-                             {0x66, 0x0f, 0xd6, 0x03}, {0x66, 0x48, 0x0f, 0x7e, 0x03}};
+                             {0xc5, 0xf8, 0x29, 0x03}, {0xc4, 0xc1, 0x7c, 0x29, 0x04, 0x24},
+                             {0x66, 0x0f, 0xd6, 0x03}};
     for (const Bytes& bytes : vectors) {
         const auto vector =
             decode_any_store(bytes.data(), static_cast<unsigned>(bytes.size()), CodeSize::bits64);
@@ -282,6 +282,25 @@ TEST_CASE("store: RSP, and vectors, of which nothing is written")
         CHECK(vector->length == bytes.size());
         CHECK_FALSE(execute(*vector, 0, state.registers, state.rsp, flags).writes);
     }
+}
+
+TEST_CASE("store: of 32 bits, but in a form that zpp does not execute")
+{
+    const Bytes others[] = {{0xf3, 0x0f, 0x11, 0x03},             // movss [rbx], xmm0
+                            {0x66, 0x0f, 0x7e, 0x03},             // movd [rbx], xmm0
+                            {0xc5, 0xf9, 0x7e, 0x03},             // vmovd [rbx], xmm0
+                            {0x62, 0xf1, 0x7d, 0x08, 0x7e, 0x03}, // with EVEX
+                            {0x66, 0x0f, 0x3a, 0x16, 0x03, 1},    // pextrd [rbx], xmm0, 1
+                            {0xd9, 0x1b},                         // fstp dword ptr [rbx]
+                            {0xdb, 0x1b},                         // fistp dword ptr [rbx]
+                            {0x0f, 0xac, 0x03, 1},                // shrd [rbx], eax, 1
+                            {0x0f, 0xae, 0x1b},                   // stmxcsr [rbx]
+                            {0x0f, 0x38, 0xf9, 0x03},             // movdiri [rbx], eax
+                            {0x0f, 0x01, 0x03},                   // sgdt [rbx]
+                            {0x6d}};                              // insd
+    for (const Bytes& bytes : others)
+        CHECK_FALSE(
+            decode_any_store(bytes.data(), static_cast<unsigned>(bytes.size()), CodeSize::bits64));
 }
 
 TEST_CASE("store: what stores nothing, or is no instruction")
@@ -300,12 +319,12 @@ TEST_CASE("store: what stores nothing, or is no instruction")
                             {0xf0, 0xd1, 0x03},             // lock rol
                             {0xf0, 0x0f, 0x94, 0x03},       // lock sete
                             {0x0f, 0x10, 0x03},             // movups xmm0, [rbx]
-                            {0x0f, 0x11, 0xc1},             // movups xmm1, xmm0
+                            {0x0f, 0x29, 0xc1},             // movaps xmm1, xmm0
                             {0xc7, 0x0b, 1, 0, 0, 0},       // C7 /1
                             {0x0f, 0xc7, 0x0b},             // cmpxchg8b
                             {0x66, 0x0f, 0xc3, 0x0b},       // no instruction
                             {0xf2, 0x0f, 0x38, 0xf1, 0xc3}, // crc32
-                            {0xc4, 0x62, 0x79, 0x11, 0x03}, // another map
+                            {0xc4, 0x62, 0x79, 0x29, 0x03}, // another map
                             {0x90},
                             {}};
     for (const Bytes& bytes : others) {

@@ -62,7 +62,7 @@ const Case cases[] = {
     {"cmpxchg [rbx], ecx, not equal", {0x0f, 0xb1, 0x0b}, lvt, 1, 0xef, 0xef, 0xef},
     {"cmpxchg [rbx], ecx, equal", {0x0f, 0xb1, 0x0b}, lvt, 0xef, 0xef, 0, 0xef},
     {"inc byte ptr [rbx]", {0xfe, 0x03}, tpr, 0, 0x112233ff, 0x11223300, 0},
-    {"movups [rbx], xmm0", {0x0f, 0x11, 0x03}, lvt, 0, 0xef, 0xef, 0},
+    {"movaps [rbx], xmm0", {0x0f, 0x29, 0x03}, lvt, 0, 0xef, 0xef, 0},
 };
 
 TEST_CASE("xAPIC: a store of each form and place")
@@ -125,6 +125,7 @@ TEST_CASE("xAPIC: MOVS and POP store what the caller has read")
         {{0x2e, 0x66, 0xa5}, CodeSize::bits32, 2, SegmentRegister::cs, 2, 2, 5, 0, 2, true},
         {{0xf3, 0x67, 0xa5}, CodeSize::bits32, 4, SegmentRegister::ds, 4, 4, 4, 0, 2, false},
         {{0x8f, 0x03}, CodeSize::bits64, 8, SegmentRegister{}, 0, 0, 5, 8, 2, true},
+        {{0x66, 0x48, 0x8f, 0x03}, CodeSize::bits64, 8, SegmentRegister{}, 0, 0, 5, 8, 2, true},
         {{0x66, 0x8f, 0x03}, CodeSize::bits64, 2, SegmentRegister{}, 0, 0, 5, 2, 2, true},
         {{0x8f, 0x03}, CodeSize::bits32, 4, SegmentRegister{}, 0, 0, 5, 4, 2, true},
     };

@@ -45,7 +45,7 @@ struct alignas(page_size) Vcpu {
     } startup;
 
     // The vendor's own state: vmx::state_of(), svm::state_of().
-    alignas(8) u8 vendor_state[64];
+    alignas(8) u8 vendor_state[80];
 
     // Windows, pages that map guest memory for a moment: their page table entries, and the pages
     // that they map now.

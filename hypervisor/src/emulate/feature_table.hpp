@@ -46,7 +46,7 @@ inline constexpr Feature features[] = {
      "an injected event would need FRED's event data"},
     {7, 1, Output::eax, 1u << 19, no_need, "WRMSRNS", "exits as WRMSR does"},
     {7, 1, Output::eax, 1u << 26, no_need, "LAM",
-     "zpp reads guest memory at addresses of instructions only, which have no metadata"},
+     "where zpp walks the guest's page tables, it leaves out the bits of metadata"},
     {7, 1, Output::eax, 1u << 27, Support::never, "MSRLIST",
      "#UD without a tertiary control; with it, zpp would have to emulate lists"},
     {7, 1, Output::ebx, 1u << 1, Support::never, "PBNDKB", "needs a control that zpp does not set"},

@@ -61,6 +61,8 @@ void allow_writes_to_protected_page(bool allowed)
 
 Hpa root() { return tables.root(); }
 
+std::optional<Hpa> build_open_root() { return tables.build_open_root(); }
+
 void follow_mtrrs()
 {
     const LockGuard guard(lock);

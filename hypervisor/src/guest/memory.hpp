@@ -3,6 +3,7 @@
 #include "core/result.hpp"
 #include "paging/nested_paging.hpp"
 #include "x86/msr.hpp"
+#include <optional>
 
 namespace zpp::guest_memory {
 
@@ -29,6 +30,10 @@ bool is_hidden(Gpa address);
 
 // The top-level table.
 Hpa root();
+
+// After build() with Types::by_cpu: another top-level table, with which the guest can write the
+// protected page. Nothing if memory ran out.
+std::optional<Hpa> build_open_root();
 
 // After a guest's write to an MTRR of this CPU. The tables change when the first CPU enables its
 // new MTRRs. A new generation means that a CPU must flush its cached translations.

@@ -242,16 +242,15 @@ private:
         return true;
     }
 
+    // Of more than 32 bits only, which the manuals leave undefined.
     bool vector(u8 opcode)
     {
         store_.operation = Operation::vector;
         switch (opcode) {
-        case 0x11: // MOVUPS, MOVSS and others
         case 0x13: // MOVLPS
         case 0x17: // MOVHPS
         case 0x29: // MOVAPS
         case 0x2b: // MOVNTPS
-        case 0x7e: // MOVD; with F3H a load, which does not come here
         case 0x7f: // MOVQ, MOVDQA, MOVDQU
         case 0xd6: // MOVQ
         case 0xe7: // MOVNTQ, MOVNTDQ
@@ -273,9 +272,9 @@ private:
     bool pop() // 64 bits by default in 64-bit code
     {
         store_.operation = Operation::pop;
-        store_.size = size_ != CodeSize::bits64 ? operand_size(prefixes_, size_)
-                      : prefixes_.operand_size  ? 2
-                                                : 8;
+        store_.size = operand_size(prefixes_, size_);
+        if (size_ == CodeSize::bits64 && store_.size == 4)
+            store_.size = 8;
         return memory() && modrm_.reg == 0;
     }
 

@@ -1,5 +1,6 @@
-// Any integer instruction that stores to memory: decodes it, and executes it on a value instead of
-// the memory. Pure logic (AMD APM Vol. 3, ch. 3). decode.hpp has the few stores of the fast path.
+// Most instructions that store an integer to memory: decodes them, and executes them on a value
+// instead of the memory. Pure logic (AMD APM Vol. 3, ch. 3). decode.hpp has the few stores of the
+// fast path.
 #pragma once
 #include "core/guest_registers.hpp"
 #include "guest/decode.hpp"
@@ -42,7 +43,7 @@ struct AnyStore {
         stos,
         movs,
         pop,
-        vector, // of an SSE or AVX register, which zpp does not read
+        vector, // of more than 32 bits of an SSE or AVX register, which zpp does not read
     };
 
     Operation operation;

@@ -109,6 +109,24 @@ bool NestedPaging::fill_entry(u64& entry, unsigned level, Gpa base, std::optiona
     return filled;
 }
 
+// Copies the tables on the way to the page.
+std::optional<Hpa> NestedPaging::build_open_root() const
+{
+    constexpr u64 address_mask = 0x000ffffffffff000;
+    u64 root = format_.table(pages_.physical_of(root_));
+    u64* entry = &root;
+    for (unsigned level = format_.levels; level >= 1; --level) {
+        auto* copy = static_cast<u64*>(pages_.allocate());
+        if (copy == nullptr)
+            return std::nullopt;
+        __builtin_memcpy(copy, pages_.virtual_of({*entry & address_mask}), page_size);
+        *entry = format_.table(pages_.physical_of(copy));
+        entry = &copy[index_of(protected_, level)];
+    }
+    *entry = format_.leaf(identity(protected_), MemoryType::uncacheable, 1, true);
+    return Hpa{root & address_mask};
+}
+
 void NestedPaging::allow_writes(bool allowed)
 {
     writes_allowed_ = allowed;

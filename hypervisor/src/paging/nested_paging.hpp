@@ -5,6 +5,7 @@
 #pragma once
 #include "lib/address.hpp"
 #include "paging/mtrr.hpp"
+#include <optional>
 
 namespace zpp {
 
@@ -51,6 +52,10 @@ public:
     [[nodiscard]] bool build(const Mtrrs& mtrrs);
 
     Hpa root() const { return pages_.physical_of(root_); }
+
+    // After build(), for tables that no later build() changes: a second top-level table, with which
+    // the guest can write the protected page. Nothing if memory ran out.
+    std::optional<Hpa> build_open_root() const;
 
 private:
     struct Range {

@@ -5,6 +5,35 @@
 
     .text
 
+/* Loads the guest's state of VMLOAD, where RSP is as at the start of the loop. */
+    .macro load_guest
+    movq (%rsp), %rax
+    vmload %rax
+    .endm
+
+/* Runs the guest. */
+    .macro run_guest
+    movq (%rsp), %rax
+    vmrun %rax
+    push_scratch_registers
+    .endm
+
+/* Switches to the host's state of VMLOAD, and calls an exit handler, which returns whether the guest
+ * goes on. */
+    .macro call_handler handler
+    movq 80(%rsp), %rax
+    vmsave %rax
+    movq 88(%rsp), %rax
+    vmload %rax
+    push_other_registers
+    movq %rsp, %rdi
+    call \handler
+    testb %al, %al
+    pop_other_registers
+    jz 4f
+    pop_scratch_registers
+    .endm
+
 /* bool zpp_svm_run(u64 guest_vmcb, u64 host_vmcb, bool traced), host-physical addresses: runs the
  * guest; `traced`: in the second loop, which writes the trace and has no fast handler. Returns only
  * if the CPU refused the first VMRUN. GIF must be clear. */
@@ -50,11 +79,8 @@ zpp_svm_run:
     movl $0, %edx
     jnz 5f
     .p2align 4
-1:  movq (%rsp), %rax
-    vmload %rax
-2:  movq (%rsp), %rax
-    vmrun %rax
-    push_scratch_registers
+1:  load_guest
+2:  run_guest
     movq %rsp, %rdi
     subq $8, %rsp /* keeps the stack aligned for the call */
     .cfi_adjust_cfa_offset 8
@@ -66,35 +92,12 @@ zpp_svm_run:
     pop_scratch_registers
     jmp 2b
 3:  .cfi_def_cfa_offset 152
-    movq 80(%rsp), %rax
-    vmsave %rax
-    movq 88(%rsp), %rax
-    vmload %rax
-    push_other_registers
-    movq %rsp, %rdi
-    call zpp_svm_on_exit
-    testb %al, %al
-    pop_other_registers
-    jz 4f
-    pop_scratch_registers
+    call_handler zpp_svm_on_exit
     jmp 1b
 5:  .cfi_def_cfa_offset 72
-    movq (%rsp), %rax
-    vmload %rax
-    movq (%rsp), %rax
-    vmrun %rax
-    push_scratch_registers
-    movq 80(%rsp), %rax
-    vmsave %rax
-    movq 88(%rsp), %rax
-    vmload %rax
-    push_other_registers
-    movq %rsp, %rdi
-    call zpp_svm_on_traced_exit
-    testb %al, %al
-    pop_other_registers
-    jz 4f
-    pop_scratch_registers
+    load_guest
+    run_guest
+    call_handler zpp_svm_on_traced_exit
     jmp 5b
 4:  .cfi_def_cfa_offset 152
     addq $96, %rsp

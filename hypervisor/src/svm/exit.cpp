@@ -13,6 +13,7 @@
 #include "svm/guest_state.hpp"
 #include "svm/operation.hpp"
 #include "svm/shared.hpp"
+#include "svm/step.hpp"
 
 namespace zpp::svm {
 namespace {
@@ -21,7 +22,7 @@ using Reason = VmExit::Reason;
 
 Reason reason_of(const Vmcb& vmcb, bool stepping)
 {
-    if (stepping && is_exception(vmcb.exit_code)) // all are intercepted during a step over an IRET
+    if (stepping && is_exception(vmcb.exit_code)) // all are intercepted during a step
         return Reason::nmi_window;
     switch (static_cast<ExitCode>(vmcb.exit_code)) {
     case ExitCode::cpuid: return Reason::cpuid;
@@ -69,9 +70,12 @@ VmExit decode(Guest& guest)
 
 Outcome on_nested_page_fault(Guest& guest, VmExit& exit)
 {
+    if (state_of(guest.vcpu).page_is_open) // what it stores is elsewhere, too
+        cancel_step(guest);
     if (!is_xapic_store(exit))
         return handle_exit(guest, exit);
-    return emulate_xapic_store(guest, exit).value_or(Outcome::general_protection);
+    const auto outcome = emulate_xapic_store(guest, exit);
+    return outcome ? *outcome : step_over_store(guest, exit.address);
 }
 
 Outcome dispatch(Guest& guest, VmExit& exit)

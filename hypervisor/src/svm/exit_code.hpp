@@ -50,7 +50,7 @@ enum class ExitAnswer : u8 {
     handled,
     undefined_opcode, // the guest gets #UD, as on a CPU that does not have the hidden feature
     intercept_off,    // cannot happen: its intercept, or the feature's control, is 0
-    step,             // intercepted only while an IRET is stepped over; see events.cpp
+    step,             // intercepted only while an instruction is stepped over; see step.hpp
     crash,            // only by a fault of the core
 };
 

@@ -7,6 +7,7 @@ namespace zpp::svm {
 
 struct Shared {
     Hpa nested_cr3;
+    Hpa open_nested_cr3;    // the guest can write the xAPIC's page
     Hpa msrpm;              // MSR permissions map
     bool next_rip;          // CPUID.8000000AH:EDX.NRIPS
     bool decode_assists;    // EDX.DecodeAssists

@@ -13,14 +13,18 @@ struct VcpuState {
     u64 os_vm_hsave_pa; // before the launch
 
     // NMIs, without vNMI; see events.cpp.
-    bool nmi_masked;        // the guest is in its NMI handler
-    bool nmi_window_open;   // the host has sent itself an NMI
-    bool nmi_was_window;    // that of the last NMI exit
-    bool stepping;          // over the IRET, with RFLAGS.TF
-    u32 stepped_exceptions; // what the step replaces in the VMCB
+    bool nmi_masked;      // the guest is in its NMI handler
+    bool nmi_window_open; // the host has sent itself an NMI
+    bool nmi_was_window;  // that of the last NMI exit
+    u64 iret_rip;         // RIP of the IRET that ends the handler, until it has run
+
+    // A step over one instruction; see step.hpp.
+    bool stepping;
+    bool page_is_open;      // over a store to the xAPIC's page
+    u32 stepped_exceptions; // what the step replaces
     x86::Rflags stepped_rflags;
     x86::Dr6 stepped_dr6;
-    u64 iret_rip; // RIP of the IRET that ends the handler, until it has run
+    x86::DebugCtl stepped_debug_control;
 };
 
 inline VcpuState& state_of(Vcpu& vcpu) { return vendor_state_of<VcpuState>(vcpu); }

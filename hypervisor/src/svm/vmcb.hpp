@@ -30,6 +30,7 @@ enum class InterceptVector4 : u32 {
 enum class Clean : u32 {
     intercepts = bit(0),
     tpr = bit(3), // and the other bits of VirtualInterrupt
+    np = bit(4),  // nested_cr3
     crx = bit(5), // and EFER
     drx = bit(6),
     all = 0xffffffff,

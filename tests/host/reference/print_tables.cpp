@@ -97,7 +97,7 @@ const char* text_of(svm::ExitAnswer answer)
     case svm::ExitAnswer::intercept_off:
         return "cannot happen: not intercepted";
     case svm::ExitAnswer::step:
-        return "passed to the guest; intercepted only while an IRET is stepped over";
+        return "passed to the guest; intercepted only while an instruction is stepped over";
     case svm::ExitAnswer::crash:
         return "crash report";
     }

@@ -1,6 +1,6 @@
 /** @file
-  A machine check, which the emulator raises while this CPU sends NMIs to itself: each makes the CPU exit, so that the
-  machine check can hit the host.
+  A machine check, which the emulator raises while this CPU waits. The host takes machine checks while it takes an NMI:
+  with NMIs they can hit the host, without them they cannot.
 **/
 #include "Checks.h"
 #include "Apic.h"
@@ -17,6 +17,7 @@
 #define NMIS_MAX        1000000u
 #define IN_HOST         1
 #define WITHOUT_MCE     2
+#define IN_GUEST        3
 
 /**
   Sends NMIs until a machine check ends the call.
@@ -36,6 +37,23 @@ SendNmis (
   while (*Sent < NMIS_MAX) {
     ++*Sent;
     ZppApicNmiSelf ();
+  }
+}
+
+/**
+  Waits without an NMI until a machine check ends the call.
+
+  @param[in,out] Argument  Not used.
+**/
+STATIC
+VOID
+EFIAPI
+Spin (
+  IN OUT VOID  *Argument
+  )
+{
+  for ( ; ; ) {
+    CpuPause ();
   }
 }
 
@@ -63,7 +81,11 @@ MachineCheck (
     AsmWriteCr4 (Cr4 | CR4_MCE);
   }
 
-  Vector = ZppGuardedCall (Cpu->Faults, SendNmis, (VOID *)&Sent);
+  Vector = ZppGuardedCall (
+             Cpu->Faults,
+             Cpu->Test->Options.MachineCheck == IN_GUEST ? Spin : SendNmis,
+             (VOID *)&Sent
+             );
   AsmWriteCr4 (Cr4);
   ZppExpect (Cpu, "vector", VECTOR_MC, Vector);
   ZppExpect (Cpu, "MCG_STATUS", MCG_RIPV | MCG_MCIP, AsmReadMsr64 (MSR_MCG_STATUS));
