@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json as print_json
-from efi_image.emulator import BootResult
+from efi_image.emulator import BootResult, ExitReason
 from efi_image.errors import ZppError, printable
 
 
@@ -17,13 +17,23 @@ def say(line: str) -> None:
 
 
 def summary(result: BootResult) -> str:
-    count = len(result.request.expect)
-    seen = f", {count} expected text{'s' if count > 1 else ''} seen" if count else ""
-    return f"{result.ending}{seen} ({result.seconds:.1f} s)"
+    line = result.ending
+    if result.request.expect and result.reason is not ExitReason.EXPECTED:
+        line += f"; {ExitReason.EXPECTED.value}"
+    line += f" ({result.seconds:.1f} s)"
+    is_puzzling = result.reason is ExitReason.QUIT and result.advice
+    return f"{line}; {result.advice}" if is_puzzling else line
+
+
+def show_problems(result: BootResult) -> None:
+    """Print what the emulator's log says of faults."""
+    for line in result.problems:
+        say(f"{result.emulator}: {line}")
 
 
 def show_json(result: BootResult, image: Path) -> None:
     """Print the result, and end with the exit code that it has without --json."""
+    show_problems(result)
     code, message = 0, ""
     try:
         result.require()

@@ -17,6 +17,7 @@ from efi_image.errors import OutputError
 
 DEVICE = "serial.tty"  # in the work directory: a link to the emulator's end
 _PIECE = 0x10000
+_POLL = 0.1  # seconds between looks whether the console is open
 _MOST_WAITING = 4096  # bytes of input that the guest has not taken
 
 
@@ -69,9 +70,12 @@ class SerialLine:
         has_input = True
         while True:
             readers: list[int] = [self._ours, self._stop_reader]
-            if has_input and len(waiting) < _MOST_WAITING:
-                readers.append(self._console.fileno())
-            readable, writable, _ = select.select(readers, [self._ours] if waiting else [], [])
+            keys = self._console.fileno()
+            if keys >= 0 and has_input and len(waiting) < _MOST_WAITING:
+                readers.append(keys)
+            writers = [self._ours] if waiting else []
+            limit = _POLL if keys < 0 else None
+            readable, writable, _ = select.select(readers, writers, [], limit)
             if self._ours in readable:
                 file.write(os.read(self._ours, _PIECE))
                 self._arrived.set()
@@ -80,7 +84,7 @@ class SerialLine:
             if writable:
                 with contextlib.suppress(BlockingIOError):
                     waiting = waiting[os.write(self._ours, waiting) :]
-            if self._console.fileno() in readable:
+            if keys in readable:
                 typed = self._read()
                 has_input = bool(typed)
                 waiting += typed

@@ -70,7 +70,7 @@ def test_quiet(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "1 expected text seen"),
+        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "all expected text was seen (0."),
         (["--expect", "CPU 0", "--expect", "CPU 1"], ExitCode.VERDICT, "not seen: 'CPU 1'"),
         (["--expect", "("], ExitCode.USAGE, "--expect: is not a regular expression"),
         (["--cpus", "0"], ExitCode.USAGE, "--cpus: must be at least 1"),
@@ -94,17 +94,73 @@ def test_time_limit(tool: Tool) -> None:
     outcome = tool("--timeout", "0.5", "--expect", "never")
     assert outcome.code == ExitCode.TIMEOUT
     assert "not seen: 'never' within 0.5 s" in outcome.err
-    assert "the command line was (--keep-work keeps its folder):" in outcome.err
+    assert outcome.err.splitlines()[1:-1] == ["the serial port's last lines:", "  hello"]
+    outcome = tool("--timeout", "0.5", "--expect", "never", "--keep-work")
+    assert "the command line was:" in outcome.err.splitlines()[1]
 
 
 def test_failed_emulator(tool: Tool) -> None:
-    tool.emulator = FakeEmulator((b"hello",), log="VMENTER FAIL: guest CR0\n", status=9)
+    """The most telling comes last, the reason and what to do."""
+    log = "warning, as always\n" * 9 + "VMENTER FAIL: guest CR0\n"
+    tool.emulator = FakeEmulator((b"hello",), log=log, status=9)
     outcome = tool()
     assert outcome.code == ExitCode.EMULATOR
     assert outcome.out == "hello\n"
-    assert "zpp-image: the emulator failed: fake ended with exit status 9\n" in outcome.err
-    assert "  VMENTER FAIL: guest CR0\n" in outcome.err
-    assert "the command line was (--keep-work keeps its folder):" in outcome.err
+    lines = outcome.err.splitlines()
+    assert lines[1] == "the command line was (--keep-work keeps its folder):"
+    assert lines[-8:] == [
+        "the serial port's last lines:", "  hello",
+        "the emulator's last lines:", "  VMENTER FAIL: guest CR0", "  the fake emulator ends",
+        "from the emulator's log:", "  VMENTER FAIL: guest CR0",
+        "zpp-image: the emulator failed: fake ended with exit status 9; its last lines are above; "
+        "--log FILE keeps them all",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("emulator", "words"),
+    [
+        (FakeEmulator(status=1, failure=End(None, how="was ended by signal 15 from pid 7 (sh)")),
+         "fake was ended by signal 15 from pid 7 (sh); its last lines are above"),
+        (FakeEmulator(child="import os; os.kill(os.getppid(), 9)", linger=20),
+         "fake was killed by SIGKILL; `dmesg` says whether memory ran out"),
+        (FakeEmulator(child="import os; os.kill(os.getppid(), 11)", linger=20),
+         "fake was killed by SIGSEGV; "),
+    ],
+)  # fmt: skip
+def test_killed_emulator(tool: Tool, emulator: FakeEmulator, words: str) -> None:
+    tool.emulator = emulator
+    outcome = tool()
+    assert outcome.code == ExitCode.EMULATOR
+    assert f"zpp-image: the emulator failed: {words}" in outcome.err.splitlines()[-1]
+
+
+def test_problems_are_told_once(tool: Tool) -> None:
+    tool.emulator = FakeEmulator((b"hello\n",), log="VMENTER FAIL: guest CR0\n")
+    for options in ([], ["--expect", "never"], ["--json"], ["--json", "--expect", "never"]):
+        assert tool(*options).err.count("VMENTER FAIL") == 1
+
+
+KERNEL = (b"zpp: starting \\EFI\\zpp\\kernel.efi\r\n", b"EFI stub: Loaded initrd from x\r\n")
+SILENT = "; the kernel prints nothing without console=ttyS0,115200 in its command line\n"
+
+
+@pytest.mark.parametrize(
+    ("more", "is_silent"),
+    [((), True), ((b"zpp: CPU 1 stopped\r\n",), True), ((b"[    0.000000] Linux\r\n",), False)],
+)
+def test_silent_kernel(tool: Tool, more: tuple[bytes, ...], is_silent: bool) -> None:
+    tool.emulator = FakeEmulator((*KERNEL, *more), linger=60)
+    for options in ([], ["--expect", "never"]):
+        outcome = tool("--timeout", "0.5", "--no-verdicts", *options)
+        assert outcome.code == ExitCode.TIMEOUT
+        assert outcome.err.endswith(SILENT) == is_silent
+    tool.emulator = FakeEmulator((*KERNEL, *more))
+    assert tool("--expect", "never").err.endswith(SILENT) == is_silent
+    tool.emulator = FakeEmulator((b"hello\r\n", *KERNEL[1:], *more))
+    assert tool("--expect", "never").err.endswith(SILENT) == is_silent
+    tool.emulator = FakeEmulator((b"hello\r\n",))
+    assert not tool("--expect", "never").err.endswith(SILENT)
 
 
 @pytest.mark.parametrize(
@@ -122,7 +178,7 @@ def test_guest_that_ends_the_run(tool: Tool, end: End, words: str) -> None:
     assert f"zpp-image: {words} (" in outcome.err
     outcome = tool("--expect", "hello", "--until-power-off")  # not before the emulator ends
     assert outcome.code == ExitCode.OK
-    assert f"{words}, 1 expected text seen (" in outcome.err
+    assert f"{words}; all expected text was seen (" in outcome.err
     outcome = tool("--expect", "never")
     assert outcome.code == ExitCode.VERDICT
     assert f"{words} (fake), but not seen: 'never'" in outcome.err

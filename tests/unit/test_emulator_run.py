@@ -201,9 +201,8 @@ def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
     assert "  hello" in details
     assert "  the fake emulator ends" in details
     # the line can be pasted: the work directory is still there, and the same happens again
-    again = subprocess.run(
-        ["sh", "-c", details[-1].strip()], capture_output=True, text=True, check=False
-    )
+    line = details[details.index("the command line was:") + 1]
+    again = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert again.returncode == 3
     assert again.stdout == "the fake emulator ends\n"
     assert len(left_behind(request_)) == 1

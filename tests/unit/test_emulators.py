@@ -106,9 +106,9 @@ def test_bad_cpu_models(text: str) -> None:
         CpuModel.parse(text)
 
 
-def test_unknown_cpu_model(emulator: Bochs, image: Path, work: Path) -> None:
+def test_unknown_cpu_model(emulator: Bochs, image: Path) -> None:
     with pytest.raises(UsageError, match="no CPU model corei9") as raised:
-        emulator.prepare(RunRequest(image, cpu_model="corei9"), work)
+        emulator.check(RunRequest(image, cpu_model="corei9"))
     assert "ryzen" in raised.value.hint
 
 
@@ -196,15 +196,15 @@ def test_qemu_command_line(
 def test_warnings_of_every_boot_are_no_problems() -> None:
     usual = "qemu: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]"
     ended = "qemu-system-x86_64: terminating on signal 15 from pid 7 (python)"
-    assert TCG.problems(f"{usual}\n{ended}\nqemu: could not read the disk\n") == (
-        "qemu: could not read the disk",
-    )
+    log = f"{usual}\n{ended}\nqemu: could not read the disk\nwords\n"
+    assert TCG.problems(log) == ("qemu: could not read the disk",)
+    assert TCG.unusual(log) == ("qemu: could not read the disk", "words")
 
 
-def test_bochs_has_one_machine(emulator: Bochs, image: Path, work: Path) -> None:
-    emulator.prepare(RunRequest(image, machine=Machine.PC), work)
+def test_bochs_has_one_machine(emulator: Bochs, image: Path) -> None:
+    emulator.check(RunRequest(image, machine=Machine.PC))
     with pytest.raises(UsageError, match="no machine q35"):
-        emulator.prepare(RunRequest(image, machine=Machine.Q35), work)
+        emulator.check(RunRequest(image, machine=Machine.Q35))
 
 
 def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
@@ -226,7 +226,8 @@ def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
     ("status", "log", "end"),
     [
         (0, "", End(ExitReason.POWER_OFF)),
-        (0, "qemu-system-x86_64: terminating on signal 15 from pid 7", End(None)),
+        (0, "qemu-system-x86_64: terminating on signal 15 from pid 7 (sh)\n",
+         End(None, how="was ended by signal 15 from pid 7 (sh)")),
         (1, "", End(ExitReason.GUEST_CODE, 0)),
         (1, f"{WARNING}\n", End(ExitReason.GUEST_CODE, 0)),
         (1, f"{WARNING}\nqemu-system-x86_64: -bios x: could not load\n", End(None)),
@@ -235,7 +236,7 @@ def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
         (-9, "", End(None)),
         (2, "", End(None)),
     ],
-)
+)  # fmt: skip
 def test_qemu_ends(status: int, log: str, end: End) -> None:
     assert TCG.end(status, log) == end
 
