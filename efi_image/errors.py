@@ -93,7 +93,7 @@ class ZppError(Exception):
     """An error that zpp-image reports in one line.
 
     `where` names the file (with `:line` where known), option or device; `hint` is the
-    command or setting that fixes it; `details` are further lines for people, such as a
+    command or setting that fixes it; `details` are lines before it, such as a
     command line and the end of a log.
     """
 
