@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import oracles
 import pytest
 from fake_emulator import FakeEmulator
+from outcome import Outcome, call
 
-from efi_image.cli import main as cli
 from efi_image.cli import run
 from efi_image.emulator import EmulatorKind, ExitReason, RunRequest
 from efi_image.emulator.base import End, Launch
 from efi_image.errors import ExitCode
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
 
 
 class Tool:
@@ -41,8 +33,7 @@ class Tool:
         return self.emulator
 
     def __call__(self, *options: str) -> Outcome:
-        code = cli.main(["run", str(self.image), *options])
-        return Outcome(code, *self._capsys.readouterr())
+        return call(self._capsys, "run", self.image, *options)
 
 
 @pytest.fixture

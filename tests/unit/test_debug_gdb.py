@@ -91,6 +91,16 @@ def checkout(emulator: _Recorder, tmp_path: Path) -> Config:
     return config
 
 
+def put_gdb(checkout: Config, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A gdb of the test's making, for `run` in that checkout."""
+    assert checkout.root is not None
+    program = checkout.root / "gdb"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(checkout.root), prepend=os.pathsep)
+    monkeypatch.setattr(run, "load", lambda: checkout)
+
+
 def test_debug_opens_gdb_before_the_serial_text(
     emulator: _Recorder,
     checkout: Config,
@@ -98,11 +108,7 @@ def test_debug_opens_gdb_before_the_serial_text(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    program = tmp_path / "gdb"
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nsleep 0.5\necho left\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(run, "load", lambda: checkout)
+    put_gdb(checkout, monkeypatch, 'printf "%s\\n" "$@"\nsleep 0.5\necho left')
     init = checkout.scripts_directory / "gdbinit"
     assert cli.main(["run", str(tmp_path / "esp.img"), "--debug"]) == ExitCode.OK
     lines = capfd.readouterr().out.splitlines()
@@ -119,9 +125,7 @@ def test_gdb_tells_how_to_connect(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "gdb").touch(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(run, "load", lambda: checkout)
+    put_gdb(checkout, monkeypatch, "")
     assert cli.main(["run", str(tmp_path / "esp.img"), "--gdb=localhost:99"]) == ExitCode.OK
     lines = capsys.readouterr().err.splitlines()
     init = checkout.scripts_directory / "gdbinit"
@@ -155,11 +159,7 @@ def test_gdb_is_not_started_in_vain(
     message: str,
 ) -> None:
     """Nor is the advice to install Bochs given in vain."""
-    program = tmp_path / "gdb"
-    program.write_text("#!/bin/sh\necho gdb has started\n")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(run, "load", lambda: checkout)
+    put_gdb(checkout, monkeypatch, "echo gdb has started")
     refusing = _Recorder(refusal=UsageError("a bad request"))
 
     def chosen(kind: EmulatorKind, _root: Path | None) -> _Recorder:

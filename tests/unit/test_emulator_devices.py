@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from machines import TCG, fake_bochs, options
+from machines import TCG, options
 
 from efi_image.emulator import Debug, Devices, Forward, Medium, RunRequest
 from efi_image.emulator.bochs import Bochs
@@ -23,18 +23,6 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / "esp.img"
     path.write_bytes(bytes(512))
     return path
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    path = tmp_path / "work"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
-    return fake_bochs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(

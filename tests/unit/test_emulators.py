@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from machines import TCG, fake_bochs, options
+from machines import TCG, options
 
 from efi_image.emulator import (
     Debug,
@@ -45,18 +45,6 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / 'my, "image".img'
     path.write_bytes(bytes(512))
     return path
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    path = tmp_path / "work"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
-    return fake_bochs(tmp_path, monkeypatch)
 
 
 def test_bochs_command_line(emulator: Bochs, image: Path, work: Path) -> None:

@@ -6,23 +6,15 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
+from outcome import Outcome, call
 from vm_traces import PACKETS, head, start, vm_exit, write
 
-from efi_image.cli.main import main
 from efi_image.errors import ExitCode
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
 
 
 class Tool:
@@ -31,8 +23,7 @@ class Tool:
         self._capsys = capsys
 
     def __call__(self, *options: str | Path) -> Outcome:
-        code = main(["trace", str(self.file), *map(str, options)])
-        return Outcome(code, *self._capsys.readouterr())
+        return call(self._capsys, "trace", self.file, *options)
 
 
 @pytest.fixture
