@@ -53,7 +53,8 @@ class RunViewer(Viewer):
         self._unpacking = ProgressBar(title="unpacking")
         self._clock = clock
         self._last = clock()
-        self._kept = b""
+        self._kept = b""  # while a debugger has the terminal
+        self._kept_lines: list[str] = []
         self._at_start = True  # of a line
         self._is_booting = True
         self._lock = RLock()  # a trace is explained by a thread of its own
@@ -64,9 +65,9 @@ class RunViewer(Viewer):
     def say(self, line: str) -> None:
         """Print a line of our own while the guest runs."""
         with self._lock:
-            self.finish()
-            self._status.erase()
-            self._say(line)
+            self._kept_lines.append(line)
+            if self._is_left:
+                self.finish()
 
     def _say(self, line: str) -> None:
         click.secho(f"zpp-image: {printable(line)}{self._end}", err=True, dim=True, nl=False)
@@ -113,6 +114,8 @@ class RunViewer(Viewer):
         if self._keyboard and not self._keyboard.is_open:
             self._say(KEYS_HINT)
             self._keyboard.open()
+        if self._kept_lines:
+            self.finish()
         self._write()
 
     @property
@@ -143,6 +146,8 @@ class RunViewer(Viewer):
                 self._output.write(self._end.encode())
                 self._output.flush()
                 self._at_start = True
+            while self._kept_lines:
+                self._say(self._kept_lines.pop(0))
         except OSError as error:
             if error.errno != errno.EIO:  # the terminal is gone
                 raise
