@@ -246,10 +246,10 @@ def test_mmdebstrap_without_a_network(
 ) -> None:
     """Real apt says what the messages above say; nothing listens at port 9."""
     monkeypatch.setattr(apt, "network_options", list)
-    where = ["--bochs-root", str(tmp_path / "root"), "--mirror", "http://127.0.0.1:9/"]
+    where = ["--bochs-root", str(tmp_path / "root"), "--mirror", "http://localhost:9/"]
     assert main(["bochs", "install", *where]) == ExitCode.MISSING
     (line,) = capsys.readouterr().err.splitlines()
-    assert "Debian's mirror cannot be reached (Could not connect to 127.0.0.1:9" in line
+    assert "Debian's mirror cannot be reached (Could not connect to localhost:9" in line
 
 
 def test_failed_renewal_keeps_the_old_root(machine: Machine) -> None:
