@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from efi_image.emulator.request import RunRequest
-from efi_image.emulator.verdict import SILENT_KERNEL, is_silent_kernel
+from efi_image.emulator.verdict import SILENT_SYSTEM, is_silent
 from efi_image.errors import ExpectationFailed, GuestFailed, TimedOut
 from efi_image.progress import Progress
 
@@ -164,7 +164,7 @@ class BootResult:
     @property
     def advice(self) -> str:
         """Why the guest was silent, if that is likely; else ''."""
-        return SILENT_KERNEL if is_silent_kernel(self.serial) else ""
+        return SILENT_SYSTEM if is_silent(self.serial) else ""
 
     @property
     def seen(self) -> bool:

@@ -133,7 +133,9 @@ def test_problems_are_told_once(tool: Tool) -> None:
 
 
 KERNEL = (b"zpp: starting \\EFI\\zpp\\kernel.efi\r\n", b"EFI stub: Loaded initrd from x\r\n")
-SILENT = "; the kernel prints nothing without console=ttyS0,115200 in its command line\n"
+SILENT = (
+    "; the started system printed nothing; Linux needs console=ttyS0,115200 in its command line\n"
+)
 
 
 @pytest.mark.parametrize(
