@@ -31,7 +31,9 @@ class SerialLine:
         self._fault: OSError | None = None
         self._output = output
         self._console = console
-        self._arrived = threading.Event()
+        # not an Event: the exception of a signal could leave its lock taken
+        self._news, self._notice = os.pipe()
+        os.set_blocking(self._notice, False)
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
@@ -43,8 +45,8 @@ class SerialLine:
 
     def wait(self, seconds: float) -> None:
         """Wait for bytes of the guest, or for the console to end the run. Raises OutputError."""
-        self._arrived.wait(seconds)
-        self._arrived.clear()
+        if select.select([self._news], [], [], seconds)[0]:
+            os.read(self._news, _PIECE)
         if self._fault:
             raise OutputError(
                 f"cannot be written ({self._fault.strerror})", where=str(self._output)
@@ -55,15 +57,23 @@ class SerialLine:
         os.write(self._stop_writer, b"\0")
         self._thread.join()
         self._file.close()
-        for descriptor in (self._ours, self._theirs, self._stop_reader, self._stop_writer):
+        for descriptor in (
+            *(self._ours, self._theirs),
+            *(self._stop_reader, self._stop_writer, self._news, self._notice),
+        ):
             os.close(descriptor)
+
+    def _notify(self) -> None:
+        """End `wait`."""
+        with contextlib.suppress(BlockingIOError):  # it will end anyway
+            os.write(self._notice, b"\0")
 
     def _pump(self, file: BinaryIO) -> None:
         try:
             self._copy(file)
         except OSError as error:  # such as a full disk
             self._fault = error
-            self._arrived.set()
+            self._notify()
 
     def _copy(self, file: BinaryIO) -> None:
         waiting = b""  # for the guest
@@ -78,7 +88,7 @@ class SerialLine:
             readable, writable, _ = select.select(readers, writers, [], limit)
             if self._ours in readable:
                 file.write(os.read(self._ours, _PIECE))
-                self._arrived.set()
+                self._notify()
             elif self._stop_reader in readable:
                 return
             if writable:
@@ -97,5 +107,5 @@ class SerialLine:
             return b""
         if typed is None:
             self.is_over = True
-            self._arrived.set()
+            self._notify()
         return typed or b""

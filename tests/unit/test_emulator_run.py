@@ -20,6 +20,7 @@ from fake_emulator import FakeEmulator
 
 from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, Viewer, boot
 from efi_image.emulator.base import Launch
+from efi_image.emulator.process import started
 from efi_image.errors import (
     EmulatorFailed,
     EmulatorMissing,
@@ -222,6 +223,15 @@ def test_killed_emulator_is_a_failure(request_: RunRequest, tmp_path: Path) -> N
         boot(request, FakeEmulator(HELLO, linger=60, child=killer))
     assert "  zpp: CPU 1 held" in raised.value.details
     assert "CPU 1 held" in (tmp_path / "boot.log").read_text()
+
+
+def test_a_signal_in_the_wrong_moment(tmp_path: Path) -> None:
+    """Its exception leaves Popen's lock taken, but the emulator ends."""
+    launch = Launch((sys.executable, "-c", "import time; time.sleep(60)"), tmp_path)
+    with started(launch) as process:
+        process._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    assert gone(process.pid)
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_logs_are_kept(request_: RunRequest, tmp_path: Path) -> None:
