@@ -86,7 +86,7 @@ def assert_stops_at_each_cpuid(output: Output) -> None:
     counts = [int(re.findall(r"(\d+) cpuid", text)[0]) for text in output["zexits 0"]]
     assert counts[1] - counts[0] == len(STOPS)  # none is missed
     stops = [re.findall(r"hit Breakpoint \S+, (zpp::\w+)", text) for text in output["fg"]]
-    assert {name for (name,) in stops} == {"zpp::emulate_cpuid", "zpp::fast_cpuid"}
+    assert {name for (name,) in stops} - {"zpp::emulate_cpuid"} == {"zpp::fast_cpuid"}
 
 
 def assert_backtrace(text: str, first: str) -> None:
