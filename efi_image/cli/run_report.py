@@ -21,8 +21,7 @@ def summary(result: BootResult) -> str:
     if result.request.expect and result.reason is not ExitReason.EXPECTED:
         line += f"; {ExitReason.EXPECTED.value}"
     line += f" ({result.seconds:.1f} s)"
-    is_puzzling = result.reason is ExitReason.QUIT and result.advice
-    return f"{line}; {result.advice}" if is_puzzling else line
+    return f"{line}; {result.advice}" if result.advice and not result.request.expect else line
 
 
 def show_problems(result: BootResult) -> None:

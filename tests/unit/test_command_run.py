@@ -150,6 +150,8 @@ def test_silent_kernel(tool: Tool, more: tuple[bytes, ...], is_silent: bool) -> 
         assert outcome.err.endswith(SILENT) == is_silent
     tool.emulator = FakeEmulator((*KERNEL, *more))
     assert tool("--expect", "never").err.endswith(SILENT) == is_silent
+    assert tool().err.endswith(SILENT) == is_silent
+    assert not tool("--expect", "zpp").err.endswith(SILENT)
     tool.emulator = FakeEmulator((b"hello\r\n", *KERNEL[1:], *more))
     assert tool("--expect", "never").err.endswith(SILENT) == is_silent
     tool.emulator = FakeEmulator((b"hello\r\n",))
