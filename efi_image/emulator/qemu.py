@@ -20,8 +20,11 @@ PROGRAM = "qemu-system-x86_64"
 # AMD-V with nested paging, and the features of a common CPU
 TCG_MODEL = "EPYC,+svm"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
+_KILLED_BY_GDB = "QEMU: Terminated via GDBstub"
 # printed for each CPU of a model with more features than TCG has, and when a run is ended
-_USUAL = re.compile(r"warning: TCG doesn't support requested feature|terminating on signal")
+_USUAL = re.compile(
+    f"warning: TCG doesn't support requested feature|terminating on signal|{_KILLED_BY_GDB}"
+)
 _SIGNALLED = re.compile(r"terminating on (signal \d+ from pid \d+[^\n]*)")
 _WARNING = re.compile(r"^[^:]*: warning: ")
 
@@ -109,7 +112,7 @@ class Qemu:
             signalled = _SIGNALLED.search(log)
             if signalled:
                 return End(None, how=f"was ended by {signalled[1]}")
-            return End(ExitReason.POWER_OFF)
+            return End(ExitReason.QUIT if _KILLED_BY_GDB in log else ExitReason.POWER_OFF)
         failed = status == 1 and not all(map(_WARNING.match, log.splitlines()))
         if status % 2 == 0 or status < 0 or failed:
             return End(None)

@@ -184,6 +184,7 @@ def test_qemu_command_line(
 def test_warnings_of_every_boot_are_no_problems() -> None:
     usual = "qemu: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]"
     ended = "qemu-system-x86_64: terminating on signal 15 from pid 7 (python)"
+    ended += "\nqemu-system-x86_64: QEMU: Terminated via GDBstub"
     log = f"{usual}\n{ended}\nqemu: could not read the disk\nwords\n"
     assert TCG.problems(log) == ("qemu: could not read the disk",)
     assert TCG.unusual(log) == ("qemu: could not read the disk", "words")
@@ -216,6 +217,7 @@ def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
         (0, "", End(ExitReason.POWER_OFF)),
         (0, "qemu-system-x86_64: terminating on signal 15 from pid 7 (sh)\n",
          End(None, how="was ended by signal 15 from pid 7 (sh)")),
+        (0, "qemu-system-x86_64: QEMU: Terminated via GDBstub\n", End(ExitReason.QUIT)),
         (1, "", End(ExitReason.GUEST_CODE, 0)),
         (1, f"{WARNING}\n", End(ExitReason.GUEST_CODE, 0)),
         (1, f"{WARNING}\nqemu-system-x86_64: -bios x: could not load\n", End(None)),
