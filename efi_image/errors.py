@@ -70,7 +70,7 @@ EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.INPUT: "an input file is missing or not valid, or FAT does not allow its name",
     ExitCode.OUTPUT: "the output cannot be written",
     ExitCode.DOES_NOT_FIT: "the files do not fit into the image",
-    ExitCode.MISSING: "an emulator or firmware is missing",
+    ExitCode.MISSING: "an emulator, firmware or program is missing, or cannot be downloaded",
     ExitCode.EMULATOR: "the emulator failed or was killed",
     ExitCode.TIMEOUT: "the time limit passed",
     ExitCode.UNSAFE: "target not safe, in use, or not confirmed; nothing was written",
@@ -93,7 +93,7 @@ class ZppError(Exception):
     """An error that zpp-image reports in one line.
 
     `where` names the file (with `:line` where known), option or device; `hint` is the
-    command or setting that fixes it; `details` are further lines for people, such as a
+    command or setting that fixes it; `details` are lines before it, such as a
     command line and the end of a log.
     """
 

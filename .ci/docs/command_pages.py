@@ -64,8 +64,6 @@ def page(name: str, parent: click.Context, level: str = "#") -> Iterator[str]:
     yield f"```text\n{context.command_path} {usage}\n```\n"
     yield prose(command.help or "") + "\n"
     yield "\n".join(options(command, context)) + "\n"
-    if command.epilog:
-        yield prose(command.epilog) + "\n"
     if isinstance(command, click.Group):
         for below in command.list_commands(context):
             yield from page(below, context, level + "#")

@@ -42,7 +42,8 @@ def command() -> None:
 def install(bochs_root: Path | None, mirror: str, force: bool) -> None:
     """Install Bochs, or bring it up to date.
 
-    Takes about 20 seconds and 550 MB.
+    Takes about 20 seconds and 550 MB, and downloads from a Debian mirror. Exit code 6: it
+    cannot be downloaded.
 
     \b
     Example:

@@ -81,7 +81,7 @@ def _classified(error: BaseException) -> BaseException:
 
 
 def _report(error: BaseException, words: Sequence[str]) -> int:
-    """Print one line about the error, and with --json an object; return the exit code."""
+    """Print the error, its line last, and with --json an object; return the exit code."""
     is_debug = _wants_traceback(words)
     if is_debug:
         _show_traceback(error)
@@ -91,9 +91,9 @@ def _report(error: BaseException, words: Sequence[str]) -> int:
     code, message = _describe(error)
     if code == ExitCode.INTERNAL and not is_debug:
         _show_traceback(error)
-    _say(message)
     for line in error.details if isinstance(error, ZppError) else ():
         _print(line)
+    _say(message)
     if wants_json(words) and not Output.begun:
         has_image = "make" in words and "-" in words  # on standard output
         with suppress(OSError):

@@ -30,17 +30,8 @@ SHORTHANDS = {
     "--no-hypervisor": ("hypervisor", Hypervisor.OFF.value),
 }
 
-EXAMPLES = """\b
-Examples:
-  zpp-image make --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0'
-  zpp-image make stick.iso --size min
-  zpp-image make disk.qcow2 --partition root.img:linux-root-x86-64:root
-  zpp-image make - --hypervisor none --boot uki.efi --bmap disk.bmap | zstd > disk.zst
-  zpp-image make --manifest disk.toml --size 2G --show
-"""
 
-
-@click.command("make", epilog=EXAMPLES)
+@click.command("make")
 @click.argument("output", required=False)
 @click.option(
     "--manifest",
@@ -175,10 +166,14 @@ def command(
 
     \b
     Examples:
-      zpp-image make
+      zpp-image make esp.img
       zpp-image make usb.img --kernel vmlinuz --initrd initrd.img --cmdline 'console=ttyS0 quiet'
       zpp-image make tools.img --hypervisor none --add shell.efi:/EFI/BOOT/BOOTX64.EFI
       zpp-image make small.img --plain-fat --size 8M --add docs:/docs --json
+      zpp-image make stick.iso --size min
+      zpp-image make disk.qcow2 --partition root.img:linux-root-x86-64:root
+      zpp-image make - --hypervisor none --boot uki.efi --bmap disk.bmap | zstd > disk.zst
+      zpp-image make --manifest disk.toml --size 2G --show
     """
     given = Settings(
         _values(single),

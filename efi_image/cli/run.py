@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from contextlib import ExitStack
 from pathlib import Path
 
 import click
 
-from efi_image.cli.run_report import say, show_json, summary
+from efi_image.cli.run_report import say, show_json, show_problems, summary
 from efi_image.cli.run_viewer import RunViewer
-from efi_image.cli.serial_console import ESCAPE_NAME, Keyboard, Pipe, is_attended
+from efi_image.cli.serial_console import KEYS_HINT, Keyboard, Pipe, is_attended
 from efi_image.cli.tracing import tracing
 from efi_image.config.environment import load
 from efi_image.config.values import parse_size
@@ -30,7 +31,8 @@ from efi_image.emulator import (
     boot,
     choose,
 )
-from efi_image.errors import UsageError
+from efi_image.emulator.bochs import check_devices
+from efi_image.errors import UsageError, ZppError
 
 _CPU_MODEL_HELP = (
     "MODEL[,+FEATURE][,-FEATURE]; QEMU: as for its -cpu (default with TCG: EPYC,+svm; with KVM: "
@@ -110,7 +112,7 @@ class _Command(click.Command):
     "--stdin/--no-stdin",
     default=None,
     help="Send standard input to the guest's serial port.  [default: if it and standard output "
-    "are terminals, and no text is expected]",
+    "are terminals, and no text is expected; with --debug, after gdb ends]",
 )
 @click.option("--display", is_flag=True, help="Show the machine's screen in a window (QEMU).")
 @click.option(
@@ -238,10 +240,13 @@ def command(
       zpp-image run esp.img --explain --trace boot.trace
       zpp-image run zpp.iso --medium optical
     """
+    if debug and as_json:
+        raise UsageError("gdb prints on the terminal, which --json is not for", where="--debug")
     address = _gdb_address(gdb) if gdb is not None or debug else ""
-    debugger_line = debugger.command(load(), address) if debug else ()
-    is_free = not (expect or quiet or debug or as_json)
+    is_free = not (expect or quiet or as_json)
     console = _console(is_free and is_attended(_KEYS, _SCREEN) if stdin is None else stdin)
+    if debug and isinstance(console, Pipe):
+        raise UsageError("gdb reads standard input itself", where="--stdin", hint="use --gdb")
     is_watched = isinstance(console, Keyboard) or display or bool(address)
     request = RunRequest(
         image=image,
@@ -273,17 +278,21 @@ def command(
         ),
     )
     request.check_files()
-    chosen = choose(EmulatorKind(emulator), bochs_root)
+    kind = EmulatorKind(emulator)
+    if kind is EmulatorKind.BOCHS:
+        check_devices(request)  # before the advice to install it
+    chosen = choose(kind, bochs_root)
+    chosen.check(request)
+    debugger_line = debugger.command(load(), address) if debug else ()
     _introduce(request, chosen, console)
     viewer = RunViewer(console, shown=not (quiet or as_json))
     with tracing(request, chosen, trace, explain, viewer) as traced:
         result = _boot(traced, chosen, viewer, debugger_line)
-    for line in result.problems:
-        say(f"{result.emulator}: {line}")
     if as_json:
         show_json(result, image)
         return
     result.require()
+    show_problems(result)
     say(summary(result))
 
 
@@ -294,6 +303,8 @@ def _boot(
         stack.callback(viewer.finish)
         if isinstance(viewer.console, Keyboard):
             stack.enter_context(viewer.console)
+            if not debugger_line:
+                viewer.console.open()
         if debugger_line:
             viewer.busy = stack.enter_context(debugger.running(debugger_line))
         return boot(request, emulator, viewer)
@@ -314,8 +325,23 @@ def _introduce(request: RunRequest, emulator: Emulator, console: Keyboard | Pipe
     model = request.cpu_model or emulator.default_model
     cpus = f"{request.cpus} CPU{'s' if request.cpus > 1 else ''} of model {model}"
     say(f"{request.image} on {emulator.description}; {cpus}")
-    if isinstance(console, Keyboard):
-        say(f"keys go to the guest; {ESCAPE_NAME} ends the run")
+    if request.debug.stopped:
+        say("gdb starts; the guest's output comes when you leave it")
+        say("`help user-defined` lists zpp's commands for gdb")
+    elif request.debug.gdb:
+        _tell_how_to_connect(request.debug.gdb)
+    if isinstance(console, Keyboard) and not request.debug.stopped:
+        say(KEYS_HINT)
+
+
+def _tell_how_to_connect(address: str) -> None:
+    try:
+        line = debugger.connection(load(), address)
+    except ZppError as error:
+        say(f"a GDB server listens at {address}, but {error}")
+        return
+    say(f"a GDB server listens at {address}; connect from another terminal with")
+    say(f"  {shlex.join(line)}")
 
 
 def _memory(text: str) -> int:

@@ -17,13 +17,22 @@ def say(line: str) -> None:
 
 
 def summary(result: BootResult) -> str:
-    said = not result.request.expect or result.reason is ExitReason.EXPECTED
-    seen = "" if said else f"; {ExitReason.EXPECTED.value}"
-    return f"{result.ending}{seen} ({result.seconds:.1f} s)"
+    line = result.ending
+    if result.request.expect and result.reason is not ExitReason.EXPECTED:
+        line += f"; {ExitReason.EXPECTED.value}"
+    line += f" ({result.seconds:.1f} s)"
+    return f"{line}; {result.advice}" if result.advice and not result.request.expect else line
+
+
+def show_problems(result: BootResult) -> None:
+    """Print what the emulator's log says of faults."""
+    for line in result.problems:
+        say(f"{result.emulator}: {line}")
 
 
 def show_json(result: BootResult, image: Path) -> None:
     """Print the result, and end with the exit code that it has without --json."""
+    show_problems(result)
     code, message = 0, ""
     try:
         result.require()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import BinaryIO, TextIO
 import click
 
 from efi_image.cli.progress_bar import ProgressBar
-from efi_image.cli.serial_console import Keyboard, Pipe
+from efi_image.cli.serial_console import KEYS_HINT, Keyboard, Pipe
 from efi_image.cli.status_line import StatusLine
 from efi_image.emulator import Viewer
 from efi_image.errors import printable
@@ -45,13 +46,15 @@ class RunViewer(Viewer):
         self.busy: Popen[bytes] | None = None
         out = out or sys.stdout  # None if the caller has closed it
         self._output: BinaryIO | None = out.buffer if shown and out else None
+        self.shows_text = shown and _go_to_one_place(out, err or sys.stderr)
         self._encoding = (out.encoding if out else None) or "utf-8"
         self._is_shared = out is not None and out.isatty()  # with the status line
         self._status = StatusLine(err or sys.stderr)
         self._unpacking = ProgressBar(title="unpacking")
         self._clock = clock
         self._last = clock()
-        self._kept = b""
+        self._kept = b""  # while a debugger has the terminal
+        self._kept_lines: list[str] = []
         self._at_start = True  # of a line
         self._is_booting = True
         self._lock = RLock()  # a trace is explained by a thread of its own
@@ -62,10 +65,12 @@ class RunViewer(Viewer):
     def say(self, line: str) -> None:
         """Print a line of our own while the guest runs."""
         with self._lock:
-            self.finish()
-            self._status.erase()
-            end = "\r\n" if self._keyboard else "\n"  # the terminal is in raw mode
-            click.secho(f"zpp-image: {printable(line)}{end}", err=True, dim=True, nl=False)
+            self._kept_lines.append(line)
+            if self._is_left:
+                self.finish()
+
+    def _say(self, line: str) -> None:
+        click.secho(f"zpp-image: {printable(line)}{self._end}", err=True, dim=True, nl=False)
 
     def show(self, data: bytes, text: str) -> None:
         with self._lock:
@@ -78,7 +83,7 @@ class RunViewer(Viewer):
             return
         self._kept += piece
         self._last = self._clock()
-        if self.busy is None or self.busy.poll() is not None:
+        if self._is_left:
             self._write()
 
     def tick(self, stage: str, seconds: float) -> None:
@@ -87,6 +92,7 @@ class RunViewer(Viewer):
 
     def _tick(self, stage: str, seconds: float) -> None:
         self._unpacking.clear()
+        self._take_over()
         quiet = self._clock() - self._last
         # a prompt, or a key: somebody uses the guest by now
         if (stage == "kernel" and not self._at_start and quiet > _QUIET) or self._was_used():
@@ -95,6 +101,26 @@ class RunViewer(Viewer):
             self._status.erase()
         elif self._may_draw and quiet > _QUIET:
             self._status.draw(f"zpp-image: {seconds:.0f} s: {_STAGES[stage]} …", dim=True)
+
+    @property
+    def _end(self) -> str:
+        """The end of a line."""
+        return "\r\n" if self._keyboard and self._keyboard.is_open else "\n"
+
+    def _take_over(self) -> None:
+        """Give the terminal to the guest when the debugger has left it."""
+        if self.busy is None or not self._is_left:
+            return
+        if self._keyboard and not self._keyboard.is_open:
+            self._say(KEYS_HINT)
+            self._keyboard.open()
+        if self._kept_lines:
+            self.finish()
+        self._write()
+
+    @property
+    def _is_left(self) -> bool:
+        return self.busy is None or self.busy.poll() is not None
 
     def _was_used(self) -> bool:
         return self._keyboard is not None and self._keyboard.used
@@ -117,9 +143,19 @@ class RunViewer(Viewer):
         try:
             self._write()
             if not self._at_start and self._output:
-                self._output.write(b"\r\n" if self._keyboard else b"\n")
+                self._output.write(self._end.encode())
                 self._output.flush()
                 self._at_start = True
+            while self._kept_lines:
+                self._say(self._kept_lines.pop(0))
         except OSError as error:
             if error.errno != errno.EIO:  # the terminal is gone
                 raise
+
+
+def _go_to_one_place(out: TextIO | None, err: TextIO | None) -> bool:
+    """Whether two streams are the same terminal, file or pipe."""
+    try:
+        return bool(out and err and os.path.sameopenfile(out.fileno(), err.fileno()))
+    except (OSError, ValueError):  # not a real file
+        return False

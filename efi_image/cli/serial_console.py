@@ -6,40 +6,47 @@ import os
 from contextlib import suppress
 
 ESCAPE = b"\x1d"  # Ctrl-]
-ESCAPE_NAME = "Ctrl-]"
+KEYS_HINT = "keys go to the guest; Ctrl-] ends the run"
 # attributes, the cursor, line wrapping and the scrolling region as they were before the guest
 _RESTORE = b"\x1b[m\x1b[?25h\x1b[?7h\x1b7\x1b[r\x1b8"
 _PIECE = 1024
 
 
 class Keyboard:
-    """The terminal in raw mode: every key goes to the guest, but Ctrl-] ends the run.
-
-    The terminal is as before after the `with` block.
+    """The terminal, once it is open in raw mode: every key goes to the guest, but Ctrl-] ends the
+    run. The terminal is as before after the `with` block.
     """
 
     def __init__(self, keys: int, screen: int) -> None:
         self.used = False  # whether something was typed
+        self.is_open = False
         self._keys = keys
         self._screen = screen
 
     def __enter__(self) -> Keyboard:
+        return self
+
+    def open(self) -> None:
+        """Take the terminal."""
         import termios  # noqa: PLC0415
         import tty  # noqa: PLC0415
 
         self._saved = termios.tcgetattr(self._keys)
         tty.setraw(self._keys, termios.TCSADRAIN)
-        return self
+        self.is_open = True
 
     def __exit__(self, *_error: object) -> None:
+        if not self.is_open:
+            return
         import termios  # noqa: PLC0415
 
+        self.is_open = False
         with suppress(OSError, termios.error):  # the terminal may be gone
             termios.tcsetattr(self._keys, termios.TCSADRAIN, self._saved)
             os.write(self._screen, _RESTORE)
 
     def fileno(self) -> int:
-        return self._keys
+        return self._keys if self.is_open else -1
 
     def read(self) -> bytes | None:
         typed = os.read(self._keys, _PIECE)

@@ -75,15 +75,7 @@ def _summary(options: WriteOptions, report: WriteReport) -> list[str]:
     return lines
 
 
-EXAMPLES = """\b
-Examples:
-  zpp-image write disk.img.zst /dev/sdb --delta
-  zpp-image write disk.toml /dev/sdb --eject
-  zpp-image write esp.img /dev/sdb --yes-erase 4C530001230816109184
-"""
-
-
-@click.command("write", epilog=EXAMPLES)
+@click.command("write")
 @click.argument("image", type=click.Path(path_type=Path))
 @click.argument("target")
 @click.option("--bmap", metavar="FILE", type=click.Path(path_type=Path),
@@ -132,6 +124,9 @@ def command(
     Examples:
       zpp-image write esp.img /dev/sdb
       zpp-image write disk.img.xz /dev/sdb --bmap disk.bmap --probe
+      zpp-image write disk.img.zst /dev/sdb --delta
+      zpp-image write disk.toml /dev/sdb --eject
+      zpp-image write esp.img /dev/sdb --yes-erase 4C530001230816109184
     """
     options = WriteOptions(
         image,

@@ -88,8 +88,9 @@ def _ssh_target(value: str) -> str:
 def _address(value: str) -> str:
     host, _, port = value.rpartition(":")
     is_host = re.fullmatch(r"\[[0-9a-fA-F:.]+\]|[\w.-]+", host)
-    fine = is_host and port.isdecimal() and not _number(1, 65535)(port)
-    return "" if fine else "must be HOST:PORT"
+    if not is_host or not (port.isascii() and port.isdecimal()):
+        return "must be HOST:PORT"
+    return "must have a port from 1 to 65535" if _number(1, 65535)(port) else ""
 
 
 def _version(value: str) -> str:

@@ -17,15 +17,13 @@ from efi_image.errors import BUILD_HINT, InputError, MissingError, UsageError
 
 # wait until the first CPU enters the core, load symbols, and run to the first line
 FIRST_COMMANDS = ("zwait", "zstartl")
+_HINT = "use --gdb=localhost:1234"
 
 
 def check_address(address: str) -> str:
     """The address; raises UsageError unless it is HOST:PORT that only this machine can reach."""
-    if VARIABLES["GDB_SERVER_ADDRESS"].check(address):
-        raise UsageError(
-            f"the GDB server's address must be HOST:PORT, not '{address}'",
-            hint="use --gdb=localhost:1234",
-        )
+    if fault := VARIABLES["GDB_SERVER_ADDRESS"].check(address):
+        raise UsageError(f"{fault}, not '{address}'", where="--gdb", hint=_HINT)
     host = address.rpartition(":")[0].strip("[]")
     with contextlib.suppress(ValueError):
         if ipaddress.ip_address(host).is_loopback:
@@ -33,12 +31,18 @@ def check_address(address: str) -> str:
     if host != "localhost":
         raise UsageError(
             f"other machines could reach a GDB server at '{address}', and control this one",
-            hint="use --gdb=localhost:1234",
+            hint=_HINT,
         )
     return address
 
 
 def command(config: Config, address: str) -> tuple[str, ...]:
+    """As `connection`, and gdb goes on to the first line of the core."""
+    later = (word for text in FIRST_COMMANDS for word in ("-ex", text))
+    return (*connection(config, address), *later)
+
+
+def connection(config: Config, address: str) -> tuple[str, ...]:
     """The command line of gdb, whose scripts it writes; raises ZppError if it cannot be started."""
     if shutil.which("gdb") is None:
         raise MissingError("gdb is not installed", hint="`apt install gdb`")
@@ -46,9 +50,8 @@ def command(config: Config, address: str) -> tuple[str, ...]:
     if not symbols.is_file():
         raise InputError("does not exist", where=str(symbols), hint=BUILD_HINT)
     write_scripts(config)
-    commands = (f"target remote {address}", *FIRST_COMMANDS)
-    words = [word for text in commands for word in ("-ex", text)]
-    return ("gdb", "-q", "-x", str(config.scripts_directory / "gdbinit"), *words)
+    script = config.scripts_directory / "gdbinit"
+    return ("gdb", "-q", "-x", str(script), "-ex", f"target remote {address}")
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 from efi_image.emulator.request import RunRequest
+from efi_image.emulator.verdict import SILENT_SYSTEM, is_silent
 from efi_image.errors import ExpectationFailed, GuestFailed, TimedOut
 from efi_image.progress import Progress
 
@@ -56,17 +57,18 @@ class Launch:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """What the end of an emulator means; `reason` is None if it failed."""
+    """What the end of an emulator means; `reason` is None if it failed, `how` how."""
 
     reason: ExitReason | None
     guest_code: int | None = None
+    how: str = ""
 
 
 class Console(Protocol):
     """Input for the serial port: a person's keyboard, or a pipe."""
 
     def fileno(self) -> int:
-        """The descriptor that is readable when there is input."""
+        """The descriptor that is readable when there is input; -1 as long as it is not open."""
 
     def read(self) -> bytes | None:
         """The next bytes, b"" when no more will come, None to end the run."""
@@ -76,6 +78,7 @@ class Viewer:
     """Sees a run while it goes on. This one shows nothing; others override its methods."""
 
     console: Console | None = None  # for a request with `console`
+    shows_text = False  # so that a failure need not show the last lines again
 
     def unpacking(self) -> Progress | None:
         """Gets the progress of unpacking the image, and of copying the shared folder."""
@@ -113,10 +116,14 @@ class Emulator(Protocol):
     def default_model(self) -> str:
         """The CPU model for a request that names none."""
 
+    def check(self, request: RunRequest) -> None:
+        """Raise UsageError, InputError or MissingError if it cannot run that, before anything
+        starts."""
+
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         """Put the files that it needs into the folder `work`, and make the command line.
 
-        Raises UsageError, InputError, MissingError, EmulatorFailed.
+        The request has passed `check`. Raises InputError, MissingError, EmulatorFailed.
         """
 
     def end(self, status: int, log: str) -> End:
@@ -124,6 +131,9 @@ class Emulator(Protocol):
 
     def problems(self, log: str) -> tuple[str, ...]:
         """The lines of the log that explain a failed boot."""
+
+    def unusual(self, log: str) -> tuple[str, ...]:
+        """The lines of the log, without those of every run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +152,7 @@ class BootResult:
     guest_code: int | None = None
     failure: str = ""  # why the guest failed, for ExitReason.GUEST_FAILED
     stages: Mapping[str, float] = field(default_factory=dict)  # name → seconds at which it began
+    shown: bool = False  # the viewer has shown the serial port's text
 
     @property
     def ending(self) -> str:
@@ -149,6 +160,11 @@ class BootResult:
         code = f" {self.guest_code}" if self.guest_code is not None else ""
         failure = f": {self.failure}" if self.failure else ""
         return f"{self.reason.value}{code}{failure}"
+
+    @property
+    def advice(self) -> str:
+        """Why the guest was silent, if that is likely; else ''."""
+        return SILENT_SYSTEM if is_silent(self.serial) else ""
 
     @property
     def seen(self) -> bool:
@@ -159,15 +175,20 @@ class BootResult:
         """The result itself; raises TimedOut, GuestFailed or ExpectationFailed with the log's
         tail."""
         details = failure_details(
-            self.serial, self.problems, self.command,
-            log="" if self.serial else self.emulator_log, kept=self.request.debug.keep_work,
-        )  # fmt: skip
+            command=self.command if self.request.debug.keep_work else "",
+            kept=True,
+            serial="" if self.shown else self.serial,
+            log=() if self.serial else tuple(self.emulator_log.splitlines()),
+            problems=self.problems,
+        )
+        if not self.serial:
+            details = (*details, "nothing on the serial port")
         unseen = ", ".join(repr(expression) for expression in self.missing)
         if self.reason is ExitReason.TIMEOUT:
             what = f"not seen: {unseen}" if unseen else "the machine did not power off"
             raise TimedOut(
                 f"{what} within {self.request.timeout:g} s ({self.emulator})",
-                hint="--timeout 0 sets no limit",
+                hint=self.advice or "--timeout 0 sets no limit",
                 details=details,
             )
         if self.reason is ExitReason.GUEST_FAILED:
@@ -178,28 +199,29 @@ class BootResult:
             )
         if self.missing:
             raise ExpectationFailed(
-                f"{self.ending} ({self.emulator}), but not seen: {unseen}", details=details
+                f"{self.ending} ({self.emulator}), but not seen: {unseen}",
+                hint=self.advice,
+                details=details,
             )
         return self
 
 
 def failure_details(
-    serial: str, problems: tuple[str, ...], command: str, *, log: str, kept: bool
+    *, command: str, kept: bool, serial: str, log: tuple[str, ...], problems: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """What people need after a failed boot, as lines: the tail of the serial port and of `log`,
-    the problems, and the command line (`kept`: its folder is still there)."""
+    """What people need after a failed boot, as lines, the most telling last: the command line,
+    (`kept`: its folder is still there), the tails of the serial port and of `log`, the problems.
+    Empty ones are left out."""
     details = []
-    log = "" if log.splitlines() == list(problems) else log
+    folder = "" if kept else " (--keep-work keeps its folder)"
     for title, lines in (
+        (f"the command line was{folder}:", (command,) if command else ()),
         ("the serial port's last lines:", serial.splitlines()[-TAIL_LINES:]),
+        ("the emulator's last lines:", () if log == problems else log[-TAIL_LINES:]),
         ("from the emulator's log:", problems),
-        ("the emulator's last lines:", log.splitlines()[-TAIL_LINES:]),
     ):
         details += [title, *(f"  {line}" for line in lines)] if lines else []
-    if not serial:
-        details.insert(0, "nothing on the serial port")
-    folder = "" if kept else " (--keep-work keeps its folder)"
-    return (*details, f"the command line was{folder}:", f"  {command}")
+    return tuple(details)
 
 
 def guard() -> tuple[str, ...]:

@@ -103,10 +103,12 @@ class Bochs:
     def default_model(self) -> str:
         return DEFAULT_MODEL
 
+    def check(self, request: RunRequest) -> None:
+        check_devices(request)
+        self._check_model(CpuModel.parse(request.cpu_model))
+
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         model = CpuModel.parse(request.cpu_model)
-        self._check_model(model)
-        _check_request(request)
         firmware = request.firmware or self.install.firmware
         for link, target in (
             ("root", self.install.root),
@@ -139,6 +141,9 @@ class Bochs:
         ]
         return tuple(found[:_MAX_PROBLEMS])
 
+    def unusual(self, log: str) -> tuple[str, ...]:
+        return tuple(log.splitlines())
+
     def models(self) -> list[str]:
         """The CPU models that this Bochs knows."""
         done = subprocess.run(
@@ -156,7 +161,7 @@ class Bochs:
             )
 
 
-def _check_request(request: RunRequest) -> None:
+def check_devices(request: RunRequest) -> None:
     """Raise UsageError for what Bochs does not have."""
     devices = request.devices
     if request.machine not in (None, Machine.PC):

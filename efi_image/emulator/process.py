@@ -41,7 +41,16 @@ def started(launch: Launch) -> Iterator[subprocess.Popen[bytes]]:
                 wait(process, GRACE)
         finally:
             send_signal(process, signal.SIGKILL)
-            process.wait()
+            _reap(process)
+
+
+def _reap(process: subprocess.Popen[bytes]) -> None:
+    """Wait for the end; `process.wait` hangs if the exception of a signal left its lock taken."""
+    if process.returncode is None:
+        status = -signal.SIGKILL
+        with contextlib.suppress(ChildProcessError):
+            status = os.waitstatus_to_exitcode(os.waitpid(process.pid, 0)[1])
+        process.returncode = status
 
 
 def wait(process: subprocess.Popen[bytes], seconds: float) -> int | None:

@@ -20,8 +20,12 @@ PROGRAM = "qemu-system-x86_64"
 # AMD-V with nested paging, and the features of a common CPU
 TCG_MODEL = "EPYC,+svm"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
+_KILLED_BY_GDB = "QEMU: Terminated via GDBstub"
 # printed for each CPU of a model with more features than TCG has, and when a run is ended
-_USUAL = re.compile(r"warning: TCG doesn't support requested feature|terminating on signal")
+_USUAL = re.compile(
+    f"warning: TCG doesn't support requested feature|terminating on signal|{_KILLED_BY_GDB}"
+)
+_SIGNALLED = re.compile(r"terminating on (signal \d+ from pid \d+[^\n]*)")
 _WARNING = re.compile(r"^[^:]*: warning: ")
 
 
@@ -62,12 +66,12 @@ class Qemu:
     def default_model(self) -> str:
         return self.accelerator.model
 
+    def check(self, request: RunRequest) -> None:
+        devices.check(self.program, request)
+        _firmware(request)
+
     def prepare(self, request: RunRequest, work: Path) -> Launch:
-        machine = (request.machine or Machine.Q35).value
-        if request.firmware:
-            found = firmware.read_firmware(request.firmware, machine)
-        else:
-            found = firmware.find_firmware(firmware.FirmwareNeed(machine=machine))
+        machine, found = _machine(request), _firmware(request)
         return Launch(
             command=(
                 *(*guard(), self.program, *self.arguments),
@@ -105,17 +109,32 @@ class Qemu:
         """
         if status == 0:
             # QEMU returns 0 after a signal, too
-            killed = "terminating on signal" in log
-            return End(None if killed else ExitReason.POWER_OFF)
+            signalled = _SIGNALLED.search(log)
+            if signalled:
+                return End(None, how=f"was ended by {signalled[1]}")
+            return End(ExitReason.QUIT if _KILLED_BY_GDB in log else ExitReason.POWER_OFF)
         failed = status == 1 and not all(map(_WARNING.match, log.splitlines()))
         if status % 2 == 0 or status < 0 or failed:
             return End(None)
         return End(ExitReason.GUEST_CODE, status // 2)
 
     def problems(self, log: str) -> tuple[str, ...]:
-        return tuple(
-            line for line in log.splitlines() if _TELLING.search(line) and not _USUAL.search(line)
-        )
+        return tuple(filter(_TELLING.search, self.unusual(log)))
+
+    def unusual(self, log: str) -> tuple[str, ...]:
+        return tuple(line for line in log.splitlines() if not _USUAL.search(line))
+
+
+def _machine(request: RunRequest) -> str:
+    return (request.machine or Machine.Q35).value
+
+
+def _firmware(request: RunRequest) -> firmware.Firmware:
+    """Raises FirmwareMissing, InputError."""
+    machine = _machine(request)
+    if request.firmware:
+        return firmware.read_firmware(request.firmware, machine)
+    return firmware.find_firmware(firmware.FirmwareNeed(machine=machine))
 
 
 _NAMES = (("VT-x", Extension.VMX), ("AMD-V", Extension.SVM))

@@ -17,6 +17,17 @@ _NETWORK_DEVICE = "virtio-net-pci,netdev=network,romfile="
 _WINDOWS = ("gtk", "sdl", "cocoa")
 
 
+def check(program: str, request: RunRequest) -> None:
+    """Raise UsageError for a port that is in use, and as `find_display` does."""
+    if request.debug.gdb:
+        host, _, port = request.debug.gdb.rpartition(":")
+        _check_free(host.strip("[]"), int(port), "--gdb")
+    for forward in request.devices.forwards:
+        _check_free(_LOOPBACK, forward.host, "--forward")
+    if request.devices.display:
+        find_display(program)
+
+
 def medium(request: RunRequest) -> tuple[str, ...]:
     """The drive with the image, which is read only, and the device that boots from it."""
     image = _quoted(request.image)
@@ -90,11 +101,9 @@ def find_display(program: str) -> str:
 
 
 def network(devices: Devices) -> tuple[str, ...]:
-    """The network, which other machines cannot reach; raises UsageError if a port is in use."""
+    """The network, which other machines cannot reach."""
     if not devices.network:
         return ()
-    for port in devices.forwards:
-        _check_free(port.host)
     forwards = "".join(
         f",hostfwd=tcp:{_LOOPBACK}:{port.host}-:{port.guest}" for port in devices.forwards
     )
@@ -102,14 +111,15 @@ def network(devices: Devices) -> tuple[str, ...]:
     return ("-netdev", f"user,id=network{forwards}", "-device", _NETWORK_DEVICE)
 
 
-def _check_free(port: int) -> None:
-    with socket.socket() as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            listener.bind((_LOOPBACK, port))
-        except OSError as error:
-            raise UsageError(
-                f"port {port} of this machine cannot be used: {error.strerror}",
-                where="--forward",
-                hint="choose another port",
-            ) from None
+def _check_free(host: str, port: int, option: str) -> None:
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family) as listener:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind(address)
+    except OSError as error:
+        raise UsageError(
+            f"port {port} of this machine cannot be used: {error.strerror}",
+            where=option,
+            hint="choose another port",
+        ) from None

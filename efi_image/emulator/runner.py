@@ -36,10 +36,11 @@ def run(request: RunRequest, emulator: Emulator, viewer: Viewer | None = None) -
     """Boot `request.image`; `viewer` sees the serial port's bytes and text as they come.
 
     A power-off, the expected text, a guest that failed and the time limit are results. Raises
-    EmulatorFailed if the emulator did not start, failed, or was killed, EmulatorMissing,
-    InputError, OutputError, and whatever `viewer` raises.
+    EmulatorFailed if the emulator did not start, failed, or was killed, UsageError if it cannot
+    run that, EmulatorMissing, InputError, OutputError, and whatever `viewer` raises.
     """
     request.check_files()
+    emulator.check(request)
     with work_directory(request) as work, Logs(request.log) as logs:
         viewer = viewer or Viewer()
         launch = emulator.prepare(usable(request, work, viewer.unpacking()), work)
@@ -57,7 +58,9 @@ def run(request: RunRequest, emulator: Emulator, viewer: Viewer | None = None) -
             logs.write_emulator(log, _read(work / OUTPUT))
         end = End(reason) if reason else emulator.end(status, log)
         if end.reason is None:
-            raise _failure(emulator, launch, status, request, watch.text, log)
+            how = end.how or _how(status)
+            serial = "" if viewer.shows_text else watch.text
+            raise _failure(emulator, launch, request, how, serial, log)
         return BootResult(
             request=request,
             emulator=emulator.name,
@@ -71,22 +74,38 @@ def run(request: RunRequest, emulator: Emulator, viewer: Viewer | None = None) -
             guest_code=end.guest_code,
             failure=watch.failure,
             stages=watch.watcher.stages,
+            shown=viewer.shows_text,
         )
 
 
-def _failure(
-    emulator: Emulator, launch: Launch, status: int, request: RunRequest, serial: str, log: str
-) -> EmulatorFailed:
+def _how(status: int) -> str:
     if status < 0:
-        how = f"was killed by {signal.Signals(-status).name}"
-    else:
-        how = f"ended with exit status {status}"
+        return f"was killed by {signal.Signals(-status).name}"
+    return f"ended with exit status {status}"
+
+
+def _failure(
+    emulator: Emulator, launch: Launch, request: RunRequest, how: str, serial: str, log: str
+) -> EmulatorFailed:
     output = _read(launch.work / OUTPUT)
     text = log if log == output else log + output
-    kept = request.debug.keep_work
+    unusual = emulator.unusual(text)
+    if how.endswith(signal.SIGKILL.name):
+        hint = "`dmesg` says whether memory ran out; --memory gives the guest less"
+    elif unusual:
+        hint = "its last lines are above; --log FILE keeps them all"
+    else:
+        hint = "--keep-work keeps its folder, to run the command line above again"
     return EmulatorFailed(
         f"the emulator failed: {emulator.name} {how}",
-        details=failure_details(serial, emulator.problems(text), launch.line, log=text, kept=kept),
+        hint=hint,
+        details=failure_details(
+            command=launch.line,
+            kept=request.debug.keep_work,
+            serial=serial,
+            log=unusual,
+            problems=emulator.problems(text),
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from efi_image.errors import OutputError
 
 DEVICE = "serial.tty"  # in the work directory: a link to the emulator's end
 _PIECE = 0x10000
+_POLL = 0.1  # seconds between looks whether the console is open
 _MOST_WAITING = 4096  # bytes of input that the guest has not taken
 
 
@@ -30,7 +31,9 @@ class SerialLine:
         self._fault: OSError | None = None
         self._output = output
         self._console = console
-        self._arrived = threading.Event()
+        # not an Event: the exception of a signal could leave its lock taken
+        self._news, self._notice = os.pipe()
+        os.set_blocking(self._notice, False)
         self._ours, self._theirs = os.openpty()
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
@@ -42,8 +45,8 @@ class SerialLine:
 
     def wait(self, seconds: float) -> None:
         """Wait for bytes of the guest, or for the console to end the run. Raises OutputError."""
-        self._arrived.wait(seconds)
-        self._arrived.clear()
+        if select.select([self._news], [], [], seconds)[0]:
+            os.read(self._news, _PIECE)
         if self._fault:
             raise OutputError(
                 f"cannot be written ({self._fault.strerror})", where=str(self._output)
@@ -54,33 +57,44 @@ class SerialLine:
         os.write(self._stop_writer, b"\0")
         self._thread.join()
         self._file.close()
-        for descriptor in (self._ours, self._theirs, self._stop_reader, self._stop_writer):
+        for descriptor in (
+            *(self._ours, self._theirs),
+            *(self._stop_reader, self._stop_writer, self._news, self._notice),
+        ):
             os.close(descriptor)
+
+    def _notify(self) -> None:
+        """End `wait`."""
+        with contextlib.suppress(BlockingIOError):  # it will end anyway
+            os.write(self._notice, b"\0")
 
     def _pump(self, file: BinaryIO) -> None:
         try:
             self._copy(file)
         except OSError as error:  # such as a full disk
             self._fault = error
-            self._arrived.set()
+            self._notify()
 
     def _copy(self, file: BinaryIO) -> None:
         waiting = b""  # for the guest
         has_input = True
         while True:
             readers: list[int] = [self._ours, self._stop_reader]
-            if has_input and len(waiting) < _MOST_WAITING:
-                readers.append(self._console.fileno())
-            readable, writable, _ = select.select(readers, [self._ours] if waiting else [], [])
+            keys = self._console.fileno()
+            if keys >= 0 and has_input and len(waiting) < _MOST_WAITING:
+                readers.append(keys)
+            writers = [self._ours] if waiting else []
+            limit = _POLL if keys < 0 else None
+            readable, writable, _ = select.select(readers, writers, [], limit)
             if self._ours in readable:
                 file.write(os.read(self._ours, _PIECE))
-                self._arrived.set()
+                self._notify()
             elif self._stop_reader in readable:
                 return
             if writable:
                 with contextlib.suppress(BlockingIOError):
                     waiting = waiting[os.write(self._ours, waiting) :]
-            if self._console.fileno() in readable:
+            if keys in readable:
                 typed = self._read()
                 has_input = bool(typed)
                 waiting += typed
@@ -93,5 +107,5 @@ class SerialLine:
             return b""
         if typed is None:
             self.is_over = True
-            self._arrived.set()
+            self._notify()
         return typed or b""

@@ -40,6 +40,19 @@ STAGES = {
     "kernel": r"^zpp: starting |^EFI stub: |^(?:\[ *0\.0+\] )?Linux version ",
 }
 
+SILENT_SYSTEM = (
+    "the started system printed nothing; Linux needs console=ttyS0,115200 in its command line"
+)
+_OF_THE_START = re.compile(r"zpp: |EFI stub: |$")
+
+
+def is_silent(serial: str) -> bool:
+    """Whether a kernel or loader was started and has not printed a line of its own."""
+    started = re.search(STAGES["kernel"], serial, re.MULTILINE)
+    return started is not None and all(
+        map(_OF_THE_START.match, serial[started.start() :].splitlines())
+    )
+
 
 class Watcher:
     """Looks for signs in the serial text. `attended`: somebody can answer a prompt."""

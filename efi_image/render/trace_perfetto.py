@@ -10,7 +10,7 @@ from efi_image.formats.vm_trace import MODES, Trace
 from efi_image.inspect.vm_exit_reasons import detail_of, name_of, reason_of
 from efi_image.progress import Progress
 
-_PROCESS = 1
+_PROCESS = 1_000_000  # not a CPU's number: Perfetto takes that thread for the main one
 _TICKS = 1_000_000_000  # a second of them, if the TSC's rate is unknown
 
 

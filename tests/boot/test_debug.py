@@ -36,6 +36,9 @@ def registers_of(backtrace: str) -> dict[str, int]:
     return {name: int(value, 16) for name, value in re.findall(r"(r\w+) +(0x\w{16})", backtrace)}
 
 
+# other words for `continue`, which tell the stops apart
+STOPS = ("fg",) * 12
+
 WAIT_LOOP = (
     "zvcpu", "print $rip", "zstartl", "backtrace 2", "zlog",
     # the general exit handler; `break` takes a hardware breakpoint in the core's code
@@ -43,6 +46,7 @@ WAIT_LOOP = (
     "info args", "print/x registers.rax", "zbt", "zcontrol", f"print/x {VMCB}->rip", "next",
     "next", "print/x leaf", "finish", f"print/x {VMCB}->exit_code", "step", "step", "step", "step",
     "znpt 0xfee00000", "znpt 0x1000000", "zept 0", "znpt", "zvcpu", "zvcpu 0", "zvcpu 2", "delete",
+    "zexits 0", "zcpuid", *STOPS, "zexits 0", "delete",
     # the fast exit handler
     "hbreak zpp_svm_on_fast_exit", "info breakpoints", "continue", "print/x registers.rcx", "zbt",
     "zexits", "delete", "info breakpoints", "detach",
@@ -74,6 +78,13 @@ def assert_general_handler(output: Output) -> None:
     assert "zpp::handle_exit<zpp::svm::Guest> (guest=" in output.first("finish")
     assert output.first(f"print/x {VMCB}->exit_code").endswith(" = 0x72")
     assert "apply<zpp::svm::Guest> (guest=" in "".join(output["step"])
+
+
+def assert_stops_at_each_cpuid(output: Output) -> None:
+    counts = [int(re.findall(r"(\d+) cpuid", text)[0]) for text in output["zexits 0"]]
+    assert counts[1] - counts[0] == len(STOPS)  # none is missed
+    stops = [re.findall(r"hit Breakpoint \S+, (zpp::\w+)", text) for text in output["fg"]]
+    assert {name for (name,) in stops} - {"zpp::emulate_cpuid"} == {"zpp::fast_cpuid"}
 
 
 def assert_backtrace(text: str, first: str) -> None:
@@ -114,6 +125,7 @@ def test_wait_loop_to_power_off(harness: Harness) -> None:
     assert_backtrace(general, "zpp::emulate_cpuid")
     assert registers_of(general)["rax"] == 0x40000001
     assert_structures(output)
+    assert_stops_at_each_cpuid(output)
     assert "hw breakpoint" in output["info breakpoints"][0]
     assert "hit Breakpoint 2, zpp_svm_on_fast_exit" in output["continue"][1]
     assert_backtrace(fast, "zpp_svm_on_fast_exit")

@@ -1,10 +1,10 @@
-"""Runs out/environment/linux_load.sh from this machine against an sshd in a virtual machine."""
+"""Runs out/environment/linux_load.sh from this machine against an sshd in a virtual machine, which
+answers at a port that `run --forward` opens."""
 
 from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -15,9 +15,9 @@ from pathlib import Path
 
 import cpio
 import pytest
-from harness import CMDLINE, EPYC, Harness, qemu_pc
+from harness import CMDLINE, EPYC, Harness, free_port, qemu_pc
 
-from efi_image.emulator import Debug, EmulatorKind, TextViewer, boot, choose
+from efi_image.emulator import Devices, EmulatorKind, Forward, TextViewer, boot, choose
 from efi_image.errors import ZppError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,9 +43,7 @@ class Access:
 
     @staticmethod
     def make(folder: Path) -> Access:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            access = Access(folder, free.getsockname()[1])
+        access = Access(folder, free_port())
         for name in ("host_key", "user_key"):
             command("ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(folder / name))
         host_key = (folder / "host_key.pub").read_text()
@@ -92,9 +90,8 @@ def server(harness: Harness, access: Access, words: str = "") -> Iterator[None]:
     image = harness.image(
         kernel=guest / "vmlinuz", initrd=initrd, cmdline=cmdline, hypervisor=False
     )
-    network = ("-netdev", f"user,id=net,restrict=on,hostfwd=tcp:127.0.0.1:{access.port}-:22",
-               "-device", "virtio-net-pci,netdev=net")  # fmt: skip
-    request = replace(harness.request(PC, image), debug=Debug(extra=network), timeout=SERVER_RUNS)
+    devices = Devices(network=True, forwards=(Forward(access.port, 22),))
+    request = replace(harness.request(PC, image), devices=devices, timeout=SERVER_RUNS)
     request = harness.with_defaults(request)
     listens, text, failures = threading.Event(), [], []
 

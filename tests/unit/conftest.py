@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from foreign import divided_disk
+from machines import fake_bochs
 from makepe import BOOT_DRIVER, make_pe
 
 from efi_image.config.variables import VARIABLES
+from efi_image.emulator.bochs import Bochs
 
 # a shell's background job ignores it, and so would the programs that the tests interrupt
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -37,3 +39,17 @@ def build_dir(tmp_path: Path) -> Path:
 def divided(tmp_path: Path) -> Path:
     """A disk with a GPT and a FAT volume."""
     return divided_disk(tmp_path)
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """The work directory of an emulator."""
+    path = tmp_path / "work"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
+    """Bochs, as far as its command line."""
+    return fake_bochs(tmp_path, monkeypatch)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from efi_image.emulator.base import End, ExitReason, Launch
 from efi_image.emulator.request import RunRequest
+from efi_image.errors import ZppError
 
 _PLAYER = """
 import json, pathlib, signal, subprocess, sys, time
@@ -47,6 +48,7 @@ class FakeEmulator:
     answers: bool = False  # repeats what was typed, until that contains `off`
     child: str = ""  # Python code of a child process
     failure: End | None = None  # what a status other than 0 means; None: a failure
+    refusal: ZppError | None = None  # of every request
 
     @property
     def name(self) -> str:
@@ -59,6 +61,10 @@ class FakeEmulator:
     @property
     def default_model(self) -> str:
         return "none"
+
+    def check(self, request: RunRequest) -> None:
+        if self.refusal:
+            raise self.refusal
 
     def prepare(self, request: RunRequest, work: Path) -> Launch:
         (work / "image").symlink_to(request.image.absolute())
@@ -82,3 +88,6 @@ class FakeEmulator:
 
     def problems(self, log: str) -> tuple[str, ...]:
         return tuple(line for line in log.splitlines() if "FAIL" in line)
+
+    def unusual(self, log: str) -> tuple[str, ...]:
+        return tuple(line for line in log.splitlines() if "as always" not in line)

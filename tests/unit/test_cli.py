@@ -160,10 +160,10 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> types.SimpleNamespace:
     return holder
 
 
-def test_details_follow_the_line(failing: types.SimpleNamespace, capsys: Capture) -> None:
+def test_the_line_is_the_last(failing: types.SimpleNamespace, capsys: Capture) -> None:
     failing.error = EmulatorFailed("was killed", where="bochs", details=("$ bochs -q", "panic"))
     assert main(["failing"]) == ExitCode.EMULATOR
-    assert capsys.readouterr().err == "zpp-image: bochs: was killed\n$ bochs -q\npanic\n"
+    assert capsys.readouterr().err == "$ bochs -q\npanic\nzpp-image: bochs: was killed\n"
 
 
 def test_debug_shows_a_traceback(failing: types.SimpleNamespace, capsys: Capture) -> None:

@@ -3,25 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 
 import oracles
 import pytest
 from fake_emulator import FakeEmulator
+from outcome import Outcome, call
 
-from efi_image.cli import main as cli
 from efi_image.cli import run
 from efi_image.emulator import EmulatorKind, ExitReason, RunRequest
 from efi_image.emulator.base import End, Launch
 from efi_image.errors import ExitCode
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
 
 
 class Tool:
@@ -41,8 +33,7 @@ class Tool:
         return self.emulator
 
     def __call__(self, *options: str) -> Outcome:
-        code = cli.main(["run", str(self.image), *options])
-        return Outcome(code, *self._capsys.readouterr())
+        return call(self._capsys, "run", self.image, *options)
 
 
 @pytest.fixture
@@ -70,7 +61,7 @@ def test_quiet(tool: Tool) -> None:
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "; all expected text was seen ("),
+        (["--expect", "^zpp: CPU 0 held$"], ExitCode.OK, "all expected text was seen (0."),
         (["--expect", "CPU 0", "--expect", "CPU 1"], ExitCode.VERDICT, "not seen: 'CPU 1'"),
         (["--expect", "("], ExitCode.USAGE, "--expect: is not a regular expression"),
         (["--cpus", "0"], ExitCode.USAGE, "--cpus: must be at least 1"),
@@ -94,17 +85,77 @@ def test_time_limit(tool: Tool) -> None:
     outcome = tool("--timeout", "0.5", "--expect", "never")
     assert outcome.code == ExitCode.TIMEOUT
     assert "not seen: 'never' within 0.5 s" in outcome.err
-    assert "the command line was (--keep-work keeps its folder):" in outcome.err
+    assert outcome.err.splitlines()[1:-1] == ["the serial port's last lines:", "  hello"]
+    outcome = tool("--timeout", "0.5", "--expect", "never", "--keep-work")
+    assert "the command line was:" in outcome.err.splitlines()[1]
 
 
 def test_failed_emulator(tool: Tool) -> None:
-    tool.emulator = FakeEmulator((b"hello",), log="VMENTER FAIL: guest CR0\n", status=9)
+    """The most telling comes last, the reason and what to do."""
+    log = "warning, as always\n" * 9 + "VMENTER FAIL: guest CR0\n"
+    tool.emulator = FakeEmulator((b"hello",), log=log, status=9)
     outcome = tool()
     assert outcome.code == ExitCode.EMULATOR
     assert outcome.out == "hello\n"
-    assert "zpp-image: the emulator failed: fake ended with exit status 9\n" in outcome.err
-    assert "  VMENTER FAIL: guest CR0\n" in outcome.err
-    assert "the command line was (--keep-work keeps its folder):" in outcome.err
+    lines = outcome.err.splitlines()
+    assert lines[1] == "the command line was (--keep-work keeps its folder):"
+    assert lines[-8:] == [
+        "the serial port's last lines:", "  hello",
+        "the emulator's last lines:", "  VMENTER FAIL: guest CR0", "  the fake emulator ends",
+        "from the emulator's log:", "  VMENTER FAIL: guest CR0",
+        "zpp-image: the emulator failed: fake ended with exit status 9; its last lines are above; "
+        "--log FILE keeps them all",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("emulator", "words"),
+    [
+        (FakeEmulator(status=1, failure=End(None, how="was ended by signal 15 from pid 7 (sh)")),
+         "fake was ended by signal 15 from pid 7 (sh); its last lines are above"),
+        (FakeEmulator(child="import os; os.kill(os.getppid(), 9)", linger=20),
+         "fake was killed by SIGKILL; `dmesg` says whether memory ran out"),
+        (FakeEmulator(child="import os; os.kill(os.getppid(), 11)", linger=20),
+         "fake was killed by SIGSEGV; "),
+    ],
+)  # fmt: skip
+def test_killed_emulator(tool: Tool, emulator: FakeEmulator, words: str) -> None:
+    tool.emulator = emulator
+    outcome = tool()
+    assert outcome.code == ExitCode.EMULATOR
+    assert f"zpp-image: the emulator failed: {words}" in outcome.err.splitlines()[-1]
+
+
+def test_problems_are_told_once(tool: Tool) -> None:
+    tool.emulator = FakeEmulator((b"hello\n",), log="VMENTER FAIL: guest CR0\n")
+    for options in ([], ["--expect", "never"], ["--json"], ["--json", "--expect", "never"]):
+        assert tool(*options).err.count("VMENTER FAIL") == 1
+
+
+KERNEL = (b"zpp: starting \\EFI\\zpp\\kernel.efi\r\n", b"EFI stub: Loaded initrd from x\r\n")
+SILENT = (
+    "; the started system printed nothing; Linux needs console=ttyS0,115200 in its command line\n"
+)
+
+
+@pytest.mark.parametrize(
+    ("more", "is_silent"),
+    [((), True), ((b"zpp: CPU 1 stopped\r\n",), True), ((b"[    0.000000] Linux\r\n",), False)],
+)
+def test_silent_kernel(tool: Tool, more: tuple[bytes, ...], is_silent: bool) -> None:
+    tool.emulator = FakeEmulator((*KERNEL, *more), linger=60)
+    for options in ([], ["--expect", "never"]):
+        outcome = tool("--timeout", "0.5", "--no-verdicts", *options)
+        assert outcome.code == ExitCode.TIMEOUT
+        assert outcome.err.endswith(SILENT) == is_silent
+    tool.emulator = FakeEmulator((*KERNEL, *more))
+    assert tool("--expect", "never").err.endswith(SILENT) == is_silent
+    assert tool().err.endswith(SILENT) == is_silent
+    assert not tool("--expect", "zpp").err.endswith(SILENT)
+    tool.emulator = FakeEmulator((b"hello\r\n", *KERNEL[1:], *more))
+    assert tool("--expect", "never").err.endswith(SILENT) == is_silent
+    tool.emulator = FakeEmulator((b"hello\r\n",))
+    assert not tool("--expect", "never").err.endswith(SILENT)
 
 
 @pytest.mark.parametrize(

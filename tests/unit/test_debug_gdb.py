@@ -13,7 +13,7 @@ from efi_image.cli import run
 from efi_image.config.environment import COMMITTED, Config, load
 from efi_image.debug import gdb as debugger
 from efi_image.debug.scripts import SYMBOLS
-from efi_image.emulator import RunRequest
+from efi_image.emulator import EmulatorKind, RunRequest
 from efi_image.emulator.base import Launch
 from efi_image.errors import ExitCode, InputError, MissingError, UsageError
 
@@ -33,9 +33,17 @@ def test_other_machines_are_kept_out(address: str) -> None:
         debugger.check_address(address)
 
 
-@pytest.mark.parametrize("address", ["", "localhost", "localhost:0", ":1234", "tcp:localhost:1234"])
-def test_not_an_address(address: str) -> None:
-    with pytest.raises(UsageError, match="HOST:PORT"):
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        *((text, "must be HOST:PORT") for text in ("", "localhost", ":1234", "localhost:1234x")),
+        ("tcp:localhost:1234", "must be HOST:PORT"),
+        ("localhost:0", "must have a port from 1 to 65535"),
+        ("localhost:99999", "must have a port from 1 to 65535"),
+    ],
+)
+def test_not_an_address(address: str, words: str) -> None:
+    with pytest.raises(UsageError, match=f"^--gdb: {words}, not '{address}'; use --gdb=localhost"):
         debugger.check_address(address)
 
 
@@ -83,6 +91,16 @@ def checkout(emulator: _Recorder, tmp_path: Path) -> Config:
     return config
 
 
+def put_gdb(checkout: Config, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
+    """A gdb of the test's making, for `run` in that checkout."""
+    assert checkout.root is not None
+    program = checkout.root / "gdb"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(checkout.root), prepend=os.pathsep)
+    monkeypatch.setattr(run, "load", lambda: checkout)
+
+
 def test_debug_opens_gdb_before_the_serial_text(
     emulator: _Recorder,
     checkout: Config,
@@ -90,11 +108,7 @@ def test_debug_opens_gdb_before_the_serial_text(
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
 ) -> None:
-    program = tmp_path / "gdb"
-    program.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\nsleep 0.5\necho left\n')
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
-    monkeypatch.setattr(run, "load", lambda: checkout)
+    put_gdb(checkout, monkeypatch, 'printf "%s\\n" "$@"\nsleep 0.5\necho left')
     init = checkout.scripts_directory / "gdbinit"
     assert cli.main(["run", str(tmp_path / "esp.img"), "--debug"]) == ExitCode.OK
     lines = capfd.readouterr().out.splitlines()
@@ -102,6 +116,63 @@ def test_debug_opens_gdb_before_the_serial_text(
                      "-ex", "zwait", "-ex", "zstartl", "left", "hello"]  # fmt: skip
     assert emulator.requests[0].debug.stopped
     assert f"source {init.parent}/zpp_gdb.py" in init.read_text().splitlines()
+
+
+def test_gdb_tells_how_to_connect(
+    emulator: _Recorder,
+    checkout: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    put_gdb(checkout, monkeypatch, "")
+    assert cli.main(["run", str(tmp_path / "esp.img"), "--gdb=localhost:99"]) == ExitCode.OK
+    lines = capsys.readouterr().err.splitlines()
+    init = checkout.scripts_directory / "gdbinit"
+    assert lines[1:3] == [
+        "zpp-image: a GDB server listens at localhost:99; connect from another terminal with",
+        f"zpp-image:   gdb -q -x {init} -ex 'target remote localhost:99'",
+    ]
+    assert init.is_file()
+    (checkout.build_directory / SYMBOLS).unlink()
+    assert cli.main(["run", str(tmp_path / "esp.img"), "--gdb"]) == ExitCode.OK
+    assert "listens at localhost:4567, but" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--emulator", "bochs"], "Bochs has no GDB server; use --emulator qemu"),
+        ([], "a bad request"),
+        (["--json"], "--debug: gdb prints on the terminal, which --json is not for"),
+        (["--stdin"], "--stdin: gdb reads standard input itself; use --gdb"),
+        (["--gdb=localhost:99999"], "--gdb: must have a port from 1 to 65535"),
+    ],
+)
+def test_gdb_is_not_started_in_vain(
+    emulator: _Recorder,
+    checkout: Config,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+    words: list[str],
+    message: str,
+) -> None:
+    """Nor is the advice to install Bochs given in vain."""
+    put_gdb(checkout, monkeypatch, "echo gdb has started")
+    refusing = _Recorder(refusal=UsageError("a bad request"))
+
+    def chosen(kind: EmulatorKind, _root: Path | None) -> _Recorder:
+        assert kind is not EmulatorKind.BOCHS
+        return refusing
+
+    monkeypatch.setattr(run, "choose", chosen)
+    code = cli.main(["run", str(tmp_path / "esp.img"), "--debug", *words])
+    printed = capfd.readouterr()
+    assert code == ExitCode.USAGE
+    assert message in printed.err
+    assert "gdb has started" not in printed.out
+    assert refusing.requests == ()
 
 
 def test_gdb_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from machines import TCG, fake_bochs, options
+from machines import TCG, options
 
 from efi_image.emulator import Debug, Devices, Forward, Medium, RunRequest
 from efi_image.emulator.bochs import Bochs
@@ -22,18 +23,6 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / "esp.img"
     path.write_bytes(bytes(512))
     return path
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    path = tmp_path / "work"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
-    return fake_bochs(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
@@ -62,7 +51,7 @@ def test_media_of_bochs(emulator: Bochs, image: Path, work: Path) -> None:
     assert lines["ata0-master"] == "type=cdrom, path=disk.img, status=inserted"
     assert lines["boot"] == "cdrom"
     with pytest.raises(UsageError, match="no USB medium"):
-        emulator.prepare(RunRequest(image, medium=Medium.USB), work)
+        emulator.check(RunRequest(image, medium=Medium.USB))
 
 
 def test_an_optical_image_is_a_whole_number_of_blocks(tmp_path: Path) -> None:
@@ -81,7 +70,7 @@ def test_gdb_server(image: Path, work: Path, emulator: Bochs) -> None:
     assert command[command.index("-gdb") + 1] == "tcp:127.0.0.1:5000"
     assert "-S" in command
     with pytest.raises(UsageError, match="Bochs has no GDB server"):
-        emulator.prepare(RunRequest(image, debug=debug), work)
+        emulator.check(RunRequest(image, debug=debug))
 
 
 SHARE = Path("/folder/share.img")
@@ -136,13 +125,30 @@ def test_windows_that_cannot_be_shown(tmp_path: Path, monkeypatch: pytest.Monkey
 
 
 def test_a_port_that_is_in_use(image: Path, work: Path) -> None:
+    """gdb would connect to the other program."""
+    rom = work / "rom.fd"
+    rom.write_bytes(b"own")
+    request = RunRequest(image, firmware=rom)
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         listener.listen()
-        forward = Forward(listener.getsockname()[1], 22)
-        request = RunRequest(image, devices=Devices(network=True, forwards=(forward,)))
-        with pytest.raises(UsageError, match="cannot be used: Address already in use"):
-            TCG.prepare(request, work)
+        port = listener.getsockname()[1]
+        devices = Devices(network=True, forwards=(Forward(port, 22),))
+        words = f"port {port} of this machine cannot be used: Address already in use"
+        with pytest.raises(UsageError, match=f"--forward: {words}"):
+            TCG.check(replace(request, devices=devices))
+        debug = Debug(gdb=f"127.0.0.1:{port}")
+        with pytest.raises(UsageError, match=f"--gdb: {words}"):
+            TCG.check(replace(request, debug=debug))
+    TCG.check(replace(request, devices=devices, debug=Debug(gdb=f"localhost:{port}")))
+
+
+def test_a_port_that_this_user_cannot_have(image: Path, work: Path) -> None:
+    rom = work / "rom.fd"
+    rom.write_bytes(b"own")
+    request = RunRequest(image, firmware=rom, debug=Debug(gdb="no-such-host.invalid:1"))
+    with pytest.raises(UsageError, match="--gdb: port 1 of this machine cannot be used"):
+        TCG.check(request)
 
 
 @pytest.mark.parametrize("text", ["", "22", "a:22", "0:22", "22:65536", "1:2:3", "-1:22", "²:22"])
@@ -161,10 +167,10 @@ def test_bad_forwards(text: str) -> None:
     ],
 )
 def test_devices_that_bochs_does_not_have(
-    emulator: Bochs, image: Path, work: Path, devices: Devices, words: str
+    emulator: Bochs, image: Path, devices: Devices, words: str
 ) -> None:
     with pytest.raises(UsageError, match=f"Bochs has {words}.*; use --emulator qemu"):
-        emulator.prepare(RunRequest(image, devices=devices), work)
+        emulator.check(RunRequest(image, devices=devices))
 
 
 def test_serial_port_and_second_disk(emulator: Bochs, image: Path, work: Path) -> None:

@@ -20,6 +20,7 @@ from fake_emulator import FakeEmulator
 
 from efi_image.emulator import BootResult, Debug, ExitReason, RunRequest, Viewer, boot
 from efi_image.emulator.base import Launch
+from efi_image.emulator.process import started
 from efi_image.errors import (
     EmulatorFailed,
     EmulatorMissing,
@@ -201,9 +202,8 @@ def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
     assert "  hello" in details
     assert "  the fake emulator ends" in details
     # the line can be pasted: the work directory is still there, and the same happens again
-    again = subprocess.run(
-        ["sh", "-c", details[-1].strip()], capture_output=True, text=True, check=False
-    )
+    line = details[details.index("the command line was:") + 1]
+    again = subprocess.run(["sh", "-c", line], capture_output=True, text=True, check=False)
     assert again.returncode == 3
     assert again.stdout == "the fake emulator ends\n"
     assert len(left_behind(request_)) == 1
@@ -223,6 +223,15 @@ def test_killed_emulator_is_a_failure(request_: RunRequest, tmp_path: Path) -> N
         boot(request, FakeEmulator(HELLO, linger=60, child=killer))
     assert "  zpp: CPU 1 held" in raised.value.details
     assert "CPU 1 held" in (tmp_path / "boot.log").read_text()
+
+
+def test_a_signal_in_the_wrong_moment(tmp_path: Path) -> None:
+    """Its exception leaves Popen's lock taken, but the emulator ends."""
+    launch = Launch((sys.executable, "-c", "import time; time.sleep(60)"), tmp_path)
+    with started(launch) as process:
+        process._waitpid_lock.acquire()  # type: ignore[attr-defined]
+    assert gone(process.pid)
+    assert process.returncode == -signal.SIGTERM
 
 
 def test_logs_are_kept(request_: RunRequest, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from machines import TCG, fake_bochs, options
+from machines import TCG, options
 
 from efi_image.emulator import (
     Debug,
@@ -45,18 +45,6 @@ def image(tmp_path: Path) -> Path:
     path = tmp_path / 'my, "image".img'
     path.write_bytes(bytes(512))
     return path
-
-
-@pytest.fixture
-def work(tmp_path: Path) -> Path:
-    path = tmp_path / "work"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
-def emulator(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bochs:
-    return fake_bochs(tmp_path, monkeypatch)
 
 
 def test_bochs_command_line(emulator: Bochs, image: Path, work: Path) -> None:
@@ -106,9 +94,9 @@ def test_bad_cpu_models(text: str) -> None:
         CpuModel.parse(text)
 
 
-def test_unknown_cpu_model(emulator: Bochs, image: Path, work: Path) -> None:
+def test_unknown_cpu_model(emulator: Bochs, image: Path) -> None:
     with pytest.raises(UsageError, match="no CPU model corei9") as raised:
-        emulator.prepare(RunRequest(image, cpu_model="corei9"), work)
+        emulator.check(RunRequest(image, cpu_model="corei9"))
     assert "ryzen" in raised.value.hint
 
 
@@ -196,15 +184,16 @@ def test_qemu_command_line(
 def test_warnings_of_every_boot_are_no_problems() -> None:
     usual = "qemu: warning: TCG doesn't support requested feature: CPUID.01H:ECX.pcid [bit 17]"
     ended = "qemu-system-x86_64: terminating on signal 15 from pid 7 (python)"
-    assert TCG.problems(f"{usual}\n{ended}\nqemu: could not read the disk\n") == (
-        "qemu: could not read the disk",
-    )
+    ended += "\nqemu-system-x86_64: QEMU: Terminated via GDBstub"
+    log = f"{usual}\n{ended}\nqemu: could not read the disk\nwords\n"
+    assert TCG.problems(log) == ("qemu: could not read the disk",)
+    assert TCG.unusual(log) == ("qemu: could not read the disk", "words")
 
 
-def test_bochs_has_one_machine(emulator: Bochs, image: Path, work: Path) -> None:
-    emulator.prepare(RunRequest(image, machine=Machine.PC), work)
+def test_bochs_has_one_machine(emulator: Bochs, image: Path) -> None:
+    emulator.check(RunRequest(image, machine=Machine.PC))
     with pytest.raises(UsageError, match="no machine q35"):
-        emulator.prepare(RunRequest(image, machine=Machine.Q35), work)
+        emulator.check(RunRequest(image, machine=Machine.Q35))
 
 
 def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
@@ -226,7 +215,9 @@ def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
     ("status", "log", "end"),
     [
         (0, "", End(ExitReason.POWER_OFF)),
-        (0, "qemu-system-x86_64: terminating on signal 15 from pid 7", End(None)),
+        (0, "qemu-system-x86_64: terminating on signal 15 from pid 7 (sh)\n",
+         End(None, how="was ended by signal 15 from pid 7 (sh)")),
+        (0, "qemu-system-x86_64: QEMU: Terminated via GDBstub\n", End(ExitReason.QUIT)),
         (1, "", End(ExitReason.GUEST_CODE, 0)),
         (1, f"{WARNING}\n", End(ExitReason.GUEST_CODE, 0)),
         (1, f"{WARNING}\nqemu-system-x86_64: -bios x: could not load\n", End(None)),
@@ -235,7 +226,7 @@ def test_qemu_options(image: Path, work: Path, tmp_path: Path) -> None:
         (-9, "", End(None)),
         (2, "", End(None)),
     ],
-)
+)  # fmt: skip
 def test_qemu_ends(status: int, log: str, end: End) -> None:
     assert TCG.end(status, log) == end
 

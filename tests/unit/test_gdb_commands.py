@@ -9,7 +9,7 @@ import pytest
 
 FOLDER = Path(__file__).resolve().parents[2] / "hypervisor/debug"
 COMMANDS = ("zstartl", "zstartw", "zwait", "zvcpu", "zexits", "zlog", "zcontrol", "znpt 0",
-            "zept 0", "zbt")  # fmt: skip
+            "zept 0", "zbt", "zcpuid")  # fmt: skip
 LOOKING = tuple(name for name in COMMANDS if not name.startswith(("zstart", "zwait")))
 
 

@@ -60,6 +60,8 @@ COMMANDS_BY_NAME = {" ".join(words): command for words, command in commands()}
 def test_help_has_examples_that_parse(name: str) -> None:
     words, lines = name.split(), examples(COMMANDS_BY_NAME[name])
     assert lines
+    whole = "".join(help_texts(COMMANDS_BY_NAME[name]))
+    assert len(re.findall(r"\bExamples?:\n", whole)) == 1
     for line in lines:
         program, *arguments = shlex.split(re.split(r" [>|] ", line)[0])
         assert program == "zpp-image"
@@ -283,7 +285,9 @@ def test_every_command_has_a_man_page(man_pages: Path) -> None:
         text = path.read_text()
         assert "\x08" not in text
         assert '"2026-01-02"' in text
-        assert re.search(r"(?m)^\.SH EXAMPLES?\n\.nf\nzpp-image", text)
+        assert len(re.findall(r"(?m)^\.SH EXAMPLES?\n\.nf\nzpp-image", text)) == 1
+        titles = re.findall(r"(?m)^\.SH (.*)", text)
+        assert len(titles) == len(set(titles))
     assert ".SH EXIT STATUS\n.nf\n0  success" in (man_pages / "zpp-image.1").read_text()
 
 

@@ -26,6 +26,7 @@ from efi_image.cli import main, run
 sys.path.insert(0, {folder!r})
 from fake_emulator import FakeEmulator
 run.choose = lambda *_: FakeEmulator({player})
+run.debugger.command = lambda *_: ("sh", "-c", "echo gdb starts; read word; echo $word by gdb")
 sys.exit(main.main(["run", {image!r}, *sys.argv[1:]]))
 """
 )
@@ -126,6 +127,40 @@ def test_runs_without_a_console_leave_the_terminal_alone(
     assert session.mode == session.before
     session.type(b"\x03")  # Ctrl-C ends it
     assert session.end() == 130
+
+
+def test_the_console_begins_when_gdb_ends(sessions: list[Session], tmp_path: Path) -> None:
+    session = start(sessions, tmp_path, ANSWERS, "--debug")
+    session.wait_for(b"the guest's output comes when you leave it")
+    session.wait_for(b"gdb starts")
+    assert session.mode == session.before
+    session.type(b"read\n")
+    session.wait_for(b"read by gdb")
+    session.wait_for(b"keys go to the guest; Ctrl-] ends the run")
+    session.wait_for(GREETING)
+    session.type(b"\x03")
+    session.wait_for(b"<\x03>")
+    session.type(CTRL_RIGHT_BRACKET)
+    assert session.end() == 0
+    assert b"you ended the run" in session.seen
+    assert session.mode == session.before
+
+
+def test_gdb_may_outlive_the_machine(sessions: list[Session], tmp_path: Path) -> None:
+    session = start(sessions, tmp_path, "(b'hello',)", "--debug")
+    session.wait_for(b"gdb starts")
+    time.sleep(1)
+    session.type(b"quit\n")
+    assert session.end() == 0
+    assert b"quit by gdb\r\nhello\r\n" in session.seen
+    assert session.mode == session.before
+
+
+def test_a_failure_shows_the_last_lines_once(sessions: list[Session], tmp_path: Path) -> None:
+    session = start(sessions, tmp_path, PANICS)
+    assert session.end() == 1
+    assert session.seen.count(b"Kernel panic") == 1
+    assert b"the guest failed: the kernel panicked (no init)" in session.seen.splitlines()[-1]
 
 
 def test_every_byte_of_a_fast_guest_is_in_the_log(sessions: list[Session], tmp_path: Path) -> None:

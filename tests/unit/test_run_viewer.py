@@ -144,3 +144,29 @@ def test_plain_terminals(
     run(viewer_on(screen, clock), clock, 2)
     assert b"\x1b[2m" not in screen.getvalue()
     assert bool(screen.getvalue()) is (name == "NO_COLOR")
+
+
+class Debugger:
+    """A gdb that has the terminal until `status` is set."""
+
+    status: int | None = None
+
+    def poll(self) -> int | None:
+        return self.status
+
+
+def test_nothing_is_shown_while_a_debugger_has_the_terminal(
+    screen: Screen, capsys: pytest.CaptureFixture[str]
+) -> None:
+    clock, debugger = Clock(), Debugger()
+    viewer = viewer_on(screen, clock)
+    busy: Any = debugger
+    viewer.busy = busy
+    viewer.say("an explanation")
+    run(viewer, clock, "zpp: hello\n", 60, "zpp: bye\n")
+    assert screen.getvalue() == b""
+    assert capsys.readouterr().err == ""
+    debugger.status = 0
+    run(viewer, clock, 1)  # a guest that has become silent
+    assert screen.lines() == ["zpp: hello", "zpp: bye", ""]
+    assert "zpp-image: an explanation\n" in capsys.readouterr().err

@@ -28,7 +28,7 @@ def test_source(site: ModuleType, tmp_path: Path) -> None:
     assert {path.stem for path in commands.iterdir()} == {*COMMANDS, "index"}
     make = (commands / "make.md").read_text()
     assert "| `--kernel FILE` | Linux kernel, UKI or other EFI program to start. |" in make
-    assert "```sh\nzpp-image make --kernel vmlinuz" in make
+    assert "```sh\nzpp-image make esp.img" in make
     assert "\b" not in make
     assert "## zpp-image bochs install" in (commands / "bochs.md").read_text()
 

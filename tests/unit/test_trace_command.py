@@ -6,22 +6,15 @@ import json
 import re
 import xml.etree.ElementTree as ET
 from collections import Counter
-from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
+from outcome import Outcome, call
 from vm_traces import PACKETS, head, start, vm_exit, write
 
-from efi_image.cli.main import main
 from efi_image.errors import ExitCode
-
-
-@dataclass(frozen=True)
-class Outcome:
-    code: int
-    out: str
-    err: str
 
 
 class Tool:
@@ -30,8 +23,7 @@ class Tool:
         self._capsys = capsys
 
     def __call__(self, *options: str | Path) -> Outcome:
-        code = main(["trace", str(self.file), *map(str, options)])
-        return Outcome(code, *self._capsys.readouterr())
+        return call(self._capsys, "trace", self.file, *options)
 
 
 @pytest.fixture
@@ -88,7 +80,9 @@ def test_json(tool: Tool) -> None:
 def test_perfetto(tool: Tool, tmp_path: Path) -> None:
     out = tmp_path / "o.json"
     assert tool("--perfetto", out).code == ExitCode.OK
-    events = json.loads(out.read_text())["traceEvents"]
+    document = json.loads(out.read_text())
+    assert_trace_events(document)
+    events = document["traceEvents"]
     names = {(e["tid"], e["args"]["name"]) for e in events if e["name"] == "thread_name"}
     assert names == {(0, "CPU 0"), (1, "CPU 1")}
     exits = [e for e in events if e["ph"] == "i"]
@@ -98,6 +92,31 @@ def test_perfetto(tool: Tool, tmp_path: Path) -> None:
     assert exits[3]["args"]["detail"] == "0x3a, IA32_FEATURE_CONTROL"
     assert exits[3]["args"]["rip"] == "0x10:0x3000"
     assert len(exits) == len(PACKETS)
+
+
+def assert_trace_events(document: dict[str, Any]) -> None:
+    """As Chrome's "Trace Event Format" wants it: the object, metadata and instant events."""
+    assert document["displayTimeUnit"] in ("ms", "ns")
+    assert {type(value) for value in document["otherData"].values()} == {str}
+    process: set[int] = set()
+    named: set[int] = set()
+    for event in document["traceEvents"]:
+        assert {"name", "ph", "pid"} <= event.keys()
+        assert {type(event[key]) for key in ("pid", "tid", "ts") if key in event} <= {int, float}
+        process.add(event["pid"])
+        if event["ph"] == "M":
+            assert event["name"] in ("process_name", "thread_name")
+            assert isinstance(event["args"]["name"], str)
+            assert ("tid" in event) == (event["name"] == "thread_name")
+            named |= {event["tid"]} if "tid" in event else set()
+        else:
+            assert event["ph"] == "i"
+            assert event["s"] == "t"  # on one thread
+            assert event["ts"] >= 0  # microseconds
+            assert isinstance(event["cat"], str)
+            assert event["tid"] in named
+    assert len(process) == 1
+    assert not process & named  # or Perfetto would show that CPU first, as the main thread
 
 
 class Page(HTMLParser):

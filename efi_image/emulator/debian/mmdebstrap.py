@@ -13,8 +13,8 @@ from efi_image.errors import MissingError, OutputError
 
 _SPACE = 1400 * 1024 * 1024  # bytes; 650 MB unpacked, and the packages meanwhile
 _NO_NETWORK = re.compile(
-    r"Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable"
-    r"|Connection (refused|timed out|failed)|Unable to connect"
+    r"(Temporary failure resolving|Could not resolve|Could not connect|Network is unreachable"
+    r"|Connection (refused|timed out|failed)|Unable to connect)[^\n]*"
 )
 
 
@@ -67,11 +67,11 @@ def _error(text: str, scratch: Path, status: int, command: list[str]) -> OutputE
             "the disk is full", where=str(scratch.parent),
             hint="choose another place with --bochs-root", details=details,
         )  # fmt: skip
-    if _NO_NETWORK.search(text):
+    if found := _NO_NETWORK.search(text):
         return MissingError(
-            "Debian's mirror cannot be reached",
-            hint="check the network, or give another mirror with --mirror URI", details=details,
-        )  # fmt: skip
+            f"Debian's mirror cannot be reached ({found[0].rstrip('.')})",
+            hint="check the network and its proxy, or give another mirror with --mirror URI",
+        )
     if "is expired (invalid since" in text:
         return MissingError(
             "the package lists of Debian's mirror have expired",

@@ -16,6 +16,8 @@ from .target import Core, machine, number
 ENTRY = "zpp_core_entry"
 # where the core is entered: by the loader, and at a VM exit of either vendor
 ENTRANCES = (ENTRY, "zpp_svm_on_fast_exit", "zpp_vmx_on_fast_exit")
+# a CPUID of the guest is in one of them: leaves that the core changes, and all others
+CPUID_HANDLERS = ("zpp::emulate_cpuid", "zpp::fast_cpuid")
 
 
 class Command(gdb.Command):
@@ -88,6 +90,13 @@ class Commands:
         if not core.is_here():
             raise NoCore(f"stopped at {number('$rip'):#x}, which is not in the core")
         core.check_build()
+
+    def cpuid(self, _arguments: list[str]) -> None:
+        """Sets breakpoints where each CPUID of the guest is handled."""
+        _ = self._core.base  # NoCore before the symbols are loaded
+        for name in CPUID_HANDLERS:
+            gdb.execute(f"break {name}")
+        say("zpp: stops at each CPUID: those that the core changes, and those that it does not")
 
     # ---- looking at it
 
@@ -178,6 +187,8 @@ def install(symbols_linux: Path, symbols_windows: Path, sources: Path) -> None:
          run.start_windows),
         ("zwait", "Continue until a CPU enters the core, by its loader or by a VM exit.",
          run.wait),
+        ("zcpuid", "Stop at each CPUID of the guest: in the handler, and on the fast path.",
+         run.cpuid),
         ("zvcpu", "zvcpu [CPU]: the core's state of all CPUs, or more of one.", run.vcpu),
         ("zexits", "zexits [CPU]: counters of VM exits.", run.exits),
         ("zlog", "The core's log.", run.log),
