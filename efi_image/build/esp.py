@@ -29,12 +29,6 @@ Placed = tuple[tuple[str, ...], Source]
 
 def contents(options: ResolvedOptions) -> Tree:
     """All files of the ESP, checked; raises InputError, UsageError or DoesNotFitError."""
-    if options.hypervisor is Hypervisor.NONE and options.kernel:
-        raise UsageError(
-            "needs ZppBoot, which --hypervisor none leaves out",
-            where="--kernel",
-            hint="use --boot for a UKI or another EFI program",
-        )
     files: list[Placed] = []
     if options.hypervisor is not Hypervisor.NONE:
         files += [*_built(options.build_directory), _conf(options)]
@@ -85,9 +79,6 @@ def _conf(options: ResolvedOptions) -> Placed:
 
 def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
     if not options.kernel:
-        for key, value in (("initrd", options.initrd), ("cmdline", options.cmdline)):
-            if value:
-                raise UsageError("works only with --kernel", where=options.where(key))
         return
     kernel = FileSource.open(options.kernel)
     try:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -136,11 +138,16 @@ def test_default_size_leaves_room(build_dir: Path, tree: Path, tmp_path: Path) -
         (("--rootfs", "nowhere"), ExitCode.INPUT, "nowhere: does not exist"),
         (("--rootfs", "root/etc/hostname"), ExitCode.INPUT, "is not a directory"),
         (("--rootfs", "root/etc"), ExitCode.INPUT, "root/etc/boot: has no kernel vmlinuz-VERSION"),
-        (("--rootfs", "root", "--table", "mbr"), ExitCode.USAGE, "--rootfs: needs a GPT"),
         (
             ("--rootfs", "root", "--rootfs-size", "1M"), ExitCode.DOES_NOT_FIT,
-            "--rootfs-size: 2 MiB of files do not fit into 1 MiB; 259M is enough",
+            "--rootfs-size: 10 files, 2 MiB, do not fit into 1 MiB; 259M is enough",
         ),
+        *(
+            (("--rootfs", "root", "--rootfs-size", size), ExitCode.USAGE,
+             f"--rootfs-size: must be at least 1M, 16T at most, not '{size}'")
+            for size in ("0", "1K", "1048575", "17T", "999999999999999T")
+        ),
+        (("--rootfs", "root", "--rootfs-size", "-1M"), ExitCode.USAGE, "expected a size such as"),
     ],
 )  # fmt: skip
 def test_refused(
@@ -152,6 +159,36 @@ def test_refused(
     assert make(build_dir, "disk.img", *arguments) == code
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_many_small_files_fit(build_dir: Path, tree: Path, tmp_path: Path) -> None:
+    """mke2fs alone makes an inode for each 16 KiB, or 4 KiB below 512 MiB."""
+    for number in range(600):
+        (tree / f"etc/{number}").touch()
+    image = tmp_path / "disk.img"
+    assert make(build_dir, image, "--rootfs", tree, "--rootfs-size", "8M") == 0
+    head = oracles.run("dumpe2fs", "-h", partition(image)[0])
+    assert int(re.search(r"Inode count: +(\d+)", head)[1]) > 1900  # type: ignore[index]
+    tops = len(list(tree.rglob("*")))
+    assert int(re.search(r"Free inodes: +(\d+)", head)[1]) > tops // 2  # type: ignore[index]
+
+
+def test_a_full_disk_of_this_machine_is_not_a_small_file_system(
+    build_dir: Path, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "small").mkdir()
+    if os.geteuid():
+        pytest.skip("needs root to mount a small file system")
+    command = [sys.executable, "-m", "efi_image", "make", "small/disk.img", "--rootfs", str(tree),
+               "--build-dir", str(build_dir)]  # fmt: skip
+    script = f"mount -t tmpfs -o size=1M none small && {shlex.join(command)}"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True,
+        check=False, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == ExitCode.OUTPUT
+    reason = "zpp-image: small/disk.img: cannot be written: No space left on device\n"
+    assert done.stderr == reason
 
 
 def test_mke2fs_is_missing(

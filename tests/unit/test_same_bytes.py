@@ -37,7 +37,7 @@ OPTIONS = {
     "minimal": "--size min --add docs:/docs",
     "many files": "--add many:/many",
     "dated": "--kernel kernel.efi --initrd extra.bin --cmdline quiet",
-    "no hypervisor": "--hypervisor none --boot kernel.efi --serial 0",
+    "no hypervisor": "--hypervisor none --boot kernel.efi",
     "identities": "--volume-serial 1234-abcd --disk-guid 00112233-4455-6677-8899-aabbccddeeff"
     " --partition-guid 0fedcba9-8765-4321-8899-aabbccddeeff",
 }
