@@ -21,7 +21,7 @@ from uuid import UUID
 
 from efi_image.build.identity import derived_guid
 from efi_image.build.options import ExtraPartition, ResolvedOptions
-from efi_image.errors import DoesNotFitError, InputError, OutputError, UsageError, reason_of
+from efi_image.errors import DoesNotFitError, InputError, OutputError, reason_of
 from efi_image.formats.fat.geometry import MIB
 from efi_image.formats.gpt.types import BY_NAME
 from efi_image.io.programs import find_program

@@ -160,7 +160,11 @@ def test_faults_name_file_and_key(
         ("label = 'twelve chars'", 2, "disk.toml: label: expected 1 to 11 characters"),
         ("volume-serial = '12'", 2, "disk.toml: volume-serial: expected eight digits"),
         ("disk-guid = '12'", 2, "disk.toml: disk-guid: expected a GUID"),
-        ("table = 'mbr'\ndisk-guid = '12'", 2, "disk-guid: an image with the table 'mbr' has no GUID"),
+        (
+            "table = 'mbr'\ndisk-guid = '12'",
+            2,
+            "disk-guid: an image with the table 'mbr' has no GUID",
+        ),
         ("disk-signature = '12345678'", 2, "an image with the table 'gpt' has no disk signature"),
         ("[[partitions]]\nsource = 'root.img'\ntype = 'lin'", 2, "partitions[1]: unknown"),
         ("[[partitions]]\nsource = 'none.img'", 3, "none.img: does not exist"),
