@@ -147,6 +147,7 @@ def make(
 
 def verify(
     image: StrPath,
+    device: StrPath | None = None,
     *,
     sector_size: int | None = None,
     machines: Iterable[str] = (),
@@ -157,10 +158,12 @@ def verify(
 ) -> VerifyReport:
     """Check an image and explain why it does not boot, as `zpp-image verify` does.
 
-    The image is not changed.
+    Nothing is changed.
 
     Args:
         image: An image file of any known format, or a device.
+        device: A device that was written from it, or a file in its place: that is checked, and
+            compared with the image. The report says which differences are faults.
         sector_size: Sector size of its medium in bytes, 512 or 4096; None: either.
         machines: Machines that must be able to boot from it, such as `X64` or `AA64`.
         db: Files with the keys that Secure Boot trusts; empty: signatures are not checked.
@@ -173,7 +176,7 @@ def verify(
 
     Raises:
         InputError: The image or a file of keys cannot be read.
-        UsageError: `dbx` without `db`, or a machine that does not exist.
+        UsageError: `dbx` without `db`, a machine that does not exist, or twice the same file.
 
     Source: the rules in docs/reference/verify.md name the specification of each.
     """
@@ -182,7 +185,7 @@ def verify(
     from efi_image.errors import UsageError
     from efi_image.formats.pe.uefi import Machine
     from efi_image.formats.signature_list import read_keys
-    from efi_image.verify import Options
+    from efi_image.verify import Options, verify_written
     from efi_image.verify import verify as check
     from efi_image.verify.secure_boot import Keys
 
@@ -200,6 +203,8 @@ def verify(
         cross_check=cross_check,
         progress=progress,
     )
+    if device is not None:
+        return verify_written(Path(image), Path(device), options)
     return check(Path(image), options)
 
 

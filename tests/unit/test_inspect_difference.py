@@ -117,6 +117,15 @@ def test_differences_of_tables(tmp_path: Path, build_dir: Path, capsys: Capture)
     assert "~ image: scheme: GPT → one volume" in capsys.readouterr().out
 
 
+def test_unknown_contents_are_compared_by_their_bytes(tmp_path: Path, capsys: Capture) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"a" * 5000)
+    two.write_bytes(b"a" * 4999 + b"b")
+    assert diff(one, two) == 1
+    assert capsys.readouterr().out == "~ image: content\n"
+    assert diff(one, one) == 0
+
+
 def test_partitions_without_a_volume_are_compared_by_their_bytes(
     tmp_path: Path, divided: Path, capsys: Capture
 ) -> None:
@@ -129,9 +138,9 @@ def test_partitions_without_a_volume_are_compared_by_their_bytes(
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
-        ("no primary header", "~ image: primary GPT: missing → made from the other copy"),
-        ("primary entries", "~ image: primary GPT: damaged → made from the other copy"),
-        ("no backup header", "~ image: backup GPT: missing → made from the other copy"),
+        ("no primary header", "~ image: primary GPT: missing → valid (made from the other copy"),
+        ("primary entries", "~ image: primary GPT: damaged → valid (made from the other copy"),
+        ("no backup header", "~ image: backup GPT: missing → valid (made from the other copy"),
         ("tables differ", ""),
     ],
 )
@@ -146,5 +155,5 @@ def test_a_copy_of_the_gpt_that_firmware_made_again(tmp_path: Path, damage: str,
         with open_disk(old) as one, open_disk(new) as other:
             lines = [difference_line(d) for d in compare_disks(one, other, CompareOptions())]
         told = [each for each in lines if "made from the other copy" in each]
-        assert told == ([f"{wanted}, as firmware does while it boots"] if wanted else [])
+        assert told == ([f"{wanted}, as firmware does while it boots)"] if wanted else [])
         assert not wanted or lines == told

@@ -32,6 +32,7 @@ OUTPUTS = [
     ("verify", "verify IMAGE"),
     ("verify", "verify BROKEN"),
     ("verify", "verify --fix BROKEN"),
+    ("verify", "verify IMAGE OTHER"),
     ("ls", "ls IMAGE -r"),
     ("ls", "ls IMAGE /EFI/zpp/zpp.conf"),
     ("extract", "extract IMAGE --to FOLDER --force"),
