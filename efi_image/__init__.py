@@ -258,6 +258,8 @@ def write(
     skip_holes: bool = False,
     internal: bool = False,
     eject: bool = False,
+    force: bool = False,
+    raw_bytes: bool = False,
     watch: Watch | None = None,
 ) -> WriteReport:
     """Write an image to a USB stick and verify it, as `zpp-image write` does.
@@ -268,7 +270,7 @@ def write(
         image: A raw, compressed or virtual disk image, or a manifest (.toml).
         target: A whole disk, such as `/dev/sdb`, or a plain file.
         yes_erase: Serial number of the disk (its path, if it has none); a disk is written only
-            if it has this number. Plain files need none.
+            if it has this number.
         bmap: A bmap file; only the blocks that it lists are written.
         verify: Whether to read the data back and compare it.
         delta: Whether to write only blocks that differ.
@@ -277,14 +279,16 @@ def write(
         skip_holes: Whether to leave old content where the image has holes.
         internal: Whether a built-in disk that nothing uses is allowed.
         eject: Whether to eject the device at the end.
+        force: Whether to overwrite a plain file that has data.
+        raw_bytes: Whether to write a file that is not a known disk or volume.
         watch: Called with each phase; gives the Progress for it, or None.
 
     Returns:
         What was written, in bytes, and what to know about it.
 
     Raises:
-        UnsafeTarget: The disk is in use, not removable, or not the one with this number;
-            nothing was written.
+        UnsafeTarget: The disk is in use, not removable, or not the one with this number, or a
+            plain file has data; nothing was written.
         InputError: The image cannot be read.
         DoesNotFitError: The image is larger than the target.
         OutputError: Writing failed.
@@ -300,10 +304,13 @@ def write(
     from efi_image.errors import UnsafeTarget
     from efi_image.flash import ImageSource, WriteOptions
     from efi_image.flash import write as write_image
+    from efi_image.flash.destination import has_data
     from efi_image.flash.options import quiet
 
     def confirm(device: Device | Path, _source: ImageSource) -> None:
         if isinstance(device, Path):
+            if not force:
+                raise has_data(device, "force=True")
             return
         if yes_erase != device.key:
             raise UnsafeTarget(
@@ -323,6 +330,7 @@ def write(
         internal=internal,
         capacity_test=probe,
         eject=eject,
+        raw_bytes=raw_bytes,
     )
     return write_image(options, confirm, watch or quiet)
 

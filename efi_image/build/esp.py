@@ -13,6 +13,7 @@ from efi_image.errors import BUILD_HINT, InputError, UsageError
 from efi_image.formats.fat import Tree, parse_path
 from efi_image.formats.fat.names import check_name
 from efi_image.formats.files import show_path
+from efi_image.formats.initrd import initrd_fault
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.uefi import Machine, Role
 from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
@@ -88,7 +89,11 @@ def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
         raise type(error)(error.what, where=error.where, hint=error.hint or hint) from None
     yield parse_path(KERNEL_PATH), kernel
     if options.initrd:
-        yield parse_path(INITRD_PATH), FileSource.open(options.initrd)
+        initrd = FileSource.open(options.initrd)
+        what, hint = initrd_fault(initrd)
+        if what:
+            raise InputError(what, where=initrd.name, hint=hint)
+        yield parse_path(INITRD_PATH), initrd
 
 
 def _boot_programs(options: ResolvedOptions) -> Iterator[Placed]:

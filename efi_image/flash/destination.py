@@ -109,6 +109,15 @@ class FileDestination:
             self.path.unlink(missing_ok=True)
 
 
+def has_data(path: Path, option: str) -> UnsafeTarget:
+    """The error for a plain file that nobody wants to overwrite; `option` allows it."""
+    return UnsafeTarget(
+        f"exists already and has data ({path.stat().st_size} bytes)",
+        where=str(path),
+        hint=f"overwrite it with {option}",
+    )
+
+
 def refuse_attached(path: str) -> None:
     """Raise UnsafeTarget if a file is a loop device of this machine at the moment."""
     if sys.platform != "linux":

@@ -64,6 +64,12 @@ def recognize(source: ImageSource, size: int, sector_size: int) -> Recognized:
     return found
 
 
+def refuse_other_files(source: ImageSource) -> None:
+    """Raise InputError for a file that is no disk or volume, before the target is opened."""
+    with _medium_of(source, source.size or FIRST) as medium:
+        _refuse_unknown(read_disk(medium))
+
+
 @contextmanager
 def _medium_of(source: ImageSource, size: int) -> Iterator[Medium]:
     """The image, or its first bytes and zeros up to that size."""
@@ -92,10 +98,7 @@ def _refuse_unknown(disk: Disk) -> None:
     elif disk.scheme is Scheme.UNKNOWN:
         if disk.mbr and disk.mbr.is_protective:
             raise InputError("has a protective MBR but no GPT", where=name, hint=RAW_BYTES)
-        if content_of(disk.medium) in {"", "zeros"}:
-            raise InputError(
-                "is not a disk or volume that zpp-image knows", where=name, hint=RAW_BYTES
-            )
+        disk.require_known(RAW_BYTES)
 
 
 def _refuse_other_sectors(disk: Disk, sector_size: int) -> None:

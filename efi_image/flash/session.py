@@ -57,12 +57,7 @@ class Session:
 
     def write(self) -> WriteReport:
         """Do all steps. Raises ZppError; then `left_behind` describes the state of the target."""
-        if self._target.size < MIN_SIZE:
-            raise DoesNotFitError(
-                f"has {self._target.size} bytes; at least {MIN_SIZE} are needed",
-                where=self._target.name,
-            )
-        self._check_size(self._source.size or 0)
+        self._check_size(max(self._source.size or 0, MIN_SIZE))
         if self._options.capacity_test:
             self._tested = True
             check_capacity(self._target, self._watch(Phase.CAPACITY_TEST))
@@ -101,9 +96,12 @@ class Session:
         return "the write is unfinished, and nothing boots from it" if self._tested else ""
 
     def _check_size(self, size: int) -> None:
-        if size > self._target.size:
+        """Raise DoesNotFitError if the target has less than `size` bytes."""
+        target = self._target
+        if size > target.size:
+            needs = f"the image has {size}" if size > MIN_SIZE else f"{size} are needed at least"
             raise DoesNotFitError(
-                f"has {self._target.size} bytes, but the image has {size}", where=self._target.name
+                f"has {target.size} bytes, but {needs}", where=target.name, hint=target.size_hint
             )
 
     # ---- 1. before the first byte

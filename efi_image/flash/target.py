@@ -38,6 +38,11 @@ class Target:
         """Bytes in whole sectors."""
         return self.size // self.sector_size * self.sector_size
 
+    @property
+    def size_hint(self) -> str:
+        """What to do if it is too small."""
+        return f"remove it, or give it the size of the medium: `truncate -s SIZE {self.name}`"
+
     # ---- reading and writing
 
     def write(self, offset: int, view: memoryview) -> None:

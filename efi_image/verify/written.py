@@ -6,10 +6,9 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from efi_image.errors import InputError, UsageError
+from efi_image.errors import UsageError
 from efi_image.formats.detect import open_medium
-from efi_image.formats.disk import Disk, Scheme, read_disk
-from efi_image.formats.magic import ZEROS, content_of
+from efi_image.formats.disk import read_disk
 from efi_image.inspect.difference import Change, CompareOptions, Difference, compare_disks
 from efi_image.io.medium import sector_size_of
 from efi_image.verify.finding import DISK, Findings
@@ -34,7 +33,7 @@ def verify_written(image: Path, device: Path, options: Options | None = None) ->
         if options.sector_size is None:
             options = replace(options, sector_size=sector_size_of(second))
         source = read_disk(first)
-        _refuse_unknown(source)
+        source.require_known()
         report = check_medium(second, options)
         written = read_disk(second)
         findings = Findings(written.sector_size)
@@ -45,11 +44,6 @@ def verify_written(image: Path, device: Path, options: Options | None = None) ->
         findings=(*report.findings, *findings.found),
         omitted=(*report.omitted, *(Omitted(*row) for row in findings.omitted())),
     )
-
-
-def _refuse_unknown(disk: Disk) -> None:
-    if disk.scheme is Scheme.UNKNOWN and content_of(disk.medium) in {"", ZEROS}:
-        raise InputError("is not a disk or volume that zpp-image knows", where=disk.medium.name)
 
 
 def _add(findings: Findings, each: Difference) -> None:

@@ -29,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
     for name, data in {
         "boot/vmlinuz-6.1.0-9-amd64": make_pe(reloc_size=0, text=b"old"),
         "boot/vmlinuz-6.1.0-10-amd64": make_pe(reloc_size=0, text=b"new"),
-        "boot/initrd.img-6.1.0-10-amd64": b"initrd",
+        "boot/initrd.img-6.1.0-10-amd64": b"070701initrd",
         "etc/hostname": b"guest\n",
         "usr/lib/large": bytes(range(256)) * 10000,
     }.items():
@@ -84,7 +84,7 @@ def test_partition_has_the_files(build_dir: Path, tree: Path, tmp_path: Path) ->
     assert "Mode:  0640" in debugfs(file_system, "stat /etc/hostname")
     files = oracles.pyfatfs_files(image, MIB)
     assert files["EFI/zpp/kernel.efi"] == (tree / "boot/vmlinuz-6.1.0-10-amd64").read_bytes()
-    assert files["EFI/zpp/initrd.img"] == b"initrd"
+    assert files["EFI/zpp/initrd.img"] == b"070701initrd"
     words = f"root=PARTUUID={guid} rw console=tty0 console=ttyS0,115200"
     assert entry(image).cmdline == words
 
