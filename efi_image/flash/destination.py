@@ -14,6 +14,7 @@ from efi_image.errors import UnsafeTarget, UsageError
 from efi_image.flash.options import Confirm, WriteOptions
 from efi_image.flash.source import ImageSource
 from efi_image.flash.target import Target, open_file
+from efi_image.render.text import human
 
 
 class Destination(Protocol):
@@ -112,7 +113,7 @@ class FileDestination:
 def has_data(path: Path, option: str) -> UnsafeTarget:
     """The error for a plain file that nobody wants to overwrite; `option` allows it."""
     return UnsafeTarget(
-        f"exists already and has data ({path.stat().st_size} bytes)",
+        f"exists already and has data ({human(path.stat().st_size)})",
         where=str(path),
         hint=f"overwrite it with {option}",
     )

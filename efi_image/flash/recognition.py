@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from efi_image.errors import InputError, UsageError, VerificationFailed
 from efi_image.flash.source import ImageSource
-from efi_image.formats.disk import Disk, Partition, Scheme, read_disk
+from efi_image.formats.disk import Disk, Partition, Scheme, read_disk, refuse_other_file
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.gpt.structures import GptCopy
 from efi_image.formats.iso9660.reader import IsoVolume, looks_like_iso
@@ -65,9 +65,9 @@ def recognize(source: ImageSource, size: int, sector_size: int) -> Recognized:
 
 
 def refuse_other_files(source: ImageSource) -> None:
-    """Raise InputError for a file that is no disk or volume, before the target is opened."""
+    """Raise InputError for a kernel, an archive and the like, before the target is opened."""
     with _medium_of(source, source.size or FIRST) as medium:
-        _refuse_unknown(read_disk(medium))
+        refuse_other_file(medium, RAW_BYTES)
 
 
 @contextmanager

@@ -23,7 +23,6 @@ from efi_image.flash.boot_areas import HEAD, MIN_SIZE, BootAreas
 from efi_image.flash.capacity_test import check_capacity
 from efi_image.flash.checksums import Checksums, sha256
 from efi_image.flash.chunker import PIECE, Cell, Chunker, aligned, same
-from efi_image.flash.deferred_signals import deferred_signals
 from efi_image.flash.options import Phase, Watch, WriteOptions, WriteReport, quiet
 from efi_image.flash.readback import Difference, first_difference, read_back
 from efi_image.flash.recognition import Recognized, check_target, recognize
@@ -32,6 +31,7 @@ from efi_image.flash.source import ImageSource
 from efi_image.flash.store import Store, Stored
 from efi_image.flash.target import Target
 from efi_image.flash.worker_pool import WorkerPool
+from efi_image.io.deferred_signals import deferred_signals
 
 
 class Session:
@@ -57,7 +57,10 @@ class Session:
 
     def write(self) -> WriteReport:
         """Do all steps. Raises ZppError; then `left_behind` describes the state of the target."""
-        self._check_size(max(self._source.size or 0, MIN_SIZE))
+        size = self._source.size
+        if size is not None and size < MIN_SIZE and not self._options.raw_bytes:
+            recognize(self._source, size, self._target.sector_size)
+        self._check_size(max(size or 0, MIN_SIZE))
         if self._options.capacity_test:
             self._tested = True
             check_capacity(self._target, self._watch(Phase.CAPACITY_TEST))

@@ -232,11 +232,11 @@ def _other_file(kind: FileKind, medium: Medium, otherwise: str = "") -> InputErr
     return InputError(what, where=medium.name, hint="; or ".join(hints))
 
 
-def refuse_other_file(medium: Medium) -> None:
+def refuse_other_file(medium: Medium, otherwise: str = "") -> None:
     """Raise InputError for a kernel, an archive and the like; an unknown disk may still boot."""
     kind = kind_of(medium.peek)
     if kind and read_disk(medium).scheme is Scheme.UNKNOWN:
-        raise _other_file(kind, medium)
+        raise _other_file(kind, medium, otherwise)
 
 
 def parse_place(text: str) -> tuple[str, str]:

@@ -170,7 +170,7 @@ def test_faults_name_file_and_key(
         ("[[partitions]]\nsource = 'none.img'", 3, "none.img: does not exist"),
         ("[[files]]\nsource = '*.no'", 3, "*.no: nothing matches"),
         ("[[files]]\nsource = 'a\\u0000*'".replace("'", '"'), 3, "name contains a NUL"),
-        ("boot = 'root.img'", 3, "root.img: is not a PE file"),
+        ("boot = 'root.img'", 3, "root.img: is a text file, not an EFI program"),
         ("boot = 'kernel.efi'", 2, "kernel.efi: ZppBoot is \\EFI\\BOOT\\BOOTX64.EFI already"),
         ("hypervisor = false\nkernel = 'kernel.efi'", 2, "disk.toml: kernel: needs ZppBoot, which"),
         ("size = ", 3, "disk.toml: is not valid TOML: Invalid value (at"),

@@ -232,7 +232,7 @@ def test_a_device_behind_sectors_of_4096_bytes(
     [
         ("IMAGE IMAGE", 2, "esp.img: IMAGE and DEVICE are the same"),
         ("IMAGE LINK", 2, "esp.img: IMAGE and DEVICE are the same"),
-        ("TEXT IMAGE", 3, "text: is not a disk or volume that zpp-image knows"),
+        ("TEXT IMAGE", 3, "text: is a text file, not a disk image"),
         ("IMAGE nowhere", 3, "nowhere: does not exist"),
         ("IMAGE TEXT --fix", 2, "--fix: cannot be used with DEVICE"),
         ("IMAGE TEXT --undo", 2, "--undo: cannot be used with DEVICE"),
