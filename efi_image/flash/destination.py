@@ -107,7 +107,7 @@ class FileDestination:
 
     def abandon(self) -> None:
         if self.is_new:
-            self.path.unlink(missing_ok=True)
+            Path(os.path.realpath(self.path)).unlink(missing_ok=True)  # not a link to it
 
 
 def has_data(path: Path, option: str) -> UnsafeTarget:

@@ -36,9 +36,11 @@ def cause_of_file(path: FilePath) -> str:
     return f"{system} adds it" if system else ""
 
 
-def cause_of_size(old: int, new: int) -> str:
-    """The reason for another size of the whole medium, in bytes."""
-    return LARGER if new > old else ""
+def cause_of_size(old: Disk, new: Disk) -> str:
+    """The reason for another size of the whole medium, '' if it is divided in another way."""
+    places = [[(p.start, p.size) for p in disk.partitions if p.entry] for disk in (old, new)]
+    is_same = old.scheme is new.scheme and places[0] == places[1]
+    return LARGER if is_same and new.medium.size > old.medium.size else ""
 
 
 def restored_copy(old: Disk, new: Disk) -> tuple[str, str]:

@@ -129,8 +129,7 @@ def compare_disks(old: Disk, new: Disk, options: CompareOptions) -> Iterator[Dif
 
 def _whole(old: Disk, new: Disk, one: ImageFacts, other: ImageFacts) -> Iterator[Difference]:
     """The differences of the disk as a whole, and of its partition table."""
-    larger = causes.cause_of_size(one.size, other.size)
-    yield from _values("image", one, other, ("size",), larger)
+    yield from _values("image", one, other, ("size",), causes.cause_of_size(old, new))
     yield from _values("image", one, other, ("scheme", "content", "sector_size"))
     copy, state = causes.restored_copy(old, new)
     if copy:
@@ -172,7 +171,7 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, options: CompareOptions) -> I
         yield _presence(where, "partition", one, other)
         return
     is_all = old.pick(one.name).entry is None and new.pick(other.name).entry is None
-    larger = causes.cause_of_size(one.size, other.size) if is_all else ""
+    larger = causes.cause_of_size(old, new) if is_all else ""
     yield from _values(where, one, other, ("size",), larger)
     names = ("start", "type", "label", "content", "fault")
     yield from _values(where, one, other, names if options.ignore_ids else (*names, "guid"))

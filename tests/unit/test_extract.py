@@ -180,6 +180,12 @@ def test_links_of_an_iso_are_left_out(tmp_path: Path) -> None:
     assert done.links == ["\\evil"]
 
 
+def test_the_target_is_a_file(tmp_path: Path, image: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: is not a directory"):
+        extracted(image, tmp_path / "file")
+
+
 def test_no_half_written_file(tmp_path: Path, image: Path) -> None:
     """A file whose chain breaks off leaves nothing."""
     size = image.stat().st_size

@@ -226,6 +226,22 @@ def test_a_target_that_is_too_small_says_how_large_the_image_is(
     assert stick.stat().st_size == 0
 
 
+def test_a_new_target_needs_its_directory(tmp_path: Path, build_dir: Path, capsys: Capture) -> None:
+    image = tmp_path / "x.img"
+    assert main(["make", str(image), "--build-dir", str(build_dir), "--size", "8M"]) == 0
+    assert main(["write", str(image), str(tmp_path / "none/stick")]) == ExitCode.OUTPUT
+    assert "none/stick: its directory does not exist" in capsys.readouterr().err
+
+
+def test_a_link_to_a_new_target_stays_when_the_write_fails(tmp_path: Path) -> None:
+    image, link = tmp_path / "x.img", tmp_path / "link"
+    image.write_bytes(os.urandom(4 * MIB))  # unknown: the write ends with its first piece
+    link.symlink_to("stick")
+    assert main(["write", str(image), str(link)]) == ExitCode.INPUT
+    assert link.is_symlink()
+    assert not (tmp_path / "stick").exists()
+
+
 def test_the_library_asks_for_force_as_the_command_does(tmp_path: Path, build_dir: Path) -> None:
     image, stick = tmp_path / "x.img", tmp_path / "stick"
     assert main(["make", str(image), "--build-dir", str(build_dir), "--size", "8M"]) == 0

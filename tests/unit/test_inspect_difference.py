@@ -110,7 +110,7 @@ def test_differences_of_tables(tmp_path: Path, build_dir: Path, capsys: Capture)
     capsys.readouterr()
     assert diff(one, two, "--ignore-ids") == 1
     out = capsys.readouterr().out
-    assert "~ image: size: 67108864 → 83886080" in out
+    assert "~ image: size: 67108864 → 83886080\n" in out
     assert "~ partition 1: size: " in out
     assert "guid" not in out
     assert diff(one, plain) == 1
