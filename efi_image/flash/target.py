@@ -207,7 +207,8 @@ def open_file(path: Path, size: int | None) -> Target:
             where=name,
             hint=f"make a file of the stick's size first: `truncate -s SIZE {name}`",
         )
-    check_output(path)
+    if is_new:
+        check_output(path)
     plain = _open(path, os.O_CREAT if is_new else 0)
     if not lock(plain):
         os.close(plain)

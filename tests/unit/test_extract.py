@@ -180,12 +180,6 @@ def test_links_of_an_iso_are_left_out(tmp_path: Path) -> None:
     assert done.links == ["\\evil"]
 
 
-def test_the_target_is_a_file(tmp_path: Path, image: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(OutputError, match="file: is not a directory"):
-        extracted(image, tmp_path / "file")
-
-
 def test_no_half_written_file(tmp_path: Path, image: Path) -> None:
     """A file whose chain breaks off leaves nothing."""
     size = image.stat().st_size
@@ -204,9 +198,9 @@ def test_no_half_written_file(tmp_path: Path, image: Path) -> None:
 
 def test_a_target_that_cannot_be(tmp_path: Path, image: Path) -> None:
     (tmp_path / "file").touch()
-    for target in (tmp_path / "file", tmp_path / "no" / "folder"):
-        with pytest.raises(OutputError, match="cannot be written"):
-            extracted(image, target)
+    for target, what in (("file", "is not a directory"), ("no/folder", "cannot be written")):
+        with pytest.raises(OutputError, match=what):
+            extracted(image, tmp_path / target)
 
 
 def test_files_that_overlap_do_not_fill_the_disk(tmp_path: Path) -> None:
