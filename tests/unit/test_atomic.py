@@ -15,7 +15,6 @@ import pytest
 from namespaces import own_mounts
 
 from efi_image.errors import OutputError
-from efi_image.io import atomic as module
 from efi_image.io.atomic import atomic, check_output, workspace
 
 
@@ -51,7 +50,7 @@ def test_a_signal_while_a_workspace_is_removed_waits(
             if first:
                 raise first
 
-    monkeypatch.setattr(module.shutil, "rmtree", remove)
+    monkeypatch.setattr(shutil, "rmtree", remove)
     with pytest.raises(KeyboardInterrupt):
         make()
     assert [path.name for path in tmp_path.iterdir()] == ([] if first else ["a.qcow2"])
