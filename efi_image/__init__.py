@@ -147,6 +147,7 @@ def make(
 
 def verify(
     image: StrPath,
+    device: StrPath | None = None,
     *,
     sector_size: int | None = None,
     machines: Iterable[str] = (),
@@ -157,10 +158,12 @@ def verify(
 ) -> VerifyReport:
     """Check an image and explain why it does not boot, as `zpp-image verify` does.
 
-    The image is not changed.
+    Nothing is changed.
 
     Args:
         image: An image file of any known format, or a device.
+        device: A device that was written from it, or a file in its place: that is checked, and
+            compared with the image. The report says which differences are faults.
         sector_size: Sector size of its medium in bytes, 512 or 4096; None: either.
         machines: Machines that must be able to boot from it, such as `X64` or `AA64`.
         db: Files with the keys that Secure Boot trusts; empty: signatures are not checked.
@@ -173,7 +176,7 @@ def verify(
 
     Raises:
         InputError: The image or a file of keys cannot be read.
-        UsageError: `dbx` without `db`, or a machine that does not exist.
+        UsageError: `dbx` without `db`, a machine that does not exist, or twice the same file.
 
     Source: the rules in docs/reference/verify.md name the specification of each.
     """
@@ -182,7 +185,7 @@ def verify(
     from efi_image.errors import UsageError
     from efi_image.formats.pe.uefi import Machine
     from efi_image.formats.signature_list import read_keys
-    from efi_image.verify import Options
+    from efi_image.verify import Options, verify_written
     from efi_image.verify import verify as check
     from efi_image.verify.secure_boot import Keys
 
@@ -200,6 +203,8 @@ def verify(
         cross_check=cross_check,
         progress=progress,
     )
+    if device is not None:
+        return verify_written(Path(image), Path(device), options)
     return check(Path(image), options)
 
 
@@ -253,6 +258,8 @@ def write(
     skip_holes: bool = False,
     internal: bool = False,
     eject: bool = False,
+    force: bool = False,
+    raw_bytes: bool = False,
     watch: Watch | None = None,
 ) -> WriteReport:
     """Write an image to a USB stick and verify it, as `zpp-image write` does.
@@ -263,7 +270,7 @@ def write(
         image: A raw, compressed or virtual disk image, or a manifest (.toml).
         target: A whole disk, such as `/dev/sdb`, or a plain file.
         yes_erase: Serial number of the disk (its path, if it has none); a disk is written only
-            if it has this number. Plain files need none.
+            if it has this number.
         bmap: A bmap file; only the blocks that it lists are written.
         verify: Whether to read the data back and compare it.
         delta: Whether to write only blocks that differ.
@@ -272,14 +279,16 @@ def write(
         skip_holes: Whether to leave old content where the image has holes.
         internal: Whether a built-in disk that nothing uses is allowed.
         eject: Whether to eject the device at the end.
+        force: Whether to overwrite a plain file that has data.
+        raw_bytes: Whether to write a file that is not a known disk or volume.
         watch: Called with each phase; gives the Progress for it, or None.
 
     Returns:
         What was written, in bytes, and what to know about it.
 
     Raises:
-        UnsafeTarget: The disk is in use, not removable, or not the one with this number;
-            nothing was written.
+        UnsafeTarget: The disk is in use, not removable, or not the one with this number, or a
+            plain file has data; nothing was written.
         InputError: The image cannot be read.
         DoesNotFitError: The image is larger than the target.
         OutputError: Writing failed.
@@ -295,10 +304,13 @@ def write(
     from efi_image.errors import UnsafeTarget
     from efi_image.flash import ImageSource, WriteOptions
     from efi_image.flash import write as write_image
+    from efi_image.flash.destination import has_data
     from efi_image.flash.options import quiet
 
     def confirm(device: Device | Path, _source: ImageSource) -> None:
         if isinstance(device, Path):
+            if not force:
+                raise has_data(device, "force=True")
             return
         if yes_erase != device.key:
             raise UnsafeTarget(
@@ -318,6 +330,7 @@ def write(
         internal=internal,
         capacity_test=probe,
         eject=eject,
+        raw_bytes=raw_bytes,
     )
     return write_image(options, confirm, watch or quiet)
 

@@ -13,6 +13,7 @@ from efi_image.errors import BUILD_HINT, InputError, UsageError
 from efi_image.formats.fat import Tree, parse_path
 from efi_image.formats.fat.names import check_name
 from efi_image.formats.files import show_path
+from efi_image.formats.initrd import initrd_fault
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.uefi import Machine, Role
 from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
@@ -29,12 +30,6 @@ Placed = tuple[tuple[str, ...], Source]
 
 def contents(options: ResolvedOptions) -> Tree:
     """All files of the ESP, checked; raises InputError, UsageError or DoesNotFitError."""
-    if options.hypervisor is Hypervisor.NONE and options.kernel:
-        raise UsageError(
-            "needs ZppBoot, which --hypervisor none leaves out",
-            where="--kernel",
-            hint="use --boot for a UKI or another EFI program",
-        )
     files: list[Placed] = []
     if options.hypervisor is not Hypervisor.NONE:
         files += [*_built(options.build_directory), _conf(options)]
@@ -85,9 +80,6 @@ def _conf(options: ResolvedOptions) -> Placed:
 
 def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
     if not options.kernel:
-        for key, value in (("initrd", options.initrd), ("cmdline", options.cmdline)):
-            if value:
-                raise UsageError("works only with --kernel", where=options.where(key))
         return
     kernel = FileSource.open(options.kernel)
     try:
@@ -97,7 +89,11 @@ def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
         raise type(error)(error.what, where=error.where, hint=error.hint or hint) from None
     yield parse_path(KERNEL_PATH), kernel
     if options.initrd:
-        yield parse_path(INITRD_PATH), FileSource.open(options.initrd)
+        initrd = FileSource.open(options.initrd)
+        what, hint = initrd_fault(initrd)
+        if what:
+            raise InputError(what, where=initrd.name, hint=hint)
+        yield parse_path(INITRD_PATH), initrd
 
 
 def _boot_programs(options: ResolvedOptions) -> Iterator[Placed]:

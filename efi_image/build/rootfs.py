@@ -5,6 +5,7 @@ Its GUID and the UUID of the file system are derived from the names, sizes and t
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -20,7 +21,7 @@ from uuid import UUID
 
 from efi_image.build.identity import derived_guid
 from efi_image.build.options import ExtraPartition, ResolvedOptions
-from efi_image.errors import DoesNotFitError, InputError, OutputError, UsageError, reason_of
+from efi_image.errors import DoesNotFitError, InputError, OutputError, reason_of
 from efi_image.formats.fat.geometry import MIB
 from efi_image.formats.gpt.types import BY_NAME
 from efi_image.io.programs import find_program
@@ -29,6 +30,7 @@ TYPE = BY_NAME["linux-root-x86-64"]
 LABEL = "root"
 BLOCK = 4096  # bytes
 INODE = 256  # bytes
+PER_INODE = 16384  # bytes of the file system, as mke2fs has it for large ones
 FREE = 256 * MIB  # at least, if the size is not given
 _KERNEL = re.compile(r"vmlinuz-(.+)")
 # Debian has e2fsprogs in folders that a user's PATH may lack
@@ -44,10 +46,6 @@ def with_root(options: ResolvedOptions) -> Iterator[ResolvedOptions]:
     if options.rootfs is None:
         yield options
         return
-    if not options.table.is_gpt:
-        raise UsageError(
-            f"needs a GPT, not the table '{options.table.value}'", where=options.where("rootfs")
-        )
     program = find_program("mke2fs", "e2fsprogs", "to make a root file system", folders=_FOLDERS)
     tree = _Tree.read(options.rootfs)
     guid = derived_guid(tree.digest, LABEL)
@@ -92,6 +90,10 @@ class _Tree:
         needed = self.size + self.count * INODE
         return -(-(needed + needed // 16 + max(needed // 2, FREE)) // MIB) * MIB
 
+    def inodes(self, size: int) -> int:
+        """Inodes for all files and half as many new ones, also where the files are small."""
+        return max(size // PER_INODE, self.count + self.count // 2 + 1024)
+
 
 def _walk(top: Path) -> Iterator[tuple[os.stat_result, str]]:
     """The status and relative path of each file below a directory; raises InputError."""
@@ -119,9 +121,14 @@ def _walk(top: Path) -> Iterator[tuple[os.stat_result, str]]:
 def _make(program: str, options: ResolvedOptions, tree: _Tree, guid: UUID, file: IO[bytes]) -> None:
     """Make the file system in a file."""
     size = options.rootfs_size or tree.default_size
-    file.truncate(size)
+    try:
+        file.truncate(size)
+    except OSError as error:
+        reason = f"{size} bytes cannot be written: {error.strerror}"
+        raise OutputError(reason, where=options.where("rootfs-size")) from None
     done = subprocess.run(
-        [program, "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-L", LABEL, "-U", str(guid),
+        [program, "-q", "-F", "-t", "ext4", "-b", str(BLOCK), "-N", str(tree.inodes(size)),
+         "-L", LABEL, "-U", str(guid),
          "-E", f"hash_seed={guid},root_owner=0:0", "-d", str(tree.path),
          f"/dev/fd/{file.fileno()}", f"{size // 1024}k"],
         env={**os.environ, "E2FSPROGS_FAKE_TIME": str(options.seconds or 1), "LC_ALL": "C"},
@@ -130,9 +137,13 @@ def _make(program: str, options: ResolvedOptions, tree: _Tree, guid: UUID, file:
     if done.returncode == 0:
         return
     lines = [line for line in done.stderr.splitlines() if line.strip()]
-    if "Could not allocate" in done.stderr or "No space" in done.stderr:
+    if os.strerror(errno.ENOSPC) in done.stderr:  # of this machine, not of the new file system
+        raise OutputError(
+            f"cannot be written: {os.strerror(errno.ENOSPC)}", where=options.output_name
+        )
+    if "Could not allocate" in done.stderr or "too big for a" in done.stderr:
         raise DoesNotFitError(
-            f"{tree.size // MIB} MiB of files do not fit into {size // MIB} MiB",
+            f"{tree.count} files, {tree.size // MIB} MiB, do not fit into {size // MIB} MiB",
             where=options.where("rootfs-size"),
             hint=f"{tree.default_size // MIB}M is enough",
         )

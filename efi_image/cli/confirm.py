@@ -9,6 +9,7 @@ import click
 
 from efi_image.devices import Device
 from efi_image.errors import UnsafeTarget, printable
+from efi_image.flash.destination import has_data
 from efi_image.render.text import human
 
 
@@ -40,13 +41,9 @@ def confirm(device: Device, purpose: str, key: str | None, option: str) -> None:
 
 def confirm_file(path: Path, source: str) -> None:
     """Raise UnsafeTarget unless the user confirms that the file may be overwritten."""
-    size = human(path.stat().st_size)
     if not sys.stdin.isatty():
-        raise UnsafeTarget(
-            f"exists already and has data ({size})",
-            where=str(path),
-            hint="overwrite it with --force",
-        )
+        raise has_data(path, "--force")
+    size = human(path.stat().st_size)
     question = f"{path} has data ({size}). Overwrite it with {source}?"
     if not click.confirm(printable(question), err=True):
         raise UnsafeTarget("was not confirmed; nothing was written", where=str(path))

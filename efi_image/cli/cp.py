@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
+from dataclasses import asdict
 from pathlib import Path
 
 import click
 
-from efi_image.cli.editing import changing, device_options, say
+from efi_image.cli.editing import changing, editing_options, report
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.edit.copy_out import copy_out
-from efi_image.edit.operations import Target, copy
+from efi_image.edit.operations import Copied, Target, copy
 from efi_image.edit.sources import Group, on_host, on_volume
-from efi_image.errors import UsageError, printable
+from efi_image.errors import UsageError
 from efi_image.formats.disk import Location, locate, open_disk, split_location
 from efi_image.formats.files import FileSystem, split_path
 from efi_image.render.text import human
@@ -26,7 +27,7 @@ from efi_image.verify.finding import plural
 @click.argument("target", type=click.Path(readable=False))
 @click.option("-r", "--recursive", is_flag=True, help="Copy directories and all files in them.")
 @click.option("-f", "--force", is_flag=True, help="Replace existing files.")
-@device_options
+@editing_options
 def command(
     sources: tuple[str, ...],
     target: str,
@@ -34,6 +35,7 @@ def command(
     force: bool,
     yes_change: str | None,
     internal: bool,
+    as_json: bool,
 ) -> None:
     """Copy files to an image or a device, from it, or within it.
 
@@ -58,12 +60,13 @@ def command(
         raise UsageError("SOURCE and TARGET are both on this machine", where=target)
     with ExitStack() as stack:
         if path is None:
-            _out(stack, sources, Path(target), recursive=recursive, force=force)
-            return
-        groups = [_group(stack, source, recursive) for source in sources]
-        with changing(locate(place), yes_change, internal) as editor:
-            done = copy(editor, groups, Target.parse(path), force=force)
-        say(place, f"{plural(done.files, 'file')} copied, {human(done.size)}")
+            done = _out(stack, sources, Path(target), recursive=recursive, force=force)
+        else:
+            groups = [_group(stack, source, recursive) for source in sources]
+            with changing(locate(place), yes_change, internal) as editor:
+                done = copy(editor, groups, Target.parse(path), force=force)
+    text = f"{plural(done.files, 'file')} copied, {human(done.size)}"
+    report(place, text, {"target": target, **asdict(done)}, as_json=as_json)
 
 
 def _volume(stack: ExitStack, place: Location) -> FileSystem:
@@ -82,11 +85,11 @@ def _group(stack: ExitStack, source: str, recursive: bool) -> Group:
 
 def _out(
     stack: ExitStack, sources: tuple[str, ...], target: Path, *, recursive: bool, force: bool
-) -> None:
+) -> Copied:
     bar = stack.enter_context(ProgressBar())
     if len(sources) > 1 and not target.is_dir():
         raise UsageError("is not a directory", where=str(target))
-    files = size = 0
+    total = Copied()
     for source in sources:
         place = locate(source)
         volume = _volume(stack, place)
@@ -94,5 +97,5 @@ def _out(
         done = copy_out(
             volume, path, target, recursive=recursive, replace=force, progress=bar.progress
         )
-        files, size = files + done.files, size + done.size
-    click.echo(printable(f"{target}: {plural(files, 'file')} copied, {human(size)}"))
+        total.files, total.size = total.files + done.files, total.size + done.size
+    return total

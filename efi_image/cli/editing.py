@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import click
 
 from efi_image.cli.confirm import confirm
+from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.config.resolve import SOURCE_DATE
 from efi_image.config.values import parse_seconds
@@ -22,8 +23,8 @@ from efi_image.formats.fat.editor import FatEditor
 _Command = TypeVar("_Command", bound=Callable[..., None])
 
 
-def device_options(command: _Command) -> _Command:
-    """The options about devices."""
+def editing_options(command: _Command) -> _Command:
+    """The options about devices, and --json."""
     yes = click.option(
         "--yes-change",
         metavar="SERIAL",
@@ -33,7 +34,8 @@ def device_options(command: _Command) -> _Command:
     internal = click.option(
         "--internal", is_flag=True, help="Allow a built-in disk that nothing uses."
     )
-    return yes(internal(command))
+    as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+    return yes(internal(as_json(command)))
 
 
 def located(words: tuple[str, ...]) -> Location:
@@ -62,6 +64,9 @@ def changing(place: Location, yes_change: str | None, internal: bool) -> Iterato
             yield editor
 
 
-def say(image: str, text: str) -> None:
-    """Print one line about the change."""
-    click.echo(printable(f"{image}: {text}"))
+def report(place: str, text: str, document: Mapping[str, Any], *, as_json: bool) -> None:
+    """What was done: a line, or a document for programs."""
+    if as_json:
+        show_json(document)
+    else:
+        click.echo(printable(f"{place}: {text}"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from efi_image.cli.editing import changing, device_options, located, say
+from efi_image.cli.editing import changing, editing_options, located, report
 from efi_image.edit.operations import make_folders
 from efi_image.formats.files import split_path
 
@@ -19,8 +19,10 @@ from efi_image.formats.files import split_path
     is_flag=True,
     help="Make the directories above as well; ignore existing ones.",
 )
-@device_options
-def command(words: tuple[str, ...], parents: bool, yes_change: str | None, internal: bool) -> None:
+@editing_options
+def command(
+    words: tuple[str, ...], parents: bool, yes_change: str | None, internal: bool, as_json: bool
+) -> None:
     """Make directories on an image or a device.
 
     For IMAGE and PATH see `zpp-image ls --help`; only FAT volumes can be changed.
@@ -34,4 +36,5 @@ def command(words: tuple[str, ...], parents: bool, yes_change: str | None, inter
     with changing(place, yes_change, internal) as editor:
         for path in place.paths:
             count += make_folders(editor, split_path(path), parents=parents)
-    say(place.image, f"{count} {'directory' if count == 1 else 'directories'} made")
+    text = f"{count} {'directory' if count == 1 else 'directories'} made"
+    report(place.image, text, {"image": place.image, "made": count}, as_json=as_json)

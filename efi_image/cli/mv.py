@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from efi_image.cli.editing import changing, device_options, located, say
+from efi_image.cli.editing import changing, editing_options, located, report
 from efi_image.edit.operations import Target, move
 from efi_image.formats.files import split_path
 from efi_image.verify.finding import plural
@@ -19,8 +19,10 @@ from efi_image.verify.finding import plural
     metavar="IMAGE SOURCE... TARGET",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace an existing file.")
-@device_options
-def command(words: tuple[str, ...], force: bool, yes_change: str | None, internal: bool) -> None:
+@editing_options
+def command(
+    words: tuple[str, ...], force: bool, yes_change: str | None, internal: bool, as_json: bool
+) -> None:
     """Rename or move files on an image or a device.
 
     SOURCE goes into TARGET if that is a directory; else TARGET is its new path. For IMAGE and
@@ -38,4 +40,5 @@ def command(words: tuple[str, ...], force: bool, yes_change: str | None, interna
     with changing(place, yes_change, internal) as editor:
         paths = [split_path(source) for source in sources]
         move(editor, paths, Target.parse(target), force=force)
-    say(place.image, f"{plural(len(sources), 'path')} moved")
+    document = {"image": place.image, "moved": len(sources)}
+    report(place.image, f"{plural(len(sources), 'path')} moved", document, as_json=as_json)

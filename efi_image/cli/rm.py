@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from efi_image.cli.editing import changing, device_options, located, say
+from efi_image.cli.editing import changing, editing_options, located, report
 from efi_image.edit.operations import remove
 from efi_image.formats.files import split_path
 from efi_image.verify.finding import plural
@@ -16,9 +16,14 @@ from efi_image.verify.finding import plural
 )
 @click.option("-r", "--recursive", is_flag=True, help="Remove directories and all files in them.")
 @click.option("-f", "--force", is_flag=True, help="Ignore paths that do not exist.")
-@device_options
+@editing_options
 def command(
-    words: tuple[str, ...], recursive: bool, force: bool, yes_change: str | None, internal: bool
+    words: tuple[str, ...],
+    recursive: bool,
+    force: bool,
+    yes_change: str | None,
+    internal: bool,
+    as_json: bool,
 ) -> None:
     """Remove files and directories from an image or a device.
 
@@ -35,4 +40,5 @@ def command(
     with changing(place, yes_change, internal) as editor:
         for path in place.paths:
             count += remove(editor, split_path(path), recursive=recursive, missing_ok=force)
-    say(place.image, f"{plural(count, 'path')} removed")
+    document = {"image": place.image, "removed": count}
+    report(place.image, f"{plural(count, 'path')} removed", document, as_json=as_json)

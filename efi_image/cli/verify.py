@@ -16,9 +16,20 @@ from efi_image.cli.terminal import show
 from efi_image.errors import ExitCode, UsageError, printable
 from efi_image.formats.pe.uefi import Machine
 from efi_image.formats.signature_list import read_keys
-from efi_image.verify import Finding, Options, Repaired, Report, Severity, repair, undo, verify
+from efi_image.verify import (
+    Finding,
+    Options,
+    Repaired,
+    Report,
+    Severity,
+    repair,
+    undo,
+    verify,
+    verify_written,
+)
 from efi_image.verify.finding import plural
 from efi_image.verify.secure_boot import Keys
+from efi_image.verify.written import DIFFERS
 
 COLOURS = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "cyan"}
 
@@ -36,6 +47,13 @@ def _summary(report: Report) -> str:
     counts = [(report.count(severity), severity.value) for severity in Severity]
     said = ", ".join(plural(count, word) for count, word in counts if count)
     return f"{printable(report.image)}: {said or 'clean'}"
+
+
+def _compared(report: Report, image: Path) -> str:
+    """The findings of a device, and whether it has the content of its image."""
+    differs = any(finding.rule.code == DIFFERS for finding in report.findings)
+    verdict = "it differs from" if differs else "it has the content of"
+    return f"{_table(report)}; {verdict} {printable(str(image))}"
 
 
 def _table(report: Report) -> str:
@@ -96,6 +114,7 @@ def _show_repaired(repaired: Repaired, output: Path) -> str:
 
 @click.command("verify")
 @click.argument("image", type=click.Path(path_type=Path))
+@click.argument("device", type=click.Path(path_type=Path), required=False)
 @click.option(
     "--fix", is_flag=True, help="Repair what can be repaired safely. Without it nothing is written."
 )
@@ -141,6 +160,7 @@ def _show_repaired(repaired: Repaired, output: Path) -> str:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(
     image: Path,
+    device: Path | None,
     fix: bool,
     output: Path | None,
     undone: bool,
@@ -158,14 +178,21 @@ def command(
     location, a reason and a fix. The exit code is 1 if there is an error, else 0. --fix keeps
     the bytes that it changes in IMAGE.undo.json.
 
+    With DEVICE, checks that instead, and compares it with IMAGE, from which it was written:
+    differences that firmware, systems or `write` cause by themselves are notes, others errors.
+
     \b
     Examples:
       zpp-image verify esp.img
+      zpp-image verify esp.img /dev/sdb
       zpp-image verify --fix --output fixed.img broken.img
       zpp-image verify --db db.esl --dbx dbx.esl --arch X64 esp.img
     """
     if output and not fix:
         raise UsageError("needs --fix", where="--output")
+    for given, option in ((fix, "--fix"), (undone, "--undo")):
+        if given and device:
+            raise UsageError("cannot be used with DEVICE", where=option)
     if undone:
         if fix:
             raise UsageError("cannot be used with --fix", where="--undo")
@@ -183,6 +210,11 @@ def command(
         document = {**_document(repaired.after), "fixed": list(repaired.fixed),
                     "before": _document(repaired.before)}  # fmt: skip
         text, report = _show_repaired(repaired, output or image), repaired.after
+    elif device:
+        with ProgressBar() as bar:
+            report = verify_written(image, device, replace(options, progress=bar.progress))
+        document = {**_document(report), "written_from": str(image)}
+        text = _compared(report, image)
     else:
         with ProgressBar() as bar:
             report = verify(image, replace(options, progress=bar.progress))

@@ -16,6 +16,7 @@ from efi_image.config.values import (
     parse_label,
     parse_port,
     parse_reset_after,
+    parse_rootfs_size,
     parse_seconds,
     parse_sector_size,
     parse_serial,
@@ -44,18 +45,8 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
 
     output = required("output", _path)
     table = required("table", member_of(Table))
-    for key, has_it in (
-        ("disk-guid", table.is_gpt),
-        ("partition-guid", table.is_gpt),
-        ("disk-signature", table is Table.MBR),
-    ):
-        if text[key] and not has_it:
-            where = settings.values[key].origin
-            raise UsageError(
-                f"an image with the table '{table.value}' has none",
-                where=where,
-                hint="leave it out",
-            )
+    hypervisor = required("hypervisor", member_of(Hypervisor))
+    _check_effect(settings, table, hypervisor)
     minimal = text["size"] == SMALLEST
     return ResolvedOptions(
         output=output,
@@ -63,12 +54,12 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
         bmap=optional("bmap", _path),
         digest=optional("digest", parse_switch) or False,
         build_directory=required("build-dir", _path),
-        hypervisor=required("hypervisor", member_of(Hypervisor)),
+        hypervisor=hypervisor,
         kernel=optional("kernel", _path),
         initrd=optional("initrd", _path),
         cmdline=text["cmdline"],
         rootfs=optional("rootfs", _path),
-        rootfs_size=optional("rootfs-size", parse_size),
+        rootfs_size=optional("rootfs-size", parse_rootfs_size),
         serial_port=required("serial", parse_port),
         visible=required("visible", parse_switch),
         reset_after=required("reset-after", parse_reset_after),
@@ -89,6 +80,42 @@ def resolve(settings: Settings, environ: Mapping[str, str] = os.environ) -> Reso
         seconds=parse_seconds(environ.get(SOURCE_DATE, "0"), SOURCE_DATE),
         origins={k: s.origin for k, s in settings.values.items() if s.origin != "default"},
     )
+
+
+# a setting → those of which one must be there as well
+_NEEDED = {
+    "initrd": ("kernel", "rootfs"),
+    "cmdline": ("kernel", "rootfs"),
+    "rootfs-size": ("rootfs",),
+}
+# a setting → the tables that have what it is about
+_GPT = {table for table in Table if table.is_gpt}
+_OF_TABLES = {
+    "disk-guid": (_GPT, "GUID"),
+    "partition-guid": (_GPT, "GUID"),
+    "disk-signature": ({Table.MBR}, "disk signature"),
+    "align": ({*_GPT, Table.MBR}, "partitions"),
+    "rootfs": (_GPT, "GUIDs, by which Linux finds its root"),
+}
+_OF_ZPP = ("kernel", "rootfs", "serial", "visible", "reset-after")
+
+
+def _check_effect(settings: Settings, table: Table, hypervisor: Hypervisor) -> None:
+    """Raise UsageError for a setting that would change nothing."""
+    for key in sorted(settings.chosen):
+        where = settings.values[key].origin
+        needed = _NEEDED.get(key, ())
+        if needed and not any(settings.values[each].value for each in needed):
+            options = " or ".join(f"--{each}" for each in needed)
+            raise UsageError(f"works only with {options}", where=where)
+        tables, name = _OF_TABLES.get(key, (set(Table), ""))
+        if table not in tables:
+            has = f"an image with the table '{table.value}' has no {name}"
+            raise UsageError(has, where=where, hint="leave it out, or choose another --table")
+        if key in _OF_ZPP and hypervisor is Hypervisor.NONE:
+            what = "needs ZppBoot, which --hypervisor none leaves out"
+            hint = "use --boot for a UKI or another EFI program" if key == "kernel" else ""
+            raise UsageError(what, where=where, hint=hint)
 
 
 def _path(text: str, _where: str) -> Path:

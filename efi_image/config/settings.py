@@ -69,12 +69,16 @@ KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Settings from one place, or merged from several; `values` are by key of KEYS."""
+    """Settings from one place, or merged from several; `values` are by key of KEYS.
+
+    After a merge, `chosen` are the keys that options or a manifest set.
+    """
 
     values: Mapping[str, Setting] = field(default_factory=dict)
     boot: tuple[Path, ...] = ()
     files: tuple[Addition, ...] = ()
     partitions: tuple[ExtraPartition, ...] = ()
+    chosen: frozenset[str] = frozenset()
 
     @classmethod
     def of(cls, settings: Iterable[Setting]) -> Settings:
@@ -130,6 +134,7 @@ def merge(config: Config, *layers: Settings) -> Settings:
         tuple(each for layer in layers for each in layer.boot),
         tuple(each for layer in layers for each in layer.files),
         tuple(each for layer in layers for each in layer.partitions),
+        frozenset(key for layer in layers for key, each in layer.values.items() if each.value),
     )
 
 

@@ -15,6 +15,8 @@ from efi_image.formats.zpp_conf import RESET_AFTER_MAX
 
 MAX_LABEL = 11
 
+ROOTFS_MIN, ROOTFS_MAX = 1 << 20, 1 << 44  # ext4 counts 2^32 blocks of 4 KiB
+
 _PREFIXES = "KMGT"
 _UNITS: dict[str, int] = {
     "": 1,
@@ -56,6 +58,14 @@ def parse_size(text: str, where: str) -> int:
         raise UsageError(f"expected a size such as 64M or 1.5G, not '{text}'", where=where)
     fraction = match[2] or "0"
     return int(match[1]) * unit + int(fraction) * unit // int("1" + "0" * len(fraction))
+
+
+def parse_rootfs_size(text: str, where: str) -> int:
+    """The bytes of a root file system."""
+    size = parse_size(text, where)
+    if not ROOTFS_MIN <= size <= ROOTFS_MAX:
+        raise UsageError(f"must be at least 1M, 16T at most, not '{text}'", where=where)
+    return size
 
 
 def parse_sector_size(text: str, where: str) -> int:

@@ -16,9 +16,9 @@ from efi_image.edit.journal import Journal
 from efi_image.errors import VerificationFailed, ZppError
 from efi_image.flash.block_target import BlockTarget
 from efi_image.flash.chunker import aligned, aligned_copy, same
-from efi_image.flash.deferred_signals import deferred_signals
 from efi_image.flash.device import open_device, refuse, unmount_confirmed
 from efi_image.formats.fat.changes import Changes
+from efi_image.io.deferred_signals import deferred_signals
 from efi_image.io.medium import Medium, open_raw
 from efi_image.progress import Progress, counter
 

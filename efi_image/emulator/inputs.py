@@ -16,6 +16,7 @@ from efi_image.build.partitions import Table
 from efi_image.emulator.request import RunRequest
 from efi_image.errors import InputError
 from efi_image.formats.detect import HEAD, is_raw, open_medium
+from efi_image.formats.disk import refuse_other_file
 from efi_image.io.claims import make_claimed, remove_abandoned
 from efi_image.io.medium import open_raw
 from efi_image.io.sink import Sink
@@ -48,6 +49,7 @@ def usable(request: RunRequest, work: Path, progress: Progress | None = None) ->
 def _with_raw(request: RunRequest, work: Path, progress: Progress | None) -> RunRequest:
     """The request, with a compressed image or a virtual disk unpacked to a raw image."""
     with open_raw(request.image) as file, open_medium(request.image) as medium:
+        refuse_other_file(medium)
         if is_raw(file.peek(0, HEAD)) and medium.size == file.size:
             return request
         unpacked = work / "image.raw"

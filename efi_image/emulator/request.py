@@ -9,7 +9,9 @@ from pathlib import Path
 
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import HEAD, is_raw
+from efi_image.formats.disk import refuse_other_file
 from efi_image.io.atomic import check_output
+from efi_image.io.medium import open_raw
 
 TRACE_PORT = 0xE9  # the only debug port that Bochs has
 LOG_ENDINGS = ("raw", "emulator")  # files beside the log
@@ -140,7 +142,12 @@ class RunRequest:
                     size = file.seek(0, 2)
             except OSError as error:
                 raise InputError(f"cannot be read ({error.strerror})", where=str(path)) from None
-            if size == 0 or (raw and size % sector):
+            if path is self.image and raw:
+                with open_raw(path) as medium:
+                    refuse_other_file(medium)
+            if size == 0:
+                raise InputError("is empty", where=str(path))
+            if raw and size % sector:
                 raise InputError(f"is not a whole number of {sector}-byte sectors", where=str(path))
 
     def _check_devices(self) -> None:

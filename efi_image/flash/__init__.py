@@ -16,11 +16,13 @@ from contextlib import AbstractContextManager, closing, nullcontext
 from dataclasses import replace
 
 from efi_image.devices.unmount import eject
-from efi_image.flash.destination import find_destination
+from efi_image.flash.destination import Destination, find_destination
 from efi_image.flash.options import Confirm, Phase, Watch, WriteOptions, WriteReport, quiet
 from efi_image.flash.plan import plan_source
+from efi_image.flash.recognition import refuse_other_files
 from efi_image.flash.session import Session
 from efi_image.flash.source import ImageSource, open_source
+from efi_image.flash.target import Target
 from efi_image.formats.bmap import read_bmap
 
 __all__ = ["Confirm", "ImageSource", "Phase", "Watch", "WriteOptions", "WriteReport", "write"]
@@ -36,7 +38,7 @@ def write(options: WriteOptions, confirm: Confirm, watch: Watch = quiet) -> Writ
     destination = find_destination(options)
     with (
         _open_source(options, destination.sector_size) as source,
-        closing(destination.open(source, confirm)) as target,
+        closing(_open_target(options, destination, source, confirm)) as target,
     ):
         started = time.monotonic()
         session = Session(source, target, options, watch)
@@ -51,6 +53,14 @@ def write(options: WriteOptions, confirm: Confirm, watch: Watch = quiet) -> Writ
         seconds = time.monotonic() - started
         ejected = eject(target.descriptor()) if options.eject else None
     return replace(report, serial=destination.serial, seconds=seconds, ejected=ejected)
+
+
+def _open_target(
+    options: WriteOptions, destination: Destination, source: ImageSource, confirm: Confirm
+) -> Target:
+    if not (options.raw_bytes or options.is_manifest):
+        refuse_other_files(source)
+    return destination.open(source, confirm)
 
 
 def _open_source(options: WriteOptions, sector_size: int) -> AbstractContextManager[ImageSource]:

@@ -61,6 +61,10 @@ class BlockTarget(Target):
         self._folder = folder
         self._diskseq = diskseq
 
+    @property
+    def size_hint(self) -> str:
+        return ""
+
     def zero(self, offset: int, count: int) -> Iterator[tuple[int, int]]:
         """As Target.zero, by a command of the device, or by a discard and overwriting the rest."""
         if self._abilities.zeroes:

@@ -14,6 +14,7 @@ from efi_image.errors import UnsafeTarget, UsageError
 from efi_image.flash.options import Confirm, WriteOptions
 from efi_image.flash.source import ImageSource
 from efi_image.flash.target import Target, open_file
+from efi_image.render.text import human
 
 
 class Destination(Protocol):
@@ -106,7 +107,16 @@ class FileDestination:
 
     def abandon(self) -> None:
         if self.is_new:
-            self.path.unlink(missing_ok=True)
+            Path(os.path.realpath(self.path)).unlink(missing_ok=True)  # not a link to it
+
+
+def has_data(path: Path, option: str) -> UnsafeTarget:
+    """The error for a plain file that nobody wants to overwrite; `option` allows it."""
+    return UnsafeTarget(
+        f"exists already and has data ({human(path.stat().st_size)})",
+        where=str(path),
+        hint=f"overwrite it with {option}",
+    )
 
 
 def refuse_attached(path: str) -> None:

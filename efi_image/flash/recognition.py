@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from efi_image.errors import InputError, UsageError, VerificationFailed
 from efi_image.flash.source import ImageSource
-from efi_image.formats.disk import Disk, Partition, Scheme, read_disk
+from efi_image.formats.disk import Disk, Partition, Scheme, read_disk, refuse_other_file
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.gpt.structures import GptCopy
 from efi_image.formats.iso9660.reader import IsoVolume, looks_like_iso
@@ -64,6 +64,12 @@ def recognize(source: ImageSource, size: int, sector_size: int) -> Recognized:
     return found
 
 
+def refuse_other_files(source: ImageSource) -> None:
+    """Raise InputError for a kernel, an archive and the like, before the target is opened."""
+    with _medium_of(source, source.size or FIRST) as medium:
+        refuse_other_file(medium, RAW_BYTES)
+
+
 @contextmanager
 def _medium_of(source: ImageSource, size: int) -> Iterator[Medium]:
     """The image, or its first bytes and zeros up to that size."""
@@ -92,10 +98,7 @@ def _refuse_unknown(disk: Disk) -> None:
     elif disk.scheme is Scheme.UNKNOWN:
         if disk.mbr and disk.mbr.is_protective:
             raise InputError("has a protective MBR but no GPT", where=name, hint=RAW_BYTES)
-        if content_of(disk.medium) in {"", "zeros"}:
-            raise InputError(
-                "is not a disk or volume that zpp-image knows", where=name, hint=RAW_BYTES
-            )
+        disk.require_known(RAW_BYTES)
 
 
 def _refuse_other_sectors(disk: Disk, sector_size: int) -> None:

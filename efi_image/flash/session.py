@@ -23,7 +23,6 @@ from efi_image.flash.boot_areas import HEAD, MIN_SIZE, BootAreas
 from efi_image.flash.capacity_test import check_capacity
 from efi_image.flash.checksums import Checksums, sha256
 from efi_image.flash.chunker import PIECE, Cell, Chunker, aligned, same
-from efi_image.flash.deferred_signals import deferred_signals
 from efi_image.flash.options import Phase, Watch, WriteOptions, WriteReport, quiet
 from efi_image.flash.readback import Difference, first_difference, read_back
 from efi_image.flash.recognition import Recognized, check_target, recognize
@@ -32,6 +31,7 @@ from efi_image.flash.source import ImageSource
 from efi_image.flash.store import Store, Stored
 from efi_image.flash.target import Target
 from efi_image.flash.worker_pool import WorkerPool
+from efi_image.io.deferred_signals import deferred_signals
 
 
 class Session:
@@ -57,12 +57,10 @@ class Session:
 
     def write(self) -> WriteReport:
         """Do all steps. Raises ZppError; then `left_behind` describes the state of the target."""
-        if self._target.size < MIN_SIZE:
-            raise DoesNotFitError(
-                f"has {self._target.size} bytes; at least {MIN_SIZE} are needed",
-                where=self._target.name,
-            )
-        self._check_size(self._source.size or 0)
+        size = self._source.size
+        if size is not None and size < MIN_SIZE and not self._options.raw_bytes:
+            recognize(self._source, size, self._target.sector_size)
+        self._check_size(max(size or 0, MIN_SIZE))
         if self._options.capacity_test:
             self._tested = True
             check_capacity(self._target, self._watch(Phase.CAPACITY_TEST))
@@ -101,9 +99,12 @@ class Session:
         return "the write is unfinished, and nothing boots from it" if self._tested else ""
 
     def _check_size(self, size: int) -> None:
-        if size > self._target.size:
+        """Raise DoesNotFitError if the target has less than `size` bytes."""
+        target = self._target
+        if size > target.size:
+            needs = f"the image has {size}" if size > MIN_SIZE else f"{size} are needed at least"
             raise DoesNotFitError(
-                f"has {self._target.size} bytes, but the image has {size}", where=self._target.name
+                f"has {target.size} bytes, but {needs}", where=target.name, hint=target.size_hint
             )
 
     # ---- 1. before the first byte

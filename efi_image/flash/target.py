@@ -10,6 +10,7 @@ from pathlib import Path
 
 from efi_image.errors import OutputError, UnsafeTarget
 from efi_image.flash.chunker import PIECE, aligned, is_zero
+from efi_image.io.atomic import check_output
 from efi_image.io.claims import lock
 from efi_image.io.holes import data_extents
 
@@ -37,6 +38,11 @@ class Target:
     def usable(self) -> int:
         """Bytes in whole sectors."""
         return self.size // self.sector_size * self.sector_size
+
+    @property
+    def size_hint(self) -> str:
+        """What to do if it is too small."""
+        return f"remove it, or give it the size of the medium: `truncate -s SIZE {self.name}`"
 
     # ---- reading and writing
 
@@ -201,6 +207,8 @@ def open_file(path: Path, size: int | None) -> Target:
             where=name,
             hint=f"make a file of the stick's size first: `truncate -s SIZE {name}`",
         )
+    if is_new:
+        check_output(path)
     plain = _open(path, os.O_CREAT if is_new else 0)
     if not lock(plain):
         os.close(plain)

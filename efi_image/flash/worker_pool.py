@@ -9,7 +9,7 @@ from functools import partial
 from typing import Generic, TypeVar
 
 from efi_image.flash.chunker import PIECE, aligned
-from efi_image.flash.deferred_signals import deferred_signals
+from efi_image.io.deferred_signals import deferred_signals
 
 WORKERS = 3  # while two compute checksums, the third keeps the device busy
 BUFFERS = WORKERS + 1

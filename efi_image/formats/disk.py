@@ -13,12 +13,13 @@ from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.fat.reader import FatVolume
+from efi_image.formats.file_kind import FileKind, image_hint, kind_of
 from efi_image.formats.files import FileSystem
 from efi_image.formats.gpt.reader import read_gpt
 from efi_image.formats.gpt.structures import Gpt, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.iso9660.reader import IsoVolume, looks_like_iso
-from efi_image.formats.magic import BOOT_SECTORS, content_of, describe
+from efi_image.formats.magic import BOOT_SECTORS, ZEROS, content_of, describe
 from efi_image.formats.mbr import ESP as MBR_ESP
 from efi_image.formats.mbr import Mbr, PartitionRecord, read_mbr
 from efi_image.io.medium import Medium
@@ -118,6 +119,18 @@ class Disk:
                              where=self.medium.name)  # fmt: skip
         return next((p for p in readable if p.is_esp), readable[0])
 
+    def require_known(self, otherwise: str = "") -> None:
+        """Raise InputError unless it is a disk, or a volume that has a name.
+
+        `otherwise` is a hint that follows those for what was given by mistake.
+        """
+        if self.scheme is not Scheme.UNKNOWN or content_of(self.medium) not in {"", ZEROS}:
+            return
+        kind = kind_of(self.medium.peek)
+        if kind:
+            raise _other_file(kind, self.medium, otherwise)
+        raise InputError("is not a disk image or volume", where=self.medium.name, hint=otherwise)
+
     def contents(self) -> str:
         """What its partitions contain, or the whole disk if it has none."""
         if not self.partitions:
@@ -177,7 +190,7 @@ def _mbr_sector_size(medium: Medium, table: Mbr) -> int:
 
 
 def _mbr_of(medium: Medium) -> Mbr | None:
-    if content_of(medium) in BOOT_SECTORS:
+    if content_of(medium) in BOOT_SECTORS or kind_of(medium.peek) is FileKind.KERNEL:
         return None
     try:
         return read_mbr(medium)
@@ -211,6 +224,19 @@ def read_disk(medium: Medium) -> Disk:
         return Disk(medium, Scheme.MBR, sector_size, rows, None, record, is_iso, table)
     scheme = Scheme.WHOLE if is_iso else Scheme.UNKNOWN
     return Disk(medium, scheme, 2048 if is_iso else 512, extra, None, record, is_iso)
+
+
+def _other_file(kind: FileKind, medium: Medium, otherwise: str = "") -> InputError:
+    hints = [hint for hint in (image_hint(kind, medium.name), otherwise) if hint]
+    what = f"is {kind.value}, not a disk image"
+    return InputError(what, where=medium.name, hint="; or ".join(hints))
+
+
+def refuse_other_file(medium: Medium, otherwise: str = "") -> None:
+    """Raise InputError for a kernel, an archive and the like; an unknown disk may still boot."""
+    kind = kind_of(medium.peek)
+    if kind and read_disk(medium).scheme is Scheme.UNKNOWN:
+        raise _other_file(kind, medium, otherwise)
 
 
 def parse_place(text: str) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from efi_image.formats.file_kind import Peek, kind_of
 from efi_image.io.medium import Medium
 
 ZEROS = "zeros"
@@ -12,6 +13,7 @@ MAGICS = (
     (3, b"-FVE-FS-", "BitLocker"),
     (0, b"XFSB", "XFS"),
     (0, b"hsqs", "SquashFS"),
+    (0, b"-rom1fs-", "romfs"),
     (0, b"\x45\x3d\xcd\x28", "cramfs"),
     (0, b"LUKS\xba\xbe", "LUKS"),
     (32, b"NXSB", "APFS"),
@@ -34,12 +36,14 @@ MAGICS = (
 BOOT_SECTORS = {"NTFS", "exFAT", "ReFS", "BitLocker"}
 
 
+def known_content(peek: Peek) -> str:
+    """The name of a content, or ''."""
+    return next((name for at, magic, name in MAGICS if peek(at, len(magic)) == magic), "")
+
+
 def content_of(medium: Medium) -> str:
     """The name of a medium's content, ZEROS if it begins with 4 KiB of them, or ''."""
-    for offset, magic, name in MAGICS:
-        if medium.peek(offset, len(magic)) == magic:
-            return name
-    return "" if any(medium.peek(0, 4096)) else ZEROS
+    return known_content(medium.peek) or ("" if any(medium.peek(0, 4096)) else ZEROS)
 
 
 def describe(medium: Medium) -> str:
@@ -47,4 +51,7 @@ def describe(medium: Medium) -> str:
     content = content_of(medium)
     if content == ZEROS:
         return "is blank (it begins with zeros)"
-    return f"contains {content}" if content else "has no known format"
+    if content:
+        return f"contains {content}"
+    kind = kind_of(medium.peek)
+    return f"is {kind.value}" if kind else "has no known format"

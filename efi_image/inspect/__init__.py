@@ -3,6 +3,7 @@
 image        facts about an image: table, partitions, volumes, files
 pe           facts about a PE file
 difference   two images or PE files, compared by meaning
+causes       why a medium differs from its image, though nobody changed it
 extract      files of an image, written below a directory
 
 trace_summary     a trace of VM exits in numbers

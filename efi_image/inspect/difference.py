@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from enum import Enum
 
 from efi_image.errors import InputError
 from efi_image.formats.disk import Disk
+from efi_image.formats.fat.reader import FatVolume
+from efi_image.formats.fat.unmount_marks import read_marks
 from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show_path
-from efi_image.formats.gpt.structures import GptCopy
+from efi_image.formats.mbr import DISK_SIGNATURE_OFFSET
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.formats.pe.authenticode import SignatureFacts
+from efi_image.inspect import causes
 from efi_image.inspect.image import (
     Files,
     ImageFacts,
@@ -22,9 +25,8 @@ from efi_image.inspect.image import (
     image_facts,
 )
 from efi_image.inspect.pe import PeFacts, pe_facts
+from efi_image.io.medium import Medium
 from efi_image.progress import Progress, counter
-
-_TABLE = ("size", "scheme", "sector_size", "table")
 
 
 class Change(Enum):
@@ -37,13 +39,17 @@ class Change(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A difference: where (`partition 1`, a path), of which property, and the two values."""
+    """A difference: where (`partition 1`, a path), of which property, and the two values.
+
+    `cause` says why a medium differs from its image so without a fault; '' where none is known.
+    """
 
     change: Change
     where: str
     what: str
     old: str = ""
     new: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,12 +73,14 @@ def _text(value: object) -> str:
     return str(value)
 
 
-def _values(where: str, old: object, new: object, names: tuple[str, ...]) -> Iterator[Difference]:
+def _values(
+    where: str, old: object, new: object, names: tuple[str, ...], cause: str = ""
+) -> Iterator[Difference]:
     for name in names:
         one, other = getattr(old, name), getattr(new, name)
         if one != other:
             what = name.replace("_", " ")
-            yield Difference(Change.CHANGED, where, what, _text(one), _text(other))
+            yield Difference(Change.CHANGED, where, what, _text(one), _text(other), cause)
 
 
 def _presence(where: str, what: str, old: object, new: object) -> Difference:
@@ -110,43 +118,37 @@ def compare_disks(old: Disk, new: Disk, options: CompareOptions) -> Iterator[Dif
     one, other = (
         image_facts(disk, programs=False, progress=options.progress) for disk in (old, new)
     )
-    restored = _restored(old, new)
-    names = ("size", "scheme", "sector_size") if restored else _TABLE
-    yield from _values("image", one, other, names)
-    if restored:
-        yield restored
+    yield from _whole(old, new, one, other)
     if not options.ignore_ids:
         yield from _values("image", one, other, ("disk_id",))
     for pair in _pairs(one, other):
         yield from _partitions(old, new, pair, options)
+    if not (one.partitions or other.partitions):
+        yield from _bytes("image", old.medium, new.medium, options)
 
 
-def _restored(old: Disk, new: Disk) -> Difference | None:
-    """The copy of a GPT that firmware rewrote during a boot, if that explains the difference.
-
-    EDK2's PartitionDxe makes it from the valid copy, which stays as it is.
-    """
-    before, after = old.gpt, new.gpt
-    if not before or not after or old.medium.size != new.medium.size:
-        return None
-    pairs = (
-        ("primary", before.primary, after.primary, before.backup, after.backup),
-        ("backup", before.backup, after.backup, before.primary, after.primary),
-    )
-    for name, lost, found, kept, source in pairs:
-        if not found or not source or kept != source or _is_valid(lost):
-            continue
-        if _is_valid(found) and _is_valid(source) and found.array == source.array:
-            state = "damaged" if lost else "missing"
-            return Difference(Change.CHANGED, "image", f"{name} GPT", state, _REWRITTEN)
-    return None
+def _whole(old: Disk, new: Disk, one: ImageFacts, other: ImageFacts) -> Iterator[Difference]:
+    """The differences of the disk as a whole, and of its partition table."""
+    yield from _values("image", one, other, ("size",), causes.cause_of_size(old, new))
+    yield from _values("image", one, other, ("scheme", "content", "sector_size"))
+    copy, state = causes.restored_copy(old, new)
+    if copy:
+        yield Difference(Change.CHANGED, "image", f"{copy} GPT", state, "valid", causes.RESTORED)
+    elif one.table != other.table:
+        moved = causes.MOVED if causes.has_moved_backup(old, new) else ""
+        before, after = (
+            tuple(line for line in mine.table if line not in its.table)
+            for mine, its in ((one, other), (other, one))
+        )
+        yield Difference(Change.CHANGED, "image", "table", _text(before), _text(after), moved)
+    if _boot_code(old) != _boot_code(new):
+        yield Difference(Change.CHANGED, "image", "boot code")
 
 
-def _is_valid(copy: GptCopy | None) -> bool:
-    return copy is not None and copy.usable and copy.header.my_lba == copy.lba
+def _boot_code(disk: Disk) -> bytes:
+    """What a BIOS starts from a disk with a partition table."""
+    return disk.medium.peek(0, DISK_SIGNATURE_OFFSET) if disk.mbr else b""
 
-
-_REWRITTEN = "rewritten from the other copy, as firmware does during a boot"
 
 _Pair = tuple[PartitionFacts | None, PartitionFacts | None]
 
@@ -168,21 +170,44 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, options: CompareOptions) -> I
     if one is None or other is None:
         yield _presence(where, "partition", one, other)
         return
-    names = ("start", "size", "type", "label", "content", "fault")
+    is_all = old.pick(one.name).entry is None and new.pick(other.name).entry is None
+    larger = causes.cause_of_size(old, new) if is_all else ""
+    yield from _values(where, one, other, ("size",), larger)
+    names = ("start", "type", "label", "content", "fault")
     yield from _values(where, one, other, names if options.ignore_ids else (*names, "guid"))
     if one.volume and other.volume:
         yield from _volumes(where, one.volume, other.volume, options)
         volumes = old.volume(old.pick(one.name)), new.volume(new.pick(other.name))
+        yield from _marks(where, *volumes)
         yield from _readable(where, one.volume.files, other.volume.files)
         yield from _files(where, *volumes, options)
     elif one.volume or other.volume:
         yield _presence(where, "volume", one.volume, other.volume)
     elif not (one.fault or other.fault):
         places = old.medium_of(old.pick(one.name)), new.medium_of(new.pick(other.name))
-        pieces = [place.chunks(0, place.size) for place in places]
-        tell = counter(options.progress, places[0].size) or _ignore
-        if places[0].size == places[1].size and not _same(pieces[0], pieces[1], tell):
-            yield Difference(Change.CHANGED, where, "content")
+        if places[0].size == places[1].size:
+            yield from _bytes(where, *places, options)
+
+
+def _bytes(where: str, old: Medium, new: Medium, options: CompareOptions) -> Iterator[Difference]:
+    """Whether the bytes differ, as far as both have some."""
+    size = min(old.size, new.size)
+    tell = counter(options.progress, size) or _ignore
+    if not _same(old.chunks(0, size), new.chunks(0, size), tell):
+        yield Difference(Change.CHANGED, where, "content")
+
+
+def _marks(where: str, old: FileSystem, new: FileSystem) -> Iterator[Difference]:
+    """A difference in the marks of a volume that is mounted."""
+    if not (isinstance(old, FatVolume) and isinstance(new, FatVolume)):
+        return
+    try:
+        one, other = read_marks(old).is_clean, read_marks(new).is_clean
+    except InputError:
+        return
+    if one != other:
+        values = _text(one), _text(other)
+        yield Difference(Change.CHANGED, where, "cleanly unmounted", *values, causes.MOUNTED)
 
 
 def _volumes(
@@ -208,14 +233,16 @@ def _files(
     tell = counter(options.progress, total) or _ignore
     for path, (one, other) in side_by_side(old, new):
         place = f"{where}: {show_path(path)}"
+        cause = causes.cause_of_file(path)
         if one is None or other is None:
             node = one or other
             assert node is not None
             change = Change.ADDED if one is None else Change.REMOVED
             values = (_size(one), _size(other))
-            yield Difference(change, place, node.kind.value, *values)
+            yield Difference(change, place, node.kind.value, *values, cause)
         else:
-            yield from _file(place, (old, one), (new, other), options, tell)
+            for each in _file(place, (old, one), (new, other), options, tell):
+                yield replace(each, cause=cause)
 
 
 def _ignore(_count: int) -> None:

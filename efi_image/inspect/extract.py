@@ -210,6 +210,8 @@ def extract(
     try:
         target.mkdir(exist_ok=True)
         root = os.open(target, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileExistsError:
+        raise OutputError("is not a directory", where=str(target)) from None
     except OSError as error:
         raise OutputError(f"cannot be written: {error.strerror}", where=str(target)) from None
     folders = _Folders(root, str(target))

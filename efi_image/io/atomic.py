@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from efi_image.errors import OutputError, reason_of
 from efi_image.io.claims import claim, open_claimed, remove_abandoned
+from efi_image.io.deferred_signals import deferred_signals
 
 _SUFFIX = ".tmp"
 
@@ -117,10 +119,7 @@ def workspace(output: str | Path) -> Iterator[Path]:
         except OSError as error:
             raise _failed(output, error) from None
     finally:
-        with suppress(OSError):
-            for left in folder.iterdir():
-                left.unlink()
-        with suppress(OSError):
-            folder.rmdir()
-        if descriptor >= 0:
-            os.close(descriptor)
+        with deferred_signals():  # removing large files takes a while
+            shutil.rmtree(folder, ignore_errors=True)
+            if descriptor >= 0:
+                os.close(descriptor)

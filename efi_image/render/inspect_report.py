@@ -189,4 +189,5 @@ def difference_line(each: Difference) -> str:
     if each.change is not Change.CHANGED:
         only = each.new or each.old
         values = f" ({only})" if only else ""
-    return printable(f"{SIGNS[each.change]} {each.where}: {each.what}{values}")
+    cause = f" ({each.cause})" if each.cause else ""
+    return printable(f"{SIGNS[each.change]} {each.where}: {each.what}{values}{cause}")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.errors import InputError, OutputError
+from efi_image.errors import InputError, OutputError, UsageError
 from efi_image.formats.detect import HEAD, is_raw, open_medium
 from efi_image.io.atomic import atomic
 from efi_image.io.holes import data_extents
@@ -39,9 +39,15 @@ def repair(image: Path, output: Path | None = None, options: Options | None = No
 
     Without `output`, an image with nothing to repair is not written, and an undo file keeps the
     old bytes. After an error the image is unchanged. Raises InputError if the image cannot be
-    read, or is not raw and there is no `output`; OutputError if the result cannot be written.
+    read, or is not raw and there is no `output`; UsageError if both are the same file; OutputError
+    if the result cannot be written.
     """
     options = options or Options()
+    if output and output.exists() and image.exists() and output.samefile(image):
+        raise UsageError(
+            "IMAGE and --output are the same file", where=str(output),
+            hint="leave --output out to repair IMAGE itself, which can be undone",
+        )  # fmt: skip
     with open_medium(image) as medium:
         if output is None:
             _require_raw(image, medium.size)

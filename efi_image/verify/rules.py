@@ -1,8 +1,8 @@
 """Every rule that verify checks. docs/reference/verify.md lists this table (`markdown`).
 
 The letter says what the rule is about: D the disk, M the MBR, G the GPT, F the FAT volume,
-B the boot path and its PE files, C zpp.conf, S signatures. A number is never used again for
-another rule.
+B the boot path and its PE files, C zpp.conf, S signatures, W a written medium. A number is never
+used again for another rule.
 """
 
 from __future__ import annotations
@@ -355,6 +355,12 @@ RULES: tuple[Rule, ...] = (
          "sign it with an RSA key, or enroll its SHA-256"),
     Rule("ZPP-S107", _E, "a program's signature uses a hash algorithm that firmware does not know",
          "Secure Boot refuses it: OVMF ignores the signature", "sign it again with SHA-256"),
+    # ---- the image that a medium was written from
+    Rule("ZPP-W101", _E, "the medium differs from the image that it was written from",
+         "it has other files, or other contents",
+         "write the image again, unless somebody changed the medium on purpose"),
+    Rule("ZPP-W102", _N, "the medium differs from its image in what systems change by themselves",
+         "it boots as the image does", "leave it as it is"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}

@@ -64,7 +64,7 @@ def test_a_copy_of_the_gpt_is_written_again(harness: Harness, build: str) -> Non
         assert changed == expected, name
         assert told == [
             Difference(
-                Change.CHANGED, "image", f"{copy} GPT", state,
+                Change.CHANGED, "image", f"{copy} GPT", state, "valid",
                 "rewritten from the other copy, as firmware does during a boot",
             )
         ], name  # fmt: skip

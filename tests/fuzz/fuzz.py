@@ -8,6 +8,8 @@ timeout-… or oom-…, which `fuzz.py TARGET FILE` runs again.
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -35,14 +37,28 @@ def main() -> int:
     def one(data: bytes) -> None:
         refused(target, data)
 
-    with tempfile.TemporaryDirectory(prefix="zpp-fuzz-") as folder:
-        seeds = Path(folder)
-        for number, seed in enumerate(target.seeds()):
-            (seeds / str(number)).write_bytes(seed)
-        corpus = [] if any(Path(word).is_file() for word in options) else [str(seeds)]
-        atheris.Setup([sys.argv[0], *BOUNDS, *options, *corpus], one)
-        atheris.Fuzz()
+    seeds = Path(tempfile.mkdtemp(prefix="zpp-fuzz-"))
+    remove_at_the_end(seeds)
+    for number, seed in enumerate(target.seeds()):
+        (seeds / str(number)).write_bytes(seed)
+    corpus = [] if any(Path(word).is_file() for word in options) else [str(seeds)]
+    atheris.Setup([sys.argv[0], *BOUNDS, *options, *corpus], one)
+    atheris.Fuzz()
     return 0
+
+
+def remove_at_the_end(folder: Path) -> None:
+    """Remove the folder when this process ends: libFuzzer, or a kill, ends it without Python."""
+    waiting, alive = os.pipe()  # `alive` is open as long as this process lives
+    if os.fork():
+        os.close(waiting)
+        return
+    os.setsid()  # no Ctrl-C
+    for descriptor in (0, 1, 2, alive):
+        os.close(descriptor)
+    os.read(waiting, 1)
+    shutil.rmtree(folder, ignore_errors=True)
+    os._exit(0)
 
 
 if __name__ == "__main__":

@@ -105,6 +105,11 @@ def _cut_through(disk: Disk) -> None:
     del disk.data[15 * MIB // 2 :]
 
 
+def _protective(at: int, value: int) -> Callable[[Disk], None]:
+    """A field of the protective record."""
+    return lambda disk: disk.put(446 + at, "I", value)
+
+
 def _wipe(*ranges: tuple[int, int]) -> Callable[[Disk], None]:
     def change(disk: Disk) -> None:
         for start, size in ranges:
@@ -147,21 +152,8 @@ DAMAGES = [
     Damage("partition ends before it begins", "G203", lambda d: d.entry(2, 40, "Q", 14000)),
     Damage("same GUID", "G204", _same_guid, sgdisk=False, sfdisk=False),
     Damage("no protective MBR", "M101", _wipe((446, 66)), fixed=True),
-    Damage(
-        "protective MBR begins at 5",
-        "M102",
-        lambda d: d.put(446 + 8, "I", 5),
-        sgdisk=False,
-        sfdisk=False,
-        fixed=True,
-    ),
-    Damage(
-        "protective MBR is short",
-        "M103",
-        lambda d: d.put(446 + 12, "I", 99),
-        sgdisk=False,
-        fixed=True,
-    ),
+    Damage("protective MBR begins at 5", "M102", _protective(8, 5), False, False, fixed=True),
+    Damage("protective MBR is short", "M103", _protective(12, 99), False, fixed=True),
     Damage(
         "hybrid MBR",
         "M104",

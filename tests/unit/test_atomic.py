@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import shutil
+import signal
 import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from namespaces import own_mounts
 
 from efi_image.errors import OutputError
-from efi_image.io.atomic import atomic, check_output
+from efi_image.io.atomic import atomic, check_output, workspace
 
 
 def put(output: Path, data: bytes) -> None:
@@ -27,6 +30,30 @@ def test_new_and_replaced(tmp_path: Path) -> None:
     put(output, b"two")
     assert output.read_bytes() == b"two"
     assert list(tmp_path.iterdir()) == [output]
+
+
+@pytest.mark.parametrize("first", [None, KeyboardInterrupt])
+def test_a_signal_while_a_workspace_is_removed_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: type[BaseException] | None
+) -> None:
+    """A raw image of gigabytes takes a while to remove."""
+    removed = shutil.rmtree
+
+    def remove(folder: Path, **options: Any) -> None:
+        signal.raise_signal(signal.SIGINT)
+        removed(folder, **options)
+
+    def make() -> None:
+        with workspace(tmp_path / "a.qcow2") as made:
+            made.with_name("raw").write_bytes(b"raw")
+            made.write_bytes(b"disk")
+            if first:
+                raise first
+
+    monkeypatch.setattr(shutil, "rmtree", remove)
+    with pytest.raises(KeyboardInterrupt):
+        make()
+    assert [path.name for path in tmp_path.iterdir()] == ([] if first else ["a.qcow2"])
 
 
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, SystemExit, GeneratorExit])

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
@@ -30,13 +29,23 @@ MIB = 1 << 20
 GUID = UUID("01234567-89ab-cdef-0123-456789abcdef")
 
 
-FOLDER = tempfile.TemporaryDirectory(prefix="zpp-partitions-")
+class Sources:
+    """Where the contents of further partitions are."""
+
+    folder = Path()
+
+
+@pytest.fixture(autouse=True)
+def part_files(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder of each test for `extra`; another module that calls it imports this too."""
+    folder = tmp_path_factory.mktemp("part_files")
+    monkeypatch.setattr(Sources, "folder", folder)
 
 
 def extra(
     data: bytes, kind: str = "linux", name: str = "", guid: UUID | None = None
 ) -> ExtraPartition:
-    source = Path(FOLDER.name) / hashlib.sha256(data).hexdigest()
+    source = Sources.folder / hashlib.sha256(data).hexdigest()
     source.write_bytes(data)
     return ExtraPartition(source, BY_NAME[kind], name, guid)
 

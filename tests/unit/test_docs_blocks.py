@@ -34,7 +34,7 @@ def folder(tmp_path: Path) -> Path:
     place = tmp_path / "reader"
     place.mkdir()
     (place / "vmlinuz").write_bytes(make_pe(text=os.urandom(9000)))
-    (place / "initrd.img").write_bytes(os.urandom(20000))
+    (place / "initrd.img").write_bytes(b"070701" + os.urandom(20000))
     return place
 
 

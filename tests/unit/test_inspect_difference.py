@@ -110,11 +110,20 @@ def test_differences_of_tables(tmp_path: Path, build_dir: Path, capsys: Capture)
     capsys.readouterr()
     assert diff(one, two, "--ignore-ids") == 1
     out = capsys.readouterr().out
-    assert "~ image: size: 67108864 → 83886080" in out
+    assert "~ image: size: 67108864 → 83886080\n" in out
     assert "~ partition 1: size: " in out
     assert "guid" not in out
     assert diff(one, plain) == 1
     assert "~ image: scheme: GPT → one volume" in capsys.readouterr().out
+
+
+def test_unknown_contents_are_compared_by_their_bytes(tmp_path: Path, capsys: Capture) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    one.write_bytes(b"a" * 5000)
+    two.write_bytes(b"a" * 4999 + b"b")
+    assert diff(one, two) == 1
+    assert capsys.readouterr().out == "~ image: content\n"
+    assert diff(one, one) == 0
 
 
 def test_partitions_without_a_volume_are_compared_by_their_bytes(
@@ -129,9 +138,9 @@ def test_partitions_without_a_volume_are_compared_by_their_bytes(
 @pytest.mark.parametrize(
     ("damage", "line"),
     [
-        ("no primary header", "~ image: primary GPT: missing → rewritten from the other copy"),
-        ("primary entries", "~ image: primary GPT: damaged → rewritten from the other copy"),
-        ("no backup header", "~ image: backup GPT: missing → rewritten from the other copy"),
+        ("no primary header", "~ image: primary GPT: missing → valid (rewritten from the other copy"),
+        ("primary entries", "~ image: primary GPT: damaged → valid (rewritten from the other copy"),
+        ("no backup header", "~ image: backup GPT: missing → valid (rewritten from the other copy"),
         ("tables differ", ""),
     ],
 )
@@ -146,5 +155,5 @@ def test_a_copy_of_the_gpt_that_firmware_made_again(tmp_path: Path, damage: str,
         with open_disk(old) as one, open_disk(new) as other:
             lines = [difference_line(d) for d in compare_disks(one, other, CompareOptions())]
         told = [each for each in lines if "rewritten from the other copy" in each]
-        assert told == ([f"{wanted}, as firmware does during a boot"] if wanted else [])
+        assert told == ([f"{wanted}, as firmware does during a boot)"] if wanted else [])
         assert not wanted or lines == told

@@ -11,7 +11,7 @@ from typing import Any
 import oracles
 import pycdlib
 import pytest
-from test_compose import extra, part
+from test_compose import extra, part, part_files
 from test_image import FILES, make
 from test_make import make as run_make
 
@@ -19,6 +19,8 @@ from efi_image.build.partitions import Table
 from efi_image.errors import DoesNotFitError, UsageError
 from efi_image.formats.iso9660.structures import FIRST_DESCRIPTOR, SECTOR
 from efi_image.formats.iso9660.writer import CATALOG, END, MAX_EXTENT, ROOT, pack_file_system
+
+__all__ = ["part_files"]  # a fixture
 
 MIB = 1 << 20
 

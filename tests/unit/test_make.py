@@ -69,13 +69,13 @@ def test_plain_fat(build_dir: Path, tmp_path: Path) -> None:
 
 
 def test_kernel(build_dir: Path, tmp_path: Path, kernel: Path) -> None:
-    (tmp_path / "initrd").write_bytes(b"initrd")
+    (tmp_path / "initrd").write_bytes(b"070701initrd")
     files = made(
         build_dir, tmp_path / "esp.img", "--kernel", kernel, "--initrd", tmp_path / "initrd",
         "--cmdline", " console=ttyS0 quiet ",
     )  # fmt: skip
     assert files["EFI/zpp/kernel.efi"] == kernel.read_bytes()
-    assert files["EFI/zpp/initrd.img"] == b"initrd"
+    assert files["EFI/zpp/initrd.img"] == b"070701initrd"
     assert parse(files["EFI/zpp/zpp.conf"]) == ZppConf(
         default="kernel",
         entries=(

@@ -54,6 +54,10 @@ def bad_cmdline_alone(_build: Path, _tmp: Path) -> list[str]:
     return ["--cmdline", "quiet"]
 
 
+def bad_kernel_without_zpp(build_dir: Path, _tmp: Path) -> list[str]:
+    return ["--kernel", str(build_dir / "ZppBoot.efi"), "--hypervisor", "none"]
+
+
 def bad_cmdline(build_dir: Path, _tmp: Path) -> list[str]:
     return ["--kernel", str(build_dir / "ZppBoot.efi"), "--cmdline", "a\nb"]
 
@@ -144,7 +148,8 @@ Bad = Callable[[Path, Path], list[str]]
         (bad_kernel, 3, "build the kernel with CONFIG_EFI_STUB=y"),
         (bad_kernel_folder, 3, "is a directory"),
         (bad_initrd_alone, 2, "--initrd: works only with --kernel"),
-        (bad_cmdline_alone, 2, "--cmdline: works only with --kernel"),
+        (bad_cmdline_alone, 2, "--cmdline: works only with --kernel or --rootfs"),
+        (bad_kernel_without_zpp, 2, "--kernel: needs ZppBoot, which --hypervisor none leaves out"),
         (bad_cmdline, 2, "cmdline: 'a\\nb' is not allowed in zpp.conf"),
         (bad_name, 3, "/EFI/what?.efi: FAT does not allow the name 'what?.efi': it contains '?'"),
         (bad_name_in_folder, 3, "FAT does not allow the name 'a:b'"),
@@ -229,7 +234,8 @@ def test_an_input_is_never_overwritten(
     """Neither by its name nor by a link to it."""
     program = (build_dir / "ZppBoot.efi").read_bytes()
     given, kernel = tmp_path / "given", tmp_path / "kernel"
-    given.write_bytes(program)
+    content = b"070701" if option == "--initrd" else program
+    given.write_bytes(content)
     kernel.write_bytes(program)
     link = tmp_path / "link"
     link.symlink_to(given)
@@ -244,4 +250,4 @@ def test_an_input_is_never_overwritten(
     words = [option, value] if option != "--bmap" else [option, link]
     assert make(build_dir, output, *map(str, [*words, *more])) == 2
     assert f"is also an input ({given})" in capsys.readouterr().err
-    assert given.read_bytes() == program
+    assert given.read_bytes() == content

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -27,7 +29,7 @@ def tree(tmp_path: Path) -> Path:
     for name, data in {
         "boot/vmlinuz-6.1.0-9-amd64": make_pe(reloc_size=0, text=b"old"),
         "boot/vmlinuz-6.1.0-10-amd64": make_pe(reloc_size=0, text=b"new"),
-        "boot/initrd.img-6.1.0-10-amd64": b"initrd",
+        "boot/initrd.img-6.1.0-10-amd64": b"070701initrd",
         "etc/hostname": b"guest\n",
         "usr/lib/large": bytes(range(256)) * 10000,
     }.items():
@@ -82,7 +84,7 @@ def test_partition_has_the_files(build_dir: Path, tree: Path, tmp_path: Path) ->
     assert "Mode:  0640" in debugfs(file_system, "stat /etc/hostname")
     files = oracles.pyfatfs_files(image, MIB)
     assert files["EFI/zpp/kernel.efi"] == (tree / "boot/vmlinuz-6.1.0-10-amd64").read_bytes()
-    assert files["EFI/zpp/initrd.img"] == b"initrd"
+    assert files["EFI/zpp/initrd.img"] == b"070701initrd"
     words = f"root=PARTUUID={guid} rw console=tty0 console=ttyS0,115200"
     assert entry(image).cmdline == words
 
@@ -136,11 +138,16 @@ def test_default_size_leaves_room(build_dir: Path, tree: Path, tmp_path: Path) -
         (("--rootfs", "nowhere"), ExitCode.INPUT, "nowhere: does not exist"),
         (("--rootfs", "root/etc/hostname"), ExitCode.INPUT, "is not a directory"),
         (("--rootfs", "root/etc"), ExitCode.INPUT, "root/etc/boot: has no kernel vmlinuz-VERSION"),
-        (("--rootfs", "root", "--table", "mbr"), ExitCode.USAGE, "--rootfs: needs a GPT"),
         (
             ("--rootfs", "root", "--rootfs-size", "1M"), ExitCode.DOES_NOT_FIT,
-            "--rootfs-size: 2 MiB of files do not fit into 1 MiB; 259M is enough",
+            "--rootfs-size: 10 files, 2 MiB, do not fit into 1 MiB; 259M is enough",
         ),
+        *(
+            (("--rootfs", "root", "--rootfs-size", size), ExitCode.USAGE,
+             f"--rootfs-size: must be at least 1M, 16T at most, not '{size}'")
+            for size in ("0", "1K", "1048575", "17T", "999999999999999T")
+        ),
+        (("--rootfs", "root", "--rootfs-size", "-1M"), ExitCode.USAGE, "expected a size such as"),
     ],
 )  # fmt: skip
 def test_refused(
@@ -152,6 +159,36 @@ def test_refused(
     assert make(build_dir, "disk.img", *arguments) == code
     assert message in capsys.readouterr().err
     assert sorted(tmp_path.iterdir()) == before
+
+
+def test_many_small_files_fit(build_dir: Path, tree: Path, tmp_path: Path) -> None:
+    """mke2fs alone makes an inode for each 16 KiB, or 4 KiB below 512 MiB."""
+    for number in range(600):
+        (tree / f"etc/{number}").touch()
+    image = tmp_path / "disk.img"
+    assert make(build_dir, image, "--rootfs", tree, "--rootfs-size", "8M") == 0
+    head = oracles.run("dumpe2fs", "-h", partition(image)[0])
+    assert int(re.search(r"Inode count: +(\d+)", head)[1]) > 1900  # type: ignore[index]
+    tops = len(list(tree.rglob("*")))
+    assert int(re.search(r"Free inodes: +(\d+)", head)[1]) > tops // 2  # type: ignore[index]
+
+
+def test_a_full_disk_of_this_machine_is_not_a_small_file_system(
+    build_dir: Path, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "small").mkdir()
+    if os.geteuid():
+        pytest.skip("needs root to mount a small file system")
+    command = [sys.executable, "-m", "efi_image", "make", "small/disk.img", "--rootfs", str(tree),
+               "--build-dir", str(build_dir)]  # fmt: skip
+    script = f"mount -t tmpfs -o size=1M none small && {shlex.join(command)}"
+    done = subprocess.run(
+        ["unshare", "-m", "sh", "-c", script], cwd=tmp_path, capture_output=True, text=True,
+        check=False, env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert done.returncode == ExitCode.OUTPUT
+    reason = "zpp-image: small/disk.img: cannot be written: No space left on device\n"
+    assert done.stderr == reason
 
 
 def test_mke2fs_is_missing(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import click
 import pytest
 from terminal import Session
 from test_help import COMMANDS_BY_NAME
@@ -134,6 +135,10 @@ ERRORS = {
     "verify": ("verify NOTHING --json", ExitCode.INPUT, "InputError"),
     "ls": ("ls IMAGE /none --json", ExitCode.INPUT, "InputError"),
     "extract": ("extract IMAGE /none --json", ExitCode.INPUT, "InputError"),
+    "cp": ("cp NOTHING IMAGE:/x --json", ExitCode.INPUT, "InputError"),
+    "rm": ("rm IMAGE /none --json", ExitCode.INPUT, "InputError"),
+    "mkdir": ("mkdir IMAGE /none/x --json", ExitCode.INPUT, "InputError"),
+    "mv": ("mv IMAGE /none /x --json", ExitCode.INPUT, "InputError"),
     "inspect": ("inspect NOTHING --json", ExitCode.INPUT, "InputError"),
     "diff": ("diff IMAGE NOTHING --json", ExitCode.INPUT, "InputError"),
     "run": ("run NOTHING --json", ExitCode.INPUT, "InputError"),
@@ -145,6 +150,10 @@ ERRORS = {
 }
 
 
+# they print data that is not theirs, or nothing but their success
+WITHOUT_JSON = {"cat", "symbolize", "completion", "bochs install", "bochs remove"}
+
+
 def test_every_command_with_json_has_its_error() -> None:
     able = {
         name
@@ -152,6 +161,8 @@ def test_every_command_with_json_has_its_error() -> None:
         if any("--json" in parameter.opts for parameter in each.params)
     }
     assert able == set(ERRORS)
+    others = {name for name, each in COMMANDS_BY_NAME.items() if not isinstance(each, click.Group)}
+    assert others - able == WITHOUT_JSON
 
 
 @pytest.mark.parametrize("name", list(ERRORS))

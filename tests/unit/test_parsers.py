@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
+import time
 import tracemalloc
 from pathlib import Path
 
@@ -85,11 +87,17 @@ def test_memory_is_bounded(name: str, data: st.DataObject) -> None:
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_a_short_run_of_the_fuzzer(name: str, tmp_path: Path) -> None:
     pytest.importorskip("atheris")
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
     result = subprocess.run(
-        [sys.executable, FUZZ, name, str(tmp_path), "-runs=500", "-seed=1"],
+        [sys.executable, FUZZ, name, str(corpus), "-runs=500", "-seed=1"],
         capture_output=True,
         text=True,
         check=False,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
     assert result.returncode == 0, result.stderr[-3000:]
     assert "Done 500 runs" in result.stderr
+    with oracles.time_limit(SECONDS):  # a process of its own removes them
+        while list(tmp_path.glob("zpp-fuzz-*")):
+            time.sleep(0.01)

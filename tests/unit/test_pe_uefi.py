@@ -119,10 +119,15 @@ def test_signature_table_beyond_the_end() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"M", b"MZ", b"\x7fELF" * 100, b"#!/bin/sh\n" * 20, bytes(4096)]
+    ("data", "what"),
+    [
+        *((data, "is not a PE file, or is truncated") for data in (b"", b"M", b"MZ", bytes(4096))),
+        (b"\x7fELF" * 100, "is an ELF file, not an EFI program"),
+        (b"#!/bin/sh\n" * 20, "is a text file, not an EFI program"),
+    ],
 )
-def test_what_is_no_pe_file(data: bytes) -> None:
-    assert "is not a PE file, or is truncated" in fault(data)
+def test_what_is_no_pe_file(data: bytes, what: str) -> None:
+    assert what in fault(data)
 
 
 def test_every_truncation_is_seen() -> None:
@@ -189,7 +194,7 @@ def test_programs_elsewhere_are_for_a_machine_of_the_image() -> None:
     )
     pe.check_place(path, source(arm), {Machine.X64, Machine.AA64})
     pe.check_place(path, source(make_pe(subsystem=BOOT_DRIVER)), X64)
-    assert "is not a PE file" in place_fault(path, b"not a program", X64)
+    assert "is a text file, not an EFI program" in place_fault(path, b"not a program", X64)
 
 
 def test_other_files_may_hold_anything() -> None:

@@ -22,7 +22,7 @@ RECORDED = {
     "partitions": "1d2d1307fb1efdae29d82a028097418cafb026248d479dcffcacf41c72735a6a",
     "minimal": "e0deac8e08e7c978d6e7e94ec6adc9a350e809c6e3ce04252032d24681281ad5",
     "many files": "f3cfc2590e132ccaff25c6256f0089ba1437e3d1a28f9d5b8cf0bb5789239b00",
-    "dated": "e6c2f2c21218987480deec1fbdc94bda2daa54dd8a5da8deef390d3e96d7ddd0",
+    "dated": "62c4e376432e01e604904a6c3233b9383f693de5a1095740ce1541096fbacb89",
     "no hypervisor": "54ca1a7c80834a8e24d04f8960b85e7d4be01dc31d165c634cb2f417d69a0d83",
     "identities": "43e43ec6a963812d30863d3de3feb4ab6e3e4192cb7f9909ec0e804e2374d8b6",
 }
@@ -36,8 +36,8 @@ OPTIONS = {
     "partitions": "--partition extra.bin:linux:root --partition extra.bin:swap",
     "minimal": "--size min --add docs:/docs",
     "many files": "--add many:/many",
-    "dated": "--kernel kernel.efi --initrd extra.bin --cmdline quiet",
-    "no hypervisor": "--hypervisor none --boot kernel.efi --serial 0",
+    "dated": "--kernel kernel.efi --initrd initrd.img --cmdline quiet",
+    "no hypervisor": "--hypervisor none --boot kernel.efi",
     "identities": "--volume-serial 1234-abcd --disk-guid 00112233-4455-6677-8899-aabbccddeeff"
     " --partition-guid 0fedcba9-8765-4321-8899-aabbccddeeff",
 }
@@ -52,6 +52,7 @@ def inputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "build/ZppDxe.efi").write_bytes(driver)
     (tmp_path / "kernel.efi").write_bytes(make_pe(reloc_size=0, text=b"kernel" * 3000))
     (tmp_path / "extra.bin").write_bytes(b"extra" * 70_001)
+    (tmp_path / "initrd.img").write_bytes(b"070701" * 70_001)
     (tmp_path / "docs/deep/er").mkdir(parents=True)
     (tmp_path / "docs/A long name, with blanks.text").write_bytes(b"long")
     (tmp_path / "docs/deep/er/empty").write_bytes(b"")

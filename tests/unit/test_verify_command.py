@@ -149,6 +149,19 @@ def test_fix_of_a_copy(sound: Path, tmp_path: Path, capsys: Capture) -> None:
     assert copy.read_bytes() == sound.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["image", "link"])
+def test_the_output_of_a_repair_is_another_file(
+    sound: Path, tmp_path: Path, capsys: Capture, name: str
+) -> None:
+    """It would be repaired in place, and could not be undone."""
+    image = damaged(sound, tmp_path / "image")
+    (tmp_path / "link").symlink_to(image)
+    before = image.read_bytes()
+    assert main(["verify", "--fix", "--output", str(tmp_path / name), str(image)]) == 2
+    assert "IMAGE and --output are the same file; leave --output out" in capsys.readouterr().err
+    assert image.read_bytes() == before
+
+
 def test_fix_with_nothing_to_fix_writes_nothing(
     sound: Path, tmp_path: Path, capsys: Capture
 ) -> None:

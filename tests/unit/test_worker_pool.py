@@ -10,8 +10,8 @@ from functools import partial
 import pytest
 
 from efi_image.flash.chunker import PIECE
-from efi_image.flash.deferred_signals import deferred_signals
 from efi_image.flash.worker_pool import BUFFERS, WORKERS, WorkerPool
+from efi_image.io.deferred_signals import deferred_signals
 
 
 def test_results_come_in_the_order_of_the_jobs() -> None:

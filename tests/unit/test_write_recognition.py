@@ -82,13 +82,25 @@ def _with_wrong_crc(image: Path) -> Path:
 
 # a member joins in one line: what the message says
 REFUSED: dict[str, tuple[Callable[[Path], Path], str]] = {
-    "text": (lambda folder: _file(folder, b"root:x:0:0\n" * 20000), "is not a disk"),
-    "XML": (lambda folder: _file(folder, b"<?xml version='1.0'?>" * 20000), "is not a disk"),
+    "text": (
+        lambda folder: _file(folder, b"root:x:0:0\n" * 20000),
+        "is a text file, not a disk image",
+    ),
+    "XML": (
+        lambda folder: _file(folder, b"<?xml version='1.0'?>" * 20000),
+        "is a text file, not a disk image",
+    ),
     "random": (lambda folder: _file(folder, os.urandom(MIB)), "is not a disk"),
     "zeros": (lambda folder: _file(folder, bytes(MIB)), "is not a disk"),
-    "text in gzip": (lambda f: _file(f, gzip.compress(b"text\n" * 99999)), "is not a disk"),
-    "text in bzip2": (lambda f: _file(f, bz2.compress(b"text\n" * 99999)), "is not a disk"),
-    "tar archive": (_archive, "is not a disk"),
+    "text in gzip": (
+        lambda f: _file(f, gzip.compress(b"text\n" * 99999)),
+        "is a text file, not a disk image",
+    ),
+    "text in bzip2": (
+        lambda f: _file(f, bz2.compress(b"text\n" * 99999)),
+        "is a text file, not a disk image",
+    ),
+    "tar archive": (_archive, "is a tar archive, not a disk image"),
     "ZIP archive": (_zip, "ZIP archive of 2 files"),
     "cut GPT disk": (lambda folder: _cut(make_image(folder), 1000000), "is incomplete"),
     "cut MBR disk": (lambda f: _cut(make_image(f, table=Table.MBR), SIZE // 2), "incomplete"),

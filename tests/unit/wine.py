@@ -54,6 +54,7 @@ class Wine:
         self.environment = {
             **{name: value for name, value in os.environ.items() if name != "DISPLAY"},
             "WINEPREFIX": str(folder),
+            "TMPDIR": str(folder),  # for the server's socket, whose folder stays
             "WINEDLLOVERRIDES": "explorer.exe=;mscoree,mshtml=",
             "WINEDEBUG": "fixme-all,+debugstr",
         }

@@ -10,9 +10,12 @@ from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from efi_image.errors import PeError
+from efi_image.formats.compressed import Compression
 from efi_image.formats.fat.names import fold
+from efi_image.formats.file_kind import FileKind, kernel_hint, kind_of
 from efi_image.formats.files import show_path
 from efi_image.formats.pe.headers import (
+    HEAD,
     PE32_PLUS,
     RELOCS_STRIPPED,
     PeHeader,
@@ -195,7 +198,7 @@ def identify(source: Source) -> PeInfo:
 
     Raises PeError if UEFI would not load it, InputError if the file cannot be read.
     """
-    header = read_headers(source.read_at, source.name)
+    header = _read_headers(source)
     for fault in find_faults(header, source.size, source.read_at):
         if fault.kind not in HARMLESS:
             hint = "link it without /FIXED" if fault.kind is FaultKind.STRIPPED else ""
@@ -203,6 +206,26 @@ def identify(source: Source) -> PeInfo:
     if header.subsystem not in SUBSYSTEM_TEXT:
         raise PeError(f"is not a UEFI program: subsystem {header.subsystem}", where=source.name)
     return PeInfo(Machine(header.machine), Subsystem(header.subsystem))
+
+
+def _read_headers(source: Source) -> PeHeader:
+    """The headers; the PeError for another file says what that is."""
+    try:
+        return read_headers(source.read_at, source.name)
+    except PeError:
+        kind, packed = kind_of(source.read_at), Compression.of(source.read_at(0, HEAD))
+        if packed:
+            raise PeError(
+                f"is packed ({packed.value})",
+                where=source.name,
+                hint="unpack it, or give an initrd with --initrd",
+            ) from None
+        if kind in {None, FileKind.PROGRAM, FileKind.KERNEL}:
+            raise
+        raise PeError(
+            f"is {kind.value}, not an EFI program", where=source.name,
+            hint=kernel_hint(kind, source.name),
+        ) from None  # fmt: skip
 
 
 def check(source: Source, role: Role, machine: Machine = Machine.X64) -> PeInfo:

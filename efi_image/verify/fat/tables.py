@@ -12,14 +12,12 @@ from efi_image.formats.fat.allocation import set_entry
 from efi_image.formats.fat.bpb import UNKNOWN, FsInfo
 from efi_image.formats.fat.geometry import FIRST_CLUSTER, FatType
 from efi_image.formats.fat.reader import FatVolume
+from efi_image.formats.fat.unmount_marks import flags_of, read_marks
 from efi_image.verify.context import CheckContext
 from efi_image.verify.fat.bpb import MEDIA_BYTES
 from efi_image.verify.finding import Patch, plural
 
 CHUNK = 1 << 20
-CLEAN = {FatType.FAT12: 0, FatType.FAT16: 0x8000, FatType.FAT32: 0x08000000}
-NO_FAULT = {FatType.FAT12: 0, FatType.FAT16: 0x4000, FatType.FAT32: 0x04000000}
-DIRTY_AT = {FatType.FAT12: 0x25, FatType.FAT16: 0x25, FatType.FAT32: 0x41}
 CHAIN_RULES = (
     "F206", "F207", "F208", "F209", "F210", "F401", "F405", "F412", "F414", "F416", "F417",
 )  # fmt: skip
@@ -56,7 +54,7 @@ def check_first_entries(context: CheckContext, volume: FatVolume) -> None:
         fix = context.fix("wrote FAT[0]", *_entry_patches(context, volume, 0, wanted))
         reason = f"it is {first:#x} instead of {wanted:#x}"
         context.add("F201", reason, volume.fat_offset(0), fix=fix)
-    flags = CLEAN[volume.kind] | NO_FAULT[volume.kind]
+    flags = flags_of(volume.kind)
     if not volume.is_end(second | flags):
         fix = context.fix("wrote FAT[1]", *_entry_patches(context, volume, 1, end))
         offset = volume.fat_offset(0) + volume.kind.value // 8
@@ -184,20 +182,15 @@ def check_fsinfo(context: CheckContext, volume: FatVolume, counts: Usage) -> Non
 
 def check_clean(context: CheckContext, volume: FatVolume) -> None:
     """Check the marks of a clean unmount; the last check, as it must know of all others."""
-    at = DIRTY_AT[volume.kind]
-    state = context.medium.read(at, 1)[0]
-    second = volume.entry(1)
-    flags = CLEAN[volume.kind] | NO_FAULT[volume.kind]
-    marked = bool(state & 3)
-    entry_marked = second & flags != flags and volume.is_end(second | flags)
-    if not marked and not entry_marked:
+    marks = read_marks(volume)
+    if marks.is_clean:
         return
     valid = not context.has("F2", "F4")
-    patches = [context.patch(at, bytes([state & ~3]))]
-    if entry_marked:
-        patches += _entry_patches(context, volume, 1, second | flags)
+    patches = [context.patch(marks.offset, bytes([marks.state]))]
+    if marks.first_fat:
+        entry = volume.entry(1) | flags_of(volume.kind)
+        patches += _entry_patches(context, volume, 1, entry)
     fix = context.fix("marked the volume as cleanly unmounted", *patches) if valid else None
-    where = " and ".join(
-        text for text, is_so in (("the boot sector", marked), ("FAT[1]", entry_marked)) if is_so
-    )
-    context.add("F117", f"in {where}", at, fix=fix)
+    places = (("the boot sector", marks.boot_sector), ("FAT[1]", marks.first_fat))
+    where = " and ".join(text for text, is_so in places if is_so)
+    context.add("F117", f"in {where}", marks.offset, fix=fix)
