@@ -65,7 +65,7 @@ BUILD_HINT = "run `make` in a checkout of zpp, or install its wheel, which has i
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "success",
     ExitCode.VERDICT: "`run`: the guest failed, or text not seen; `diff`: differences; `verify`: "
-    "errors",
+    "errors; `doctor`: zpp will not run there",
     ExitCode.USAGE: "error in the usage or the configuration",
     ExitCode.INPUT: "an input file is missing or not valid, or FAT does not allow its name",
     ExitCode.OUTPUT: "the output cannot be written",
