@@ -104,7 +104,7 @@ ZPP_TABLE struct zpp_requirement zpp_requirements[] = {
 
     /* IA32_FEATURE_CONTROL: the lock, and VMX outside SMX */
     {ZPP_FOR_VTX, ZPP_MSR, 0x3a, ZPP_NOT_LOCKED_OFF, 1ull << 0 | 1ull << 2,
-     ZPP_LOCKED_BY_FIRMWARE, "", "VT-x not locked off", ZPP_FIX_VTX},
+     ZPP_LOCKED_BY_FIRMWARE, "", "not locked off by the firmware", ZPP_FIX_VTX},
     /* IA32_VMX_BASIC, IA32_VMX_MISC */
     ZPP_NEEDS(ZPP_FOR_VTX, ZPP_MSR, 0x480, 55, "IA32_VMX_TRUE controls"),
     ZPP_NEEDS(ZPP_FOR_VTX, ZPP_MSR, 0x485, 5, "VM exits that store EFER.LMA"),
@@ -141,15 +141,15 @@ ZPP_TABLE struct zpp_requirement zpp_requirements[] = {
     ZPP_NEEDS(ZPP_FOR_VTX, ZPP_MSR, 0x48c, 25, "INVEPT"),
     /* CR4.VMXE */
     {ZPP_FOR_VTX, ZPP_CR4, 0, ZPP_ALL_0, 1ull << 13,
-     ZPP_IN_USE, "", "VT-x not in use", ZPP_FIX_IN_USE},
+     ZPP_IN_USE, "", "not used by another hypervisor", ZPP_FIX_IN_USE},
 
     /* VM_CR.SVMDIS */
     {ZPP_FOR_AMDV, ZPP_MSR, 0xc0010114, ZPP_ALL_0, 1ull << 4,
-     ZPP_LOCKED_BY_FIRMWARE, "", "AMD-V not locked off", ZPP_FIX_AMDV},
+     ZPP_LOCKED_BY_FIRMWARE, "", "not locked off by the firmware", ZPP_FIX_AMDV},
     ZPP_NEEDS(ZPP_FOR_AMDV, ZPP_CPUID_EDX, 0x8000000a, 0, "nested paging"),
     /* EFER.SVME */
     {ZPP_FOR_AMDV, ZPP_MSR, 0xc0000080, ZPP_ALL_0, 1ull << 12,
-     ZPP_IN_USE, "", "AMD-V not in use", ZPP_FIX_IN_USE},
+     ZPP_IN_USE, "", "not used by another hypervisor", ZPP_FIX_IN_USE},
 };
 /* clang-format on */
 

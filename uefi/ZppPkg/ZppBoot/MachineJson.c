@@ -3,6 +3,8 @@
 **/
 #include "MachineJson.h"
 
+#include <zpp/hypercall.h>
+
 typedef struct {
   char      *Text;
   size_t    Size;
@@ -308,7 +310,13 @@ ZppMachineToJson (
   uint32_t  Cpu;
 
   Output = (OUTPUT) { Text, Size, 0 };
-  Put (&Output, "{\n  \"format\": \"zpp-machine\",\n  \"version\": 1,\n  \"created_by\": \"ZppBoot\",\n");
+  Put (&Output, "{\n  \"format\": \"zpp-machine\",\n  \"version\": 1,\n  \"created_by\": \"ZppBoot ");
+  PutDecimal (&Output, ZPP_VERSION_MAJOR);
+  PutChar (&Output, '.');
+  PutDecimal (&Output, ZPP_VERSION_MINOR);
+  PutChar (&Output, '.');
+  PutDecimal (&Output, ZPP_VERSION_PATCH);
+  Put (&Output, "\",\n");
   PutFirmware (&Output, Machine);
   PutMemory (&Output, Machine);
   Put (&Output, "  \"cpus\": [\n");
