@@ -336,7 +336,7 @@ check-python:
 	@.venv/bin/ruff format --check --quiet .
 	@.venv/bin/mypy --no-error-summary
 	@MYPYPATH=tests/boot:tests/shared:tests/unit:tests/bench:tests/docs:tests/guest/linux:tests/guest/usb .venv/bin/mypy --no-error-summary tests/boot/*.py \
-	    tests/bench/*.py tests/host/*.py .ci/*.py .ci/check/*.py
+	    tests/bench/*.py tests/host/*.py tests/host/reference/*.py .ci/*.py .ci/check/*.py
 	@MYPYPATH=tests/guest/linux .venv/bin/mypy --no-error-summary tests/conftest.py \
 	    tests/guest/linux/*.py tests/guest/usb/usb_build.py
 	@MYPYPATH=.ci/docs:docs/pictures .venv/bin/mypy --no-error-summary .ci/docs/*.py docs/pictures/*.py

@@ -65,7 +65,7 @@ BUILD_HINT = "run `make` in a clone of zpp, or install its wheel, which contains
 EXIT_CODES: dict[ExitCode, str] = {
     ExitCode.OK: "success",
     ExitCode.VERDICT: "`run`: the guest failed, or expected text was not seen; "
-    "`diff`: differences; `verify`: errors",
+    "`diff`: differences; `verify`: errors; `doctor`: zpp will not run there",
     ExitCode.USAGE: "error in the usage or the configuration",
     ExitCode.INPUT: "an input file is missing or not valid, or FAT does not allow its name",
     ExitCode.OUTPUT: "the output cannot be written",

@@ -191,6 +191,22 @@ def feature_msr_rows(rows: Sequence[Row]) -> Iterator[Row]:
         yield place, name, vmx, svm, test_of(f"feature-msr {name}")
 
 
+REQUIREMENT_HEAD = ("for", "needed", "read from", "must be", "usual fix")
+RULES = {"ALL_1": "1", "ALL_0": "0", "NOT_LOCKED_OFF": "not only the lock"}
+
+
+def requirement_rows(rows: Sequence[Row]) -> Iterator[Row]:
+    names = msr_names()
+    for group, source, index, rule, mask, _status, detail, name, fix in rows:
+        ones = [bit for bit in range(63, -1, -1) if int(mask, 16) >> bit & 1]
+        where = "CR4" if source == "CR4" else names.get(int(index, 16), number(index))
+        if source.startswith("CPUID_"):
+            where = f"CPUID.{number(index)}:{source.removeprefix('CPUID_')}"
+        place = "controls" if len(ones) > 2 else ", ".join(map(str, ones))
+        vendor = {"FOR_VTX": "VT-x", "FOR_AMDV": "AMD-V"}.get(group, "either")
+        yield vendor, name or detail, f"{where}[{place}]", RULES[rule], fix
+
+
 def exit_place(code: str) -> str:
     """A decimal exit reason, or the first and the last exit code."""
     first, _, last = code.partition(" ")
@@ -214,6 +230,9 @@ def page(tables: str) -> str:
 
     return "".join((
         INTRODUCTION,
+        "\n## What zpp needs\n\nThe core refuses a launch by this table, and [doctor]"
+        "(../how-to/will-it-run.md) says by it\nwhether zpp will run. VT-x or AMD-V is enough.\n\n",
+        *table(REQUIREMENT_HEAD, [*requirement_rows(of("requirement"))]),
         "\n## Features, by CPUID\n\n",
         *table(FEATURE_HEAD, [*feature_rows(of("feature"))]),
         "\n## MSRs of features\n\nThey exist if the feature shows.\n\n",

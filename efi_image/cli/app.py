@@ -30,6 +30,7 @@ COMMANDS: dict[str, str] = {
     "diff": "Compare the contents of two images or PE files.",
     "run": "Boot an image in an emulator.",
     "trace": "Show the VM exits of a run.",
+    "doctor": "Check whether zpp will run on this machine or a recorded one.",
     "devices": "List disks, and which of them are safe to write.",
     "write": "Write an image to a USB stick and verify it.",
     "symbolize": "Add source lines to the addresses in a crash report.",

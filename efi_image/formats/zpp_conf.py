@@ -66,6 +66,7 @@ class ZppConf:
     trace: int = 0  # the debug port for the trace of VM exits; 0: none
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
+    check: bool = False  # a diagnosis at each boot
 
     def to_text(self) -> str:
         """The text of the file; raises UsageError for a value that is not allowed."""
@@ -78,6 +79,8 @@ class ZppConf:
         yield f"# written by zpp-image {__version__}"
         yield _line("hypervisor", "on" if self.hypervisor else "off")
         yield _line("driver", self.driver)
+        if self.check:
+            yield _line("check", "on")
         yield _line("serial", f"0x{self.serial:x}" if self.serial else "0")
         if self.visible:
             yield _line("visible", "on")
@@ -123,7 +126,7 @@ class _Section:
 
 class _Parser:
     KEYS = frozenset(
-        {"hypervisor", "driver", "serial", "visible", "reset-after", "trace", "default"}
+        {"hypervisor", "driver", "check", "serial", "visible", "reset-after", "trace", "default"}
     )
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
 
@@ -179,6 +182,7 @@ class _Parser:
             entries=tuple(
                 BootEntry(s.name, s.get("path"), s.get("initrd"), s.get("cmdline")) for s in rest
             ),
+            check=self._switch(top, "check", "off"),
         )
 
     def _switch(self, top: _Section, key: str, default: str) -> bool:

@@ -56,9 +56,34 @@ unsigned zpp_cpu_paging_levels(void)
     return cr4 & CR4_LA57 ? 5 : 4;
 }
 
-int zpp_cpu_has_no_execute(void)
+static uint32_t cpuid_register(enum zpp_source source, uint32_t leaf)
 {
-    return zpp_cpuid(0x80000000u).eax >= 0x80000001u && (zpp_cpuid(0x80000001u).edx >> 20) & 1;
+    if (!zpp_cpuid_exists(leaf))
+        return 0;
+    struct zpp_cpuid result = zpp_cpuid(leaf);
+    return source == ZPP_CPUID_EAX   ? result.eax
+           : source == ZPP_CPUID_EBX ? result.ebx
+           : source == ZPP_CPUID_ECX ? result.ecx
+                                     : result.edx;
+}
+
+static int read_this_cpu(void *context, enum zpp_source source, uint32_t index, uint64_t *value)
+{
+    (void)context;
+    if (source == ZPP_MSR)
+        *value = rdmsr(index);
+    else if (source == ZPP_CR4)
+        __asm__ volatile("mov %%cr4, %0" : "=r"(*value));
+    else
+        *value = cpuid_register(source, index);
+    return 1;
+}
+
+const struct zpp_requirement *zpp_cpu_missing(enum zpp_group group)
+{
+    const struct zpp_cpu_reader reader = {.read = read_this_cpu};
+    int known;
+    return zpp_first_missing(group, &reader, &known);
 }
 
 uint32_t zpp_cpu_apic_id(void)

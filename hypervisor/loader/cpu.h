@@ -3,6 +3,7 @@
 #define ZPP_LOADER_CPU_H
 
 #include "zpp/boot_info.h"
+#include "zpp/requirements.h"
 
 /* CPUID.80000008H:EAX[7:0]; 36 without that leaf. */
 unsigned zpp_cpu_physical_address_bits(void);
@@ -13,8 +14,8 @@ int zpp_cpu_has_large_nested_pages(void);
 /* Paging levels in use: CR4.LA57 ? 5 : 4. */
 unsigned zpp_cpu_paging_levels(void);
 
-/* Whether the CPU has IA32_EFER.NXE; the trampoline sets it. */
-int zpp_cpu_has_no_execute(void);
+/* The first requirement of the group that this CPU does not meet, or a null pointer. */
+const struct zpp_requirement *zpp_cpu_missing(enum zpp_group group);
 
 /* The ID of this CPU's local APIC; its x2APIC ID if CPUID reports one. */
 uint32_t zpp_cpu_apic_id(void);

@@ -19,4 +19,10 @@ static inline struct zpp_cpuid zpp_cpuid_subleaf(uint32_t leaf, uint32_t subleaf
 /* Subleaf 0 of the leaf. */
 static inline struct zpp_cpuid zpp_cpuid(uint32_t leaf) { return zpp_cpuid_subleaf(leaf, 0); }
 
+/* Whether this CPU has the leaf: a basic one, an extended one, or one of a hypervisor. */
+static inline int zpp_cpuid_exists(uint32_t leaf)
+{
+    return leaf <= zpp_cpuid(leaf & 0xf0000000u).eax;
+}
+
 #endif

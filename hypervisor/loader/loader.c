@@ -241,13 +241,17 @@ enum zpp_status zpp_loader_prepare(struct zpp_loader *loader,
 {
     struct placement placement = {.request = request};
     loader->cpu_count = 0; /* no calls yet */
+    loader->detail = "";
     placement.elf = zpp_elf_check(request->elf, request->elf_size);
     if (!placement.elf)
         return ZPP_BAD_ELF;
     if (zpp_cpu_is_held())
         return ZPP_IN_USE;
-    if (!zpp_cpu_has_no_execute())
-        return ZPP_NO_VIRTUALIZATION;
+    const struct zpp_requirement *missing = zpp_cpu_missing(ZPP_FOR_LOADER);
+    if (missing) {
+        loader->detail = missing->detail;
+        return missing->status;
+    }
     placement.layout = zpp_layout_of(placement.elf, request->cpu_count);
     if (request->cpu_count == 0 || !ranges_hold(request, placement.layout.total_pages))
         return ZPP_NO_MEMORY;
@@ -310,5 +314,7 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
 
 const char *zpp_loader_detail(const struct zpp_loader *loader, uint32_t cpu)
 {
-    return cpu < loader->cpu_count ? call_of(loader, cpu)->detail : "";
+    if (cpu < loader->cpu_count)
+        return call_of(loader, cpu)->detail;
+    return loader->detail ? loader->detail : "";
 }

@@ -53,6 +53,7 @@ struct zpp_loader {
     uint32_t range_count;
     uint64_t calls_page;
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
+    const char *detail; /* of a failure before there are calls */
 };
 
 /* Pages of 4 KiB to allocate for this ELF and this many CPUs, or 0 if the ELF is not valid. */
@@ -70,7 +71,7 @@ enum zpp_status zpp_loader_commit(void);
 enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu);
 
 /* The detail of the last failing status of CPU `cpu`, such as "unrestricted guest", or an empty
- * string; after a failed prepare that of CPU 0. The text is in the allocated memory. */
+ * string; after a failed prepare that of CPU 0. The text may be in the allocated memory. */
 const char *zpp_loader_detail(const struct zpp_loader *loader, uint32_t cpu);
 
 #endif

@@ -46,7 +46,11 @@ extern "C" {
 unsigned zpp_cpu_physical_address_bits(void) { return fake_cpu.physical_address_bits; }
 int zpp_cpu_has_large_nested_pages(void) { return fake_cpu.large_nested_pages; }
 unsigned zpp_cpu_paging_levels(void) { return fake_cpu.paging_levels; }
-int zpp_cpu_has_no_execute(void) { return fake_cpu.no_execute; }
+const zpp_requirement* zpp_cpu_missing(zpp_group group)
+{
+    CHECK(group == ZPP_FOR_LOADER);
+    return fake_cpu.no_execute ? nullptr : &zpp_requirements[0];
+}
 int zpp_cpu_is_held(void) { return fake_cpu.held; }
 int zpp_cpu_is_amd(void) { return fake_cpu.amd; }
 

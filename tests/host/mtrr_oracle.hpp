@@ -3,6 +3,7 @@
 #pragma once
 #include "fake_msrs.hpp"
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace zpp::test {
@@ -33,6 +34,7 @@ class MtrrState {
 public:
     explicit MtrrState(u8 default_type, std::vector<VariableRange> ranges = {},
                        unsigned address_bits = 39);
+    explicit MtrrState(Msrs msrs) : msrs_(std::move(msrs)) {}
 
     MtrrState& with_fixed(u8 type);                          // all 88 parts, FE on
     MtrrState& with_fixed(u32 msr, u64 types);               // one register, FE on

@@ -27,7 +27,7 @@ struct Exact {
 };
 
 struct Parsed {
-    bool hypervisor, visible;
+    bool hypervisor, visible, check;
     unsigned reset_after;
     unsigned trace;
     std::optional<std::string> driver, default_entry;
@@ -47,6 +47,7 @@ Parsed parse(const std::string& conf)
     ZppConfParse(exact.bytes.get(), conf.size(), &result, report, &parsed);
     parsed.hypervisor = result.Hypervisor;
     parsed.visible = result.Visible;
+    parsed.check = result.Check;
     parsed.reset_after = result.ResetAfter;
     parsed.trace = result.Trace;
     parsed.driver = text(result.Driver);
@@ -74,6 +75,7 @@ const std::string whole = "# written by hand\n"
                           "\n"
                           "hypervisor = on\n"
                           "driver = \\EFI\\zpp\\ZppDxe.efi\n"
+                          "check = on\n"
                           "serial = 0x3f8\n"
                           "visible = on\n"
                           "reset-after = 60\n"
@@ -99,6 +101,7 @@ TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
         CHECK(parsed.driver == "\\EFI\\zpp\\ZppDxe.efi");
         CHECK(parsed.serial == 0x3f8);
         CHECK(parsed.visible);
+        CHECK(parsed.check);
         CHECK(parsed.reset_after == 60);
         CHECK(parsed.trace == 0xe9);
         CHECK(parsed.default_entry == "linux");
@@ -119,6 +122,7 @@ TEST_CASE("zpp.conf: an empty file gives the defaults")
         CHECK(parsed.driver == std::nullopt);
         CHECK(parsed.serial == std::nullopt);
         CHECK_FALSE(parsed.visible);
+        CHECK_FALSE(parsed.check);
         CHECK(parsed.reset_after == 10);
         CHECK(parsed.trace == 0);
         CHECK(parsed.default_entry == std::nullopt);
@@ -162,6 +166,7 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
         std::vector<std::string> faults;
     } const cases[] = {
         {"hypervisor = off\nhypervisor = on\n", {"2: duplicate key: hypervisor"}},
+        {"check = 1\n", {"1: check must be on or off, not 1"}},
         {"visible = yes\n", {"1: visible must be on or off, not yes"}},
         {"reset-after = 3600\nreset-after = 0\n", {"2: duplicate key: reset-after"}},
         {"reset-after = 3601\n",

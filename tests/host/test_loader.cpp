@@ -401,13 +401,14 @@ struct Refusal {
     const char* name;
     std::function<void(Machine&)> change;
     zpp_status status;
+    const char* detail = "";
 };
 
 const std::vector<Refusal> refusals = {
     {"a damaged ELF", [](Machine& m) { --m.request().elf_size; }, ZPP_BAD_ELF},
     {"under zpp already", [](Machine&) { fake_cpu.held = true; }, ZPP_IN_USE},
-    {"a CPU without no-execute", [](Machine&) { fake_cpu.no_execute = false; },
-     ZPP_NO_VIRTUALIZATION},
+    {"a CPU without no-execute", [](Machine&) { fake_cpu.no_execute = false; }, ZPP_MISSING_FEATURE,
+     "no-execute pages"},
     {"no CPU", [](Machine& m) { m.request().cpu_count = 0; }, ZPP_NO_MEMORY},
     {"no memory", [](Machine& m) { m.request().range_count = 0; }, ZPP_NO_MEMORY},
     {"one range too few", [](Machine& m) { --m.request().range_count; }, ZPP_NO_MEMORY},
@@ -425,7 +426,7 @@ TEST_CASE("loader: refuses before it has touched anything")
         refusal.change(machine);
         CHECK(machine.prepare() == refusal.status);
         CHECK(machine.calls.empty());
-        CHECK(std::string(zpp_loader_detail(&machine.loader, 0)).empty());
+        CHECK(std::string(zpp_loader_detail(&machine.loader, 0)) == refusal.detail);
         u64 touched = 0;
         for (const u64 physical : machine.memory().order())
             touched += *static_cast<const u8*>(machine.memory().at(physical)) != 0xa5;

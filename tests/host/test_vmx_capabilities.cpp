@@ -36,6 +36,9 @@ Msrs capable()
     };
 }
 
+// CPUID is not asked.
+const CpuReader cpu{read_msr, nullptr, [] { return x86::Cr4{}; }};
+
 struct Outcome {
     Result result;
     vmx::Capabilities capabilities;
@@ -45,7 +48,9 @@ Outcome read(const Msrs& msrs)
 {
     use_msrs(msrs);
     Outcome outcome{};
-    outcome.result = outcome.capabilities.read(read_msr);
+    outcome.result = check(ZPP_FOR_VTX, cpu);
+    if (outcome.result.ok())
+        outcome.capabilities.read(read_msr);
     return outcome;
 }
 
@@ -260,10 +265,16 @@ TEST_CASE("VMX: what is optional")
     }
 }
 
-TEST_CASE("VMX: CPUs are compared in all of it")
+vmx::CapabilityMsrs capability_msrs(const Msrs& msrs)
 {
-    const vmx::Capabilities first = read(capable()).capabilities;
-    CHECK(first == read(capable()).capabilities);
+    use_msrs(msrs);
+    return vmx::CapabilityMsrs{read_msr};
+}
+
+TEST_CASE("VMX: CPUs are compared in all that zpp uses, and in no more")
+{
+    const vmx::CapabilityMsrs first = capability_msrs(capable());
+    CHECK(first == capability_msrs(capable()));
     struct {
         const char* name;
         u32 msr;
@@ -279,8 +290,17 @@ TEST_CASE("VMX: CPUs are compared in all of it")
         INFO(std::string(d.name));
         Msrs msrs = capable();
         msrs[d.msr] ^= d.bits;
-        CHECK_FALSE(first == read(msrs).capabilities);
+        CHECK_FALSE(first == capability_msrs(msrs));
+        use_msrs(msrs);
+        CHECK_FALSE(vmx::check_cpu(first, cpu).ok());
     }
+    Msrs msrs = capable();
+    msrs[secondary] &= ~allowed(25); // TSC scaling
+    CHECK(first == capability_msrs(msrs));
+    CHECK(vmx::check_cpu(first, cpu).ok());
+    msrs[ept_vpid] &= ~bit(16);
+    use_msrs(msrs);
+    CHECK(std::string(vmx::check_cpu(first, cpu).detail) == "EPT 2 MiB pages");
 }
 
 } // namespace

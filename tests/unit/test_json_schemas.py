@@ -24,6 +24,7 @@ from efi_image.emulator import ExitReason
 from efi_image.emulator.bochs_install import LAYOUT, BochsInstall, BochsVersion
 
 SCHEMAS = Path(__file__).parents[2] / "docs/reference/schemas"
+MACHINES = Path(__file__).parents[2] / "tests/host/machines"
 
 # (schema, command line); words in capitals are files. A new command joins in one line.
 OUTPUTS = [
@@ -49,6 +50,8 @@ OUTPUTS = [
     ("run", "run IMAGE"),
     ("run", "run IMAGE --expect never --log LOG"),
     ("trace", "trace TRACE"),
+    ("doctor", "doctor MACHINE"),
+    ("doctor", "doctor REFUSED"),
     ("devices", "devices --all"),
     ("write", "write IMAGE TARGET --force"),
     ("bochs-check", "bochs check --quick"),
@@ -104,6 +107,8 @@ def places(
         "nothing",
     )
     found = {name.upper(): str(tmp_path / name) for name in names}
+    found["MACHINE"] = str(MACHINES / "alder-lake.json")
+    found["REFUSED"] = str(MACHINES / "vtx-locked-off.json")
     found["TRACE"] = str(vm_traces.write(tmp_path / "boot.trace"))
     return {**found, "BUILD": str(build_dir), "PROGRAM": str(build_dir / "ZppBoot.efi")}
 
@@ -129,7 +134,7 @@ def test_outputs_are_as_their_schema_says(
 def test_every_command_with_json_has_a_schema() -> None:
     described = {path.stem for path in SCHEMAS.glob("*.json")}
     assert {name.replace(" ", "-") for name in ERRORS} <= described
-    assert described == {name for name, _ in OUTPUTS} | {"devices-watch"}
+    assert described == {name for name, _ in OUTPUTS} | {"devices-watch", "machine"}
     assert set(ERRORS) <= set(COMMANDS_BY_NAME)
     page = (SCHEMAS.parent / "json.md").read_text()
     assert set(re.findall(r"\(schemas/(.*)\.json\)", page)) == described

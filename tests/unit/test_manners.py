@@ -143,6 +143,7 @@ ERRORS = {
     "diff": ("diff IMAGE NOTHING --json", ExitCode.INPUT, "InputError"),
     "run": ("run NOTHING --json", ExitCode.INPUT, "InputError"),
     "trace": ("trace NOTHING --json", ExitCode.INPUT, "InputError"),
+    "doctor": ("doctor NOTHING --json", ExitCode.INPUT, "InputError"),
     "devices": ("devices --size x --json", ExitCode.USAGE, "UsageError"),
     "write": ("write NOTHING NEW --json", ExitCode.INPUT, "InputError"),
     "bochs check": ("bochs check --bochs-root NOTHING --json", ExitCode.MISSING, "EmulatorMissing"),

@@ -29,6 +29,7 @@ FILES = (
 OBJECTS = (
     "main", "test_handle", "test_vmx_capabilities", "fake_core", "fake_msrs", "fake_registers",
     "fake_windows", "core/core/log", "core/core/machine", "core/core/machine_check",
+    "core/core/requirements",
     "core/emulate/control",
     "core/emulate/cpuid", "core/emulate/features", "core/emulate/hypercall", "core/emulate/msr",
     "core/lib/format", "core/paging/mtrr", "core/vmx/capabilities",

@@ -350,7 +350,8 @@ def test_a_service_key_that_cannot_be_opened() -> None:
 
 def test_a_cpu_without_no_execute() -> None:
     Run(CpuModel(no_execute=False)).start().failed(
-        NOT_SUPPORTED, "no hypervisor: this CPU has neither VT-x nor AMD-V"
+        NOT_SUPPORTED,
+        "no hypervisor: this CPU lacks a virtualization feature that zpp needs (no-execute pages)",
     )
 
 

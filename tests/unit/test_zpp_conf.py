@@ -14,12 +14,13 @@ LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "
 
 def test_text() -> None:
     conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0, trace=0xE9,
-                   default="linux", entries=(LINUX,))  # fmt: skip
+                   default="linux", entries=(LINUX,), check=True)  # fmt: skip
     lines = conf.to_text().splitlines()
     assert lines[0].startswith("# written by zpp-image ")
     assert lines[1:] == [
         "hypervisor = off",
         "driver = \\EFI\\zpp\\ZppDxe.efi",
+        "check = on",
         "serial = 0",
         "visible = on",
         "reset-after = 0",
@@ -42,6 +43,7 @@ def test_defaults_are_left_out_where_they_are_empty() -> None:
     assert "visible" not in text
     assert "reset-after" not in text
     assert "trace" not in text
+    assert "check" not in text
     assert "default" not in text
     assert "initrd" not in text
     assert "cmdline" not in text
@@ -68,13 +70,15 @@ ENTRY = st.builds(
     st.booleans(),
     st.integers(0, 3600),
     st.integers(0, 0xFFF8),
+    st.booleans(),
 )
 def test_round_trip(
     hypervisor: bool, driver: str, serial: int, entries: list[BootEntry],
-    visible: bool, first: bool, crlf: bool, reset_after: int, trace: int,
+    visible: bool, first: bool, crlf: bool, reset_after: int, trace: int, check: bool,
 ) -> None:  # fmt: skip
     default = entries[0].name if first and entries else ""
-    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, default, tuple(entries))
+    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, default, tuple(entries),
+                   check)  # fmt: skip
     data = conf.to_text().encode("ascii")
     assert parse(data.replace(b"\n", b"\r\n") if crlf else data) == conf
 
@@ -83,6 +87,7 @@ def test_round_trip(
     ("text", "place", "what"),
     [
         ("hypervisor = maybe", 1, "hypervisor must be on or off, not 'maybe'"),
+        ("check = yes", 1, "check must be on or off, not 'yes'"),
         ("visible = 1", 1, "visible must be on or off, not '1'"),
         ("reset-after = 3601", 1, "reset-after must be 0 to 3600 seconds, not '3601'"),
         ("reset-after = -1", 1, "reset-after must be 0 to 3600 seconds, not '-1'"),

@@ -21,7 +21,11 @@ static uint16_t behaviour;
 unsigned zpp_cpu_physical_address_bits(void) { return 39; }
 int zpp_cpu_has_large_nested_pages(void) { return 1; }
 unsigned zpp_cpu_paging_levels(void) { return 4; }
-int zpp_cpu_has_no_execute(void) { return 1; }
+const struct zpp_requirement *zpp_cpu_missing(enum zpp_group group)
+{
+    (void)group;
+    return 0;
+}
 uint32_t zpp_cpu_apic_id(void) { return 2 * zpp_wine_cpu; }
 void zpp_cpu_capture(struct zpp_cpu_state *state) { state->rflags = 2; }
 void zpp_cpu_restore(const struct zpp_cpu_state *state) { (void)state; }

@@ -4,6 +4,7 @@
 #include "core/host_paging.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
+#include "core/requirements.hpp"
 #include "core/trace.hpp"
 #include "core/virt.hpp"
 #include "emulate/cpuid.hpp"
@@ -74,9 +75,8 @@ Result prepare(const zpp_boot_info* info)
         return {ZPP_NO_MEMORY, "above 1 MiB"};
     if (!build_vcpus(*info))
         return {ZPP_NO_MEMORY, "windows"};
-    // The host takes exceptions through its IDT, which CR4.FRED turns off.
-    if (has(x86::read_cr4(), x86::Cr4::fred))
-        return {ZPP_MISSING_FEATURE, "an OS without FRED (Linux: fred=off)"};
+    if (const Result result = check(ZPP_FOR_CORE); !result.ok())
+        return result;
     x86::build_idt();
     current_vcpu().gdt.load();
     x86::load_idt();

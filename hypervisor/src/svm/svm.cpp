@@ -2,6 +2,7 @@
 #include "apic/access.hpp"
 #include "apic/startup.hpp"
 #include "core/machine.hpp"
+#include "core/requirements.hpp"
 #include "core/trace.hpp"
 #include "guest/memory.hpp"
 #include "svm/cr0.hpp"
@@ -32,27 +33,12 @@ using x86::Efer;
 using x86::Msr;
 
 constexpr u32 leaf_svm = 0x8000000a;
-constexpr u32 svm_nested_paging = 1u << 0;
 constexpr u32 svm_next_rip = 1u << 3;
 constexpr u32 svm_decode_assists = 1u << 7;
 constexpr u32 svm_spec_ctrl = 1u << 20;
 constexpr u32 svm_virtual_nmi = 1u << 25;
 
-bool present()
-{
-    constexpr u32 leaf80000001_ecx_svm = 1u << 2;
-    return x86::cpuid(0x80000000).eax >= leaf_svm &&
-           (x86::cpuid(0x80000001).ecx & leaf80000001_ecx_svm) != 0;
-}
-
-Result check_this_cpu()
-{
-    if (has(x86::rdmsr<x86::VmCr>(), x86::VmCr::svmdis))
-        return {ZPP_LOCKED_BY_FIRMWARE};
-    if ((x86::cpuid(leaf_svm).edx & svm_nested_paging) == 0)
-        return {ZPP_MISSING_FEATURE, "nested paging"};
-    return {};
-}
+bool present() { return check(ZPP_IS_AMDV).ok(); }
 
 Efer read_efer() { return x86::rdmsr<Efer>(); }
 bool write_efer(Efer value) { return x86::safe_wrmsr(Msr::ia32_efer, raw(value)); }
@@ -113,7 +99,7 @@ void* allocate_msr_map()
 
 Result prepare()
 {
-    Result result = check_this_cpu();
+    Result result = check(ZPP_FOR_AMDV);
     if (result.ok())
         result = apic_access::prepare();
     if (!result.ok())
@@ -153,11 +139,9 @@ extern "C" void zpp_svm_run(Hpa guest_vmcb, Hpa host_vmcb, bool traced);
 
 Result launch(Vcpu& vcpu)
 {
-    const Result result = check_this_cpu();
+    const Result result = check(ZPP_FOR_AMDV);
     if (!result.ok())
         return result;
-    if (has(x86::rdmsr<Efer>(), Efer::svme))
-        return {ZPP_IN_USE};
 
     Vmcb& vmcb = vmcb_of(vcpu);
     const Hpa guest = machine.physical_of(&vmcb);

@@ -6,52 +6,23 @@
 namespace zpp::vmx {
 namespace {
 
-using x86::FeatureControl;
 using x86::Msr;
 
-constexpr u64 basic_true_controls = bit(55);
-constexpr u64 misc_exit_stores_lma = bit(5);
 constexpr u64 misc_pt_in_vmx = bit(14);
-constexpr u64 ept_4_levels = bit(6);
 constexpr u64 ept_5_levels_bit = bit(7);
-constexpr u64 ept_write_back = bit(14);
-constexpr u64 ept_2m_pages = bit(16);
 constexpr u64 ept_1g_pages_bit = bit(17);
-constexpr u64 ept_invept_single = bit(20) | bit(25);
 constexpr u64 vpid_invvpid_single = bit(32) | bit(41);
 
-template <Register R> struct Required {
-    R control;
-    const char* name;
-};
-
-constexpr Required<PinControls> pin_required[] = {
-    {PinControls::nmi_exiting, "NMI exiting"},
-    {PinControls::virtual_nmis, "virtual NMIs"},
-};
-constexpr Required<PrimaryControls> primary_required[] = {
-    {PrimaryControls::nmi_window_exiting, "NMI-window exiting"},
-    {PrimaryControls::use_msr_bitmaps, "MSR bitmaps"},
-    {PrimaryControls::activate_secondary_controls, "secondary controls"},
-};
-constexpr Required<SecondaryControls> secondary_required[] = {
-    {SecondaryControls::enable_ept, "EPT"},
-    {SecondaryControls::unrestricted_guest, "unrestricted guest"},
-};
-constexpr Required<ExitControls> exit_required[] = {
-    {ExitControls::save_debug_controls, "save debug controls"},
-    {ExitControls::host_address_space_size, "64-bit host"},
-    {ExitControls::save_pat, "save IA32_PAT"},
-    {ExitControls::load_pat, "load IA32_PAT"},
-    {ExitControls::save_efer, "save IA32_EFER"},
-    {ExitControls::load_efer, "load IA32_EFER"},
-};
-constexpr Required<EntryControls> entry_required[] = {
-    {EntryControls::load_debug_controls, "load debug controls"},
-    {EntryControls::ia32e_mode_guest, "IA-32e mode guest"},
-    {EntryControls::load_pat, "load IA32_PAT"},
-    {EntryControls::load_efer, "load IA32_EFER"},
-};
+// The controls that the table of requirements names.
+template <Register R> constexpr R required(Msr capability)
+{
+    u64 bits = 0;
+    for (const zpp_requirement& row : zpp_requirements)
+        if (row.group == ZPP_FOR_VTX && row.rule == ZPP_ALL_1 &&
+            row.index == static_cast<u32>(capability))
+            bits |= row.mask;
+    return R{static_cast<std::underlying_type_t<R>>(bits >> 32)};
+}
 
 // A capability MSR: bits that must be 1 in its lower half, bits that may be 1 in its upper half.
 template <Register R> class Controls {
@@ -61,25 +32,9 @@ public:
     {
     }
 
-    template <std::size_t count> Result require(const Required<R> (&list)[count], R& value) const
-    {
-        value = must_be_1_;
-        for (const Required<R>& required : list) {
-            if (!has(may_be_1_, required.control))
-                return {ZPP_MISSING_FEATURE, required.name};
-            value |= required.control;
-        }
-        return {};
-    }
-
+    R must_be_1() const { return must_be_1_; }
     bool allows(R control) const { return has(may_be_1_, control); }
     R allowed(R controls) const { return may_be_1_ & controls; }
-
-    // Whether another control than the manual's default1 ones cannot be 0: its exits would come.
-    bool forces_more_than(u64 default1) const
-    {
-        return (static_cast<std::underlying_type_t<R>>(raw(must_be_1_)) & ~default1) != 0;
-    }
 
 private:
     R must_be_1_, may_be_1_;
@@ -95,57 +50,64 @@ bool contains_pt(u64 misc, const Controls<SecondaryControls>& secondary,
            exit.allows(ExitControls::clear_rtit_ctl) && entry.allows(EntryControls::load_rtit_ctl);
 }
 
-Result check_ept(u64 ept_vpid)
+// The bits of a capability MSR that the CPUs are compared by.
+constexpr u64 compared(Msr capability)
 {
-    if ((ept_vpid & ept_4_levels) == 0 || (ept_vpid & ept_write_back) == 0)
-        return {ZPP_MISSING_FEATURE, "EPT with four levels and write-back tables"};
-    if ((ept_vpid & ept_2m_pages) == 0)
-        return {ZPP_MISSING_FEATURE, "EPT 2 MiB pages"};
-    if ((ept_vpid & ept_invept_single) != ept_invept_single)
-        return {ZPP_MISSING_FEATURE, "INVEPT"};
-    return {};
+    for (const zpp_compared_msr& row : zpp_compared_msrs)
+        if (row.index == static_cast<u32>(capability))
+            return row.mask;
+    return 0;
 }
+
+template <Register R> constexpr bool are_compared(Msr capability, R optional)
+{
+    const u64 bits = u64{raw(optional)} << 32 | 0xffffffff;
+    return (compared(capability) & bits) == bits;
+}
+
+constexpr bool tables_are_compared()
+{
+    bool all =
+        are_compared(Msr::ia32_vmx_true_pinbased_ctls, PinControls::activate_preemption_timer) &&
+        are_compared(Msr::ia32_vmx_true_procbased_ctls, PrimaryControls::monitor_trap_flag) &&
+        are_compared(Msr::ia32_vmx_procbased_ctls2,
+                     SecondaryControls::enable_vpid | SecondaryControls::conceal_vmx_from_pt |
+                         SecondaryControls::pt_uses_guest_physical_addresses) &&
+        are_compared(Msr::ia32_vmx_true_exit_ctls,
+                     ExitControls::save_perf_global_ctrl | ExitControls::conceal_vmx_from_pt) &&
+        are_compared(Msr::ia32_vmx_true_entry_ctls, EntryControls::conceal_vmx_from_pt);
+    for (const EnableControl& row : enable_controls)
+        all &= are_compared(Msr::ia32_vmx_procbased_ctls2, row.control);
+    for (const SwitchedMsr& row : switched_msrs)
+        all &= are_compared(Msr::ia32_vmx_true_exit_ctls, row.exit) &&
+               are_compared(Msr::ia32_vmx_true_entry_ctls, row.entry);
+    return all;
+}
+static_assert(tables_are_compared());
+static_assert(compared(Msr::ia32_vmx_misc) == misc_pt_in_vmx);
+static_assert(compared(Msr::ia32_vmx_ept_vpid_cap) ==
+              (vpid_invvpid_single | ept_1g_pages_bit | ept_5_levels_bit));
 
 } // namespace
 
-Result Capabilities::read(ReadMsr read_msr)
+void Capabilities::read(ReadMsr read_msr)
 {
-    const FeatureControl feature_control{read_msr(Msr::ia32_feature_control)};
-    if (has(feature_control, FeatureControl::lock) &&
-        !has(feature_control, FeatureControl::vmx_outside_smx))
-        return {ZPP_LOCKED_BY_FIRMWARE};
-
-    const u64 basic = read_msr(Msr::ia32_vmx_basic);
-    revision = basic & 0x7fffffff;
-    if ((basic & basic_true_controls) == 0)
-        return {ZPP_MISSING_FEATURE, "IA32_VMX_TRUE controls"};
+    revision = read_msr(Msr::ia32_vmx_basic) & 0x7fffffff;
     const u64 misc = read_msr(Msr::ia32_vmx_misc);
-    if ((misc & misc_exit_stores_lma) == 0)
-        return {ZPP_MISSING_FEATURE, "VM exits that store EFER.LMA"};
-
-    const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
     const Controls<PinControls> pin_controls(read_msr(Msr::ia32_vmx_true_pinbased_ctls));
-    preemption_timer = pin_controls.allows(PinControls::activate_preemption_timer);
-    Result result = pin_controls.require(pin_required, pin);
-    if (result.ok())
-        result = primary_controls.require(primary_required, primary);
-    if (!result.ok())
-        return result;
-    monitor_trap_flag = primary_controls.allows(PrimaryControls::monitor_trap_flag);
-    const Controls<SecondaryControls> secondary_controls(
-        read_msr(Msr::ia32_vmx_procbased_ctls2)); // exists only with the control
-    result = secondary_controls.require(secondary_required, secondary);
+    const Controls<PrimaryControls> primary_controls(read_msr(Msr::ia32_vmx_true_procbased_ctls));
+    const Controls<SecondaryControls> secondary_controls(read_msr(Msr::ia32_vmx_procbased_ctls2));
     const Controls<ExitControls> exit_controls(read_msr(Msr::ia32_vmx_true_exit_ctls));
-    if (result.ok())
-        result = exit_controls.require(exit_required, exit);
     const Controls<EntryControls> entry_controls(read_msr(Msr::ia32_vmx_true_entry_ctls));
-    if (result.ok())
-        result = entry_controls.require(entry_required, entry);
-    if (!result.ok())
-        return result;
-    if (pin_controls.forces_more_than(0x16) || primary_controls.forces_more_than(0x04006172) ||
-        secondary_controls.forces_more_than(0))
-        return {ZPP_MISSING_FEATURE, "VM exits that can be turned off"};
+    pin = pin_controls.must_be_1() | required<PinControls>(Msr::ia32_vmx_true_pinbased_ctls);
+    primary =
+        primary_controls.must_be_1() | required<PrimaryControls>(Msr::ia32_vmx_true_procbased_ctls);
+    secondary =
+        secondary_controls.must_be_1() | required<SecondaryControls>(Msr::ia32_vmx_procbased_ctls2);
+    exit = exit_controls.must_be_1() | required<ExitControls>(Msr::ia32_vmx_true_exit_ctls);
+    entry = entry_controls.must_be_1() | required<EntryControls>(Msr::ia32_vmx_true_entry_ctls);
+    preemption_timer = pin_controls.allows(PinControls::activate_preemption_timer);
+    monitor_trap_flag = primary_controls.allows(PrimaryControls::monitor_trap_flag);
     primary &= ~PrimaryControls::nmi_window_exiting; // only while an NMI is pending
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
 
@@ -186,7 +148,20 @@ Result Capabilities::read(ReadMsr read_msr)
     cr0_fixed1 = x86::Cr0{read_msr(Msr::ia32_vmx_cr0_fixed1)};
     cr4_fixed0 = x86::Cr4{read_msr(Msr::ia32_vmx_cr4_fixed0)};
     cr4_fixed1 = x86::Cr4{read_msr(Msr::ia32_vmx_cr4_fixed1)};
-    return check_ept(ept_vpid);
+}
+
+CapabilityMsrs::CapabilityMsrs(Capabilities::ReadMsr read_msr)
+{
+    for (std::size_t i = 0; i < ZPP_COMPARED_MSR_COUNT; ++i)
+        bits_[i] = read_msr(Msr{zpp_compared_msrs[i].index}) & zpp_compared_msrs[i].mask;
+}
+
+Result check_cpu(const CapabilityMsrs& first, const CpuReader& cpu)
+{
+    const Result result = check(ZPP_FOR_VTX, cpu);
+    if (result.ok() && CapabilityMsrs{cpu.msr} != first)
+        return {ZPP_MISSING_FEATURE, ZPP_SAME_VMX};
+    return result;
 }
 
 } // namespace zpp::vmx

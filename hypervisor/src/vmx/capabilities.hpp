@@ -1,7 +1,7 @@
 // The capabilities of this CPU's VMX (SDM Vol. 3D, App. A) and the controls that zpp uses. Pure
 // logic: MSRs are read through a function.
 #pragma once
-#include "core/result.hpp"
+#include "core/requirements.hpp"
 #include "emulate/features.hpp"
 #include "vmx/controls.hpp"
 #include "x86/instructions.hpp"
@@ -27,11 +27,25 @@ struct Capabilities {
 
     using ReadMsr = u64 (*)(x86::Msr msr);
 
-    // Returns ZPP_LOCKED_BY_FIRMWARE, or ZPP_MISSING_FEATURE with the control's name.
-    Result read(ReadMsr read_msr);
-
-    bool operator==(const Capabilities&) const = default;
+    // Of a CPU that meets the requirements (ZPP_FOR_VTX).
+    void read(ReadMsr read_msr);
 };
+
+// The bits of the capability MSRs that Capabilities are derived from: every CPU must have the same,
+// and those of hybrid CPUs are equal.
+class CapabilityMsrs {
+public:
+    CapabilityMsrs() = default;
+    explicit CapabilityMsrs(Capabilities::ReadMsr read_msr);
+
+    bool operator==(const CapabilityMsrs&) const = default;
+
+private:
+    u64 bits_[ZPP_COMPARED_MSR_COUNT] = {};
+};
+
+// Whether a CPU meets the requirements and has the capabilities of the first one.
+Result check_cpu(const CapabilityMsrs& first, const CpuReader& cpu = this_cpu);
 
 // The bits of IA32_PERF_GLOBAL_CTRL, by leaf 0AH of CPUID and IA32_PERF_CAPABILITIES.
 constexpr u64 perf_global_ctrl_bits(const x86::CpuidResult& leaf, u64 perf_capabilities)

@@ -13,8 +13,6 @@ using x86::FeatureControl;
 
 Result enter_vmx_operation(Vcpu& vcpu)
 {
-    if (has(x86::read_cr4(), x86::Cr4::vmxe))
-        return {ZPP_IN_USE};
     const auto feature_control = x86::rdmsr<FeatureControl>();
     if (!has(feature_control, FeatureControl::lock))
         x86::wrmsr(feature_control | FeatureControl::lock | FeatureControl::vmx_outside_smx);

@@ -7,6 +7,7 @@ namespace zpp::vmx {
 
 struct Shared {
     Capabilities capabilities;
+    CapabilityMsrs capability_msrs;
     u64 eptp;
     Hpa msr_bitmaps;
     unsigned address_bits; // of physical addresses, without key bits

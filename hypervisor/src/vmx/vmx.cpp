@@ -49,9 +49,7 @@ void on_failed_access(u32 field)
 
 namespace {
 
-constexpr u32 leaf1_ecx_vmx = 1u << 5;
-
-bool present() { return (x86::cpuid(1).ecx & leaf1_ecx_vmx) != 0; }
+bool present() { return check(ZPP_IS_VTX).ok(); }
 
 unsigned physical_address_bits() { return x86::cpuid(0x80000008).eax & 0xff; }
 
@@ -101,11 +99,13 @@ bool contains_pebs()
 
 Result prepare()
 {
-    Result result = shared.capabilities.read(x86::rdmsr);
+    Result result = check(ZPP_FOR_VTX);
     if (result.ok())
         result = apic_access::prepare();
     if (!result.ok())
         return result;
+    shared.capabilities.read(x86::rdmsr);
+    shared.capability_msrs = CapabilityMsrs{x86::rdmsr};
     guest_memory::protect(apic_access::page());
     shared.perf_global_ctrl = perf_global_ctrl_bits(
         x86::cpuid(0xa), x86::rdmsr_or_zero(x86::Msr::ia32_perf_capabilities));
@@ -129,18 +129,6 @@ Result prepare()
     msr_bitmaps = static_cast<u8*>(bitmaps);
     shared.msr_bitmaps = machine.physical_of(bitmaps);
     icr_trap::prepare({trap_icr, flush_old_translations});
-    return {};
-}
-
-// Every CPU must have the capabilities of the first one (those of hybrid CPUs are equal).
-Result check_this_cpu()
-{
-    Capabilities here{};
-    const Result result = here.read(x86::rdmsr);
-    if (!result.ok())
-        return result;
-    if (!(here == shared.capabilities))
-        return {ZPP_MISSING_FEATURE, "the same VMX capabilities on every CPU"};
     return {};
 }
 
@@ -171,7 +159,7 @@ Result enter_guest(Vcpu& vcpu, const SwitchedMsrs& switched)
 
 Result try_launch(Vcpu& vcpu, const SwitchedMsrs& switched)
 {
-    Result result = check_this_cpu();
+    Result result = check_cpu(shared.capability_msrs);
     if (result.ok())
         result = enter_vmx_operation(vcpu);
     if (!result.ok())

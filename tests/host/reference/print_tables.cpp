@@ -1,13 +1,16 @@
-// Prints the core's tables, for docs/reference/cpu_features.py: one row in a line, fields separated
-// by tabs.
+// Prints the core's and the loaders' tables, for docs/reference/cpu_features.py and
+// write_requirements.py: one row in a line, fields separated by tabs.
 #include "emulate/feature_table.hpp"
 #include "emulate/msr.hpp"
+#include "loader/capture.h"
 #include "svm/exit_code.hpp"
 #include "svm/msr.hpp"
 #include "svm/support.hpp"
 #include "vmx/exit_reason.hpp"
 #include "vmx/feature_controls.hpp"
 #include "vmx/msr.hpp"
+#include "zpp/hypercall.h"
+#include "zpp/requirements.h"
 #define DOCTEST_CONFIG_IMPLEMENT // for the fakes
 #include <cstdio>
 #include <doctest/doctest.h>
@@ -113,11 +116,66 @@ void print_exits()
         std::printf("exit\tVT-x\t%u\t%s\t%s\n", row.reason, row.name, text_of(row.answer));
 }
 
+constexpr const char* status_names[] = {
+    "OK",        "BAD_ELF",           "BAD_BOOT_INFO",
+    "NO_MEMORY", "NO_VIRTUALIZATION", "LOCKED_BY_FIRMWARE",
+    "IN_USE",    "MISSING_FEATURE",   "ENTRY_FAILED",
+    "BAD_CALL",
+};
+static_assert(sizeof status_names / sizeof status_names[0] == ZPP_STATUS_COUNT);
+
+constexpr const char* group_names[] = {"FOR_LOADER", "FOR_CORE", "IS_VTX",
+                                       "IS_AMDV",    "FOR_VTX",  "FOR_AMDV"};
+constexpr const char* source_names[] = {"MSR",       "CPUID_EAX", "CPUID_EBX",
+                                        "CPUID_ECX", "CPUID_EDX", "CR4"};
+constexpr const char* rule_names[] = {"ALL_1", "ALL_0", "NOT_LOCKED_OFF"};
+
+unsigned long long wide(u64 value) { return value; }
+
+void print_requirements()
+{
+    for (const zpp_requirement& row : zpp_requirements)
+        std::printf("requirement\t%s\t%s\t%x\t%s\t%llx\t%s\t%s\t%s\t%s\n", group_names[row.group],
+                    source_names[row.source], row.index, rule_names[row.rule], wide(row.mask),
+                    status_names[row.status], row.detail, row.name, row.fix);
+    for (const zpp_compared_msr& row : zpp_compared_msrs)
+        std::printf("compared\t%x\t%llx\n", row.index, wide(row.mask));
+    for (unsigned status = 0; status < ZPP_STATUS_COUNT; ++status)
+        std::printf("reason\t%s\t%s\n", status_names[status],
+                    zpp_status_text(static_cast<zpp_status>(status)));
+    const struct {
+        const char *name, *text;
+    } fixes[] = {{"VTX", ZPP_FIX_VTX},
+                 {"AMDV", ZPP_FIX_AMDV},
+                 {"NESTED", ZPP_FIX_NESTED},
+                 {"SAME_VMX", ZPP_FIX_SAME_VMX},
+                 {"ZPP", ZPP_FIX_ZPP}};
+    for (const auto& [name, text] : fixes)
+        std::printf("fix\t%s\t%s\n", name, text);
+    std::printf("constant\tSAME_VMX\t\"%s\"\n", ZPP_SAME_VMX);
+    std::printf("constant\tZPP_LEAF\t0x%x\n", ZPP_CPUID_SIGNATURE_LEAF);
+    std::printf("constant\tZPP_KEY\t0x%x\n", ZPP_CPUID_KEY);
+}
+
+void print_captured()
+{
+    std::printf("constant\tUNRECORDED_LEAF\t%u\n", ZPP_UNRECORDED_LEAF);
+    for (const auto& row : zpp_captured_ranges)
+        std::printf("captured-range\t%x\t%x\n", row.first, row.last);
+    for (const auto& row : zpp_captured_subleaves)
+        std::printf("captured-subleaves\t%x\t%u\n", row.leaf, row.last);
+    for (const auto& row : zpp_captured_msrs)
+        std::printf("captured-msrs\t%x\t%u\t%s\t%x\t%llx\n", row.first, row.count,
+                    source_names[row.source], row.index, wide(row.mask));
+}
+
 } // namespace
 } // namespace zpp::test
 
 int main()
 {
+    zpp::test::print_requirements();
+    zpp::test::print_captured();
     zpp::test::print_features();
     zpp::test::print_msrs("VT-x", zpp::vmx::msr_handlers);
     zpp::test::print_msrs("AMD-V", zpp::svm::msr_handlers);

@@ -36,18 +36,27 @@ typedef struct {
   SET_VALUE     Set;
 } KEY;
 
+static bool
+ReadSwitch (
+  ZPP_TEXT  Value,
+  bool      *Target
+  )
+{
+  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
+    return false;
+  }
+
+  *Target = ZppTextIs (Value, "on");
+  return true;
+}
+
 static const char *
 SetHypervisor (
   PARSER    *Parser,
   ZPP_TEXT  Value
   )
 {
-  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
-    return "hypervisor must be on or off, not";
-  }
-
-  Parser->Conf->Hypervisor = ZppTextIs (Value, "on");
-  return NULL;
+  return ReadSwitch (Value, &Parser->Conf->Hypervisor) ? NULL : "hypervisor must be on or off, not";
 }
 
 static const char *
@@ -70,12 +79,16 @@ SetVisible (
   ZPP_TEXT  Value
   )
 {
-  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
-    return "visible must be on or off, not";
-  }
+  return ReadSwitch (Value, &Parser->Conf->Visible) ? NULL : "visible must be on or off, not";
+}
 
-  Parser->Conf->Visible = ZppTextIs (Value, "on");
-  return NULL;
+static const char *
+SetCheck (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  return ReadSwitch (Value, &Parser->Conf->Check) ? NULL : "check must be on or off, not";
 }
 
 static const char *
@@ -172,6 +185,7 @@ SetCommandLine (
 static const KEY  mKeys[] = {
   { "hypervisor", false, SetHypervisor  },
   { "driver",     false, SetDriver      },
+  { "check",      false, SetCheck       },
   { "serial",     false, SetSerial      },
   { "visible",    false, SetVisible     },
   { "reset-after", false, SetResetAfter },

@@ -17,6 +17,7 @@
 typedef struct {
   bool        Hypervisor;   ///< "hypervisor"; on by default.
   ZPP_TEXT    Driver;       ///< "driver", or absent.
+  bool        Check;        ///< "check": a diagnosis before the launch; off by default.
   bool        HasSerial;    ///< "serial" is present.
   uint16_t    Serial;       ///< Its I/O port, 0 for none.
   bool        Visible;      ///< "visible": CPUID shows zpp; off by default.

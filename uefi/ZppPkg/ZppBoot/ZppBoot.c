@@ -4,6 +4,7 @@
   If the hypervisor does not start or zpp.conf is invalid, one line says why, and the boot continues.
 **/
 #include "Conf.h"
+#include "Diagnose.h"
 #include "Entry.h"
 #include "Hypervisor.h"
 #include "NextOption.h"
@@ -136,6 +137,10 @@ Boot (
   // Before the launch: an emulator has already translated the firmware's file-reading code for bare
   // CPUs, and would translate it again for guests.
   Status = LoadDefaultEntry (ImageHandle, Device, &Conf, &Entry, &Program);
+  if (Conf.Keys.Check) {
+    ZppDiagnose (ImageHandle, Device);
+  }
+
   if (Conf.Keys.Hypervisor) {
     ZppStartHypervisor (ImageHandle, Device, &Conf.Keys);
   } else {
