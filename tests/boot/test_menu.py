@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from terminal import Session
 from test_console import LIMIT, start
 
 from efi_image.emulator import Debug, ExitReason
-from efi_image.emulator.qmp import Qmp
+from efi_image.emulator.qmp import Qmp, QmpError
 from efi_image.errors import ExitCode
 
 PC = qemu_pc(EPYC, 2)
@@ -165,23 +166,22 @@ def test_a_key_shows_the_menu(harness: Harness) -> None:
     assert said(result.serial) == ["kernel"]
 
 
-def hold(*keys: str) -> Callable[[Qmp], object]:
-    """Holds a key down for as long as ZppBoot may need to look."""
+def hold(key: str) -> Callable[[Qmp], object]:
+    """Holds a key down until ZppBoot has looked."""
 
     def work(qmp: Qmp) -> None:
-        for _ in range(20):
-            for key in keys:
-                event = {"down": True, "key": {"type": "qcode", "data": key}}
+        event = {"down": True, "key": {"type": "qcode", "data": key}}
+        with suppress(QmpError):  # the machine is off
+            for _ in range(10):
                 qmp.command("input-send-event", events=[{"type": "key", "data": event}])
-            time.sleep(0.1)
+                time.sleep(0.1)
 
     return work
 
 
-@pytest.mark.parametrize("key", ["ctrl", "esc"])
-def test_the_hypervisor_is_left_out_once(harness: Harness, key: str) -> None:
+def test_ctrl_leaves_the_hypervisor_out_once(harness: Harness) -> None:
     image = harness.image(kernel=kernel(harness))
-    result = boot_with(harness, harness.request(PC, image), ("BdsDxe: loading", hold(key)))
+    result = boot_with(harness, harness.request(PC, image), ("BdsDxe: loading", hold("ctrl")))
     assert result.reason is ExitReason.POWER_OFF
     assert "zpp: no hypervisor: you pressed Esc or Ctrl" in result.serial
     assert RUNS not in result.serial

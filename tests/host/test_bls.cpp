@@ -16,10 +16,7 @@ namespace {
 
 using Strings = std::vector<std::string>;
 
-ZPP_TEXT piece(const std::string& text)
-{
-    return {text.data(), text.size()};
-}
+ZPP_TEXT piece(const std::string& text) { return {text.data(), text.size()}; }
 
 std::optional<std::string> text(const ZPP_TEXT& t)
 {
@@ -133,10 +130,7 @@ TEST_CASE("loader entries: counters in file names")
     }
 }
 
-int sign(int number)
-{
-    return (number > 0) - (number < 0);
-}
+int sign(int number) { return (number > 0) - (number < 0); }
 
 TEST_CASE("loader entries: versions are compared as UAPI.10 says")
 {
@@ -214,7 +208,8 @@ TEST_CASE("loader entries: the order of the menu")
     for (std::size_t i = 0; i < ranks.size(); ++i)
         for (std::size_t j = 0; j < ranks.size(); ++j) {
             INFO(wanted[i].file, " and ", wanted[j].file);
-            CHECK(sign(ZppBlsCompare(&ranks[i], &ranks[j])) == sign(static_cast<int>(i) - static_cast<int>(j)));
+            CHECK(sign(ZppBlsCompare(&ranks[i], &ranks[j])) ==
+                  sign(static_cast<int>(i) - static_cast<int>(j)));
         }
 }
 
@@ -240,7 +235,8 @@ std::vector<uint8_t> make_pe(const std::vector<Section>& sections, uint16_t mach
     put(pe + 20, optional, 2);
     std::size_t place = pe + 24 + optional;
     for (const Section& section : sections) {
-        std::memcpy(&file[place], section.name, std::min<std::size_t>(8, std::strlen(section.name)));
+        std::memcpy(&file[place], section.name,
+                    std::min<std::size_t>(8, std::strlen(section.name)));
         put(place + 8, section.size, 4);
         put(place + 16, section.raw_size, 4);
         put(place + 20, section.offset, 4);
@@ -258,9 +254,11 @@ TEST_CASE("loader entries: the os-release of a unified kernel image")
     REQUIRE(ZppUkiFindOsRelease(uki.data(), uki.size(), &offset, &length));
     CHECK(offset == 4096);
     CHECK(length == 100); // without the padding
-    const std::vector<uint8_t> others[] = {
-        make_pe({{".text", 5, 512, 1024}}), make_pe({{".osrel2", 5, 5, 5}}),
-        make_pe({{".osrel", 0, 512, 4096}}), make_pe(sections, 0xaa64), {}};
+    const std::vector<uint8_t> others[] = {make_pe({{".text", 5, 512, 1024}}),
+                                           make_pe({{".osrel2", 5, 5, 5}}),
+                                           make_pe({{".osrel", 0, 512, 4096}}),
+                                           make_pe(sections, 0xaa64),
+                                           {}};
     for (const auto& other : others)
         CHECK_FALSE(ZppUkiFindOsRelease(other.data(), other.size(), &offset, &length));
     for (std::size_t size = 0; size < uki.size(); ++size) { // the second section ends 40 before

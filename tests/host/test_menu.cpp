@@ -14,10 +14,7 @@ extern "C" {
 namespace zpp::test {
 namespace {
 
-ZPP_TEXT piece(const std::string& text)
-{
-    return {text.data(), text.size()};
-}
+ZPP_TEXT piece(const std::string& text) { return {text.data(), text.size()}; }
 
 TEST_CASE("menu: UTF-8 becomes UTF-16")
 {
@@ -33,11 +30,11 @@ TEST_CASE("menu: UTF-8 becomes UTF-16")
         {"a\xff"
          "b",
          u"a\uFFFDb"},
-        {"\xc3", u"\uFFFD"},                         // cut off
-        {"\xe2\x82", u"\uFFFD\uFFFD"},               // cut off
-        {"\xc0\xaf", u"\uFFFD\uFFFD"},               // too long for '/'
-        {"\xe0\x80\xaf", u"\uFFFD\uFFFD\uFFFD"},     // too long
-        {"\xed\xa0\x80", u"\uFFFD\uFFFD\uFFFD"},     // half of a pair
+        {"\xc3", u"\uFFFD"},                               // cut off
+        {"\xe2\x82", u"\uFFFD\uFFFD"},                     // cut off
+        {"\xc0\xaf", u"\uFFFD\uFFFD"},                     // too long for '/'
+        {"\xe0\x80\xaf", u"\uFFFD\uFFFD\uFFFD"},           // too long
+        {"\xed\xa0\x80", u"\uFFFD\uFFFD\uFFFD"},           // half of a pair
         {"\xf4\x90\x80\x80", u"\uFFFD\uFFFD\uFFFD\uFFFD"}, // above U+10FFFF
         {"\xf8\x88\x80\x80\x80", u"\uFFFD\uFFFD\uFFFD\uFFFD\uFFFD"},
         {"\x80", u"\uFFFD"},
@@ -56,15 +53,24 @@ TEST_CASE("menu: patterns")
         const char *text, *pattern;
         bool matches;
     } const cases[] = {
-        {"arch.conf", "arch.conf", true},    {"Arch.CONF", "aRCH.conf", true},
-        {"arch.conf", "arch.con", false},    {"arch.con", "arch.conf", false},
-        {"arch.conf", "*", true},            {"arch.conf", "arch*", true},
-        {"arch.conf", "*.conf", true},       {"arch.conf", "*.efi", false},
-        {"arch.conf", "a*c*f", true},        {"arch.conf", "a?ch.conf", true},
-        {"arch.conf", "a?rch.conf", false},  {"", "", true},
-        {"", "*", true},                     {"", "?", false},
-        {"a", "", false},                    {"aaab", "*aab", true},
-        {"abcabd", "*abd", true},            {"abcabc", "*abd", false},
+        {"arch.conf", "arch.conf", true},
+        {"Arch.CONF", "aRCH.conf", true},
+        {"arch.conf", "arch.con", false},
+        {"arch.con", "arch.conf", false},
+        {"arch.conf", "*", true},
+        {"arch.conf", "arch*", true},
+        {"arch.conf", "*.conf", true},
+        {"arch.conf", "*.efi", false},
+        {"arch.conf", "a*c*f", true},
+        {"arch.conf", "a?ch.conf", true},
+        {"arch.conf", "a?rch.conf", false},
+        {"", "", true},
+        {"", "*", true},
+        {"", "?", false},
+        {"a", "", false},
+        {"aaab", "*aab", true},
+        {"abcabd", "*abd", true},
+        {"abcabc", "*abd", false},
     };
     for (const auto& c : cases) {
         INFO(std::string(c.text), " and ", std::string(c.pattern));
@@ -84,8 +90,8 @@ TEST_CASE("menu: arrow keys go round, and the list scrolls")
         uint16_t key;
         unsigned selected, first;
     } const steps[] = {
-        {down, 7, 4}, {up, 6, 4},        {up, 5, 4},      {up, 4, 4},   {up, 3, 3},
-        {home, 0, 0}, {up, 9, 6},        {down, 0, 0},    {end, 9, 6},  {page_up, 5, 5},
+        {down, 7, 4},    {up, 6, 4},      {up, 5, 4},        {up, 4, 4},        {up, 3, 3},
+        {home, 0, 0},    {up, 9, 6},      {down, 0, 0},      {end, 9, 6},       {page_up, 5, 5},
         {page_up, 1, 1}, {page_up, 0, 0}, {page_down, 4, 1}, {page_down, 8, 5}, {page_down, 9, 6},
     };
     for (const auto& step : steps) {
@@ -181,8 +187,8 @@ TEST_CASE("boot record: the clock in seconds, as the C library counts them")
         gmtime_r(&seconds, &time);
         const auto number = [](int value) { return static_cast<unsigned>(value); };
         CHECK(ZppSeconds(number(time.tm_year) + 1900, number(time.tm_mon) + 1, number(time.tm_mday),
-                         number(time.tm_hour), number(time.tm_min), number(time.tm_sec)) ==
-              static_cast<uint64_t>(seconds) - 946'684'800);
+                         number(time.tm_hour), number(time.tm_min),
+                         number(time.tm_sec)) == static_cast<uint64_t>(seconds) - 946'684'800);
     }
     CHECK(ZppSeconds(0, 0, 0, 0, 0, 0) == 0); // a clock without a date
     CHECK(ZppSeconds(1970, 13, 1, 0, 0, 1) == 1);
