@@ -63,6 +63,9 @@ def make(
     serial: int | str | None = None,
     visible: bool | None = None,
     reset_after: int | str | None = None,
+    menu_timeout: int | str | None = None,
+    boot_tries: int | str | None = None,
+    default: str | None = None,
     build_dir: StrPath | None = None,
     digest: bool | None = None,
     output_format: str | None = None,
@@ -101,6 +104,9 @@ def make(
         serial: I/O port of the log; 0: none.
         visible: Whether CPUID shows zpp to the system.
         reset_after: Seconds from a crash of zpp to the reset; 0: no reset.
+        menu_timeout: Seconds that the boot menu waits; 0: it appears only for a key.
+        boot_tries: Boots in a row that may fail before zpp is left out; 0: any number.
+        default: The loader entry to start, such as `debian.conf` or `debian-*`.
         build_dir: Folder of ZppBoot.efi and ZppDxe.efi.
         digest: Whether to compute SHA-256 sums.
         output_format: `raw`, `gz`, `xz`, `zst`, `qcow2`, `vhd`, `vhdx`, `vmdk` or `vdi`.
@@ -132,7 +138,8 @@ def make(
             "build-dir": build_dir, "hypervisor": hypervisor, "kernel": kernel,
             "initrd": initrd, "cmdline": cmdline, "rootfs": rootfs,
             "rootfs-size": rootfs_size, "serial": serial, "visible": visible,
-            "reset-after": reset_after, "size": size, "table": table, "sector-size": sector_size,
+            "reset-after": reset_after, "menu-timeout": menu_timeout, "boot-tries": boot_tries,
+            "default": default, "size": size, "table": table, "sector-size": sector_size,
             "align": align, "fat": fat,
             "label": label, "volume-serial": volume_serial, "disk-guid": disk_guid,
             "disk-signature": disk_signature, "partition-guid": partition_guid,

@@ -14,13 +14,21 @@ from efi_image.formats.fat import Tree, parse_path
 from efi_image.formats.fat.names import check_name
 from efi_image.formats.files import show_path
 from efi_image.formats.initrd import initrd_fault
+from efi_image.formats.loader_entry import entry_id, matches
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.uefi import Machine, Role
-from efi_image.formats.zpp_conf import CONF_PATH, DRIVER_PATH, BootEntry, ZppConf
+from efi_image.formats.zpp_conf import (
+    CONF_PATH,
+    DRIVER_PATH,
+    BootEntry,
+    ZppConf,
+    is_loader_entry,
+)
 from efi_image.io.source import BytesSource, FileSource, Source
 
 BOOT_PATH = "\\EFI\\BOOT\\BOOTX64.EFI"
 KERNEL_PATH = "\\EFI\\zpp\\kernel.efi"
+KERNEL_ENTRY = "kernel"
 INITRD_PATH = "\\EFI\\zpp\\initrd.img"
 BUILT = ((BOOT_PATH, "ZppBoot.efi", Role.APPLICATION), (DRIVER_PATH, "ZppDxe.efi", Role.DRIVER))
 
@@ -37,6 +45,7 @@ def contents(options: ResolvedOptions) -> Tree:
     files += _boot_programs(options)
     added = [placed for addition in options.files for placed in _added(addition)]
     _check_programs(files, added)
+    _check_default(options, [path for path, _ in files + added])
     tree = Tree()
     for path, source in files + added:
         tree.add(path, source)
@@ -49,6 +58,28 @@ def _check_programs(files: list[Placed], added: list[Placed]) -> None:
     machines = {m for path, _ in [*files, *programs] if (m := uefi.boot_machine(path))}
     for path, source in programs:
         uefi.check_place(path, source, machines or set(Machine))
+
+
+def _check_default(options: ResolvedOptions, paths: list[tuple[str, ...]]) -> None:
+    """Refuse a default entry that the image does not have."""
+    wanted = options.default_entry
+    if not wanted or (options.kernel and wanted == KERNEL_ENTRY):
+        return
+    where = options.where("default")
+    if options.hypervisor is Hypervisor.NONE:
+        raise UsageError("needs ZppBoot, which --hypervisor none leaves out", where=where)
+    if not is_loader_entry(wanted):
+        raise UsageError(
+            f"'{wanted}' is not the name of a loader entry",
+            where=where,
+            hint="write its file name, such as debian.conf, or a pattern, such as 'debian-*'",
+        )
+    if not any(matches(entry_id(path), wanted) for path in paths if entry_id(path)):
+        raise UsageError(
+            f"no loader entry on the image matches '{wanted}'",
+            where=where,
+            hint="add it with --add, such as loader:/",
+        )
 
 
 def _built(directory: Path) -> Iterator[Placed]:
@@ -66,13 +97,15 @@ def _conf(options: ResolvedOptions) -> Placed:
     entries: tuple[BootEntry, ...] = ()
     if options.kernel:
         initrd = INITRD_PATH if options.initrd else ""
-        entries = (BootEntry("kernel", KERNEL_PATH, initrd, options.cmdline),)
+        entries = (BootEntry(KERNEL_ENTRY, KERNEL_PATH, initrd, options.cmdline),)
     conf = ZppConf(
         hypervisor=options.hypervisor is Hypervisor.ON,
         serial=options.serial_port,
         visible=options.visible,
         reset_after=options.reset_after,
-        default=entries[0].name if entries else "",
+        menu_timeout=options.menu_timeout,
+        boot_tries=options.boot_tries,
+        default=options.default_entry or (entries[0].name if entries else ""),
         entries=entries,
     )
     return parse_path(CONF_PATH), BytesSource("zpp.conf", conf.to_text().encode("ascii"))

@@ -104,6 +104,9 @@ class ResolvedOptions:
     serial_port: int = 0x3F8
     visible: bool = False
     reset_after: int = 10
+    menu_timeout: int = 0
+    boot_tries: int = 3
+    default_entry: str = ""
     boot: tuple[Path, ...] = ()
     files: tuple[Addition, ...] = ()
     # the disk and the volume

@@ -129,6 +129,22 @@ SHORTHANDS = {
     help="Time from a crash of zpp to the reset; 0: no reset.  [default: 10]",
 )
 @click.option(
+    "--menu-timeout",
+    metavar="SECONDS",
+    help="Time that the boot menu waits; 0: it appears only for a key.  [default: MENU_TIMEOUT]",
+)
+@click.option(
+    "--boot-tries",
+    metavar="NUMBER",
+    help="Boots in a row that may fail before zpp is left out; 0: any.  [default: BOOT_TRIES]",
+)
+@click.option(
+    "--default",
+    metavar="ENTRY",
+    help="Start this loader entry, such as debian.conf or 'debian-*'.  "
+    "[default: the kernel, or the firmware's next boot option]",
+)
+@click.option(
     "--build-dir",
     metavar="DIR",
     help="Folder of ZppBoot.efi and ZppDxe.efi.  [default: out/CONFIGURATION/ARCHITECTURE]",

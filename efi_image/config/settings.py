@@ -53,6 +53,9 @@ KEYS = {
         Key("serial", Kind.NUMBER),
         Key("visible", Kind.SWITCH, "off"),
         Key("reset-after", Kind.NUMBER, "10"),
+        Key("menu-timeout", Kind.NUMBER),
+        Key("boot-tries", Kind.NUMBER),
+        Key("default"),
         Key("size", Kind.NUMBER),
         Key("table"),
         Key("sector-size", Kind.NUMBER, "512"),
@@ -65,6 +68,9 @@ KEYS = {
         Key("partition-guid"),
     )
 }
+
+# the settings whose default is a variable of environment.config
+CONFIGURED = {"serial": "SERIAL_PORT", "menu-timeout": "MENU_TIMEOUT", "boot-tries": "BOOT_TRIES"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +123,10 @@ def merge(config: Config, *layers: Settings) -> Settings:
 
     A value replaces that of the layer below; lists are joined.
     """
-    configured = {each.name: each for each in config.settings}["SERIAL_PORT"]
+    configured = {each.name: each for each in config.settings}
     values = {key.name: Setting(key.name, key.default, "default") for key in KEYS.values()}
-    values["serial"] = Setting("serial", configured.value, configured.origin)
+    for key, variable in CONFIGURED.items():
+        values[key] = Setting(key, configured[variable].value, configured[variable].origin)
     values["build-dir"] = Setting("build-dir", str(config.build_directory), "default")
     for layer in layers:
         values |= layer.values

@@ -11,7 +11,7 @@ from typing import TypeVar
 from efi_image.build.options import ExtraPartition
 from efi_image.errors import UsageError
 from efi_image.formats.gpt.types import parse_guid, parse_type
-from efi_image.formats.zpp_conf import RESET_AFTER_MAX
+from efi_image.formats.zpp_conf import BOOT_TRIES_MAX, MENU_TIMEOUT_MAX, RESET_AFTER_MAX
 
 MAX_LABEL = 11
 
@@ -86,12 +86,21 @@ def parse_port(text: str, where: str) -> int:
     return port
 
 
-def parse_reset_after(text: str, where: str) -> int:
-    """Seconds from a crash of the core to the reset, or 0 for no reset."""
-    word = text.strip()
-    if not re.fullmatch("[0-9]{1,4}", word) or int(word) > RESET_AFTER_MAX:
-        raise UsageError(f"expected 0 to {RESET_AFTER_MAX} seconds, not '{text}'", where=where)
-    return int(word)
+def up_to(most: int, unit: str = "") -> Callable[[str, str], int]:
+    """A parser of decimal numbers from 0 to `most`."""
+
+    def parse(text: str, where: str) -> int:
+        word = text.strip()
+        if not re.fullmatch("[0-9]{1,9}", word) or int(word) > most:
+            raise UsageError(f"expected 0 to {most}{unit}, not '{text}'", where=where)
+        return int(word)
+
+    return parse
+
+
+parse_reset_after = up_to(RESET_AFTER_MAX, " seconds")
+parse_menu_timeout = up_to(MENU_TIMEOUT_MAX, " seconds")
+parse_boot_tries = up_to(BOOT_TRIES_MAX)
 
 
 def parse_label(text: str, where: str) -> str:

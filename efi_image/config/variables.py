@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 
+from efi_image.formats.zpp_conf import BOOT_TRIES_MAX, MENU_TIMEOUT_MAX
+
 ARCHITECTURES = ("x86_64",)
 DRIVERS = ("linux", "windows", "uefi")
 
@@ -112,6 +114,8 @@ VARIABLES: dict[str, Variable] = {
         Variable("WINDOWS_KITS_ROOT", "", _any),
         Variable("WINDOWS_KITS_VERSION", "", _version),
         Variable("SERIAL_PORT", "0x3f8", _number(0, 0xFFF8)),
+        Variable("MENU_TIMEOUT", "0", _number(0, MENU_TIMEOUT_MAX)),
+        Variable("BOOT_TRIES", "3", _number(0, BOOT_TRIES_MAX)),
         Variable("HYPERVISOR_WAIT_FOR_DEBUGGER", "0", _one_of("0", "1")),
         Variable("BOCHS_ROOT", "", _path),
         Variable("GDB_SERVER_ADDRESS", "localhost:1234", _address),

@@ -37,11 +37,22 @@ def _is_name(text: str) -> bool:
     return text.isascii() and text[:1].isalnum() and all(c.isalnum() or c in "._-" for c in text)
 
 
-# not with a leading 0, which some take for octal
 # seconds from a crash of the core to the reset
 RESET_AFTER = 10
 RESET_AFTER_MAX = 3600
+# seconds that the menu waits
+MENU_TIMEOUT = 0
+MENU_TIMEOUT_MAX = 3600
+# boots that may fail before the hypervisor is left out
+BOOT_TRIES = 3
+BOOT_TRIES_MAX = 100
+# not with a leading 0, which some take for octal
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,4}|0[xX][0-9a-fA-F]{1,4}")
+
+
+def is_loader_entry(default: str) -> bool:
+    """Whether a `default` that is not a section's name stands for loader entries."""
+    return default.lower().endswith((".conf", ".efi")) or "*" in default or "?" in default
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +67,10 @@ class BootEntry:
 
 @dataclass(frozen=True, slots=True)
 class ZppConf:
-    """The whole of a zpp.conf; no default: the firmware's next boot option is started."""
+    """The whole of a zpp.conf; no default: the firmware's next boot option is started.
+
+    `default` names an entry, or is a pattern of the IDs of loader entries.
+    """
 
     hypervisor: bool = True
     driver: str = DRIVER_PATH
@@ -64,6 +78,8 @@ class ZppConf:
     visible: bool = False
     reset_after: int = RESET_AFTER
     trace: int = 0  # the debug port for the trace of VM exits; 0: none
+    menu_timeout: int = MENU_TIMEOUT
+    boot_tries: int = BOOT_TRIES
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
     check: bool = False  # a diagnosis at each boot
@@ -82,12 +98,15 @@ class ZppConf:
         if self.check:
             yield _line("check", "on")
         yield _line("serial", f"0x{self.serial:x}" if self.serial else "0")
-        if self.visible:
-            yield _line("visible", "on")
-        if self.reset_after != RESET_AFTER:
-            yield _line("reset-after", str(self.reset_after))
-        if self.trace:
-            yield _line("trace", f"0x{self.trace:x}")
+        for key, value, default in (
+            ("visible", "on" if self.visible else "off", "off"),
+            ("reset-after", str(self.reset_after), str(RESET_AFTER)),
+            ("trace", f"0x{self.trace:x}", "0x0"),
+            ("menu-timeout", str(self.menu_timeout), str(MENU_TIMEOUT)),
+            ("boot-tries", str(self.boot_tries), str(BOOT_TRIES)),
+        ):
+            if value != default:
+                yield _line(key, value)
         if self.default:
             yield _line("default", self.default)
         for entry in self.entries:
@@ -126,8 +145,9 @@ class _Section:
 
 class _Parser:
     KEYS = frozenset(
-        {"hypervisor", "driver", "check", "serial", "visible", "reset-after", "trace", "default"}
-    )
+        {"hypervisor", "driver", "check", "serial", "visible", "reset-after", "trace",
+         "menu-timeout", "boot-tries", "default"}
+    )  # fmt: skip
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
 
     def __init__(self, name: str) -> None:
@@ -169,15 +189,20 @@ class _Parser:
             if not section.get("path"):
                 raise self.fault(section.line, f"section [{section.name}] has no path")
         default, line = top.values.get("default", ("", 0))
-        if default and default not in [section.name for section in rest]:
+        is_section = default in [section.name for section in rest]
+        if default and not is_section and not is_loader_entry(default):
             raise self.fault(line, f"there is no section [{default}]")
         return ZppConf(
             hypervisor=self._switch(top, "hypervisor", "on"),
             driver=top.get("driver", DRIVER_PATH),
             serial=self._port(top, "serial", "0x3f8"),
             visible=self._switch(top, "visible", "off"),
-            reset_after=self._reset_after(top),
+            reset_after=self._number(top, "reset-after", RESET_AFTER, RESET_AFTER_MAX, " seconds"),
             trace=self._port(top, "trace", "0"),
+            menu_timeout=self._number(
+                top, "menu-timeout", MENU_TIMEOUT, MENU_TIMEOUT_MAX, " seconds"
+            ),
+            boot_tries=self._number(top, "boot-tries", BOOT_TRIES, BOOT_TRIES_MAX),
             default=default,
             entries=tuple(
                 BootEntry(s.name, s.get("path"), s.get("initrd"), s.get("cmdline")) for s in rest
@@ -191,12 +216,10 @@ class _Parser:
             raise self.fault(line, f"{key} must be on or off, not '{value}'")
         return _SWITCH[value]
 
-    def _reset_after(self, top: _Section) -> int:
-        value, line = top.values.get("reset-after", (str(RESET_AFTER), 0))
-        if not _NUMBER.fullmatch(value) or int(value, 0) > RESET_AFTER_MAX:
-            raise self.fault(
-                line, f"reset-after must be 0 to {RESET_AFTER_MAX} seconds, not '{value}'"
-            )
+    def _number(self, top: _Section, key: str, default: int, most: int, unit: str = "") -> int:
+        value, line = top.values.get(key, (str(default), 0))
+        if not _NUMBER.fullmatch(value) or int(value, 0) > most:
+            raise self.fault(line, f"{key} must be 0 to {most}{unit}, not '{value}'")
         return int(value, 0)
 
     def _port(self, top: _Section, key: str, default: str) -> int:

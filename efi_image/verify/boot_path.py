@@ -11,6 +11,7 @@ from efi_image.formats import files
 from efi_image.formats.fat.names import fold
 from efi_image.formats.fat.reader import ClusterChain, FatVolume
 from efi_image.formats.files import Kind, Node
+from efi_image.formats.loader_entry import matches
 from efi_image.formats.pe import uefi
 from efi_image.formats.pe.authenticode import SignedContent
 from efi_image.formats.pe.headers import HEAD, PeHeader, read_headers
@@ -183,6 +184,10 @@ class VolumeBoot:
         if conf.hypervisor:
             self._needed(conf.driver, "driver", "C102", "C103", driver=True)
         self._entries(conf)
+        if conf.default and conf.default not in [entry.name for entry in conf.entries]:
+            identities = loader_entries.identities(self.volume)
+            if not any(matches(identity, conf.default) for identity in identities):
+                self.context.add("C107", f"default = {conf.default}", path=CONF_PATH)
 
     def _entries(self, conf: ZppConf) -> None:
         for entry in conf.entries:

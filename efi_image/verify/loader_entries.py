@@ -1,4 +1,4 @@
-"""Boot Loader Specification, type #1 entries: the files that \\loader\\entries\\*.conf names."""
+"""Loader entries (Boot Loader Specification): which there are, and the files that they name."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from efi_image.errors import InputError
 from efi_image.formats import files
 from efi_image.formats.fat.names import fold
 from efi_image.formats.fat.reader import FatVolume
-from efi_image.formats.files import Kind
+from efi_image.formats.files import Kind, Node
+from efi_image.formats.loader_entry import FOLDERS, entry_id
 from efi_image.verify.context import CheckContext
 
 ENTRIES = ("loader", "entries")
@@ -30,21 +31,34 @@ def check(context: CheckContext, volume: FatVolume) -> None:
 
 def _entries(volume: FatVolume) -> Iterator[tuple[str, str]]:
     """Path and text of each entry that can be read."""
-    try:
-        names, folder = files.find(volume, ENTRIES)
-        if folder.kind is not Kind.DIRECTORY:
-            return
-        nodes = list(islice(volume.children(folder), MAX_ENTRIES))
-    except InputError:
-        return  # the rules about directories reported it
-    for node in nodes:
-        if node.kind is not Kind.FILE or not fold(node.name).endswith(".conf"):
+    for path, node in _listed(volume, ENTRIES):
+        if not fold(node.name).endswith(".conf"):
             continue
         try:
             data = b"".join(volume.chunks(node)) if node.size <= MAX_SIZE else b""
         except InputError:
             continue  # the rules about chains reported it
-        yield files.show_path((*names, node.name)), data.decode("utf-8", "replace")
+        yield files.show_path(path), data.decode("utf-8", "replace")
+
+
+def identities(volume: FatVolume) -> Iterator[str]:
+    """The IDs of all entries."""
+    for folder in FOLDERS:
+        for path, _ in _listed(volume, folder):
+            if identity := entry_id(path):
+                yield identity
+
+
+def _listed(volume: FatVolume, folder: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Node]]:
+    """The files of a folder, with their paths."""
+    try:
+        names, node = files.find(volume, folder)
+        if node.kind is not Kind.DIRECTORY:
+            return
+        nodes = list(islice(volume.children(node), MAX_ENTRIES))
+    except InputError:
+        return  # the rules about directories reported it
+    yield from (((*names, each.name), each) for each in nodes if each.kind is Kind.FILE)
 
 
 def _named(line: str) -> Iterator[tuple[str, str]]:

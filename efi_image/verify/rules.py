@@ -335,6 +335,9 @@ RULES: tuple[Rule, ...] = (
          "the entry does not start", "replace it with a UEFI program"),
     Rule("ZPP-C106", _E, "an initrd that zpp.conf names does not exist",
          "the kernel does not start", "copy the file there, or correct the path"),
+    Rule("ZPP-C107", _E, "no loader entry matches the default of zpp.conf",
+         "the firmware's next boot option starts",
+         "add the entry to \\loader\\entries or \\EFI\\Linux, or correct the default"),
     # ---- signatures
     Rule("ZPP-S101", _E, "a program is not signed, and its hash is not in db",
          "Secure Boot refuses it",

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 
-from efi_word import word_program
+from efi_word import Ending, word_program
 from fatdamage import make_fat
 from harness import TIME_LIMIT, Harness
 
@@ -141,7 +141,7 @@ def started(
     OVMF tries one disk after the other, because every program returns to it. Those that start
     nothing are missing. `sign` is for the last disk, which powers off; `extra` are QEMU's.
     """
-    program = sign(word_program("end", power_off=True))
+    program = sign(word_program("end", Ending.POWER_OFF))
     end = make_fat(harness.folder, 12, name="end.img", program=program)
     blank = harness.folder / "blank.img"
     blank.write_bytes(bytes(1 << 20))

@@ -90,6 +90,9 @@ class Harness:
         hypervisor: bool = True,
         visible: bool = False,
         reset_after: int = 10,
+        menu_timeout: int = 0,
+        boot_tries: int = 3,
+        default_entry: str = "",
         additions: tuple[Addition, ...] = (),
     ) -> Path:
         """Builds an image as `zpp-image make` does; the same options give the same file."""
@@ -103,6 +106,9 @@ class Harness:
             hypervisor=Hypervisor.ON if hypervisor else Hypervisor.OFF,
             visible=visible,
             reset_after=reset_after,
+            menu_timeout=menu_timeout,
+            boot_tries=boot_tries,
+            default_entry=default_entry,
             files=additions,
         )
         make_image(options)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import firmware_boot
 import oracles
-from efi_word import word_program
+from efi_word import Ending, word_program
 from fatdamage import make_fat
 from firmware_rows import NOTHING
 from harness import Harness
@@ -71,7 +71,7 @@ def test_verdicts_are_those_of_ovmf(harness: Harness) -> None:
 
     platform = signature_list(X509, lab.key("platform").der)
     lists = {"PK": platform, "KEK": platform, "db": db, "dbx": dbx}
-    signed_end = lab.sbsign(word_program("end", power_off=True), lab.key("good"))
+    signed_end = lab.sbsign(word_program("end", Ending.POWER_OFF), lab.key("good"))
 
     def boot(build: firmware_boot.Ovmf) -> dict[int, str]:
         own = firmware_boot.own_harness(harness, build)

@@ -30,6 +30,7 @@ struct Parsed {
     bool hypervisor, visible, check;
     unsigned reset_after;
     unsigned trace;
+    unsigned menu_timeout, boot_tries;
     std::optional<std::string> driver, default_entry;
     std::optional<unsigned> serial;
     std::vector<std::string> faults; // "line: message what"
@@ -50,6 +51,8 @@ Parsed parse(const std::string& conf)
     parsed.check = result.Check;
     parsed.reset_after = result.ResetAfter;
     parsed.trace = result.Trace;
+    parsed.menu_timeout = result.MenuTimeout;
+    parsed.boot_tries = result.BootTries;
     parsed.driver = text(result.Driver);
     parsed.default_entry = text(result.Default);
     if (result.HasSerial)
@@ -62,13 +65,23 @@ struct Entry {
     bool operator==(const Entry&) const = default;
 };
 
+struct Found {
+    std::string name;
+    std::optional<Entry> entry;
+};
+
+// The first section of a name.
 std::optional<Entry> find(const std::string& conf, const std::string& name)
 {
-    ZPP_CONF_ENTRY entry;
     const Exact exact(conf);
-    if (!ZppConfFindEntry(exact.bytes.get(), conf.size(), {name.data(), name.size()}, &entry))
-        return std::nullopt;
-    return Entry{text(entry.Path), text(entry.Initrd), text(entry.CommandLine)};
+    Found found{name, {}};
+    const auto visit = [](void* context, ZPP_TEXT section, const ZPP_CONF_ENTRY* entry) {
+        auto& wanted = *static_cast<Found*>(context);
+        if (!wanted.entry && text(section) == wanted.name)
+            wanted.entry = Entry{text(entry->Path), text(entry->Initrd), text(entry->CommandLine)};
+    };
+    ZppConfVisit(exact.bytes.get(), conf.size(), visit, &found);
+    return found.entry;
 }
 
 const std::string whole = "# written by hand\n"
@@ -80,6 +93,8 @@ const std::string whole = "# written by hand\n"
                           "visible = on\n"
                           "reset-after = 60\n"
                           "trace = 0xe9\n"
+                          "menu-timeout = 5\n"
+                          "boot-tries = 7\n"
                           "default = linux\n"
                           "\n"
                           "[linux]\n"
@@ -104,6 +119,8 @@ TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
         CHECK(parsed.check);
         CHECK(parsed.reset_after == 60);
         CHECK(parsed.trace == 0xe9);
+        CHECK(parsed.menu_timeout == 5);
+        CHECK(parsed.boot_tries == 7);
         CHECK(parsed.default_entry == "linux");
         CHECK(find(conf, "linux") == Entry{"\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img",
                                            "console=ttyS0 quiet # not a comment"});
@@ -125,6 +142,8 @@ TEST_CASE("zpp.conf: an empty file gives the defaults")
         CHECK_FALSE(parsed.check);
         CHECK(parsed.reset_after == 10);
         CHECK(parsed.trace == 0);
+        CHECK(parsed.menu_timeout == 0);
+        CHECK(parsed.boot_tries == 3);
         CHECK(parsed.default_entry == std::nullopt);
         CHECK(parsed.faults.empty());
     }
@@ -173,6 +192,12 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
          {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not 3601"}},
         {"trace = port\n",
          {"1: trace must be the I/O port of a debug port such as 0xe9, or 0 for none, not port"}},
+        {"menu-timeout = 3601\n",
+         {"1: menu-timeout must be a number of seconds up to 3600, or 0 for no menu, not 3601"}},
+        {"boot-tries = 101\n",
+         {"1: boot-tries must be a number up to 100, or 0 for no limit, not 101"}},
+        {"boot-tries = -1\n",
+         {"1: boot-tries must be a number up to 100, or 0 for no limit, not -1"}},
         {"reset-after = never\n",
          {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not never"}},
         {"\nhypervisor = yes\n", {"2: hypervisor must be on or off, not yes"}},
@@ -217,6 +242,18 @@ TEST_CASE("zpp.conf: a section without a path is none")
     CHECK(find("[l]\ninitrd = i\n", "l") == std::nullopt);
     CHECK(find("[l]\npath =\n", "l") == std::nullopt);
     CHECK(find("path = p\n", "l") == std::nullopt);
+}
+
+TEST_CASE("zpp.conf: the sections come in their order, those without a path or a name do not")
+{
+    const std::string conf = "[b]\npath=1\n[x]\n[a]\npath=2\n[\npath=3\n[b]\npath=4\n";
+    std::string names;
+    const auto visit = [](void* context, ZPP_TEXT section, const ZPP_CONF_ENTRY* entry) {
+        *static_cast<std::string*>(context) += *text(section) + *text(entry->Path) + " ";
+    };
+    const Exact exact(conf);
+    ZppConfVisit(exact.bytes.get(), conf.size(), visit, &names);
+    CHECK(names == "b1 a2 b4 ");
 }
 
 TEST_CASE("zpp.conf: truncated anywhere it stays within the text")

@@ -49,12 +49,13 @@ class Session:
         while text not in self.seen[start:]:
             if time.monotonic() > end or self.process.poll() is not None:
                 pytest.fail(f"no {text!r} in {self.seen[start:]!r}")
-            self._read()
+            self.read()
         self._place = self.seen.index(text, start) + len(text)
 
     _place = 0
 
-    def _read(self) -> None:
+    def read(self) -> None:
+        """Take what was printed meanwhile."""
         if select.select([self._ours], [], [], 0.1)[0]:
             self.seen += os.read(self._ours, 65536)
 
@@ -65,11 +66,11 @@ class Session:
         """The exit code."""
         end = time.monotonic() + seconds
         while self.process.poll() is None and time.monotonic() < end:
-            self._read()
+            self.read()
         code = self.process.poll()
         if code is None:
             pytest.fail(f"still runs after {seconds} seconds: {self.seen!r}")
-        self._read()
+        self.read()
         return code
 
     @property

@@ -1,6 +1,8 @@
-"""A tiny EFI program that prints a word, and returns to the firmware or powers off."""
+"""A tiny EFI program that prints a word, and then returns to the firmware, resets, or hangs."""
 
 from __future__ import annotations
+
+from enum import Enum
 
 from makepe import make_pe
 
@@ -19,21 +21,33 @@ _RETURN = bytes.fromhex(
     "4883c420"  # add rsp, 0x20
     "5bc3"  # pop rbx; ret
 )
-_POWER_OFF = bytes.fromhex(
-    "488b4358"  # mov rax, [rbx+0x58]: the runtime services
-    "b902000000"  # mov ecx, 2: EfiResetShutdown
-    "31d24531c04531c9"  # xor edx, edx; xor r8d, r8d; xor r9d, r9d
-    "ff5068"  # call [rax+0x68]: ResetSystem
-)
 
 
-def code(word: str, *, power_off: bool = False) -> bytes:
+def _reset(kind: int) -> bytes:
+    return (
+        bytes.fromhex("488b4358b9")  # mov rax, [rbx+0x58]: the runtime services; mov ecx, kind
+        + kind.to_bytes(4, "little")
+        + bytes.fromhex("31d24531c04531c9")  # xor edx, edx; xor r8d, r8d; xor r9d, r9d
+        + bytes.fromhex("ff5068")  # call [rax+0x68]: ResetSystem
+    )
+
+
+class Ending(Enum):
+    """What the program does when it has printed its word."""
+
+    RETURN = _RETURN
+    POWER_OFF = _reset(2)  # EfiResetShutdown
+    RESET = _reset(0)  # EfiResetCold
+    HANG = b"\xeb\xfe"  # jmp to itself
+
+
+def code(word: str, ending: Ending = Ending.RETURN) -> bytes:
     """The program's code, which runs at any address."""
-    after = _CALL + (_POWER_OFF if power_off else _RETURN)
+    after = _CALL + ending.value
     text = f"zpp-word:{word};\r\n".encode("utf-16-le") + b"\0\0"
     return _PRINT + len(after).to_bytes(4, "little") + after + text
 
 
-def word_program(word: str, *, power_off: bool = False) -> bytes:
+def word_program(word: str, ending: Ending = Ending.RETURN) -> bytes:
     """The program as a PE file."""
-    return make_pe(text=code(word, power_off=power_off))
+    return make_pe(text=code(word, ending))

@@ -22,6 +22,7 @@ def make_pe(
     security: tuple[int, int] = (0, 0),
     text: bytes = b"\xc3",
     extra: tuple[tuple[bytes, int, int, bytes], ...] = (),
+    image_size: int = 0x3000,
 ) -> bytes:
     """An EFI program with a .text and a .reloc section."""
     wide = machine in _64_BITS
@@ -43,7 +44,7 @@ def make_pe(
     magic = magic if magic is not None else (0x20B if wide else 0x10B)
     optional = struct.pack("<HBBIIIII", magic, 14, 0, 512, 512, 0, 0x1000, 0x1000)
     optional += struct.pack("<Q", 0x10000) if wide else struct.pack("<II", 0x2000, 0x10000)
-    optional += struct.pack("<IIHHHHHHIIIIHH", 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, 0x3000,
+    optional += struct.pack("<IIHHHHHHIIIIHH", 0x1000, 512, 0, 0, 0, 0, 0, 0, 0, image_size,
                             headers_size, 0, subsystem, 0)  # fmt: skip
     optional += struct.pack("<QQQQ" if wide else "<IIII", 0x1000, 0x1000, 0x1000, 0x1000)
     optional += struct.pack("<II", 0, len(directories))

@@ -124,6 +124,65 @@ def test_reset_after(
 
 
 @pytest.mark.parametrize(
+    ("arguments", "environ", "found"),
+    [
+        ((), {}, (0, 3)),
+        (("--menu-timeout", "5", "--boot-tries", "0"), {}, (5, 0)),
+        ((), {"MENU_TIMEOUT": "7", "BOOT_TRIES": "1"}, (7, 1)),
+        (("--menu-timeout", "0"), {"MENU_TIMEOUT": "7"}, (0, 3)),
+    ],
+)
+def test_menu_and_tries(
+    build_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    arguments: tuple[str, ...], environ: dict[str, str], found: tuple[int, int],
+) -> None:  # fmt: skip
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    conf = parse(made(build_dir, tmp_path / "esp.img", *arguments)["EFI/zpp/zpp.conf"])
+    assert (conf.menu_timeout, conf.boot_tries) == found
+
+
+@pytest.fixture
+def entries(tmp_path: Path) -> Path:
+    folder = tmp_path / "loader"
+    (folder / "entries").mkdir(parents=True)
+    (folder / "entries/debian-6.1+3-0.conf").write_text("title Debian\nefi /EFI/zpp/a.efi\n")
+    return folder
+
+
+@pytest.mark.parametrize("default", ["debian-6.1.conf", "Debian-*", "kernel"])
+def test_default_entry(
+    build_dir: Path, tmp_path: Path, kernel: Path, entries: Path, default: str
+) -> None:
+    image = tmp_path / "esp.img"
+    files = made(
+        build_dir, image, "--kernel", kernel, "--add", f"{entries}:/", "--default", default
+    )
+    assert parse(files["EFI/zpp/zpp.conf"]).default == default
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--default", "fedora-*"), "--default: no loader entry on the image matches 'fedora-*'"),
+        (("--default", "debian"), "--default: 'debian' is not the name of a loader entry"),
+        (("--default", "kernel"), "--default: 'kernel' is not the name of a loader entry"),
+        (("--default", "a.conf", "--hypervisor", "none"), "--default: needs ZppBoot"),
+        (("--menu-timeout", "3601"), "--menu-timeout: expected 0 to 3600 seconds, not '3601'"),
+        (("--boot-tries", "x"), "--boot-tries: expected 0 to 100, not 'x'"),
+    ],
+)
+def test_bad_menu_settings(
+    build_dir: Path, tmp_path: Path, entries: Path, capsys: pytest.CaptureFixture[str],
+    arguments: tuple[str, ...], message: str,
+) -> None:  # fmt: skip
+    words = [str(tmp_path / "esp.img"), "--build-dir", str(build_dir), "--add", f"{entries}:/"]
+    assert main(["make", *words, *arguments]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "esp.img").exists()
+
+
+@pytest.mark.parametrize(
     ("arguments", "visible"),
     [((), False), (("--hidden",), False), (("--visible",), True)],
 )

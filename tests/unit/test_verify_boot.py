@@ -150,6 +150,24 @@ def test_loader_entries(tmp_path: Path, entry: str, rules: set[str]) -> None:
     assert found(tmp_path, {**files, "\\loader\\entries\\note.txt": entry.encode()}) == set()
 
 
+@pytest.mark.parametrize(
+    ("default", "rules"),
+    [("debian.conf", set()), ("DEB*.conf", set()), ("linux.efi", set()), ("*", set()),
+     ("other.conf", {"C107"}), ("debian+1-2.conf", {"C107"}), ("debian-*", {"C107"}),
+     ("[d]*", {"C107"}), ("linux", {"C101"})],
+)  # fmt: skip
+def test_default_loader_entry(tmp_path: Path, default: str, rules: set[str]) -> None:
+    files = {
+        BOOT: GOOD,
+        CONF: f"hypervisor = off\ndefault = {default}\n".encode(),
+        "\\loader\\entries\\debian+1-2.conf": b"linux /k.efi",
+        "\\EFI\\Linux\\linux.efi": GOOD,
+        "\\EFI\\Linux\\other.conf": b"",
+        "\\k.efi": GOOD,
+    }
+    assert found(tmp_path, files) == rules
+
+
 @pytest.mark.parametrize("sector_size", [512, 4096])
 @pytest.mark.parametrize("partitioned", [True, False])
 @pytest.mark.parametrize("size", [4 << 20, 20 << 20, 64 << 20, 600 << 20])

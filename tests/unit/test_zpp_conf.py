@@ -14,7 +14,8 @@ LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "
 
 def test_text() -> None:
     conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0, trace=0xE9,
-                   default="linux", entries=(LINUX,), check=True)  # fmt: skip
+                   menu_timeout=5, boot_tries=0, default="linux", entries=(LINUX,),
+                   check=True)  # fmt: skip
     lines = conf.to_text().splitlines()
     assert lines[0].startswith("# written by zpp-image ")
     assert lines[1:] == [
@@ -25,6 +26,8 @@ def test_text() -> None:
         "visible = on",
         "reset-after = 0",
         "trace = 0xe9",
+        "menu-timeout = 5",
+        "boot-tries = 0",
         "default = linux",
         "",
         "[linux]",
@@ -44,6 +47,8 @@ def test_defaults_are_left_out_where_they_are_empty() -> None:
     assert "reset-after" not in text
     assert "trace" not in text
     assert "check" not in text
+    assert "menu-timeout" not in text
+    assert "boot-tries" not in text
     assert "default" not in text
     assert "initrd" not in text
     assert "cmdline" not in text
@@ -70,15 +75,18 @@ ENTRY = st.builds(
     st.booleans(),
     st.integers(0, 3600),
     st.integers(0, 0xFFF8),
+    st.integers(0, 3600),
+    st.integers(0, 100),
     st.booleans(),
 )
 def test_round_trip(
     hypervisor: bool, driver: str, serial: int, entries: list[BootEntry],
-    visible: bool, first: bool, crlf: bool, reset_after: int, trace: int, check: bool,
+    visible: bool, first: bool, crlf: bool, reset_after: int, trace: int,
+    menu_timeout: int, boot_tries: int, check: bool,
 ) -> None:  # fmt: skip
     default = entries[0].name if first and entries else ""
-    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, default, tuple(entries),
-                   check)  # fmt: skip
+    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, menu_timeout,
+                   boot_tries, default, tuple(entries), check)  # fmt: skip
     data = conf.to_text().encode("ascii")
     assert parse(data.replace(b"\n", b"\r\n") if crlf else data) == conf
 
@@ -91,6 +99,8 @@ def test_round_trip(
         ("visible = 1", 1, "visible must be on or off, not '1'"),
         ("reset-after = 3601", 1, "reset-after must be 0 to 3600 seconds, not '3601'"),
         ("reset-after = -1", 1, "reset-after must be 0 to 3600 seconds, not '-1'"),
+        ("menu-timeout = 3601", 1, "menu-timeout must be 0 to 3600 seconds, not '3601'"),
+        ("boot-tries = many", 1, "boot-tries must be 0 to 100, not 'many'"),
         ("hypervisor on", 1, "expected `key = value`"),
         ("\n\nhypervisor = on # yes", 3, "hypervisor must be on or off"),
         ("hypervizor = on", 1, "unknown key 'hypervizor' in the part before any section"),
@@ -117,6 +127,11 @@ def test_faults(text: str, place: int, what: str) -> None:
     assert str(caught.value).startswith(f"zpp.conf:{place}: ")
     assert what in str(caught.value)
     assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize("default", ["arch.conf", "Linux.EFI", "debian-*", "?.b", "*"])
+def test_default_can_be_a_loader_entry(default: str) -> None:
+    assert parse(f"default = {default}\n".encode()).default == default
 
 
 def test_size_limit() -> None:

@@ -46,6 +46,14 @@ void report(void* context, unsigned line, const char* message, ZPP_TEXT what)
     ++text.faults;
 }
 
+void visit(void* context, ZPP_TEXT name, const ZPP_CONF_ENTRY* entry)
+{
+    const auto& text = *static_cast<Text*>(context);
+    require(entry->Path.Start != nullptr && entry->Path.Length != 0);
+    for (const ZPP_TEXT& value : {name, entry->Path, entry->Initrd, entry->CommandLine})
+        text.check_value(value);
+}
+
 constexpr std::string_view good = "# zpp.conf\n"
                                   "hypervisor = off\r\n"
                                   "driver = \\EFI\\zpp\\ZppDxe.efi\n"
@@ -72,12 +80,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size)
     ZppConfParse(start, size, &conf, report, &text);
     text.check_value(conf.Driver);
     text.check_value(conf.Default);
-    const ZPP_TEXT name = conf.Default.Start != nullptr ? conf.Default : ZPP_TEXT{"linux", 5};
-    ZPP_CONF_ENTRY entry;
-    if (ZppConfFindEntry(start, size, name, &entry))
-        require(entry.Path.Start != nullptr && entry.Path.Length != 0);
-    text.check_value(entry.Path);
-    text.check_value(entry.Initrd);
-    text.check_value(entry.CommandLine);
+    ZppConfVisit(start, size, visit, &text);
     return 0;
 }

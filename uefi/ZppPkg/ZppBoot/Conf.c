@@ -4,11 +4,11 @@
 #include "Conf.h"
 
 #include <zpp/boot_info.h>
+#include <zpp/boot_record.h>
 
 /// What has been parsed so far, and the current position.
 typedef struct {
-  const char         *Next;
-  const char         *End;
+  ZPP_TEXT           Rest;
   unsigned           Line;
   ZPP_CONF           *Conf;
   ZPP_CONF_ENTRY     *Entry;      ///< The current section's; NULL before the first section.
@@ -16,6 +16,7 @@ typedef struct {
   unsigned           SectionLine; ///< 0: the section's own line is invalid, and was reported.
   unsigned           Seen;        ///< One bit for each key of mKeys given in this section.
   ZPP_CONF_REPORT    Report;
+  ZPP_CONF_VISIT     Visit;
   void               *Context;
 } PARSER;
 
@@ -47,6 +48,23 @@ ReadSwitch (
   }
 
   *Target = ZppTextIs (Value, "on");
+  return true;
+}
+
+static bool
+ReadNumber (
+  ZPP_TEXT  Value,
+  uint16_t  Max,
+  uint16_t  *Target
+  )
+{
+  uint32_t  Number;
+
+  if (!ZppTextToNumber (Value, Max, &Number)) {
+    return false;
+  }
+
+  *Target = (uint16_t)Number;
   return true;
 }
 
@@ -97,14 +115,8 @@ SetResetAfter (
   ZPP_TEXT  Value
   )
 {
-  uint16_t  Seconds;
-
-  if (!ZppTextToPort (Value, &Seconds) || (Seconds > ZPP_RESET_AFTER_MAX)) {
-    return "reset-after must be a number of seconds up to 3600, or 0 for no reset, not";
-  }
-
-  Parser->Conf->ResetAfter = Seconds;
-  return NULL;
+  return ReadNumber (Value, ZPP_RESET_AFTER_MAX, &Parser->Conf->ResetAfter) ? NULL :
+         "reset-after must be a number of seconds up to 3600, or 0 for no reset, not";
 }
 
 static const char *
@@ -118,6 +130,26 @@ SetTrace (
   }
 
   return NULL;
+}
+
+static const char *
+SetMenuTimeout (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  return ReadNumber (Value, ZPP_MENU_TIMEOUT_MAX, &Parser->Conf->MenuTimeout) ? NULL :
+         "menu-timeout must be a number of seconds up to 3600, or 0 for no menu, not";
+}
+
+static const char *
+SetBootTries (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  return ReadNumber (Value, ZPP_BOOT_TRIES_MAX, &Parser->Conf->BootTries) ? NULL :
+         "boot-tries must be a number up to 100, or 0 for no limit, not";
 }
 
 static const char *
@@ -183,17 +215,19 @@ SetCommandLine (
 }
 
 static const KEY  mKeys[] = {
-  { "hypervisor", false, SetHypervisor  },
-  { "driver",     false, SetDriver      },
-  { "check",      false, SetCheck       },
-  { "serial",     false, SetSerial      },
-  { "visible",    false, SetVisible     },
-  { "reset-after", false, SetResetAfter },
-  { "trace",      false, SetTrace       },
-  { "default",    false, SetDefault     },
-  { "path",       true,  SetPath        },
-  { "initrd",     true,  SetInitrd      },
-  { "cmdline",    true,  SetCommandLine },
+  { "hypervisor",   false, SetHypervisor  },
+  { "driver",       false, SetDriver      },
+  { "check",        false, SetCheck       },
+  { "serial",       false, SetSerial      },
+  { "visible",      false, SetVisible     },
+  { "reset-after",  false, SetResetAfter  },
+  { "trace",        false, SetTrace       },
+  { "menu-timeout", false, SetMenuTimeout },
+  { "boot-tries",   false, SetBootTries   },
+  { "default",      false, SetDefault     },
+  { "path",         true,  SetPath        },
+  { "initrd",       true,  SetInitrd      },
+  { "cmdline",      true,  SetCommandLine },
 };
 
 #define KEY_COUNT  (sizeof (mKeys) / sizeof (mKeys[0]))
@@ -251,8 +285,14 @@ EndSection (
   PARSER  *Parser
   )
 {
-  if ((Parser->Entry != NULL) && (Parser->Entry->Path.Start == NULL) && (Parser->SectionLine != 0)) {
+  if ((Parser->Entry == NULL) || (Parser->SectionLine == 0)) {
+    return;
+  }
+
+  if (Parser->Entry->Path.Start == NULL) {
     ReportError (Parser, Parser->SectionLine, "this section has no path:", Parser->Section);
+  } else if (Parser->Visit != NULL) {
+    Parser->Visit (Parser->Context, Parser->Section, Parser->Entry);
   }
 }
 
@@ -276,33 +316,6 @@ BeginSection (
   }
 
   Parser->Section = ZppTextTrim (Line.Start + 1, Line.Start + Line.Length - 1);
-}
-
-static bool
-NextLine (
-  PARSER    *Parser,
-  ZPP_TEXT  *Line
-  )
-{
-  const char  *Start;
-  const char  *End;
-
-  if (Parser->Next == Parser->End) {
-    return false;
-  }
-
-  Start = Parser->Next;
-  for (End = Start; (End < Parser->End) && (*End != '\n'); End++) {
-  }
-
-  Parser->Next = End < Parser->End ? End + 1 : End;
-  Parser->Line++;
-  if ((End > Start) && (End[-1] == '\r')) {
-    End--;
-  }
-
-  *Line = ZppTextTrim (Start, End);
-  return true;
 }
 
 static void
@@ -341,6 +354,30 @@ ParseLine (
   ParsePair (Parser, ZppTextTrim (Line.Start, Equal), ZppTextTrim (Equal + 1, End));
 }
 
+/**
+  Parses the whole text.
+
+  @param[in,out] Parser  The text, its target, and what to call.
+**/
+static void
+ParseText (
+  PARSER  *Parser
+  )
+{
+  ZPP_CONF_ENTRY  Entry;
+  ZPP_TEXT        Line;
+
+  *Parser->Conf = (ZPP_CONF) {
+    .Hypervisor = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT, .BootTries = ZPP_BOOT_TRIES_DEFAULT
+  };
+  while (ZppTextTakeLine (&Parser->Rest, &Line)) {
+    Parser->Line++;
+    ParseLine (Parser, Line, &Entry);
+  }
+
+  EndSection (Parser);
+}
+
 void
 ZppConfParse (
   const char       *Text,
@@ -350,44 +387,23 @@ ZppConfParse (
   void             *Context
   )
 {
-  PARSER          Parser;
-  ZPP_CONF_ENTRY  Entry;
-  ZPP_TEXT        Line;
+  PARSER  Parser;
 
-  *Conf  = (ZPP_CONF) { .Hypervisor = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT };
-  Parser = (PARSER) {
-    .Next = Text, .End = Text + Size, .Conf = Conf, .Report = Report, .Context = Context
-  };
-  while (NextLine (&Parser, &Line)) {
-    ParseLine (&Parser, Line, &Entry);
-  }
-
-  EndSection (&Parser);
+  Parser = (PARSER) { .Rest = { Text, Size }, .Conf = Conf, .Report = Report, .Context = Context };
+  ParseText (&Parser);
 }
 
-bool
-ZppConfFindEntry (
+void
+ZppConfVisit (
   const char      *Text,
   size_t          Size,
-  ZPP_TEXT        Name,
-  ZPP_CONF_ENTRY  *Entry
+  ZPP_CONF_VISIT  Visit,
+  void            *Context
   )
 {
-  PARSER          Parser;
-  ZPP_CONF        Conf;
-  ZPP_CONF_ENTRY  Current;
-  ZPP_TEXT        Line;
+  ZPP_CONF  Conf;
+  PARSER    Parser;
 
-  *Entry = (ZPP_CONF_ENTRY) { 0 };
-  Parser = (PARSER) { .Next = Text, .End = Text + Size, .Conf = &Conf };
-  while (NextLine (&Parser, &Line)) {
-    ParseLine (&Parser, Line, &Current);
-    if ((Parser.Entry != NULL) && ZppTextEquals (Parser.Section, Name)) {
-      *Entry = Current;
-    } else if ((Parser.Entry != NULL) && (Entry->Path.Start != NULL)) {
-      break;
-    }
-  }
-
-  return Entry->Path.Start != NULL;
+  Parser = (PARSER) { .Rest = { Text, Size }, .Conf = &Conf, .Visit = Visit, .Context = Context };
+  ParseText (&Parser);
 }

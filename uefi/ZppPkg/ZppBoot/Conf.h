@@ -11,7 +11,8 @@
 
 #include "Text.h"
 
-#define ZPP_CONF_SIZE_MAX  (64u * 1024u)
+#define ZPP_CONF_SIZE_MAX     (64u * 1024u)
+#define ZPP_MENU_TIMEOUT_MAX  3600u
 
 /// The keys before the first section.
 typedef struct {
@@ -23,7 +24,9 @@ typedef struct {
   bool        Visible;      ///< "visible": CPUID shows zpp; off by default.
   uint16_t    ResetAfter;   ///< "reset-after": seconds from a crash to the reset, 0 for no reset.
   uint16_t    Trace;        ///< "trace": the debug port for the trace of VM exits, 0 for none.
-  ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
+  uint16_t    MenuTimeout;  ///< "menu-timeout": seconds that the menu waits, 0: only for a key.
+  uint16_t    BootTries;    ///< "boot-tries": boots that may fail before zpp is left out, 0: any number.
+  ZPP_TEXT    Default;      ///< "default": a section's name or a pattern of loader entries, or absent.
   unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;
 
@@ -70,22 +73,32 @@ ZppConfParse (
   );
 
 /**
-  Finds a section.
+  Called for each section.
 
-  @param[in]  Text   The text.
-  @param[in]  Size   Its size in bytes.
-  @param[in]  Name   The section's name.
-  @param[out] Entry  Its keys.
-
-  @retval true   The section exists and has a path.
-  @retval false  It does not exist, or has no path.
+  @param[in] Context  The Context of ZppConfVisit().
+  @param[in] Name     The section's name.
+  @param[in] Entry    Its keys; the path is not empty.
 **/
-bool
-ZppConfFindEntry (
+typedef void (*ZPP_CONF_VISIT)(
+  void                  *Context,
+  ZPP_TEXT              Name,
+  const ZPP_CONF_ENTRY  *Entry
+  );
+
+/**
+  Visits the sections that have a path, in their order. A name may come twice: the first one counts.
+
+  @param[in] Text     The text.
+  @param[in] Size     Its size in bytes.
+  @param[in] Visit    Called for each section.
+  @param[in] Context  Passed to Visit.
+**/
+void
+ZppConfVisit (
   const char      *Text,
   size_t          Size,
-  ZPP_TEXT        Name,
-  ZPP_CONF_ENTRY  *Entry
+  ZPP_CONF_VISIT  Visit,
+  void            *Context
   );
 
 #endif

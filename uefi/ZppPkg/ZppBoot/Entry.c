@@ -1,65 +1,62 @@
 /** @file
-  Starts an entry of zpp.conf: an operating system or its boot loader.
+  Starts an entry: an operating system or its boot loader.
 **/
 #include "Entry.h"
 #include "Initrd.h"
 #include "Program.h"
-#include "Volume.h"
 
 #include <Library/BaseLib.h>
 #include <Library/MemoryAllocationLib.h>
 #include <Library/UefiLib.h>
 
 /**
-  Offers the entry's initrd, if it has one.
+  Frees pool memory.
 
-  @param[in] Device  The volume's device.
-  @param[in] Initrd  The initrd's path from zpp.conf; may be absent.
+  @param[in] Buffer  The memory; may be NULL.
 **/
 STATIC
 VOID
-OfferInitrd (
-  IN EFI_HANDLE  Device,
-  IN ZPP_TEXT    Initrd
+Free (
+  IN VOID  *Buffer OPTIONAL
   )
 {
-  CHAR16      *Path;
-  EFI_STATUS  Status;
+  if (Buffer != NULL) {
+    FreePool (Buffer);
+  }
+}
 
-  if (Initrd.Start == NULL) {
-    return;
+VOID
+ZppFreeEntry (
+  IN ZPP_ENTRY  *Entry
+  )
+{
+  UINTN  Index;
+
+  for (Index = 0; Index < Entry->InitrdCount; Index++) {
+    FreePool (Entry->Initrds[Index]);
   }
 
-  Path   = ZppTextToPath (Initrd);
-  Status = Path == NULL ? EFI_OUT_OF_RESOURCES : ZppOfferInitrd (Device, Path);
-  if (EFI_ERROR (Status)) {
-    Print (L"zpp: cannot load the initrd %s: %r\n", Path == NULL ? L"" : Path, Status);
-  }
-
-  if (Path != NULL) {
-    FreePool (Path);
-  }
+  Free (Entry->Initrds);
+  Free (Entry->Title);
+  Free (Entry->Id);
+  Free (Entry->Path);
+  Free (Entry->CommandLine);
+  Free (Entry->Text);
 }
 
 EFI_STATUS
 ZppLoadEntry (
-  IN  EFI_HANDLE            ParentImage,
-  IN  EFI_HANDLE            Device,
-  IN  CONST ZPP_CONF_ENTRY  *Entry,
-  OUT EFI_HANDLE            *Program
+  IN  EFI_HANDLE       ParentImage,
+  IN  EFI_HANDLE       Device,
+  IN  CONST ZPP_ENTRY  *Entry,
+  OUT EFI_HANDLE       *Program
   )
 {
-  CHAR16      *Path;
   EFI_STATUS  Status;
 
-  Path   = ZppTextToPath (Entry->Path);
-  Status = Path == NULL ? EFI_OUT_OF_RESOURCES : ZppLoadFile (ParentImage, Device, Path, Program);
+  Status = ZppLoadFile (ParentImage, Device, Entry->Path, Program);
   if (EFI_ERROR (Status)) {
-    Print (L"zpp: cannot start %s: %r\n", Path == NULL ? L"" : Path, Status);
-  }
-
-  if (Path != NULL) {
-    FreePool (Path);
+    Print (L"zpp: cannot start %s: %r\n", Entry->Path, Status);
   }
 
   return Status;
@@ -67,33 +64,21 @@ ZppLoadEntry (
 
 EFI_STATUS
 ZppStartEntry (
-  IN EFI_HANDLE            Device,
-  IN CONST ZPP_CONF_ENTRY  *Entry,
-  IN EFI_HANDLE            Program
+  IN EFI_HANDLE       Device,
+  IN CONST ZPP_ENTRY  *Entry,
+  IN EFI_HANDLE       Program
   )
 {
-  CHAR16      *Path;
-  CHAR16      *CommandLine;
   EFI_STATUS  Status;
 
-  Path = ZppTextToPath (Entry->Path);
-  Print (L"zpp: starting %s\n", Path == NULL ? L"" : Path);
-  OfferInitrd (Device, Entry->Initrd);
-  CommandLine = Entry->CommandLine.Start != NULL ? ZppTextToString (Entry->CommandLine) : NULL;
-  Status      = ZppStartProgram (
-                  Program,
-                  CommandLine,
-                  CommandLine == NULL ? 0 : (UINT32)StrSize (CommandLine)
-                  );
-  ZppWithdrawInitrd ();
-  Print (L"zpp: %s returned: %r\n", Path == NULL ? L"" : Path, Status);
-  if (CommandLine != NULL) {
-    FreePool (CommandLine);
-  }
-
-  if (Path != NULL) {
-    FreePool (Path);
-  }
-
+  Print (L"zpp: starting %s\n", Entry->Path);
+  ZppOfferInitrds (Device, Entry->Initrds, Entry->InitrdCount);
+  Status = ZppStartProgram (
+             Program,
+             Entry->CommandLine,
+             Entry->CommandLine == NULL ? 0 : (UINT32)StrSize (Entry->CommandLine)
+             );
+  ZppWithdrawInitrds ();
+  Print (L"zpp: %s returned: %r\n", Entry->Path, Status);
   return Status;
 }

@@ -178,7 +178,7 @@ RunDriver (
   }
 }
 
-VOID
+BOOLEAN
 ZppStartHypervisor (
   IN EFI_HANDLE      ParentImage,
   IN EFI_HANDLE      Device,
@@ -189,7 +189,7 @@ ZppStartHypervisor (
 
   if (zpp_cpu_is_held ()) {
     PrintRunning ();
-    return;
+    return TRUE;
   }
 
   Path = Conf->Driver.Start != NULL ? ZppTextToPath (Conf->Driver) : NULL;
@@ -197,4 +197,6 @@ ZppStartHypervisor (
   if (Path != NULL) {
     FreePool (Path);
   }
+
+  return zpp_cpu_is_held ();
 }

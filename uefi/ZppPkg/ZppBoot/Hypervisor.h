@@ -14,8 +14,11 @@
   @param[in] ParentImage  This program's image.
   @param[in] Device       The volume's device.
   @param[in] Conf         The settings from zpp.conf.
+
+  @retval TRUE   The hypervisor runs.
+  @retval FALSE  It does not.
 **/
-VOID
+BOOLEAN
 ZppStartHypervisor (
   IN EFI_HANDLE      ParentImage,
   IN EFI_HANDLE      Device,

@@ -1,11 +1,14 @@
 /** @file
-  Passes an initrd to a Linux kernel.
+  Passes initrds to a Linux kernel.
 **/
 #include "Initrd.h"
 #include "Volume.h"
 
 #include <Guid/LinuxEfiInitrdMedia.h>
+#include <Library/BaseMemoryLib.h>
+#include <Library/MemoryAllocationLib.h>
 #include <Library/UefiBootServicesTableLib.h>
+#include <Library/UefiLib.h>
 #include <Protocol/DevicePath.h>
 #include <Protocol/LoadFile2.h>
 
@@ -26,9 +29,45 @@ STATIC CONST INITRD_DEVICE_PATH  mDevicePath = {
   }
 };
 
-STATIC EFI_FILE_PROTOCOL  *mFile;
-STATIC UINT64             mSize;
-STATIC EFI_HANDLE         mHandle;
+typedef struct {
+  EFI_FILE_PROTOCOL    *File;
+  UINT64               Size;
+  UINT64               Place; ///< In the initrd; each file starts at a multiple of 4, as cpio needs.
+} INITRD_FILE;
+
+STATIC INITRD_FILE  *mFiles;
+STATIC UINTN        mCount;
+STATIC UINT64       mSize;
+STATIC EFI_HANDLE   mHandle;
+
+/**
+  Reads a file into the kernel's buffer.
+
+  @param[in]  File    The file.
+  @param[out] Buffer  The buffer of the whole initrd, filled with zeros.
+
+  @retval EFI_SUCCESS  The file was read.
+  @retval other        The file system's error.
+**/
+STATIC
+EFI_STATUS
+ReadInitrd (
+  IN  CONST INITRD_FILE  *File,
+  OUT UINT8              *Buffer
+  )
+{
+  EFI_STATUS  Status;
+  UINTN       Size;
+
+  Status = File->File->SetPosition (File->File, 0);
+  if (EFI_ERROR (Status)) {
+    return Status;
+  }
+
+  Size   = (UINTN)File->Size;
+  Status = File->File->Read (File->File, &Size, Buffer + File->Place);
+  return !EFI_ERROR (Status) && (Size != File->Size) ? EFI_DEVICE_ERROR : Status;
+}
 
 /**
   EFI_LOAD_FILE2_PROTOCOL.LoadFile(): returns the initrd.
@@ -57,6 +96,7 @@ LoadInitrd (
   )
 {
   EFI_STATUS  Status;
+  UINTN       Index;
 
   if ((This == NULL) || (FilePath == NULL) || (BufferSize == NULL)) {
     return EFI_INVALID_PARAMETER;
@@ -71,29 +111,66 @@ LoadInitrd (
     return EFI_BUFFER_TOO_SMALL;
   }
 
-  Status = mFile->SetPosition (mFile, 0);
-  if (EFI_ERROR (Status)) {
-    return Status;
+  *BufferSize = (UINTN)mSize;
+  ZeroMem (Buffer, (UINTN)mSize);
+  for (Status = EFI_SUCCESS, Index = 0; !EFI_ERROR (Status) && (Index < mCount); Index++) {
+    Status = ReadInitrd (&mFiles[Index], Buffer);
   }
 
-  *BufferSize = (UINTN)mSize;
-  Status      = mFile->Read (mFile, BufferSize, Buffer);
-  return !EFI_ERROR (Status) && (*BufferSize != mSize) ? EFI_DEVICE_ERROR : Status;
+  return Status;
 }
 
 STATIC EFI_LOAD_FILE2_PROTOCOL  mLoadFile2 = { LoadInitrd };
 
-EFI_STATUS
-ZppOfferInitrd (
-  IN EFI_HANDLE    Device,
-  IN CONST CHAR16  *Path
+/**
+  Closes the files.
+**/
+STATIC
+VOID
+CloseFiles (
+  VOID
+  )
+{
+  while (mCount > 0) {
+    mCount--;
+    mFiles[mCount].File->Close (mFiles[mCount].File);
+  }
+
+  if (mFiles != NULL) {
+    FreePool (mFiles);
+  }
+
+  mFiles = NULL;
+  mSize  = 0;
+}
+
+VOID
+ZppOfferInitrds (
+  IN EFI_HANDLE  Device,
+  IN CHAR16      **Paths,
+  IN UINTN       Count
   )
 {
   EFI_STATUS  Status;
+  UINTN       Index;
 
-  Status = ZppOpenFile (Device, Path, &mFile, &mSize);
-  if (EFI_ERROR (Status)) {
-    return Status;
+  mFiles = Count == 0 ? NULL : AllocatePool (Count * sizeof (*mFiles));
+  for (Index = 0; Index < Count; Index++) {
+    Status = mFiles == NULL ? EFI_OUT_OF_RESOURCES :
+             ZppOpenFile (Device, Paths[Index], &mFiles[mCount].File, &mFiles[mCount].Size);
+    if (EFI_ERROR (Status)) {
+      Print (L"zpp: cannot load the initrd %s: %r\n", Paths[Index], Status);
+      continue;
+    }
+
+    mFiles[mCount].Place = ALIGN_VALUE (mSize, 4);
+    mSize                = mFiles[mCount].Place + mFiles[mCount].Size;
+    mCount++;
+  }
+
+  if (mCount == 0) {
+    CloseFiles ();
+    return;
   }
 
   Status = gBS->InstallMultipleProtocolInterfaces (
@@ -105,15 +182,14 @@ ZppOfferInitrd (
                   NULL
                   );
   if (EFI_ERROR (Status)) {
-    mFile->Close (mFile);
+    Print (L"zpp: cannot offer the initrd: %r\n", Status);
+    CloseFiles ();
     mHandle = NULL;
   }
-
-  return Status;
 }
 
 VOID
-ZppWithdrawInitrd (
+ZppWithdrawInitrds (
   VOID
   )
 {
@@ -129,6 +205,6 @@ ZppWithdrawInitrd (
          &mLoadFile2,
          NULL
          );
-  mFile->Close (mFile);
+  CloseFiles ();
   mHandle = NULL;
 }

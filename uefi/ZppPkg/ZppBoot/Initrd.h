@@ -1,5 +1,5 @@
 /** @file
-  Passes an initrd to a Linux kernel.
+  Passes initrds to a Linux kernel.
 **/
 #ifndef ZPP_BOOT_INITRD_H_
 #define ZPP_BOOT_INITRD_H_
@@ -7,26 +7,26 @@
 #include <Uefi.h>
 
 /**
-  Offers a file as the initrd where Linux's EFI stub looks for it: LoadFile2 on a vendor device
-  path. The file is read when the kernel asks for it, straight into the kernel's buffer.
+  Offers files as the initrd where Linux's EFI stub looks for it: LoadFile2 on a vendor device path.
+  The files are read when the kernel asks for them, one after the other into the kernel's buffer.
+  A file that cannot be opened is reported and left out.
 
   @param[in] Device  The volume's device.
-  @param[in] Path    The file's path.
-
-  @retval EFI_SUCCESS  The initrd is offered.
-  @retval other        The error of the file system or the firmware.
+  @param[in] Paths   The files' paths.
+  @param[in] Count   Their number; 0: nothing is offered.
 **/
-EFI_STATUS
-ZppOfferInitrd (
-  IN EFI_HANDLE    Device,
-  IN CONST CHAR16  *Path
+VOID
+ZppOfferInitrds (
+  IN EFI_HANDLE  Device,
+  IN CHAR16      **Paths,
+  IN UINTN       Count
   );
 
 /**
-  Withdraws the initrd, if one is offered.
+  Withdraws what is offered.
 **/
 VOID
-ZppWithdrawInitrd (
+ZppWithdrawInitrds (
   VOID
   );
 

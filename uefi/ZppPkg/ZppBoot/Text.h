@@ -74,6 +74,67 @@ ZppTextIsPrintable (
   );
 
 /**
+  Reads a number, decimal or hexadecimal with 0x.
+
+  @param[in]  Text    The text.
+  @param[in]  Max     The largest valid number.
+  @param[out] Number  The number.
+
+  @retval true   The text is a number up to Max.
+  @retval false  It is not.
+**/
+bool
+ZppTextToNumber (
+  ZPP_TEXT  Text,
+  uint32_t  Max,
+  uint32_t  *Number
+  );
+
+/**
+  Takes a line from the start of a text. A line ends with LF or CRLF.
+
+  @param[in,out] Text  The text; on return what follows the line.
+  @param[out]    Line  The line without the blanks around it.
+
+  @retval true   There was a line.
+  @retval false  The text is empty.
+**/
+bool
+ZppTextTakeLine (
+  ZPP_TEXT  *Text,
+  ZPP_TEXT  *Line
+  );
+
+/**
+  Compares a text with a pattern. Ignores the case of ASCII letters, as FAT does.
+
+  @param[in] Text     The text.
+  @param[in] Pattern  The pattern; '*' stands for any characters, '?' for one.
+
+  @retval true   The text matches.
+  @retval false  It does not.
+**/
+bool
+ZppTextMatches (
+  ZPP_TEXT  Text,
+  ZPP_TEXT  Pattern
+  );
+
+/**
+  Converts UTF-8 to UTF-16. U+FFFD stands for each byte that is not UTF-8.
+
+  @param[in]  Text  The text.
+  @param[out] Wide  At least Text.Length units; gets no terminating zero.
+
+  @return The number of units written.
+**/
+size_t
+ZppTextToUtf16 (
+  ZPP_TEXT  Text,
+  uint16_t  *Wide
+  );
+
+/**
   Reads the I/O port of a UART, decimal or hexadecimal with 0x.
 
   @param[in]  Text  The text.

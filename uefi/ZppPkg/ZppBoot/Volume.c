@@ -4,6 +4,8 @@
 #include "Volume.h"
 
 #include <Guid/FileInfo.h>
+#include <Library/BaseLib.h>
+#include <Library/BaseMemoryLib.h>
 #include <Library/MemoryAllocationLib.h>
 #include <Library/UefiBootServicesTableLib.h>
 #include <Library/UefiLib.h>
@@ -50,12 +52,22 @@ GetSize (
   return Status;
 }
 
+/**
+  Opens a file or a folder for reading.
+
+  @param[in]  Device  The volume's device.
+  @param[in]  Path    Its path.
+  @param[out] File    The open file.
+
+  @retval EFI_SUCCESS  It is open.
+  @retval other        The file system's error.
+**/
+STATIC
 EFI_STATUS
-ZppOpenFile (
+Open (
   IN  EFI_HANDLE         Device,
   IN  CONST CHAR16       *Path,
-  OUT EFI_FILE_PROTOCOL  **File,
-  OUT UINT64             *Size
+  OUT EFI_FILE_PROTOCOL  **File
   )
 {
   EFI_SIMPLE_FILE_SYSTEM_PROTOCOL  *Volume;
@@ -74,6 +86,30 @@ ZppOpenFile (
 
   Status = Root->Open (Root, File, (CHAR16 *)Path, EFI_FILE_MODE_READ, 0);
   Root->Close (Root);
+  return Status;
+}
+
+EFI_STATUS
+ZppOpenFolder (
+  IN  EFI_HANDLE         Device,
+  IN  CONST CHAR16       *Path,
+  OUT EFI_FILE_PROTOCOL  **Folder
+  )
+{
+  return Open (Device, Path, Folder);
+}
+
+EFI_STATUS
+ZppOpenFile (
+  IN  EFI_HANDLE         Device,
+  IN  CONST CHAR16       *Path,
+  OUT EFI_FILE_PROTOCOL  **File,
+  OUT UINT64             *Size
+  )
+{
+  EFI_STATUS  Status;
+
+  Status = Open (Device, Path, File);
   if (EFI_ERROR (Status)) {
     return Status;
   }
@@ -128,18 +164,13 @@ ZppTextToString (
   )
 {
   CHAR16  *Wide;
-  UINTN   Index;
 
   Wide = AllocatePool ((Text.Length + 1) * sizeof (CHAR16));
   if (Wide == NULL) {
     return NULL;
   }
 
-  for (Index = 0; Index < Text.Length; Index++) {
-    Wide[Index] = (UINT8)Text.Start[Index];
-  }
-
-  Wide[Index] = L'\0';
+  Wide[ZppTextToUtf16 (Text, Wide)] = L'\0';
   return Wide;
 }
 
@@ -151,11 +182,22 @@ ZppTextToPath (
   CHAR16  *Path;
   UINTN   Index;
 
-  Path = ZppTextToString (Text);
-  for (Index = 0; (Path != NULL) && (Path[Index] != L'\0'); Index++) {
+  Path = AllocatePool ((Text.Length + 2) * sizeof (CHAR16));
+  if (Path == NULL) {
+    return NULL;
+  }
+
+  // The converted text comes second, and stays there if it lacks the first separator.
+  Path[ZppTextToUtf16 (Text, Path + 1) + 1] = L'\0';
+  for (Index = 1; Path[Index] != L'\0'; Index++) {
     if (Path[Index] == L'/') {
       Path[Index] = L'\\';
     }
+  }
+
+  Path[0] = L'\\';
+  if (Path[1] == L'\\') {
+    CopyMem (Path, Path + 1, StrSize (Path + 1));
   }
 
   return Path;

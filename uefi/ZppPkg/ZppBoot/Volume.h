@@ -52,9 +52,26 @@ ZppReadFile (
   );
 
 /**
-  Converts a text of zpp.conf to a zero-terminated UTF-16 string.
+  Opens a folder.
 
-  @param[in] Text  The text, ASCII.
+  @param[in]  Device  The volume's device.
+  @param[in]  Path    The folder's path.
+  @param[out] Folder  The open folder.
+
+  @retval EFI_SUCCESS  The folder is open.
+  @retval other        The file system's error.
+**/
+EFI_STATUS
+ZppOpenFolder (
+  IN  EFI_HANDLE         Device,
+  IN  CONST CHAR16       *Path,
+  OUT EFI_FILE_PROTOCOL  **Folder
+  );
+
+/**
+  Converts a text to a zero-terminated UTF-16 string.
+
+  @param[in] Text  The text, UTF-8.
 
   @return The string, which the caller frees with FreePool(), or NULL if there is not enough memory.
 **/
@@ -64,9 +81,9 @@ ZppTextToString (
   );
 
 /**
-  Converts a text of zpp.conf to a path: as ZppTextToString(), with '\' for '/'.
+  Converts a text to a path: as ZppTextToString(), with '\' for '/' and at the start.
 
-  @param[in] Text  The text, ASCII.
+  @param[in] Text  The text, UTF-8.
 
   @return The path, which the caller frees with FreePool(), or NULL if there is not enough memory.
 **/

@@ -3,113 +3,90 @@
 
   If the hypervisor does not start or zpp.conf is invalid, one line says why, and the boot continues.
 **/
-#include "Conf.h"
+#include "Boot.h"
 #include "Diagnose.h"
-#include "Entry.h"
 #include "Hypervisor.h"
+#include "LoaderEntry.h"
 #include "NextOption.h"
-#include "Volume.h"
 
+#include <Library/BaseMemoryLib.h>
 #include <Library/MemoryAllocationLib.h>
 #include <Library/UefiBootServicesTableLib.h>
 #include <Library/UefiLib.h>
 #include <Protocol/LoadedImage.h>
 
-#define CONF_PATH  L"\\EFI\\zpp\\zpp.conf"
-
-/// zpp.conf: its text, which contains the entries, and the parsed keys.
-typedef struct {
-  CHAR8       *Text;
-  UINTN       Size;
-  ZPP_CONF    Keys;
-} CONF_FILE;
+/// How long a key is waited for, in 100 ns; loading the default entry usually takes as long.
+#define KEY_TIME  (100 * 10000)
 
 /**
-  Prints an error in zpp.conf.
+  Starts the hypervisor, or says why it does not start.
 
-  @param[in] Context  Not used.
-  @param[in] Line     The line's number, from 1.
-  @param[in] Message  What is wrong.
-  @param[in] What     The text that the message is about.
+  @param[in,out] Boot  The boot.
 **/
 STATIC
 VOID
-PrintConfError (
-  IN VOID        *Context,
-  IN unsigned    Line,
-  IN CONST char  *Message,
-  IN ZPP_TEXT    What
+StartHypervisor (
+  IN OUT ZPP_BOOT  *Boot
   )
 {
-  CHAR16  *Text;
+  if (!ZppWishStarts (&Boot->Wish)) {
+    Print (L"zpp: no hypervisor: %a\n", ZppWishReason (&Boot->Wish));
+    if (Boot->Wish.Kind == ZppWishOffByBoots) {
+      Print (L"zpp: to start it again, press Space at the start, and H in the menu\n");
+      ZppKeepOut (&Boot->Boots);
+    }
 
-  Text = ZppTextToString (What);
-  Print (L"zpp: %s:%d: %a %s\n", CONF_PATH, Line, Message, Text == NULL ? L"" : Text);
-  if (Text != NULL) {
-    FreePool (Text);
+    return;
+  }
+
+  if (Boot->Wish.Kind == ZppWishRuns) {
+    ZppStartHypervisor (Boot->ImageHandle, Boot->Device, &Boot->Conf.Keys);
+    return;
+  }
+
+  if (Boot->Wish.Kind == ZppWishOnByMenu) {
+    Boot->Boots.Failed = 0;
+  } else if (Boot->Wish.Failed > 0) {
+    Print (L"zpp: %a\n", ZppWishReason (&Boot->Wish));
+  }
+
+  ZppCountBoot (&Boot->Boots);
+  if (!ZppStartHypervisor (Boot->ImageHandle, Boot->Device, &Boot->Conf.Keys)) {
+    ZppUncountBoot (&Boot->Boots);
   }
 }
 
 /**
-  Reads zpp.conf.
+  Starts the chosen entry, else the firmware's next boot options.
 
-  @param[in]  Device  The volume's device.
-  @param[out] Conf    The file's content, or the defaults if it cannot be read.
+  @param[in,out] Boot  The boot.
+
+  @retval EFI_NOT_FOUND  There is nothing to start.
+  @retval other          The exit status of the last program started.
 **/
 STATIC
-VOID
-ReadConf (
-  IN  EFI_HANDLE  Device,
-  OUT CONF_FILE   *Conf
+EFI_STATUS
+StartSystem (
+  IN OUT ZPP_BOOT  *Boot
   )
 {
   EFI_STATUS  Status;
 
-  Conf->Text = NULL;
-  Conf->Size = 0;
-  Status     = ZppReadFile (Device, CONF_PATH, ZPP_CONF_SIZE_MAX, (VOID **)&Conf->Text, &Conf->Size);
+  Status = EFI_NOT_FOUND;
+  if (Boot->Program != NULL) {
+    ZppCountTry (Boot->Device, Boot->Entry);
+    Status = ZppStartEntry (Boot->Device, Boot->Entry, Boot->Program);
+  }
+
   if (EFI_ERROR (Status)) {
-    Conf->Text = NULL;
-    Conf->Size = 0;
-    Print (L"zpp: cannot read %s: %r\n", CONF_PATH, Status);
+    Status = ZppStartNextOption (Boot->ImageHandle);
   }
 
-  ZppConfParse (Conf->Text, Conf->Size, &Conf->Keys, PrintConfError, NULL);
-}
-
-/**
-  Loads the default entry of zpp.conf, if it names one.
-
-  @param[in]  ImageHandle  This program's image.
-  @param[in]  Device       The volume's device.
-  @param[in]  Conf         The content of zpp.conf.
-  @param[out] Entry        The entry.
-  @param[out] Program      Its program's image.
-
-  @retval EFI_SUCCESS    The program is loaded.
-  @retval EFI_NOT_FOUND  There is no such entry.
-  @retval other          The error, which has been printed.
-**/
-STATIC
-EFI_STATUS
-LoadDefaultEntry (
-  IN  EFI_HANDLE       ImageHandle,
-  IN  EFI_HANDLE       Device,
-  IN  CONST CONF_FILE  *Conf,
-  OUT ZPP_CONF_ENTRY   *Entry,
-  OUT EFI_HANDLE       *Program
-  )
-{
-  if (Conf->Keys.Default.Start == NULL) {
-    return EFI_NOT_FOUND;
+  if (Status == EFI_NOT_FOUND) {
+    Print (L"zpp: nothing to start: no default entry in %s, no boot option, and no disk with a boot loader\n", ZPP_CONF_PATH);
   }
 
-  if (!ZppConfFindEntry (Conf->Text, Conf->Size, Conf->Keys.Default, Entry)) {
-    PrintConfError (NULL, Conf->Keys.DefaultLine, "default names a section that does not exist or has no path:", Conf->Keys.Default);
-    return EFI_NOT_FOUND;
-  }
-
-  return ZppLoadEntry (ImageHandle, Device, Entry, Program);
+  return Status;
 }
 
 /**
@@ -123,44 +100,47 @@ LoadDefaultEntry (
 **/
 STATIC
 EFI_STATUS
-Boot (
+Start (
   IN EFI_HANDLE  ImageHandle,
   IN EFI_HANDLE  Device
   )
 {
-  CONF_FILE       Conf;
-  ZPP_CONF_ENTRY  Entry;
-  EFI_HANDLE      Program;
-  EFI_STATUS      Status;
+  ZPP_BOOT    Boot;
+  EFI_STATUS  Status;
 
-  ReadConf (Device, &Conf);
-  // Before the launch: an emulator has already translated the firmware's file-reading code for bare
-  // CPUs, and would translate it again for guests.
-  Status = LoadDefaultEntry (ImageHandle, Device, &Conf, &Entry, &Program);
-  if (Conf.Keys.Check) {
+  ZeroMem (&Boot, sizeof (Boot));
+  Boot.ImageHandle = ImageHandle;
+  Boot.Device      = Device;
+  if (EFI_ERROR (gBS->CreateEvent (EVT_TIMER, TPL_CALLBACK, NULL, NULL, &Boot.KeyTime))) {
+    Boot.KeyTime = NULL;
+  } else {
+    gBS->SetTimer (Boot.KeyTime, TimerRelative, KEY_TIME);
+  }
+
+  ZppReadConf (Device, &Boot.Conf);
+  ZppReadWish (&Boot);
+  ZppDecide (&Boot);
+  if (Boot.KeyTime != NULL) {
+    gBS->CloseEvent (Boot.KeyTime);
+  }
+
+  if ((Boot.Wish.Kind == ZppWishOn) && (Boot.Program != NULL) && ZppEntryIsBad (Boot.Entry)) {
+    ZppSetWish (&Boot.Wish, ZppWishOffByEntry);
+  }
+
+  if (Boot.Conf.Keys.Check) {
     ZppDiagnose (ImageHandle, Device);
   }
 
-  if (Conf.Keys.Hypervisor) {
-    ZppStartHypervisor (ImageHandle, Device, &Conf.Keys);
-  } else {
-    Print (L"zpp: no hypervisor: turned off in %s\n", CONF_PATH);
+  StartHypervisor (&Boot);
+  Status = StartSystem (&Boot);
+  if (Boot.Wish.Kind <= ZppWishOnByMenu) {
+    ZppUncountBoot (&Boot.Boots);
   }
 
-  if (!EFI_ERROR (Status)) {
-    Status = ZppStartEntry (Device, &Entry, Program);
-  }
-
-  if (EFI_ERROR (Status)) {
-    Status = ZppStartNextOption (ImageHandle);
-  }
-
-  if (Status == EFI_NOT_FOUND) {
-    Print (L"zpp: nothing to start: no default entry in %s, no boot option, and no disk with a boot loader\n", CONF_PATH);
-  }
-
-  if (Conf.Text != NULL) {
-    FreePool (Conf.Text);
+  ZppFreeEntries (&Boot.Entries);
+  if (Boot.Conf.Text != NULL) {
+    FreePool (Boot.Conf.Text);
   }
 
   return Status;
@@ -199,7 +179,7 @@ ZppBootEntryPoint (
   }
 
   gBS->InstallMultipleProtocolInterfaces (&ImageHandle, &gZppBootRunningGuid, NULL, NULL);
-  Status = Boot (ImageHandle, Image->DeviceHandle);
+  Status = Start (ImageHandle, Image->DeviceHandle);
   gBS->UninstallMultipleProtocolInterfaces (ImageHandle, &gZppBootRunningGuid, NULL, NULL);
   return Status;
 }
