@@ -64,6 +64,7 @@ class ZppConf:
     visible: bool = False
     reset_after: int = RESET_AFTER
     trace: int = 0  # the debug port for the trace of VM exits; 0: none
+    save_log: bool = True  # of a boot that did not end in order
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
 
@@ -83,6 +84,8 @@ class ZppConf:
             yield _line("visible", "on")
         if self.reset_after != RESET_AFTER:
             yield _line("reset-after", str(self.reset_after))
+        if not self.save_log:
+            yield _line("save-log", "off")
         if self.trace:
             yield _line("trace", f"0x{self.trace:x}")
         if self.default:
@@ -123,7 +126,7 @@ class _Section:
 
 class _Parser:
     KEYS = frozenset(
-        {"hypervisor", "driver", "serial", "visible", "reset-after", "trace", "default"}
+        {"hypervisor", "driver", "serial", "visible", "reset-after", "trace", "save-log", "default"}
     )
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
 
@@ -174,6 +177,7 @@ class _Parser:
             serial=self._port(top, "serial", "0x3f8"),
             visible=self._switch(top, "visible", "off"),
             reset_after=self._reset_after(top),
+            save_log=self._switch(top, "save-log", "on"),
             trace=self._port(top, "trace", "0"),
             default=default,
             entries=tuple(

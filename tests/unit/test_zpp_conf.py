@@ -14,7 +14,7 @@ LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "
 
 def test_text() -> None:
     conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0, trace=0xE9,
-                   default="linux", entries=(LINUX,))  # fmt: skip
+                   save_log=False, default="linux", entries=(LINUX,))  # fmt: skip
     lines = conf.to_text().splitlines()
     assert lines[0].startswith("# written by zpp-image ")
     assert lines[1:] == [
@@ -23,6 +23,7 @@ def test_text() -> None:
         "serial = 0",
         "visible = on",
         "reset-after = 0",
+        "save-log = off",
         "trace = 0xe9",
         "default = linux",
         "",
@@ -42,6 +43,7 @@ def test_defaults_are_left_out_where_they_are_empty() -> None:
     assert "visible" not in text
     assert "reset-after" not in text
     assert "trace" not in text
+    assert "save-log" not in text
     assert "default" not in text
     assert "initrd" not in text
     assert "cmdline" not in text
@@ -68,13 +70,17 @@ ENTRY = st.builds(
     st.booleans(),
     st.integers(0, 3600),
     st.integers(0, 0xFFF8),
+    st.booleans(),
 )
 def test_round_trip(
     hypervisor: bool, driver: str, serial: int, entries: list[BootEntry],
     visible: bool, first: bool, crlf: bool, reset_after: int, trace: int,
+    save_log: bool,
 ) -> None:  # fmt: skip
     default = entries[0].name if first and entries else ""
-    conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, default, tuple(entries))
+    conf = ZppConf(
+        hypervisor, driver, serial, visible, reset_after, trace, save_log, default, tuple(entries)
+    )
     data = conf.to_text().encode("ascii")
     assert parse(data.replace(b"\n", b"\r\n") if crlf else data) == conf
 
@@ -84,6 +90,7 @@ def test_round_trip(
     [
         ("hypervisor = maybe", 1, "hypervisor must be on or off, not 'maybe'"),
         ("visible = 1", 1, "visible must be on or off, not '1'"),
+        ("save-log = always", 1, "save-log must be on or off, not 'always'"),
         ("reset-after = 3601", 1, "reset-after must be 0 to 3600 seconds, not '3601'"),
         ("reset-after = -1", 1, "reset-after must be 0 to 3600 seconds, not '-1'"),
         ("hypervisor on", 1, "expected `key = value`"),

@@ -37,17 +37,27 @@ typedef struct {
 } KEY;
 
 static const char *
+SetSwitch (
+  bool        *Target,
+  ZPP_TEXT    Value,
+  const char  *Error
+  )
+{
+  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
+    return Error;
+  }
+
+  *Target = ZppTextIs (Value, "on");
+  return NULL;
+}
+
+static const char *
 SetHypervisor (
   PARSER    *Parser,
   ZPP_TEXT  Value
   )
 {
-  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
-    return "hypervisor must be on or off, not";
-  }
-
-  Parser->Conf->Hypervisor = ZppTextIs (Value, "on");
-  return NULL;
+  return SetSwitch (&Parser->Conf->Hypervisor, Value, "hypervisor must be on or off, not");
 }
 
 static const char *
@@ -70,12 +80,16 @@ SetVisible (
   ZPP_TEXT  Value
   )
 {
-  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
-    return "visible must be on or off, not";
-  }
+  return SetSwitch (&Parser->Conf->Visible, Value, "visible must be on or off, not");
+}
 
-  Parser->Conf->Visible = ZppTextIs (Value, "on");
-  return NULL;
+static const char *
+SetSaveLog (
+  PARSER    *Parser,
+  ZPP_TEXT  Value
+  )
+{
+  return SetSwitch (&Parser->Conf->SaveLog, Value, "save-log must be on or off, not");
 }
 
 static const char *
@@ -176,6 +190,7 @@ static const KEY  mKeys[] = {
   { "visible",    false, SetVisible     },
   { "reset-after", false, SetResetAfter },
   { "trace",      false, SetTrace       },
+  { "save-log",   false, SetSaveLog     },
   { "default",    false, SetDefault     },
   { "path",       true,  SetPath        },
   { "initrd",     true,  SetInitrd      },
@@ -340,7 +355,7 @@ ZppConfParse (
   ZPP_CONF_ENTRY  Entry;
   ZPP_TEXT        Line;
 
-  *Conf  = (ZPP_CONF) { .Hypervisor = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT };
+  *Conf  = (ZPP_CONF) { .Hypervisor = true, .SaveLog = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT };
   Parser = (PARSER) {
     .Next = Text, .End = Text + Size, .Conf = Conf, .Report = Report, .Context = Context
   };

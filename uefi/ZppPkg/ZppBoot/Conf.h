@@ -22,6 +22,7 @@ typedef struct {
   bool        Visible;      ///< "visible": CPUID shows zpp; off by default.
   uint16_t    ResetAfter;   ///< "reset-after": seconds from a crash to the reset, 0 for no reset.
   uint16_t    Trace;        ///< "trace": the debug port for the trace of VM exits, 0 for none.
+  bool        SaveLog;      ///< "save-log": save the log of a boot that did not end in order; on by default.
   ZPP_TEXT    Default;      ///< "default": a section's name, or absent.
   unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;

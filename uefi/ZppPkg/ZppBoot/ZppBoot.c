@@ -7,6 +7,7 @@
 #include "Entry.h"
 #include "Hypervisor.h"
 #include "NextOption.h"
+#include "SaveLog.h"
 #include "Volume.h"
 
 #include <Library/MemoryAllocationLib.h>
@@ -133,6 +134,7 @@ Boot (
   EFI_STATUS      Status;
 
   ReadConf (Device, &Conf);
+  ZppSaveLog (Device, Conf.Keys.SaveLog);
   // Before the launch: an emulator has already translated the firmware's file-reading code for bare
   // CPUs, and would translate it again for guests.
   Status = LoadDefaultEntry (ImageHandle, Device, &Conf, &Entry, &Program);
