@@ -106,29 +106,28 @@ def test_every_end_on_qemu(harness: Harness) -> None:
     folder = harness.folder / "logs"
     folder.mkdir()
     boots = ends(
-        harness, qemu_pc(EPYC, 2), "crash", "keyboard", "triple", "wait", "clean",
+        harness, qemu_pc(EPYC, 2), "crash", "keyboard", "wait", "clean",
         "short-variable", "wild-variable", "full", "in-the-way",
         additions=old_logs(folder),
     )  # fmt: skip
     said = [SAID.findall(boot) for boot in boots]
-    triple = r"CPU 0: triple fault in the guest at rip \w+"
     way = rf"a reset; its log cannot be saved to {re.escape(FOLDER)}: "
-    expected = (
-        [], [saved(re.escape(CRASH) + r"\w+", 19)], [saved("a reset", 20)], [saved(triple, 21)],
-        [saved("a reset", 22)], [], [], [],
+    expected: tuple[list[str], ...] = (
+        [], [saved(re.escape(CRASH) + r"\w+", 19)], [saved("a reset", 20)],
+        [saved("a reset", 21)], [], [], [],
         [way + "the volume is full; delete files from it"], [way + "another file is in the way.*"],
     )  # fmt: skip
-    for boot, (found, wanted) in enumerate(zip(said, expected, strict=True)):
-        assert len(found) == len(wanted), (boot, found)
+    for number, (found, wanted) in enumerate(zip(said, expected, strict=True)):
+        assert len(found) == len(wanted), (number, found)
         for line, pattern in zip(found, wanted, strict=True):
-            assert re.fullmatch(pattern, line), (boot, line)
-    assert "the UEFI variable ZppLogRecord is not valid" in boots[6]
+            assert re.fullmatch(pattern, line), (number, line)
+    assert "the UEFI variable ZppLogRecord is not valid" in boots[5]
     for boot in boots:
         assert len(re.findall("^zpp: CPU .* virtualized with", boot, re.MULTILINE)) == 2
 
     check_crash(harness, boots[0], boots[1])
-    names = re.findall(r"^FILE: (.+)$", boots[5], re.MULTILINE)
-    kept = [f"{number:08}.txt" for number in range(7, 23)]
+    names = re.findall(r"^FILE: (.+)$", boots[4], re.MULTILINE)
+    kept = [f"{number:08}.txt" for number in range(6, 22)]
     assert sorted(names) == sorted([*kept, "notes.txt", "0000001.txt"])
 
 
@@ -152,7 +151,7 @@ def check_crash(harness: Harness, crashed: str, next_boot: str) -> None:
     assert any(line.strip().startswith("zpp::log::read(") for line in lines)
 
 
-@pytest.mark.parametrize("pc", [Pc(HASWELL, 2)], ids=str)
+@pytest.mark.parametrize("pc", [Pc(HASWELL, 1)], ids=str)
 def test_log_survives_on_bochs(harness: Harness, pc: Pc) -> None:
     boots = ends(harness, pc, "crash", "triple")
     said = [SAID.findall(boot) for boot in boots]

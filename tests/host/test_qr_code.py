@@ -34,7 +34,7 @@ def paint() -> Path:
         "OUT": str(config.build_directory),
     }
     environment = {k: v for k, v in os.environ.items() if not k.startswith(("MAKE", "MFLAGS"))}
-    line = ["make", "-s", "-C", HERE, "paint", *(f"{k}={v}" for k, v in variables.items())]
+    line = ["make", "-s", "-C", str(HERE), "paint", *(f"{k}={v}" for k, v in variables.items())]
     subprocess.run(line, env=environment, check=True, capture_output=True)
     return config.build_directory / "host-tests/screen/paint"
 

@@ -221,7 +221,7 @@ unsigned QrCode::add_error_correction(unsigned data_codewords)
     const unsigned degree = correction_of_block[version_ - 1];
     const unsigned shorter = data_codewords / blocks;
     const unsigned first_longer = blocks - data_codewords % blocks;
-    u8 generator[max_correction], correction[max_correction];
+    u8 generator[max_correction] = {}, correction[max_correction] = {};
     build_generator(generator, degree);
     const u8* data = data_;
     for (unsigned block = 0; block < blocks; ++block) {
