@@ -93,12 +93,13 @@ def cpu_start() -> Picture:
 
 def memory() -> Picture:
     """The core's host-virtual memory, and the block of a CPU (boot_info.h)."""
-    p = Picture(1000, 430, "The core's memory, and the block of a CPU")
+    p = Picture(1000, 440, "The core's memory, and the block of a CPU")
     hidden = (
-        ("hypervisor.elf", "text RX, read-only data R, data RW", 60, CORE),
-        ("struct zpp_boot_info", "RW", 44, PLAIN),
-        ("page tables of the core", "RW", 44, PLAIN),
-        ("heap: nested paging, …", "RW", 60, PLAIN),
+        ("hypervisor.elf", "text RX, read-only data R, data RW", 44, CORE),
+        ("struct zpp_boot_info", "RW", 42, PLAIN),
+        ("struct zpp_log_record", "RW; a warm reset keeps it", 42, PLAIN),
+        ("page tables of the core", "RW", 42, PLAIN),
+        ("heap: nested paging, …", "RW", 48, PLAIN),
         ("blocks of the CPUs", "64 KiB each", 96, GUEST),
     )
     p.text(290, 34, "Host-virtual, contiguous", size=15, bold=True)
@@ -124,7 +125,7 @@ def memory() -> Picture:
         if line:
             p.text(772, y + height / 2 + 5, line, size=11, anchor="start", colour=FAINT)
         y += height
-    blocks = 50 + sum(height for _, _, height, _ in hidden[:4])
+    blocks = 50 + sum(height for _, _, height, _ in hidden[:-1])
     for start, end in ((blocks, top), (blocks + 96, y)):
         p.line((420, start), (540, end))
     return p

@@ -11,9 +11,11 @@ from pathlib import Path
 
 from efi_image.errors import BUILD_HINT, InputError, MissingError
 
-# as hypervisor/src/core/crash.cpp prints them, relative to the start of the image
+# as hypervisor/src/core/crash.cpp prints them, relative to the start of the image; the short report
+# of the QR code (hypervisor/src/screen/report.cpp) has them without "zpp: "
 _ADDRESS = re.compile(
-    r"zpp: .*(?P<kind>called from |\(image \+ )(?:0x)?(?P<address>[0-9a-f]{1,16})\b"
+    r"(?:zpp: .*|^(?:rip .*)?)"
+    r"(?P<kind>called from |\(image \+ )(?:0x)?(?P<address>[0-9a-f]{1,16})\b"
 )
 _IMAGE_LIMIT = 1 << 24
 _NOTE_HEADER_SIZE = 16  # three sizes and the name "GNU"

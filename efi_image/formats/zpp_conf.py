@@ -80,6 +80,7 @@ class ZppConf:
     trace: int = 0  # the debug port for the trace of VM exits; 0: none
     menu_timeout: int = MENU_TIMEOUT
     boot_tries: int = BOOT_TRIES
+    save_log: bool = True  # of a boot that did not end in order
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
     check: bool = False  # a diagnosis at each boot
@@ -101,6 +102,7 @@ class ZppConf:
         for key, value, default in (
             ("visible", "on" if self.visible else "off", "off"),
             ("reset-after", str(self.reset_after), str(RESET_AFTER)),
+            ("save-log", "on" if self.save_log else "off", "on"),
             ("trace", f"0x{self.trace:x}", "0x0"),
             ("menu-timeout", str(self.menu_timeout), str(MENU_TIMEOUT)),
             ("boot-tries", str(self.boot_tries), str(BOOT_TRIES)),
@@ -145,7 +147,7 @@ class _Section:
 
 class _Parser:
     KEYS = frozenset(
-        {"hypervisor", "driver", "check", "serial", "visible", "reset-after", "trace",
+        {"hypervisor", "driver", "check", "serial", "visible", "reset-after", "save-log", "trace",
          "menu-timeout", "boot-tries", "default"}
     )  # fmt: skip
     ENTRY_KEYS = frozenset({"path", "initrd", "cmdline"})
@@ -198,6 +200,7 @@ class _Parser:
             serial=self._port(top, "serial", "0x3f8"),
             visible=self._switch(top, "visible", "off"),
             reset_after=self._number(top, "reset-after", RESET_AFTER, RESET_AFTER_MAX, " seconds"),
+            save_log=self._switch(top, "save-log", "on"),
             trace=self._port(top, "trace", "0"),
             menu_timeout=self._number(
                 top, "menu-timeout", MENU_TIMEOUT, MENU_TIMEOUT_MAX, " seconds"

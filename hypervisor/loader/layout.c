@@ -1,10 +1,13 @@
 #include "layout.h"
 #include "cpu.h"
+#include "zpp/log_record.h"
 
 enum {
     /* MSR bitmaps, log, and nested page tables for the first GiBs, where memory types and hidden
      * memory need 4 KiB pages: a table for each GiB that is split, and one for each 2 MiB. */
     HEAP_BASE_PAGES = 64,
+    /* The page directory of the frame buffer. */
+    FRAME_BUFFER_TABLE_PAGES = 1,
     /* Tables for the trampoline, which may need two of each level, and the upper levels. */
     UPPER_TABLE_PAGES = 12,
 };
@@ -30,13 +33,15 @@ struct zpp_layout zpp_layout_of(const struct elf_header *elf, uint32_t cpu_count
 {
     struct zpp_layout layout;
     layout.image_pages = zpp_elf_pages(elf);
-    layout.heap_pages = HEAP_BASE_PAGES + nested_paging_pages() + window_table_pages(cpu_count);
+    layout.heap_pages = HEAP_BASE_PAGES + FRAME_BUFFER_TABLE_PAGES + nested_paging_pages() +
+                        window_table_pages(cpu_count);
     uint64_t cpu_pages = (uint64_t)cpu_count * ZPP_CPU_BLOCK_PAGES;
-    uint64_t content = layout.image_pages + layout.heap_pages + cpu_pages;
+    uint64_t content = layout.image_pages + ZPP_LOG_PAGES + layout.heap_pages + cpu_pages;
     /* A table maps 512 pages: the content, the tables themselves, the calls, and rounding. */
     layout.table_pages = UPPER_TABLE_PAGES + content / 504 + 2;
     layout.boot_info_page = layout.image_pages;
-    layout.tables_page = layout.boot_info_page + 1;
+    layout.log_page = layout.boot_info_page + 1;
+    layout.tables_page = layout.log_page + ZPP_LOG_PAGES;
     layout.heap_page = layout.tables_page + layout.table_pages;
     uint64_t heap_end = layout.heap_page + layout.heap_pages;
     layout.cpu_blocks_page =

@@ -7,6 +7,7 @@
 struct zpp_layout {
     uint64_t image_pages;
     uint64_t boot_info_page;
+    uint64_t log_page;
     uint64_t tables_page, table_pages;
     uint64_t heap_page, heap_pages;
     uint64_t cpu_blocks_page;

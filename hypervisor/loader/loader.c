@@ -4,6 +4,7 @@
 #include "paging.h"
 #include "trampoline.h"
 #include "zpp/hypercall.h"
+#include "zpp/log_record.h"
 
 /* In assembly: the compiler would turn loops into memcpy and memset, which not every loader has. */
 static void copy(void *to, const void *from, uint64_t bytes)
@@ -166,6 +167,7 @@ static void fill_boot_info(const struct placement *placement, struct zpp_boot_in
     info->cpu_blocks_page = placement->layout.cpu_blocks_page;
     info->calls_page = placement->layout.calls_page;
     info->total_pages = placement->layout.total_pages;
+    info->log_page = placement->layout.log_page;
     info->trampoline_start = (uintptr_t)zpp_trampoline_start;
     info->trampoline_end = (uintptr_t)zpp_trampoline_end;
     info->trampoline_leave = (uintptr_t)zpp_trampoline_leave;
@@ -174,6 +176,7 @@ static void fill_boot_info(const struct placement *placement, struct zpp_boot_in
     info->visible = request->visible;
     info->reset_after = request->reset_after;
     info->trace_port = request->trace_port;
+    info->frame_buffer = request->frame_buffer;
     copy(info->ranges, request->ranges, request->range_count * sizeof request->ranges[0]);
 }
 
@@ -184,6 +187,7 @@ static void fill_loader(const struct placement *placement, struct zpp_loader *lo
     loader->cpu_count = request->cpu_count;
     loader->range_count = request->range_count;
     loader->calls_page = placement->layout.calls_page;
+    loader->log_page = placement->layout.log_page;
     copy(loader->ranges, request->ranges, request->range_count * sizeof request->ranges[0]);
 }
 
@@ -310,6 +314,16 @@ enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu)
     }
     zpp_cpu_interrupts_restore(rflags);
     return status == ZPP_HYPERCALL_OK ? ZPP_OK : ZPP_BAD_CALL;
+}
+
+uint64_t zpp_loader_log_record(const struct zpp_loader *loader)
+{
+    uint64_t first = physical_of_page(loader->ranges, loader->range_count, loader->log_page);
+    for (uint64_t i = 1; i < ZPP_LOG_PAGES; ++i)
+        if (physical_of_page(loader->ranges, loader->range_count, loader->log_page + i) !=
+            first + i * ZPP_PAGE_SIZE)
+            return 0;
+    return first;
 }
 
 const char *zpp_loader_detail(const struct zpp_loader *loader, uint32_t cpu)

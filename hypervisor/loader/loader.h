@@ -40,9 +40,10 @@ struct zpp_loader_request {
     const uint32_t *apic_ids; /* of each CPU, by its index */
     uint16_t serial_port;     /* 16550 I/O port, 0 for none */
     uint8_t wait_for_debugger;
-    uint8_t visible;      /* whether CPUID shows zpp to the guest */
-    uint16_t reset_after; /* seconds from a crash to the reset, 0 for no reset */
-    uint16_t trace_port;  /* debug port for the trace of VM exits, 0 for none */
+    uint8_t visible;                      /* whether CPUID shows zpp to the guest */
+    uint16_t reset_after;                 /* seconds from a crash to the reset, 0 for no reset */
+    uint16_t trace_port;                  /* debug port for the trace of VM exits, 0 for none */
+    struct zpp_frame_buffer frame_buffer; /* zeros for none */
 };
 
 /* Private to these functions; must exist until commit or rollback. It has copies of what a
@@ -52,6 +53,7 @@ struct zpp_loader {
     uint32_t cpu_count;
     uint32_t range_count;
     uint64_t calls_page;
+    uint64_t log_page;
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
     const char *detail; /* of a failure before there are calls */
 };
@@ -69,6 +71,10 @@ enum zpp_status zpp_loader_commit(void);
 
 /* On CPU `cpu`: devirtualizes it if it was launched. Not after commit. */
 enum zpp_status zpp_loader_devirtualize(struct zpp_loader *loader, uint32_t cpu);
+
+/* After prepare: physical address of the core's struct zpp_log_record, or 0 if it is not contiguous. A
+ * loader that leaves this address where it can read it after a reset finds the log again. */
+uint64_t zpp_loader_log_record(const struct zpp_loader *loader);
 
 /* The detail of the last failing status of CPU `cpu`, such as "unrestricted guest", or an empty
  * string; after a failed prepare that of CPU 0. The text may be in the allocated memory. */

@@ -14,9 +14,9 @@ FIRST_BLOCK = 16
 
 
 def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = VERSION) -> bytes:
-    size = 96 + 64 * 16
-    head = struct.pack("<8sIIII8QHB5x", b"zpp-Boot", version, size, cpus, len(ranges),
-                       *(0, 0, FIRST_BLOCK, 0, 0, 0, 0, 0), 0x3F8, 0)  # fmt: skip
+    size = 144 + 64 * 16
+    head = struct.pack("<8sIIII9QHB5x40x", b"zpp-Boot", version, size, cpus, len(ranges),
+                       *(0, 0, FIRST_BLOCK, 0, 0, 0, 0, 0, 0), 0x3F8, 0)  # fmt: skip
     return head + b"".join(struct.pack("<QQ", *entry) for entry in ranges)
 
 

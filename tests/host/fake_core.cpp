@@ -1,10 +1,12 @@
 #include "fake_core.hpp"
 #include "core/crash.hpp"
+#include "core/log.hpp"
 #include "core/stop.hpp"
 #include "core/virt.hpp"
 #include "guest/memory.hpp"
 #include "svm/shared.hpp"
 #include "zpp/hypercall.h"
+#include <cstring>
 
 namespace zpp {
 
@@ -43,6 +45,14 @@ constinit svm::Shared svm::shared{};
 namespace test {
 
 FakeCore fake_core;
+
+alignas(page_size) zpp_log_record LogRecord::memory;
+
+LogRecord::LogRecord()
+{
+    std::memset(&memory, 0, sizeof memory);
+    log::begin_record(&memory, physical, 3, build_id);
+}
 
 zpp_boot_info boot_info()
 {

@@ -3,6 +3,7 @@
 #pragma once
 #include "lib/types.hpp"
 #include "zpp/boot_info.h"
+#include "zpp/log_record.h"
 #include <string>
 
 namespace zpp::test {
@@ -20,6 +21,15 @@ extern FakeCore fake_core;
 // The core has given up.
 struct Crash {
     std::string why;
+};
+
+// A new record that the log writes to.
+struct LogRecord {
+    static constexpr u64 physical = 0x4000000;
+    static constexpr u8 build_id[ZPP_LOG_BUILD_ID_SIZE] = {0x10, 0xe2};
+
+    LogRecord();
+    alignas(page_size) static zpp_log_record memory;
 };
 
 // A boot_info that the core accepts: one CPU, one range of memory.

@@ -27,7 +27,7 @@ struct Exact {
 };
 
 struct Parsed {
-    bool hypervisor, visible, check;
+    bool hypervisor, visible, check, save_log;
     unsigned reset_after;
     unsigned trace;
     unsigned menu_timeout, boot_tries;
@@ -53,6 +53,7 @@ Parsed parse(const std::string& conf)
     parsed.trace = result.Trace;
     parsed.menu_timeout = result.MenuTimeout;
     parsed.boot_tries = result.BootTries;
+    parsed.save_log = result.SaveLog;
     parsed.driver = text(result.Driver);
     parsed.default_entry = text(result.Default);
     if (result.HasSerial)
@@ -95,6 +96,7 @@ const std::string whole = "# written by hand\n"
                           "trace = 0xe9\n"
                           "menu-timeout = 5\n"
                           "boot-tries = 7\n"
+                          "save-log = off\n"
                           "default = linux\n"
                           "\n"
                           "[linux]\n"
@@ -115,6 +117,7 @@ TEST_CASE("zpp.conf: a whole file, with LF and with CR LF")
         CHECK(parsed.hypervisor);
         CHECK(parsed.driver == "\\EFI\\zpp\\ZppDxe.efi");
         CHECK(parsed.serial == 0x3f8);
+        CHECK_FALSE(parsed.save_log);
         CHECK(parsed.visible);
         CHECK(parsed.check);
         CHECK(parsed.reset_after == 60);
@@ -190,6 +193,7 @@ TEST_CASE("zpp.conf: faults are told with their line, and have no effect")
         {"reset-after = 3600\nreset-after = 0\n", {"2: duplicate key: reset-after"}},
         {"reset-after = 3601\n",
          {"1: reset-after must be a number of seconds up to 3600, or 0 for no reset, not 3601"}},
+        {"save-log = crash\n", {"1: save-log must be on or off, not crash"}},
         {"trace = port\n",
          {"1: trace must be the I/O port of a debug port such as 0xe9, or 0 for none, not port"}},
         {"menu-timeout = 3601\n",

@@ -299,6 +299,7 @@ TEST_CASE("handle_exit: CPUID answers for the guest's mode")
 
 TEST_CASE("handle_exit: a triple fault is one line, since some systems restart this way")
 {
+    const LogRecord record;
     Machine machine;
     machine.vcpu->index = 3;
     machine.guest.rip_ = 0xffffffff81000000;
@@ -307,6 +308,9 @@ TEST_CASE("handle_exit: a triple fault is one line, since some systems restart t
                     Crash);
     CHECK(logged_since(before) ==
           "zpp: CPU 3: triple fault in the guest at rip ffffffff81000000: shutdown\n");
+    CHECK(LogRecord::memory.end == ZPP_LOG_TRIPLE_FAULT);
+    CHECK(std::string(LogRecord::memory.reason) ==
+          "CPU 3: triple fault in the guest at rip ffffffff81000000");
 }
 
 TEST_CASE("handle_exit: an address that nested paging does not reach has no memory")

@@ -60,7 +60,7 @@ TEST_CASE("hypercall: what is refused")
         u64 number, rbx, rcx;
         u64 status;
     } const cases[] = {
-        {"no such call", 8, 0, 0, ZPP_HYPERCALL_UNKNOWN},
+        {"no such call", 9, 0, 0, ZPP_HYPERCALL_UNKNOWN},
         {"no such call, the highest", 0xffffffff, 0, 0, ZPP_HYPERCALL_UNKNOWN},
         {"devirtualize from elsewhere", ZPP_HYPERCALL_DEVIRTUALIZE, 0, 0, ZPP_HYPERCALL_REFUSED},
         {"exits of no CPU", ZPP_HYPERCALL_EXIT_COUNT, 3, 0, ZPP_HYPERCALL_BAD_ARGUMENT},
@@ -77,6 +77,7 @@ TEST_CASE("hypercall: what is refused")
 
 TEST_CASE("hypercall: the log, 32 bytes at a time")
 {
+    const LogRecord record;
     const u64 start = log::end();
     log::line("0123456789abcdefghijklmnopqrstuvwxyz");
     std::string text;
@@ -91,6 +92,7 @@ TEST_CASE("hypercall: the log, 32 bytes at a time")
 
 TEST_CASE("hypercall: zeros past the end of the log")
 {
+    const LogRecord record;
     for (const u64 position : {log::end(), log::end() + 1, ~u64{0} - 7, ~u64{0}}) {
         const GuestRegisters registers = call(ZPP_HYPERCALL_READ_LOG, position);
         CHECK(registers.rax == ZPP_HYPERCALL_OK);
@@ -100,6 +102,7 @@ TEST_CASE("hypercall: zeros past the end of the log")
 
 TEST_CASE("hypercall: a log position that was overwritten")
 {
+    const LogRecord record;
     while (log::begin() < 100)
         log::line("until the ring has gone round");
     const GuestRegisters gone = call(ZPP_HYPERCALL_READ_LOG, log::begin() - 1);
@@ -110,6 +113,7 @@ TEST_CASE("hypercall: a log position that was overwritten")
 
 TEST_CASE("hypercall: confirm logs this CPU")
 {
+    const LogRecord record;
     zpp_boot_info info = boot_info();
     REQUIRE(machine.adopt(&info));
     CpuBlock cpu;
@@ -124,6 +128,14 @@ TEST_CASE("hypercall: confirm logs this CPU")
     std::string line(log::end() - start, '?');
     log::read(start, line.data(), line.size());
     CHECK(line == "zpp: CPU 7 (APIC ID 14) virtualized with a test\n");
+}
+
+TEST_CASE("hypercall: the system ends in order")
+{
+    const LogRecord record;
+    CHECK(LogRecord::memory.end == ZPP_LOG_RUNNING);
+    CHECK(call(ZPP_HYPERCALL_END).rax == ZPP_HYPERCALL_OK);
+    CHECK(LogRecord::memory.end == ZPP_LOG_CLEAN);
 }
 
 } // namespace

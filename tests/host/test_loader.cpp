@@ -4,6 +4,7 @@
 #include "fake_cpu.hpp"
 #include "fake_trampoline.hpp"
 #include "page_walk.hpp"
+#include "zpp/log_record.h"
 #include <algorithm>
 #include <cstring>
 #include <doctest/doctest.h>
@@ -116,6 +117,8 @@ public:
         request_.visible = 1;
         request_.reset_after = 300;
         request_.trace_port = 0xe9;
+        request_.frame_buffer = {0x8000'0000, 0x3e'8000,      1280,        800,
+                                 1280,        ZPP_PIXELS_BGR, 0x8000'0810, 0};
         fake_trampoline.call = [this](zpp_cpu_call& call) { return core(call); };
         fake_trampoline.devirtualize = [this](zpp_cpu_call& call) {
             devirtualized.push_back(call.cpu);
@@ -266,6 +269,7 @@ void check_boot_info(Machine& machine)
     CHECK(info.cpu_blocks_page == layout.cpu_blocks_page);
     CHECK(info.calls_page == layout.calls_page);
     CHECK(info.total_pages == layout.total_pages);
+    CHECK(info.log_page == layout.log_page);
     CHECK(info.trampoline_start == reinterpret_cast<u64>(zpp_trampoline_start));
     CHECK(info.trampoline_leave == reinterpret_cast<u64>(zpp_trampoline_leave));
     CHECK(info.trampoline_end == reinterpret_cast<u64>(zpp_trampoline_end));
@@ -274,6 +278,8 @@ void check_boot_info(Machine& machine)
     CHECK(info.visible == 1);
     CHECK(info.reset_after == 300);
     CHECK(info.trace_port == 0xe9);
+    CHECK(info.frame_buffer.physical == 0x8000'0000);
+    CHECK(info.frame_buffer.pci_register == 0x8000'0810);
     REQUIRE(info.range_count == machine.memory().ranges().size());
     for (u32 i = 0; i < info.range_count; ++i) {
         CHECK(info.ranges[i].physical == machine.memory().ranges()[i].physical);
@@ -281,12 +287,16 @@ void check_boot_info(Machine& machine)
     }
 }
 
-// The heap, the blocks and the tables' rest must come zeroed.
+// The log, the heap, the blocks and the tables' rest must come zeroed.
 void check_zeroed(Machine& machine)
 {
     const zpp_layout layout = machine.layout();
     u64 dirty = 0;
-    for (u64 page = layout.heap_page; page < layout.calls_page; ++page) {
+    std::vector<u64> zeroed(layout.calls_page - layout.heap_page);
+    std::iota(zeroed.begin(), zeroed.end(), layout.heap_page);
+    for (u64 page = 0; page < ZPP_LOG_PAGES; ++page)
+        zeroed.push_back(layout.log_page + page);
+    for (const u64 page : zeroed) {
         const auto* bytes =
             static_cast<const u8*>(machine.memory().at(machine.memory().order()[page]));
         dirty += std::any_of(bytes, bytes + page_size, [](u8 byte) { return byte != 0; });
@@ -364,6 +374,22 @@ TEST_CASE("loader: prepare, launch and commit")
         }
 }
 
+TEST_CASE("loader: the log's address, if it is in one piece")
+{
+    for (const unsigned pieces : {1u, 7u, 64u}) {
+        fake_cpu = {};
+        Machine machine(small_elf(), 4, pieces);
+        REQUIRE(machine.prepare() == ZPP_OK);
+        const u64 first = machine.layout().log_page;
+        const auto& order = machine.memory().order();
+        bool contiguous = true;
+        for (u64 page = 1; page < ZPP_LOG_PAGES; ++page)
+            contiguous &= order[first + page] == order[first] + page * page_size;
+        CHECK(zpp_loader_log_record(&machine.loader) == (contiguous ? order[first] : 0));
+        CHECK((pieces > 1 || contiguous));
+    }
+}
+
 TEST_CASE("loader: each CPU has a call and a stack of its own")
 {
     fake_cpu = {};
@@ -390,7 +416,7 @@ TEST_CASE("loader: pages to allocate")
     for (u32 cpus = 1; cpus < 400; ++cpus) {
         const u64 pages = zpp_loader_pages(elf.data(), elf.size(), cpus);
         CHECK(pages >= before + 16); // a block each
-        CHECK(pages < before + 16 + 100);
+        CHECK(pages < before + 16 + 120);
         before = pages;
     }
     elf[0] ^= 1;

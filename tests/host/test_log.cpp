@@ -1,8 +1,10 @@
-// log: the ring over its whole way round, and the lines on a UART.
+// log: the ring over its whole way round, its record, and the lines on a UART.
 #include "core/log.hpp"
+#include "fake_core.hpp"
 #include "fake_uart.hpp"
 #include <csetjmp>
 #include <csignal>
+#include <cstring>
 #include <doctest/doctest.h>
 #include <string>
 
@@ -21,6 +23,7 @@ std::string all() { return read(log::begin(), log::end() - log::begin()); }
 
 TEST_CASE("log: a line with its end")
 {
+    const LogRecord record;
     const u64 start = log::end();
     log::line("zpp: CPU {} (APIC ID {}) virtualized with {}", 0, 4, "Intel VT-x");
     const std::string line = "zpp: CPU 0 (APIC ID 4) virtualized with Intel VT-x\n";
@@ -30,6 +33,7 @@ TEST_CASE("log: a line with its end")
 
 TEST_CASE("log: zeros past the end")
 {
+    const LogRecord record;
     log::line("abc");
     CHECK(read(log::end() - 4, 8) == std::string("abc\n\0\0\0\0", 8));
     for (const u64 position : {log::end(), log::end() + 1, ~u64{0} - 1, ~u64{0}})
@@ -38,6 +42,7 @@ TEST_CASE("log: zeros past the end")
 
 TEST_CASE("log: a line without arguments keeps its braces")
 {
+    const LogRecord record;
     const u64 start = log::end();
     log::line("{}");
     CHECK(read(start, 3) == "{}\n");
@@ -45,6 +50,7 @@ TEST_CASE("log: a line without arguments keeps its braces")
 
 TEST_CASE("log: wrap-around")
 {
+    const LogRecord record;
     // The whole text beside the ring; lines of a length that is no divisor of the ring's.
     std::string written = all();
     const u64 first = log::begin();
@@ -65,6 +71,7 @@ TEST_CASE("log: wrap-around")
 
 TEST_CASE("log: a line as long as the ring")
 {
+    const LogRecord record;
     const std::string text(log::ring_size, 'x');
     log::line("{}", text.c_str());
     CHECK(all() == std::string(log::ring_size - 1, 'x') + "\n");
@@ -72,6 +79,7 @@ TEST_CASE("log: a line as long as the ring")
 
 TEST_CASE("log: each character to the UART, lines ended with CR LF")
 {
+    const LogRecord record;
     FakeUart uart(0x3f8);
     log::set_serial_port(0x3f8);
     log::line("to COM{}", 1);
@@ -84,6 +92,7 @@ TEST_CASE("log: each character to the UART, lines ended with CR LF")
 
 TEST_CASE("log: waits until the UART is ready")
 {
+    const LogRecord record;
     FakeUart uart(0x3f8);
     uart.set_reads_until_ready(50);
     log::set_serial_port(0x3f8);
@@ -95,6 +104,7 @@ TEST_CASE("log: waits until the UART is ready")
 
 TEST_CASE("log: after a crash a line does not wait for a CPU that is stopped")
 {
+    const LogRecord record;
     // It stops in the middle of its line, at the UART, and keeps the lock.
     static sigjmp_buf out_of_the_line;
     struct sigaction action{}, previous;
@@ -113,12 +123,70 @@ TEST_CASE("log: after a crash a line does not wait for a CPU that is stopped")
 
 TEST_CASE("log: a UART that never gets ready does not hang the host")
 {
+    const LogRecord record;
     FakeUart uart(0x2f8);
     uart.set_reads_until_ready(~0u);
     log::set_serial_port(0x2f8);
     log::line("");
     log::set_serial_port(0);
     CHECK(uart.sent() == "\r\n");
+}
+
+TEST_CASE("log: the record is valid from the start and with each line")
+{
+    const LogRecord record;
+    const zpp_log_record& memory = LogRecord::memory;
+    CHECK(zpp_log_is_record(&memory, LogRecord::physical));
+    CHECK(zpp_log_text_is_whole(&memory));
+    CHECK(memory.end == ZPP_LOG_RUNNING);
+    CHECK(memory.cpu_count == 3);
+    CHECK(memory.build_id[1] == 0xe2);
+    for (unsigned number = 0; log::end() < 3 * log::ring_size; ++number) {
+        log::line("zpp: line {}", number);
+        REQUIRE(zpp_log_text_is_whole(&memory));
+    }
+    CHECK(zpp_log_is_record(&memory, LogRecord::physical));
+    CHECK_FALSE(zpp_log_is_record(&memory, LogRecord::physical + page_size)); // a copy elsewhere
+}
+
+TEST_CASE("log: what a record is not")
+{
+    const auto damaged = [](std::size_t at, u8 with) {
+        const LogRecord record;
+        log::line("zpp: a line");
+        reinterpret_cast<u8*>(&LogRecord::memory)[at] ^= with;
+        return zpp_log_is_record(&LogRecord::memory, LogRecord::physical) != 0;
+    };
+    for (std::size_t at = 0; at <= offsetof(zpp_log_record, head_check) + 3; ++at)
+        for (unsigned position = 0; position < 8; ++position)
+            CHECK_FALSE(damaged(at, static_cast<u8>(bit(position))));
+    CHECK_FALSE(damaged(offsetof(zpp_log_record, end), 4));
+    CHECK(damaged(offsetof(zpp_log_record, text) + 5, 1)); // but its text is not whole
+    CHECK_FALSE(zpp_log_text_is_whole(&LogRecord::memory));
+    for (const int filler : {0, 0xff, 0xa5}) {
+        std::memset(&LogRecord::memory, filler, sizeof LogRecord::memory);
+        CHECK_FALSE(zpp_log_is_record(&LogRecord::memory, LogRecord::physical));
+    }
+}
+
+TEST_CASE("log: the end, and the reason of the first crash")
+{
+    const LogRecord record;
+    zpp_log_record& memory = LogRecord::memory;
+    log::note_end(ZPP_LOG_CLEAN, "");
+    CHECK(memory.end == ZPP_LOG_CLEAN);
+    log::note_end(ZPP_LOG_CRASH, "CPU {}: exception {} at image + {x}", 2, 14, 0x4ea4);
+    log::note_end(ZPP_LOG_CRASH, "another");
+    log::note_end(ZPP_LOG_CLEAN, "");
+    CHECK(memory.end == ZPP_LOG_CRASH);
+    CHECK(std::string(memory.reason) == "CPU 2: exception 14 at image + 4ea4");
+    CHECK(zpp_log_is_record(&memory, LogRecord::physical));
+
+    const LogRecord again;
+    const std::string name(500, 'x');
+    log::note_end(ZPP_LOG_TRIPLE_FAULT, "{}", name.c_str());
+    CHECK(std::string(memory.reason) == std::string(ZPP_LOG_REASON_SIZE - 1, 'x'));
+    CHECK(memory.reserved[0] == 0);
 }
 
 } // namespace

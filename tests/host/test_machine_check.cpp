@@ -56,6 +56,7 @@ TEST_CASE("machine check: the report of a crash goes on if it can")
 
 TEST_CASE("machine check: the log has the first bank with an error")
 {
+    const LogRecord record;
     const auto report = [](const Msrs& msrs) {
         CpuBlock block;
         block.vcpu().index = 3;

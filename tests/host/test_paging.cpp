@@ -1,6 +1,7 @@
 // loader/layout and loader/paging: where things lie, how many tables they take, what an entry says.
 #include "fake_cpu.hpp"
 #include "page_walk.hpp"
+#include "zpp/log_record.h"
 #include <doctest/doctest.h>
 #include <map>
 #include <memory>
@@ -44,7 +45,8 @@ TEST_CASE("layout: parts in order, none over another")
         CAPTURE(machine.cpus);
         const zpp_layout layout = layout_of(machine);
         CHECK(layout.boot_info_page >= layout.image_pages);
-        CHECK(layout.tables_page == layout.boot_info_page + 1);
+        CHECK(layout.log_page == layout.boot_info_page + 1);
+        CHECK(layout.tables_page == layout.log_page + ZPP_LOG_PAGES);
         CHECK(layout.heap_page == layout.tables_page + layout.table_pages);
         CHECK(layout.cpu_blocks_page == layout.heap_page + layout.heap_pages);
         CHECK(layout.cpu_blocks_page * ZPP_PAGE_SIZE % ZPP_CPU_BLOCK_SIZE == 0);

@@ -12,6 +12,7 @@ SOURCE = Path(__file__).resolve().parents[2] / "hypervisor/src"
 LAYERS = (
     ("lib",),
     ("x86",),
+    ("screen",),
     ("core",),
     ("paging",),
     ("guest",),

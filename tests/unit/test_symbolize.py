@@ -68,7 +68,11 @@ def call_of(program: Path) -> int:
         ("[    1.0] zpp:   called from 0x1234", 0x1233),
         ("zpp:   rip 0x0 (image + 0x60000000000) rsp 0x0", None),
         ("zpp:   rax 0x1234", None),
-        ("called from 0x1234", None),
+        # the short report of a QR code
+        ("called from 1234", 0x1233),
+        ("rip ffffa00000001234 (image + 1234) rsp ffffa0000007ff00", 0x1234),
+        ("was called from 1234", None),
+        ("drip (image + 1234)", None),
         ("", None),
     ],
 )

@@ -14,8 +14,8 @@ LINUX = BootEntry("linux", "\\EFI\\zpp\\kernel.efi", "\\EFI\\zpp\\initrd.img", "
 
 def test_text() -> None:
     conf = ZppConf(hypervisor=False, serial=0, visible=True, reset_after=0, trace=0xE9,
-                   menu_timeout=5, boot_tries=0, default="linux", entries=(LINUX,),
-                   check=True)  # fmt: skip
+                   menu_timeout=5, boot_tries=0, save_log=False, default="linux",
+                   entries=(LINUX,), check=True)  # fmt: skip
     lines = conf.to_text().splitlines()
     assert lines[0].startswith("# written by zpp-image ")
     assert lines[1:] == [
@@ -25,6 +25,7 @@ def test_text() -> None:
         "serial = 0",
         "visible = on",
         "reset-after = 0",
+        "save-log = off",
         "trace = 0xe9",
         "menu-timeout = 5",
         "boot-tries = 0",
@@ -49,6 +50,7 @@ def test_defaults_are_left_out_where_they_are_empty() -> None:
     assert "check" not in text
     assert "menu-timeout" not in text
     assert "boot-tries" not in text
+    assert "save-log" not in text
     assert "default" not in text
     assert "initrd" not in text
     assert "cmdline" not in text
@@ -78,15 +80,16 @@ ENTRY = st.builds(
     st.integers(0, 3600),
     st.integers(0, 100),
     st.booleans(),
+    st.booleans(),
 )
 def test_round_trip(
     hypervisor: bool, driver: str, serial: int, entries: list[BootEntry],
     visible: bool, first: bool, crlf: bool, reset_after: int, trace: int,
-    menu_timeout: int, boot_tries: int, check: bool,
+    menu_timeout: int, boot_tries: int, check: bool, save_log: bool,
 ) -> None:  # fmt: skip
     default = entries[0].name if first and entries else ""
     conf = ZppConf(hypervisor, driver, serial, visible, reset_after, trace, menu_timeout,
-                   boot_tries, default, tuple(entries), check)  # fmt: skip
+                   boot_tries, save_log, default, tuple(entries), check)  # fmt: skip
     data = conf.to_text().encode("ascii")
     assert parse(data.replace(b"\n", b"\r\n") if crlf else data) == conf
 
@@ -97,6 +100,7 @@ def test_round_trip(
         ("hypervisor = maybe", 1, "hypervisor must be on or off, not 'maybe'"),
         ("check = yes", 1, "check must be on or off, not 'yes'"),
         ("visible = 1", 1, "visible must be on or off, not '1'"),
+        ("save-log = always", 1, "save-log must be on or off, not 'always'"),
         ("reset-after = 3601", 1, "reset-after must be 0 to 3600 seconds, not '3601'"),
         ("reset-after = -1", 1, "reset-after must be 0 to 3600 seconds, not '-1'"),
         ("menu-timeout = 3601", 1, "menu-timeout must be 0 to 3600 seconds, not '3601'"),

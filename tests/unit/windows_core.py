@@ -36,10 +36,10 @@ class BootInfo(ctypes.Structure):
     _fields_ = (
         ("magic", u64), ("version", u32), ("size", u32), ("cpu_count", u32), ("range_count", u32),
         ("heap_page", u64), ("heap_pages", u64), ("cpu_blocks_page", u64), ("calls_page", u64),
-        ("total_pages", u64), ("trampoline_start", u64), ("trampoline_end", u64),
+        ("total_pages", u64), ("log_page", u64), ("trampoline_start", u64), ("trampoline_end", u64),
         ("trampoline_leave", u64), ("serial_port", u16), ("wait_for_debugger", ctypes.c_uint8),
         ("visible", ctypes.c_uint8), ("reset_after", u16),
-        ("trace_port", u16), ("ranges", Range * 64),
+        ("trace_port", u16), ("frame_buffer", ctypes.c_uint8 * 40), ("ranges", Range * 64),
     )  # fmt: skip
 
 

@@ -121,8 +121,13 @@ class Commands:
 
     def log(self, _arguments: list[str]) -> None:
         core = self._core
-        written = int(core.object("zpp::log::(anonymous namespace)::written"))
-        ring = core.bytes_of("zpp::log::(anonymous namespace)::ring")
+        address = int(core.object("zpp::log::(anonymous namespace)::record"))
+        if not address:
+            say("the log is empty")
+            return
+        record = core.value("zpp_log_record", address)
+        written, size = int(record["written"]), record["text"].type.sizeof
+        ring = core.read(address + record.type.sizeof - size, size)  # its last member
         at = written % len(ring)
         text = ring[:written] if written <= len(ring) else ring[at:] + ring[:at]
         say(*text.decode("ascii", "replace").splitlines())

@@ -6,6 +6,7 @@
  *
  *   ZPP_CORE_BASE  hypervisor.elf, segment by segment (text RX, read-only data R, data RW)
  *                  struct zpp_boot_info
+ *                  struct zpp_log_record (zpp/log_record.h), physically contiguous if possible
  *                  page tables that map all of this, and of the OS only the trampoline
  *                  heap: pages that the core allocates at PREPARE
  *   64 KiB aligned one block of ZPP_CPU_BLOCK_SIZE for each CPU, its host stack at the top
@@ -48,7 +49,7 @@
 #define ZPP_CORE_BASE 0xffffa00000000000ull
 
 #define ZPP_BOOT_INFO_MAGIC 0x746f6f422d70707aull /* "zpp-Boot" */
-#define ZPP_BOOT_INFO_VERSION 5u
+#define ZPP_BOOT_INFO_VERSION 6u
 
 /* A CPU's block, in pages: 0 the vCPU, 1 to 3 control blocks, 4 to 9 windows (the core maps
  * pages of the guest there), 10 the double-fault stack, 11 a guard page, 12 to 15 the host
@@ -84,6 +85,25 @@ struct zpp_memory_range {
 #define ZPP_RESET_AFTER_DEFAULT 10u
 #define ZPP_RESET_AFTER_MAX 3600u
 
+enum zpp_pixel_format {
+    ZPP_PIXELS_NONE = 0, /* no frame buffer that the core can use */
+    ZPP_PIXELS_RGB = 1,  /* 4 bytes: red, green, blue, unused */
+    ZPP_PIXELS_BGR = 2,  /* 4 bytes: blue, green, red, unused */
+};
+
+/* Where the core paints its crash report: the firmware's linear frame buffer at the launch. */
+struct zpp_frame_buffer {
+    uint64_t physical;
+    uint64_t size; /* in bytes */
+    uint32_t width, height;
+    uint32_t stride; /* pixels from one line to the next */
+    uint32_t format; /* enum zpp_pixel_format */
+    /* The base address register of PCI configuration space that leads there, as an address for port
+     * CF8H; 0: none. The core paints only while it still does. */
+    uint32_t pci_register;
+    uint32_t reserved;
+};
+
 struct zpp_boot_info {
     uint64_t magic;   /* ZPP_BOOT_INFO_MAGIC */
     uint32_t version; /* ZPP_BOOT_INFO_VERSION */
@@ -98,6 +118,7 @@ struct zpp_boot_info {
     uint64_t cpu_blocks_page; /* first page of CPU 0's block */
     uint64_t calls_page;      /* first page of the struct zpp_cpu_call, end of the hidden part */
     uint64_t total_pages;
+    uint64_t log_page; /* first page of the struct zpp_log_record; zeroed by the loader */
 
     /* The loader's trampoline, mapped at the same virtual addresses in the OS and, until COMMIT,
      * in the core. To devirtualize a CPU the core jumps to trampoline_leave, R12 = struct
@@ -112,6 +133,8 @@ struct zpp_boot_info {
     uint8_t visible;           /* 1: show zpp in CPUID (zpp/hypercall.h) */
     uint16_t reset_after;      /* seconds from a crash of the core to the reset; 0: no reset */
     uint16_t trace_port;       /* debug port for the trace of VM exits (zpp/trace.h); 0: no trace */
+
+    struct zpp_frame_buffer frame_buffer;
 
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
 };
@@ -167,6 +190,7 @@ struct zpp_cpu_call {
 
 ZPP_STATIC_ASSERT(sizeof(struct zpp_segment) == 24, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_table_register) == 16, "layout");
+ZPP_STATIC_ASSERT(sizeof(struct zpp_frame_buffer) == 40, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_cpu_state) == 7 * 8 + 2 * 16 + 8 * 24, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_cpu_call) == 512, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_boot_info) <= ZPP_PAGE_SIZE, "one page");

@@ -1,4 +1,6 @@
 #include "core/crash.hpp"
+#include "core/build_id.hpp"
+#include "core/crash_screen.hpp"
 #include "core/log.hpp"
 #include "core/machine_check.hpp"
 #include "core/stop.hpp"
@@ -13,16 +15,14 @@ namespace {
 constinit Spinlock report_lock;
 
 extern "C" const char zpp_image_start[], zpp_image_end[];
-extern "C" const u8 zpp_build_id_note[];
 
 // `zpp-image symbolize` compares this start of the build ID.
 void report_build()
 {
-    constexpr unsigned header_size = 16; // three sizes and "GNU"
     constexpr unsigned shown = 6;
     char text[2 * shown + 1] = {};
     for (unsigned i = 0; i < 2 * shown; ++i) {
-        const u8 byte = zpp_build_id_note[header_size + i / 2];
+        const u8 byte = build_id()[i / 2];
         text[i] = "0123456789abcdef"[i % 2 == 0 ? byte >> 4 : byte & 15];
     }
     log::line("zpp: report of build {}", static_cast<const char*>(text));
@@ -45,6 +45,8 @@ void begin_report()
         end(vcpu); // in its own report
     log::break_lock();
     vcpu.crashed_first = stop_other_cpus();
+    if (vcpu.crashed_first)
+        crash_screen::begin_report();
     (void)report_lock.lock_within(100'000'000);
     report_build();
 }
@@ -98,6 +100,7 @@ void write_guest_report(const char* why, const GuestRegisters& registers)
 {
     const Vcpu& vcpu = current_vcpu();
     log::line("zpp: CPU {} (APIC ID {}): {}", vcpu.index, vcpu.apic_id, why);
+    log::note_end(ZPP_LOG_CRASH, "CPU {}: {}", vcpu.index, why);
     report_registers(registers);
     vendor().dump();
     report_history(vcpu);
@@ -118,6 +121,8 @@ void crash_on_exception(const x86::ExceptionFrame& frame)
     const Vcpu& vcpu = current_vcpu();
     log::line("zpp: CPU {}: exception {} in the host, error code {x}, cr2 {x}", vcpu.index,
               frame.vector, frame.error_code, x86::read_cr2());
+    log::note_end(ZPP_LOG_CRASH, "CPU {}: exception {} in the host at image + {x}", vcpu.index,
+                  frame.vector, frame.rip - reinterpret_cast<u64>(zpp_image_start));
     log::line("zpp:   rip {x} (image + {x}) rsp {x}", frame.rip,
               frame.rip - reinterpret_cast<u64>(zpp_image_start), frame.rsp);
     if (frame.vector == x86::vector_machine_check)
@@ -132,6 +137,7 @@ void crash(const char* why, u64 value)
 {
     begin_report();
     log::line("zpp: CPU {}: {} ({x})", current_vcpu().index, why, value);
+    log::note_end(ZPP_LOG_CRASH, "CPU {}: {} ({x})", current_vcpu().index, why, value);
     report_backtrace(reinterpret_cast<u64>(__builtin_frame_address(0)));
     stop();
 }

@@ -17,6 +17,14 @@ u64* host_page_entry(const void* page);
 // the last-level one; nullptr if the heap is exhausted.
 u64* build_page_table(u64 address);
 
+// The frame buffer: alone in its 1 GiB.
+constexpr u64 frame_buffer_window = ZPP_CORE_BASE + (384ull << 30);
+
+// At PREPARE: maps memory of a device, uncacheable, with 2 MiB pages, at a multiple of 1 GiB where nothing
+// is mapped yet; its offset in 2 MiB stays. Returns nullptr if it does not fit there, or if the heap is
+// exhausted.
+volatile void* map_device(u64 address, Hpa first, u64 size);
+
 enum class Caching { write_back, uncacheable };
 
 // Unmaps a page. Other CPUs may keep it in their TLBs, so nothing may use it any more.

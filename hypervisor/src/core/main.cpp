@@ -1,6 +1,8 @@
 // The core's entry point: the phases of boot_info.h. It picks the vendor, so it is the top layer:
 // the only file of core/ that includes vmx/ and svm/, and no file includes it.
 #include "apic/leave.hpp"
+#include "core/build_id.hpp"
+#include "core/crash_screen.hpp"
 #include "core/host_paging.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
@@ -67,10 +69,18 @@ const Vendor* find_vendor()
     return nullptr;
 }
 
+void begin_log()
+{
+    auto* page = reinterpret_cast<void*>(ZPP_CORE_BASE + machine.info().log_page * page_size);
+    log::begin_record(static_cast<zpp_log_record*>(page), machine.physical_of(page).value,
+                      machine.cpu_count(), build_id());
+}
+
 Result prepare(const zpp_boot_info* info)
 {
     if (!machine.adopt(info))
         return {ZPP_BAD_BOOT_INFO};
+    begin_log();
     if (!machine.is_above_1_mib())
         return {ZPP_NO_MEMORY, "above 1 MiB"};
     if (!build_vcpus(*info))
@@ -90,6 +100,7 @@ Result prepare(const zpp_boot_info* info)
     if (found == nullptr)
         return {ZPP_NO_VIRTUALIZATION};
     choose_vendor(*found);
+    crash_screen::prepare();
     trace::start(info->trace_port);
     return found->prepare();
 }

@@ -1,4 +1,5 @@
 #include "core/stop.hpp"
+#include "core/crash_screen.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
 #include "core/virt.hpp"
@@ -84,6 +85,7 @@ void reset_after_crash()
     for (unsigned tries = 0; tries < 100 && !others_are_stopped(); ++tries)
         x86::wait_milliseconds(10);
     report_others();
+    crash_screen::show();
     const u32 seconds = machine.info().reset_after;
     if (seconds == 0) {
         log::line("zpp: the machine stays as it is (reset-after = 0)");

@@ -1,4 +1,5 @@
 #include "core/trace.hpp"
+#include "core/build_id.hpp"
 #include "core/log.hpp"
 #include "core/machine.hpp"
 #include "core/stop.hpp"
@@ -10,8 +11,6 @@
 
 namespace zpp::trace {
 namespace {
-
-extern "C" const u8 zpp_build_id_note[];
 
 constinit Spinlock lock;
 
@@ -47,9 +46,9 @@ void start(u16 port)
                            .tsc_hz = x86::tsc_hz(x86::real_ports),
                            .build_id = {},
                            .reserved = 0};
-    constexpr unsigned note_header_size = 16;
+    static_assert(sizeof packet.build_id == build_id_size);
     for (unsigned i = 0; i < sizeof packet.build_id; ++i)
-        packet.build_id[i] = zpp_build_id_note[note_header_size + i];
+        packet.build_id[i] = build_id()[i];
     send(packet, ZPP_TRACE_START);
 }
 

@@ -88,6 +88,8 @@ template <class G> void deliver_machine_check(G& guest)
     machine_check::report(guest.vcpu);
     if (!has(guest.cr4(), x86::Cr4::mce)) {
         log::line("zpp: CPU {}: machine check, but CR4.MCE is 0: shutdown", guest.vcpu.index);
+        log::note_end(ZPP_LOG_TRIPLE_FAULT, "CPU {}: machine check with CR4.MCE = 0",
+                      guest.vcpu.index);
         shut_down(guest.vcpu);
     }
     guest.vcpu.machine_check_pending = false;
@@ -129,6 +131,8 @@ template <class G> [[noreturn]] void on_triple_fault(G& guest)
 {
     log::line("zpp: CPU {}: triple fault in the guest at rip {x}: shutdown", guest.vcpu.index,
               guest.rip());
+    log::note_end(ZPP_LOG_TRIPLE_FAULT, "CPU {}: triple fault in the guest at rip {x}",
+                  guest.vcpu.index, guest.rip());
     shut_down(guest.vcpu);
 }
 

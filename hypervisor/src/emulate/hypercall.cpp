@@ -63,6 +63,13 @@ zpp_hypercall_status commit()
     return ZPP_HYPERCALL_OK;
 }
 
+zpp_hypercall_status end()
+{
+    log::line("zpp: the system ends in order");
+    log::note_end(ZPP_LOG_CLEAN, "");
+    return ZPP_HYPERCALL_OK;
+}
+
 zpp_hypercall_status answer(GuestRegisters& registers)
 {
     switch (static_cast<u32>(registers.rax)) {
@@ -78,6 +85,7 @@ zpp_hypercall_status answer(GuestRegisters& registers)
         return ZPP_HYPERCALL_REFUSED;
     case ZPP_HYPERCALL_CONFIRM: return confirm(registers);
     case ZPP_HYPERCALL_COMMIT: return commit();
+    case ZPP_HYPERCALL_END: return end();
     default: return ZPP_HYPERCALL_UNKNOWN;
     }
 }

@@ -73,6 +73,15 @@ inline u8 in8(u16 port)
 
 inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
+inline u32 in32(u16 port)
+{
+    u32 value;
+    asm volatile("inl %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+inline void out32(u16 port, u32 value) { asm volatile("outl %0, %1" : : "a"(value), "Nd"(port)); }
+
 // REP OUTSB: the bytes in turn.
 inline void out8(u16 port, const u8* bytes, u64 count)
 {
@@ -84,6 +93,16 @@ inline u64 rdtsc()
     u32 low, high;
     asm volatile("rdtsc" : "=a"(low), "=d"(high));
     return low | u64{high} << 32;
+}
+
+constexpr u64 cache_line = 64;
+
+// CLFLUSH: writes the cache lines of these bytes back to memory.
+inline void flush_cache(const void* start, u64 size)
+{
+    const auto first = reinterpret_cast<u64>(start);
+    for (u64 line = first & ~(cache_line - 1); line < first + size; line += cache_line)
+        asm volatile("clflush (%0)" : : "r"(line) : "memory");
 }
 
 inline void wbinvd() { asm volatile("wbinvd" : : : "memory"); }

@@ -3,6 +3,8 @@
 **/
 #include "Conf.h"
 
+#include <stddef.h>
+
 #include <zpp/boot_info.h>
 #include <zpp/boot_record.h>
 
@@ -34,22 +36,10 @@ typedef const char *(*SET_VALUE)(
 typedef struct {
   const char    *Name;
   bool          InSection;
-  SET_VALUE     Set;
+  SET_VALUE     Set;       ///< NULL: a switch.
+  size_t        Switch;    ///< Its place in ZPP_CONF.
+  const char    *Error;    ///< What is wrong if its value is neither "on" nor "off".
 } KEY;
-
-static bool
-ReadSwitch (
-  ZPP_TEXT  Value,
-  bool      *Target
-  )
-{
-  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
-    return false;
-  }
-
-  *Target = ZppTextIs (Value, "on");
-  return true;
-}
 
 static bool
 ReadNumber (
@@ -69,12 +59,18 @@ ReadNumber (
 }
 
 static const char *
-SetHypervisor (
-  PARSER    *Parser,
-  ZPP_TEXT  Value
+SetSwitch (
+  const KEY  *Key,
+  ZPP_CONF   *Conf,
+  ZPP_TEXT   Value
   )
 {
-  return ReadSwitch (Value, &Parser->Conf->Hypervisor) ? NULL : "hypervisor must be on or off, not";
+  if (!ZppTextIs (Value, "on") && !ZppTextIs (Value, "off")) {
+    return Key->Error;
+  }
+
+  *(bool *)((char *)Conf + Key->Switch) = ZppTextIs (Value, "on");
+  return NULL;
 }
 
 static const char *
@@ -89,24 +85,6 @@ SetSerial (
 
   Parser->Conf->HasSerial = true;
   return NULL;
-}
-
-static const char *
-SetVisible (
-  PARSER    *Parser,
-  ZPP_TEXT  Value
-  )
-{
-  return ReadSwitch (Value, &Parser->Conf->Visible) ? NULL : "visible must be on or off, not";
-}
-
-static const char *
-SetCheck (
-  PARSER    *Parser,
-  ZPP_TEXT  Value
-  )
-{
-  return ReadSwitch (Value, &Parser->Conf->Check) ? NULL : "check must be on or off, not";
 }
 
 static const char *
@@ -214,12 +192,15 @@ SetCommandLine (
   return NULL;
 }
 
+#define SWITCH(Name, Field)  Name, false, NULL, offsetof (ZPP_CONF, Field), Name " must be on or off, not"
+
 static const KEY  mKeys[] = {
-  { "hypervisor",   false, SetHypervisor  },
+  { SWITCH ("hypervisor", Hypervisor)    },
+  { SWITCH ("check", Check)              },
+  { SWITCH ("visible", Visible)          },
+  { SWITCH ("save-log", SaveLog)         },
   { "driver",       false, SetDriver      },
-  { "check",        false, SetCheck       },
   { "serial",       false, SetSerial      },
-  { "visible",      false, SetVisible     },
   { "reset-after",  false, SetResetAfter  },
   { "trace",        false, SetTrace       },
   { "menu-timeout", false, SetMenuTimeout },
@@ -254,6 +235,7 @@ ParsePair (
 {
   bool        InSection;
   size_t      Index;
+  const KEY   *Key;
   const char  *Error;
 
   InSection = Parser->Entry != NULL;
@@ -274,7 +256,8 @@ ParsePair (
   }
 
   Parser->Seen |= 1u << Index;
-  Error         = mKeys[Index].Set (Parser, Value);
+  Key           = &mKeys[Index];
+  Error         = Key->Set != NULL ? Key->Set (Parser, Value) : SetSwitch (Key, Parser->Conf, Value);
   if (Error != NULL) {
     ReportError (Parser, Parser->Line, Error, Value.Length != 0 ? Value : Name);
   }
@@ -368,7 +351,7 @@ ParseText (
   ZPP_TEXT        Line;
 
   *Parser->Conf = (ZPP_CONF) {
-    .Hypervisor = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT, .BootTries = ZPP_BOOT_TRIES_DEFAULT
+    .Hypervisor = true, .SaveLog = true, .ResetAfter = ZPP_RESET_AFTER_DEFAULT, .BootTries = ZPP_BOOT_TRIES_DEFAULT
   };
   while (ZppTextTakeLine (&Parser->Rest, &Line)) {
     Parser->Line++;

@@ -8,6 +8,7 @@
 #include "Hypervisor.h"
 #include "LoaderEntry.h"
 #include "NextOption.h"
+#include "SaveLog.h"
 
 #include <Library/BaseMemoryLib.h>
 #include <Library/MemoryAllocationLib.h>
@@ -118,6 +119,7 @@ Start (
   }
 
   ZppReadConf (Device, &Boot.Conf);
+  ZppSaveLog (Device, Boot.Conf.Keys.SaveLog);
   ZppReadWish (&Boot);
   ZppDecide (&Boot);
   if (Boot.KeyTime != NULL) {

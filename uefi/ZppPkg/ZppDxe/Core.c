@@ -2,6 +2,7 @@
   The core, hypervisor.elf, which is part of the driver: placed in memory and prepared.
 **/
 #include "Core.h"
+#include "FrameBuffer.h"
 
 extern CONST UINT8  gHypervisorElf[]; // Hypervisor.nasm
 extern CONST UINT8  gHypervisorElfEnd[];
@@ -68,6 +69,7 @@ ZppPrepareCore (
     .trace_port        = Settings->TracePort,
   };
 
+  ZppFindFrameBuffer (&Request.frame_buffer);
   Pages = zpp_loader_pages (Request.elf, Request.elf_size, Request.cpu_count);
   if (Pages == 0) {
     return ZPP_BAD_ELF;

@@ -13,7 +13,8 @@ typedef struct {
 } ZPP_MEMORY;
 
 /**
-  Allocates memory that the OS never uses (EfiReservedMemoryType).
+  Allocates memory that the OS never uses (EfiReservedMemoryType), where a warm reset keeps it if that
+  is possible.
 
   @param[in]  Pages   The number of 4 KiB pages.
   @param[out] Memory  The ranges that were allocated.

@@ -3,6 +3,7 @@
 **/
 #include "Core.h"
 #include "Failure.h"
+#include "LogRecord.h"
 
 #include <Library/BaseLib.h>
 #include <Library/BaseMemoryLib.h>
@@ -243,6 +244,7 @@ Run (
 
   Status = ZppPrepareCore (&Launch->Loader, &Launch->Memory, &Launch->Cpus, Launch->ApicIds, Settings);
   if (Status == ZPP_OK) {
+    ZppStoreLogAddress (&Launch->Loader);
     Status = LaunchAll (Launch, &EfiStatus);
   } else {
     SaveDetail (Launch);
