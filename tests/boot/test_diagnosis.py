@@ -8,7 +8,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from efi_word import word_program
+from efi_word import Ending, word_program
 from harness import EPYC, HASWELL, PLAIN, ROME, RYZEN, SKYLAKE, Harness
 
 from efi_image.cli.main import main
@@ -70,7 +70,7 @@ def writing(
 def image(harness: Harness) -> Path:
     """An image that diagnoses, launches, starts a program, and powers off."""
     program = harness.folder / "program.efi"
-    program.write_bytes(word_program("end", power_off=True))
+    program.write_bytes(word_program("end", Ending.POWER_OFF))
     made = harness.program_image(program)
     conf = harness.folder / "zpp.conf"
     assert main(["extract", str(made), CONF, "--to", str(harness.folder), "--force"]) == 0

@@ -41,7 +41,8 @@ def test_crash_of_the_core(harness: Harness) -> None:
         kernel=kernel(harness), reset_after=1, boot_tries=2
     )
     serial = harness.run_to_power_off(harness.request(PC, image), PC.emulator)
-    assert serial.count("exception 6 in the host") == 2
+    assert serial.count("zpp: CPU 0: exception 6 in the host") == 2
+    assert "the last boot ended with: zpp crashed: CPU 0: exception 6 in the host" in serial
     assert reasons(serial) == [("1", "2"), ("2",)]
     assert said(serial) == ["kernel"]
     assert "press Space at the start, and H in the menu" in serial

@@ -49,6 +49,7 @@ def ends(harness: Harness, pc: Pc, *words: str, additions: tuple[Addition, ...] 
         kernel=harness.build_directory / "ZppLogTest.efi",
         cmdline=f"ends={','.join(words)}",
         reset_after=1,
+        boot_tries=0,
         additions=additions,
     )
     extra = () if pc.emulator is EmulatorKind.QEMU else ("cpu: reset_on_triple_fault=1",)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import pty
 import select
-import signal
 import subprocess
 import termios
 import time
@@ -21,10 +20,8 @@ if os.isatty(0):
 """
 
 
-def _heed_keys() -> None:
-    """A shell's background job ignores these signals, and so do the programs that it starts."""
-    for number in (signal.SIGINT, signal.SIGQUIT):
-        signal.signal(number, signal.SIG_DFL)
+# a shell's background job ignores these, and so do the programs that it starts
+_HEED_KEYS = ("env", "--default-signal=INT,QUIT")
 
 
 class Session:
@@ -38,8 +35,8 @@ class Session:
         termios.tcsetwinsize(self._theirs, (24, columns))
         self.before = self.mode
         self.process = subprocess.Popen(
-            command, stdin=self._theirs, stdout=self._theirs, stderr=self._theirs,
-            env=environment, start_new_session=True, preexec_fn=_heed_keys,
+            [*_HEED_KEYS, *command], stdin=self._theirs, stdout=self._theirs, stderr=self._theirs,
+            env=environment, start_new_session=True,
         )  # fmt: skip
 
     def wait_for(self, text: bytes, seconds: float = 30) -> None:

@@ -117,7 +117,9 @@ def removed(stick: Path) -> None:
 FOLDER = "\\System Volume Information"
 MARK = "cleanly unmounted: yes → no; a system sets this mark while the volume is mounted"
 NEW = "only the medium has this"
-RESTORED = "backup GPT: missing → valid; rewritten from the other copy, as firmware does during a boot"
+RESTORED = (
+    "backup GPT: missing → valid; rewritten from the other copy, as firmware does during a boot"
+)
 
 # (change of the stick, part, path, reason) of the notes: the exit code is 0
 EXPECTED = [

@@ -192,23 +192,24 @@ SetCommandLine (
   return NULL;
 }
 
-#define SWITCH(Name, Field)  Name, false, NULL, offsetof (ZPP_CONF, Field), Name " must be on or off, not"
+#define SWITCH(Name, Field)          Name, false, NULL, offsetof (ZPP_CONF, Field), Name " must be on or off, not"
+#define VALUE(Name, InSection, Set)  Name, InSection, Set, 0, NULL
 
 static const KEY  mKeys[] = {
-  { SWITCH ("hypervisor", Hypervisor)    },
-  { SWITCH ("check", Check)              },
-  { SWITCH ("visible", Visible)          },
-  { SWITCH ("save-log", SaveLog)         },
-  { "driver",       false, SetDriver      },
-  { "serial",       false, SetSerial      },
-  { "reset-after",  false, SetResetAfter  },
-  { "trace",        false, SetTrace       },
-  { "menu-timeout", false, SetMenuTimeout },
-  { "boot-tries",   false, SetBootTries   },
-  { "default",      false, SetDefault     },
-  { "path",         true,  SetPath        },
-  { "initrd",       true,  SetInitrd      },
-  { "cmdline",      true,  SetCommandLine },
+  { SWITCH ("hypervisor", Hypervisor)            },
+  { SWITCH ("check", Check)                      },
+  { SWITCH ("visible", Visible)                  },
+  { SWITCH ("save-log", SaveLog)                 },
+  { VALUE ("driver", false, SetDriver)           },
+  { VALUE ("serial", false, SetSerial)           },
+  { VALUE ("reset-after", false, SetResetAfter)  },
+  { VALUE ("trace", false, SetTrace)             },
+  { VALUE ("menu-timeout", false, SetMenuTimeout) },
+  { VALUE ("boot-tries", false, SetBootTries)    },
+  { VALUE ("default", false, SetDefault)         },
+  { VALUE ("path", true, SetPath)                },
+  { VALUE ("initrd", true, SetInitrd)            },
+  { VALUE ("cmdline", true, SetCommandLine)      },
 };
 
 #define KEY_COUNT  (sizeof (mKeys) / sizeof (mKeys[0]))
