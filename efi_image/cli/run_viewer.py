@@ -67,6 +67,7 @@ class RunViewer(Viewer):
         with self._lock:
             self._kept_lines.append(line)
             if self._is_left:
+                self._take_over()
                 self.finish()
 
     def _say(self, line: str) -> None:
@@ -84,6 +85,7 @@ class RunViewer(Viewer):
         self._kept += piece
         self._last = self._clock()
         if self._is_left:
+            self._take_over()
             self._write()
 
     def tick(self, stage: str, seconds: float) -> None:

@@ -143,7 +143,7 @@ APIC_PAGE = 0xFEE00000
 
 # zpp/hypercall.h
 HYPERCALLS = ("version", "CPU count", "exit count", "read log", "memory", "devirtualize",
-              "confirm", "commit")  # fmt: skip
+              "confirm", "commit", "end")  # fmt: skip
 
 EXCEPTIONS = ("DE", "DB", "NMI", "BP", "OF", "BR", "UD", "NM", "DF", "CSO", "TS", "NP", "SS",
               "GP", "PF", "15", "MF", "AC", "MC", "XM", "VE", "CP")  # fmt: skip

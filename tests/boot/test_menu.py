@@ -193,7 +193,7 @@ def test_escape_on_a_serial_line(harness: Harness, run: list[Session]) -> None:
     session = start(run, image, "--emulator", "qemu", "--cpu-model", PC.model)
     session.wait_for(b"BdsDxe: loading", LIMIT)
     while b"zpp-word" not in session.seen and session.process.poll() is None:
-        session.type(ESC)
+        session.type(2 * ESC)  # the firmware waits for the rest of a sequence after one
         time.sleep(0.05)
         session.read()
     assert session.end(LIMIT) == ExitCode.OK

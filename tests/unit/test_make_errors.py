@@ -140,7 +140,7 @@ Bad = Callable[[Path, Path], list[str]]
 @pytest.mark.parametrize(
     ("prepare", "code", "what"),
     [
-        (bad_missing, 3, "ZppDxe.efi: does not exist; run `make` in a checkout"),
+        (bad_missing, 3, "ZppDxe.efi: does not exist; run `make` in a clone of zpp"),
         (bad_truncated, 3, "ZppDxe.efi: is truncated: it has 1000 bytes"),
         (bad_empty, 3, "ZppBoot.efi: is not a PE file, or is truncated"),
         (bad_machine, 3, "ZppBoot.efi: is for Arm (64 bits), not x86-64"),

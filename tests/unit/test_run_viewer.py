@@ -170,3 +170,33 @@ def test_nothing_is_shown_while_a_debugger_has_the_terminal(
     run(viewer, clock, 1)  # a guest that has become silent
     assert screen.lines() == ["zpp: hello", "zpp: bye", ""]
     assert "zpp-image: an explanation\n" in capsys.readouterr().err
+
+
+class LateKeyboard:
+    """A keyboard that notes what the screen showed when it was opened."""
+
+    used = False
+
+    def __init__(self, screen: Screen) -> None:
+        self._screen = screen
+        self.before: bytes | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.before is not None
+
+    def open(self) -> None:
+        self.before = self._screen.getvalue()
+
+
+def test_output_right_after_the_debugger_follows_the_hint(screen: Screen) -> None:
+    clock, debugger, keyboard = Clock(), Debugger(), LateKeyboard(screen)
+    console: Any = keyboard
+    viewer = viewer_on(screen, clock, console)
+    busy: Any = debugger
+    viewer.busy = busy
+    run(viewer, clock, "zpp: hello\r\n")
+    debugger.status = 0
+    viewer.show(b"login: ", "login: ")  # before the viewer ticks
+    assert keyboard.before == b""
+    assert screen.lines() == ["zpp: hello", "login: "]
