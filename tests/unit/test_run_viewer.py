@@ -172,27 +172,23 @@ def test_nothing_is_shown_while_a_debugger_has_the_terminal(
     assert "zpp-image: an explanation\n" in capsys.readouterr().err
 
 
-class LateKeyboard:
+class LateKeyboard(Keyboard):
     """A keyboard that notes what the screen showed when it was opened."""
 
-    used = False
+    before: bytes | None = None
 
-    def __init__(self, screen: Screen) -> None:
-        self._screen = screen
-        self.before: bytes | None = None
-
-    @property
-    def is_open(self) -> bool:
-        return self.before is not None
+    def __init__(self, shown: Screen) -> None:
+        super().__init__(0, 1)
+        self._shown = shown
 
     def open(self) -> None:
-        self.before = self._screen.getvalue()
+        self.before = self._shown.getvalue()
+        self.is_open = True
 
 
 def test_output_right_after_the_debugger_follows_the_hint(screen: Screen) -> None:
     clock, debugger, keyboard = Clock(), Debugger(), LateKeyboard(screen)
-    console: Any = keyboard
-    viewer = viewer_on(screen, clock, console)
+    viewer = viewer_on(screen, clock, keyboard)
     busy: Any = debugger
     viewer.busy = busy
     run(viewer, clock, "zpp: hello\r\n")
