@@ -10,7 +10,7 @@ from pathlib import Path
 from efi_image.devices.efivars import Efivars
 from efi_image.devices.sysfs import Node, nodes, number, text
 from efi_image.devices.uses import System
-from efi_image.errors import InputError, OutputError, UnsafeTarget, reason_of
+from efi_image.errors import InputError, MissingError, OutputError, UnsafeTarget, reason_of
 from efi_image.formats.disk import Scheme, open_disk
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.load_option import GptPartition
@@ -72,8 +72,8 @@ def _mount_at(proc: Path, target: str) -> _Mount | None:
 def find_esp(path: str | Path, machine: Machine) -> Esp:
     """The ESP that is mounted at that path.
 
-    Raises InputError if there is no such directory, UnsafeTarget if it is not an ESP, and
-    OutputError if this user cannot write to it.
+    Raises InputError if there is no such directory, UnsafeTarget if it is not an ESP, OutputError
+    if this user cannot write to it, and MissingError on other systems than Linux.
     """
     where = str(path)
     real = os.path.realpath(path)
@@ -83,6 +83,11 @@ def find_esp(path: str | Path, machine: Machine) -> Esp:
         raise OutputError("cannot be read", where=where, hint="run as root") from None
     except (OSError, ValueError) as error:
         raise InputError(f"cannot be opened: {reason_of(error)}", where=where) from None
+    if not (machine.system.proc / "self/mountinfo").exists():
+        raise MissingError(
+            "this system does not show what is mounted", where=where,
+            hint="run this on a Linux that has /proc",
+        )  # fmt: skip
     mount = _mount_at(machine.system.proc, real)
     if mount is None:
         raise UnsafeTarget("is not a mount point", where=where, hint=_HINT)

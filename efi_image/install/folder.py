@@ -112,10 +112,10 @@ class Folder:
 
     def _is_ours(self, name: str, record: Hashes) -> bool:
         known = {each.casefold(): each for each in (PROGRAM, DRIVER, CONF, RECORD, *record)}
-        if name.endswith(NEW):  # a killed install left it
-            return name.removesuffix(NEW).casefold() in known
         if not self.at(name).is_file():
             return False
+        if name.endswith(NEW):  # a killed install left it
+            return name.removesuffix(NEW).casefold() in known
         own = record.get(known.get(name.casefold(), ""), frozenset())
         return bool(_WRITTEN.fullmatch(name)) or (bool(own) and self.current(name) in own)
 

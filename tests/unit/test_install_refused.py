@@ -53,6 +53,11 @@ def test_places_that_are_not_mounted(own: OwnMachine) -> None:
     own.refuses(3, "cannot be opened: Not a directory", own.esp / "EFI/BOOT/BOOTX64.EFI")
 
 
+def test_a_system_without_proc(own: OwnMachine) -> None:
+    shutil.rmtree(own.root / "proc")
+    own.refuses(6, "this system does not show what is mounted")
+
+
 def test_a_mount_that_hides_another(own: OwnMachine) -> None:
     """As systemd's automount and the ESP below it."""
     own.describe_mount()
@@ -94,10 +99,15 @@ def test_a_disk_with_large_sectors(tmp_path: Path, build_dir: Path) -> None:
     assert option.devicepath[0].data[:12] == b"\1\0\0\0" + (256).to_bytes(8, "little")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_user_who_is_not_root(own: OwnMachine) -> None:
-    own.esp.chmod(0o555)
+def test_a_user_who_is_not_root(own: OwnMachine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
     own.refuses(4, "is write-protected; run as root")
+
+    def closed(_path: str) -> list[str]:
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+
+    monkeypatch.setattr(os, "listdir", closed)
+    own.refuses(4, "cannot be read; run as root")
 
 
 # ---- the machine
