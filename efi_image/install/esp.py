@@ -16,7 +16,7 @@ from efi_image.formats.gpt.types import ESP
 from efi_image.formats.load_option import GptPartition
 
 _HINT = "give the mount point of the EFI system partition, such as /boot/efi"
-_FAT = {"vfat", "msdos"}
+_FAT = "vfat"  # with long names
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,7 @@ def find_esp(path: str | Path, machine: Machine) -> Esp:
     mount = _mount_at(machine.system.proc, real)
     if mount is None:
         raise UnsafeTarget("is not a mount point", where=where, hint=_HINT)
-    if mount.filesystem not in _FAT:
+    if mount.filesystem != _FAT:
         raise UnsafeTarget(f"is {mount.filesystem}, not FAT", where=where, hint=_HINT)
     if mount.root != "/":
         raise UnsafeTarget(
