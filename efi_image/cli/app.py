@@ -33,6 +33,8 @@ COMMANDS: dict[str, str] = {
     "doctor": "Check whether zpp will run on this machine or a recorded one.",
     "devices": "List disks, and which of them are safe to write.",
     "write": "Write an image to a USB stick and verify it.",
+    "install": "Put zpp on this machine's ESP, as the first boot option.",
+    "uninstall": "Remove zpp from this machine's ESP and from its boot options.",
     "symbolize": "Add source lines to the addresses in a crash report.",
     "bochs": "Install, check or remove the Bochs emulator.",
     "config": "Show the merged configuration.",

@@ -13,12 +13,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from efi_image import __version__
+from efi_image.devices.efivars import Efivars
 from efi_image.doctor.capture import capture
 from efi_image.doctor.machine import Cpu, Firmware, Machine, Range, Registers
 from efi_image.errors import InputError, MissingError, reason_of
 
 _HINT = "run as root, after `modprobe -a cpuid msr`"
-_SECURE_BOOT = "SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _RANGE_TYPES = {
     "System RAM": "ram", "ACPI Tables": "acpi", "ACPI Non-volatile Storage": "acpi-nvs",
     "Unusable memory": "unusable", "Persistent Memory": "persistent",
@@ -143,11 +143,9 @@ def _firmware(root: Path) -> Firmware:
 
 
 def _secure_boot(efi: Path) -> bool | None:
-    try:
-        data = (efi / "efivars" / _SECURE_BOOT).read_bytes()
-    except OSError:
-        return None
-    return data[4] == 1 if len(data) == 5 else None  # four bytes of attributes, one of value
+    with suppress(InputError):
+        return Efivars(efi / "efivars").secure_boot()
+    return None
 
 
 def _memory(root: Path) -> Iterator[Range]:

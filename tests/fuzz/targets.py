@@ -15,11 +15,12 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import islice
 from pathlib import Path
+from uuid import UUID
 
 from makepe import make_pe
 
 from efi_image.config import environment, manifest
-from efi_image.errors import ZppError
+from efi_image.errors import InputError, ZppError
 from efi_image.flash import resume
 from efi_image.flash.boot_areas import HEAD
 from efi_image.flash.recognition import recognize
@@ -36,6 +37,7 @@ from efi_image.formats.gpt import relocate
 from efi_image.formats.gpt.structures import SECTOR_SIZES, SIGNATURE, GptCopy, PartitionEntry
 from efi_image.formats.gpt.types import ESP
 from efi_image.formats.gpt.writer import create, pack_backup, pack_primary
+from efi_image.formats.load_option import GptPartition, LoadOption, file_device_path
 from efi_image.formats.pe import uefi
 from efi_image.inspect.pe import pe_facts
 from efi_image.io.medium import Medium
@@ -81,6 +83,15 @@ def parse_names(data: bytes) -> None:
 def parse_conf(data: bytes) -> None:
     read = zpp_conf.parse(data)
     assert zpp_conf.parse(read.to_text().encode()) == read
+
+
+def parse_option(data: bytes) -> None:
+    option = LoadOption.unpack(data)
+    if option is None:
+        raise InputError("is malformed")
+    assert isinstance(option.file, str)
+    assert option.partition is None or option.partition.number >= 0
+    assert LoadOption.unpack(option.pack()) == option
 
 
 def parse_config(data: bytes) -> None:
@@ -204,6 +215,12 @@ def conf_seeds() -> list[bytes]:
     return [written.encode(), b"# comment\r\n[a]\r\npath = b\r\n"]
 
 
+def option_seeds() -> list[bytes]:
+    partition = GptPartition(1, 2048, 81920, UUID(int=1))
+    path = file_device_path(partition, "\\EFI\\zpp\\ZppBoot.efi")
+    return [LoadOption("zpp", path, data=b"data").pack(), LoadOption("", b"").pack()]
+
+
 def config_seeds() -> list[bytes]:
     return [b"CONFIGURATION := debug\nSERIAL_PORT := 0x2f8\n# comment\n\n", b"SSH_PORT := 22\n"]
 
@@ -277,6 +294,7 @@ def stick_seeds() -> list[bytes]:
 TARGETS = {
     "names": Target(parse_names, names_seeds),
     "conf": Target(parse_conf, conf_seeds),
+    "option": Target(parse_option, option_seeds),
     "config": Target(parse_config, config_seeds),
     "manifest": Target(parse_manifest, manifest_seeds),
     "pe": Target(parse_pe, pe_seeds),

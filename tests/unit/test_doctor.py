@@ -11,6 +11,7 @@ import pytest
 from test_json_schemas import validator
 
 from efi_image.cli.main import main
+from efi_image.devices.efivars import GLOBAL
 from efi_image.doctor import linux
 from efi_image.doctor.capture import capture
 from efi_image.doctor.machine import Cpu, Firmware, Machine, Registers, load, parse, to_text
@@ -198,7 +199,7 @@ def tree(tmp_path: Path) -> Path:
     for name, text in files.items():
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(text)
-    variable = tmp_path / f"sys/firmware/efi/efivars/{linux._SECURE_BOOT}"
+    variable = tmp_path / f"sys/firmware/efi/efivars/SecureBoot-{GLOBAL}"
     variable.parent.mkdir()
     variable.write_bytes(b"\x06\0\0\0\x01")
     return tmp_path

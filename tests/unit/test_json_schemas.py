@@ -13,6 +13,7 @@ import vm_traces
 from fake_emulator import FakeEmulator
 from jsonschema import Draft202012Validator
 from layouts import load
+from own_machine import make_machine
 from referencing import Registry, Resource
 from test_help import COMMANDS_BY_NAME
 from test_manners import ERRORS
@@ -54,6 +55,8 @@ OUTPUTS = [
     ("doctor", "doctor REFUSED"),
     ("devices", "devices --all"),
     ("write", "write IMAGE TARGET --force"),
+    ("install", "install --esp ESP --build-dir BUILD"),
+    ("uninstall", "uninstall --esp ESP"),
     ("bochs-check", "bochs check --quick"),
     ("config", "config"),
     ("config", "config --show"),
@@ -86,6 +89,9 @@ def places(
     monkeypatch.setattr(run, "choose", lambda *_: FakeEmulator((b"zpp: hello\n",)))
     disks = LinuxDisks(load("twins", tmp_path).system)
     monkeypatch.setattr("efi_image.cli.devices.disks", lambda: disks)
+    own = make_machine(tmp_path / "own", build_dir)
+    for name in ("installer", "uninstaller"):
+        monkeypatch.setattr(f"efi_image.install.{name}.Machine", lambda: own.machine)
     (tmp_path / "file").write_bytes(b"a file" * 1000)
     for name in ("image", "other"):
         extra = ["--label", name, "--cmdline", name, "--kernel", str(build_dir / "ZppBoot.efi")]
@@ -107,6 +113,7 @@ def places(
         "nothing",
     )
     found = {name.upper(): str(tmp_path / name) for name in names}
+    found["ESP"] = str(own.esp)
     found["MACHINE"] = str(MACHINES / "alder-lake.json")
     found["REFUSED"] = str(MACHINES / "vtx-locked-off.json")
     found["TRACE"] = str(vm_traces.write(tmp_path / "boot.trace"))

@@ -22,7 +22,7 @@ LAYERS = (
     ("build", "render"),
     ("config",),
     ("verify", "flash", "emulator", "debug", "doctor"),
-    ("edit",),
+    ("edit", "install"),
     ("__init__",),  # the public API
     ("cli",),
     ("__main__",),

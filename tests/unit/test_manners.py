@@ -146,6 +146,8 @@ ERRORS = {
     "doctor": ("doctor NOTHING --json", ExitCode.INPUT, "InputError"),
     "devices": ("devices --size x --json", ExitCode.USAGE, "UsageError"),
     "write": ("write NOTHING NEW --json", ExitCode.INPUT, "InputError"),
+    "install": ("install --esp NOTHING --json", ExitCode.INPUT, "InputError"),
+    "uninstall": ("uninstall --esp NOTHING --json", ExitCode.INPUT, "InputError"),
     "bochs check": ("bochs check --bochs-root NOTHING --json", ExitCode.MISSING, "EmulatorMissing"),
     "config": ("config --manifest NOTHING --json", ExitCode.INPUT, "InputError"),
 }
