@@ -35,8 +35,8 @@ from efi_image.emulator.bochs import check_devices
 from efi_image.errors import UsageError, ZppError
 
 _CPU_MODEL_HELP = (
-    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as for its -cpu (default with TCG: EPYC,+svm; with KVM: "
-    "host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
+    "MODEL[,+FEATURE][,-FEATURE]; QEMU: as for its -cpu (default with TCG: EPYC,+svm,-monitor; "
+    "with KVM: host); Bochs: corei7_haswell_4770 has VT-x, ryzen AMD-V."
 )
 
 _TIME_LIMIT = 600.0  # seconds, if nobody watches

@@ -17,8 +17,9 @@ from efi_image.emulator.request import Machine, RunRequest
 from efi_image.errors import EmulatorMissing
 
 PROGRAM = "qemu-system-x86_64"
-# AMD-V with nested paging, and the features of a common CPU
-TCG_MODEL = "EPYC,+svm"
+# AMD-V with nested paging, and the features of a common CPU. With MONITOR, firmware parks CPUs in
+# MWAIT, which TCG runs as a busy loop
+TCG_MODEL = "EPYC,+svm,-monitor"
 _TELLING = re.compile(r"qemu|kvm|triple fault|error", re.IGNORECASE)
 _KILLED_BY_GDB = "QEMU: Terminated via GDBstub"
 # printed for each CPU of a model with more features than TCG has, and when a run is ended

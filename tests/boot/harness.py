@@ -21,12 +21,13 @@ from efi_image.emulator import (
     boot,
     choose,
 )
+from efi_image.emulator.qemu import TCG_MODEL
 from efi_image.errors import ZppError
 
 HASWELL = "corei7_haswell_4770"
 SKYLAKE = "corei7_skylake_x"
 RYZEN = "ryzen"
-EPYC = "EPYC,+svm"
+EPYC = TCG_MODEL
 ROME = "EPYC-Rome,+svm"
 PLAIN = "qemu64,+svm,+npt"  # without NRIP saving and XSAVE
 # no_timer_check: QEMU's clock runs on while the machine is busy, and Linux calls its timer broken

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 from gdb_session import VMCB, WAITING, Output, Session
 from guest_log import parse_log
-from harness import Harness, Pc, qemu_pc
+from harness import EPYC, Harness, Pc, qemu_pc
 from test_linux import assert_linux_ran_well, assert_zpp_runs_on_every_cpu
 
-ONE, TWO = qemu_pc("EPYC,+svm", 1), qemu_pc("EPYC,+svm", 2)
+ONE, TWO = qemu_pc(EPYC, 1), qemu_pc(EPYC, 2)
 TRAMPOLINE = "x/1xb zpp::machine.info_->trampoline_start"
 
 

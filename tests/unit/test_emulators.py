@@ -167,7 +167,7 @@ def test_qemu_command_line(
     command = TCG.prepare(RunRequest(image, cpus=3, memory=640), work).command
     pairs = dict(itertools.pairwise(command))
     assert pairs["-machine"] == "q35,accel=tcg"
-    assert pairs["-cpu"] == "EPYC,+svm"
+    assert pairs["-cpu"] == "EPYC,+svm,-monitor"
     assert pairs["-smp"] == "3"
     assert pairs["-m"] == "640"
     assert pairs["-serial"] == "file:serial"
