@@ -123,7 +123,7 @@ def _kernel(options: ResolvedOptions) -> Iterator[Placed]:
     yield parse_path(KERNEL_PATH), kernel
     if options.initrd:
         initrd = FileSource.open(options.initrd)
-        what, hint = initrd_fault(initrd)
+        what, hint = initrd_fault(initrd.read_at, initrd.size)
         if what:
             raise InputError(what, where=initrd.name, hint=hint)
         yield parse_path(INITRD_PATH), initrd

@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Sequence
+from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from efi_image import __version__
 from efi_image.errors import EXIT_CODES, ExitCode, printable
@@ -74,6 +76,14 @@ def meant_by(name: str) -> str:
     return OTHER_NAMES.get(close[0], close[0]) if close else ""
 
 
+def _not_empty(ctx: click.Context, parameter: click.Parameter, value: Any) -> Any:
+    """Refuse an argument that a script gave without a value."""
+    is_given = ctx.get_parameter_source(parameter.name or "") is ParameterSource.COMMANDLINE
+    if is_given and (value == "" or (isinstance(value, tuple) and "" in value)):
+        raise click.UsageError(f"{parameter.human_readable_name} is empty", ctx)
+    return value
+
+
 class LazyGroup(click.Group):
     """A group whose commands are imported when they are used."""
 
@@ -87,6 +97,9 @@ class LazyGroup(click.Group):
         module = importlib.import_module(f"efi_image.cli.{cmd_name}")
         command = module.command
         assert isinstance(command, click.Command)
+        for parameter in command.params:
+            if isinstance(parameter, click.Argument) and parameter.callback is None:
+                parameter.callback = _not_empty
         return command
 
     def resolve_command(

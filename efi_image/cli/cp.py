@@ -95,7 +95,13 @@ def _out(
         volume = _volume(stack, place)
         path = split_path(place.paths[0])
         done = copy_out(
-            volume, path, target, recursive=recursive, replace=force, progress=bar.progress
+            volume,
+            path,
+            target,
+            image=Path(place.image),
+            recursive=recursive,
+            replace=force,
+            progress=bar.progress,
         )
         total.files, total.size = total.files + done.files, total.size + done.size
     return total

@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from efi_image.doctor.machine import Machine, load, to_text
 from efi_image.doctor.report import facts, notes, state_of, verdict_line
 from efi_image.doctor.verdict import Verdict, checks, diagnose
 from efi_image.errors import ExitCode, InputError, MissingError
-from efi_image.io.atomic import atomic
+from efi_image.io.atomic import atomic, refuse_input
 from efi_image.render.text import table
 
 
@@ -76,6 +77,8 @@ def command(file: str | None, save: str | None, as_json: bool) -> None:
       zpp-image doctor --json machine.json
     """
     if file is not None:
+        if save is not None:
+            refuse_input(Path(save), Path(file))
         machine = load(file)
         remarks = [*notes(machine)]
     elif sys.platform == "linux":

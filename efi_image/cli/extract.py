@@ -43,7 +43,9 @@ def command(image: str, paths: tuple[str, ...], target: Path, force: bool, as_js
     wanted = [split_path(path) for path in place.paths]
     with open_disk(place.image) as disk, ProgressBar() as bar:
         volume = disk.volume(disk.pick(place.partition))
-        done = extract(volume, wanted, target, replace=force, progress=bar.progress)
+        done = extract(
+            volume, wanted, target, replace=force, image=Path(place.image), progress=bar.progress
+        )
     if as_json:
         show_json(done)
     else:

@@ -11,12 +11,12 @@ from efi_image.cli.progress_bar import ProgressBar
 from efi_image.cli.terminal import columns, show
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import open_medium
-from efi_image.formats.disk import Disk, locate, read_disk
+from efi_image.formats.disk import Disk, locate, paths_of, read_disk
 from efi_image.formats.files import Kind, find, show_path, split_path
 from efi_image.formats.pe.headers import is_pe
 from efi_image.inspect.image import image_facts
 from efi_image.inspect.pe import PeFacts, pe_facts
-from efi_image.io.atomic import atomic
+from efi_image.io.atomic import atomic, refuse_input
 from efi_image.progress import told
 from efi_image.render.inspect_report import image_lines, pe_lines
 from efi_image.render.layout_drawing import as_svg, in_terminal
@@ -88,7 +88,9 @@ def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None
     place, partition, path = found.image, found.partition, found.only_path
     if partition and not path:
         raise UsageError("names a partition, but no PATH on it", where=file)
-    with open_medium(place) as medium, ProgressBar() as bar:
+    if svg:
+        refuse_input(svg, Path(place))
+    with open_medium(place) as medium, ProgressBar() as bar, paths_of(place):
         if path:
             pe = _program(read_disk(medium), partition, path, bar)
         elif is_pe(medium.peek):

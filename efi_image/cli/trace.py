@@ -12,10 +12,9 @@ from click.decorators import FC
 from efi_image.cli.json_output import show_json
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.debug.kernel_symbols import read_symbols
-from efi_image.errors import UsageError
 from efi_image.formats.vm_trace import Trace, read_trace
 from efi_image.inspect.trace_summary import PLACES, Summary, course, summarize
-from efi_image.io.atomic import atomic
+from efi_image.io.atomic import atomic, refuse_input
 from efi_image.render.trace_perfetto import perfetto_lines
 from efi_image.render.trace_picture import COLOURS, columns_for, html_lines, svg_lines
 from efi_image.render.trace_table import trace_lines
@@ -68,8 +67,8 @@ def command(
       zpp-image trace boot.trace --json > boot-numbers.json
     """
     for output in (perfetto, html, svg):
-        if output is not None and output.exists() and file.exists() and output.samefile(file):
-            raise UsageError("is the trace itself", where=str(output))
+        if output is not None:
+            refuse_input(output, file, symbols)
     trace = read_trace(file)
     symbolize = read_symbols(symbols) if symbols is not None else lambda _address: ""
     with ProgressBar() as bar:

@@ -15,8 +15,8 @@ from efi_image.debug.trace_image import traced_copy
 from efi_image.emulator import Emulator, RunRequest
 from efi_image.emulator.bochs import TSC_HZ as BOCHS_TSC_HZ
 from efi_image.emulator.request import TRACE_PORT
-from efi_image.errors import UsageError
 from efi_image.inspect.trace_summary import PLACES
+from efi_image.io.atomic import refuse_input
 from efi_image.render.trace_table import detail_lines, reason_lines
 
 _ICOUNT_TSC_HZ = 1_000_000_000
@@ -34,9 +34,8 @@ def tracing(
     if output is None and not explain:
         yield request
         return
-    for path in (request.image, request.firmware):
-        if output is not None and path is not None and output.exists() and output.samefile(path):
-            raise UsageError(f"is also an input ({path})", where=str(output))
+    if output is not None:
+        refuse_input(output, request.image, request.firmware)
     tsc_hz = _known_tsc_hz(request, emulator)
     narrator = Narrator(viewer.say, tsc_hz) if explain else None
     with tempfile.TemporaryDirectory(prefix="zpp-trace-") as folder:

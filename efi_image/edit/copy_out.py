@@ -11,7 +11,7 @@ from efi_image.edit.sources import need_recursive
 from efi_image.errors import InputError, OutputError
 from efi_image.formats.files import FilePath, FileSystem, Kind, Node, find, show_path
 from efi_image.inspect.extract import extract, fault_of
-from efi_image.io.atomic import atomic
+from efi_image.io.atomic import atomic, refuse_input
 from efi_image.progress import Progress, told
 
 
@@ -20,24 +20,29 @@ def copy_out(
     path: FilePath,
     target: Path,
     *,
+    image: Path,
     recursive: bool = False,
     replace: bool = False,
     progress: Progress | None = None,
 ) -> Copied:
     """Copy a file, or a directory with everything in it, into a directory or to a new path.
 
-    Raises InputError, OutputError, and UsageError for a directory without `recursive`.
+    Raises InputError, OutputError, and UsageError for a directory without `recursive`, and for
+    a target that is the volume's own `image`.
     """
     real, node = find(volume, path)
     if node.kind is Kind.DIRECTORY:
         need_recursive(show_path(real), recursive)
-        return _directory(volume, real, node, target, replace=replace, progress=progress)
+        return _directory(
+            volume, real, node, target, image=image, replace=replace, progress=progress
+        )
     if node.kind is not Kind.FILE:
         raise InputError("is a link", where=show_path(real))
     if target.is_dir():
         if fault := fault_of(node.name):
             raise InputError(f"its name {fault}", where=show_path(real), hint="name the target")
         target /= node.name
+    refuse_input(target, image)
     if os.path.lexists(target) and not replace:
         raise InputError("already exists", where=str(target), hint="replace it with --force")
     _file(volume, node, target, progress)
@@ -64,6 +69,7 @@ def _directory(
     node: Node,
     target: Path,
     *,
+    image: Path,
     replace: bool,
     progress: Progress | None,
 ) -> Copied:
@@ -77,7 +83,7 @@ def _directory(
         except OSError as error:
             raise OutputError(f"cannot be made: {error.strerror}", where=str(target)) from None
         return Copied()
-    done = extract(volume, paths, target, replace=replace, progress=progress)
+    done = extract(volume, paths, target, replace=replace, image=image, progress=progress)
     if done.skipped:
         raise InputError(
             f"{len(done.skipped)} names were skipped",

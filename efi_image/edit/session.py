@@ -10,9 +10,9 @@ from shlex import quote
 
 from efi_image.devices import Device
 from efi_image.edit.target import EditTarget, open_image_file
-from efi_image.errors import InputError, UsageError, ZppError
+from efi_image.errors import InputError, UsageError
 from efi_image.flash.destination import is_device
-from efi_image.formats.disk import Disk, Partition, read_disk
+from efi_image.formats.disk import Disk, Partition, paths_of, read_disk
 from efi_image.formats.fat.bpb import BootSector
 from efi_image.formats.fat.editor import FatEditor
 from efi_image.io.medium import Medium, sector_size_of
@@ -63,12 +63,8 @@ def edit(image: str, partition: str, options: EditOptions) -> Iterator[FatEditor
         view = overlay.view(chosen.start, chosen.size, medium.name)
         _check_sectors(view, target.block)
         editor = FatEditor(view, options.seconds, reuse=target.reuse)
-        try:
+        with paths_of(image):
             yield editor
-        except ZppError as error:
-            if error.where.startswith("\\"):
-                error.where = f"{image}:{error.where}"
-            raise
         changes = editor.finish()
         if changes.stages:
             target.commit(changes, options.progress)

@@ -10,7 +10,7 @@ from pathlib import Path
 from efi_image.errors import InputError, UsageError
 from efi_image.formats.detect import HEAD, is_raw
 from efi_image.formats.disk import refuse_other_file
-from efi_image.io.atomic import check_output
+from efi_image.io.atomic import check_output, refuse_input
 from efi_image.io.medium import open_raw
 
 TRACE_PORT = 0xE9  # the only debug port that Bochs has
@@ -158,15 +158,13 @@ class RunRequest:
             return
         if screenshot.suffix.lower() not in SCREENSHOTS:
             raise UsageError("ends neither in .png nor in .ppm", where=str(screenshot))
-        if check_output(screenshot).exists() and screenshot.samefile(self.image):
-            raise UsageError(f"is also an input ({self.image})", where=str(screenshot))
+        check_output(screenshot)
+        refuse_input(screenshot, self.image, self.firmware)
 
     def _check_log(self) -> None:
         """Raise UsageError if a log file is also an input."""
         if self.log is None:
             return
         logs = [self.log, *(Path(f"{self.log}.{end}") for end in LOG_ENDINGS)]
-        for log in filter(Path.exists, logs):
-            for path in filter(None, (self.image, self.firmware)):
-                if path.exists() and log.samefile(path):
-                    raise UsageError(f"is also an input ({path})", where=str(log))
+        for log in logs:
+            refuse_input(log, self.image, self.firmware)

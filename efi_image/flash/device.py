@@ -48,8 +48,12 @@ class DeviceDestination:
 
     def open(self, source: ImageSource, confirm: Confirm) -> BlockTarget:
         device = self.device
-        if found := self.disks.first_on(device, [str(self.options.image), *source.files()]):
+        inputs = [str(self.options.image), *source.files()]
+        if found := self.disks.first_on(device, inputs):
             raise UnsafeTarget(f"contains {found}, an input of this write", where=device.path)
+        for path in inputs:
+            if self.disks.attached(path) == device.path:
+                raise UnsafeTarget(f"is {path}, an input of this write", where=device.path)
         if (source.size or 0) > device.size:
             raise DoesNotFitError(
                 f"has {device.size} bytes, but the image has {source.size}", where=device.path

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 
-from efi_image.errors import InputError, UsageError
+from efi_image.errors import InputError, UsageError, ZppError
 from efi_image.formats.detect import open_medium
 from efi_image.formats.fat.bpb import BootSector, looks_like_fat
 from efi_image.formats.fat.reader import FatVolume
@@ -138,7 +138,8 @@ class Disk:
         found = []
         for partition in self.partitions:
             try:
-                found.append(f"partition {partition.name} {describe(self.medium_of(partition))}")
+                name = f"partition {partition.name}" if partition.entry else "it"
+                found.append(f"{name} {describe(self.medium_of(partition))}")
             except InputError:
                 found.append(f"partition {partition.name} is not within the image")
         return ", ".join(found)
@@ -292,7 +293,20 @@ def locate(image: str, paths: Iterable[str] = ()) -> Location:
 
 
 @contextmanager
+def paths_of(image: str) -> Iterator[None]:
+    """Names the image in an error that is about a path on it."""
+    try:
+        yield
+    except ZppError as error:
+        if error.where.startswith("\\"):
+            error.where = f"{image}:{error.where}"
+        raise
+
+
+@contextmanager
 def open_disk(path: str | Path) -> Iterator[Disk]:
     """An image file or device of any known format; raises InputError or MissingError."""
     with open_medium(path) as medium:
-        yield read_disk(medium)
+        disk = read_disk(medium)
+        with paths_of(str(path)):
+            yield disk

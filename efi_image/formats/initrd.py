@@ -8,9 +8,8 @@ kernel was built with all of that is not known here.
 from __future__ import annotations
 
 from efi_image.formats.compressed import Compression
-from efi_image.formats.file_kind import FileKind, kind_of
+from efi_image.formats.file_kind import FileKind, Peek, kind_of
 from efi_image.formats.magic import known_content
-from efi_image.io.source import Source
 
 _ARCHIVES = (b"070701", b"070702")
 # by the first two bytes, as the kernel tells them
@@ -20,16 +19,16 @@ _PACKED = (
 _ZEROS = 1 << 16  # bytes at the beginning that may be zeros
 
 
-def initrd_fault(source: Source) -> tuple[str, str]:
+def initrd_fault(peek: Peek, size: int) -> tuple[str, str]:
     """Why Linux cannot use a file as its initrd, and what to do; ('', '') if it may."""
-    if not source.size:
+    if not size:
         return "is empty", ""
-    head = source.read_at(0, _ZEROS).lstrip(b"\0")
-    if head.startswith((*_ARCHIVES, *_PACKED)) or known_content(source.read_at):
+    head = peek(0, _ZEROS).lstrip(b"\0")
+    if head.startswith((*_ARCHIVES, *_PACKED)) or known_content(peek):
         return "", ""
     if Compression.of(head) is Compression.LZ4:
         return "is packed with LZ4's new frame, which Linux cannot read", "pack it with `lz4 -l`"
-    kind = kind_of(source.read_at)
+    kind = kind_of(peek)
     if kind is FileKind.CPIO:
         return "is a cpio archive of an old form, which Linux cannot read", "use `cpio -H newc`"
     what = kind.value if kind else "neither a cpio archive, packed or not, nor a file system"

@@ -47,8 +47,10 @@ def content_of(medium: Medium) -> str:
 
 
 def describe(medium: Medium) -> str:
-    """A description of a medium that is neither FAT nor ISO 9660, as in `it contains NTFS`."""
+    """A description of a medium that is not FAT, as in `it contains NTFS`."""
     content = content_of(medium)
+    if medium.peek(0x8001, 5) == b"CD001":  # often after zeros
+        return "contains ISO 9660"
     if content == ZEROS:
         return "is blank (it begins with zeros)"
     if content:

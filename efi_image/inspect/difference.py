@@ -12,6 +12,7 @@ from efi_image.formats.disk import Disk
 from efi_image.formats.fat.reader import FatVolume
 from efi_image.formats.fat.unmount_marks import read_marks
 from efi_image.formats.files import FilePath, FileSystem, Kind, Node, show_path
+from efi_image.formats.iso9660.structures import FIRST_DESCRIPTOR, SECTOR
 from efi_image.formats.mbr import DISK_SIGNATURE_OFFSET
 from efi_image.formats.merge import Pair, side_by_side
 from efi_image.formats.pe.authenticode import SignatureFacts
@@ -27,6 +28,8 @@ from efi_image.inspect.image import (
 from efi_image.inspect.pe import PeFacts, pe_facts
 from efi_image.io.medium import Medium
 from efi_image.progress import Progress, counter
+
+SYSTEM_AREA = FIRST_DESCRIPTOR * SECTOR
 
 
 class Change(Enum):
@@ -176,17 +179,38 @@ def _partitions(old: Disk, new: Disk, pair: _Pair, options: CompareOptions) -> I
     names = ("start", "type", "label", "content", "fault")
     yield from _values(where, one, other, names if options.ignore_ids else (*names, "guid"))
     if one.volume and other.volume:
-        yield from _volumes(where, one.volume, other.volume, options)
         volumes = old.volume(old.pick(one.name)), new.volume(new.pick(other.name))
-        yield from _marks(where, *volumes)
-        yield from _readable(where, one.volume.files, other.volume.files)
-        yield from _files(where, *volumes, options)
+        is_same = True
+        for each in _contents(where, (one.volume, other.volume), volumes, options):
+            is_same = is_same and bool(each.cause)
+            yield each
+        if is_same and (one.volume.unread or other.volume.unread):
+            one_rest, other_rest = map(_after_system_area, volumes)
+            yield from _bytes(where, one_rest, other_rest, options)
     elif one.volume or other.volume:
         yield _presence(where, "volume", one.volume, other.volume)
     elif not (one.fault or other.fault):
         places = old.medium_of(old.pick(one.name)), new.medium_of(new.pick(other.name))
         if places[0].size == places[1].size:
             yield from _bytes(where, *places, options)
+
+
+def _contents(
+    where: str,
+    facts: tuple[VolumeFacts, VolumeFacts],
+    volumes: tuple[FileSystem, FileSystem],
+    options: CompareOptions,
+) -> Iterator[Difference]:
+    """The differences between the parts of two volumes that zpp-image reads."""
+    yield from _volumes(where, *facts, options)
+    yield from _marks(where, *volumes)
+    yield from _readable(where, *(each.files for each in facts))
+    yield from _files(where, *volumes, options)
+
+
+def _after_system_area(volume: FileSystem) -> Medium:
+    """An ISO's bytes but for the first, where a hybrid has its partition table."""
+    return volume.medium.view(SYSTEM_AREA, volume.medium.size - SYSTEM_AREA)
 
 
 def _bytes(where: str, old: Medium, new: Medium, options: CompareOptions) -> Iterator[Difference]:

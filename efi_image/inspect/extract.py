@@ -117,12 +117,11 @@ def _timestamp(moment: datetime) -> float:
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
-def _exists(folder: int, name: str) -> bool:
+def _status(folder: int, name: str) -> os.stat_result | None:
     try:
-        os.stat(name, dir_fd=folder, follow_symlinks=False)
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
     except FileNotFoundError:
-        return False
-    return True
+        return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +132,7 @@ class _Extractor:
     folders: _Folders
     target: str
     replace: bool
+    own: os.stat_result | None
     done: Extraction
     tell: _Tell
 
@@ -169,7 +169,10 @@ class _Extractor:
             )
         folder = self.folders.enter(path[:-1])
         try:
-            if not self.replace and _exists(folder, path[-1]):
+            found = _status(folder, path[-1])
+            if found and self.own and os.path.samestat(found, self.own):
+                raise InputError("is the image itself", where=where, hint="choose another folder")
+            if found and not self.replace:
                 raise InputError("already exists", where=where, hint="replace it with --force")
             _write(folder, path[-1], self.volume, node, self.tell)
         except OSError as error:
@@ -192,14 +195,15 @@ def extract(
     target: Path,
     *,
     replace: bool = False,
+    image: Path | None = None,
     progress: Progress | None = None,
 ) -> Extraction:
     """Extract files and directories (the whole volume if `paths` is empty) below `target`.
 
     Creates `target` if it does not exist. Skips links, and what cannot be read, has an unsafe
-    name or already exists (unless `replace`). `progress` gets the bytes written. Raises
-    InputError for a path that does not exist, UsageError for two paths with the same last name,
-    OutputError if `target` cannot be written.
+    name or already exists (unless `replace`), and never replaces `image`. `progress` gets the
+    bytes written. Raises InputError for a path that does not exist, UsageError for two paths with
+    the same last name, OutputError if `target` cannot be written.
     """
     chosen = [files.find(volume, path) for path in paths or [()]]
     names = [path[-1] for path, _ in chosen if path]
@@ -218,7 +222,8 @@ def extract(
     try:
         total = sum(_bytes(volume, node) for _, node in chosen) if progress else 0
         tell = counter(progress, total) or (lambda _count: None)
-        extractor = _Extractor(volume, folders, str(target), replace, Extraction(), tell)
+        own = image.stat() if image else None
+        extractor = _Extractor(volume, folders, str(target), replace, own, Extraction(), tell)
         for path, node in chosen:
             extractor.add(path, node)
         return extractor.done

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from efi_image.errors import OutputError, reason_of
+from efi_image.errors import OutputError, UsageError, reason_of
 from efi_image.io.claims import claim, open_claimed, remove_abandoned
 from efi_image.io.deferred_signals import deferred_signals
 
@@ -47,6 +47,13 @@ def check_output(output: str | Path) -> Path:
     if not os.access(real, os.W_OK):
         raise OutputError("is write-protected", where=where)
     return real
+
+
+def refuse_input(output: Path, *inputs: Path | None) -> None:
+    """Raise UsageError if a file to write is also an input."""
+    for path in inputs:
+        if path is not None and path.exists() and output.exists() and output.samefile(path):
+            raise UsageError(f"is also an input ({path})", where=str(output))
 
 
 def _temporary_beside(real: Path) -> Path:

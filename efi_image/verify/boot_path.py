@@ -20,6 +20,7 @@ from efi_image.formats.zpp_conf import CONF_PATH, MAX_SIZE, ZppConf, parse
 from efi_image.progress import counter
 from efi_image.verify import loader_entries
 from efi_image.verify.context import CheckContext
+from efi_image.verify.named_files import find, why_no_initrd
 from efi_image.verify.secure_boot import Keys, refusal
 
 MAX_PROGRAMS = 1000
@@ -67,7 +68,9 @@ class VolumeBoot:
             else:
                 self._other_program(names, node)
         self._conf()
-        loader_entries.check(self.context, self.volume)
+        for names, node in loader_entries.check(self.context, self.volume):
+            if not uefi.is_program(names):  # the others were checked before
+                self._other_program(names, node)
 
     def _programs(self) -> Iterator[tuple[files.FilePath, Node]]:
         count, scanned = 0, self.volume.scanned
@@ -139,6 +142,13 @@ class VolumeBoot:
         path, program = files.show_path(names), self._load(node)
         if program.why_not_loaded:
             self.context.add("B111", program.why_not_loaded, path=path)
+        self._damage(path, node, program)
+
+    def _damage(self, path: str, node: Node, program: Program) -> None:
+        """Check what does not keep firmware from loading a program that is not a boot program."""
+        for fault in program.faults:
+            if fault.kind is FaultKind.SECTIONS:
+                self.context.add(CODES[fault.kind], fault.reason, path=path)
         self._signature(path, node, program)
 
     def _signature(self, path: str, node: Node, program: Program) -> None:
@@ -158,17 +168,11 @@ class VolumeBoot:
 
     # ---- zpp.conf
 
-    def _find(self, path: str) -> Node | None:
-        try:
-            _, node = files.find(self.volume, files.split_path(path))
-        except InputError:
-            return None
-        return node if node.kind is Kind.FILE else None
-
     def _conf(self) -> None:
-        node = self._find(CONF_PATH)
-        if node is None:
+        found = find(self.volume, CONF_PATH)
+        if found is None:
             return
+        _, node = found
         if node.size > MAX_SIZE:
             reason = f"it has {node.size} bytes, the limit is {MAX_SIZE}"
             self.context.add("C101", reason, path=CONF_PATH)
@@ -192,15 +196,23 @@ class VolumeBoot:
     def _entries(self, conf: ZppConf) -> None:
         for entry in conf.entries:
             self._needed(entry.path, f"[{entry.name}] path", "C104", "C105", driver=False)
-            if entry.initrd and self._find(entry.initrd) is None:
-                self.context.add("C106", f"[{entry.name}] initrd = {entry.initrd}", path=CONF_PATH)
+            if entry.initrd:
+                self._initrd(entry.initrd, f"[{entry.name}] initrd = {entry.initrd}")
+
+    def _initrd(self, path: str, line: str) -> None:
+        found = find(self.volume, path)
+        if found is None:
+            self.context.add("C106", line, path=CONF_PATH)
+        elif reason := why_no_initrd(self.volume, found[1]):
+            self.context.add("C108", reason, path=path)
 
     def _needed(self, path: str, key: str, missing: str, bad: str, *, driver: bool) -> None:
         """Check a program that zpp.conf names under `key`; `missing` and `bad` are rules."""
-        node = self._find(path)
-        if node is None:
+        found = find(self.volume, path)
+        if found is None:
             self.context.add(missing, f"{key} = {path}", path=CONF_PATH)
             return
+        names, node = found
         program = self._load(node)
         reason, header = program.why_not_loaded, program.header
         if header and not reason:
@@ -211,6 +223,8 @@ class VolumeBoot:
                 reason = f"it is for {uefi.machine_text(header.machine)}, not x86-64"
         if reason:
             self.context.add(bad, reason, path=path)
+        if not uefi.is_program(names):  # the others were checked before
+            self._damage(path, node, program)
 
 
 def check(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from efi_image.io.medium import Medium
 from efi_image.progress import Progress
 from efi_image.verify.finding import DISK, Copy, Findings, Fix, Patch
+from efi_image.verify.rules import Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,15 @@ class CheckContext:
     def has(self, *prefixes: str) -> bool:
         """Whether this part breaks a rule whose code (without `ZPP-`) starts with a prefix."""
         return self.findings.has(self.part, *("ZPP-" + prefix for prefix in prefixes))
+
+    def has_error(self, prefix: str) -> bool:
+        """As `has`, for rules whose severity is an error."""
+        return any(
+            each.rule.severity is Severity.ERROR
+            and each.location.part == self.part
+            and each.rule.code.startswith("ZPP-" + prefix)
+            for each in self.findings.found
+        )
 
     def patch(self, offset: int, data: bytes) -> Patch:
         """Bytes to write."""

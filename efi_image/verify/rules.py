@@ -320,6 +320,9 @@ RULES: tuple[Rule, ...] = (
          "link it with separate sections"),
     Rule("ZPP-B113", _E, "an entry in \\loader\\entries names a file that does not exist",
          "the entry does not start", "copy the file there, or correct or delete the entry"),
+    Rule("ZPP-B114", _E, "Linux cannot use an initrd that an entry in \\loader\\entries names",
+         "Linux starts without it, and usually finds no root file system",
+         "copy a valid initrd there"),
     # ---- zpp.conf
     Rule("ZPP-C101", _E, "zpp.conf has a mistake",
          "ZppBoot ignores the line", "correct the line"),
@@ -338,6 +341,9 @@ RULES: tuple[Rule, ...] = (
     Rule("ZPP-C107", _E, "no loader entry matches the default of zpp.conf",
          "the firmware's next boot option starts",
          "add the entry to \\loader\\entries or \\EFI\\Linux, or correct the default"),
+    Rule("ZPP-C108", _E, "Linux cannot use an initrd that zpp.conf names",
+         "Linux starts without it, and usually finds no root file system",
+         "copy a valid initrd there"),
     # ---- signatures
     Rule("ZPP-S101", _E, "a program is not signed, and its hash is not in db",
          "Secure Boot refuses it",

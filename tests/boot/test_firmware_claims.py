@@ -9,7 +9,7 @@ from firmware_disks import Lab
 from firmware_rows import NOTHING, ROWS, VERSIONS
 from harness import Harness
 
-from efi_image.verify import Options, verify
+from efi_image.verify import Options, repair, verify
 
 
 def drives(harness: Harness) -> list[firmware_boot.Drive]:
@@ -44,5 +44,24 @@ def test_ovmf_does_what_the_table_says(harness: Harness) -> None:
         for build, result in zip(builds, results, strict=True)
         for number, row in enumerate(ROWS)
         if result.get(number, NOTHING) not in allowed(row.results, build.version)
+    ]
+    assert wrong == []
+
+
+def test_what_starts_does_so_after_a_repair(harness: Harness) -> None:
+    build = firmware_boot.installed()
+    repaired = [
+        disk
+        for disk, row in zip(drives(harness), ROWS, strict=True)
+        if NOTHING not in row.results and repair(disk.image).fixed
+    ]
+    assert len(repaired) > 20
+    own = firmware_boot.own_harness(harness, build)
+    results = firmware_boot.started(own, build, repaired)
+    wrong = [
+        (ROWS[disk.number].fault, results.get(disk.number, NOTHING))
+        for disk in repaired
+        if results.get(disk.number, NOTHING)
+        not in allowed(ROWS[disk.number].results, build.version)
     ]
     assert wrong == []

@@ -94,6 +94,9 @@ def test_old_names_work_but_are_not_shown(old: str, name: str, capsys: Capture) 
             "zpp-image: Invalid value for '[bash|zsh|fish]': 'tcsh' is no"
             "t one of 'bash', 'zsh', 'fish'. (see zpp-image completion --help)",
         ),
+        (["ls", ""], "zpp-image: IMAGE is empty (see zpp-image ls --help)"),
+        (["make", ""], "zpp-image: OUTPUT is empty (see zpp-image make --help)"),
+        (["cp", "a", "", "b"], "zpp-image: SOURCE... is empty (see zpp-image cp --help)"),
         (["config", "--bad"], "zpp-image: No such option '--bad'. (see zpp-image config --help)"),
     ],
 )

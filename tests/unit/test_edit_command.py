@@ -209,6 +209,11 @@ def test_what_is_in_the_way(image: Path, tmp_path: Path, capsys: Capture) -> Non
         (["mv", str(image), "/dir", "/dir/sub"], "is inside the directory to move", 2),
         (["mv", str(image), "/", "/dir/sub"], "root directory", 2),
         (["mv", str(image), "/nothing", "/x"], "does not exist", 3),
+        (["cp", f"{image}:/nothing", str(tmp_path)], f"{image}:\\nothing: does not exist", 3),
+        (["ls", str(image), "/nothing"], f"{image}:\\nothing: does not exist", 3),
+        (["cat", str(image), "/dir"], f"{image}:\\dir: is a directory", 3),
+        (["extract", str(image), "/nothing"], f"{image}:\\nothing: does not exist", 3),
+        (["inspect", str(image), "/nothing"], f"{image}:\\nothing: does not exist", 3),
         (["rm", str(image), "/../x"], "cannot have '..'", 3),
         (["cp", file, f"{image}:7:/"], "has no partition '7'", 3),
     ):

@@ -261,7 +261,7 @@ def test_cat(image: Path, top: Path) -> None:
 
 def test_cat_of_what_is_no_file(image: Path, capsys: Capture) -> None:
     assert main(["cat", str(image), "deep"]) == 3
-    assert capsys.readouterr().err == "zpp-image: \\deep: is a directory, not a file\n"
+    assert capsys.readouterr().err == f"zpp-image: {image}:\\deep: is a directory, not a file\n"
     assert main(["cat", str(image), "empty.bin/x"]) == 3
     assert main(["cat", str(image), "nix"]) == 3
     assert "does not exist" in capsys.readouterr().err

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import bz2
 import gzip
 import lzma
 import os
-import struct
-import subprocess
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +12,7 @@ from pathlib import Path
 import pytest
 import zstandard
 from foreign import MIB, mkfs
+from initrds import CPIO, INITRDS, NO_INITRDS, lz4
 from makepe import make_pe
 from oracles import run
 
@@ -28,8 +26,6 @@ from efi_image.io.source import BytesSource
 
 Capture = pytest.CaptureFixture[str]
 Make = Callable[[Path], Path]
-# as `cpio -H newc` writes an empty archive
-CPIO = b"070701" + b"0" * 88 + b"0000000B" + b"00000000" + b"TRAILER!!!\0\0\0\0"
 
 
 def _file(folder: Path, data: bytes) -> Path:
@@ -146,43 +142,13 @@ def test_images_have_no_kind(tmp_path: Path, divided: Path) -> None:
 # ---- initrds
 
 
-def _lz4(data: bytes, *options: str) -> bytes:
-    return subprocess.run(["lz4", *options], input=data, capture_output=True, check=True).stdout
-
-
-def _squashfs() -> bytes:
-    return struct.pack("<4s92x", b"hsqs").ljust(4096, b"\0")
-
-
-# what Linux takes, by its own two bytes of magic (lib/decompress.c)
-INITRDS = {
-    "newc": CPIO,
-    "crc": b"070702" + CPIO[6:],
-    "microcode first": CPIO + gzip.compress(CPIO),
-    "zeros first": bytes(512) + CPIO,
-    "gzip": gzip.compress(CPIO),
-    "bzip2": bz2.compress(CPIO),
-    "xz": lzma.compress(CPIO, check=lzma.CHECK_CRC32),
-    "lzma": lzma.compress(CPIO, lzma.FORMAT_ALONE),
-    "lzo": b"\x89LZO\0\r\n\x1a\n".ljust(4096, b"\1"),
-    "zstd": zstandard.compress(CPIO),
-    "a RAM disk": _squashfs(),
-}
-
-NO_INITRDS = {
-    "text": (b"#!/bin/sh\n" * 99, "is a text file; Linux cannot use it as an initrd"),
-    "PE": (make_pe(), "is a PE file; Linux cannot use it as an initrd"),
-    "ELF": (b"\x7fELF\2\1\1" + bytes(999), "is an ELF file; Linux cannot use it as an initrd"),
-    "random": (b"\x77" + os.urandom(9999), "is neither a cpio archive, packed or not, nor a file"),
-    "zeros": (bytes(9999), "is neither a cpio archive"),
-    "empty": (b"", "is empty"),
-    "odc": (b"070707" + CPIO[6:], "is a cpio archive of an old form, which Linux cannot read"),
-}
+def _fault(data: bytes) -> tuple[str, str]:
+    return initrd_fault(BytesSource("initrd", data).read_at, len(data))
 
 
 @pytest.mark.parametrize("name", INITRDS)
 def test_initrds_that_linux_takes(name: str) -> None:
-    assert initrd_fault(BytesSource("initrd", INITRDS[name])) == ("", "")
+    assert _fault(INITRDS[name]) == ("", "")
 
 
 @pytest.mark.parametrize("name", NO_INITRDS)
@@ -199,9 +165,9 @@ def test_initrds_that_linux_cannot_take(
 
 
 def test_lz4_has_to_be_its_old_form() -> None:
-    old, new = _lz4(CPIO, "-l"), _lz4(CPIO)
-    assert initrd_fault(BytesSource("initrd", old)) == ("", "")
-    what, hint = initrd_fault(BytesSource("initrd", new))
+    old, new = lz4(CPIO, "-l"), lz4(CPIO)
+    assert _fault(old) == ("", "")
+    what, hint = _fault(new)
     assert (what, hint) == (
         "is packed with LZ4's new frame, which Linux cannot read", "pack it with `lz4 -l`"
     )  # fmt: skip

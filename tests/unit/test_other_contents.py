@@ -164,7 +164,10 @@ def bridge(tmp_path: Path) -> Path:
     (top / "sources").mkdir(parents=True)
     (top / "sources" / "install.wim").write_text("big")
     (top / "readme.txt").write_text("This disc contains a UDF file system")
-    image = tmp_path / "udf.iso"
+    return _bridge(top, tmp_path / "udf.iso")
+
+
+def _bridge(top: Path, image: Path) -> Path:
     run("genisoimage", "-quiet", "-udf", "-hide", "sources", "-o", image, top)
     return image
 
@@ -183,6 +186,25 @@ def test_udf_beside_iso_9660_is_named(
     assert said in capsys.readouterr().err
     assert main(["inspect", str(bridge)]) == 0
     assert said in capsys.readouterr().out
+
+
+def test_files_in_udf_alone_are_compared(
+    bridge: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copy = tmp_path / "copy.iso"
+    copy.write_bytes(bridge.read_bytes() + bytes(MIB))  # as on a larger medium
+    assert main(["diff", str(bridge), str(copy)]) == 1
+    assert "content" not in capsys.readouterr().out
+    wim = bridge.read_bytes().index(b"big")
+    with copy.open("r+b") as file:
+        file.seek(wim)
+        file.write(b"BIG")
+    assert main(["diff", str(bridge), str(copy)]) == 1
+    assert "~ partition iso: content" in capsys.readouterr().out
+    assert main(["verify", str(bridge), str(copy)]) == 1
+    said = capsys.readouterr().out
+    assert "its content differs" in said
+    assert "it contains ISO 9660" in said  # where verify wants FAT
 
 
 def test_an_iso_without_udf_has_no_such_line(

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import oracles
 import pytest
+from initrds import CPIO, INITRDS, NO_INITRDS
 from makepe import APPLICATION, BOOT_DRIVER, make_pe
 from pedamage import AA64, DAMAGES, PeDamage
 from trees import tree_of
@@ -23,6 +24,7 @@ from efi_image.verify import Options, Report, verify
 BOOT = "\\EFI\\BOOT\\BOOTX64.EFI"
 CONF = "\\EFI\\zpp\\zpp.conf"
 DRIVER = "\\EFI\\zpp\\ZppDxe.efi"
+ENTRY = "\\loader\\entries\\debian.conf"
 GOOD = make_pe()
 
 
@@ -79,6 +81,37 @@ def test_lower_case(tmp_path: Path, path: str) -> None:
     assert found(tmp_path, {path: GOOD}) == {"B102"}
 
 
+@pytest.mark.parametrize("data", INITRDS.values(), ids=INITRDS)
+def test_valid_initrds(tmp_path: Path, data: bytes) -> None:
+    assert found(tmp_path, _with_initrd(data)) == set()
+
+
+@pytest.mark.parametrize("data", [data for data, _ in NO_INITRDS.values()], ids=NO_INITRDS)
+def test_initrds_that_linux_cannot_use(tmp_path: Path, data: bytes) -> None:
+    report = verify(volume(tmp_path, _with_initrd(data)))
+    places = {(finding.rule.code, finding.location.path) for finding in report.findings}
+    assert places == {("ZPP-B114", "\\i"), ("ZPP-C108", "\\j")}
+
+
+def _with_initrd(data: bytes) -> dict[str, bytes]:
+    """Files of a volume where both zpp.conf and a loader entry name an initrd."""
+    conf = b"hypervisor = off\n[a]\npath = \\k.efi\ninitrd = \\j\n"
+    entry = b"linux /k.efi\ninitrd /i\n"
+    return {BOOT: GOOD, "\\k.efi": GOOD, "\\i": data, "\\j": data, CONF: conf, ENTRY: entry}
+
+
+def test_programs_with_overlapping_sections(tmp_path: Path) -> None:
+    """Wherever they are: at the boot path, named by zpp.conf or by a loader entry."""
+    overlap = next(d for d in DAMAGES if d.name == "sections overlap").make(b"\xc3")
+    conf = b"hypervisor = off\n[a]\npath = \\a.efi\n[b]\npath = \\b\n"
+    files = {"\\a.efi": overlap, "\\b": overlap, "\\c": overlap, "\\unused": overlap}
+    report = verify(
+        volume(tmp_path, {BOOT: overlap, CONF: conf, ENTRY: b"linux /c\nefi /c", **files})
+    )
+    places = [(finding.rule.code, finding.location.path) for finding in report.findings]
+    assert sorted(places) == [("ZPP-B106", path) for path in (BOOT, "\\a.efi", "\\b", "\\c")]
+
+
 def test_other_programs(tmp_path: Path) -> None:
     drivers = {BOOT: GOOD, "\\EFI\\drivers\\disk.efi": make_pe(subsystem=BOOT_DRIVER)}
     assert found(tmp_path, drivers) == set()
@@ -119,15 +152,12 @@ def conf(text: str) -> bytes:
         pytest.param(
             {CONF: b"hypervisor=off\n[a]\npath=\\K\ninitrd=\\i\n", "\\k": GOOD},
             {"C106"},
-            id="initrd",
+            id="no initrd",
         ),
     ],
 )
 def test_conf(tmp_path: Path, files: dict[str, bytes], rules: set[str]) -> None:
     assert found(tmp_path, {BOOT: GOOD, **files}) == rules
-
-
-ENTRY = "\\loader\\entries\\debian.conf"
 
 
 @pytest.mark.parametrize(
@@ -142,10 +172,14 @@ ENTRY = "\\loader\\entries\\debian.conf"
         pytest.param("linux /../k.efi", {"B113"}, id="above the root"),
         pytest.param("linux /k.efi\ninitrd /i /gone", {"B113"}, id="no initrd"),
         pytest.param("linux /k.efi\ndevicetree /gone.dtb", {"B113"}, id="no device tree"),
+        pytest.param("linux /text", {"B111"}, id="not a kernel"),
+        pytest.param("linux /k.efi\ninitrd /text\ninitrd /i", {"B114"}, id="not an initrd"),
+        pytest.param("linux /k.efi\ninitrd /empty", {"B114"}, id="empty"),
+        pytest.param("linux /k.efi\ninitrd /empty /i", set(), id="one empty"),
     ],
 )
 def test_loader_entries(tmp_path: Path, entry: str, rules: set[str]) -> None:
-    files = {BOOT: GOOD, "\\k.efi": GOOD, "\\i": b"initrd"}
+    files = {BOOT: GOOD, "\\k.efi": GOOD, "\\i": CPIO, "\\empty": b"", "\\text": b"a text" * 9}
     assert found(tmp_path, {**files, ENTRY: entry.encode()}) == rules
     assert found(tmp_path, {**files, "\\loader\\entries\\note.txt": entry.encode()}) == set()
 

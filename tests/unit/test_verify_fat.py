@@ -101,6 +101,26 @@ def test_damage_is_repaired(originals: dict[int, Path], tmp_path: Path, damage: 
     assert (tmp_path / "in place.img").read_bytes() == fixed.read_bytes()
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [d for d in DAMAGES if d.rule.startswith("F1") and d.bits == 32],
+    ids=lambda d: f"{d.rule}-{d.name}",
+)
+def test_a_valid_backup_is_not_replaced_by_a_bad_boot_sector(
+    originals: dict[int, Path], tmp_path: Path, damage: Damage
+) -> None:
+    image, backup = tmp_path / "damaged.img", slice(6 * 512, 7 * 512)
+    damaged(originals[32], image, damage)
+    data = bytearray(image.read_bytes())
+    data[backup] = original = originals[32].read_bytes()[backup]
+    image.write_bytes(data)
+    repair(image)
+    if any(finding.rule.severity is Severity.ERROR for finding in verify(image).findings):
+        assert image.read_bytes()[backup] == original
+    else:
+        oracles.check_fat(image)
+
+
 def checked(image: Path, fat: Fat) -> set[str]:
     image.write_bytes(fat.data)
     return codes(verify(image))

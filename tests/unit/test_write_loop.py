@@ -90,6 +90,19 @@ def test_old_content_is_gone_by_any_means(
     assert found[size - MIB + 512 :] == old_content()[size - MIB + 512 : size]
 
 
+def test_a_loop_device_of_the_image_itself(
+    attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    link, before = tmp_path / "link", image.read_bytes()
+    link.symlink_to(image)
+    loop = attach(image)
+    for given in (image, link):
+        assert main(["write", str(given), loop, "--yes-erase", loop]) == 9
+        assert f"{loop}: is {given}, an input of this write" in capsys.readouterr().err
+    assert main(["write", loop, str(image), "--force"]) == 9
+    assert image.read_bytes() == before
+
+
 def test_it_has_to_be_confirmed(
     attach: Attach, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
