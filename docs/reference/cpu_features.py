@@ -88,6 +88,7 @@ TESTS = (
     (r"exit VT-x (RD|WR)MSR emulated", "test_handle: MSRs by the table"),
     (r"exit AMD-V MSR .*", "test_handle: MSRs by the table"),
     (r"exit .* INVD .*", "ZppGuestTest: WBINVD and INVD preserve memory"),
+    (r"exit .* (I/O instruction|IOIO) .*", "test_sleep: the access is done for the guest"),
     (r"exit .* (VMCALL|VMMCALL) .*", "test_hypercall: what is refused"),
     (r"exit .* (triple fault|SHUTDOWN) .*", "test_handle: a triple fault is one line"),
     (r"exit .* (EPT violation|NPF) .*", "test_xapic_store: a store of each form and place"),

@@ -177,6 +177,10 @@ KINDS = {
         "discarded the caches (INVD)", "wrote them back to memory first (WBINVD)",
         "26.1.2", "15.9",
     ),
+    "port": Kind(
+        "used the I/O port that puts the machine to sleep",
+        "did the access; logged it if the machine suspends to RAM", "26.1.3", "15.10",
+    ),
     "xsetbv": Kind(
         "chose the state that XSAVE saves",
         "checked the value, and passed it on; #GP if it is not valid", "26.1.2", "15.9",

@@ -3,9 +3,9 @@
 #include "zpp/log_record.h"
 
 enum {
-    /* MSR bitmaps, log, and nested page tables for the first GiBs, where memory types and hidden
+    /* MSR and I/O bitmaps, and nested page tables for the first GiBs, where memory types and hidden
      * memory need 4 KiB pages: a table for each GiB that is split, and one for each 2 MiB. */
-    HEAP_BASE_PAGES = 64,
+    HEAP_BASE_PAGES = 68,
     /* The page directory of the frame buffer. */
     FRAME_BUFFER_TABLE_PAGES = 1,
     /* Tables for the trampoline, which may need two of each level, and the upper levels. */

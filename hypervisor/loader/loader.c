@@ -177,6 +177,7 @@ static void fill_boot_info(const struct placement *placement, struct zpp_boot_in
     info->reset_after = request->reset_after;
     info->trace_port = request->trace_port;
     info->frame_buffer = request->frame_buffer;
+    info->sleep = request->sleep;
     copy(info->ranges, request->ranges, request->range_count * sizeof request->ranges[0]);
 }
 

@@ -44,6 +44,7 @@ struct zpp_loader_request {
     uint16_t reset_after;                 /* seconds from a crash to the reset, 0 for no reset */
     uint16_t trace_port;                  /* debug port for the trace of VM exits, 0 for none */
     struct zpp_frame_buffer frame_buffer; /* zeros for none */
+    struct zpp_sleep_registers sleep;     /* zeros for none */
 };
 
 /* Private to these functions; must exist until commit or rollback. It has copies of what a

@@ -15,8 +15,8 @@ from pathlib import Path
 
 _PAGE = 4096
 _MAGIC = b"zpp-Boot"
-VERSION = 6
-_HEAD = struct.Struct("<8sIIII6Q3QHB5x40x")  # struct zpp_boot_info up to its ranges
+VERSION = 7
+_HEAD = struct.Struct("<8sIIII6Q3QHB5x56x")  # struct zpp_boot_info up to its ranges
 _RANGE = struct.Struct("<QQ")
 _MOST_RANGES = 64
 _BLOCK_PAGES = 16

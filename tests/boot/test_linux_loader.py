@@ -70,14 +70,16 @@ def run(
     return steps_of(serial, pc, steps, then)
 
 
-def guest_image(harness: Harness, kernel: str, words: str, kexec: bool = False) -> Path:
-    """An image of the guest, without zpp; `words` are added to its command line."""
+def guest_image(
+    harness: Harness, kernel: str, words: str, kexec: bool = False, hypervisor: bool = False
+) -> Path:
+    """An image of the guest; `words` are added to its command line."""
     guest = harness.build_directory / "linux-loader" / kernel
     return harness.image(
         kernel=guest / "vmlinuz",
         initrd=guest / ("initrd-kexec.img" if kexec else "initrd.img"),
         cmdline=f"{CMDLINE} {MORE_WORDS} {words}".strip(),
-        hypervisor=False,
+        hypervisor=hypervisor,
     )
 
 

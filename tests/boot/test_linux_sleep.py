@@ -1,6 +1,7 @@
 """Sleep with zpp.ko kept: suspend to idle, suspend to RAM (S3), hibernation (S4).
+And S3 after a boot with zpp.
 
-On QEMU only: OVMF on Bochs does not come back from S3.
+The wake-up is on QEMU only: OVMF on Bochs does not come back from S3.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from harness import EPYC, Harness, Pc, qemu_pc
+from harness import EPYC, HASWELL, Harness, Pc, qemu_pc
 from test_linux_loader import (
     Step,
     assert_bare,
@@ -28,6 +29,7 @@ from efi_image.emulator import Debug, EmulatorKind, TextViewer, boot, choose
 from efi_image.emulator.qmp import Qmp
 
 PATHS = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}
+SUSPENDS = "zpp: the machine suspends to RAM; the system will wake up without zpp"
 AGAIN = "launched again after the sleep: the hypervisor runs on {} CPUs"
 
 
@@ -70,9 +72,11 @@ class Waker:
         qmp.close()
 
 
-def boot_until_off(harness: Harness, pc: Pc, kernel: str, words: str, *extra: str) -> str:
+def boot_until_off(
+    harness: Harness, pc: Pc, kernel: str, words: str, *extra: str, hypervisor: bool = False
+) -> str:
     """Boots the guest, wakes it up from each sleep, and returns the serial log."""
-    image = guest_image(harness, kernel, words)
+    image = guest_image(harness, kernel, words, hypervisor=hypervisor)
     address = harness.folder / "qmp"
     debug = Debug(extra=("-qmp", f"unix:{address},server=on,wait=off", *extra))
     request = replace(harness.with_defaults(harness.request(pc, image)), debug=debug)
@@ -140,6 +144,27 @@ def test_sleeps_of_a_kept_module(harness: Harness) -> None:
     assert_on_zpp(back, pc)
     assert unload.all(r"rmmod: (\d+)") == ["0"]
     assert_bare(end, pc, bare)
+
+
+def test_suspend_to_ram_after_a_boot_with_zpp(harness: Harness) -> None:
+    """The system wakes up without zpp; the log has said so, and the power-off adds nothing."""
+    pc, steps = qemu_pc(EPYC, 4), "cpus,mem,cpus"
+    serial = boot_until_off(harness, pc, "newest", f"zpp.steps={steps}", hypervisor=True)
+    launched, asleep, awake = steps_of(serial, pc, steps)
+    assert_on_zpp(launched, pc)
+    assert asleep.all(r"sleep: (.*)") == ["mem", "done"]
+    assert asleep.all("(zpp: .*)") == [SUSPENDS]
+    assert serial.count(SUSPENDS) == 1
+    assert awake.hypervisors == dict.fromkeys(range(pc.cpus), "TCGTCGTCGTCG")  # QEMU's own
+
+
+def test_the_core_says_that_the_machine_suspends_with_vtx(harness: Harness) -> None:
+    pc = Pc(HASWELL, 2)
+    image = guest_image(harness, "newest", "zpp.steps=cpus,mem", hypervisor=True)
+    serial = harness.boot(
+        replace(harness.request(pc, image), expect=(SUSPENDS,)), pc.emulator
+    ).serial
+    assert serial.count("sleep: mem") == 1
 
 
 def test_hibernation(harness: Harness) -> None:

@@ -42,6 +42,16 @@ const Broken cases[] = {
          v[Field32::secondary_controls] |= bit(3);
      }},
     {"at most 4 CR3-target values", [](Vmcs v) { v[Field32::cr3_target_count] = 5; }},
+    {"the I/O bitmaps are pages of physical memory",
+     [](Vmcs v) {
+         v[Field32::primary_controls] |= bit(25);
+         v[Field64::io_bitmap_a] = 0x1008;
+     }},
+    {"the I/O bitmaps are pages of physical memory",
+     [](Vmcs v) {
+         v[Field32::primary_controls] |= bit(25);
+         v[Field64::io_bitmap_b] = bit(39);
+     }},
     {"the MSR bitmaps are a page of physical memory",
      [](Vmcs v) { v[Field64::msr_bitmaps] = 0x1008; }},
     {"the MSR bitmaps are a page of physical memory",

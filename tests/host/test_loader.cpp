@@ -117,6 +117,7 @@ public:
         request_.visible = 1;
         request_.reset_after = 300;
         request_.trace_port = 0xe9;
+        request_.sleep = {.facs = 0x7f7d'd000, .pm1a_control = 0x604, .reserved = {}};
         request_.frame_buffer = {0x8000'0000, 0x3e'8000,      1280,        800,
                                  1280,        ZPP_PIXELS_BGR, 0x8000'0810, 0};
         fake_trampoline.call = [this](zpp_cpu_call& call) { return core(call); };
@@ -280,6 +281,8 @@ void check_boot_info(Machine& machine)
     CHECK(info.trace_port == 0xe9);
     CHECK(info.frame_buffer.physical == 0x8000'0000);
     CHECK(info.frame_buffer.pci_register == 0x8000'0810);
+    CHECK(info.sleep.facs == 0x7f7d'd000);
+    CHECK(info.sleep.pm1a_control == 0x604);
     REQUIRE(info.range_count == machine.memory().ranges().size());
     for (u32 i = 0; i < info.range_count; ++i) {
         CHECK(info.ranges[i].physical == machine.memory().ranges()[i].physical);

@@ -34,6 +34,8 @@ bool is_expected(const ExitCodeRow& row, u64 code)
         return false;
     case ExitCode::cr0_selective_write:
         return shared.watches_cr0;
+    case ExitCode::io:
+        return shared.iopm != Hpa{0};
     default:
         return row.answer == ExitAnswer::handled || row.answer == ExitAnswer::undefined_opcode;
     }
@@ -43,8 +45,10 @@ TEST_CASE("VMCB: the intercepts are those of the table")
 {
     for (const bool watches : {false, true}) {
         shared.watches_cr0 = watches;
+        shared.iopm = {watches ? u64{0x7003000} : 0};
         auto vmcb = std::make_unique<Vmcb>();
         write_controls(*vmcb);
+        CHECK(vmcb->iopm_base == shared.iopm.value);
         for (const ExitCodeRow& row : exit_codes)
             for (u64 code = row.first; code <= row.last && code <= last_intercept; ++code) {
                 INFO(std::string(row.name), " ", code);
@@ -52,6 +56,7 @@ TEST_CASE("VMCB: the intercepts are those of the table")
             }
     }
     shared.watches_cr0 = false;
+    shared.iopm = {0};
 }
 
 TEST_CASE("VMCB: what else the controls enable")

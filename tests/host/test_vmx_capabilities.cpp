@@ -66,6 +66,7 @@ TEST_CASE("VMX: a capable CPU")
     CHECK(capabilities.vpid);
     CHECK(capabilities.ept_1g_pages);
     CHECK(capabilities.ept_5_levels);
+    CHECK(capabilities.io_bitmaps);
     // What must be 1, and no more than what is needed or listed as optional.
     CHECK(raw(capabilities.pin) == (0x16 | 1u << 3 | 1u << 5));
     CHECK(raw(capabilities.primary) == (0x04006172 | 1u << 28 | 1u << 31));
@@ -251,6 +252,7 @@ TEST_CASE("VMX: what is optional")
         {"load IA32_RTIT_CTL", true_entry, allowed(18), uses_pt},
         {"conceal VMX from PT", secondary, allowed(19),
          [](auto& c) { return (raw(c.secondary) & 1u << 19) != 0; }},
+        {"I/O bitmaps", true_primary, allowed(25), [](auto& c) { return c.io_bitmaps; }},
         {"1 GiB pages", ept_vpid, bit(17), [](auto& c) { return c.ept_1g_pages; }},
         {"5 levels", ept_vpid, bit(7), [](auto& c) { return c.ept_5_levels; }},
     };
@@ -283,6 +285,7 @@ TEST_CASE("VMX: CPUs are compared in all that zpp uses, and in no more")
         {"revision", basic, 1},
         {"a control that must be 1", true_primary, 1},
         {"an optional control", secondary, allowed(20)},
+        {"I/O bitmaps", true_primary, allowed(25)},
         {"fixed bits of CR4", 0x489, bit(12)},
         {"1 GiB pages", ept_vpid, bit(17)},
     };

@@ -100,7 +100,7 @@ def test_any_bytes_give_an_answer_or_no_core(data: bytes) -> None:
 
 
 def boot_info(ranges: list[tuple[int, int]]) -> bytes:
-    head = struct.pack("<8sIIII6Q3QHB5x40x", b"zpp-Boot", VERSION, BOOT_INFO_SIZE, 2, len(ranges),
+    head = struct.pack("<8sIIII6Q3QHB5x56x", b"zpp-Boot", VERSION, BOOT_INFO_SIZE, 2, len(ranges),
                        22, 4, 32, 64, 65, 12, 0, 0, 0, 0x3F8, 1)  # fmt: skip
     return (head + b"".join(struct.pack("<QQ", *entry) for entry in ranges)).ljust(
         BOOT_INFO_SIZE, b"\0"

@@ -29,9 +29,8 @@ FILES = (
 OBJECTS = (
     "main", "test_handle", "test_vmx_capabilities", "fake_core", "fake_msrs", "fake_registers",
     "fake_windows", "core/core/log", "core/core/machine", "core/core/machine_check",
-    "core/core/requirements",
-    "core/emulate/control",
-    "core/emulate/cpuid", "core/emulate/features", "core/emulate/hypercall", "core/emulate/msr",
+    "core/core/requirements", "core/emulate/control", "core/emulate/cpuid", "core/emulate/features",
+    "core/emulate/hypercall", "core/emulate/msr", "core/emulate/sleep", "core/guest/windows",
     "core/lib/format", "core/paging/mtrr", "core/vmx/capabilities",
 )  # fmt: skip
 # A sentence that ends with what to do, and the block of code to do it with.

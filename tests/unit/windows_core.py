@@ -39,7 +39,8 @@ class BootInfo(ctypes.Structure):
         ("total_pages", u64), ("log_page", u64), ("trampoline_start", u64), ("trampoline_end", u64),
         ("trampoline_leave", u64), ("serial_port", u16), ("wait_for_debugger", ctypes.c_uint8),
         ("visible", ctypes.c_uint8), ("reset_after", u16),
-        ("trace_port", u16), ("frame_buffer", ctypes.c_uint8 * 40), ("ranges", Range * 64),
+        ("trace_port", u16), ("frame_buffer", ctypes.c_uint8 * 40),
+        ("sleep", ctypes.c_uint8 * 16), ("ranges", Range * 64),
     )  # fmt: skip
 
 

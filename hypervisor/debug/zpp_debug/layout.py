@@ -8,9 +8,9 @@ from dataclasses import dataclass
 PAGE = 4096
 CORE_BASE = 0xFFFFA00000000000
 BLOCK = 0x10000
-VERSION = 6
+VERSION = 7
 _MAGIC = b"zpp-Boot"
-_HEAD = struct.Struct("<8sIIII6Q3QHB5x40x")
+_HEAD = struct.Struct("<8sIIII6Q3QHB5x56x")
 _RANGE = struct.Struct("<QQ")
 _MOST_RANGES = 64
 BOOT_INFO_SIZE = _HEAD.size + _MOST_RANGES * _RANGE.size

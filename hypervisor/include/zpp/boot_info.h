@@ -49,7 +49,7 @@
 #define ZPP_CORE_BASE 0xffffa00000000000ull
 
 #define ZPP_BOOT_INFO_MAGIC 0x746f6f422d70707aull /* "zpp-Boot" */
-#define ZPP_BOOT_INFO_VERSION 6u
+#define ZPP_BOOT_INFO_VERSION 7u
 
 /* A CPU's block, in pages: 0 the vCPU, 1 to 3 control blocks, 4 to 9 windows (the core maps
  * pages of the guest there), 10 the double-fault stack, 11 a guard page, 12 to 15 the host
@@ -104,6 +104,13 @@ struct zpp_frame_buffer {
     uint32_t reserved;
 };
 
+/* Where the system puts the machine to sleep, from ACPI's FADT; zeros: the core does not see it. */
+struct zpp_sleep_registers {
+    uint64_t facs;         /* physical address of the FACS */
+    uint16_t pm1a_control; /* I/O port of PM1a_CNT */
+    uint16_t reserved[3];
+};
+
 struct zpp_boot_info {
     uint64_t magic;   /* ZPP_BOOT_INFO_MAGIC */
     uint32_t version; /* ZPP_BOOT_INFO_VERSION */
@@ -135,6 +142,7 @@ struct zpp_boot_info {
     uint16_t trace_port;       /* debug port for the trace of VM exits (zpp/trace.h); 0: no trace */
 
     struct zpp_frame_buffer frame_buffer;
+    struct zpp_sleep_registers sleep;
 
     struct zpp_memory_range ranges[ZPP_MEMORY_RANGES_MAX];
 };
@@ -191,6 +199,7 @@ struct zpp_cpu_call {
 ZPP_STATIC_ASSERT(sizeof(struct zpp_segment) == 24, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_table_register) == 16, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_frame_buffer) == 40, "layout");
+ZPP_STATIC_ASSERT(sizeof(struct zpp_sleep_registers) == 16, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_cpu_state) == 7 * 8 + 2 * 16 + 8 * 24, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_cpu_call) == 512, "layout");
 ZPP_STATIC_ASSERT(sizeof(struct zpp_boot_info) <= ZPP_PAGE_SIZE, "one page");

@@ -171,7 +171,7 @@ ZPP_TABLE struct zpp_compared_msr zpp_compared_msrs[] = {
             ZPP_ALLOWED(20) | ZPP_ALLOWED(24) | ZPP_ALLOWED(26) | ZPP_ALLOWED(27)},
     {0x48c, 1ull << 7 | 1ull << 17 | 1ull << 32 | 1ull << 41}, /* 5 levels, 1 GiB pages, INVVPID */
     {0x48d, 0xffffffff | ZPP_ALLOWED(6)},
-    {0x48e, 0xffffffff | ZPP_ALLOWED(27)},
+    {0x48e, 0xffffffff | ZPP_ALLOWED(25) | ZPP_ALLOWED(27)},
     {0x48f, 0xffffffff | ZPP_ALLOWED(12) | ZPP_ALLOWED(23) | ZPP_ALLOWED(24) | ZPP_ALLOWED(25) |
             ZPP_ALLOWED(26) | ZPP_ALLOWED(30)},
     {0x490, 0xffffffff | ZPP_ALLOWED(13) | ZPP_ALLOWED(16) | ZPP_ALLOWED(17) | ZPP_ALLOWED(18) |

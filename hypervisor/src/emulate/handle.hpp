@@ -9,6 +9,7 @@
 #include "emulate/guest_state.hpp"
 #include "emulate/hypercall.hpp"
 #include "emulate/msr.hpp"
+#include "emulate/sleep.hpp"
 #include "guest/memory.hpp"
 #include "x86/control_registers.hpp"
 #include "x86/msr.hpp"
@@ -153,6 +154,7 @@ template <class G> [[gnu::always_inline]] inline Outcome handle_exit(G& guest, c
     case VmExit::Reason::invd: // keep the host's dirty cache lines
         x86::wbinvd();
         return Outcome::advance;
+    case VmExit::Reason::port: return emulate_sleep_port(guest.vcpu, exit.access, guest.registers);
     case VmExit::Reason::hidden_instruction: return Outcome::undefined_opcode;
     case VmExit::Reason::nmi_window: on_nmi_window(guest); return Outcome::retry;
     case VmExit::Reason::triple_fault: on_triple_fault(guest);

@@ -5,6 +5,14 @@
 
 namespace zpp {
 
+// An I/O instruction.
+struct PortAccess {
+    u16 port;
+    u8 size; // in bytes
+    bool in;
+    bool string; // INS or OUTS
+};
+
 struct VmExit {
     enum class Reason : u8 {
         cpuid,
@@ -14,6 +22,7 @@ struct VmExit {
         xsetbv,
         hypercall,
         invd,
+        port,               // IN or OUT
         hidden_instruction, // of VMX, SMX or SVM
         nested_paging,      // EPT violation, nested page fault
         general_protection, // #GP of the guest; `value` is its error code
@@ -38,6 +47,7 @@ struct VmExit {
     u64 value = 0;                   // that the guest writes to that register
     Gpa address{0};                  // nested paging
     bool write = false;              // nested paging
+    PortAccess access{};             // port
 
     // Sets index and value from ECX and EDX:EAX, for RDMSR, WRMSR and XSETBV.
     void take_operands(const GuestRegisters& registers)

@@ -34,6 +34,7 @@ Reason reason_of(const Vmcb& vmcb, bool stepping)
     case ExitCode::init: return Reason::init;
     case ExitCode::iret: return Reason::iret;
     case ExitCode::invd: return Reason::invd;
+    case ExitCode::io: return Reason::port;
     case ExitCode::cr0_selective_write: return Reason::mov_to_cr;
     case ExitCode::invlpga:
     case ExitCode::vmrun:
@@ -46,6 +47,15 @@ Reason reason_of(const Vmcb& vmcb, bool stepping)
     case ExitCode::shutdown: return Reason::triple_fault;
     default: return Reason::unexpected;
     }
+}
+
+// AMD APM Vol. 2, 15.10.2.
+PortAccess port_access(u64 information)
+{
+    return {.port = static_cast<u16>(information >> 16),
+            .size = static_cast<u8>(information >> 4 & 7), // SZ32, SZ16, SZ8
+            .in = (information & bit(0)) != 0,
+            .string = (information & bit(2)) != 0};
 }
 
 VmExit decode(Guest& guest)
@@ -63,6 +73,10 @@ VmExit decode(Guest& guest)
         exit.write = (vmcb.exit_info_1 & fault_write) != 0;
         break;
     case Reason::general_protection: exit.value = vmcb.exit_info_1; break;
+    case Reason::port:
+        exit.access = port_access(vmcb.exit_info_1);
+        exit.instruction_length = (vmcb.exit_info_2 - vmcb.rip) & 15; // it may have wrapped
+        break;
     default: break;
     }
     return exit;

@@ -17,6 +17,7 @@ enum class ExitCode : u64 {
     iret = 0x74,
     invd = 0x76,
     invlpga = 0x7a,
+    io = 0x7b,
     msr = 0x7c,
     shutdown = 0x7f,
     vmrun = 0x80,
@@ -97,7 +98,7 @@ inline constexpr ExitCodeRow exit_codes[] = {
     {0x78, 0x78, "HLT", ExitAnswer::intercept_off},
     {0x79, 0x79, "INVLPG", ExitAnswer::intercept_off},
     {0x7a, 0x7a, "INVLPGA", ExitAnswer::undefined_opcode},
-    {0x7b, 0x7b, "IOIO", ExitAnswer::intercept_off},
+    {0x7b, 0x7b, "IOIO", ExitAnswer::handled}, // of the port that puts the machine to sleep
     {0x7c, 0x7c, "MSR", ExitAnswer::handled},
     {0x7d, 0x7d, "TASK_SWITCH", ExitAnswer::intercept_off},
     {0x7e, 0x7e, "FERR_FREEZE", ExitAnswer::intercept_off},

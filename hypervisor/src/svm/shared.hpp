@@ -9,6 +9,7 @@ struct Shared {
     Hpa nested_cr3;
     Hpa open_nested_cr3;    // the guest can write the xAPIC's page
     Hpa msrpm;              // MSR permissions map
+    Hpa iopm;               // I/O permissions map; 0 for none
     bool next_rip;          // CPUID.8000000AH:EDX.NRIPS
     bool decode_assists;    // EDX.DecodeAssists
     bool spec_ctrl;         // EDX.SpecCtrl: SPEC_CTRL is virtualized

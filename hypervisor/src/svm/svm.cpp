@@ -4,6 +4,7 @@
 #include "core/machine.hpp"
 #include "core/requirements.hpp"
 #include "core/trace.hpp"
+#include "emulate/sleep.hpp"
 #include "guest/memory.hpp"
 #include "svm/cr0.hpp"
 #include "svm/efer.hpp"
@@ -83,18 +84,35 @@ void mark_msr(void* map, Msr first, Msr last, bool read, bool write)
     }
 }
 
-// Two pages that are physically contiguous.
-void* allocate_msr_map()
+// Pages that are physically contiguous.
+u8* allocate_map(u64 pages)
 {
     auto* first = static_cast<u8*>(machine.allocate_page());
-    while (first != nullptr) {
-        auto* second = static_cast<u8*>(machine.allocate_page());
-        if (second == nullptr ||
-            machine.physical_of(second) == machine.physical_of(first) + page_size)
-            return second == nullptr ? nullptr : first;
-        first = second;
+    for (u64 count = 1; first != nullptr && count < pages; ++count) {
+        auto* next = static_cast<u8*>(machine.allocate_page());
+        if (next == nullptr)
+            return nullptr;
+        if (machine.physical_of(next) != machine.physical_of(first) + count * page_size) {
+            first = next;
+            count = 0;
+        }
     }
-    return nullptr;
+    return first;
+}
+
+// A bit for each port (AMD APM Vol. 2, 15.10.1).
+bool build_io_map()
+{
+    constexpr u64 io_map_pages = 3;
+    const u16 port = sleep_port();
+    if (port == 0)
+        return true;
+    u8* const map = allocate_map(io_map_pages);
+    if (map == nullptr)
+        return false;
+    map[port / 8] = static_cast<u8>(1u << port % 8);
+    shared.iopm = machine.physical_of(map);
+    return true;
 }
 
 Result prepare()
@@ -127,9 +145,12 @@ Result prepare()
     if (!open_root)
         return {ZPP_NO_MEMORY, "nested paging"};
     shared.open_nested_cr3 = *open_root;
-    void* map = allocate_msr_map();
+    constexpr u64 msr_map_pages = 2;
+    u8* const map = allocate_map(msr_map_pages);
     if (map == nullptr)
         return {ZPP_NO_MEMORY, "the MSR permissions map"};
+    if (!build_io_map())
+        return {ZPP_NO_MEMORY, "the I/O permissions map"};
     for_each_intercepted_msr(msr_handlers, mark_msr, map);
     shared.msrpm = machine.physical_of(map);
     return {};

@@ -17,6 +17,7 @@ enum class InterceptVector3 : u32 {
     iret = bit(20),
     invd = bit(22),
     invlpga = bit(26),
+    ioio_prot = bit(27),
     msr_prot = bit(28),
     shutdown = bit(31),
 };

@@ -23,6 +23,10 @@ void write_controls(Vmcb& vmcb)
     if (shared.virtual_nmi)
         vmcb.virtual_interrupt = VirtualInterrupt::v_nmi_enable;
     vmcb.msrpm_base = shared.msrpm.value;
+    if (shared.iopm != Hpa{0}) {
+        vmcb.intercept_vector_3 |= InterceptVector3::ioio_prot;
+        vmcb.iopm_base = shared.iopm.value;
+    }
     vmcb.asid = asid;
     vmcb.tlb_control = tlb_flush_all;
     vmcb.nested_controls = enable_nested_paging;

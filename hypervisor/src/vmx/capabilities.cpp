@@ -69,7 +69,8 @@ constexpr bool tables_are_compared()
 {
     bool all =
         are_compared(Msr::ia32_vmx_true_pinbased_ctls, PinControls::activate_preemption_timer) &&
-        are_compared(Msr::ia32_vmx_true_procbased_ctls, PrimaryControls::monitor_trap_flag) &&
+        are_compared(Msr::ia32_vmx_true_procbased_ctls,
+                     PrimaryControls::monitor_trap_flag | PrimaryControls::use_io_bitmaps) &&
         are_compared(Msr::ia32_vmx_procbased_ctls2,
                      SecondaryControls::enable_vpid | SecondaryControls::conceal_vmx_from_pt |
                          SecondaryControls::pt_uses_guest_physical_addresses) &&
@@ -108,6 +109,7 @@ void Capabilities::read(ReadMsr read_msr)
     entry = entry_controls.must_be_1() | required<EntryControls>(Msr::ia32_vmx_true_entry_ctls);
     preemption_timer = pin_controls.allows(PinControls::activate_preemption_timer);
     monitor_trap_flag = primary_controls.allows(PrimaryControls::monitor_trap_flag);
+    io_bitmaps = primary_controls.allows(PrimaryControls::use_io_bitmaps);
     primary &= ~PrimaryControls::nmi_window_exiting; // only while an NMI is pending
     entry &= ~EntryControls::ia32e_mode_guest;       // only while the guest is in IA-32e mode
 

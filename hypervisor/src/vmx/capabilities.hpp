@@ -21,6 +21,7 @@ struct Capabilities {
     bool preemption_timer;
     bool vpid;
     bool monitor_trap_flag;
+    bool io_bitmaps;
     bool ept_1g_pages;
     bool ept_5_levels;
     Support support; // what the controls do for features of the guest

@@ -14,6 +14,7 @@ enum class PinControls : u32 {
 
 enum class PrimaryControls : u32 {
     nmi_window_exiting = bit(22),
+    use_io_bitmaps = bit(25),
     monitor_trap_flag = bit(27),
     use_msr_bitmaps = bit(28),
     activate_secondary_controls = bit(31),

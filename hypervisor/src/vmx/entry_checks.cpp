@@ -114,6 +114,14 @@ constexpr EntryRule rules[] = {
      }},
     {"27.2.1.1", "at most 4 CR3-target values",
      [](const State& s) { return s.get(Field32::cr3_target_count) <= 4; }},
+    {"27.2.1.1", "the I/O bitmaps are pages of physical memory",
+     [](const State& s) {
+         const auto is_page = [&s](Field64 field) {
+             return s.get(field) % page_size == 0 && s.physical(s.get(field));
+         };
+         return !has_control(s, Field32::primary_controls, PrimaryControls::use_io_bitmaps) ||
+                (is_page(Field64::io_bitmap_a) && is_page(Field64::io_bitmap_b));
+     }},
     {"27.2.1.1", "the MSR bitmaps are a page of physical memory",
      [](const State& s) {
          const u64 address = s.get(Field64::msr_bitmaps);

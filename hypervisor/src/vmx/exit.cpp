@@ -40,6 +40,7 @@ Reason reason_of(ExitReason reason)
     case ExitReason::xsetbv: return Reason::xsetbv;
     case ExitReason::vmcall: return Reason::hypercall;
     case ExitReason::invd: return Reason::invd;
+    case ExitReason::io_instruction: return Reason::port;
     case ExitReason::rdmsr_immediate: return Reason::rdmsr;
     case ExitReason::wrmsr_immediate: return Reason::wrmsr;
     case ExitReason::preemption_timer: return Reason::host_request;
@@ -87,6 +88,15 @@ Outcome on_rdmsr(Guest& guest, const VmExit& exit)
     return outcome;
 }
 
+// SDM Vol. 3C, table 28-5.
+PortAccess port_access(u64 qualification)
+{
+    return {.port = static_cast<u16>(qualification >> 16),
+            .size = static_cast<u8>((qualification & 7) + 1),
+            .in = (qualification & bit(3)) != 0,
+            .string = (qualification & bit(4)) != 0};
+}
+
 VmExit decode(const Guest& guest, u32 code)
 {
     VmExit exit{.reason = reason_of(static_cast<ExitReason>(static_cast<u16>(code))), .code = code};
@@ -95,6 +105,9 @@ VmExit decode(const Guest& guest, u32 code)
     case Reason::rdmsr:
     case Reason::wrmsr: decode_msr(guest, exit); break;
     case Reason::xsetbv: exit.take_operands(guest.registers); break;
+    case Reason::port:
+        exit.access = port_access(vmcs::read(FieldNatural::exit_qualification));
+        break;
     case Reason::mov_to_cr: decode_cr_access(guest, exit); break;
     case Reason::nested_paging:
         exit.address = {vmcs::read(Field64::guest_physical_address)};

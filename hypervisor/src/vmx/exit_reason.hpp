@@ -15,6 +15,7 @@ enum class ExitReason : u32 {
     invd = 13,
     vmcall = 18,
     control_register = 28,
+    io_instruction = 30,
     rdmsr = 31,
     wrmsr = 32,
     entry_failed_guest_state = 33,
@@ -74,7 +75,7 @@ inline constexpr ExitReasonRow exit_reasons[] = {
     {27, "VMXON", ExitAnswer::undefined_opcode},
     {28, "control-register access", ExitAnswer::handled},
     {29, "MOV DR", ExitAnswer::control_off},
-    {30, "I/O instruction", ExitAnswer::control_off},
+    {30, "I/O instruction", ExitAnswer::handled}, // of the port that puts the machine to sleep
     {31, "RDMSR", ExitAnswer::handled},
     {32, "WRMSR", ExitAnswer::handled}, // and WRMSRNS
     {33, "VM-entry failure: invalid guest state", ExitAnswer::crash},

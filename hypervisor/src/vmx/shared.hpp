@@ -10,6 +10,7 @@ struct Shared {
     CapabilityMsrs capability_msrs;
     u64 eptp;
     Hpa msr_bitmaps;
+    Hpa io_bitmaps[2];     // of low and high ports, if the control is 1
     unsigned address_bits; // of physical addresses, without key bits
     u64 perf_global_ctrl;  // the bits of IA32_PERF_GLOBAL_CTRL that this CPU has
 };

@@ -25,6 +25,8 @@ enum class Field16 : u32 {
 };
 
 enum class Field64 : u32 {
+    io_bitmap_a = 0x2000,
+    io_bitmap_b = 0x2002,
     msr_bitmaps = 0x2004,
     eptp = 0x201a,
     xss_exiting_bitmap = 0x202c,

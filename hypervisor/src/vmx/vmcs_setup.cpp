@@ -31,6 +31,10 @@ void write_controls()
     if (capabilities.preemption_timer)
         vmcs::write(Field32::guest_preemption_timer, 0); // for exit_at_once()
     vmcs::write(Field64::msr_bitmaps, shared.msr_bitmaps.value);
+    if (has(capabilities.primary, PrimaryControls::use_io_bitmaps)) {
+        vmcs::write(Field64::io_bitmap_a, shared.io_bitmaps[0].value);
+        vmcs::write(Field64::io_bitmap_b, shared.io_bitmaps[1].value);
+    }
     vmcs::write(Field64::eptp, shared.eptp);
     if (capabilities.vpid)
         vmcs::write(Field16::vpid, vpid);

@@ -4,6 +4,7 @@
 #include "apic/startup.hpp"
 #include "core/crash.hpp"
 #include "core/machine.hpp"
+#include "emulate/sleep.hpp"
 #include "guest/memory.hpp"
 #include "vmx/controls.hpp"
 #include "vmx/entry_checks.hpp"
@@ -97,6 +98,25 @@ bool contains_pebs()
            (x86::rdmsr_or_zero(x86::Msr::ia32_perf_capabilities) & pebs_baseline) != 0;
 }
 
+// A bit for each port (SDM Vol. 3C, 25.6.4).
+bool build_io_bitmaps()
+{
+    constexpr unsigned ports_in_page = 8 * page_size;
+    const u16 port = sleep_port();
+    if (port == 0 || !shared.capabilities.io_bitmaps)
+        return true;
+    for (unsigned page = 0; page < 2; ++page) {
+        auto* const bitmap = static_cast<u8*>(machine.allocate_page());
+        if (bitmap == nullptr)
+            return false;
+        if (port / ports_in_page == page)
+            bitmap[port % ports_in_page / 8] = static_cast<u8>(1u << port % 8);
+        shared.io_bitmaps[page] = machine.physical_of(bitmap);
+    }
+    shared.capabilities.primary |= PrimaryControls::use_io_bitmaps;
+    return true;
+}
+
 Result prepare()
 {
     Result result = check(ZPP_FOR_VTX);
@@ -128,6 +148,8 @@ Result prepare()
     for_each_intercepted_msr(msr_handlers, intercept_msr, bitmaps);
     msr_bitmaps = static_cast<u8*>(bitmaps);
     shared.msr_bitmaps = machine.physical_of(bitmaps);
+    if (!build_io_bitmaps())
+        return {ZPP_NO_MEMORY, "I/O bitmaps"};
     icr_trap::prepare({trap_icr, flush_old_translations});
     return {};
 }

@@ -73,6 +73,15 @@ inline u8 in8(u16 port)
 
 inline void out8(u16 port, u8 value) { asm volatile("outb %0, %1" : : "a"(value), "Nd"(port)); }
 
+inline u16 in16(u16 port)
+{
+    u16 value;
+    asm volatile("inw %1, %0" : "=a"(value) : "Nd"(port));
+    return value;
+}
+
+inline void out16(u16 port, u16 value) { asm volatile("outw %0, %1" : : "a"(value), "Nd"(port)); }
+
 inline u32 in32(u16 port)
 {
     u32 value;

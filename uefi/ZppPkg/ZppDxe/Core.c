@@ -3,6 +3,7 @@
 **/
 #include "Core.h"
 #include "FrameBuffer.h"
+#include "Sleep.h"
 
 extern CONST UINT8  gHypervisorElf[]; // Hypervisor.nasm
 extern CONST UINT8  gHypervisorElfEnd[];
@@ -70,6 +71,7 @@ ZppPrepareCore (
   };
 
   ZppFindFrameBuffer (&Request.frame_buffer);
+  ZppFindSleepRegisters (&Request.sleep);
   Pages = zpp_loader_pages (Request.elf, Request.elf_size, Request.cpu_count);
   if (Pages == 0) {
     return ZPP_BAD_ELF;
