@@ -45,8 +45,8 @@ def write(options: WriteOptions, confirm: Confirm, watch: Watch = quiet) -> Writ
         try:
             report = session.write()
         except BaseException as error:
-            if session.left_behind:
-                error.add_note(f"{options.target}: {session.left_behind}")
+            if state := session.left_behind(error):
+                error.add_note(f"{options.target}: {state}")
             else:
                 destination.abandon()
             raise

@@ -89,14 +89,14 @@ class Session:
             partitions_reread=self._target.reread_partitions(),
         )
 
-    @property
-    def left_behind(self) -> str:
-        """The state of the target after a failed write; '' if it was not changed."""
+    def left_behind(self, error: BaseException) -> str:
+        """The state of the target after a write that failed by `error`; '' if it was not changed."""
         if self._boot.may_boot:
             return "the write is unfinished, and clearing the target failed: do not boot from it"
-        if self._begun:
-            return "the write is unfinished, and nothing boots from it; --resume continues it"
-        return "the write is unfinished, and nothing boots from it" if self._tested else ""
+        unfinished = "the write is unfinished, and nothing boots from it"
+        if self._begun and not isinstance(error, InputError):  # the same image fails again
+            return f"{unfinished}; --resume continues it"
+        return unfinished if self._begun or self._tested else ""
 
     def _check_size(self, size: int) -> None:
         """Raise DoesNotFitError if the target has less than `size` bytes."""

@@ -21,11 +21,7 @@ from writing import (
 )
 
 from efi_image.cli.main import main
-from efi_image.errors import (
-    OutputError,
-    VerificationFailed,
-    ZppError,
-)
+from efi_image.errors import InputError, OutputError, VerificationFailed
 from efi_image.flash.chunker import GRAIN
 
 __all__ = ["image"]
@@ -131,6 +127,8 @@ def test_an_image_that_is_cut_short(suffix: str, image: Path, tmp_path: Path) ->
     packed = pack(image, suffix)
     os.truncate(packed, packed.stat().st_size - 1000)
     stick = old_stick(tmp_path, SIZE)
-    with pytest.raises(ZppError):
+    with pytest.raises(InputError) as caught:
         write(packed, stick)
+    note = f"{stick}: the write is unfinished, and nothing boots from it"
+    assert caught.value.__notes__ == [note]  # the same image cannot be resumed
     assert not boots(stick)
