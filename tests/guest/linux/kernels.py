@@ -38,8 +38,8 @@ VIRTIO_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_
 NETWORK_MODULES = (*VIRTIO_MODULES, "failover", "net_failover", "virtio_net")
 DISK_MODULES = (*VIRTIO_MODULES, "virtio_blk")  # newer kernels have some built in
 APPLETS = (
-    "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
-    "swapon sync tail tee uname"
+    "cat dd dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod "
+    "sed sh sleep swapon sync tail tee uname"
 ).split()
 
 
