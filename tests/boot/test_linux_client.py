@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -21,6 +22,8 @@ from test_linux_loader import (
     steps_of,
 )
 
+from efi_image.cli.main import main
+
 BOTH = "not loaded: client=1 launches nothing, and keep=1 does; use only one of them"
 EINVAL, EPROTONOSUPPORT = 22, 93
 AMDV_PC = qemu_pc(EPYC, 4)
@@ -38,10 +41,35 @@ def counts(step: Step) -> dict[tuple[int, int], int]:
     return {(int(cpu), int(reason, 16)): int(count) for cpu, reason, count in rows}
 
 
+def assert_shown(
+    folder: Path, state: Step, exits: Step, log: Step, pc: Pc, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """zpp-image shows the guest's files, copied to this machine."""
+    copy = folder / "zpp"
+    copy.mkdir()
+    for step, name, prefix in ((state, "state", "state"), (exits, "exits", "exits"),
+                               (log, "log", "core")):  # fmt: skip
+        lines = step.all(f"{prefix}: (.*)")
+        (copy / name).write_text("".join(f"{line}\n" for line in lines))
+    capsys.readouterr()
+    assert main(["status", str(copy), "--json"]) == 0
+    status = json.loads(capsys.readouterr().out)
+    assert (status["vendor"], status["cpu_count"]) == (pc.vendor, pc.cpus)
+    assert [cpu["state"] for cpu in status["cpus"]] == ["virtualized"] * pc.cpus
+    assert main(["counters", str(copy), "--json"]) == 0
+    counted = json.loads(capsys.readouterr().out)["exits"]
+    assert "CPUID" in [row["name"] for row in counted]
+    assert sum(row["count"] for row in counted) == sum(cpu["exits"] for cpu in status["cpus"])
+    assert main(["log", str(copy)]) == 0
+    assert capsys.readouterr().out == (copy / "log").read_text()
+
+
 @pytest.mark.parametrize(
     ("pc", "kernel"), [(AMDV_PC, "newest"), (AMDV_PC, "oldest"), (VTX_PC, "newest")], ids=str
 )
-def test_client_reads_the_hypervisor_under_linux(harness: Harness, pc: Pc, kernel: str) -> None:
+def test_client_reads_the_hypervisor_under_linux(
+    harness: Harness, pc: Pc, kernel: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Under lockdown as well, which closes /dev/mem."""
     steps = (
         "load,both,client,modules,state,corelog,exits,offline,state,online,cpus,"
@@ -77,6 +105,7 @@ def test_client_reads_the_hypervisor_under_linux(harness: Harness, pc: Pc, kerne
     for cpu in range(pc.cpus):
         assert 0 < before[cpu, cpuid] < after[cpu, cpuid]
 
+    assert_shown(harness.folder, state_again, exits_again, log_again, pc, capsys)
     assert lockdown.all(r"lockdown: (.*)") == ["none integrity [confidentiality]"]
     assert lockdown.all(r"/dev/mem (.*)") == ["before: read", "after: refused"]
     assert unload.all(r"rmmod: (\d+)") == ["0"]
