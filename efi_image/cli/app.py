@@ -34,6 +34,7 @@ COMMANDS: dict[str, str] = {
     "status": "Show the hypervisor that runs under this Linux, and each CPU.",
     "counters": "Count the VM exits since the launch, by reason and CPU.",
     "log": "Print the log of the hypervisor that runs under this Linux.",
+    "booted": "Tell ZppBoot that this boot with the hypervisor completed.",
     "devices": "List disks, and which of them are safe to write.",
     "write": "Write an image to a USB stick and verify it.",
     "symbolize": "Add source lines to the addresses in a crash report.",

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
+import cpio
 import pytest
-from harness import EPYC, Harness, Pc, qemu_pc
+from guest_python import zpp_image
+from harness import CMDLINE, EPYC, TIME_LIMIT, Harness, Pc, qemu_pc
 from test_crash import address_of, broken_harness
 from test_linux_loader import (
     ALREADY_RUNNING,
@@ -25,6 +28,7 @@ from test_linux_loader import (
 from efi_image.cli.main import main
 
 BOTH = "not loaded: client=1 launches nothing, and keep=1 does; use only one of them"
+LEFT_OUT = "zpp: no hypervisor: the last 1 boot with it did not complete"
 EINVAL, EPROTONOSUPPORT = 22, 93
 AMDV_PC = qemu_pc(EPYC, 4)
 
@@ -153,3 +157,38 @@ def test_hypervisor_of_another_version(harness: Harness) -> None:
         "with interface 1 (load the module of the hypervisor's build)"
     )
     assert modules.all("module: (zpp)") == []
+
+
+def test_completed_boots_are_not_counted(harness: Harness) -> None:
+    """zpp-image itself runs in the guest. The first boot reports that it completed, the second does
+    not, so the third is without the hypervisor."""
+    pc = qemu_pc(EPYC, 2)
+    build = harness.build_directory / "linux-loader/newest"
+    initrd = harness.folder / "initrd.img"
+    initrd.write_bytes(
+        (build / "initrd.img").read_bytes() + cpio.archive(zpp_image(harness.folder))
+    )
+    steps = "tool,client,tool,first,lockdown,booted,restart"
+    image = harness.image(
+        kernel=build / "vmlinuz",
+        initrd=initrd,
+        cmdline=f"{CMDLINE} zpp.steps={steps}",
+        boot_tries=1,
+    )
+    serial = harness.run_to_power_off(
+        replace(harness.request(pc, image), memory=1024, timeout=3 * TIME_LIMIT), pc.emulator
+    )
+    first, second, third = serial.split("zpp-guest: Linux ")[1:]
+    without, module = first.split("step: client")
+    assert without.count("zpp.ko: is not loaded, or shows nothing; load zpp.ko with") == 3
+    assert f"status: zpp 0.1.0, AMD-V, {pc.cpus} CPUs, " in module
+    assert re.search(r"^counters: CPUID +0x72 ", module, re.MULTILINE)
+    assert len(re.findall(r"^log: zpp: CPU \d .* virtualized with AMD-V$", module, re.M)) == pc.cpus
+    assert "booted: this boot completed; boots counted until now: 1\n" in module
+    assert "once more: no boot is counted: nothing to do\n" in module
+    assert f"status: zpp 0.1.0, AMD-V, {pc.cpus} CPUs, " in second
+    assert "booted:" not in second
+    assert LEFT_OUT in second
+    assert "status: zpp 0.1.0" not in third
+    assert "booted: zpp-image: zpp.ko: is not loaded" in third
+    assert serial.count(LEFT_OUT) == 1

@@ -1,4 +1,4 @@
-"""`zpp-image status`, `counters` and `log`: the hypervisor under this Linux.
+"""`zpp-image status`, `counters`, `log` and `booted`: the hypervisor under this Linux.
 
 tests/boot/test_linux_client.py runs them with the files of a booted Linux."""
 
@@ -6,14 +6,16 @@ from __future__ import annotations
 
 import errno
 import json
+import struct
 from pathlib import Path
 
 import client_files
 import pytest
 from client_files import EXITS, LOG, STATE
 
+from efi_image.cli import booted
 from efi_image.cli.main import main
-from efi_image.client import hypervisor
+from efi_image.client import boot_record, hypervisor
 from efi_image.client.hypervisor import Counter, Cpu, read_counters, read_log, read_status
 from efi_image.errors import ExitCode, InputError, ZppError
 from efi_image.formats.vm_trace import Vendor
@@ -131,3 +133,84 @@ def test_why_the_running_linux_shows_nothing(monkeypatch: pytest.MonkeyPatch) ->
     assert "mount -t debugfs" in refusal(monkeypatch, errno.ENOENT, mounted=False)
     assert refusal(monkeypatch, errno.ENOENT, mounted=True).startswith("zpp.ko: is not loaded")
     assert "no longer runs" in refusal(monkeypatch, errno.ENODEV, mounted=True)
+
+
+# ---- booted
+
+
+def record(state: int, *, version: int = 1, size: int = 20) -> bytes:
+    """The variable as efivarfs shows it: attributes, then zpp/boot_record.h."""
+    return (struct.pack("<IBBB5xQ", 7, version, 2, state, 800_000_000) + bytes(4))[:size]
+
+
+@pytest.fixture
+def variables(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The running Linux: zpp is there, and these are its UEFI variables."""
+    place = tmp_path / "efivars"
+    place.mkdir()
+    (place / "BootOrder-8be4df61-93ca-11d2-aa0d-00e098032b8c").write_bytes(bytes(8))
+    monkeypatch.setattr(booted, "read_status", lambda: read_status(folder))
+    monkeypatch.setattr(booted, "VARIABLES", place)
+    return place
+
+
+def test_started_boot_is_reported(variables: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (variables / boot_record.NAME).write_bytes(record(0))
+    assert main(["booted"]) == 0
+    assert not (variables / boot_record.NAME).exists()
+    assert main(["booted"]) == 0
+    assert capsys.readouterr().out == (
+        "this boot completed; boots counted until now: 2\nno boot is counted: nothing to do\n"
+    )
+
+
+def test_hypervisor_that_is_left_out_stays_out(
+    variables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (variables / boot_record.NAME).write_bytes(record(1))
+    assert main(["booted"]) == 0
+    assert (variables / boot_record.NAME).read_bytes() == record(1)
+    assert "until you choose it in the boot menu" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("data", [b"", record(0, size=19), record(0, size=21), record(2),
+                                  record(0, version=2)])  # fmt: skip
+def test_record_that_is_not_valid(
+    data: bytes, variables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (variables / boot_record.NAME).write_bytes(data)
+    assert main(["booted"]) == ExitCode.INPUT
+    assert (variables / boot_record.NAME).read_bytes() == data
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_machine_without_uefi_variables(
+    variables: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for file in variables.iterdir():
+        file.unlink()
+    assert main(["booted"]) == ExitCode.MISSING
+    assert "mount -t efivarfs" in capsys.readouterr().err
+
+
+def test_record_that_cannot_be_deleted(
+    variables: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (variables / boot_record.NAME).write_bytes(record(0))
+
+    def refuse(_path: Path) -> None:
+        raise OSError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert main(["booted"]) == ExitCode.OUTPUT
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert "cannot be deleted (Operation not permitted); run this as root" in told.err
+
+
+def test_record_is_the_contract_s() -> None:
+    header = (Path(__file__).parents[2] / "hypervisor/include/zpp/boot_record.h").read_text()
+    name, guid = boot_record.NAME.split("-", 1)
+    assert f'#define ZPP_BOOT_RECORD_NAME "{name}"' in header
+    assert f"GUID: {guid}." in header
+    assert "#define ZPP_BOOT_RECORD_VERSION 1u" in header

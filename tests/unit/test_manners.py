@@ -159,6 +159,7 @@ WITHOUT_JSON = {
     "log",
     "symbolize",
     "completion",
+    "booted",
     "bochs install",
     "bochs remove",
 }
