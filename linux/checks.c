@@ -1,7 +1,7 @@
 #define pr_fmt(format) "zpp: " format
 
 #include "checks.h"
-#include "loader/cpu.h"
+#include "hypercall.h"
 
 #include <asm/cpufeature.h>
 #include <linux/cpu.h>
@@ -51,7 +51,7 @@ int zpp_check_system(void)
         return -ENODEV;
     }
     if (any_cpu_is_virtualized()) {
-        pr_err("not loaded: zpp is already running on this machine\n");
+        pr_err("not loaded: zpp is already running on this machine (client=1 only reads it)\n");
         return -EBUSY;
     }
     for_each_present_cpu(cpu)
@@ -73,6 +73,45 @@ int zpp_check_system(void)
     if (zpp_cpu_encrypts_memory()) {
         pr_err("not loaded: the kernel encrypts its memory (boot with mem_encrypt=off)\n");
         return -EOPNOTSUPP;
+    }
+    return 0;
+}
+
+struct hypervisor_version {
+    bool known;
+    u64 interface, version;
+};
+
+static void ask_current_cpu(void *result)
+{
+    struct zpp_hypercall_registers registers = {0};
+    if (zpp_hypercall(ZPP_HYPERCALL_VERSION, &registers) != ZPP_HYPERCALL_OK)
+        return;
+    *(struct hypervisor_version *)result =
+        (struct hypervisor_version){true, registers.rbx, registers.rcx};
+}
+
+int zpp_check_client(void)
+{
+    struct hypervisor_version found = {0};
+    unsigned cpu;
+    for_each_online_cpu(cpu)
+    {
+        smp_call_function_single(cpu, ask_current_cpu, &found, 1);
+        if (found.known)
+            break;
+    }
+    if (!found.known) {
+        pr_err("not loaded: zpp does not run on this machine, so client=1 has nothing to read\n");
+        return -ENODEV;
+    }
+    if (found.version != ZPP_VERSION || found.interface != ZPP_HYPERCALL_INTERFACE) {
+        pr_err("not loaded: the hypervisor is zpp %u.%u.%u with interface %llu, but this module is "
+               "for %u.%u.%u with interface %u (load the module of the hypervisor's build)\n",
+               (u8)(found.version >> 16), (u8)(found.version >> 8), (u8)found.version,
+               found.interface, ZPP_VERSION_MAJOR, ZPP_VERSION_MINOR, ZPP_VERSION_PATCH,
+               ZPP_HYPERCALL_INTERFACE);
+        return -EPROTONOSUPPORT;
     }
     return 0;
 }

@@ -8,6 +8,10 @@
  * a negative error number. The caller holds cpus_read_lock(). */
 int zpp_check_system(void);
 
+/* Checks that this module can read the hypervisor that already runs (client=1). Returns and logs as
+ * zpp_check_system(). The caller holds cpus_read_lock(). */
+int zpp_check_client(void);
+
 /* For a failure that does not concern a single CPU. */
 #define ZPP_NO_CPU (-1)
 

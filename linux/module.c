@@ -1,6 +1,7 @@
 /*
  * zpp.ko: loads the hypervisor under the running Linux. Without keep=1 the module then fails its own
  * initialization with EPERM ("Operation not permitted"): the hypervisor stays, the module does not.
+ * With client=1 it launches nothing, and only reads the hypervisor that is there (docs/adr/0021).
  */
 #define pr_fmt(format) "zpp: " format
 
@@ -22,6 +23,12 @@
 static bool keep;
 module_param(keep, bool, 0444);
 MODULE_PARM_DESC(keep, "keep the module loaded; rmmod then removes the hypervisor from every CPU");
+
+static bool client;
+module_param(client, bool, 0444);
+MODULE_PARM_DESC(client,
+                 "launch nothing: only read the hypervisor that already runs, such as the one "
+                 "that ZppBoot started; rmmod leaves it in place");
 
 static ushort serial;
 module_param(serial, ushort, 0444);
@@ -241,8 +248,27 @@ static int __init load_and_keep(void)
     return error;
 }
 
+static int __init load_client(void)
+{
+    int error;
+    cpus_read_lock();
+    error = zpp_check_client();
+    cpus_read_unlock();
+    if (error)
+        return error;
+    zpp_debugfs_add();
+    pr_info("loaded: /sys/kernel/debug/zpp shows the hypervisor that already runs\n");
+    return 0;
+}
+
 static int __init zpp_init(void)
 {
+    if (client && keep) {
+        pr_err("not loaded: client=1 launches nothing, and keep=1 does; use only one of them\n");
+        return -EINVAL;
+    }
+    if (client)
+        return load_client();
     if (serial > ZPP_SERIAL_PORT_MAX) {
         pr_err("not loaded: serial=0x%x is not the I/O port of a UART (0 to 0xfff8)\n", serial);
         return -EINVAL;
@@ -253,6 +279,10 @@ static int __init zpp_init(void)
 static void __exit zpp_exit(void)
 {
     zpp_debugfs_remove();
+    if (client) {
+        pr_info("unloaded: the hypervisor stays\n");
+        return;
+    }
     unload();
     zpp_power_unregister();
 }

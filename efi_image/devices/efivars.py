@@ -19,6 +19,7 @@ from efi_image.errors import InputError, MissingError, OutputError, reason_of
 
 GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
 IMAGE_SECURITY = "d719b2cb-3d3a-4596-a3bc-dad00e67656f"
+ZPP = "c1b6d9f4-5a3e-4f0b-9d27-6e41a8b3f502"  # ZppBoot's and ZppDxe's
 FOLDER = Path("/sys/firmware/efi/efivars")
 PERSISTENT = 0x7  # non-volatile, for boot services, for the running system
 _ATTRIBUTES = 4  # bytes

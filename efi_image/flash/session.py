@@ -90,7 +90,7 @@ class Session:
         )
 
     def left_behind(self, error: BaseException) -> str:
-        """The state of the target after a write that failed by `error`; '' if it was not changed."""
+        """The target's state after a write that failed by `error`; '' if it was not changed."""
         if self._boot.may_boot:
             return "the write is unfinished, and clearing the target failed: do not boot from it"
         unfinished = "the write is unfinished, and nothing boots from it"

@@ -9,13 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from efi_image.devices.efivars import Efivars, option_name
+from efi_image.devices.efivars import ZPP, Efivars, option_name
 from efi_image.install.boot_options import own_options
 from efi_image.install.changes import remove, remove_folder
 from efi_image.install.esp import Esp, Machine, find_esp
 from efi_image.install.folder import CONF, LOGS, RECORD, Folder
-
-ZPP_GUID = "c1b6d9f4-5a3e-4f0b-9d27-6e41a8b3f502"  # of the variables that ZppBoot makes
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +65,6 @@ def _remove_options(efivars: Efivars, esp: Esp) -> list[int]:
         efivars.remove("BootNext")
     for number in ours:
         efivars.remove(option_name(number))
-    for name in efivars.names(ZPP_GUID) if ours else ():
-        efivars.remove(name, ZPP_GUID)
+    for name in efivars.names(ZPP) if ours else ():
+        efivars.remove(name, ZPP)
     return ours

@@ -231,6 +231,11 @@ int zpp_cpu_is_amd(void)
     return (zpp_cpuid_subleaf(ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY).ebx & ZPP_FEATURE_AMDV) != 0;
 }
 
+uint32_t zpp_cpu_index(void)
+{
+    return zpp_cpuid_subleaf(ZPP_CPUID_VERSION_LEAF, ZPP_CPUID_KEY).ecx;
+}
+
 uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *registers)
 {
     uint64_t rax = ZPP_HYPERCALL(number);

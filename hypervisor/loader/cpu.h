@@ -46,6 +46,9 @@ uint64_t zpp_cpu_hypercall(uint32_t number, struct zpp_hypercall_registers *regi
 /* Under zpp: whether it uses AMD-V, so that the hypercall is VMMCALL. */
 int zpp_cpu_is_amd(void);
 
+/* Under zpp: this CPU's index, as in the log and in the hypercalls. */
+uint32_t zpp_cpu_index(void);
+
 /* Whether this CPU runs under zpp: CPUID has its signature, for the one that asks with the key. */
 int zpp_cpu_is_held(void);
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import cpio
 import pytest
 from harness import CMDLINE, EPYC, Harness, free_port, qemu_pc
+from test_linux_loader import ALREADY_RUNNING
 
 from efi_image.emulator import Devices, EmulatorKind, Forward, TextViewer, boot, choose
 from efi_image.errors import ZppError
@@ -212,14 +213,14 @@ def test_script_loads(harness: Harness, checkout: Checkout) -> None:
             "(use keep=1 to have it again after the wake-up)",
             "zpp: the hypervisor stays, the module does not: "
             '"Operation not permitted" means success',
-            "zpp: not loaded: zpp is already running on this machine",
+            f"zpp: {ALREADY_RUNNING}",
         ]
         assert "zpp" not in access.ssh("cat /proc/modules").stdout.split()
         assert access.ssh("ls /tmp").stdout == ""
 
         again = checkout.run()
         assert again.returncode == 1
-        assert again.stderr == "linux_load: not loaded: zpp is already running on this machine\n"
+        assert again.stderr == f"linux_load: {ALREADY_RUNNING}\n"
 
 
 def test_password_and_lockdown(harness: Harness, checkout: Checkout) -> None:

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import client_files
 import pytest
 import vm_traces
 from fake_emulator import FakeEmulator
@@ -53,6 +54,8 @@ OUTPUTS = [
     ("trace", "trace TRACE"),
     ("doctor", "doctor MACHINE"),
     ("doctor", "doctor REFUSED"),
+    ("status", "status CLIENT"),
+    ("counters", "counters CLIENT"),
     ("devices", "devices --all"),
     ("write", "write IMAGE TARGET --force"),
     ("install", "install --esp ESP --build-dir BUILD"),
@@ -116,6 +119,8 @@ def places(
     found["ESP"] = str(own.esp)
     found["MACHINE"] = str(MACHINES / "alder-lake.json")
     found["REFUSED"] = str(MACHINES / "vtx-locked-off.json")
+    client_files.write(tmp_path / "client")
+    found["CLIENT"] = str(tmp_path / "client")
     found["TRACE"] = str(vm_traces.write(tmp_path / "boot.trace"))
     return {**found, "BUILD": str(build_dir), "PROGRAM": str(build_dir / "ZppBoot.efi")}
 

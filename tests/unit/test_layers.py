@@ -21,7 +21,7 @@ LAYERS = (
     ("inspect",),
     ("build", "render"),
     ("config",),
-    ("verify", "flash", "emulator", "debug", "doctor"),
+    ("verify", "flash", "emulator", "debug", "doctor", "client"),
     ("edit", "install"),
     ("__init__",),  # the public API
     ("cli",),

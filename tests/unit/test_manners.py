@@ -144,6 +144,8 @@ ERRORS = {
     "run": ("run NOTHING --json", ExitCode.INPUT, "InputError"),
     "trace": ("trace NOTHING --json", ExitCode.INPUT, "InputError"),
     "doctor": ("doctor NOTHING --json", ExitCode.INPUT, "InputError"),
+    "status": ("status NOTHING --json", ExitCode.INPUT, "InputError"),
+    "counters": ("counters NOTHING --json", ExitCode.INPUT, "InputError"),
     "devices": ("devices --size x --json", ExitCode.USAGE, "UsageError"),
     "write": ("write NOTHING NEW --json", ExitCode.INPUT, "InputError"),
     "install": ("install --esp NOTHING --json", ExitCode.INPUT, "InputError"),
@@ -154,7 +156,15 @@ ERRORS = {
 
 
 # they print data that is not theirs, or nothing but their success
-WITHOUT_JSON = {"cat", "symbolize", "completion", "bochs install", "bochs remove"}
+WITHOUT_JSON = {
+    "cat",
+    "log",
+    "symbolize",
+    "completion",
+    "booted",
+    "bochs install",
+    "bochs remove",
+}
 
 
 def test_every_command_with_json_has_its_error() -> None:

@@ -32,14 +32,14 @@ TOOLS = "base-files,bash,dash,coreutils,sed,grep,mawk,findutils,make,binutils"
 EVERY_HEADERS = "?name(^linux-headers-[0-9].*-amd64$)"
 PRUNED = ("usr/share/doc", "usr/share/locale", "usr/share/man", "usr/share/info", "var/lib/apt",
           "var/cache", "usr/lib/python3")  # fmt: skip
-MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "button")
+MODULES = ("irqbypass", "kvm", "kvm-amd", "kvm-intel", "button", "efivarfs")
 VIRTIO_MODULES = ("virtio_ring", "virtio", "virtio_pci_legacy_dev", "virtio_pci_modern_dev",
                   "virtio_pci")  # fmt: skip
 NETWORK_MODULES = (*VIRTIO_MODULES, "failover", "net_failover", "virtio_net")
 DISK_MODULES = (*VIRTIO_MODULES, "virtio_blk")  # newer kernels have some built in
 APPLETS = (
-    "cat dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff rm rmmod sed sh sleep "
-    "swapon sync tail tee uname"
+    "cat dd dmesg echo grep insmod ip kill ls mkdir mktemp mount nproc poweroff reboot rm rmmod "
+    "sed sh sleep swapon sync tail tee uname"
 ).split()
 
 
