@@ -25,7 +25,7 @@ class Sign:
 
 
 SIGNS = (
-    Sign(r"^zpp: report of build ", "the core of zpp crashed"),
+    Sign(r"^zpp: crash report of build ", "the core of zpp crashed"),
     Sign(r"^zpp: CPU (\d+) stopped$", r"the core of zpp stopped CPU \1"),
     Sign(r"Kernel panic - not syncing: ([^\n]*)", r"the kernel panicked (\1)"),
     Sign(r"^(?:UEFI Interactive )?Shell> \Z", "the firmware started its shell", 5, prompt=True),

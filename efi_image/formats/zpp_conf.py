@@ -80,7 +80,7 @@ class ZppConf:
     trace: int = 0  # the debug port for the trace of VM exits; 0: none
     menu_timeout: int = MENU_TIMEOUT
     boot_tries: int = BOOT_TRIES
-    save_log: bool = True  # of a boot that did not end in order
+    save_log: bool = True  # of a boot that did not end normally
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
     check: bool = False  # a diagnosis at each boot

@@ -180,7 +180,7 @@ def nothing(_image_file: Path, _folder: Path) -> None:
 
 
 PATH = "\\EFI\\zpp\\machine.json"
-FOREIGN = f"not saved: {PATH} is not a file of zpp; rename it"
+FOREIGN = f"not saved: {PATH} was not written by zpp; rename it"
 
 
 @pytest.mark.parametrize(

@@ -23,7 +23,7 @@ from efi_image.emulator import ExitReason, Medium
 from efi_image.emulator.qmp import Qmp
 
 PC = qemu_pc(EPYC, 2)
-FAILED = r"^zpp: (\d) boots? with the hypervisor did not complete; after (\d) it is left out$"
+FAILED = r"^zpp: (\d) boots? with the hypervisor did not complete; after (\d) it is turned off$"
 LEFT_OUT = r"^zpp: no hypervisor: the last (\d) boots? with it did not complete$"
 RUNS = "zpp: loaded and launched in"
 GUID = "c1b6d9f4-5a3e-4f0b-9d27-6e41a8b3f502"

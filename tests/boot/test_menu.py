@@ -61,8 +61,8 @@ def test_menu_on_a_serial_line(harness: Harness, run: list[Session]) -> None:
     session = start(run, full_image(harness), "--emulator", "qemu", "--cpu-model", PC.model,
                     "--cpus", "2", "--log", harness.log)  # fmt: skip
     for line in (
-        "empty.conf is left out: it has neither linux nor efi",
-        "plain.efi is left out: it is not a unified kernel image for x86-64",
+        "empty.conf: it has neither linux nor efi",
+        "plain.efi: it is not a unified kernel image for x86-64",
         "zpp boot menu", "> kernel", "  ? first", "  Unified 1", "  Text (6.10)", "  Text (6.9)",
         "  Failed", "  The firmware's next boot option", "  Firmware setup", "  Restart",
         "  Power off", "Hypervisor: on", "Starts in 60 s",

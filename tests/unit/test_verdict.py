@@ -8,7 +8,7 @@ import pytest
 
 from efi_image.emulator.verdict import SIGNS, Watcher
 
-REPORT = "zpp: report of build 0123456789ab\nzpp: CPU 0: exception 6 in the host\n"
+REPORT = "zpp: crash report of build 0123456789ab\nzpp: CPU 0: exception 6 in the host\n"
 PANIC = "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs\n"
 SHELL = "Shell> "
 NOTHING = "BdsDxe: No bootable option or device was found.\nBdsDxe: Press any key to enter the Boot"

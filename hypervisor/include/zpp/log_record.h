@@ -20,7 +20,7 @@
 /* How the boot ended, as far as the core knows. */
 enum zpp_log_end {
     ZPP_LOG_RUNNING = 0,      /* it ran: the machine hung, was reset, or has restarted */
-    ZPP_LOG_CLEAN = 1,        /* the system was about to end in order: ZPP_HYPERCALL_END */
+    ZPP_LOG_CLEAN = 1,        /* the system said that it would end: ZPP_HYPERCALL_END */
     ZPP_LOG_CRASH = 2,        /* the core crashed */
     ZPP_LOG_TRIPLE_FAULT = 3, /* in the guest; some systems restart so */
 };

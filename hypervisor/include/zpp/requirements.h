@@ -59,12 +59,12 @@ struct zpp_requirement {
 #define ZPP_FIX_NX                                                                                 \
     "enable \"Execute Disable Bit\" or \"No-Execute Memory Protection\" in the firmware's setup"
 #define ZPP_FIX_FRED "boot Linux with fred=off"
-#define ZPP_FIX_IN_USE "end the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"
+#define ZPP_FIX_IN_USE "stop the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"
 #define ZPP_FIX_NESTED "turn on nested virtualization in the hypervisor that this machine runs on"
 
 #define ZPP_FIX_ZPP "boot without zpp first"
 #define ZPP_FIX_SAME_VMX                                                                           \
-    "update the firmware, or turn off one of the kinds of cores in the firmware's setup"
+    "update the firmware, or turn off one type of core in the firmware's setup"
 
 #define ZPP_SAME_VMX "the same VMX capabilities on every CPU"
 

@@ -10,7 +10,7 @@
 
 typedef enum {
   ZppEndUnknown,      ///< No record: a power-off, a cold start, or the last boot ran without zpp.
-  ZppEndClean,        ///< The system said that it ended in order.
+  ZppEndClean,        ///< The system said that it would power off or restart.
   ZppEndReset,        ///< It ran to a reset: it hung, somebody reset it, or it restarted.
   ZppEndTripleFault,  ///< The system triple-faulted. Some systems restart so.
   ZppEndCrash         ///< The core crashed.

@@ -47,7 +47,7 @@ ZppReadUki (
   );
 
 /**
-  Prints why an entry is left out.
+  Prints why an entry is skipped.
 
   @param[in] Folder  Its folder.
   @param[in] Name    Its file's name.

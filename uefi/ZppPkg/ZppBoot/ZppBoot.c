@@ -33,7 +33,7 @@ StartHypervisor (
   if (!ZppWishStarts (&Boot->Wish)) {
     Print (L"zpp: no hypervisor: %a\n", ZppWishReason (&Boot->Wish));
     if (Boot->Wish.Kind == ZppWishOffByBoots) {
-      Print (L"zpp: to start it again, press Space at the start, and H in the menu\n");
+      Print (L"zpp: to turn it on again, press Space at the start, then H in the menu\n");
       ZppKeepOut (&Boot->Boots);
     }
 
