@@ -73,7 +73,7 @@ def look_up(
         raise MissingError(
             f"does not start ({error.strerror})",
             where=str(symbolizer),
-            hint="`apt install llvm-19`, or set TOOLCHAIN to the folder of LLVM",
+            hint="`apt install llvm-19`, or set TOOLCHAIN to LLVM's directory",
         ) from None
     answers = done.stdout.splitlines()
     if done.returncode or len(answers) != len(addresses):

@@ -13,7 +13,7 @@
     cmdline = console=ttyS0 quiet
 
 ASCII, LF or CRLF, at most 64 KiB. A value is the rest of its line without the blanks
-around it. ZppBoot goes on where it meets a fault; this reader refuses.
+around it. ZppBoot continues after a fault; this reader refuses the file.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ RESET_AFTER_MAX = 3600
 # seconds that the menu waits
 MENU_TIMEOUT = 0
 MENU_TIMEOUT_MAX = 3600
-# boots that may fail before the hypervisor is left out
+# failed boots before the hypervisor is turned off
 BOOT_TRIES = 3
 BOOT_TRIES_MAX = 100
 # not with a leading 0, which some take for octal

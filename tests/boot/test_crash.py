@@ -155,7 +155,7 @@ def test_restart_by_triple_fault_is_no_crash(harness: Harness, pc: Pc) -> None:
 
 
 def test_failed_launch_gives_the_cpu_back(harness: Harness) -> None:
-    """The first VM entry of each CPU fails for its guest state: the boot goes on without zpp."""
+    """The first VM entry of each CPU fails for its guest state: the boot continues without zpp."""
     broken = broken_harness(harness, "zpp::vmx::write_guest_state(", with_other_field)
     guest = harness.build_directory / "linux-guest"
     image = broken.image(

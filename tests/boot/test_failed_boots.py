@@ -70,7 +70,7 @@ def test_kernel_panic(harness: Harness) -> None:
 
 
 def test_hang(harness: Harness) -> None:
-    """The reset button ends it; the menu starts the hypervisor again, and counts anew."""
+    """The reset button ends it; the menu turns the hypervisor on again, and counting starts again."""
     image = harness.image(kernel=kernel(harness, Ending.HANG), boot_tries=1, menu_timeout=1)
 
     def reset(qmp: Qmp) -> None:
@@ -138,7 +138,7 @@ def test_variable(harness: Harness, data: bytes, attributes: int, line: str, sta
 
 
 def test_read_only_medium(harness: Harness) -> None:
-    """The boot is not counted in the name, and goes on."""
+    """The boot is not counted in the name, and continues."""
     contents: dict[str, bytes | str] = {
         "/loader/entries/a+3.conf": "efi /a.efi\n",
         "/a.efi": word_program("a", Ending.POWER_OFF),

@@ -50,7 +50,7 @@ const RecordedMachine& recorded_machine(const std::string& name);
 void use_cpu(const RecordedCpu& cpu);
 extern const CpuReader recorded_cpu;
 
-// Records it anew, by the loaders' own code.
+// Records it again, with the loaders' own code.
 zpp_capture capture_of(const RecordedCpu& cpu);
 
 } // namespace zpp::test

@@ -129,7 +129,7 @@ TEST_CASE("screen: the whole report, in letters as large as the screen allows")
     }
 }
 
-TEST_CASE("screen: a long line goes on below, and the text ends at the bottom")
+TEST_CASE("screen: a long line is wrapped, and the text ends at the bottom")
 {
     std::string long_report;
     for (unsigned i = 0; i < 300; ++i)

@@ -133,7 +133,7 @@ def test_a_packed_kernel_is_named(tmp_path: Path, build_dir: Path, capsys: Captu
     given = _file(tmp_path, gzip.compress(make_pe()))
     words = ["make", str(tmp_path / "x.img"), "--build-dir", str(build_dir)]
     assert main([*words, "--kernel", str(given)]) == ExitCode.INPUT
-    assert f"{given}: is packed (gzip); unpack it" in capsys.readouterr().err
+    assert f"{given}: is compressed (gzip); decompress it" in capsys.readouterr().err
 
 
 def test_images_have_no_kind(tmp_path: Path, divided: Path) -> None:
@@ -173,7 +173,7 @@ NO_INITRDS = {
     "text": (b"#!/bin/sh\n" * 99, "is a text file; Linux cannot use it as an initrd"),
     "PE": (make_pe(), "is a PE file; Linux cannot use it as an initrd"),
     "ELF": (b"\x7fELF\2\1\1" + bytes(999), "is an ELF file; Linux cannot use it as an initrd"),
-    "random": (b"\x77" + os.urandom(9999), "is neither a cpio archive, packed or not, nor a file"),
+    "random": (b"\x77" + os.urandom(9999), "is neither a cpio archive, compressed or not, nor a file"),
     "zeros": (bytes(9999), "is neither a cpio archive"),
     "empty": (b"", "is empty"),
     "odc": (b"070707" + CPIO[6:], "is a cpio archive of an old form, which Linux cannot read"),
@@ -203,11 +203,11 @@ def test_lz4_has_to_be_its_old_form() -> None:
     assert initrd_fault(BytesSource("initrd", old)) == ("", "")
     what, hint = initrd_fault(BytesSource("initrd", new))
     assert (what, hint) == (
-        "is packed with LZ4's new frame, which Linux cannot read", "pack it with `lz4 -l`"
+        "has LZ4's new frame format, which Linux cannot read", "compress it with `lz4 -l`"
     )  # fmt: skip
 
 
-# ---- plain files as targets
+# ---- regular files as targets
 
 
 @pytest.mark.parametrize("packed", [False, True])

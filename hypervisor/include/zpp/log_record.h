@@ -1,10 +1,10 @@
 /*
  * The log of the core, in memory that a warm reset does not clear: the next boot finds it at the
- * address that a UEFI variable holds, and saves it. Plain C: shared by the core, which writes it, and
+ * address that a UEFI variable has, and saves it. Plain C: shared by the core, which writes it, and
  * the UEFI side, which finds it again.
  *
  * After a power-off, and if the firmware has used or cleared the memory, the record is gone: the
- * reader must check it before it believes a byte.
+ * reader must check it before it trusts any of it.
  */
 #ifndef ZPP_LOG_RECORD_H
 #define ZPP_LOG_RECORD_H

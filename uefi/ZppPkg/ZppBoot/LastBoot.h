@@ -23,7 +23,7 @@ typedef struct {
 } ZPP_LAST_BOOT;
 
 /**
-  Tells how the last boot ended.
+  Returns how the last boot ended.
 
   The first call looks for the core's record, so it must come before much memory is allocated and
   before the hypervisor starts. An invalid record or variable counts as none.

@@ -75,7 +75,7 @@ ZppJoinPath (
   );
 
 /**
-  Starts an entry: its file's name, ID and place in the order.
+  Initializes an entry: its file's name, ID and place in the order.
 
   @param[in]  Folder  The folder.
   @param[in]  Name    The file's name.

@@ -16,7 +16,7 @@
 #include <Library/UefiLib.h>
 #include <Protocol/LoadedImage.h>
 
-/// How long a key is waited for, in 100 ns; loading the default entry usually takes as long.
+/// How long to wait for a key, in units of 100 ns; loading the default entry usually takes as long.
 #define KEY_TIME  (100 * 10000)
 
 /**
