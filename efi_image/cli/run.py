@@ -241,7 +241,7 @@ def command(
       zpp-image run zpp.iso --medium optical
     """
     if debug and as_json:
-        raise UsageError("cannot be used with --json, because gdb prints on the terminal", where="--debug")
+        raise UsageError("gdb prints on the terminal, which --json excludes", where="--debug")
     address = _gdb_address(gdb) if gdb is not None or debug else ""
     is_free = not (expect or quiet or as_json)
     console = _console(is_free and is_attended(_KEYS, _SCREEN) if stdin is None else stdin)

@@ -70,7 +70,7 @@ def test_kernel_panic(harness: Harness) -> None:
 
 
 def test_hang(harness: Harness) -> None:
-    """The reset button ends it; the menu turns the hypervisor on again, and counting starts again."""
+    """The reset button ends it; the menu turns the hypervisor on again, counting from 0."""
     image = harness.image(kernel=kernel(harness, Ending.HANG), boot_tries=1, menu_timeout=1)
 
     def reset(qmp: Qmp) -> None:

@@ -144,7 +144,7 @@ def test_gdb_tells_how_to_connect(
     [
         (["--emulator", "bochs"], "Bochs has no GDB server; use --emulator qemu"),
         ([], "a bad request"),
-        (["--json"], "--debug: cannot be used with --json, because gdb prints on the terminal"),
+        (["--json"], "--debug: gdb prints on the terminal, which --json excludes"),
         (["--stdin"], "--stdin: gdb reads standard input itself; use --gdb"),
         (["--gdb=localhost:99999"], "--gdb: must have a port from 1 to 65535"),
     ],

@@ -63,8 +63,7 @@ struct zpp_requirement {
 #define ZPP_FIX_NESTED "turn on nested virtualization in the hypervisor that this machine runs on"
 
 #define ZPP_FIX_ZPP "boot without zpp first"
-#define ZPP_FIX_SAME_VMX                                                                           \
-    "update the firmware, or turn off one type of core in the firmware's setup"
+#define ZPP_FIX_SAME_VMX "update the firmware, or turn off one type of core in the firmware's setup"
 
 #define ZPP_SAME_VMX "the same VMX capabilities on every CPU"
 
