@@ -1,4 +1,4 @@
-"""What zpp needs of a CPU, and what is recorded of one.
+"""What zpp needs from a CPU, and which of its values are recorded.
 
 `make reference` writes this from hypervisor/include/zpp/requirements.h and
 hypervisor/loader/capture.h; a test compares them.

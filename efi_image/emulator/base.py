@@ -81,7 +81,7 @@ class Viewer:
     shows_text = False  # so that a failure need not show the last lines again
 
     def unpacking(self) -> Progress | None:
-        """Gets the progress of unpacking the image, and of copying the shared folder."""
+        """Receives the progress of unpacking the image, and of copying the shared folder."""
 
     def show(self, data: bytes, text: str) -> None:
         """The next bytes of the serial port, and the readable text that they complete."""

@@ -1,4 +1,4 @@
-"""Signs on the serial port: how far a boot is, and whether the guest failed."""
+"""Signs on the serial port: how far the boot has come, and whether the guest failed."""
 
 from __future__ import annotations
 

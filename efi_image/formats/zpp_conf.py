@@ -46,7 +46,7 @@ MENU_TIMEOUT_MAX = 3600
 # failed boots before the hypervisor is turned off
 BOOT_TRIES = 3
 BOOT_TRIES_MAX = 100
-# not with a leading 0, which some take for octal
+# without a leading 0, which some readers take for octal
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,4}|0[xX][0-9a-fA-F]{1,4}")
 
 

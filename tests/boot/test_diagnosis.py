@@ -1,5 +1,5 @@
-"""ZppBoot's diagnosis: what it says is what the launch then does, and what `zpp-image doctor` says
-of the file that it writes. Whatever the ESP is like, the boot continues."""
+"""ZppBoot's diagnosis agrees with the launch, and with what `zpp-image doctor` says about the file
+that it writes. Whatever the ESP is like, the boot continues."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boots that do not complete end in a machine that boots without the hypervisor, and says so."""
+"""After boots that do not complete, ZppBoot boots without the hypervisor, and says so."""
 
 from __future__ import annotations
 

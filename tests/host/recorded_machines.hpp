@@ -24,7 +24,7 @@ struct RecordedCpu {
     unsigned physical_address_bits() const { return cpuid(0x80000008).eax & 0xff; }
 };
 
-// What ZppBoot or zpp-image said of the machine, as a launch says it.
+// What ZppBoot or zpp-image said about the machine, as a launch says it.
 struct RecordedVerdict {
     bool runs;
     u32 cpu;
