@@ -45,7 +45,7 @@ def test_crash_of_the_core(harness: Harness) -> None:
     assert "the last boot ended with: zpp crashed: CPU 0: exception 6 in the host" in serial
     assert reasons(serial) == [("1", "2"), ("2",)]
     assert said(serial) == ["kernel"]
-    assert "press Space at the start, and H in the menu" in serial
+    assert "press Space at the start, then H in the menu" in serial
 
 
 def test_kernel_panic(harness: Harness) -> None:
