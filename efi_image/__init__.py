@@ -100,14 +100,14 @@ def make(
         disk_guid: GUID of the disk (GPT).
         partition_guid: GUID of the FAT volume's partition (GPT).
         disk_signature: Signature of the disk (MBR) in hexadecimal.
-        hypervisor: `on`; `off`: on the image, but not started; `none`: left out.
+        hypervisor: `on`; `off`: on the image, but not started; `none`: not on it.
         serial: I/O port of the log; 0: none.
         visible: Whether CPUID shows zpp to the system.
         reset_after: Seconds from a crash of zpp to the reset; 0: no reset.
-        menu_timeout: Seconds that the boot menu waits; 0: it appears only for a key.
-        boot_tries: Boots in a row that may fail before zpp is left out; 0: any number.
+        menu_timeout: Seconds that the boot menu waits; 0: show it only if a key is pressed.
+        boot_tries: Failed boots in a row before zpp is turned off; 0: never.
         default: The loader entry to start, such as `debian.conf` or `debian-*`.
-        build_dir: Folder of ZppBoot.efi and ZppDxe.efi.
+        build_dir: Directory of ZppBoot.efi and ZppDxe.efi.
         digest: Whether to compute SHA-256 sums.
         output_format: `raw`, `gz`, `xz`, `zst`, `qcow2`, `vhd`, `vhdx`, `vmdk` or `vdi`.
         bmap: A bmap file to write as well.
@@ -275,7 +275,7 @@ def write(
 
     Args:
         image: A raw, compressed or virtual disk image, or a manifest (.toml).
-        target: A whole disk, such as `/dev/sdb`, or a plain file.
+        target: A whole disk, such as `/dev/sdb`, or a regular file.
         yes_erase: Serial number of the disk (its path, if it has none); a disk is written only
             if it has this number.
         bmap: A bmap file; only the blocks that it lists are written.
@@ -286,7 +286,7 @@ def write(
         skip_holes: Whether to leave old content where the image has holes.
         internal: Whether a built-in disk that nothing uses is allowed.
         eject: Whether to eject the device at the end.
-        force: Whether to overwrite a plain file that has data.
+        force: Whether to overwrite a regular file that has data.
         raw_bytes: Whether to write a file that is not a known disk or volume.
         watch: Called with each phase; gives the Progress for it, or None.
 
@@ -295,7 +295,7 @@ def write(
 
     Raises:
         UnsafeTarget: The disk is in use, not removable, or not the one with this number, or a
-            plain file has data; nothing was written.
+            regular file has data; nothing was written.
         InputError: The image cannot be read.
         DoesNotFitError: The image is larger than the target.
         OutputError: Writing failed.

@@ -144,14 +144,14 @@ def boot_flow() -> Picture:
 
     phase(404, "3  Launch: on each CPU; the BSP first, then all APs at once")
     message(456, dxe, core, "LAUNCH on a CPU")
-    note(466, core, "VM entry: the caller", "goes on as a guest")
+    note(466, core, "VM entry: the caller", "continues as a guest")
     p.label(
         830,
         432,
         (
             "If one CPU fails, all launched CPUs are",
             "devirtualized, the memory is freed, and",
-            "the boot goes on without the hypervisor.",
+            "the boot continues without the hypervisor.",
         ),
         fill="#fbe3e1",
     )

@@ -14,7 +14,7 @@ from efi_image.emulator.bochs_check import boot_divide
 _root_option = click.option(
     "--bochs-root",
     type=click.Path(path_type=Path),
-    metavar="FOLDER",
+    metavar="DIR",
     help="Where Bochs is installed (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
 )
 
@@ -24,7 +24,7 @@ def command() -> None:
     """Install, check or remove the Bochs emulator.
 
     Bochs emulates VT-x and AMD-V on any machine. It is unpacked, with OVMF, from packages of a
-    newer Debian into a folder of its own, with a library that fixes two of its bugs. This
+    newer Debian into a directory of its own, with a library that fixes two of its bugs. This
     needs no root rights.
 
     \b
@@ -83,7 +83,7 @@ def check(bochs_root: Path | None, quick: bool, as_json: bool) -> None:
 @command.command("remove")
 @_root_option
 def remove(bochs_root: Path | None) -> None:
-    """Remove Bochs; a folder that zpp-image did not make is refused.
+    """Remove Bochs; refuse a directory that zpp-image did not make.
 
     \b
     Example:

@@ -60,7 +60,7 @@ def _save(path: str, machine: Machine, verdict: Verdict) -> None:
 
 @click.command("doctor")
 @click.argument("file", required=False)
-@click.option("--save", metavar="FILE", help="Write what was found to FILE; no serial numbers.")
+@click.option("--save", metavar="FILE", help="Record the machine in FILE, without serial numbers.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(file: str | None, save: str | None, as_json: bool) -> None:
     """Check whether zpp will run on this machine or a recorded one.
@@ -93,7 +93,7 @@ def command(file: str | None, save: str | None, as_json: bool) -> None:
     if verdict.runs is None:
         if file is None:
             raise linux.why_no_msrs()
-        raise InputError(f"lacks MSRs of CPU {verdict.cpu} that decide it", where=file)
+        raise InputError(f"lacks MSRs of CPU {verdict.cpu} that the answer depends on", where=file)
     if save is not None:
         _save(save, machine, verdict)
     if as_json:

@@ -24,7 +24,7 @@ from efi_image.render.text import human
     metavar="DIR",
     default=".",
     type=click.Path(path_type=Path),
-    help="Folder for the files.  [default: the current directory]",
+    help="Directory for the files.  [default: the current directory]",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace existing files.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -112,7 +112,7 @@ SHORTHANDS = {
 @click.option(
     "--hypervisor",
     type=click.Choice([each.value for each in Hypervisor]),
-    help="off: zpp is on the image, but not started; none: zpp is left out.  [default: on]",
+    help="off: zpp is on the image, but not started; none: zpp is not on it.  [default: on]",
 )
 @click.option("--no-hypervisor", is_flag=True, help="The same as --hypervisor off.")
 @click.option(
@@ -131,12 +131,13 @@ SHORTHANDS = {
 @click.option(
     "--menu-timeout",
     metavar="SECONDS",
-    help="Time that the boot menu waits; 0: it appears only for a key.  [default: MENU_TIMEOUT]",
+    help="Time that the boot menu waits; 0: show it only if a key is pressed.  "
+    "[default: MENU_TIMEOUT]",
 )
 @click.option(
     "--boot-tries",
     metavar="NUMBER",
-    help="Boots in a row that may fail before zpp is left out; 0: any.  [default: BOOT_TRIES]",
+    help="Failed boots in a row before zpp is turned off; 0: never.  [default: BOOT_TRIES]",
 )
 @click.option(
     "--default",
@@ -147,7 +148,7 @@ SHORTHANDS = {
 @click.option(
     "--build-dir",
     metavar="DIR",
-    help="Folder of ZppBoot.efi and ZppDxe.efi.  [default: out/CONFIGURATION/ARCHITECTURE]",
+    help="Directory of ZppBoot.efi and ZppDxe.efi.  [default: out/CONFIGURATION/ARCHITECTURE]",
 )
 @click.option(
     "--digest/--no-digest",

@@ -36,5 +36,5 @@ def command(
     with changing(place, yes_change, internal) as editor:
         for path in place.paths:
             count += make_folders(editor, split_path(path), parents=parents)
-    text = f"{count} {'directory' if count == 1 else 'directories'} made"
+    text = f"{count} {'directory' if count == 1 else 'directories'} created"
     report(place.image, text, {"image": place.image, "made": count}, as_json=as_json)

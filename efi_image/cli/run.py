@@ -125,7 +125,7 @@ class _Command(click.Command):
     "--share",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Give the guest a copy of the folder as a second disk: a FAT volume named SHARE.",
+    help="Give the guest a copy of the directory as a second disk: a FAT volume named SHARE.",
 )
 @click.option(
     "--network",
@@ -159,8 +159,8 @@ class _Command(click.Command):
 @click.option(
     "--bochs-root",
     type=click.Path(path_type=Path),
-    metavar="FOLDER",
-    help="Folder of the Bochs installation.  [default: BOCHS_ROOT, else ~/.cache/zpp/bochs]",
+    metavar="DIR",
+    help="Directory of the Bochs installation.  [default: BOCHS_ROOT, else ~/.cache/zpp/bochs]",
 )
 @click.option(
     "--gdb",
@@ -241,7 +241,7 @@ def command(
       zpp-image run zpp.iso --medium optical
     """
     if debug and as_json:
-        raise UsageError("gdb prints on the terminal, which --json is not for", where="--debug")
+        raise UsageError("gdb prints on the terminal, which --json excludes", where="--debug")
     address = _gdb_address(gdb) if gdb is not None or debug else ""
     is_free = not (expect or quiet or as_json)
     console = _console(is_free and is_attended(_KEYS, _SCREEN) if stdin is None else stdin)
@@ -326,7 +326,7 @@ def _introduce(request: RunRequest, emulator: Emulator, console: Keyboard | Pipe
     cpus = f"{request.cpus} CPU{'s' if request.cpus > 1 else ''} of model {model}"
     say(f"{request.image} on {emulator.description}; {cpus}")
     if request.debug.stopped:
-        say("gdb starts; the guest's output comes when you leave it")
+        say("gdb starts; the guest's output appears when you quit gdb")
         say("`help user-defined` lists zpp's commands for gdb")
     elif request.debug.gdb:
         _tell_how_to_connect(request.debug.gdb)

@@ -25,7 +25,7 @@ def summary(result: BootResult) -> str:
 
 
 def show_problems(result: BootResult) -> None:
-    """Print what the emulator's log says of faults."""
+    """Print the problems in the emulator's log."""
     for line in result.problems:
         say(f"{result.emulator}: {line}")
 

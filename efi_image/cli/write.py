@@ -82,7 +82,7 @@ def _summary(options: WriteOptions, report: WriteReport) -> list[str]:
               help="Write only the blocks in this bmap file; check their checksums.")  # fmt: skip
 @click.option("--yes-erase", metavar="SERIAL", help="Erase the disk without asking, if it has this "
               "serial number (its path, if it has none).")  # fmt: skip
-@click.option("-f", "--force", is_flag=True, help="Overwrite a plain file without asking.")
+@click.option("-f", "--force", is_flag=True, help="Overwrite a regular file without asking.")
 @click.option(
     "--verify/--no-verify", default=True, help="Read back the data and compare it. [default: yes]"
 )
@@ -116,7 +116,7 @@ def command(
 
     IMAGE is raw, compressed (gzip, xz, bzip2, zstd, LZ4, ZIP), a virtual disk, or a manifest
     (.toml), which needs no image file. It must be a complete disk or volume. TARGET is a whole
-    disk or a plain file. Nothing boots from the target until all data was read back and is
+    disk or a regular file. Nothing boots from the target until all data was read back and is
     correct. Exit code 9: the target is not safe, and nothing was written; 10: verification
     failed.
 

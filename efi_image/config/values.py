@@ -64,7 +64,7 @@ def parse_rootfs_size(text: str, where: str) -> int:
     """The bytes of a root file system."""
     size = parse_size(text, where)
     if not ROOTFS_MIN <= size <= ROOTFS_MAX:
-        raise UsageError(f"must be at least 1M, 16T at most, not '{text}'", where=where)
+        raise UsageError(f"must be from 1M to 16T, not '{text}'", where=where)
     return size
 
 

@@ -37,7 +37,7 @@ def check_address(address: str) -> str:
 
 
 def command(config: Config, address: str) -> tuple[str, ...]:
-    """As `connection`, and gdb goes on to the first line of the core."""
+    """As `connection`, and gdb continues to the first line of the core."""
     later = (word for text in FIRST_COMMANDS for word in ("-ex", text))
     return (*connection(config, address), *later)
 

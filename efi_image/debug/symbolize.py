@@ -19,7 +19,7 @@ _ADDRESS = re.compile(
 )
 _IMAGE_LIMIT = 1 << 24
 _NOTE_HEADER_SIZE = 16  # three sizes and the name "GNU"
-_BUILD = re.compile(r"zpp: report of build (?P<id>[0-9a-f]{12})\b")
+_BUILD = re.compile(r"zpp: crash report of build (?P<id>[0-9a-f]{12})\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def look_up(
         raise MissingError(
             f"does not start ({error.strerror})",
             where=str(symbolizer),
-            hint="`apt install llvm-19`, or set TOOLCHAIN to the folder of LLVM",
+            hint="`apt install llvm-19`, or set TOOLCHAIN to LLVM's directory",
         ) from None
     answers = done.stdout.splitlines()
     if done.returncode or len(answers) != len(addresses):

@@ -1,1 +1,1 @@
-"""Whether zpp will run on a machine: what its CPUs and its firmware show, and what follows."""
+"""Whether zpp will run on a machine, judged by its CPUs and firmware."""

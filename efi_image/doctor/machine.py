@@ -42,7 +42,7 @@ class Cpu:
 
     cpuid: Mapping[Leaf, Registers]
     msrs: Mapping[int, int]
-    cr0: int | None = None  # an operating system does not tell these two
+    cr0: int | None = None  # an operating system does not show these two
     cr4: int | None = None
     microcode: int = 0  # revision; 0: not known
 
@@ -51,7 +51,7 @@ class Cpu:
         return self.cpuid.get((leaf, subleaf), (0, 0, 0, 0))
 
     def value(self, source: Source, index: int) -> int | None:
-        """What a requirement is about; None: not known."""
+        """The value that a requirement checks; None: not known."""
         match source:
             case Source.MSR:
                 return self.msrs.get(index)
@@ -75,7 +75,7 @@ class Cpu:
 
     @property
     def in_guest(self) -> bool:
-        """Whether a hypervisor shows itself."""
+        """Whether CPUID shows a hypervisor."""
         return bool(self.registers(1)[2] >> 31)
 
     @property
@@ -89,7 +89,7 @@ class Cpu:
 
 @dataclass(frozen=True, slots=True)
 class Firmware:
-    """What the firmware says of itself; None: not known."""
+    """What the firmware reports about itself; None: not known."""
 
     type: str = "uefi"  # or "bios"
     vendor: str = ""
@@ -101,7 +101,7 @@ class Firmware:
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Of physical addresses; `end` is the last byte."""
+    """A range of physical addresses; `end` is the last byte."""
 
     start: int
     end: int

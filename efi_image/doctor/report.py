@@ -1,4 +1,4 @@
-"""What `zpp-image doctor` says, as words."""
+"""The texts that `zpp-image doctor` prints."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def verdict_line(verdict: Verdict, machine: Machine) -> str:
 
 
 def facts(machine: Machine) -> Iterator[tuple[str, str]]:
-    """What the machine is, as pairs of a title and words."""
+    """Facts about the machine, as pairs of a title and a text."""
     first = machine.cpus[0]
     words = [f"{len(machine.cpus)} × {first.name or first.vendor or 'unnamed CPU'}"]
     if first.microcode:
@@ -55,7 +55,7 @@ def firmware_words(firmware: Firmware) -> str:
 
 
 def notes(machine: Machine, offline: Sequence[int] = (), kvm: bool = False) -> Iterator[str]:
-    """What the verdict about the CPUs does not say, and how to fix it."""
+    """Obstacles other than the CPUs, and how to remove them."""
     firmware = machine.firmware
     if firmware.secure_boot:
         yield "Secure Boot is on: sign zpp's programs, or turn it off in the firmware's setup"

@@ -1,4 +1,4 @@
-"""What zpp needs of a CPU, and what is recorded of one.
+"""What zpp needs from a CPU, and which of its values are recorded.
 
 `make reference` writes this from hypervisor/include/zpp/requirements.h and
 hypervisor/loader/capture.h; a test compares them.
@@ -30,7 +30,7 @@ FIXES = {
     "VTX": "enable \"Intel Virtualization Technology\" (VT-x, VMX) in the firmware's setup",
     "AMDV": "enable \"SVM Mode\" (AMD-V) in the firmware's setup",
     "NESTED": "turn on nested virtualization in the hypervisor that this machine runs on",
-    "SAME_VMX": "update the firmware, or turn off one of the kinds of cores in the firmware's setup",
+    "SAME_VMX": "update the firmware, or turn off one type of core in the firmware's setup",
     "ZPP": "boot without zpp first",
 }
 
@@ -133,7 +133,7 @@ REQUIREMENTS = (
                 ""),
     Requirement(Group.FOR_VTX, Source.CR4, 0x0, Rule.ALL_0, 0x2000,
                 REASONS["IN_USE"], "", "not used by another hypervisor",
-                "end the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"),
+                "stop the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"),
     Requirement(Group.FOR_AMDV, Source.MSR, 0xc0010114, Rule.ALL_0, 0x10,
                 REASONS["LOCKED_BY_FIRMWARE"], "", "not locked off by the firmware",
                 "enable \"SVM Mode\" (AMD-V) in the firmware's setup"),
@@ -142,7 +142,7 @@ REQUIREMENTS = (
                 ""),
     Requirement(Group.FOR_AMDV, Source.MSR, 0xc0000080, Rule.ALL_0, 0x1000,
                 REASONS["IN_USE"], "", "not used by another hypervisor",
-                "end the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"),
+                "stop the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"),
 )
 
 # capability MSR of VMX → the bits that all CPUs must have in common

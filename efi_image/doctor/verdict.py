@@ -1,4 +1,4 @@
-"""What follows from what a machine shows, by the same tables and in the same order as a launch.
+"""The verdict about a machine, by the same tables and in the same order as a launch.
 
 hypervisor/loader/diagnosis.c is the same for ZppBoot. A test compares both, and the core's own
 refusals, on every recorded machine.
@@ -31,7 +31,7 @@ _FIX_OF_VENDOR = {
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Whether zpp will run; None: a value that decides it is not known."""
+    """Whether zpp will run; None: a value that the answer depends on is not known."""
 
     runs: bool | None
     vendor: str = ""  # what zpp uses there

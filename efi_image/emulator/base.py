@@ -75,13 +75,13 @@ class Console(Protocol):
 
 
 class Viewer:
-    """Sees a run while it goes on. This one shows nothing; others override its methods."""
+    """Watches a run. This one shows nothing; others override its methods."""
 
     console: Console | None = None  # for a request with `console`
     shows_text = False  # so that a failure need not show the last lines again
 
     def unpacking(self) -> Progress | None:
-        """Gets the progress of unpacking the image, and of copying the shared folder."""
+        """Receives the progress of unpacking the image, and of copying the shared folder."""
 
     def show(self, data: bytes, text: str) -> None:
         """The next bytes of the serial port, and the readable text that they complete."""
@@ -209,11 +209,10 @@ class BootResult:
 def failure_details(
     *, command: str, kept: bool, serial: str, log: tuple[str, ...], problems: tuple[str, ...]
 ) -> tuple[str, ...]:
-    """What people need after a failed boot, as lines, the most telling last: the command line,
-    (`kept`: its folder is still there), the tails of the serial port and of `log`, the problems.
-    Empty ones are left out."""
+    """Lines about a failed boot, the most useful last: the command line (`kept`: its folder still
+    exists), the tails of the serial port and of `log`, the problems. Empty parts are omitted."""
     details = []
-    folder = "" if kept else " (--keep-work keeps its folder)"
+    folder = "" if kept else " (--keep-work keeps its directory)"
     for title, lines in (
         (f"the command line was{folder}:", (command,) if command else ()),
         ("the serial port's last lines:", serial.splitlines()[-TAIL_LINES:]),

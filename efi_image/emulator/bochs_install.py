@@ -243,11 +243,11 @@ def _refuse_foreign(root: Path) -> None:
     if root.is_symlink():
         what = "is a symbolic link"
     elif root.exists() and not root.is_dir():
-        what = "is not a folder"
+        what = "is not a directory"
     elif root.is_dir() and any(root.iterdir()) and not (root / MARKER).is_file():
         what = "is not empty, and zpp-image did not make it"
     if what:
-        raise UsageError(what, where=str(root), hint="choose another folder with --bochs-root")
+        raise UsageError(what, where=str(root), hint="choose another directory with --bochs-root")
 
 
 def _present(root: Path) -> BochsInstall | None:

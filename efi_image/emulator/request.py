@@ -153,7 +153,7 @@ class RunRequest:
     def _check_devices(self) -> None:
         share, screenshot = self.devices.share, self.devices.screenshot
         if share is not None and not share.is_dir():
-            raise InputError("is not a folder", where=str(share))
+            raise InputError("is not a directory", where=str(share))
         if screenshot is None:
             return
         if screenshot.suffix.lower() not in SCREENSHOTS:

@@ -95,7 +95,7 @@ def _failure(
     elif unusual:
         hint = "its last lines are above; --log FILE keeps them all"
     else:
-        hint = "--keep-work keeps its folder, to run the command line above again"
+        hint = "--keep-work keeps its directory, so that you can run the command line above again"
     return EmulatorFailed(
         f"the emulator failed: {emulator.name} {how}",
         hint=hint,

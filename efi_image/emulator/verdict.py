@@ -1,4 +1,4 @@
-"""Signs on the serial port: how far a boot is, and whether the guest failed."""
+"""Signs on the serial port: how far the boot has come, and whether the guest failed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Sign:
 
 
 SIGNS = (
-    Sign(r"^zpp: report of build ", "the core of zpp crashed"),
+    Sign(r"^zpp: crash report of build ", "the core of zpp crashed"),
     Sign(r"^zpp: CPU (\d+) stopped$", r"the core of zpp stopped CPU \1"),
     Sign(r"Kernel panic - not syncing: ([^\n]*)", r"the kernel panicked (\1)"),
     Sign(r"^(?:UEFI Interactive )?Shell> \Z", "the firmware started its shell", 5, prompt=True),

@@ -1,4 +1,4 @@
-"""Writes an image to a USB stick, another disk or a plain file, and reads it back.
+"""Writes an image to a USB stick, another disk or a regular file, and reads it back.
 
 The way of the data:
 

@@ -1,4 +1,4 @@
-"""The disk or plain file that an image goes to, with all checks that keep other data safe."""
+"""The disk or regular file that an image goes to, with all checks that keep other data safe."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def find_destination(options: WriteOptions) -> Destination:
         return find_device(options)
     path = Path(options.target)
     if path.exists() and not path.is_file():
-        raise UsageError("is neither a disk nor a plain file", where=options.target)
+        raise UsageError("is neither a disk nor a regular file", where=options.target)
     for given, option in ((options.capacity_test, "--probe"), (options.eject, "--eject")):
         if given:
             raise UsageError("is for devices, not for files", where=option)
@@ -59,7 +59,7 @@ def find_destination(options: WriteOptions) -> Destination:
 def is_device(path: str) -> bool:
     """Whether a target is a device, present or not; raises UnsafeTarget.
 
-    A plain file in /dev would take memory until the machine is restarted.
+    A regular file in /dev would take memory until the machine is restarted.
     """
     is_place = path.startswith("\\\\.\\") or in_dev(os.path.realpath(path))
     try:
@@ -68,14 +68,14 @@ def is_device(path: str) -> bool:
         return is_place
     if is_place and stat.S_ISREG(mode):
         raise UnsafeTarget(
-            "is a plain file in /dev, not a disk", where=path, hint=f"remove it: `rm {path}`"
+            "is a regular file in /dev, not a disk", where=path, hint=f"remove it: `rm {path}`"
         )
     return stat.S_ISBLK(mode)
 
 
 @dataclass(frozen=True, slots=True)
 class FileDestination:
-    """A plain file, old or new."""
+    """A regular file, old or new."""
 
     options: WriteOptions
     path: Path
@@ -111,7 +111,7 @@ class FileDestination:
 
 
 def has_data(path: Path, option: str) -> UnsafeTarget:
-    """The error for a plain file that nobody wants to overwrite; `option` allows it."""
+    """The error for a regular file that nobody wants to overwrite; `option` allows it."""
     return UnsafeTarget(
         f"exists already and has data ({human(path.stat().st_size)})",
         where=str(path),

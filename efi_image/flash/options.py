@@ -37,7 +37,7 @@ def quiet(_phase: Phase) -> None:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """A write of `image` to `target`, a device or a plain file.
+    """A write of `image` to `target`, a device or a regular file.
 
     `bmap` says which blocks of the image are data. `delta` writes only what differs, `resume`
     continues an unfinished write, and `skip_holes` leaves old content in holes. `internal`
@@ -78,7 +78,7 @@ class WriteReport:
     """The result of a write. Sizes are in bytes; `kept` was on the target already.
 
     `moved_table`: a GPT's backup is at the target's end now. `serial` is the device's, '' for
-    a plain file; `ejected` is None if that was not asked for.
+    a regular file; `ejected` is None if that was not asked for.
     """
 
     size: int

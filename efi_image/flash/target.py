@@ -1,4 +1,4 @@
-"""An open device or plain file that an image is written to, past the page cache if possible."""
+"""An open device or regular file that an image is written to, past the page cache if possible."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNPLUGGED = {errno.ENODEV, errno.ENXIO, errno.ENOMEDIUM}
 
 
 class Target:
-    """A plain file of `size` bytes, or the base of a device; offsets and counts are sectors.
+    """A regular file of `size` bytes, or the base of a device; offsets and counts are sectors.
 
     `direct` bypasses the page cache; `plain` does not, and is used where direct I/O is refused
     (-1: none). All methods raise OutputError with the byte where they failed.
@@ -194,7 +194,7 @@ def _locate(
 
 
 def open_file(path: Path, size: int | None) -> Target:
-    """An existing plain file, whose size counts, or a new one of `size` bytes.
+    """An existing regular file, whose size counts, or a new one of `size` bytes.
 
     It is locked until it is closed. Raises OutputError, also for a new file if no size is known
     (None); UnsafeTarget if another write has locked it.
@@ -226,7 +226,7 @@ def open_file(path: Path, size: int | None) -> Target:
 
 
 def _open(path: Path, flags: int) -> int:
-    """A plain file, and nothing else that may have taken its place."""
+    """A regular file, and nothing else that may have taken its place."""
     try:
         # a FIFO would wait for a reader
         opened = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK | flags, 0o666)
@@ -234,7 +234,7 @@ def _open(path: Path, flags: int) -> int:
         raise OutputError(f"cannot be opened: {error.strerror}", where=str(path)) from None
     if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise OutputError("is not a plain file", where=str(path))
+        raise OutputError("is not a regular file", where=str(path))
     return opened
 
 

@@ -1,4 +1,4 @@
-"""What a file is that was given by mistake, as messages name it."""
+"""Recognizes files that were given by mistake, so that messages can name them."""
 
 from __future__ import annotations
 

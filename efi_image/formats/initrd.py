@@ -27,9 +27,9 @@ def initrd_fault(peek: Peek, size: int) -> tuple[str, str]:
     if head.startswith((*_ARCHIVES, *_PACKED)) or known_content(peek):
         return "", ""
     if Compression.of(head) is Compression.LZ4:
-        return "is packed with LZ4's new frame, which Linux cannot read", "pack it with `lz4 -l`"
+        return "has LZ4's new frame format, which Linux cannot read", "compress it with `lz4 -l`"
     kind = kind_of(peek)
     if kind is FileKind.CPIO:
         return "is a cpio archive of an old form, which Linux cannot read", "use `cpio -H newc`"
-    what = kind.value if kind else "neither a cpio archive, packed or not, nor a file system"
+    what = kind.value if kind else "neither a cpio archive, compressed or not, nor a file system"
     return f"is {what}; Linux cannot use it as an initrd", ""

@@ -13,7 +13,7 @@
     cmdline = console=ttyS0 quiet
 
 ASCII, LF or CRLF, at most 64 KiB. A value is the rest of its line without the blanks
-around it. ZppBoot goes on where it meets a fault; this reader refuses.
+around it. ZppBoot continues after a fault; this reader refuses the file.
 """
 
 from __future__ import annotations
@@ -43,10 +43,10 @@ RESET_AFTER_MAX = 3600
 # seconds that the menu waits
 MENU_TIMEOUT = 0
 MENU_TIMEOUT_MAX = 3600
-# boots that may fail before the hypervisor is left out
+# failed boots before the hypervisor is turned off
 BOOT_TRIES = 3
 BOOT_TRIES_MAX = 100
-# not with a leading 0, which some take for octal
+# without a leading 0, which some readers take for octal
 _NUMBER = re.compile(r"0|[1-9][0-9]{0,4}|0[xX][0-9a-fA-F]{1,4}")
 
 
@@ -80,7 +80,7 @@ class ZppConf:
     trace: int = 0  # the debug port for the trace of VM exits; 0: none
     menu_timeout: int = MENU_TIMEOUT
     boot_tries: int = BOOT_TRIES
-    save_log: bool = True  # of a boot that did not end in order
+    save_log: bool = True  # of a boot that did not end normally
     default: str = ""
     entries: tuple[BootEntry, ...] = ()
     check: bool = False  # a diagnosis at each boot

@@ -44,7 +44,7 @@ def cause_of_size(old: Disk, new: Disk) -> str:
 
 
 def restored_copy(old: Disk, new: Disk) -> tuple[str, str]:
-    """The copy of a GPT that firmware made again, and its state before; ('', '') if it did not.
+    """The copy of a GPT that firmware rewrote, and its state before; ('', '') if it did not.
 
     EDK2's PartitionDxe makes it from the valid copy, which stays as it is.
     """

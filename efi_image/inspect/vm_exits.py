@@ -205,7 +205,7 @@ KINDS = {
         "executed an instruction of VT-x, SMX or AMD-V",
         "answered with #UD, as on a CPU without that extension", "26.1.2", "15.9",
     ),
-    "fatal": Kind("could not go on", "ends with a crash report", "27.8", "15.6"),
+    "fatal": Kind("could not continue", "ends with a crash report", "27.8", "15.6"),
     "off": Kind(
         "caused an exit that zpp does not enable", "ends with a crash report",
         "26.1.3", "15.9",

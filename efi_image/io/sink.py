@@ -134,7 +134,7 @@ class Sink:
         self._put(view)
 
     def _put(self, view: memoryview) -> None:
-        """Write at the position, and go on."""
+        """Write at the position, and advance it."""
         if _is_zero(view):
             self._leave(len(view))
             return
@@ -146,7 +146,7 @@ class Sink:
         self.position += len(view)
 
     def _leave(self, count: int) -> None:
-        """Leave a hole at the position, and go on."""
+        """Leave a hole at the position, and advance it."""
         if self._digest:
             for left in range(count, 0, -CHUNK):
                 self._digest.update(_ZEROS if left >= CHUNK else _ZEROS[:left])
@@ -194,7 +194,7 @@ class Sink:
             os.close(descriptor)
 
     def _copy_data(self, source: FileSource, descriptor: int) -> None:
-        """Copy a file with its holes to the position, and go on."""
+        """Copy a file with its holes to the position, and advance it."""
         done = 0
         for start, end in data_extents(descriptor, 0, source.size):
             self._leave(start - done)

@@ -9,7 +9,7 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-VERSION = 1  # of the documents; a new number means that readers have to change
+VERSION = 1  # of the documents; changes only when programs that read them must change
 PARTS = 4096  # per piece
 _INDENT = "  "
 _scalar = json.JSONEncoder().encode

@@ -1,4 +1,4 @@
-"""Loader entries (Boot Loader Specification): which there are, and the files that they name."""
+"""Loader entries (Boot Loader Specification), and the files that they name."""
 
 from __future__ import annotations
 

@@ -366,10 +366,10 @@ RULES: tuple[Rule, ...] = (
          "Secure Boot refuses it: OVMF ignores the signature", "sign it again with SHA-256"),
     # ---- the image that a medium was written from
     Rule("ZPP-W101", _E, "the medium differs from the image that it was written from",
-         "it has other files, or other contents",
+         "its files or their contents differ",
          "write the image again, unless somebody changed the medium on purpose"),
-    Rule("ZPP-W102", _N, "the medium differs from its image in what systems change by themselves",
-         "it boots as the image does", "leave it as it is"),
+    Rule("ZPP-W102", _N, "the medium differs from its image in an expected way",
+         "it boots like the image", "leave it as it is"),
 )  # fmt: skip
 
 BY_CODE: dict[str, Rule] = {rule.code: rule for rule in RULES}

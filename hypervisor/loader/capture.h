@@ -1,5 +1,5 @@
 /*
- * Records what a CPU shows of itself: the leaves of CPUID, and the MSRs that zpp looks at. No serial
+ * Records what a CPU reports about itself: the leaves of CPUID, and the MSRs that zpp looks at. No serial
  * number is among them (leaf 3, the PPIN MSRs). For ZppBoot's file machine.json; the tables are also
  * those of `zpp-image doctor` (efi_image/doctor/requirements.py, which `make reference` writes).
  */

@@ -8,7 +8,7 @@
 #include "capture.h"
 
 struct zpp_diagnosis {
-    int known;              /* 0: a value that decides it was not recorded */
+    int known;              /* 0: a value that the answer depends on was not recorded */
     enum zpp_status status; /* ZPP_OK: zpp will run */
     const char *detail;     /* as the launch would say it; may be empty */
     const char *fix;        /* what usually helps; may be empty */

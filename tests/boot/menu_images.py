@@ -1,4 +1,4 @@
-"""Images whose programs say who they are, and boots with somebody at the keyboard."""
+"""Images whose programs print their names, and boots with key presses."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Step = tuple[str, Callable[[Qmp], object]]
 
 
 def uki(word: str, os_release: str) -> bytes:
-    """A unified kernel image as far as a boot loader sees, which powers the machine off."""
+    """What a boot loader takes for a unified kernel image; it powers the machine off."""
     section = (b".osrel", 0x3000, READABLE, os_release.encode())
     return make_pe(text=code(word, Ending.POWER_OFF), extra=(section,), image_size=0x4000)
 
@@ -60,7 +60,7 @@ def press(*keys: str) -> Callable[[Qmp], object]:
 
 
 class _Typist:
-    """Follows the serial port, and does each step when its text has come."""
+    """Follows the serial port, and does each step when its text appears."""
 
     def __init__(self, address: Path, steps: Sequence[Step]) -> None:
         self._address = address
@@ -82,7 +82,7 @@ class _Typist:
 
 
 def boot_with(harness: Harness, request: RunRequest, *steps: Step) -> BootResult:
-    """Boots on QEMU as `Harness.boot` does, with somebody who does these steps."""
+    """Boots on QEMU like `Harness.boot`, and does these steps meanwhile."""
     address = harness.folder / "qmp"
     extra = (*request.debug.extra, "-qmp", f"unix:{address},server=on,wait=off")
     request = replace(harness.with_defaults(request), debug=Debug(extra=extra))

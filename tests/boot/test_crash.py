@@ -71,7 +71,7 @@ def test_report_leads_to_the_source(harness: Harness, pc: Pc) -> None:
     serial = harness.boot(request, pc.emulator).serial
     config = load()
     symbols = harness.build_directory / "hypervisor.debug.elf"
-    assert f"zpp: report of build {build_id(symbols)[:12]}\n" in serial
+    assert f"zpp: crash report of build {build_id(symbols)[:12]}\n" in serial
     lines = list(symbolize(serial, symbols, config.toolchain / "llvm-symbolizer"))
     start = next(i for i, line in enumerate(lines) if "exception 6 in the host" in line)
     places = [line.strip() for line in lines[start:] if line.startswith("      ")]
@@ -120,7 +120,7 @@ def test_several_cpus_crash_and_report(harness: Harness, pc: Pc) -> None:
     first = serial.split("zpp: reset in 1 s")[0]
     assert first.count("virtualized with") == pc.cpus
     assert 1 <= first.count("exception 6 in the host") < pc.cpus
-    assert first.count("zpp: report of build") == first.count("exception 6 in the host")
+    assert first.count("zpp: crash report of build") == first.count("exception 6 in the host")
     assert serial.count("zpp: reset in 1 s") == 1
 
 
@@ -155,7 +155,7 @@ def test_restart_by_triple_fault_is_no_crash(harness: Harness, pc: Pc) -> None:
 
 
 def test_failed_launch_gives_the_cpu_back(harness: Harness) -> None:
-    """The first VM entry of each CPU fails for its guest state: the boot goes on without zpp."""
+    """The first VM entry of each CPU fails for its guest state: the boot continues without zpp."""
     broken = broken_harness(harness, "zpp::vmx::write_guest_state(", with_other_field)
     guest = harness.build_directory / "linux-guest"
     image = broken.image(
@@ -163,6 +163,6 @@ def test_failed_launch_gives_the_cpu_back(harness: Harness) -> None:
     )
     serial = harness.run_to_power_off(harness.request(Pc(HASWELL, 2), image))
     assert re.search(r"^zpp: no hypervisor: .*the CPU refused the VM entry", serial, re.MULTILINE)
-    assert "zpp: report of build" not in serial
+    assert "zpp: crash report of build" not in serial
     assert "virtualized with" not in serial
     assert "zpp-guest: done" in serial

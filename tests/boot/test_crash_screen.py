@@ -40,7 +40,7 @@ def test_report_is_on_the_screen(harness: Harness) -> None:
     (short,) = decoded(picture)
     symbols = harness.build_directory / "hypervisor.debug.elf"
     lines = short.splitlines()
-    assert lines[0] == f"zpp: report of build {build_id(symbols)[:12]}"
+    assert lines[0] == f"zpp: crash report of build {build_id(symbols)[:12]}"
     assert lines[1].startswith("CPU 0: exception 6 in the host")
     assert "CPU 1 stopped" in lines
     for line in lines[1:]:  # all of it is in the log, too

@@ -1,5 +1,5 @@
-"""ZppBoot's diagnosis: what it says is what the launch then does, and what `zpp-image doctor` says
-of the file that it writes. Whatever the ESP is like, the boot goes on."""
+"""ZppBoot's diagnosis agrees with the launch, and with what `zpp-image doctor` says about the file
+that it writes. Whatever the ESP is like, the boot continues."""
 
 from __future__ import annotations
 
@@ -180,7 +180,7 @@ def nothing(_image_file: Path, _folder: Path) -> None:
 
 
 PATH = "\\EFI\\zpp\\machine.json"
-FOREIGN = f"not saved: {PATH} is not a file of zpp; rename it"
+FOREIGN = f"not saved: {PATH} was not written by zpp; rename it"
 
 
 @pytest.mark.parametrize(

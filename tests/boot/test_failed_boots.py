@@ -1,4 +1,4 @@
-"""Boots that do not complete end in a machine that boots without the hypervisor, and says so."""
+"""After boots that do not complete, ZppBoot boots without the hypervisor, and says so."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from efi_image.emulator import ExitReason, Medium
 from efi_image.emulator.qmp import Qmp
 
 PC = qemu_pc(EPYC, 2)
-FAILED = r"^zpp: (\d) boots? with the hypervisor did not complete; after (\d) it is left out$"
+FAILED = r"^zpp: (\d) boots? with the hypervisor did not complete; after (\d) it is turned off$"
 LEFT_OUT = r"^zpp: no hypervisor: the last (\d) boots? with it did not complete$"
 RUNS = "zpp: loaded and launched in"
 GUID = "c1b6d9f4-5a3e-4f0b-9d27-6e41a8b3f502"
@@ -45,7 +45,7 @@ def test_crash_of_the_core(harness: Harness) -> None:
     assert "the last boot ended with: zpp crashed: CPU 0: exception 6 in the host" in serial
     assert reasons(serial) == [("1", "2"), ("2",)]
     assert said(serial) == ["kernel"]
-    assert "press Space at the start, and H in the menu" in serial
+    assert "press Space at the start, then H in the menu" in serial
 
 
 def test_kernel_panic(harness: Harness) -> None:
@@ -70,7 +70,7 @@ def test_kernel_panic(harness: Harness) -> None:
 
 
 def test_hang(harness: Harness) -> None:
-    """The reset button ends it; the menu starts the hypervisor again, and counts anew."""
+    """The reset button ends it; the menu turns the hypervisor on again, counting from 0."""
     image = harness.image(kernel=kernel(harness, Ending.HANG), boot_tries=1, menu_timeout=1)
 
     def reset(qmp: Qmp) -> None:
@@ -138,7 +138,7 @@ def test_variable(harness: Harness, data: bytes, attributes: int, line: str, sta
 
 
 def test_read_only_medium(harness: Harness) -> None:
-    """The boot is not counted in the name, and goes on."""
+    """The boot is not counted in the name, and continues."""
     contents: dict[str, bytes | str] = {
         "/loader/entries/a+3.conf": "efi /a.efi\n",
         "/a.efi": word_program("a", Ending.POWER_OFF),

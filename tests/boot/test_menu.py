@@ -61,8 +61,8 @@ def test_menu_on_a_serial_line(harness: Harness, run: list[Session]) -> None:
     session = start(run, full_image(harness), "--emulator", "qemu", "--cpu-model", PC.model,
                     "--cpus", "2", "--log", harness.log)  # fmt: skip
     for line in (
-        "empty.conf is left out: it has neither linux nor efi",
-        "plain.efi is left out: it is not a unified kernel image for x86-64",
+        "empty.conf: it has neither linux nor efi",
+        "plain.efi: it is not a unified kernel image for x86-64",
         "zpp boot menu", "> kernel", "  ? first", "  Unified 1", "  Text (6.10)", "  Text (6.9)",
         "  Failed", "  The firmware's next boot option", "  Firmware setup", "  Restart",
         "  Power off", "Hypervisor: on", "Starts in 60 s",
@@ -128,7 +128,7 @@ def test_menu_on_the_screen(harness: Harness, width: int, height: int, scale: in
 
 
 def test_default_and_countdown(harness: Harness) -> None:
-    """The first entry that matches; a bad one is not it, although it is newer."""
+    """The first good entry that matches, even if a bad one is newer."""
     contents: dict[str, bytes | str] = {
         "/loader/entries/os-3+0-1.conf": "title Three\nversion 3\nefi /b.efi\n",
         "/loader/entries/os-2.conf": "title Two\nversion 2\nefi /a.efi\n",
@@ -167,7 +167,7 @@ def test_a_key_shows_the_menu(harness: Harness) -> None:
 
 
 def hold(key: str) -> Callable[[Qmp], object]:
-    """Holds a key down until ZppBoot has looked."""
+    """Holds a key down until ZppBoot has read it."""
 
     def work(qmp: Qmp) -> None:
         event = {"down": True, "key": {"type": "qcode", "data": key}}

@@ -91,7 +91,7 @@ def test_trace_agrees_with_the_core(
 
 
 def test_last_exit_before_a_crash_is_kept(harness: Harness, tmp_path: Path) -> None:
-    """The core crashes in the commit, stops all CPUs and resets the machine; the trace goes on."""
+    """The core crashes in the commit, stops all CPUs, resets the machine; the trace continues."""
     broken = broken_harness(harness, "zpp::unmap(")
     image = broken.image(kernel=harness.build_directory / "ZppBoot.efi", reset_after=1)
     file = tmp_path / "boot.trace"

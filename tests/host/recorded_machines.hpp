@@ -24,7 +24,7 @@ struct RecordedCpu {
     unsigned physical_address_bits() const { return cpuid(0x80000008).eax & 0xff; }
 };
 
-// What ZppBoot or zpp-image said of the machine, as a launch says it.
+// What ZppBoot or zpp-image said about the machine, as a launch says it.
 struct RecordedVerdict {
     bool runs;
     u32 cpu;
@@ -50,7 +50,7 @@ const RecordedMachine& recorded_machine(const std::string& name);
 void use_cpu(const RecordedCpu& cpu);
 extern const CpuReader recorded_cpu;
 
-// Records it anew, by the loaders' own code.
+// Records it again, with the loaders' own code.
 zpp_capture capture_of(const RecordedCpu& cpu);
 
 } // namespace zpp::test

@@ -32,7 +32,7 @@ Strings values(const std::string& entry, const char* key)
     return found;
 }
 
-TEST_CASE("loader entries: a whole one, with LF and CR LF")
+TEST_CASE("loader entries: a complete one, with LF and CR LF")
 {
     const std::string lf = "# a comment\n"
                            "title\t Fedora 19 (Rawhide) \n"

@@ -92,7 +92,7 @@ TEST_CASE("guest code: a window is remapped only for another page")
     CHECK(FakeWindows::take_remapped() == Windows{0});
 }
 
-TEST_CASE("guest code: code and tables that have changed are read anew")
+TEST_CASE("guest code: code and tables that have changed are read again")
 {
     Guest guest;
     CHECK(guest.is_right(0x100));

@@ -1,4 +1,4 @@
-// emulate/handle.hpp: how the guest goes on after an exit, with a guest of plain fields.
+// emulate/handle.hpp: how the guest continues after an exit, with a guest of plain fields.
 #include "core/log.hpp"
 #include "emulate/handle.hpp"
 #include "fake_core.hpp"

@@ -130,7 +130,7 @@ TEST_CASE("hypercall: confirm logs this CPU")
     CHECK(line == "zpp: CPU 7 (APIC ID 14) virtualized with a test\n");
 }
 
-TEST_CASE("hypercall: the system ends in order")
+TEST_CASE("hypercall: the system is about to power off or restart")
 {
     const LogRecord record;
     CHECK(LogRecord::memory.end == ZPP_LOG_RUNNING);

@@ -149,7 +149,7 @@ TEST_CASE("log: the record is valid from the start and with each line")
     CHECK_FALSE(zpp_log_is_record(&memory, LogRecord::physical + page_size)); // a copy elsewhere
 }
 
-TEST_CASE("log: what a record is not")
+TEST_CASE("log: memory that is not a record")
 {
     const auto damaged = [](std::size_t at, u8 with) {
         const LogRecord record;

@@ -13,7 +13,7 @@ namespace {
 constexpr u32 mcg_cap = 0x179, mcg_status = 0x17a, mc0_status = 0x401;
 constexpr u64 ripv = 1, eipv = 2, mcip = 4, lmce = 8;
 
-TEST_CASE("machine check: the guest takes it if the host can go on")
+TEST_CASE("machine check: the guest takes it if the host can continue")
 {
     struct {
         u64 status;
@@ -41,7 +41,7 @@ TEST_CASE("machine check: the guest takes it if the host can go on")
     }
 }
 
-TEST_CASE("machine check: the report of a crash goes on if it can")
+TEST_CASE("machine check: a crash report continues if it can")
 {
     for (const u64 status : {mcip, ripv | mcip}) {
         CpuBlock block;

@@ -1,4 +1,4 @@
-// ZppBoot/MachineJson.c: what it writes of a recorded machine is what the machine's file has.
+// ZppBoot/MachineJson.c: it writes a recorded machine as the machine's file has it.
 #include "recorded_machines.hpp"
 #include <doctest/doctest.h>
 #include <fstream>

@@ -152,7 +152,7 @@ void set_up(NestedPaging& paging, const NestedPaging::Format& format, bool vtx)
         paging.protect({0xfee00000}); // under VT-x the walk takes it for a hole
 }
 
-TEST_CASE("machines: nested paging fits and is right")
+TEST_CASE("machines: nested paging fits and is correct")
 {
     for (const RecordedMachine& machine : recorded_machines) {
         if (!machine.verdict.runs)

@@ -80,7 +80,7 @@ TEST_CASE("menu: patterns")
 
 constexpr uint16_t up = 1, down = 2, home = 5, end = 6, page_up = 9, page_down = 10, escape = 0x17;
 
-TEST_CASE("menu: arrow keys go round, and the list scrolls")
+TEST_CASE("menu: arrow keys wrap around, and the list scrolls")
 {
     ZPP_MENU_STATE menu;
     ZppMenuBegin(&menu, 10, 4, 6, 0);
@@ -158,7 +158,7 @@ TEST_CASE("boot record: boots that follow each other quickly count")
     CHECK(ZppBootRecordFailed(&record, 1020) <= 255);
 }
 
-TEST_CASE("boot record: left out stays so, however long the system runs")
+TEST_CASE("boot record: off stays off, however long the system runs")
 {
     zpp_boot_record record;
     ZppBootRecordLeaveOut(&record, 3);

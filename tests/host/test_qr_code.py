@@ -14,7 +14,7 @@ from efi_image.config.environment import load
 
 HERE = Path(__file__).parent
 LONGEST = 666
-REPORT = b"""zpp: report of build 10e2540dd38f
+REPORT = b"""zpp: crash report of build 10e2540dd38f
 zpp: CPU 0: exception 6 in the host, error code 0, cr2 0
 zpp:   rip ffffa00000004ea4 (image + 4ea4) rsp ffffa0000007fdc0
 zpp:   rax ffffa00000006b4c rbx 0 rcx ffffa000000019dc rdx 2
@@ -87,4 +87,4 @@ def test_code_can_be_read_with_damage(paint: Path) -> None:
 def test_code_on_the_screen(paint: Path, size: tuple[int, int]) -> None:
     done = run(paint, *map(str, size), data=REPORT)
     assert decoded(done.stdout) == [done.stderr]
-    assert done.stderr.startswith(b"zpp: report of build 10e2540dd38f\nCPU 0: exception 6")
+    assert done.stderr.startswith(b"zpp: crash report of build 10e2540dd38f\nCPU 0: exception 6")

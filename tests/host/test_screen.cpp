@@ -93,7 +93,7 @@ TEST_CASE("font: each character looks different")
             CHECK(glyph_pixel(static_cast<char>(other), 2, y) == glyph_pixel('?', 2, y));
 }
 
-const std::string report = "zpp: report of build 10e2540dd38f\n"
+const std::string report = "zpp: crash report of build 10e2540dd38f\n"
                            "zpp: CPU 0: exception 6 in the host, error code 0, cr2 0\n"
                            "zpp:   rip ffffa00000004ea4 (image + 4ea4) rsp ffffa0000007fdc0\n"
                            "zpp:   rax ffffa00000006b4c rbx 0 rcx ffffa000000019dc rdx 2\n"
@@ -123,13 +123,13 @@ TEST_CASE("screen: the whole report, in letters as large as the screen allows")
         std::string all;
         for (const std::string& line : lines)
             all += line + "\n";
-        CHECK(lines[1] == " report of build 10e2540dd38f");
+        CHECK(lines[1] == " crash report of build 10e2540dd38f");
         CHECK(all.find("exit 114 (CPUID) at rip 1dfa857f\n CPU 0 stopped") != std::string::npos);
         CHECK(all.find("(image + 4ea4)") != std::string::npos);
     }
 }
 
-TEST_CASE("screen: a long line goes on below, and the text ends at the bottom")
+TEST_CASE("screen: a long line is wrapped, and the text ends at the bottom")
 {
     std::string long_report;
     for (unsigned i = 0; i < 300; ++i)
@@ -164,7 +164,7 @@ std::string shortened(const std::string& from, unsigned room)
 
 TEST_CASE("shorten: what matters most first, then the registers")
 {
-    const std::string head = "zpp: report of build 10e2540dd38f\n"
+    const std::string head = "zpp: crash report of build 10e2540dd38f\n"
                              "CPU 0: exception 6 in the host, error code 0, cr2 0\n"
                              "rip ffffa00000004ea4 (image + 4ea4) rsp ffffa0000007fdc0\n"
                              "called from 6b5f\n";
@@ -178,7 +178,7 @@ TEST_CASE("shorten: what matters most first, then the registers")
     const std::string most = head + exits + "CPU 0 stopped\n";
     CHECK(shortened(report, static_cast<unsigned>(most.size())) == most);
     CHECK(shortened(report, 9).empty());
-    CHECK(shortened(report, 34) == "zpp: report of build 10e2540dd38f\n");
+    CHECK(shortened(report, 40) == "zpp: crash report of build 10e2540dd38f\n");
     CHECK(shortened("", 666).empty());
 }
 

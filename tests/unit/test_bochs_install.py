@@ -311,7 +311,7 @@ def test_links_and_files_are_refused(machine: Machine) -> None:
         bochs_install.remove(link)
     file = machine.base / "file"
     file.touch()
-    with pytest.raises(UsageError, match="not a folder"):
+    with pytest.raises(UsageError, match="not a directory"):
         bochs_install.install(file)
     bochs_install.find(machine.root)
 

@@ -116,7 +116,7 @@ def test_nothing_is_removed_where_there_are_no_locks(
     assert not left.exists()
 
 
-# ---- plain files as targets of a write
+# ---- regular files as targets of a write
 
 
 @pytest.fixture

@@ -91,14 +91,14 @@ def test_time_limit(tool: Tool) -> None:
 
 
 def test_failed_emulator(tool: Tool) -> None:
-    """The most telling comes last, the reason and what to do."""
+    """The last line is the most useful one: the reason, and what to do."""
     log = "warning, as always\n" * 9 + "VMENTER FAIL: guest CR0\n"
     tool.emulator = FakeEmulator((b"hello",), log=log, status=9)
     outcome = tool()
     assert outcome.code == ExitCode.EMULATOR
     assert outcome.out == "hello\n"
     lines = outcome.err.splitlines()
-    assert lines[1] == "the command line was (--keep-work keeps its folder):"
+    assert lines[1] == "the command line was (--keep-work keeps its directory):"
     assert lines[-8:] == [
         "the serial port's last lines:", "  hello",
         "the emulator's last lines:", "  VMENTER FAIL: guest CR0", "  the fake emulator ends",
@@ -256,7 +256,7 @@ def test_shared_folder(tool: Tool, tmp_path: Path) -> None:
     assert seen == ["hello\n"]
     outcome = tool("--share", str(folder / "none"))
     assert outcome.code == ExitCode.INPUT
-    assert "none: is not a folder" in outcome.err
+    assert "none: is not a directory" in outcome.err
 
 
 @pytest.mark.parametrize(

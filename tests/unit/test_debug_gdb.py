@@ -92,7 +92,7 @@ def checkout(emulator: _Recorder, tmp_path: Path) -> Config:
 
 
 def put_gdb(checkout: Config, monkeypatch: pytest.MonkeyPatch, script: str) -> None:
-    """A gdb of the test's making, for `run` in that checkout."""
+    """A gdb that the test makes, for `run` in that checkout."""
     assert checkout.root is not None
     program = checkout.root / "gdb"
     program.write_text(f"#!/bin/sh\n{script}\n")
@@ -144,7 +144,7 @@ def test_gdb_tells_how_to_connect(
     [
         (["--emulator", "bochs"], "Bochs has no GDB server; use --emulator qemu"),
         ([], "a bad request"),
-        (["--json"], "--debug: gdb prints on the terminal, which --json is not for"),
+        (["--json"], "--debug: gdb prints on the terminal, which --json excludes"),
         (["--stdin"], "--stdin: gdb reads standard input itself; use --gdb"),
         (["--gdb=localhost:99999"], "--gdb: must have a port from 1 to 65535"),
     ],
@@ -158,7 +158,7 @@ def test_gdb_is_not_started_in_vain(
     words: list[str],
     message: str,
 ) -> None:
-    """Nor is the advice to install Bochs given in vain."""
+    """The advice to install Bochs comes only where it helps."""
     put_gdb(checkout, monkeypatch, "echo gdb has started")
     refusing = _Recorder(refusal=UsageError("a bad request"))
 

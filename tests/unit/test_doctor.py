@@ -121,7 +121,7 @@ def test_file_without_the_msrs_that_decide(
     file.write_text(to_text(replace(machine, cpus=(replace(machine.cpus[0], msrs={}),))))
     assert main(["doctor", str(file)]) == ExitCode.INPUT
     error = capsys.readouterr().err
-    assert error == f"zpp-image: {file}: lacks MSRs of CPU 0 that decide it\n"
+    assert error == f"zpp-image: {file}: lacks MSRs of CPU 0 that the answer depends on\n"
 
 
 # ---- the verdict

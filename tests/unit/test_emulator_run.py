@@ -212,7 +212,7 @@ def test_failed_emulator_shows_its_command_line(request_: RunRequest) -> None:
 def test_failed_emulator_leaves_nothing_behind(request_: RunRequest) -> None:
     with pytest.raises(EmulatorFailed) as raised:
         boot(request_, FakeEmulator((b"hello\n",), status=3))
-    assert "the command line was (--keep-work keeps its folder):" in raised.value.details
+    assert "the command line was (--keep-work keeps its directory):" in raised.value.details
     assert left_behind(request_) == []
 
 

@@ -129,7 +129,7 @@ def test_a_packed_kernel_is_named(tmp_path: Path, build_dir: Path, capsys: Captu
     given = _file(tmp_path, gzip.compress(make_pe()))
     words = ["make", str(tmp_path / "x.img"), "--build-dir", str(build_dir)]
     assert main([*words, "--kernel", str(given)]) == ExitCode.INPUT
-    assert f"{given}: is packed (gzip); unpack it" in capsys.readouterr().err
+    assert f"{given}: is compressed (gzip); decompress it" in capsys.readouterr().err
 
 
 def test_images_have_no_kind(tmp_path: Path, divided: Path) -> None:
@@ -169,11 +169,11 @@ def test_lz4_has_to_be_its_old_form() -> None:
     assert _fault(old) == ("", "")
     what, hint = _fault(new)
     assert (what, hint) == (
-        "is packed with LZ4's new frame, which Linux cannot read", "pack it with `lz4 -l`"
+        "has LZ4's new frame format, which Linux cannot read", "compress it with `lz4 -l`"
     )  # fmt: skip
 
 
-# ---- plain files as targets
+# ---- regular files as targets
 
 
 @pytest.mark.parametrize("packed", [False, True])

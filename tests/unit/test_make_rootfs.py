@@ -144,7 +144,7 @@ def test_default_size_leaves_room(build_dir: Path, tree: Path, tmp_path: Path) -
         ),
         *(
             (("--rootfs", "root", "--rootfs-size", size), ExitCode.USAGE,
-             f"--rootfs-size: must be at least 1M, 16T at most, not '{size}'")
+             f"--rootfs-size: must be from 1M to 16T, not '{size}'")
             for size in ("0", "1K", "1048575", "17T", "999999999999999T")
         ),
         (("--rootfs", "root", "--rootfs-size", "-1M"), ExitCode.USAGE, "expected a size such as"),

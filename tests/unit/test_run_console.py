@@ -131,7 +131,7 @@ def test_runs_without_a_console_leave_the_terminal_alone(
 
 def test_the_console_begins_when_gdb_ends(sessions: list[Session], tmp_path: Path) -> None:
     session = start(sessions, tmp_path, ANSWERS, "--debug")
-    session.wait_for(b"the guest's output comes when you leave it")
+    session.wait_for(b"the guest's output appears when you quit gdb")
     session.wait_for(b"gdb starts")
     assert session.mode == session.before
     session.type(b"read\n")

@@ -1,6 +1,6 @@
 """The same inputs make the same bytes: images against digests recorded from an earlier version.
 
-A digest here changes only with the format itself; say so in CHANGELOG.md and record it anew.
+A digest here changes only with the format itself; say so in CHANGELOG.md and record the new one.
 """
 
 from __future__ import annotations

@@ -94,7 +94,7 @@ def test_source_lines_stand_behind_their_addresses(program: Path) -> None:
 
 
 def test_symbols_of_another_build_are_refused(program: Path, tmp_path: Path) -> None:
-    report = f"zpp: report of build %s\nzpp:   called from {call_of(program):#x}\n"
+    report = f"zpp: crash report of build %s\nzpp:   called from {call_of(program):#x}\n"
     own = build_id(program)
     words = ["readelf", "-n", str(program)]
     text = subprocess.run(words, capture_output=True, text=True, check=True).stdout

@@ -8,7 +8,7 @@ import pytest
 
 from efi_image.emulator.verdict import SIGNS, Watcher
 
-REPORT = "zpp: report of build 0123456789ab\nzpp: CPU 0: exception 6 in the host\n"
+REPORT = "zpp: crash report of build 0123456789ab\nzpp: CPU 0: exception 6 in the host\n"
 PANIC = "[    1.2] Kernel panic - not syncing: VFS: Unable to mount root fs\n"
 SHELL = "Shell> "
 NOTHING = "BdsDxe: No bootable option or device was found.\nBdsDxe: Press any key to enter the Boot"
@@ -47,7 +47,7 @@ def judge(steps: Sequence[str | float], *, attended: bool = False) -> str:
         (["x" * 9000 + "\n" + PANIC, 3], "the kernel panicked (VFS: Unable to mount root fs)"),
         ([SHELL, 6], "the firmware started its shell"),
         ([SHELL, 4], ""),
-        ([SHELL, 1, "echo hello\n", 6], ""),  # startup.nsh goes on
+        ([SHELL, 1, "echo hello\n", 6], ""),  # startup.nsh continues
         ([SHELL, 1, "echo hello\nhello\n", 1, SHELL, 6], "the firmware started its shell"),
         ([NOTHING, 6], "the firmware found nothing to boot"),
         (["zpp: CPU 0 (APIC ID 0) virtualized with AMD-V\n", 60], ""),

@@ -86,7 +86,7 @@ def mark_mounted(stick: Path) -> None:
 
 
 def firmware(stick: Path) -> None:
-    """OVMF makes a missing copy again: here it was the image that had lost it."""
+    """OVMF rewrites a missing copy: here it is missing in the image."""
     image = stick.with_name("esp.img")
     disk = GptDisk(bytearray(image.read_bytes()))
     stick.write_bytes(disk.data)

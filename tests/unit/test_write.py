@@ -1,4 +1,4 @@
-"""Writing to plain files: every form of image, every kind of table."""
+"""Writing to regular files: every form of image, every kind of table."""
 
 from __future__ import annotations
 

@@ -243,9 +243,9 @@ def test_a_manifest_needs_no_image_file(
     ("arguments", "code", "what"),
     [
         (["none.img", "stick"], 3, "none.img: does not exist"),
-        (["image.img", "."], 2, "is neither a disk nor a plain file"),
+        (["image.img", "."], 2, "is neither a disk nor a regular file"),
         (["image.img", "image.img"], 2, "IMAGE and TARGET are the same file"),
-        (["image.img", "/dev/null"], 2, "is neither a disk nor a plain file"),
+        (["image.img", "/dev/null"], 2, "is neither a disk nor a regular file"),
         (["image.img", "stick", "--probe"], 2, "--probe: is for devices, not for files"),
         (["image.img", "stick", "--eject"], 2, "--eject: is for devices, not for files"),
         (["image.img", "stick", "--probe", "--resume"], 2, "--probe: cannot be used with --resume"),
@@ -275,7 +275,7 @@ def test_a_plain_file_in_place_of_a_disk_is_refused(
     """Such as others leave in /dev: it is memory, and a name that some stick will have."""
     monkeypatch.setattr("os.path.realpath", lambda path: f"/dev/{Path(path).name}")
     (tmp_path / "sdq").touch()
-    with pytest.raises(UnsafeTarget, match="is a plain file in /dev, not a disk"):
+    with pytest.raises(UnsafeTarget, match="is a regular file in /dev, not a disk"):
         is_device(str(tmp_path / "sdq"))
     (tmp_path / "stick").symlink_to("/dev/none-such")  # it was pulled
     assert is_device(str(tmp_path / "stick"))
@@ -288,7 +288,7 @@ def test_a_plain_file_in_place_of_a_disk_is_refused(
 def test_a_file_that_became_something_else_is_no_target(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", Path("/dev/null")):
-        with pytest.raises(OutputError, match="is not a plain file"):
+        with pytest.raises(OutputError, match="is not a regular file"):
             open_file(path, None)
 
 

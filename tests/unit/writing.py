@@ -127,7 +127,7 @@ class Misbehaving(Medium):
         size = stick.stat().st_size
         super().__init__(str(stick), size, sector_size, descriptor)
         self.flipped = -1  # a byte that is written wrongly
-        self.real = size  # what is behind it begins anew
+        self.real = size  # writes beyond it wrap around
 
     def write(self, offset: int, view: memoryview) -> None:
         super().write(offset % self.real, view)

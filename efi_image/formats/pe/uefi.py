@@ -216,9 +216,9 @@ def _read_headers(source: Source) -> PeHeader:
         kind, packed = kind_of(source.read_at), Compression.of(source.read_at(0, HEAD))
         if packed:
             raise PeError(
-                f"is packed ({packed.value})",
+                f"is compressed ({packed.value})",
                 where=source.name,
-                hint="unpack it, or give an initrd with --initrd",
+                hint="decompress it, or give an initrd with --initrd",
             ) from None
         if kind in {None, FileKind.PROGRAM, FileKind.KERNEL}:
             raise

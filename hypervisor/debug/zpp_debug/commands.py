@@ -186,9 +186,9 @@ def install(symbols_linux: Path, symbols_windows: Path, sources: Path) -> None:
     """Makes the commands known to gdb, for the core whose symbols are in these files."""
     run = Commands(Core(symbols_linux, sources), symbols_linux, symbols_windows)
     for name, text, function in (
-        ("zstartl", "Find the core, load its symbols (Linux paths), let it go on.",
+        ("zstartl", "Find the core, load its symbols (Linux paths), and continue.",
          run.start_linux),
-        ("zstartw", "Find the core, load its symbols (Windows paths), let it go on.",
+        ("zstartw", "Find the core, load its symbols (Windows paths), and continue.",
          run.start_windows),
         ("zwait", "Continue until a CPU enters the core, by its loader or by a VM exit.",
          run.wait),

@@ -1,4 +1,4 @@
-/* The UEFI variable that counts the boots which did not complete (docs/adr/0019). ZppBoot writes it
+/* The UEFI variable that counts the boots that did not complete (docs/adr/0019). ZppBoot writes it
  * before it starts the hypervisor. A client that sees the system running deletes it: the boot has
  * completed. */
 #ifndef ZPP_BOOT_RECORD_H
@@ -15,7 +15,7 @@
 
 enum zpp_boot_state {
     ZPP_BOOT_STARTED = 0, /* the last of the counted boots began at `started` */
-    ZPP_BOOT_LEFT_OUT = 1 /* too many failed: the hypervisor stays out until somebody asks for it */
+    ZPP_BOOT_LEFT_OUT = 1 /* too many failed: the hypervisor stays off until it is turned on */
 };
 
 struct zpp_boot_record {

@@ -65,7 +65,7 @@ enum zpp_hypercall {
     /* From the loader when every CPU is launched: the point of no return. Then CONFIRM, COMMIT and
      * DEVIRTUALIZE are refused. */
     ZPP_HYPERCALL_COMMIT = 7,
-    /* The system is about to power off or restart in order: the next boot does not save the log. */
+    /* The system is about to power off or restart: the next boot does not save the log. */
     ZPP_HYPERCALL_END = 8,
 };
 

@@ -1,10 +1,10 @@
 /*
  * The log of the core, in memory that a warm reset does not clear: the next boot finds it at the
- * address that a UEFI variable holds, and saves it. Plain C: shared by the core, which writes it, and
+ * address that a UEFI variable has, and saves it. Plain C: shared by the core, which writes it, and
  * the UEFI side, which finds it again.
  *
  * After a power-off, and if the firmware has used or cleared the memory, the record is gone: the
- * reader must check it before it believes a byte.
+ * reader must check it before it trusts any of it.
  */
 #ifndef ZPP_LOG_RECORD_H
 #define ZPP_LOG_RECORD_H
@@ -20,7 +20,7 @@
 /* How the boot ended, as far as the core knows. */
 enum zpp_log_end {
     ZPP_LOG_RUNNING = 0,      /* it ran: the machine hung, was reset, or has restarted */
-    ZPP_LOG_CLEAN = 1,        /* the system was about to end in order: ZPP_HYPERCALL_END */
+    ZPP_LOG_CLEAN = 1,        /* the system said that it would end: ZPP_HYPERCALL_END */
     ZPP_LOG_CRASH = 2,        /* the core crashed */
     ZPP_LOG_TRIPLE_FAULT = 3, /* in the guest; some systems restart so */
 };

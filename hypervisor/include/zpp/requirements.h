@@ -1,7 +1,7 @@
 /*
- * What zpp needs of a CPU, in one table. The core and the loaders refuse a launch by it, ZppBoot's
- * diagnosis and `zpp-image doctor` say by it whether zpp will run, and which setting helps: the
- * latter in Python, by efi_image/doctor/requirements.py, which `make reference` writes from here.
+ * What zpp needs from a CPU, in one table. The core and the loaders use it to refuse a launch.
+ * ZppBoot's diagnosis and `zpp-image doctor` use it to say whether zpp will run, and which setting
+ * helps. `make reference` writes doctor's copy from it, efi_image/doctor/requirements.py.
  */
 #ifndef ZPP_REQUIREMENTS_H
 #define ZPP_REQUIREMENTS_H
@@ -59,12 +59,11 @@ struct zpp_requirement {
 #define ZPP_FIX_NX                                                                                 \
     "enable \"Execute Disable Bit\" or \"No-Execute Memory Protection\" in the firmware's setup"
 #define ZPP_FIX_FRED "boot Linux with fred=off"
-#define ZPP_FIX_IN_USE "end the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"
+#define ZPP_FIX_IN_USE "stop the other hypervisor first (KVM: modprobe -r kvm_intel kvm_amd kvm)"
 #define ZPP_FIX_NESTED "turn on nested virtualization in the hypervisor that this machine runs on"
 
 #define ZPP_FIX_ZPP "boot without zpp first"
-#define ZPP_FIX_SAME_VMX                                                                           \
-    "update the firmware, or turn off one of the kinds of cores in the firmware's setup"
+#define ZPP_FIX_SAME_VMX "update the firmware, or turn off one type of core in the firmware's setup"
 
 #define ZPP_SAME_VMX "the same VMX capabilities on every CPU"
 
@@ -208,7 +207,7 @@ zpp_first_missing(enum zpp_group group, const struct zpp_cpu_reader *cpu, int *k
         if (row->group != group)
             continue;
         if (!cpu->read(cpu->context, row->source, row->index, &value)) {
-            if (row->source == ZPP_CR4) /* an OS does not tell it to its programs */
+            if (row->source == ZPP_CR4) /* an OS does not show it to its programs */
                 continue;
             *known = 0;
             return 0;

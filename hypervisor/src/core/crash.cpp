@@ -25,7 +25,7 @@ void report_build()
         const u8 byte = build_id()[i / 2];
         text[i] = "0123456789abcdef"[i % 2 == 0 ? byte >> 4 : byte & 15];
     }
-    log::line("zpp: report of build {}", static_cast<const char*>(text));
+    log::line("zpp: crash report of build {}", static_cast<const char*>(text));
 }
 
 [[noreturn]] void end(Vcpu& vcpu)

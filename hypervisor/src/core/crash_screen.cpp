@@ -71,7 +71,7 @@ void show()
     const bool has_code = count != 0 && code.encode(compact, count);
     screen::Canvas canvas{static_cast<volatile u32*>(mapped), buffer.width, buffer.height,
                           buffer.stride};
-    screen::paint(canvas, "zpp has crashed. This report, and as a QR code:", {report, size},
+    screen::paint(canvas, "zpp has crashed. The report, also as a QR code:", {report, size},
                   has_code ? &code : nullptr);
 }
 

@@ -102,7 +102,7 @@ void write_end(zpp_log_end how, const char* pattern, const FormatArgument* argum
                std::size_t count)
 {
     if (record == nullptr || record->end == ZPP_LOG_CRASH)
-        return; // the first crash is the reason of the others
+        return; // the first crash is the reason for the others
     struct {
         char* to;
         unsigned used;

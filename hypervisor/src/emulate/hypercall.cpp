@@ -65,7 +65,7 @@ zpp_hypercall_status commit()
 
 zpp_hypercall_status end()
 {
-    log::line("zpp: the system ends in order");
+    log::line("zpp: the system is about to power off or restart");
     log::note_end(ZPP_LOG_CLEAN, "");
     return ZPP_HYPERCALL_OK;
 }

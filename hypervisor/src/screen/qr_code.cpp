@@ -92,7 +92,7 @@ void QrCode::set(unsigned x, unsigned y, bool value)
     modules_[y][x] = static_cast<u8>(fixed | (value ? dark : 0));
 }
 
-// With its white frame (6.3.3, 6.3.4).
+// With its white border (6.3.3, 6.3.4).
 void QrCode::draw_finder(unsigned centre_x, unsigned centre_y)
 {
     for (unsigned y = centre_y < 4 ? 0 : centre_y - 4; y <= centre_y + 4 && y < size(); ++y)

@@ -60,7 +60,7 @@ template <class Use> void for_each_line(Text report, Use use)
 
 // ---- the picture
 
-// Text in a rectangle, from the left top corner on.
+// Text in a rectangle, from the top left corner.
 class Writer {
 public:
     Writer(Canvas& canvas, unsigned width, unsigned scale)
@@ -109,7 +109,7 @@ unsigned length(const char* text)
     return count;
 }
 
-// In the right bottom corner, in up to two fifths of the width. Returns the first column that it uses.
+// In the bottom right corner, in up to two fifths of the width. Returns the first column that it uses.
 unsigned paint_code(Canvas& canvas, const QrCode& code)
 {
     const unsigned modules = code.size() + 2 * code_margin;

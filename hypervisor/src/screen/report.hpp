@@ -1,4 +1,4 @@
-// A crash report as a picture: the text in large letters, and beside it a QR code with the essence.
+// A crash report as a picture: the text in large letters, and beside it a QR code with the main lines.
 #pragma once
 #include "screen/canvas.hpp"
 #include "screen/qr_code.hpp"

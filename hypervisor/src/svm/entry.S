@@ -19,7 +19,7 @@
     .endm
 
 /* Switches to the host's state of VMLOAD, and calls an exit handler, which returns whether the guest
- * goes on. */
+ * continues. */
     .macro call_handler handler
     movq 80(%rsp), %rax
     vmsave %rax

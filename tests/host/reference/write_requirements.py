@@ -14,7 +14,7 @@ from pathlib import Path
 MODULE = Path(__file__).resolve().parents[3] / "efi_image/doctor/requirements.py"
 
 HEAD = '''\
-"""What zpp needs of a CPU, and what is recorded of one.
+"""What zpp needs from a CPU, and which of its values are recorded.
 
 `make reference` writes this from hypervisor/include/zpp/requirements.h and
 hypervisor/loader/capture.h; a test compares them.

@@ -22,7 +22,7 @@ typedef struct {
 typedef struct {
   EFI_HANDLE         ImageHandle;
   EFI_HANDLE         Device;
-  EFI_EVENT          KeyTime;   ///< Signalled when no key is waited for any more.
+  EFI_EVENT          KeyTime;   ///< Signalled when the time to wait for a key is over.
   ZPP_CONF_FILE      Conf;
   ZPP_BOOTS          Boots;
   ZPP_WISH           Wish;
@@ -60,7 +60,7 @@ ZppPrintConfError (
   );
 
 /**
-  Finds out whether the hypervisor should start, before anybody is asked.
+  Finds out whether the hypervisor should start, before the user is asked.
 
   @param[in,out] Boot  The boot; zpp.conf is read.
 **/

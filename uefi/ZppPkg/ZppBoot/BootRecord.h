@@ -59,7 +59,7 @@ ZppBootRecordStart (
   );
 
 /**
-  Makes the record of a machine on which the hypervisor is left out.
+  Makes the record of a machine on which the hypervisor stays off.
 
   @param[out] Record  The record.
   @param[in]  Failed  The boots that failed.

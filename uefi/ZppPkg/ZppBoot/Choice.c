@@ -76,7 +76,7 @@ CheckDefault (
 
   Keys = &Boot->Conf.Keys;
   if ((Keys->Default.Start != NULL) && (ZppFindEntry (&Boot->Entries, Keys->Default) == NULL)) {
-    ZppPrintConfError (NULL, Keys->DefaultLine, "default names no section with a path and no loader entry:", Keys->Default);
+    ZppPrintConfError (NULL, Keys->DefaultLine, "default matches neither a section with a path nor a loader entry:", Keys->Default);
   }
 }
 

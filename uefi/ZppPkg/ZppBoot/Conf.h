@@ -24,9 +24,9 @@ typedef struct {
   bool        Visible;      ///< "visible": CPUID shows zpp; off by default.
   uint16_t    ResetAfter;   ///< "reset-after": seconds from a crash to the reset, 0 for no reset.
   uint16_t    Trace;        ///< "trace": the debug port for the trace of VM exits, 0 for none.
-  bool        SaveLog;      ///< "save-log": save the log of a boot that did not end in order; on by default.
+  bool        SaveLog;      ///< "save-log": save the log of a boot that did not end normally; on by default.
   uint16_t    MenuTimeout;  ///< "menu-timeout": seconds that the menu waits, 0: only for a key.
-  uint16_t    BootTries;    ///< "boot-tries": boots that may fail before zpp is left out, 0: any number.
+  uint16_t    BootTries;    ///< "boot-tries": failed boots before zpp is turned off, 0: never.
   ZPP_TEXT    Default;      ///< "default": a section's name or a pattern of loader entries, or absent.
   unsigned    DefaultLine;  ///< Its line.
 } ZPP_CONF;

@@ -104,7 +104,7 @@ PrintMachine (
   IN CONST ZPP_MACHINE  *Machine
   )
 {
-  STATIC CONST CHAR8  *CONST       SecureBoot[] = { "does not say", "off", "on" };
+  STATIC CONST CHAR8  *CONST       SecureBoot[] = { "unknown", "off", "on" };
   CONST struct zpp_captured_leaf  *Leaf;
   UINT32                          Name[13];
   UINT64                          ApicBase;

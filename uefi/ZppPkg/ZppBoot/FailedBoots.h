@@ -30,7 +30,7 @@ ZppReadBoots (
   );
 
 /**
-  Checks whether the hypervisor has to be left out.
+  Checks whether the hypervisor must stay off.
 
   @param[in] Boots  The boots.
 
@@ -63,7 +63,7 @@ ZppUncountBoot (
   );
 
 /**
-  Keeps the hypervisor out at later starts too, however long this boot runs.
+  Keeps the hypervisor off at later starts too, however long this boot runs.
 
   @param[in] Boots  The boots.
 **/

@@ -1,5 +1,5 @@
 /** @file
-  What the firmware says of itself and of the machine's memory.
+  What the firmware reports about itself and the machine's memory.
 **/
 #include "Firmware.h"
 

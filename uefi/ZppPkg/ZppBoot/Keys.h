@@ -6,7 +6,7 @@
 
 #include <Uefi.h>
 
-/// What somebody wants who presses a key while ZppBoot starts.
+/// What a key asks for that is pressed while ZppBoot starts.
 typedef enum {
   ZppStartNormal,
   ZppStartMenu,

@@ -91,7 +91,7 @@ FindRecord (
   }
 
   if (EFI_ERROR (Status) || (Size != sizeof (Physical)) || (Physical % ZPP_PAGE_SIZE != 0)) {
-    Print (L"zpp: the UEFI variable %s is not valid, so the log of the last boot is not found\n", ZPP_LOG_RECORD_VARIABLE);
+    Print (L"zpp: the UEFI variable %s is not valid, so the log of the last boot cannot be found\n", ZPP_LOG_RECORD_VARIABLE);
     return NULL;
   }
 

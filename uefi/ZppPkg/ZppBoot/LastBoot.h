@@ -10,7 +10,7 @@
 
 typedef enum {
   ZppEndUnknown,      ///< No record: a power-off, a cold start, or the last boot ran without zpp.
-  ZppEndClean,        ///< The system said that it ended in order.
+  ZppEndClean,        ///< The system said that it would power off or restart.
   ZppEndReset,        ///< It ran to a reset: it hung, somebody reset it, or it restarted.
   ZppEndTripleFault,  ///< The system triple-faulted. Some systems restart so.
   ZppEndCrash         ///< The core crashed.
@@ -23,7 +23,7 @@ typedef struct {
 } ZPP_LAST_BOOT;
 
 /**
-  Tells how the last boot ended.
+  Returns how the last boot ended.
 
   The first call looks for the core's record, so it must come before much memory is allocated and
   before the hypervisor starts. An invalid record or variable counts as none.

@@ -17,7 +17,7 @@ ZppPrintLeftOut (
   IN CONST CHAR8   *Reason
   )
 {
-  Print (L"zpp: %s\\%s is left out: %a\n", Folder, Name, Reason);
+  Print (L"zpp: skipped %s\\%s: %a\n", Folder, Name, Reason);
 }
 
 CHAR16 *

@@ -47,7 +47,7 @@ ZppReadUki (
   );
 
 /**
-  Prints why an entry is left out.
+  Prints why an entry is skipped.
 
   @param[in] Folder  Its folder.
   @param[in] Name    Its file's name.
@@ -75,7 +75,7 @@ ZppJoinPath (
   );
 
 /**
-  Starts an entry: its file's name, ID and place in the order.
+  Initializes an entry: its file's name, ID and place in the order.
 
   @param[in]  Folder  The folder.
   @param[in]  Name    The file's name.

@@ -126,7 +126,7 @@ ZppSaveMachineFile (
   if (!EFI_ERROR (Status)) {
     Status = RemoveOld (Root);
     if (Status == EFI_ACCESS_DENIED) {
-      Print (L"zpp: diagnosis: not saved: %s is not a file of zpp; rename it\n", MACHINE_PATH);
+      Print (L"zpp: diagnosis: not saved: %s was not written by zpp; rename it\n", MACHINE_PATH);
       Root->Close (Root);
       return;
     }

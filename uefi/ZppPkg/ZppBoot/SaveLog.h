@@ -7,7 +7,7 @@
 #include <Uefi.h>
 
 /**
-  Saves the log of the last boot to \EFI\zpp\logs, unless it ended in order, and prints how it ended.
+  Saves the log of the last boot to \EFI\zpp\logs, unless it ended normally, and prints how it ended.
 
   ZppLastBoot() tells the rest of the program how it ended. If the log cannot be saved, a line says why.
 

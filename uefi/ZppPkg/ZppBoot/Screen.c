@@ -66,7 +66,7 @@ ZppDrawLine (
   Length = UnicodeVSPrint (Line.Text, sizeof (Line.Text), Format, Arguments);
   VA_END (Arguments);
   for (Index = 0; Index < Length; Index++) {
-    // A title is anybody's text; an escape in it would reach the terminal.
+    // A title can contain any text; an escape character would reach the terminal.
     if ((Line.Text[Index] < L' ') || (Line.Text[Index] == 0x7F)) {
       Line.Text[Index] = L'?';
     }

@@ -22,7 +22,7 @@ ZppSetWish (
         AsciiSPrint (
           Wish->Reason,
           sizeof (Wish->Reason),
-          "%d %a with the hypervisor did not complete; after %d it is left out",
+          "%d %a with the hypervisor did not complete; after %d it is turned off",
           Wish->Failed,
           Boots,
           Wish->Tries
@@ -31,7 +31,7 @@ ZppSetWish (
 
       break;
     case ZppWishRuns:
-      AsciiSPrint (Wish->Reason, sizeof (Wish->Reason), "it runs already, and stays");
+      AsciiSPrint (Wish->Reason, sizeof (Wish->Reason), "it is already running and stays on");
       break;
     case ZppWishOffByConf:
       AsciiSPrint (Wish->Reason, sizeof (Wish->Reason), "turned off in \\EFI\\zpp\\zpp.conf");

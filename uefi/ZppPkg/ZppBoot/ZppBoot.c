@@ -16,7 +16,7 @@
 #include <Library/UefiLib.h>
 #include <Protocol/LoadedImage.h>
 
-/// How long a key is waited for, in 100 ns; loading the default entry usually takes as long.
+/// How long to wait for a key, in units of 100 ns; loading the default entry usually takes as long.
 #define KEY_TIME  (100 * 10000)
 
 /**
@@ -33,7 +33,7 @@ StartHypervisor (
   if (!ZppWishStarts (&Boot->Wish)) {
     Print (L"zpp: no hypervisor: %a\n", ZppWishReason (&Boot->Wish));
     if (Boot->Wish.Kind == ZppWishOffByBoots) {
-      Print (L"zpp: to start it again, press Space at the start, and H in the menu\n");
+      Print (L"zpp: to turn it on again, press Space at the start, then H in the menu\n");
       ZppKeepOut (&Boot->Boots);
     }
 

@@ -65,8 +65,8 @@ ZppStoreLogAddress (
   }
 
   if (Physical == 0) {
-    Print (L"zpp: the log does not survive a reset: memory is too fragmented\n");
+    Print (L"zpp: the log will not survive a reset: memory is too fragmented\n");
   } else {
-    Print (L"zpp: the log does not survive a reset: the firmware stores no variable: %r; delete unused boot options\n", Status);
+    Print (L"zpp: the log will not survive a reset: the firmware cannot store a variable: %r; delete unused boot options\n", Status);
   }
 }

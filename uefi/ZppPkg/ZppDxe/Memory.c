@@ -8,7 +8,7 @@
 
 //
 // The core's log must still be in memory when the firmware starts again, so the memory is not where
-// firmware works: most have their own near the top of memory below 4 GiB, and OVMF has some below
+// firmware works: most firmware has its own memory near the top below 4 GiB, and OVMF has some below
 // 26 MiB. Kernels want to be at 16 MiB.
 //
 #define LOWEST_ADDRESS  SIZE_64MB

@@ -184,7 +184,7 @@ EachEferBit (
   UINT64  Value;
   UINTN   Bit;
 
-  // A bit either gives #GP, or the CPU goes on; emulators may drop it. LME, LMA and SVME: see EferFaults.
+  // A bit either gives #GP, or the CPU continues; emulators may drop it. LME, LMA and SVME: see EferFaults.
   ZppReadMsr (Cpu, MSR_EFER, &Efer);
   for (Bit = 0; Bit < 64; Bit++) {
     Value = LShiftU64 (1, Bit);
