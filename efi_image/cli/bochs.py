@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.emulator import bochs_install
 from efi_image.emulator.bochs_check import boot_divide
 
 _root_option = click.option(
     "--bochs-root",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="DIR",
     help="Where Bochs is installed (default: BOCHS_ROOT, else ~/.cache/zpp/bochs).",
 )

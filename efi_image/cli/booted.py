@@ -15,7 +15,7 @@ VARIABLES = Efivars()
 def command() -> None:
     """Tell ZppBoot that this boot with the hypervisor completed.
 
-    ZppBoot counts the boots with the hypervisor that did not complete, and leaves it out after too
+    ZppBoot counts the boots with the hypervisor that did not complete, and turns it off after too
     many. Without this command, a boot did not complete if the machine starts again within five
     minutes. Run it at the end of each boot, as root, after zpp.ko is loaded with client=1: it
     deletes the UEFI variable with the count.
@@ -28,10 +28,10 @@ def command() -> None:
     record = read(VARIABLES)
     if record is None:
         click.echo("no boot is counted: nothing to do")
-    elif record.left_out:
+    elif record.turned_off:
         click.echo(
-            f"nothing changed: after {record.boots} failed boots, ZppBoot leaves the hypervisor "
-            "out until you choose it in the boot menu"
+            f"nothing changed: after {record.boots} failed boots, the hypervisor is off until you "
+            "turn it on in ZppBoot's menu"
         )
     else:
         delete(VARIABLES)

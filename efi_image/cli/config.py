@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.terminal import columns
 from efi_image.config import manifest, show
 from efi_image.config.environment import load
@@ -19,7 +20,7 @@ from efi_image.config.settings import merge
     "--manifest",
     "path",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     help="Show the settings of `make` with this manifest.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

@@ -10,6 +10,7 @@ from typing import Any
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.terminal import columns, show
 from efi_image.client.hypervisor import FOLDER, Counter, read_counters, read_status
 from efi_image.formats.vm_trace import Vendor
@@ -63,7 +64,7 @@ def _lines(vendor: Vendor, counters: tuple[Counter, ...]) -> Iterator[str]:
 
 
 @click.command("counters")
-@click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
+@click.argument("folder", type=PathType(path_type=Path), default=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(folder: Path, as_json: bool) -> None:
     """Count the VM exits since the launch, by reason and CPU.

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.errors import InputError, printable
 from efi_image.formats.disk import locate, open_disk
@@ -23,7 +24,7 @@ from efi_image.render.text import human
     "target",
     metavar="DIR",
     default=".",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     help="Directory for the files.  [default: the current directory]",
 )
 @click.option("-f", "--force", is_flag=True, help="Replace existing files.")

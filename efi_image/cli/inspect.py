@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import json_pieces
+from efi_image.cli.path_type import PathType
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.cli.terminal import columns, show
 from efi_image.errors import InputError, UsageError
@@ -68,7 +69,7 @@ def _show_image(
 @click.option(
     "--svg",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     help="Draw the layout into an SVG file.",
 )
 def command(file: str, path: str, as_tree: bool, as_json: bool, svg: Path | None) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.terminal import show
 from efi_image.config.environment import load
 from efi_image.config.resolve import resolve
@@ -29,12 +30,12 @@ def _lines(report: InstallReport) -> list[str]:
 
 
 @click.command("install")
-@click.option("--esp", required=True, metavar="DIR", type=click.Path(path_type=Path),
+@click.option("--esp", required=True, metavar="DIR", type=PathType(path_type=Path),
               help="Mount point of the EFI system partition, such as /boot/efi.")  # fmt: skip
 @click.option(
     "--build-dir",
     metavar="DIR",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     help="Folder of ZppBoot.efi and ZppDxe.efi.  [default: out/CONFIGURATION/ARCHITECTURE]",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")

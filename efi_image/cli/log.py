@@ -6,11 +6,12 @@ from pathlib import Path
 
 import click
 
+from efi_image.cli.path_type import PathType
 from efi_image.client.hypervisor import FOLDER, read_log
 
 
 @click.command("log")
-@click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
+@click.argument("folder", type=PathType(path_type=Path), default=FOLDER)
 def command(folder: Path) -> None:
     """Print the log of the hypervisor that runs under this Linux.
 

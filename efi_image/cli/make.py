@@ -12,6 +12,7 @@ from efi_image.build.image import Report, make_image
 from efi_image.build.options import Addition, Hypervisor, OutputFormat, ResolvedOptions
 from efi_image.build.partitions import Table
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.cli.terminal import columns
 from efi_image.config import manifest, show
@@ -37,7 +38,7 @@ SHORTHANDS = {
     "--manifest",
     "manifest_path",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     help="TOML file with the same settings; options override it.",
 )
 @click.option("--kernel", metavar="FILE", help="Linux kernel, UKI or other EFI program to start.")

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import click
 
+from efi_image.cli.path_type import PathType
 from efi_image.cli.run_report import say, show_json, show_problems, summary
 from efi_image.cli.run_viewer import RunViewer
 from efi_image.cli.serial_console import KEYS_HINT, Keyboard, Pipe, is_attended
@@ -54,7 +55,7 @@ class _Command(click.Command):
 
 
 @click.command("run", cls=_Command)
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PathType(path_type=Path))
 @click.option(
     "--emulator",
     type=click.Choice([kind.value for kind in EmulatorKind]),
@@ -117,13 +118,13 @@ class _Command(click.Command):
 @click.option("--display", is_flag=True, help="Show the machine's screen in a window (QEMU).")
 @click.option(
     "--screenshot",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="Save the machine's screen at the end, as PNG (.png) or PPM (.ppm) (QEMU).",
 )
 @click.option(
     "--share",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="DIR",
     help="Give the guest a copy of the directory as a second disk: a FAT volume named SHARE.",
 )
@@ -144,21 +145,21 @@ class _Command(click.Command):
 )
 @click.option(
     "--log",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="Save the serial text in FILE, its bytes in FILE.raw, the emulator's own output in "
     "FILE.emulator.",
 )
 @click.option(
     "--firmware",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="UEFI firmware: one file, or a firmware descriptor of QEMU (NAME.json).  [default: OVMF "
     "of the system or of the Bochs installation]",
 )
 @click.option(
     "--bochs-root",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="DIR",
     help="Directory of the Bochs installation.  [default: BOCHS_ROOT, else ~/.cache/zpp/bochs]",
 )
@@ -179,7 +180,7 @@ class _Command(click.Command):
 )
 @click.option(
     "--trace",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="Record every VM exit in FILE, for `zpp-image trace`.",
 )

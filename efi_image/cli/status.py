@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.terminal import columns, show
 from efi_image.client.hypervisor import FOLDER, Counter, Status, read_counters, read_status
 from efi_image.render.text import human, table
@@ -54,7 +55,7 @@ def _lines(status: Status, counters: tuple[Counter, ...]) -> Iterator[str]:
 
 
 @click.command("status")
-@click.argument("folder", type=click.Path(path_type=Path), default=FOLDER)
+@click.argument("folder", type=PathType(path_type=Path), default=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(folder: Path, as_json: bool) -> None:
     """Show the hypervisor that runs under this Linux, and each CPU.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from efi_image.cli.path_type import PathType
 from efi_image.config.environment import load
 from efi_image.debug.symbolize import symbolize
 from efi_image.errors import InputError
@@ -16,7 +17,7 @@ from efi_image.errors import InputError
 @click.argument("report", default="-")
 @click.option(
     "--symbols",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="hypervisor.debug.elf of the build that crashed.  [default: that of the last build]",
 )

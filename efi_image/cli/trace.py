@@ -10,6 +10,7 @@ import click
 from click.decorators import FC
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.debug.kernel_symbols import read_symbols
 from efi_image.formats.vm_trace import Trace, read_trace
@@ -21,15 +22,15 @@ from efi_image.render.trace_table import trace_lines
 
 
 def _output(kind: str, ending: str, text: str) -> Callable[[FC], FC]:
-    path = click.Path(path_type=Path)
+    path = PathType(path_type=Path)
     return click.option(f"--{kind}", type=path, metavar=f"OUT.{ending}", help=text)
 
 
 @click.command("trace")
-@click.argument("file", type=click.Path(path_type=Path))
+@click.argument("file", type=PathType(path_type=Path))
 @click.option(
     "--symbols",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="Symbols of the guest's kernel: System.map or vmlinux (for a kernel with nokaslr), or a "
     "copy of the guest's /proc/kallsyms.",

@@ -8,6 +8,7 @@ import click
 
 from efi_image.cli.install import printable_lines
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.terminal import show
 from efi_image.install.uninstaller import UninstallReport, uninstall
 
@@ -27,7 +28,7 @@ def _lines(report: UninstallReport) -> list[str]:
 
 
 @click.command("uninstall")
-@click.option("--esp", required=True, metavar="DIR", type=click.Path(path_type=Path),
+@click.option("--esp", required=True, metavar="DIR", type=PathType(path_type=Path),
               help="Mount point of the EFI system partition, such as /boot/efi.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 def command(esp: Path, as_json: bool) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.cli.terminal import show
 from efi_image.errors import ExitCode, UsageError, printable
@@ -113,14 +114,14 @@ def _show_repaired(repaired: Repaired, output: Path) -> str:
 
 
 @click.command("verify")
-@click.argument("image", type=click.Path(path_type=Path))
-@click.argument("device", type=click.Path(path_type=Path), required=False)
+@click.argument("image", type=PathType(path_type=Path))
+@click.argument("device", type=PathType(path_type=Path), required=False)
 @click.option(
     "--fix", is_flag=True, help="Repair what can be repaired safely. Without it nothing is written."
 )
 @click.option(
     "--output",
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="With --fix: write a repaired copy to FILE and leave IMAGE unchanged.",
 )
@@ -140,14 +141,14 @@ def _show_repaired(repaired: Repaired, output: Path) -> str:
 @click.option(
     "--db",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="Keys that Secure Boot trusts: signature lists, certificates, hashes; repeatable.",
 )
 @click.option(
     "--dbx",
     multiple=True,
-    type=click.Path(path_type=Path),
+    type=PathType(path_type=Path),
     metavar="FILE",
     help="Keys that Secure Boot refuses; repeatable.",
 )

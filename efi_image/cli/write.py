@@ -10,6 +10,7 @@ import click
 
 from efi_image.cli.confirm import confirm, confirm_file
 from efi_image.cli.json_output import show_json
+from efi_image.cli.path_type import PathType
 from efi_image.cli.progress_bar import ProgressBar
 from efi_image.devices import Device
 from efi_image.errors import printable
@@ -76,9 +77,9 @@ def _summary(options: WriteOptions, report: WriteReport) -> list[str]:
 
 
 @click.command("write")
-@click.argument("image", type=click.Path(path_type=Path))
+@click.argument("image", type=PathType(path_type=Path))
 @click.argument("target")
-@click.option("--bmap", metavar="FILE", type=click.Path(path_type=Path),
+@click.option("--bmap", metavar="FILE", type=PathType(path_type=Path),
               help="Write only the blocks in this bmap file; check their checksums.")  # fmt: skip
 @click.option("--yes-erase", metavar="SERIAL", help="Erase the disk without asking, if it has this "
               "serial number (its path, if it has none).")  # fmt: skip

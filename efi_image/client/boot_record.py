@@ -14,7 +14,7 @@ from efi_image.errors import InputError
 NAME = "ZppBootRecord"
 _LAYOUT = struct.Struct("<BBB5xQ")
 _VERSION = 1
-_STARTED, _LEFT_OUT = 0, 1
+_STARTED, _TURNED_OFF = 0, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +22,7 @@ class BootRecord:
     """How many boots with the hypervisor in a row nobody has seen complete, with this one."""
 
     boots: int
-    left_out: bool  # ZppBoot leaves the hypervisor out until somebody asks for it
+    turned_off: bool  # ZppBoot boots without the hypervisor until somebody turns it on
 
 
 def read(variables: Efivars) -> BootRecord | None:
@@ -36,8 +36,8 @@ def read(variables: Efivars) -> BootRecord | None:
         return None
     if len(found.data) == _LAYOUT.size:
         version, boots, state, _time = _LAYOUT.unpack(found.data)
-        if version == _VERSION and state in (_STARTED, _LEFT_OUT):
-            return BootRecord(boots, state == _LEFT_OUT)
+        if version == _VERSION and state in (_STARTED, _TURNED_OFF):
+            return BootRecord(boots, state == _TURNED_OFF)
     raise InputError(
         "is not the record of this version of zpp; ZppBoot replaces it at the next boot",
         where=f"{NAME}-{ZPP}",

@@ -123,7 +123,7 @@ class Folder:
 def _foreign(path: Path) -> UnsafeTarget:
     return UnsafeTarget(
         "is in the way: `zpp-image install` did not put it there", where=str(path),
-        hint="move it to another folder",
+        hint="move it to another directory",
     )  # fmt: skip
 
 

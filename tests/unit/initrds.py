@@ -43,7 +43,10 @@ NO_INITRDS = {
     "text": (b"#!/bin/sh\n" * 99, "is a text file; Linux cannot use it as an initrd"),
     "PE": (make_pe(), "is a PE file; Linux cannot use it as an initrd"),
     "ELF": (b"\x7fELF\2\1\1" + bytes(999), "is an ELF file; Linux cannot use it as an initrd"),
-    "random": (b"\x77" + os.urandom(9999), "is neither a cpio archive, compressed or not, nor a file"),
+    "random": (
+        b"\x77" + os.urandom(9999),
+        "is neither a cpio archive, compressed or not",
+    ),
     "zeros": (bytes(9999), "is neither a cpio archive"),
     "empty": (b"", "is empty"),
     "odc": (b"070707" + CPIO[6:], "is a cpio archive of an old form, which Linux cannot read"),

@@ -96,6 +96,8 @@ def test_old_names_work_but_are_not_shown(old: str, name: str, capsys: Capture) 
         ),
         (["ls", ""], "zpp-image: IMAGE is empty (see zpp-image ls --help)"),
         (["make", ""], "zpp-image: OUTPUT is empty (see zpp-image make --help)"),
+        (["verify", ""], "zpp-image: IMAGE is empty (see zpp-image verify --help)"),
+        (["extract", "a", "--to", ""], "zpp-image: --to is empty (see zpp-image extract --help)"),
         (["cp", "a", "", "b"], "zpp-image: SOURCE... is empty (see zpp-image cp --help)"),
         (["config", "--bad"], "zpp-image: No such option '--bad'. (see zpp-image config --help)"),
     ],

@@ -173,7 +173,7 @@ def test_hypervisor_that_is_left_out_stays_out(
     (variables / RECORD).write_bytes(record(1))
     assert main(["booted"]) == 0
     assert (variables / RECORD).read_bytes() == record(1)
-    assert "until you choose it in the boot menu" in capsys.readouterr().out
+    assert "turn it on in ZppBoot's menu" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("data", [record(0, size=5), record(0, size=19), record(0, size=21),
