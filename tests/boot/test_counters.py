@@ -14,8 +14,8 @@ FIRST_BLOCK = 16
 
 
 def boot_info(cpus: int, ranges: list[tuple[int, int]], version: int = VERSION) -> bytes:
-    size = 144 + 64 * 16
-    head = struct.pack("<8sIIII9QHB5x40x", b"zpp-Boot", version, size, cpus, len(ranges),
+    size = 160 + 64 * 16
+    head = struct.pack("<8sIIII9QHB5x56x", b"zpp-Boot", version, size, cpus, len(ranges),
                        *(0, 0, FIRST_BLOCK, 0, 0, 0, 0, 0, 0), 0x3F8, 0)  # fmt: skip
     return head + b"".join(struct.pack("<QQ", *entry) for entry in ranges)
 

@@ -144,7 +144,7 @@ def check_crash(harness: Harness, crashed: str, next_boot: str) -> None:
     )
     assert "may be wrong" not in head
     serial = [
-        line for line in crashed.splitlines() if re.match(r"zpp: (CPU|report|reset|  )", line)
+        line for line in crashed.splitlines() if re.match(r"zpp: (CPU|crash report|reset|  )", line)
     ]
     assert text.splitlines() == serial
     symbols = harness.build_directory / "hypervisor.debug.elf"

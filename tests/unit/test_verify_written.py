@@ -96,7 +96,7 @@ def firmware(stick: Path) -> None:
 
 def content_of_boot_program(stick: Path) -> None:
     data = bytearray(stick.read_bytes())
-    at = data.index(b"MZ", ESP)
+    at = next(at for at in range(ESP, len(data), 512) if data[at : at + 2] == b"MZ")
     data[at + 0x300] ^= 1
     stick.write_bytes(data)
 
