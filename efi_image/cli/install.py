@@ -25,7 +25,7 @@ def _lines(report: InstallReport) -> list[str]:
     if report.starts:
         lines.append(f"zpp will start the next one: {report.starts}")
     else:
-        lines.append("zpp will start a boot loader that it finds: there is no other boot option")
+        lines.append("there is no other boot option: zpp will search the disks for a boot loader")
     return lines
 
 

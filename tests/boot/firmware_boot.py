@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -58,6 +59,17 @@ class Ovmf:
         path = folder / f"firmware-{self.version}.json"
         features = [Feature.REQUIRES_SMM] if self.secure else []
         return write_descriptor(path, self.code, variables or self.variables, features)
+
+    def with_variables(self, folder: Path, variables: list[dict[str, object]]) -> Path:
+        """A descriptor for `RunRequest`; its variable store has these, in virt-fw-vars' form."""
+        source, store = folder / "variables.json", folder / "variables.fd"
+        source.write_text(json.dumps({"version": 2, "variables": variables}))
+        tool = Path(sys.executable).with_name("virt-fw-vars")
+        subprocess.run(
+            (tool, "--input", self.variables, "--output", store, "--set-json", source),
+            check=True, capture_output=True,
+        )  # fmt: skip
+        return self.descriptor(folder, store)
 
 
 def newest(harness: Harness, build: str = "") -> Ovmf:

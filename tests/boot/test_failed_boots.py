@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,6 +16,7 @@ from test_crash import broken_harness
 from efi_image.build.image import make_image
 from efi_image.build.options import ResolvedOptions
 from efi_image.build.partitions import Table
+from efi_image.devices.efivars import ZPP
 from efi_image.emulator import ExitReason, Medium
 from efi_image.emulator.qmp import Qmp
 
@@ -26,7 +24,6 @@ PC = qemu_pc(EPYC, 2)
 FAILED = r"^zpp: (\d) boots? with the hypervisor did not complete; after (\d) it is turned off$"
 LEFT_OUT = r"^zpp: no hypervisor: the last (\d) boots? with it did not complete$"
 RUNS = "zpp: loaded and launched in"
-GUID = "c1b6d9f4-5a3e-4f0b-9d27-6e41a8b3f502"
 
 
 def reasons(serial: str) -> list[tuple[str, ...]]:
@@ -100,16 +97,10 @@ def test_hang(harness: Harness) -> None:
 
 def variable_store(harness: Harness, data: bytes, attributes: int) -> Path:
     """A firmware descriptor whose variables have a ZppBootRecord."""
-    build = firmware_boot.installed()
-    source, store = harness.folder / "record.json", harness.folder / "variables.fd"
-    record = {"name": "ZppBootRecord", "guid": GUID, "attr": attributes, "data": data.hex()}
-    source.write_text(json.dumps({"version": 2, "variables": [record]}))
-    tool = Path(sys.executable).with_name("virt-fw-vars")
-    subprocess.run(
-        (tool, "--input", build.variables, "--output", store, "--set-json", source),
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return build.descriptor(harness.folder, store)
+    record: dict[str, object] = {
+        "name": "ZppBootRecord", "guid": ZPP, "attr": attributes, "data": data.hex()
+    }  # fmt: skip
+    return firmware_boot.installed().with_variables(harness.folder, [record])
 
 
 def record(boots: int, state: int) -> bytes:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import re
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -37,9 +34,7 @@ def disk(own: OwnMachine, path: Path) -> Path:
 
 def firmware(harness: Harness, own: OwnMachine) -> Path:
     """A firmware descriptor with the machine's boot options, by virt-fw-vars."""
-    build = firmware_boot.installed()
-    source, store = harness.folder / "options.json", harness.folder / "variables.fd"
-    variables = [
+    variables: list[dict[str, object]] = [
         {
             "name": path.name.removesuffix(f"-{GLOBAL}"),
             "guid": GLOBAL,
@@ -48,13 +43,7 @@ def firmware(harness: Harness, own: OwnMachine) -> Path:
         }
         for path in own.efivars.iterdir()
     ]
-    source.write_text(json.dumps({"version": 2, "variables": variables}))
-    tool = Path(sys.executable).with_name("virt-fw-vars")
-    subprocess.run(
-        (tool, "--input", build.variables, "--output", store, "--set-json", source),
-        check=True, capture_output=True,
-    )  # fmt: skip
-    return build.descriptor(harness.folder, store)
+    return firmware_boot.installed().with_variables(harness.folder, variables)
 
 
 def started(harness: Harness, own: OwnMachine) -> str:

@@ -124,7 +124,7 @@ TEST_CASE("sleep: without a waking vector the machine turns off, and nothing is 
     Sleeper sleeper;
     CHECK(sleeper.out(pm1a_control, 2, 0x2001) == Outcome::advance);
     CHECK(writes.back() == Write{pm1a_control, 2, 0x2001, ""});
-    // a FACS in the core's own memory is no FACS
+    // a FACS cannot be in the core's own memory
     sleeper.set_vector(vector, 0x9a000);
     FakeWindows::hide(facs_page);
     sleeper.windows.vcpu().window_targets[ZPP_CPU_WINDOWS - 1] = 0;

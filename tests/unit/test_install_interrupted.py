@@ -153,7 +153,7 @@ def test_killed_before_each_change(case: str, tmp_path: Path, build_dir: Path) -
         first.add(boots(machine, versions))
         assert findings(machine, tmp_path / "esp.img") == ()
         again = machine.install if number % 2 else machine.uninstall
-        again()  # either goes on from there
+        again()  # both can continue from there
         if number % 2:
             assert boots(machine, versions) == "zpp"
             assert not list(machine.zpp.glob("*-new*"))
